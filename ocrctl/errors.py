@@ -1,0 +1,38 @@
+"""Every error a user can meet: one sentence that names the thing, its place and the mend, and the exit code it ends with."""
+
+from __future__ import annotations
+
+
+class OcrctlError(Exception):
+    """Base of all expected failures; the command line prints `message` and `hint` and exits with `exit_code`."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(OcrctlError):
+    """Wrong flag, setting, name or combination: exit 2."""
+
+    exit_code = 2
+
+
+class InputError(OcrctlError):
+    """A file, image, label or checkpoint that cannot be read as what it should be: exit 3."""
+
+    exit_code = 3
+
+
+class MissingRequirement(OcrctlError):
+    """The environment lacks what was asked for (CUDA, an extra): exit 4."""
+
+    exit_code = 4
+
+
+class ResumableStop(OcrctlError):
+    """Stopped, with everything needed to go on saved (non-finite loss, out of memory, full disk): exit 5."""
+
+    exit_code = 5
