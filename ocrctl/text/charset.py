@@ -1,0 +1,173 @@
+"""The ordered characters a model can write. Saved in every checkpoint and ONNX file; the order fixes the class ids."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from unicodedata import normalize
+
+from ocrctl.errors import InputError, UsageError
+
+DIGITS = string.digits
+LOWER36 = DIGITS + string.ascii_lowercase
+ASCII94 = DIGITS + string.ascii_letters + string.punctuation  # the order of PARSeq, https://arxiv.org/abs/2207.06966
+BUILTIN: dict[str, str] = {"digits": DIGITS, "lower36": LOWER36, "ascii94": ASCII94, "ascii95": ASCII94 + " "}
+
+_FORBIDDEN = frozenset("\n\r\0\ufeff")  # a label is one line of text, and a charset file must read back as written
+
+
+class Charset:
+    """Immutable, ordered, distinct NFC code points.
+
+    `chars` is the string itself, `note` says what loading changed ("" when nothing). Two charsets with the same
+    characters in the same order are equal, whatever their notes.
+    """
+
+    __slots__ = ("_index", "chars", "note")
+    chars: str
+    note: str
+    _index: dict[str, int]
+
+    def __init__(self, chars: str, note: str = "") -> None:
+        """Raises UsageError when `chars` is empty, repeats a code point, or holds one that NFC text cannot contain."""
+        if not chars:
+            raise UsageError("A charset needs at least one character, found none.")
+        index = {char: position for position, char in enumerate(chars)}
+        if len(index) != len(chars):
+            repeated = next(char for char, count in Counter(chars).items() if count > 1)
+            raise UsageError(f"The charset repeats {_show(repeated)}: each character may stand in it once.")
+        for char in chars:
+            if problem := _problem(char):
+                raise UsageError(f"The charset holds {_show(char)}, {problem}.")
+        object.__setattr__(self, "chars", chars)
+        object.__setattr__(self, "note", note)
+        object.__setattr__(self, "_index", index)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Charset is immutable: cannot set {name}")
+
+    def __reduce__(self) -> tuple[type[Charset], tuple[str, str]]:
+        return Charset, (self.chars, self.note)
+
+    def __len__(self) -> int:
+        return len(self.chars)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.chars)
+
+    def __contains__(self, char: object) -> bool:
+        return char in self._index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Charset) and self.chars == other.chars
+
+    def __hash__(self) -> int:
+        return hash(self.chars)
+
+    def __repr__(self) -> str:
+        return f"Charset({self.chars!r})"
+
+    def index(self, char: str) -> int:
+        """Position of `char`; KeyError when it is not in the charset."""
+        return self._index[char]
+
+    def unknown(self, labels: Iterable[str]) -> dict[str, int]:
+        """Characters of the NFC `labels` that this charset lacks, each with its count, most frequent first."""
+        counts: Counter[str] = Counter()
+        for label in labels:
+            counts.update(label)
+        missing = {char: count for char, count in counts.items() if char not in self._index}
+        return dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[str]) -> Charset:
+        """Every character of the NFC `labels`, sorted by code point, so the same labels give the same class ids."""
+        seen: set[str] = set()
+        for label in labels:
+            seen.update(label)
+        return cls("".join(sorted(seen)))
+
+    @classmethod
+    def load(cls, source: str | Path) -> Charset:
+        """A file, or a built-in name (`BUILTIN`); an existing file wins.
+
+        One line: the characters themselves, in order, exactly. Several lines: PaddleOCR's dictionary, one character
+        a line; it cannot hold the space, which is appended last when missing (`note` says so).
+        Raises UsageError when neither file nor built-in, InputError naming file and line when it is no charset.
+        """
+        path = Path(source)
+        if not path.exists():
+            if str(source) in BUILTIN:
+                return cls(BUILTIN[str(source)])
+            raise UsageError(
+                f"Charset {str(source)!r} is neither a file nor built in.", hint="Built in: " + ", ".join(BUILTIN) + "."
+            )
+        lines = _read_lines(path)
+        if len(lines) == 1:
+            return cls._merge(path, [(1, char) for char in lines[0]], paddle=False)
+        entries = [(number, line) for number, line in enumerate(lines, 1) if line]
+        for number, line in entries:
+            if len(line) != 1 and len(normalize("NFC", line)) != 1:
+                raise InputError(f"{path}:{number}: expected one character a line, found {len(line)} ({line[:20]!r}).")
+        return cls._merge(path, entries, paddle=True)
+
+    @classmethod
+    def _merge(cls, path: Path, entries: list[tuple[int, str]], *, paddle: bool) -> Charset:
+        chars: dict[str, None] = {}
+        repeated: list[str] = []
+        recomposed = 0
+        for number, entry in entries:
+            composed = normalize("NFC", entry)
+            recomposed += composed != entry
+            for char in composed:
+                if problem := _problem(char):
+                    raise InputError(f"{path}:{number}: {_show(char)} cannot stand in a charset, {problem}.")
+                if char in chars:
+                    repeated.append(char)
+                chars[char] = None
+        notes = []
+        if recomposed:
+            notes.append(f"{recomposed} entries changed to NFC")
+        if repeated:
+            notes.append(f"{len(repeated)} repeated characters dropped (first {_show(repeated[0])})")
+        if not chars:
+            raise InputError(f"{path}: expected characters, found an empty file.")
+        if paddle and " " not in chars:
+            chars[" "] = None
+            notes.append("space appended last (a one-per-line dictionary does not hold it)")
+        return cls("".join(chars), note=f"{path}: " + ", ".join(notes) if notes else "")
+
+    def save(self, path: str | Path, *, one_per_line: bool = False) -> None:
+        """Write a UTF-8 file that `load` reads back: one line of characters, or PaddleOCR's one character a line
+        (which gains a space when read again, if it has none)."""
+        body = "\n".join(self.chars) if one_per_line else self.chars
+        Path(path).write_bytes((body + "\n").encode())
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path}:{line}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}."
+        ) from error
+    # Only \n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a charset may hold.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _problem(char: str) -> str:
+    if char in _FORBIDDEN or "\ud800" <= char <= "\udfff":
+        return "which no one-line UTF-8 label can hold"
+    if normalize("NFC", char) != char:
+        return f"which NFC text never contains (NFC writes {normalize('NFC', char)!r})"
+    return ""
+
+
+def _show(char: str) -> str:
+    return f"{char!r} (U+{ord(char):04X})"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrctl.errors import InputError
+from ocrctl.text.charset import BUILTIN, Charset
+from ocrctl.text.normalize import normalize_label
+from ocrctl.text.tokenizer import CTCTokenizer
+
+TOKENIZER = CTCTokenizer(Charset(BUILTIN["ascii95"] + "한글é"), max_length=25)
+
+
+def _path(ids: list[int]) -> list[int]:
+    """The shortest alignment of `ids`: a blank only between equal neighbours."""
+    path: list[int] = []
+    for token in ids:
+        if path and path[-1] == token:
+            path.append(0)
+        path.append(token)
+    return path
+
+
+@given(st.text(st.sampled_from(TOKENIZER.charset.chars), max_size=25))
+def test_encode_then_decode_is_the_label(text: str) -> None:
+    ids = TOKENIZER.encode(text)
+    path = _path(ids)
+    assert len(path) == TOKENIZER.required_steps(text)
+    padded = np.array([path + [0] * (60 - len(path))])
+    assert TOKENIZER.decode(padded, np.full(padded.shape, 0.5))[0][0] == text
+
+
+def test_repeats_collapse_and_blanks_go() -> None:
+    a, b = TOKENIZER.encode("ab")
+    ids = np.array([[a, a, 0, a, b, b], [0, 0, 0, 0, 0, 0]])
+    probs = np.array([[0.5, 0.1, 0.1, 0.5, 0.25, 0.1], [0.9] * 6])
+    (text, confidence), (empty, none) = TOKENIZER.decode(ids, probs)
+    assert text == "aab" and empty == "" and none == 0.0
+    assert confidence == pytest.approx((0.5 * 0.5 * 0.25) ** (1 / 3))
+
+
+def test_decode_without_probabilities_and_of_nothing() -> None:
+    text, confidence = TOKENIZER.decode(np.array([TOKENIZER.encode("ok")]))[0]
+    assert text == "ok" and math.isnan(confidence)
+    assert TOKENIZER.decode(np.zeros((0, 5), int)) == []
+    assert TOKENIZER.decode(np.zeros((1, 0), int), np.zeros((1, 0))) == [("", 0.0)]
+
+
+def test_zero_probability_gives_a_finite_confidence() -> None:
+    ids = np.array([TOKENIZER.encode("ab")])
+    assert 0.0 <= TOKENIZER.decode(ids, np.zeros(ids.shape, np.float32))[0][1] < 1e-6
+
+
+def test_unknown_and_overlong_labels_are_refused() -> None:
+    with pytest.raises(InputError, match=r"U\+1E9E"):
+        TOKENIZER.encode("Stra\u1e9ee")
+    with pytest.raises(InputError, match="26 characters, the limit is 25"):
+        TOKENIZER.encode("a" * 26)
+
+
+def test_decomposed_text_is_composed() -> None:
+    assert normalize_label("e\u0301") == "é"
+    assert TOKENIZER.encode("\u1112\u1161\u11ab") == TOKENIZER.encode("한")
+    assert normalize_label(" A b ") == " A b "
+
+
+def test_num_classes() -> None:
+    assert TOKENIZER.num_classes == 95 + 3 + 1 and TOKENIZER.required_steps("book") == 5
