@@ -1,0 +1,109 @@
+"""The `ocrctl` command: what it consists of, and how every error of every command ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.dataset import app as dataset_app
+from ocrctl.cli.diagnose import app as diagnose_app
+from ocrctl.cli.eval import evaluate
+from ocrctl.cli.export import export
+from ocrctl.cli.import_timing import import_timing
+from ocrctl.cli.lmdb import app as lmdb_app
+from ocrctl.cli.model import app as model_app
+from ocrctl.cli.predict import predict
+from ocrctl.cli.profile import app as profile_app
+from ocrctl.cli.runs import app as runs_app
+from ocrctl.cli.train import train
+from ocrctl.errors import OcrctlError
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    name="ocrctl",
+    help="From raw annotated pictures to a trained, verified, exported, running OCR model.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+)
+app.command("train", context_settings=CONTEXT)(train)
+app.command("eval", context_settings=CONTEXT)(evaluate)
+app.command("predict", context_settings=CONTEXT)(predict)
+app.command("export", context_settings=CONTEXT)(export)
+app.add_typer(dataset_app, name="dataset", context_settings=CONTEXT)
+app.add_typer(lmdb_app, name="lmdb", context_settings=CONTEXT)
+app.add_typer(diagnose_app, name="diagnose", context_settings=CONTEXT)
+app.command("import-timing", context_settings=CONTEXT)(import_timing)
+app.add_typer(profile_app, name="profile", context_settings=CONTEXT)
+app.add_typer(model_app, name="model", context_settings=CONTEXT)
+app.add_typer(runs_app, name="runs", context_settings=CONTEXT)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from ocrctl import __version__
+
+        console.write(f"ocrctl {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every failure ends as one sentence and a documented exit code (docs/exit-codes.md)."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line in this process and return its exit code."""
+    debug = os.environ.get("OCRCTL_DEBUG") == "1"
+    try:
+        code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; keep the interpreter's own flush at exit from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OcrctlError as error:
+        if debug:
+            raise
+        return console.report_error(error)
+    except typer.TyperException as error:
+        return _usage(error)
+    except typer.Abort:
+        sys.stderr.write("aborted\n")
+        return 130
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        return console.report_bug(error)
+
+
+def _usage(error: typer.TyperException) -> int:
+    show = getattr(error, "format_message", None)
+    message = show() if show else str(error)
+    context = getattr(error, "ctx", None)
+    sys.stderr.write(f"error: {message}\n")
+    if context is not None:
+        sys.stderr.write(f"hint: {context.command_path} --help\n")
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What every command prints: results to stdout, progress and log to stderr, JSON on request, one-sentence errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from ocrctl.errors import OcrctlError
+
+_state = {"quiet": False}
+
+
+def set_quiet(value: bool) -> None:
+    """Silence `note` and `suggest` for this process (results and errors still print)."""
+    _state["quiet"] = _state["quiet"] or value
+
+
+def is_quiet() -> bool:
+    """Whether -q was given."""
+    return _state["quiet"]
+
+
+def write(text: str = "") -> None:
+    """A line of the result, to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str = "") -> None:
+    """A line of progress or log, to stderr; silent under -q."""
+    if not _state["quiet"]:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def suggest(command: str) -> None:
+    """The last line on stderr where a natural next command exists, ready to copy."""
+    note(f"next: {command}")
+
+
+def write_json(value: Any) -> None:
+    """One JSON object (or one line of a JSON stream) to stdout; dataclasses become objects, NaN and infinity null."""
+    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, paths, tuples and numpy values as what JSON knows; NaN and infinity as None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return to_plain(value.tolist())
+    return str(value)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Rows to stdout: aligned columns, the last one cut to the terminal's width; tab-separated when piped."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in cells:
+            write("\t".join(row))
+        return
+    lines = [list(headers), *cells]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    room = _columns()
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        text = text if len(text) <= room else text[: room - 1] + "…"
+        write(f"\x1b[1m{text}\x1b[0m" if number == 0 and colour() else text)
+
+
+def colour() -> bool:
+    """Whether stdout may carry colour: a terminal, and NO_COLOR not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def live() -> bool:
+    """Whether stderr may carry a live bar: a terminal that is not dumb, not quiet, NO_COLOR not set."""
+    return (
+        sys.stderr.isatty()
+        and not _state["quiet"]
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "") != "dumb"
+    )
+
+
+def _columns() -> int:
+    import shutil
+
+    return max(20, shutil.get_terminal_size().columns)
+
+
+def report_error(error: OcrctlError) -> int:
+    """Print one sentence and, where there is one, the hint; return the exit code."""
+    sys.stderr.write(f"error: {error.message}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {error.hint}\n")
+    return error.exit_code
+
+
+def report_bug(error: BaseException) -> int:
+    """Print an unexpected error with how to report it; the traceback only with OCRCTL_DEBUG=1. Returns 70."""
+    sys.stderr.write(f"bug in ocrctl: {type(error).__name__}: {error}\n")
+    sys.stderr.write("hint: run again with OCRCTL_DEBUG=1 and report the traceback with the command you typed\n")
+    return 70

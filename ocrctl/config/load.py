@@ -1,0 +1,211 @@
+"""Layers of settings into one: flag > --set > environment > profiles (left to right) > default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+
+from ocrctl.config.profiles import load_profile
+from ocrctl.config.settings import Settings
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.errors import UsageError
+
+RESERVED = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
+TASKS = ("recognition", "detection")
+Tree = dict[str, Any]
+
+
+def load_settings(
+    profiles: Sequence[str] = (), sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None, task: str | None = None
+) -> Settings:
+    """Merge all layers and validate them.
+
+    `profiles` are names or paths; `sets` are "section.name=value"; `flags` is a nested mapping (None values are left
+    out). `task` picks the profile's section for it; when None it follows from the architecture that the layers name.
+    Raises UsageError for an unknown name, a bad value or a missing profile, naming the layer it came from.
+    """
+    check_environment(os.environ)
+    flag_tree = _without_none(dict(flags or {}))
+    set_tree = parse_sets(sets)
+    files = [(name, load_profile(name)) for name in profiles]
+    for name, tree in files:
+        check_profile(tree, f"profile {name}")
+    if task is None:
+        arch = flag_tree.get("arch") or set_tree.get("arch") or os.environ.get("OCRCTL_ARCH")
+        arch = arch or next((tree["arch"] for _, tree in reversed(files) if "arch" in tree), None)
+        task = _task_of(arch)
+    layers = [(f"profile {name}", for_task(tree, task)) for name, tree in files]
+    profile_tree: Tree = {}
+    for _, tree in layers:
+        profile_tree = merge(profile_tree, tree)
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, _Environment(settings_cls), _Fixed(settings_cls, profile_tree)
+
+    try:
+        loaded = Layered(**merge(set_tree, flag_tree))
+    except ValidationError as error:
+        raise _usage_error(error, [("--set", set_tree), *reversed(layers)]) from error
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+
+
+def settings_from_tree(tree: Tree, origin: str) -> Settings:
+    """Settings from one saved tree alone (a run's config.toml): environment and profiles do not enter."""
+    check_keys(tree, origin)
+
+    class Alone(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    try:
+        loaded = Alone(**tree)
+    except ValidationError as error:
+        raise _usage_error(error, [(origin, tree)]) from error
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+
+
+class _Environment(EnvSettingsSource):
+    """OCRCTL_* variables, less the reserved ones (OCRCTL_DATA would otherwise be read as the section `data`)."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        reserved = {name.lower() for name in RESERVED}
+        return {name: value for name, value in super()._load_env_vars().items() if name.lower() not in reserved}
+
+
+class _Fixed(PydanticBaseSettingsSource):
+    """The merged profiles as a source."""
+
+    def __init__(self, settings_cls: type[BaseSettings], tree: Tree) -> None:
+        super().__init__(settings_cls)
+        self.tree = tree
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self.tree.get(field_name), field_name, False
+
+    def __call__(self) -> Tree:
+        return self.tree
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """All settings as dotted names, e.g. train.lr."""
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += setting_names(field.annotation, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raise UsageError for an OCRCTL_* variable that names no setting (pydantic-settings would ignore it)."""
+    known = {f"OCRCTL_{name.replace('.', '__').upper()}" for name in setting_names()}
+    for name in sorted(environ):
+        if name.startswith("OCRCTL_") and name not in known and name not in RESERVED:
+            if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE")):
+                continue
+            raise UsageError(
+                f"Environment variable {name} is not a setting.{did_you_mean(name, [*known, *RESERVED])}",
+                hint=f"unset {name}",
+            )
+
+
+def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
+    """Raise UsageError for a key that is no setting, naming `origin` and the nearest known name."""
+    names = setting_names()
+    for key, value in tree.items():
+        dotted = prefix + key
+        if dotted in names:
+            continue
+        if isinstance(value, dict) and any(name.startswith(dotted + ".") for name in names):
+            check_keys(value, origin, dotted + ".")
+            continue
+        near = did_you_mean(dotted, [*names, *sorted({n.split(".")[0] for n in names if "." in n})])
+        raise UsageError(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
+
+
+def check_profile(tree: Tree, origin: str) -> None:
+    """Check a profile's keys: settings, `description`, and a section of settings for each task."""
+    for key, value in tree.items():
+        if key in TASKS and isinstance(value, dict):
+            check_keys(value, f"{origin}, section {key}")
+        elif key != "description":
+            check_keys({key: value}, origin)
+
+
+def for_task(tree: Tree, task: str | None) -> Tree:
+    """A profile's settings for one task: the common ones, overlaid with the task's own section."""
+    common = {key: value for key, value in tree.items() if key not in (*TASKS, "description")}
+    return merge(common, tree.get(task, {}) if task else {})
+
+
+def parse_sets(sets: Sequence[str]) -> Tree:
+    """`section.name=value` strings to a tree; values are read as TOML, or as text where they are not TOML."""
+    tree: Tree = {}
+    for item in sets:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item}: expected section.name=value, such as --set train.lr=1e-3.")
+        try:
+            value = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        branch: Any = value
+        for part in reversed(name.strip().split(".")):
+            branch = {part: branch}
+        check_keys(branch, "--set")
+        tree = merge(tree, branch)
+    return tree
+
+
+def merge(low: Tree, high: Tree) -> Tree:
+    """`high` over `low`, section by section."""
+    merged = dict(low)
+    for key, value in high.items():
+        merged[key] = merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+    return merged
+
+
+def _without_none(tree: Tree) -> Tree:
+    cleaned = {key: _without_none(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    return {key: value for key, value in cleaned.items() if value is not None and value != {}}
+
+
+def _task_of(arch: str | None) -> str | None:
+    from ocrctl.config.model_spec import get_spec
+
+    return get_spec(arch).task if arch else None
+
+
+def _usage_error(error: ValidationError, layers: Sequence[tuple[str, Tree]]) -> UsageError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    names = setting_names()
+    while path and ".".join(path) not in names:
+        path.pop()
+    dotted = ".".join(path)
+    variable = "OCRCTL_" + dotted.replace(".", "__").upper()
+    origin = next((origin for origin, tree in layers if _holds(tree, path)), None)
+    if origin in (None, *[o for o, _ in layers[1:]]) and variable in {name.upper() for name in os.environ}:
+        origin = variable
+    return UsageError(f"{origin or 'setting'}: {dotted}: {first['msg'].lower()}, found {first.get('input')!r}.")
+
+
+def _holds(tree: Any, path: Sequence[str]) -> bool:
+    for part in path:
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True

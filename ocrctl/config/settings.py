@@ -1,0 +1,131 @@
+"""The settings of a training run: every knob with its unit. Strict: an unknown name anywhere is an error."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TrainSettings(Section):
+    """`train.*`: length, optimiser, precision, validation rhythm."""
+
+    max_steps: int | None = Field(None, ge=1)
+    """optimiser steps to run; the learning-rate schedule ends there"""
+    max_epochs: float | None = Field(None, gt=0)
+    """passes over the finite training data (converted to steps; endless streams have no epochs)"""
+    max_minutes: float | None = Field(None, gt=0)
+    """wall-clock budget in minutes of training, validation included; the schedule then follows the clock"""
+    batch_size: int = Field(64, ge=1)
+    """samples per device and forward pass"""
+    accumulate: int = Field(1, ge=1)
+    """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
+    lr: float = Field(1e-3, gt=0)
+    """peak learning rate of AdamW"""
+    weight_decay: float = Field(0.01, ge=0)
+    """decoupled weight decay; biases and normalisation weights are left out"""
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    """one-cycle: linear warmup to lr, cosine to 0 (one-cycle starts at lr/25, cosine at 0); constant: warmup only"""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """share of the run spent warming up"""
+    clip_norm: float = Field(5.0, ge=0)
+    """gradient norm limit; 0 turns clipping off"""
+    precision: Precision = "auto"
+    """auto: bf16-mixed where the device computes bf16 natively (CUDA >= 8.0, CPUs with AMX or AVX512-BF16), else 32-true"""
+    channels_last: bool = True
+    """keep images in NHWC memory order: faster convolutions on CPUs and tensor cores"""
+    devices: int = Field(1, ge=1)
+    """number of GPUs; more than one only when asked for"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA when usable, else CPU; cuda: exit 4 when it is not usable"""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of PyTorch; default: the cores this process may use"""
+    val_every_steps: int | None = Field(None, ge=1)
+    """optimiser steps between validations; default: a tenth of the run, at most 1000"""
+    early_stop: int = Field(0, ge=0)
+    """stop after this many validations without a better accuracy; 0 turns it off"""
+    log_every_steps: int = Field(50, ge=1)
+    """optimiser steps between rows of metrics.csv; the only moments the device is waited for"""
+
+
+class DataSettings(Section):
+    """`data.*`: what is read and how."""
+
+    weights: list[float] | None = None
+    """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite sets"""
+    workers: int = Field(2, ge=0)
+    """loader processes; 0 loads in the training process"""
+    start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"
+    """how loader processes start; auto: fork on Linux, before any device is touched, else spawn"""
+    val_fraction: float = Field(0.05, gt=0, lt=1)
+    """share held out by image when --val is not given"""
+    max_val_samples: int = Field(2000, ge=1)
+    """validation samples read each time; a fixed, seeded subset"""
+    augment: float = Field(0.5, ge=0, le=1)
+    """strength of augmentation of real crops; 0 turns it off"""
+    charset: str | None = None
+    """charset file, or one of the built-in names; default: the architecture's"""
+    unknown_chars: Literal["refuse", "skip"] = "refuse"
+    """labels with characters outside the charset: refuse to start, or leave those samples out (counted)"""
+
+
+class SynthSettings(Section):
+    """`synth.*`: the stream behind synth:words."""
+
+    style: Literal["plain", "scene"] = "plain"
+    """plain: words in lower case and digits; scene: mixed case, digits and punctuation as in photographs"""
+    script: Literal["latin", "hangul"] = "latin"
+    """writing system of the words"""
+    min_length: int = Field(3, ge=1)
+    """characters of the shortest word"""
+    max_length: int = Field(10, ge=1)
+    """characters of the longest word"""
+    random_share: float = Field(0.3, ge=0, le=1)
+    """share of random strings; the rest are dictionary words"""
+    strength: float = Field(1.0, ge=0, le=1)
+    """strength of the degradations"""
+    fonts: str | None = None
+    """folder of TTF/OTF fonts to use instead of those that came with the package; 'system' for the machine's own"""
+
+
+class ModelSettings(Section):
+    """`model.*`: what the builder may change without becoming another architecture."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """dropout before the classifier"""
+
+
+class LogSettings(Section):
+    """`log.*`: where numbers go besides metrics.csv, which is always written."""
+
+    logger: Literal["none", "wandb", "tensorboard"] = "none"
+    """an extra logger; wandb and tensorboard are imported only when chosen"""
+    previews: int = Field(16, ge=0)
+    """validation samples drawn with ground truth and prediction each time; 0 turns it off"""
+
+
+class Settings(BaseSettings):
+    """All settings of a run; sections are frozen and refuse unknown names."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OCRCTL_", env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    arch: str | None = None
+    """architecture, as `ocrctl model list` names it"""
+    seed: int = Field(0, ge=0)
+    """seed of weights, data order, augmentation and splits"""
+    train: TrainSettings = TrainSettings()
+    data: DataSettings = DataSettings()
+    synth: SynthSettings = SynthSettings()
+    model: ModelSettings = ModelSettings()
+    log: LogSettings = LogSettings()
