@@ -1,0 +1,112 @@
+"""Per-sample scores folded into the numbers people report: intervals, paired differences, rows by word length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ocrctl.metrics.bootstrap import Interval, percentile_interval, resample_sums
+from ocrctl.metrics.recognition import SampleScores
+
+METRICS = ("accuracy", "cer", "one_minus_ned", "empty_rate")
+LOWER_IS_BETTER = frozenset({"cer", "empty_rate"})
+# Every length on its own up to 10 characters, where most scene words lie; the last bin is open.
+LENGTH_BINS = (*((n, n) for n in range(1, 11)), (11, 12), (13, 16), (17, 25), (26, 10**9))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One protocol's numbers of one model on one set of samples; every metric with its interval."""
+
+    protocol: str
+    samples: int
+    left_out: int
+    metrics: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class LengthRow:
+    """Numbers of the samples whose ground truth is `shortest` to `longest` code points long, both included."""
+
+    shortest: int
+    longest: int
+    samples: int
+    accuracy: float
+    cer: float
+
+    @property
+    def label(self) -> str:
+        """`7`, `11-12` or `26+`."""
+        if self.shortest == self.longest:
+            return str(self.shortest)
+        return f"{self.shortest}+" if self.longest >= 10**9 else f"{self.shortest}-{self.longest}"
+
+
+def _columns(scores: SampleScores) -> np.ndarray:
+    """(n, 5): correct, edits, truth length, similarity, empty: the sums every metric is made of."""
+    return np.stack([scores.correct, scores.distance, scores.length, scores.similarity, scores.empty], axis=1).astype(
+        np.float64
+    )
+
+
+def _metrics_of(sums: np.ndarray, samples: int) -> dict[str, np.ndarray]:
+    """Sums (resamples, 5) of `_columns` -> each metric (resamples,)."""
+    correct, edits, length, similarity, empty = sums.T
+    return {
+        "accuracy": correct / samples,
+        "cer": edits / length,
+        "one_minus_ned": similarity / samples,
+        "empty_rate": empty / samples,
+    }
+
+
+def summarise(scores: SampleScores, resamples: int = 1000, seed: int = 0) -> Summary:
+    """The numbers of one model under one protocol; intervals at 95 %, NaN without samples or resamples."""
+    samples = len(scores.truths)
+    values = {name: float(getattr(scores, name)) for name in METRICS}
+    if samples == 0 or resamples == 0:
+        intervals = {name: Interval(value, float("nan"), float("nan")) for name, value in values.items()}
+    else:
+        resampled = _metrics_of(resample_sums(_columns(scores), resamples, seed), samples)
+        intervals = {name: percentile_interval(values[name], resampled[name]) for name in METRICS}
+    return Summary(scores.protocol, samples, scores.left_out, intervals)
+
+
+def differences(first: SampleScores, second: SampleScores, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
+    """Each metric of `first` minus that of `second`, paired: both see the same draws of the same samples.
+
+    Raises ValueError when the two were not scored on the same ground truths.
+    """
+    if first.truths != second.truths or not np.array_equal(first.kept, second.kept):
+        raise ValueError("paired differences need two models scored on the same samples under the same protocol")
+    samples = len(first.truths)
+    values = {name: float(getattr(first, name) - getattr(second, name)) for name in METRICS}
+    if samples == 0 or resamples == 0:
+        return {name: Interval(value, float("nan"), float("nan")) for name, value in values.items()}
+    sums = resample_sums(np.concatenate([_columns(first), _columns(second)], axis=1), resamples, seed)
+    one, two = _metrics_of(sums[:, :5], samples), _metrics_of(sums[:, 5:], samples)
+    return {name: percentile_interval(values[name], one[name] - two[name]) for name in METRICS}
+
+
+def by_length(scores: SampleScores) -> list[LengthRow]:
+    """A row for each length bin that has samples, shortest first."""
+    rows = []
+    for shortest, longest in LENGTH_BINS:
+        inside = (scores.length >= shortest) & (scores.length <= longest)
+        count = int(inside.sum())
+        if count:
+            accuracy = float(scores.correct[inside].mean())
+            error = float(scores.distance[inside].sum() / scores.length[inside].sum())
+            rows.append(LengthRow(shortest, longest, count, accuracy, error))
+    return rows
+
+
+def worst(scores: SampleScores, limit: int) -> list[int]:
+    """Input indices of the `limit` wrong samples furthest from their ground truth.
+
+    Lowest similarity first, then most edits, then input order, so the list is the same on every run.
+    """
+    wrong = np.flatnonzero(~scores.correct)
+    order = np.lexsort((scores.kept[wrong], -scores.distance[wrong], scores.similarity[wrong]))
+    return [int(index) for index in scores.kept[wrong[order[:limit]]]]
