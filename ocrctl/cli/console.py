@@ -76,7 +76,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         return
     lines = [list(headers), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
-    room = _columns()
+    room = columns()
     for number, line in enumerate(lines):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         text = text if len(text) <= room else text[: room - 1] + "…"
@@ -98,7 +98,8 @@ def live() -> bool:
     )
 
 
-def _columns() -> int:
+def columns() -> int:
+    """Width of the terminal in characters, at least 20."""
     import shutil
 
     return max(20, shutil.get_terminal_size().columns)

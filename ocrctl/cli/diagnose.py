@@ -1,0 +1,74 @@
+"""`ocrctl diagnose cuda|environment`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+
+if TYPE_CHECKING:
+    from ocrctl.diagnose.checks import Diagnosis
+
+COLOURS = {"ok": "32", "warn": "33", "fail": "31", "skipped": "2"}
+
+app = typer.Typer(
+    help="Look for what breaks training and serving, and say how to mend it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("cuda")
+def cuda(
+    require: Annotated[bool, typer.Option("--require", help="Exit 4 when no usable CUDA device is there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Driver, runtime, cuDNN, memory, a product and a convolution on the GPU, ONNX Runtime."""
+    from ocrctl.core.diagnose import diagnose_cuda
+
+    result = diagnose_cuda()
+    _show(result, as_json)
+    if require and not result.usable:
+        from ocrctl.errors import MissingRequirement
+
+        why = result.failed[0].detail if result.device and result.failed else "there is no GPU"
+        raise MissingRequirement(f"CUDA was required and is not usable: {why}.")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command("environment")
+def environment(as_json: Json = False, quiet: Quiet = False) -> None:
+    """Versions, packages that break each other, threads, shared memory, limits."""
+    from ocrctl.core.diagnose import diagnose_environment
+
+    result = diagnose_environment()
+    _show(result, as_json)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _show(result: Diagnosis, as_json: bool) -> None:
+    if as_json:
+        console.write_json(result)
+        return
+    if not sys.stdout.isatty():
+        console.table((), [(row.status, row.name, row.detail, row.mend) for row in result.checks])
+        console.note(result.summary)
+        return
+    import textwrap
+
+    indent = " " * 9
+    for row in result.checks:
+        status = f"{row.status:<7}"
+        if console.colour():
+            status = f"\x1b[{COLOURS[row.status]}m{status}\x1b[0m"
+        text = textwrap.wrap(f"{row.name}: {row.detail}", console.columns() - len(indent))
+        text += textwrap.wrap(f"mend: {row.mend}" if row.mend else "", console.columns() - len(indent))
+        console.write(f"{status}  " + f"\n{indent}".join(text))
+    console.note(result.summary)

@@ -1,0 +1,123 @@
+"""Does this environment fit the work: packages that fit each other, threads, limits, shared memory?"""
+
+from __future__ import annotations
+
+import re
+
+from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped, warn
+from ocrctl.diagnose.environment_probe import EnvironmentProbe
+
+SHOWN = ("torch", "lightning", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "pydantic-settings", "lmdb")
+# Distributions that unpack into the same folder: the one installed last wins, and uninstalling either breaks the other.
+SAME_FOLDER = (
+    ("onnxruntime", ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")),
+    (
+        "cv2",
+        ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    ),
+)
+# Built against one exact torch; with any other their import fails, and `import lightning` imports what it finds.
+BOUND_TO_TORCH = ("torchvision", "torchaudio")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")
+SHARED_MEMORY_LOW = 512 * 1024**2  # bytes: docker gives 64 MiB, which a few workers' batches overflow (bus error)
+OPEN_FILES_LOW = 1024  # each batch a worker hands over may hold a file open
+
+
+def diagnose_environment(probe: EnvironmentProbe) -> Diagnosis:
+    """All rows."""
+    checks = [
+        ok("python", probe.python()),
+        _versions(probe),
+        *(_one_of(probe, folder, packages) for folder, packages in SAME_FOLDER),
+        *(_bound(probe, package) for package in BOUND_TO_TORCH),
+        *_threads(probe),
+        _memory(probe),
+        _shared_memory(probe),
+        _open_files(probe),
+    ]
+    return Diagnosis("environment", tuple(checks), f"Environment: {count(checks)}.")
+
+
+def _versions(probe: EnvironmentProbe) -> Check:
+    found = [(name, probe.version(name)) for name in SHOWN]
+    return ok("versions", ", ".join(f"{name} {version}" for name, version in found if version))
+
+
+def _one_of(probe: EnvironmentProbe, folder: str, packages: tuple[str, ...]) -> Check:
+    there = [name for name in packages if probe.version(name)]
+    if len(there) > 1:
+        mend = f"pip uninstall {' '.join(there)}; then install only the one you want"
+        return fail(folder, f"{' and '.join(there)} overwrite each other's files", mend)
+    if not there:
+        return fail(folder, "not installed", f"pip install {packages[0]}")
+    return ok(folder, f"from {there[0]}")
+
+
+def _bound(probe: EnvironmentProbe, package: str) -> Check:
+    version, torch = probe.version(package), probe.version("torch")
+    if version is None:
+        return ok(package, "not installed, and not needed")
+    wanted = next(
+        (m[1] for line in probe.requires(package) if (m := re.match(r"torch\s*\(?==\s*([^\s;,)]+)", line))), ""
+    )
+    if wanted and torch and torch.partition("+")[0] != wanted.partition("+")[0]:
+        mend = f"pip uninstall {package}, or install the one built for torch {torch}"
+        return fail(package, f"{package} {version} is built for torch {wanted}, here is {torch}: lightning fails", mend)
+    local, torch_local = version.partition("+")[2], (torch or "").partition("+")[2]
+    if local and torch_local and local != torch_local:
+        mend = f"install both from the same index, or pip uninstall {package}"
+        return fail(package, f"{package} is built for {local}, torch for {torch_local}: lightning fails", mend)
+    return ok(package, f"{version}, fits torch {torch}")
+
+
+def _threads(probe: EnvironmentProbe) -> list[Check]:
+    cores, quota = probe.cores(), probe.cgroup_cores()
+    usable = cores if quota is None else min(float(cores), quota)
+    seen = f"{cores} to run on" + ("" if quota is None else f", container quota {quota:g}")
+    rows = [ok("cores", seen)]
+    try:
+        threads = probe.torch_threads()
+    except Exception as error:  # a torch that cannot be imported is the finding
+        return [*rows, fail("threads", f"torch cannot be imported: {error}", "pip install --force-reinstall torch")]
+    variables = probe.variables()
+    detail = f"torch uses {threads}"
+    settings = [f"{name}={variables[name]}" for name in THREAD_VARIABLES if name in variables]
+    if settings:
+        detail += f" ({', '.join(settings)})"
+    limit = variables.get("OMP_THREAD_LIMIT", "")
+    if limit.isdigit() and int(limit) < threads:
+        mend = f"unset OMP_THREAD_LIMIT, or export OMP_NUM_THREADS={limit}"
+        rows.append(fail("threads", f"{detail}: more than OMP_THREAD_LIMIT, and backward hangs waiting for them", mend))
+    elif threads > usable:
+        whole = max(1, int(usable))
+        mend = f"export OMP_NUM_THREADS={whole}"
+        rows.append(warn("threads", f"{detail} on {usable:g} cores: they wait for each other", mend))
+    else:
+        rows.append(ok("threads", detail))
+    return rows
+
+
+def _memory(probe: EnvironmentProbe) -> Check:
+    limit = probe.cgroup_memory()
+    return ok("memory limit", "none set" if limit is None else f"container limit {limit / 1024**3:.1f} GiB")
+
+
+def _shared_memory(probe: EnvironmentProbe) -> Check:
+    found = probe.shared_memory()
+    if found is None:
+        return skipped("shared memory", "no /dev/shm on this system")
+    free, total = found
+    seen = f"/dev/shm: {free / 1024**2:.0f} of {total / 1024**2:.0f} MiB free"
+    if free < SHARED_MEMORY_LOW:
+        mend = "docker run --shm-size=8g (or --ipc=host); until then --set data.workers=0"
+        return warn("shared memory", f"{seen}: workers die of a bus error when it is full", mend)
+    return ok("shared memory", seen)
+
+
+def _open_files(probe: EnvironmentProbe) -> Check:
+    limit = probe.open_files()
+    if limit is None:
+        return ok("open files", "no limit known")
+    if limit < OPEN_FILES_LOW:
+        return warn("open files", f"at most {limit}", "ulimit -n 65536")
+    return ok("open files", f"at most {limit}")

@@ -1,0 +1,110 @@
+"""The questions `diagnose environment` asks of this machine; environment.py judges the answers and is tested without it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol
+
+
+class EnvironmentProbe(Protocol):
+    """What environment.py needs to know. Sizes in bytes; None means unlimited or not there."""
+
+    def python(self) -> str: ...
+    def version(self, package: str) -> str | None: ...
+    def requires(self, package: str) -> list[str]: ...
+    def variables(self) -> Mapping[str, str]: ...
+    def cores(self) -> int: ...
+    def cgroup_cores(self) -> float | None: ...
+    def cgroup_memory(self) -> int | None: ...
+    def torch_threads(self) -> int: ...
+    def shared_memory(self) -> tuple[int, int] | None: ...
+    def open_files(self) -> int | None: ...
+
+
+class SystemEnvironment:
+    """The real thing; only torch_threads() imports torch."""
+
+    def __init__(self, cgroup: Path = Path("/sys/fs/cgroup"), shm: Path = Path("/dev/shm")) -> None:
+        self.cgroup = cgroup
+        self.shm = shm
+
+    def python(self) -> str:
+        """e.g. "CPython 3.12.4 on Linux-x86_64"."""
+        return f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}-{platform.machine()}"
+
+    def version(self, package: str) -> str | None:
+        """The installed version of a distribution, without importing it."""
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    def requires(self, package: str) -> list[str]:
+        """The requirement strings of an installed distribution."""
+        try:
+            return metadata.requires(package) or []
+        except metadata.PackageNotFoundError:
+            return []
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables."""
+        return os.environ
+
+    def cores(self) -> int:
+        """Cores this process may run on (taskset, cpusets), not those the machine has."""
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    def cgroup_cores(self) -> float | None:
+        """The container's CPU quota in cores (cgroup v2, then v1)."""
+        try:
+            quota, period = (self.cgroup / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            quota = _read(self.cgroup / "cpu" / "cpu.cfs_quota_us")
+            period = _read(self.cgroup / "cpu" / "cpu.cfs_period_us")
+        if not quota.isdigit() or not period.isdigit():  # "max", -1 or no such file
+            return None
+        return int(quota) / int(period)
+
+    def cgroup_memory(self) -> int | None:
+        """The container's memory limit."""
+        text = _read(self.cgroup / "memory.max") or _read(self.cgroup / "memory" / "memory.limit_in_bytes")
+        if not text.isdigit() or int(text) >= 1 << 60:  # v1 writes "no limit" as a huge number
+            return None
+        return int(text)
+
+    def torch_threads(self) -> int:
+        """Threads torch will use for one operation."""
+        import torch
+
+        return int(torch.get_num_threads())
+
+    def shared_memory(self) -> tuple[int, int] | None:
+        """(free, total) of /dev/shm, through which data workers hand over batches."""
+        try:
+            usage = shutil.disk_usage(self.shm)
+        except OSError:
+            return None
+        return usage.free, usage.total
+
+    def open_files(self) -> int | None:
+        """How many files a process may hold open."""
+        try:
+            import resource
+        except ImportError:
+            return None
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
