@@ -1,0 +1,113 @@
+"""What every source of labelled word images offers, and the kind whose images are files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ocrctl.errors import InputError
+
+
+class WordSource(Protocol):
+    """Labelled word images with random access. Pickles without open handles; safe in any worker process."""
+
+    @property
+    def name(self) -> str:
+        """The path it was read from."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """NFC text of every sample."""
+
+    def __len__(self) -> int: ...
+
+    def image_bytes(self, index: int) -> bytes:
+        """The encoded image file; InputError when it cannot be read."""
+
+    def where(self, index: int) -> str:
+        """Place of the sample for an error message: `dir/gt.txt:17 (word_17.png)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderWords:
+    """Image files and the label file that names them."""
+
+    label_file: str
+    root: str  # folder that relative `files` start from
+    files: list[str]
+    labels: list[str]  # NFC
+    lines: list[int] | None = None  # 1-based line of each sample in `label_file`; None where the format has no lines
+
+    @property
+    def name(self) -> str:
+        return self.label_file
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, index: int) -> str:
+        """Path of image `index`."""
+        return os.path.join(self.root, self.files[index])
+
+    def image_bytes(self, index: int) -> bytes:
+        """The encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
+        path = os.path.join(self.root, self.files[index])
+        try:
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
+        try:
+            size = os.fstat(handle).st_size
+            data = os.read(handle, size)
+            while len(data) < size and (more := os.read(handle, size - len(data))):
+                data += more
+        except OSError as error:
+            raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
+        finally:
+            os.close(handle)
+        return data
+
+    def where(self, index: int) -> str:
+        place = self.label_file if self.lines is None else f"{self.label_file}:{self.lines[index]}"
+        return f"{place} ({self.files[index]})"
+
+    def missing(self) -> list[int]:
+        """Indices whose image file is not there."""
+        return [index for index in range(len(self)) if not os.path.isfile(self.path(index))]
+
+
+def _unreadable(path: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"the image {path} is missing"
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"the image {path!r} cannot be read ({reason})"
+
+
+def image_path(text: str) -> str:
+    """A path as label files write it, in this system's form: Windows separators become '/'."""
+    return text.replace("\\", "/")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 label file without line ends; a BOM and CRLF are taken off. InputError names file:line.
+
+    Only \\n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a label may hold.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
+        raise InputError(f"{path}:{line}: expected UTF-8 text, found byte 0x{byte:02x}.") from error
+    lines = text.split("\n")
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
+    if lines[-1] == "":
+        del lines[-1]
+    return lines
