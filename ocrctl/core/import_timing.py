@@ -9,11 +9,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.diagnose.imports import ImportNode, Target, command_target, import_tree, measure, module_targets
+from ocrctl.diagnose.imports import (
+    HEAVY_MODULES,
+    ImportNode,
+    Target,
+    command_target,
+    import_tree,
+    measure,
+    module_targets,
+)
 from ocrctl.errors import InputError, UsageError
 
-# Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a command
-# file (numpy alone adds 5, torch 60 and more), not a noisy neighbour. Earlier patterns win over later ones.
+# Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a
+# command file (numpy alone adds 5, torch 60 and more), not a noisy neighbour. Earlier patterns win over later ones.
 DEFAULT_BUDGETS = {"ocrctl": 14.0, "ocrctl *": 16.0, "typer": 12.0, "torch": 250.0, "lightning": 500.0}
 
 
@@ -150,6 +158,8 @@ def load_baseline(path: Path) -> dict[str, float]:
 
 
 def _matches(name: str, pattern: str) -> bool:
+    if pattern in HEAVY_MODULES:  # `lmdb` is the module; the group of commands is `ocrctl lmdb`
+        return name == pattern
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"ocrctl {pattern}")
 
 

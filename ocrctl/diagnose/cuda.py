@@ -1,4 +1,4 @@
-"""Is CUDA usable here, by PyTorch and by ONNX Runtime? Each question is a row; nothing is assumed from a version alone."""
+"""Is CUDA usable here, by PyTorch and by ONNX Runtime? Each question is a row; no version alone settles one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped, warn
 from ocrctl.diagnose.cuda_probe import Device, Probe
 
-# float32 against float64, with TF32's 10-bit mantissa allowed for: a right answer stays below 1e-3, a wrong one does not.
+# float32 against float64, with TF32's 10-bit mantissa allowed for: right answers stay below 1e-3, wrong ones do not.
 TOLERANCE = 5e-3
 LOW_MEMORY = 2 * 1024**3  # bytes free below which even the tiny recogniser's recommended batch does not fit
 # Every PyTorch wheel of CUDA 13 carries cuDNN 9; older ones lack the engines current convolutions choose.

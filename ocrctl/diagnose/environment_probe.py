@@ -1,4 +1,4 @@
-"""The questions `diagnose environment` asks of this machine; environment.py judges the answers and is tested without it."""
+"""The questions `diagnose environment` asks of this machine; environment.py judges the answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class SystemEnvironment:
 
     def python(self) -> str:
         """e.g. "CPython 3.12.4 on Linux-x86_64"."""
-        return f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}-{platform.machine()}"
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        return f"{python} on {platform.system()}-{platform.machine()}"
 
     def version(self, package: str) -> str | None:
         """The installed version of a distribution, without importing it."""

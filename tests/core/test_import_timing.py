@@ -75,7 +75,9 @@ def verdicts(result):
 
 
 def test_budgets_own_before_shipped(fake_measure):
-    result = core.import_timing([("lmdb",), ("lmdb", "info")], only=["lmdb*", "torch"], budgets={"lmdb info": 12.0})
+    result = core.import_timing(
+        [("lmdb",), ("lmdb", "info")], only=["ocrctl lmdb", "lmdb *", "torch"], budgets={"lmdb info": 12.0}
+    )
     assert verdicts(result) == {"ocrctl lmdb": "ok", "ocrctl lmdb info": "over budget", "torch": "ok"}
     assert [row.name for row in result.failures] == ["ocrctl lmdb info"]
     assert core.import_timing([("lmdb", "info")], only=["lmdb info"]).timings[0].budget == 16.0

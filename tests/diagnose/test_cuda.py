@@ -11,6 +11,7 @@ from ocrctl.diagnose.cuda import TOLERANCE, capability_check, diagnose_cuda
 from ocrctl.diagnose.cuda_probe import Device, Driver, OnnxRuntime, SystemProbe
 
 CARD = Device(0, "Card", (9, 0), 70 * 1024**3, 80 * 1024**3)
+DRIVER = Driver("580.65.06", (13, 0), 1)
 GPU_RUNTIME = OnnxRuntime("onnxruntime-gpu", "1.30.0", "13.0", ("CUDAExecutionProvider", "CPUExecutionProvider"))
 
 
@@ -18,7 +19,7 @@ GPU_RUNTIME = OnnxRuntime("onnxruntime-gpu", "1.30.0", "13.0", ("CUDAExecutionPr
 class Machine:
     """A probe whose answers are fields; an exception as an answer is raised."""
 
-    nvidia: Driver | None = Driver("580.65.06", (13, 0), 1)
+    nvidia: Driver | None = DRIVER
     torch: object = "2.13.0+cu130"
     cuda: object = "13.0"
     cudnn_version: int | None = 91002
