@@ -1,0 +1,42 @@
+"""Checkpoints read back without running anything that stands in them; training and inference share this one reader."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.errors import InputError
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is not an ocrctl checkpoint."""
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such checkpoint.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a checkpoint that can be loaded safely ({str(error).splitlines()[0][:120]}).",
+            hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
+        ) from error
+    if not isinstance(raw, dict) or CARD_KEY not in raw or "state_dict" not in raw:
+        raise InputError(
+            f"{path}: a PyTorch file, but not an ocrctl checkpoint (it holds no model card).",
+            hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
+        )
+    return raw
+
+
+def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
+    """Model card and weights, names without the training module's prefix. Raises InputError as `read_checkpoint`."""
+    raw = read_checkpoint(path)
+    card = ModelCard.from_json(raw[CARD_KEY], str(path))
+    prefix = "model."
+    return card, {name[len(prefix) :]: value for name, value in raw["state_dict"].items() if name.startswith(prefix)}

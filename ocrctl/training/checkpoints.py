@@ -1,0 +1,53 @@
+"""Checkpoints written whole or not at all (models/checkpoint.py reads them)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from ocrctl.errors import ResumableStop
+from ocrctl.models.checkpoint import read_checkpoint
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint writing, made atomic: temporary name, fsync, rename."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Raises ResumableStop when the disk is full; what stood at `path` before then still stands there."""
+        save_atomically(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Always with weights_only: nothing in the file is executed."""
+        return read_checkpoint(Path(path))
+
+
+def save_atomically(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write `checkpoint` to `path`. Raises ResumableStop, leaving the old file, when it cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "file write failed" in str(error)
+        reason = "the disk is full" if full or _no_space(path.parent) else str(error).splitlines()[0]
+        raise ResumableStop(
+            f"{path}: the checkpoint could not be written, {reason}; the one written before it is intact.",
+            hint="free some space, then go on with: ocrctl train --resume -o " + str(path.parent),
+        ) from error
+
+
+def _no_space(folder: Path) -> bool:
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize < 1 << 20
