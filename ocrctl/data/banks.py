@@ -1,0 +1,89 @@
+"""Noise, textures and light drawn once per process and then cut at random places: a slice costs a microsecond, drawing does not."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from random import Random
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+
+HEIGHT, WIDTH = 256, 1280  # of each bank; larger cuts are enlarged from these
+_TEXTURES = 12
+
+
+@lru_cache(maxsize=1)
+def noise_bank() -> Bytes:
+    """(2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] independent colours, [1] the same in all, part of it coarse."""
+    rng = np.random.default_rng(20_240_611)
+    colour = rng.normal(128, 32, (HEIGHT, WIDTH, 3))
+    grey = rng.normal(0, 26, (HEIGHT, WIDTH)) + cv2.resize(
+        rng.normal(0, 26, (HEIGHT // 2, WIDTH // 2)), (WIDTH, HEIGHT)
+    )
+    both = np.stack([colour, np.repeat(grey[:, :, None] + 128, 3, axis=2)])
+    return np.clip(both, 0, 255).astype(np.uint8)
+
+
+def _stretch(field: NDArray[np.float64]) -> Bytes:
+    low, high = np.percentile(field, (1, 99))
+    return np.clip((field - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def texture_bank() -> Bytes:
+    """(12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, brick and tile edges, blobs, gradients."""
+    rng = np.random.default_rng(7_151_129)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+
+    def field(scale_y: float, scale_x: float) -> NDArray[np.float64]:
+        size = (max(2, int(HEIGHT / scale_y)), max(2, int(WIDTH / scale_x)))
+        return np.asarray(cv2.resize(rng.normal(size=size), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
+
+    clouds = field(64, 64) + 0.5 * field(32, 32) + 0.25 * field(16, 16) + 0.12 * field(8, 8)
+    stripes = np.sin((x * 0.8 + y * 0.6 + 6 * field(64, 96)) / 3.5)
+    brick = ((y % 22) < 2) | (((x + 20 * ((y // 22) % 2)) % 44) < 2)
+    fields = [
+        clouds,
+        field(40, 40),
+        field(3, 3) + 0.6 * field(1, 1),
+        field(2, 40) + 0.5 * field(6, 80),
+        field(40, 2) + 0.5 * field(80, 6),
+        stripes,
+        np.sign(np.sin(x / 6.0 + y / 11.0 + 2 * field(120, 120))) + 0.3 * field(3, 3),
+        brick * 2.0 + 0.4 * field(4, 4) + 0.6 * field(60, 60),
+        np.tanh(4 * field(24, 24)) + 0.2 * clouds,
+        np.tanh(6 * field(10, 30)) + 0.3 * field(3, 3),
+        np.sin(x / 90.0) + np.cos(y / 60.0) + 0.15 * field(2, 2),
+        np.sign(np.sin(y / 7.0)) * 0.8 + 0.4 * clouds,
+    ]
+    return np.stack([_stretch(f) for f in fields])
+
+
+@lru_cache(maxsize=1)
+def light_bank() -> Bytes:
+    """(4, HEIGHT, WIDTH, 3) brightness fields around 128 (= unchanged): soft clouds, hard cast shadows, spots, slanted ramps."""
+    rng = np.random.default_rng(99_194_853)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+
+    def field(scale: float) -> NDArray[np.float64]:
+        size = (max(2, int(HEIGHT / scale)), max(2, int(WIDTH / scale)))
+        return np.asarray(cv2.resize(rng.normal(size=size), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
+
+    edges = np.tanh(9 * (np.sin(x / 47.0 + y / 31.0 + 1.4 * field(100)) + 0.4 * field(64)))
+    spots = np.clip(field(48), 0.4, 3) - 0.4
+    ramps = np.abs((x / 160.0 + y / 90.0) % 2 - 1) * 2 - 1
+    fields = [field(60), edges, spots * 1.6 - 0.3, ramps]
+    planes = [np.clip(128 + 46 * f, 30, 240).astype(np.uint8) for f in fields]
+    return np.stack([np.repeat(p[:, :, None], 3, axis=2) for p in planes])
+
+
+def cut(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
+    """A (height, width) part of a bank plane (HEIGHT, WIDTH[, 3]) at a random place; enlarged where the bank is smaller than asked."""
+    if height > HEIGHT or width > WIDTH:
+        return np.asarray(cv2.resize(bank, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    y = int(r.random() * (HEIGHT - height + 1))
+    x = int(r.random() * (WIDTH - width + 1))
+    return bank[y : y + height, x : x + width]

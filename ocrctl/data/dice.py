@@ -1,0 +1,37 @@
+"""Whether an effect happens: one draw each, scaled by a strength, switched off by name, and written down."""
+
+from __future__ import annotations
+
+from random import Random
+
+
+class Dice:
+    """Draws for one picture. Switching one effect off leaves the draws of the others where they are as far as they do not depend on it."""
+
+    __slots__ = ("random", "r", "strength", "off", "fired")
+
+    def __init__(self, r: Random, strength: float, off: frozenset[str] = frozenset()) -> None:
+        self.r = r
+        self.random = r.random
+        self.strength = strength
+        self.off = off
+        self.fired: list[str] = []
+
+    def on(self, name: str, chance: float) -> bool:
+        """Whether `name` happens, at `chance` times the strength."""
+        if self.random() >= chance * self.strength or name in self.off:
+            return False
+        self.fired.append(name)
+        return True
+
+    def between(self, low: float, high: float) -> float:
+        """Uniform in low..high."""
+        return low + (high - low) * self.random()
+
+    def around(self, reach: float) -> float:
+        """Between -reach and reach, more often near 0."""
+        return reach * (self.random() + self.random() - 1.0)
+
+    def whole(self, low: int, high: int) -> int:
+        """Uniform whole number in low..high, both ends included."""
+        return low + int((high - low + 1) * self.random())

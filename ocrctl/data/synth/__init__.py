@@ -1,0 +1,6 @@
+"""Synthetic words: an endless, seeded stream of rendered text for training and checking recognisers."""
+
+from ocrctl.data.synth.config import SynthWordsConfig
+from ocrctl.data.synth.stream import SynthWords
+
+__all__ = ["SynthWords", "SynthWordsConfig"]

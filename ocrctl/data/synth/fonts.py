@@ -1,0 +1,106 @@
+"""Finding typefaces: those that arrive as dependencies, those of the system, and any folder. Nothing is opened here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from re import compile as pattern
+
+from ocrctl.errors import InputError
+
+# package -> folder with font files inside it; found without importing (koreanize_matplotlib would import matplotlib)
+BUNDLED = {
+    "font_source_sans_pro": "files",
+    "font_source_serif_pro": "files",
+    "font_fredoka_one": "files",
+    "font_amatic_sc": "files",
+    "font_caladea": "files",
+    "font_hanken_grotesk": "files",
+    "font_intuitive": "files",
+    "font_manrope": "files",
+    "koreanize_matplotlib": "fonts",
+    "matplotlib": "mpl-data/fonts/ttf",
+}
+_SUFFIXES = (".ttf", ".otf", ".ttc")
+# hairlines vanish at 32 pixels; TeX's cm*, the STIX symbol sets and the last-resort font carry other shapes than their cmap says
+_UNWANTED = pattern(
+    r"^(cm[a-z]+\d+|STIX(NonUni|Siz)|LastResort|DejaVu\w+Display|.*(ExtraLight|Thin|Hairline)|.*VariableFont|.*Emoji|.*Symbol)"
+)
+_SYSTEM = {
+    "linux": ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts"),
+    "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
+    "win32": ("C:/Windows/Fonts", "~/AppData/Local/Microsoft/Windows/Fonts"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FontFile:
+    """One face on disk; `family` is its file name up to the first '-' or weight word, so that faces can be weighed by family."""
+
+    family: str
+    path: str
+
+
+_WEIGHTS = pattern(
+    r"(?i)(-|_|\.)|(Extra|Semi|Demi|Ultra)?(Bold|Black|Heavy|Light|Medium|Regular|Italic|Oblique|BolIta|Bol$|It$)"
+)
+
+
+def _family(path: Path) -> str:
+    found = _WEIGHTS.search(path.stem, 1)
+    return path.stem[: found.start()] if found else path.stem
+
+
+def _files(folder: Path) -> list[FontFile]:
+    """Font files under `folder`, one per stem (TTF before OTF), in the order of their names."""
+    by_stem: dict[str, Path] = {}
+    for path in sorted(
+        folder.rglob("*"),
+        key=lambda p: (p.stem, _SUFFIXES[::-1].index(p.suffix.lower()) if p.suffix.lower() in _SUFFIXES else -1),
+    ):
+        if path.suffix.lower() in _SUFFIXES and not _UNWANTED.match(path.stem):
+            by_stem[path.stem] = path
+    return [FontFile(_family(path), str(path)) for path in by_stem.values()]
+
+
+def bundled_folders() -> dict[str, Path]:
+    """Folder of each bundled font package that is installed."""
+    folders = {}
+    for package, inside in BUNDLED.items():
+        spec = find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            folder = Path(next(iter(spec.submodule_search_locations))) / inside
+            if folder.is_dir():
+                folders[package] = folder
+    return folders
+
+
+@lru_cache(maxsize=8)
+def find_fonts(extra: tuple[str, ...] = (), bundled: bool = True, system: bool = False) -> tuple[FontFile, ...]:
+    """All faces to draw with, in an order that does not depend on where packages are installed.
+
+    `extra`: folders or font files. Raises InputError when one of them does not exist or holds no font, or when none is found at all.
+    """
+    found: list[FontFile] = []
+    if bundled:
+        for folder in bundled_folders().values():
+            found += _files(folder)
+    if system:
+        for name in _SYSTEM.get(sys.platform, ()):
+            if (folder := Path(name).expanduser()).is_dir():
+                found += _files(folder)
+    for name in extra:
+        path = Path(name).expanduser()
+        fonts = [FontFile(_family(path), str(path))] if path.is_file() else _files(path) if path.is_dir() else []
+        if not fonts:
+            raise InputError(f"{name}: no font file (.ttf, .otf, .ttc) is there; give a folder or a file that exists.")
+        found += fonts
+    unique = {(font.family, Path(font.path).stem): font for font in found}
+    if not unique:
+        raise InputError(
+            "synth.fonts: no font was found; install the package's dependencies or give a folder with fonts."
+        )
+    return tuple(unique[key] for key in sorted(unique))

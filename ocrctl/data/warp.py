@@ -1,0 +1,78 @@
+"""One perspective warp that does rotation, shear, perspective, stretch, crop and resize of a word at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, sin
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a word is seen. Angles in radians; `tilt_x`, `tilt_y`: how much one side shrinks against the other, -0.4..0.4."""
+
+    angle: float = 0.0
+    shear: float = 0.0  # pixels sideways for each pixel up
+    tilt_x: float = 0.0
+    tilt_y: float = 0.0
+    stretch: float = 1.0  # of the width
+    pads: tuple[float, float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    )  # left, top, right, bottom, in word heights; below 0 cuts
+
+
+Box = tuple[float, float, float, float]
+
+
+def frame(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np.float64], int]:
+    """Matrix (3, 3) from source pixels to a crop of `height`, and the crop's width (at least 8, at most `max_width`).
+
+    `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright rectangle around it as seen, widened by the pads.
+    """
+    x0, y0, x1, y1 = box
+    half_w, half_h = max(x1 - x0, 1.0) / 2 * view.stretch, max(y1 - y0, 1.0) / 2
+    ca, sa = cos(view.angle), sin(view.angle)
+    seen = []
+    for x, y in ((-half_w, -half_h), (half_w, -half_h), (half_w, half_h), (-half_w, half_h)):
+        depth = 1.0 + view.tilt_x * (x / half_w) * 0.5 + view.tilt_y * (y / half_h) * 0.5
+        x, y = (x - view.shear * y) / depth, y / depth
+        seen.append((x * ca - y * sa, x * sa + y * ca))
+    left, right = min(p[0] for p in seen), max(p[0] for p in seen)
+    top, bottom = min(p[1] for p in seen), max(p[1] for p in seen)
+    unit = 2 * half_h
+    left, right = left - view.pads[0] * unit, right + view.pads[2] * unit
+    top, bottom = top - view.pads[1] * unit, bottom + view.pads[3] * unit
+    scale_y = height / max(bottom - top, 1.0)
+    width = int(min(max_width, max(8.0, (right - left) * scale_y)))
+    scale_x = width / max(right - left, 1.0)
+    source = np.array(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), np.float32)
+    target = np.array([((x - left) * scale_x, (y - top) * scale_y) for x, y in seen], np.float32)
+    return cv2.getPerspectiveTransform(source, target), width
+
+
+def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
+    """A flat run (h, w) laid on a circle: `arc` radians from end to end, above 0 arched up, below 0 hanging; size grows with it."""
+    height, width = mask.shape
+    turn = abs(arc)
+    inner = width / turn  # the edge at the inside keeps the run's own length
+    outer = inner + height
+    half = turn / 2
+    out_w = int(np.ceil(2 * outer * sin(half))) if half < 1.57 else int(2 * outer)
+    out_h = int(np.ceil(outer - inner * cos(half)))
+    x = (np.arange(out_w, dtype=np.float32) - (out_w - 1) / 2)[None, :].repeat(out_h, 0)
+    y = (outer - np.arange(out_h, dtype=np.float32))[:, None].repeat(out_w, 1)
+    distance, angle = cv2.cartToPolar(y, x)
+    angle[angle > np.pi] -= 2 * np.pi
+    map_x = angle * (width / turn) + width / 2
+    map_y = outer - distance
+    if arc < 0:  # the same circle seen from below: turn the picture, not the letters
+        map_x, map_y = map_x[::-1], height - map_y[::-1]
+    return np.asarray(
+        cv2.remap(mask, np.ascontiguousarray(map_x), np.ascontiguousarray(map_y), cv2.INTER_LINEAR), dtype=np.uint8
+    )
