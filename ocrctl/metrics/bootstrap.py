@@ -1,6 +1,6 @@
 """Seeded bootstrap intervals over samples, and paired differences between models read from the same resamples.
 
-Percentile bootstrap (Efron and Tibshirani 1993, ch. 13), resampling words. Comparisons are paired because models fail on
+Percentile bootstrap (Efron and Tibshirani 1993, ch. 13), resampling words. Comparisons are paired: models fail on
 the same hard words (Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation").
 """
 

@@ -14,7 +14,7 @@ from ocrctl.errors import InputError
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is not an ocrctl checkpoint."""
+    """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is none of ocrctl's."""
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

@@ -1,0 +1,95 @@
+"""`ocrctl predict`: the text of pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+
+if TYPE_CHECKING:
+    from ocrctl.inference.writers.prediction import Prediction, Unreadable
+
+
+def predict(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Image files, folders, quoted globs, LMDBs, or - for paths on stdin."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option("-m", "--model", metavar="MODEL", help="Checkpoint, ONNX file, export bundle or run folder."),
+    ],
+    fmt: Annotated[
+        str, typer.Option("--format", metavar="txt|tsv|jsonl|rec_gt", help="What is written for each picture.")
+    ] = "tsv",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Write DIR/predictions.* instead of stdout.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")] = 64,
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Threads that decode ahead; 0: none.")] = 2,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write counts, speed and unreadable inputs as JSON.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read the text of pictures. Unreadable ones are named on stderr: exit 1, or 3 when none was readable."""
+    from ocrctl.core.predict import PredictOptions
+    from ocrctl.core.predict import predict as run
+    from ocrctl.errors import InputError, UsageError
+    from ocrctl.inference.writers import jsonl
+    from ocrctl.inference.writers.choose import get_writer
+    from ocrctl.inference.writers.prediction import Unreadable
+
+    if as_json and out is None and fmt not in ("tsv", jsonl.NAME):  # tsv is the default, so it may not have been typed
+        raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
+    writer = get_writer(jsonl.NAME if as_json else fmt)
+    on_stdout = out is None or as_json
+    if on_stdout and writer.HEADER:
+        console.write(writer.HEADER)
+
+    def emit(result: Prediction | Unreadable) -> None:
+        if isinstance(result, Unreadable):
+            sys.stderr.write(f"unreadable: {result.error}\n")
+        elif on_stdout:
+            console.write(writer.line(result))
+            sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
+
+    options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads)
+    try:
+        result = run(options, sys.stdin, emit)
+    except KeyboardInterrupt:
+        if out is not None:
+            part = f"{out / 'predictions'}{get_writer(fmt).SUFFIX}.part"
+            console.note(f"what was read so far is in {part}")
+        raise
+    if result.note:
+        console.note(f"note: {result.note}")
+    place = f" -> {result.out}" if result.out else ""
+    console.note(
+        f"{result.read} read, {len(result.unreadable)} unreadable, {result.images_per_second:.0f} images/s "
+        f"({result.backend} on {result.device}){place}"
+    )
+    if report is not None:
+        import json
+
+        from ocrctl.inference.writers.files import write_atomic
+
+        write_atomic(report, json.dumps(console.to_plain(result), ensure_ascii=False, indent=2))
+    if result.read == 0:
+        raise InputError(
+            f"none of the {len(result.unreadable)} inputs could be read." if result.unreadable else "no input given."
+        )
+    if result.unreadable:
+        raise typer.Exit(1)

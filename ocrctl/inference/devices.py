@@ -1,0 +1,64 @@
+"""Which device a model runs on, said before it is loaded; CUDA that was asked for is never replaced by the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+
+from ocrctl.errors import MissingRequirement, UsageError
+
+_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+DIAGNOSE = "what is missing: ocrctl diagnose cuda"
+
+
+def parse_device(device: str) -> tuple[str, int | None]:
+    """`auto`, `cpu`, `cuda` or `cuda:1` -> (kind, index or None). Raises UsageError for anything else."""
+    match = _DEVICE.fullmatch(device)
+    if match is None:
+        raise UsageError(f"unknown device '{device}': use auto, cpu, cuda or cuda:INDEX.")
+    return device.partition(":")[0], int(match[1]) if match[1] else None
+
+
+def available_cores() -> int:
+    """CPU cores this process may use (its affinity, where the system has one), at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def driver_gpu_count() -> int:
+    """GPUs the NVIDIA driver lists, 0 without a driver; asks the driver itself, so that torch need not be imported."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def torch_device(device: str) -> str:
+    """Resolve `device` for PyTorch: `cpu` or `cuda:i`.
+
+    Raises UsageError for an unknown name, MissingRequirement when CUDA was asked for and cannot be used.
+    """
+    kind, index = parse_device(device)
+    if kind == "cpu":
+        return "cpu"
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        if kind == "auto":
+            return "cpu"
+        raise MissingRequirement(
+            f"device '{device}' was asked for, but PyTorch {torch.__version__} finds no CUDA device.", hint=DIAGNOSE
+        )
+    chosen = index or 0
+    if chosen >= count:
+        raise MissingRequirement(f"device '{device}' was asked for, but there are {count} CUDA devices.", hint=DIAGNOSE)
+    return f"cuda:{chosen}"

@@ -1,0 +1,121 @@
+"""What the INPUT arguments of `predict` stand for: files, folders, globs, LMDBs, lists of paths; one picture each."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ocrctl.data.lmdb import LmdbWords
+from ocrctl.errors import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".avif", ".pgm", ".ppm", ".pnm"}
+)
+
+
+class Picture(Protocol):
+    """Something to read: `path` names it in results, `encoded` gives its bytes."""
+
+    @property
+    def path(self) -> str:
+        """The name results carry."""
+
+    def encoded(self) -> bytes:
+        """The encoded image. Raises InputError naming the picture when it cannot be had."""
+
+
+@dataclass(frozen=True)
+class FilePicture:
+    """An image file."""
+
+    path: str
+
+    def encoded(self) -> bytes:
+        """The file's bytes; InputError when it is missing, a folder or unreadable."""
+        try:
+            return Path(self.path).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a path read from stdin
+            raise InputError(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """Sample `index` (0-based) of an LMDB, named by its 1-based key as the layout counts."""
+
+    source: LmdbWords
+    folder: str
+    index: int
+
+    @property
+    def path(self) -> str:
+        """`FOLDER/image-000000001`."""
+        return f"{self.folder}/image-{self.index + 1:09d}"
+
+    def encoded(self) -> bytes:
+        """The stored bytes."""
+        return self.source.image_bytes(self.index)
+
+
+@dataclass(frozen=True)
+class NoPicture:
+    """An INPUT that stands for nothing; it takes its turn so that it is reported in its place."""
+
+    path: str
+    error: str
+
+    def encoded(self) -> bytes:
+        """Always raises InputError."""
+        raise InputError(self.error)
+
+
+def pictures(inputs: Iterable[str], stdin: Iterable[str]) -> Iterator[Picture]:
+    """The pictures of `inputs` in the order given, folders in name order; `-` reads one path a line from `stdin`.
+
+    Lazy: a folder is listed when its turn comes, stdin is read as it arrives. An existing path wins over a pattern.
+    """
+    for text in inputs:
+        if text == "-":
+            for line in stdin:
+                if path := line.rstrip("\r\n"):
+                    yield from _expand(path, patterns=False)
+        else:
+            yield from _expand(text, patterns=True)
+
+
+def _expand(text: str, *, patterns: bool) -> Iterator[Picture]:
+    lmdb_file = os.path.join(text, "data.mdb") if os.path.isdir(text) else text
+    if lmdb_file.endswith((".mdb", ".lmdb")) and os.path.isfile(lmdb_file):
+        yield from _stored(text)
+    elif os.path.isdir(text):
+        yield from _folder(text)
+    elif os.path.exists(text) or not (patterns and glob.has_magic(text)):
+        yield FilePicture(text)
+    else:
+        found = sorted(glob.glob(text, recursive=True))
+        if not found:
+            yield NoPicture(text, f"{text}: no file matches the pattern.")
+        for path in found:
+            yield from _expand(path, patterns=False)
+
+
+def _stored(folder: str) -> Iterator[Picture]:
+    source = LmdbWords(folder)
+    for index in range(len(source)):
+        yield StoredPicture(source, folder, index)
+
+
+def _folder(folder: str) -> Iterator[Picture]:
+    """Image files below `folder` in name order, hidden ones left out; other files are no pictures and are passed by."""
+    empty = True
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                empty = False
+                yield FilePicture(os.path.join(place, name))
+    if empty:
+        yield NoPicture(folder, f"{folder}: holds no image file.")

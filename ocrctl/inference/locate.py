@@ -1,0 +1,77 @@
+"""What a MODEL argument means: a checkpoint, an ONNX file, an export bundle, or a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.errors import InputError, UsageError
+
+RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
+ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One resolved model: the file, which backend reads it, and a short name for tables and file names."""
+
+    path: Path
+    kind: Literal["checkpoint", "onnx"]
+    name: str
+
+
+def locate(model: str | Path) -> ModelFile:
+    """Resolve `model`: an existing path always wins over a prefix.
+
+    A run folder stands for its best.ckpt (last.ckpt when no validation has run yet), an export bundle for its one ONNX
+    file. Raises UsageError for a model scheme this version lacks, InputError when there is nothing or no model.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _from_folder(path)
+    if path.is_file():
+        return _from_file(path)
+    scheme, colon, _ = str(model).partition(":")
+    if colon and scheme in ("default", "paddle"):
+        raise UsageError(
+            f"'{model}': {scheme}: models are not available in this version of ocrctl.",
+            hint="give a checkpoint, an ONNX file, an export bundle or a run folder",
+        )
+    raise InputError(
+        f"{path}: there is no such model.{_near(path)}", hint="train one: ocrctl train --profile quickstart"
+    )
+
+
+def _from_folder(folder: Path) -> ModelFile:
+    for name in RUN_CHECKPOINTS:
+        if (folder / name).is_file():
+            return ModelFile(folder / name, "checkpoint", folder.resolve().name)
+    graphs = sorted(folder.glob("*.onnx"))
+    if len(graphs) == 1:
+        return ModelFile(graphs[0], "onnx", graphs[0].stem)
+    if graphs:
+        names = ", ".join(graph.name for graph in graphs)
+        raise InputError(f"{folder}: holds several ONNX files ({names}); name one of them.")
+    raise InputError(
+        f"{folder}: is neither a run folder ({' or '.join(RUN_CHECKPOINTS)}) nor an export bundle (one .onnx file)."
+    )
+
+
+def _from_file(path: Path) -> ModelFile:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if not magic:
+        raise InputError(f"{path}: expected a model, found an empty file.")
+    # Content first: a checkpoint that was renamed is still a checkpoint.
+    kind: Literal["checkpoint", "onnx"] = "onnx" if path.suffix == ".onnx" and magic != ZIP_MAGIC else "checkpoint"
+    # Every run calls its files the same; the folder tells them apart.
+    name = path.resolve().parent.name if path.name in RUN_CHECKPOINTS else path.stem
+    return ModelFile(path, kind, name)
+
+
+def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])

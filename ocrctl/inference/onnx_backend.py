@@ -1,0 +1,87 @@
+"""An exported graph behind the engine's face: ONNX Runtime, on the CPU or on a CUDA device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.errors import InputError, MissingRequirement
+from ocrctl.inference.devices import DIAGNOSE, available_cores, driver_gpu_count, parse_device
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+
+
+class OnnxBackend:
+    """Runs an ONNX file that `ocrctl export` wrote. `threads`: CPU threads of an operator; None takes every core."""
+
+    name = "onnx"
+
+    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        self.note = ""
+        session = self._open(path, device, threads)
+        self.card = _card(session, path)
+        self._input = session.get_inputs()[0].name
+        self._session = session
+
+    def _open(self, path: Path, device: str, threads: int | None) -> Any:
+        kind, index = parse_device(device)
+        if kind == "cuda" or (kind == "auto" and driver_gpu_count() > 0):
+            reason = "it lists no CUDA provider"
+            if CUDA in onnxruntime.get_available_providers():
+                onnxruntime.preload_dlls()  # CUDA and cuDNN from the nvidia wheels or from torch
+                chosen = index or 0
+                session = _session(path, [(CUDA, {"device_id": chosen}), CPU], threads)
+                if session.get_providers()[0] == CUDA:
+                    self.device = f"cuda:{chosen}"
+                    return session
+                reason = "its CUDA provider did not load"
+            message = f"ONNX Runtime {onnxruntime.__version__} cannot use CUDA: {reason}"
+            if kind == "cuda":
+                raise MissingRequirement(f"device '{device}' was asked for, but {message}.", hint=DIAGNOSE)
+            self.note = f"{message}; running on the CPU"
+        self.device = "cpu"
+        return _session(path, [CPU], threads)
+
+    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (N, H, W, C) -> float32 (N, T, K)."""
+        images = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))  # (N, C, H, W)
+        return self._session.run(None, {self._input: images})[0]
+
+
+def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    # An explicit count: ONNX Runtime's own default pins threads to physical cores, which fails noisily in containers.
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1  # the graph is one chain
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4  # a provider that does not load is reported here, in one sentence
+    # Threads that spin between operators take the cores that decode the next images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime raises its own unrelated classes
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: ONNX Runtime cannot open it ({first}).") from error
+    session.disable_fallback()
+    return session
+
+
+def _card(session: Any, path: Path) -> ModelCard:
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    if text is None:
+        raise InputError(
+            f"{path}: the ONNX file has no '{CARD_KEY}' metadata, so its charset and preprocessing are unknown.",
+            hint="write it with: ocrctl export CHECKPOINT -o DIR",
+        )
+    card = ModelCard.from_json(text, where=str(path))
+    graph = session.get_inputs()[0]
+    wanted = [card.channels, card.height, card.width]
+    if graph.type != "tensor(uint8)" or list(graph.shape[1:]) != wanted:
+        raise InputError(f"{path}: the graph takes {graph.type} {graph.shape}, its card says uint8 (N, {wanted}).")
+    return card

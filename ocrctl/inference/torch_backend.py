@@ -1,0 +1,45 @@
+"""A checkpoint behind the engine's face: PyTorch, on the CPU or on a CUDA device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ocrctl.errors import ResumableStop
+from ocrctl.inference.devices import torch_device
+from ocrctl.models.build import build_model
+from ocrctl.models.checkpoint import load_checkpoint
+
+
+class TorchBackend:
+    """Runs a checkpoint. `threads`: CPU threads of PyTorch for the whole process; None leaves them as they are."""
+
+    name = "torch"
+
+    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+        self.device = torch_device(device)
+        self.note = ""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.card, state = load_checkpoint(path)
+        model = build_model(self.card)
+        model.load_state_dict(state)
+        # NHWC memory: the uint8 batch arrives in that order, and convolutions are faster in it.
+        model = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.eval()
+
+    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (N, H, W, C) -> float32 (N, T, K). Raises ResumableStop when the device runs out of memory."""
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (N, C, H, W), a view that is channels-last already
+        try:
+            with torch.inference_mode():
+                logits = self.model(images.to(self.device))["logits"]
+        except torch.OutOfMemoryError as error:
+            raise ResumableStop(
+                f"{self.device} ran out of memory with a batch of {len(batch)}.",
+                hint=f"--batch-size {max(1, len(batch) // 2)}",
+            ) from error
+        return logits.float().cpu().numpy()

@@ -1,0 +1,17 @@
+"""JSON lines: {"path": ..., "text": ..., "confidence": ...}, UTF-8, one object a line."""
+
+from __future__ import annotations
+
+import json
+
+from ocrctl.inference.writers.prediction import Prediction
+
+NAME = "jsonl"
+SUFFIX = ".jsonl"
+HEADER = ""
+
+
+def line(prediction: Prediction) -> str:
+    """One object; any path and any text survive."""
+    fields = {"path": prediction.path, "text": prediction.text, "confidence": round(prediction.confidence, 6)}
+    return json.dumps(fields, ensure_ascii=False)

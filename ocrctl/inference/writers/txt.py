@@ -1,0 +1,14 @@
+"""Plain text: the text of each picture on a line of its own, in input order; unreadable pictures have no line."""
+
+from __future__ import annotations
+
+from ocrctl.inference.writers.prediction import Prediction
+
+NAME = "txt"
+SUFFIX = ".txt"
+HEADER = ""
+
+
+def line(prediction: Prediction) -> str:
+    """The text alone."""
+    return prediction.text
