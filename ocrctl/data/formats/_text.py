@@ -1,0 +1,77 @@
+"""What the one-sample-a-line text formats share: a look at the first lines, and writing images beside labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ocrctl.data.words import FolderWords, image_path, read_lines
+from ocrctl.errors import InputError
+from ocrctl.text.normalize import normalize_label
+
+IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
+HEAD_BYTES = 16384
+
+_SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
+
+
+def head_lines(path: Path, limit: int = 20) -> list[str]:
+    """The first `limit` whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(HEAD_BYTES)
+    except OSError:
+        return []
+    text = data.decode("utf-8-sig", errors="replace")
+    lines = text.split("\n")
+    if len(data) == HEAD_BYTES and len(lines) > 1:
+        del lines[-1]
+    return [line for line in (line.removesuffix("\r") for line in lines) if line.strip()][:limit]
+
+
+def most(path: Path, fits: Callable[[str], object]) -> bool:
+    """Whether most of the first lines fit: one bad line must not hide the format, so that reading can name it."""
+    lines = head_lines(path)
+    return 2 * sum(bool(fits(line)) for line in lines) > len(lines)
+
+
+def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expected: str) -> FolderWords:
+    """Read a label file of one `(image, text)` a line; blank lines are passed over. Images lie beside the label file.
+
+    `parse` returns None for a line that is not of the format: InputError names file:line and `expected`.
+    """
+    files, labels, numbers = [], [], []
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        pair = parse(line)
+        if pair is None:
+            raise InputError(f"{path}:{number}: expected {expected}, found {line[:60]!r}.")
+        files.append(image_path(pair[0]))
+        labels.append(normalize_label(pair[1]))
+        numbers.append(number)
+    return FolderWords(str(path), str(path.parent), files, labels, numbers)
+
+
+def write_images(samples: Iterable[tuple[bytes, str]], out: Path, folder: str) -> Iterator[tuple[str, str]]:
+    """Write each encoded image as `out/folder/word_N.ext` (N from 1); yield (path below `out`, NFC label)."""
+    (out / folder).mkdir(parents=True, exist_ok=True)
+    for number, (data, label) in enumerate(samples, 1):
+        suffix = next((suffix for magic, suffix in _SIGNATURES if data.startswith(magic)), ".img")
+        name = f"{folder}/word_{number}{suffix}" if folder else f"word_{number}{suffix}"
+        (out / name).write_bytes(data)
+        yield name, normalize_label(label)
+
+
+def one_line(name: str, label: str, kind: str) -> str:
+    """`label`, or InputError when it holds a line break, which a text format cannot carry."""
+    if "\n" in label or "\r" in label:
+        raise InputError(f"{name}: the label {label[:40]!r} holds a line break, which {kind} cannot carry.")
+    return label
+
+
+def write_label_file(path: Path, lines: Iterable[str]) -> Path:
+    """Write lines as UTF-8 with \\n ends; returns `path`."""
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(line + "\n" for line in lines)
+    return path

@@ -1,0 +1,48 @@
+"""docTR recognition, `labels.json` beside a folder `images`: one JSON object of file name to text; UTF-8.
+
+    labels.json       {"word_1.png": "JOINT", "word_2.png": "GENAXIS THEATRE"}
+    images/word_1.png
+
+Names are relative to `images`. https://github.com/mindee/doctr/tree/main/references/recognition
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.formats._json import head_text, read_json, write_json
+from ocrctl.data.formats._text import IMAGE_SUFFIX, write_images
+from ocrctl.data.words import FolderWords, image_path
+from ocrctl.errors import InputError
+from ocrctl.text.normalize import normalize_label
+
+NAME = "doctr"
+LABEL_FILES = ("labels.json",)
+
+_HEAD = re.compile(rf'\{{\s*"(?:[^"\\]|\\.)*{IMAGE_SUFFIX}"\s*:\s*"', re.IGNORECASE)
+
+
+def sniff(path: Path) -> bool:
+    return bool(_HEAD.match(head_text(path)))
+
+
+def read(path: Path) -> FolderWords:
+    table = read_json(path)
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: expected a JSON object of image name to text, found {type(table).__name__}.")
+    for name, text in table.items():
+        if not isinstance(text, str):
+            raise InputError(f"{path} ({name}): expected a text, found {type(text).__name__}.")
+    return FolderWords(
+        str(path),
+        str(path.parent / "images"),
+        [image_path(name) for name in table],
+        [normalize_label(text) for text in table.values()],
+    )
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    table = {Path(name).name: label for name, label in write_images(samples, out, "images")}
+    return write_json(out / LABEL_FILES[0], table)

@@ -1,0 +1,49 @@
+r"""ICDAR cropped words (Robust Reading Competition), `gt.txt`: file, comma, space, the text in double quotes; UTF-8.
+
+    word_1.png, "JOINT"
+    word_2.png, "\"SCAN\", 50%"
+
+A double quote within the text is written \"; a backslash before anything else is a backslash; commas are free. The
+competition's files carry a BOM and CRLF line ends. Images lie beside the label file.
+https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.3)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.formats._text import IMAGE_SUFFIX, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.words import FolderWords
+
+NAME = "icdar-words"
+LABEL_FILES = ("gt.txt", "*gt*.txt")
+
+_EXPECTED = 'IMAGE, "TEXT"'
+_SNIFF = re.compile(rf'[^\t]*?{IMAGE_SUFFIX}\s*,\s*".*"\s*$', re.IGNORECASE)
+_LINE = re.compile(r'\s*(.+?)\s*,\s*"(.*)"\s*$')
+
+
+def sniff(path: Path) -> bool:
+    return most(path, _SNIFF.match)
+
+
+def read(path: Path) -> FolderWords:
+    return read_text(path, _parse, _EXPECTED)
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    pairs = write_images(samples, out, "")
+    return write_label_file(
+        out / LABEL_FILES[0], (f'{name}, "{_escape(one_line(name, label, NAME))}"' for name, label in pairs)
+    )
+
+
+def _parse(line: str) -> tuple[str, str] | None:
+    match = _LINE.match(line)
+    return (match[1], match[2].replace('\\"', '"')) if match else None
+
+
+def _escape(text: str) -> str:
+    return text.replace('"', '\\"')

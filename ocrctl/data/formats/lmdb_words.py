@@ -1,0 +1,37 @@
+"""LMDB in the field's layout: a folder with `data.mdb` (or one .mdb file) of these keys.
+
+    num-samples        number of samples, ASCII digits
+    image-000000001    encoded image file (JPEG, PNG, WebP ...), numbered from 1, nine digits
+    label-000000001    its text, UTF-8
+
+Other keys are ignored. The same files serve deep-text-recognition-benchmark, PARSeq, PaddleOCR and MMOCR.
+https://github.com/clovaai/deep-text-recognition-benchmark/blob/master/create_lmdb_dataset.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.lmdb import LmdbWords, data_file
+from ocrctl.data.lmdb_write import LmdbWriter
+from ocrctl.text.normalize import normalize_label
+
+NAME = "lmdb"
+LABEL_FILES = ("data.mdb",)
+
+
+def sniff(path: Path) -> bool:
+    return data_file(path) is not None
+
+
+def read(path: Path) -> LmdbWords:
+    return LmdbWords(path.parent if path.name == "data.mdb" else path)
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    pairs = list(samples)
+    with LmdbWriter(out) as writer:
+        writer.append([data for data, _ in pairs])
+        writer.finish(normalize_label(label) for _, label in pairs)
+    return out / LABEL_FILES[0]

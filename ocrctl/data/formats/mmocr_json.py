@@ -1,0 +1,55 @@
+"""MMOCR 1.x recognition, `textrecog_train.json`: one JSON object; UTF-8. `img_path` is relative to the file's folder.
+
+{"metainfo": {"dataset_type": "TextRecogDataset", "task_name": "textrecog"},
+ "data_list": [{"img_path": "train/word_1.png", "instances": [{"text": "JOINT"}]}]}
+
+Each entry holds exactly one instance. https://mmocr.readthedocs.io/en/latest/user_guides/dataset_prepare.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.formats._json import head_text, read_json, write_json
+from ocrctl.data.formats._text import write_images
+from ocrctl.data.words import FolderWords, image_path
+from ocrctl.errors import InputError
+from ocrctl.text.normalize import normalize_label
+
+NAME = "mmocr-json"
+LABEL_FILES = ("textrecog_train.json", "textrecog*.json")
+
+_EXPECTED = '{"img_path": IMAGE, "instances": [{"text": TEXT}]}'
+
+
+def sniff(path: Path) -> bool:
+    head = head_text(path)
+    return head.startswith("{") and '"data_list"' in head and '"polygon"' not in head and '"img_path"' in head
+
+
+def read(path: Path) -> FolderWords:
+    document = read_json(path)
+    entries = document.get("data_list") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: expected a JSON object with the list data_list, found none.")
+    words = FolderWords(str(path), str(path.parent), [], [])
+    for index, entry in enumerate(entries):
+        try:
+            name, (instance,) = entry["img_path"], entry["instances"]
+            text = instance["text"]
+        except (KeyError, TypeError, ValueError):
+            name = text = None
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.")
+        words.files.append(image_path(name))
+        words.labels.append(normalize_label(text))
+    return words
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    entries = [
+        {"img_path": name, "instances": [{"text": label}]} for name, label in write_images(samples, out, "images")
+    ]
+    metainfo = {"dataset_type": "TextRecogDataset", "task_name": "textrecog"}
+    return write_json(out / LABEL_FILES[0], {"metainfo": metainfo, "data_list": entries})

@@ -1,0 +1,47 @@
+"""MMOCR 0.x recognition, `*.jsonl`: one JSON object a line; UTF-8. `filename` is relative to the label file's folder.
+
+{"filename": "train/word_1.png", "text": "JOINT"}
+
+Other keys are ignored. https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.formats._text import most, read_text, write_images, write_label_file
+from ocrctl.data.words import FolderWords
+
+NAME = "mmocr-jsonl"
+LABEL_FILES = ("label.jsonl", "*.jsonl")
+
+_EXPECTED = '{"filename": IMAGE, "text": TEXT}'
+
+
+def sniff(path: Path) -> bool:
+    return most(path, _parse)
+
+
+def read(path: Path) -> FolderWords:
+    return read_text(path, _parse, _EXPECTED)
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    pairs = write_images(samples, out, "images")
+    return write_label_file(
+        out / LABEL_FILES[0],
+        (json.dumps({"filename": name, "text": label}, ensure_ascii=False) for name, label in pairs),
+    )
+
+
+def _parse(line: str) -> tuple[str, str] | None:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(entry, dict):
+        return None
+    name, text = entry.get("filename"), entry.get("text")
+    return (name, text) if isinstance(name, str) and isinstance(text, str) else None

@@ -1,0 +1,65 @@
+"""PaddleOCR recognition, `rec_gt.txt`: a path below the label file's folder, TAB, the text; UTF-8.
+
+    train/word_1.png<TAB>JOINT
+    ["train/a.png", "train/b.png"]<TAB>JOINT        several pictures of one text: each becomes a sample
+
+The text is everything after the first TAB. Lines whose text is a JSON list of objects with "points" are PaddleOCR's
+detection format, another file.
+https://github.com/PaddlePaddle/PaddleOCR/blob/main/docs/datasets/ocr_datasets.en.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.formats._text import IMAGE_SUFFIX, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.words import FolderWords, image_path
+from ocrctl.errors import InputError
+
+NAME = "paddleocr-rec"
+LABEL_FILES = ("rec_gt.txt", "rec_gt*.txt")
+
+_EXPECTED = "IMAGE<TAB>TEXT"
+_LINE = re.compile(rf'(?:[^\t]*{IMAGE_SUFFIX}|\[\s*".*"\s*\])\t(?!\[\s*\{{.*"points")', re.IGNORECASE)
+
+
+def sniff(path: Path) -> bool:
+    return most(path, _LINE.match)
+
+
+def read(path: Path) -> FolderWords:
+    words = read_text(path, _parse, _EXPECTED)
+    if not any(file.startswith("[") for file in words.files):
+        return words
+    expanded = FolderWords(words.label_file, words.root, [], [], [])
+    for file, label, line in zip(words.files, words.labels, words.lines or (), strict=True):
+        names = _images(file, f"{path}:{line}") if file.startswith("[") else [file]
+        for name in names:
+            expanded.files.append(name)
+            expanded.labels.append(label)
+            assert expanded.lines is not None
+            expanded.lines.append(line)
+    return expanded
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    lines = (f"{name}\t{one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images"))
+    return write_label_file(out / LABEL_FILES[0], lines)
+
+
+def _parse(line: str) -> tuple[str, str] | None:
+    name, tab, text = line.partition("\t")
+    return (name, text) if tab and name.strip() else None
+
+
+def _images(text: str, where: str) -> list[str]:
+    try:
+        names = json.loads(text)
+    except json.JSONDecodeError:
+        return [text]  # a file whose name starts with a bracket
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where}: expected a JSON list of image paths before the TAB, found {text[:60]!r}.")
+    return [image_path(name) for name in names]

@@ -1,0 +1,44 @@
+"""Space-separated tags, `tags.txt`: a path below the label file's folder, one space, the text; UTF-8.
+
+    word_1.png JOINT
+    train/word 2.png GENAXIS THEATRE
+
+The path ends at the first image suffix followed by a space (so it may hold spaces itself), else at the first space;
+the text is everything after. Used by CRNN's and MMOCR 0.x's txt files.
+https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocrctl.data.formats._text import IMAGE_SUFFIX, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.words import FolderWords
+
+NAME = "space-tags"
+LABEL_FILES = ("tags.txt", "labels.txt", "label.txt", "*.txt")
+
+_EXPECTED = "IMAGE TEXT with a space between"
+_LINE = re.compile(rf"([^\t]+?{IMAGE_SUFFIX}) (.*)$", re.IGNORECASE)
+
+
+def sniff(path: Path) -> bool:
+    return most(path, _LINE.match)
+
+
+def read(path: Path) -> FolderWords:
+    return read_text(path, _parse, _EXPECTED)
+
+
+def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
+    lines = (f"{name} {one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images"))
+    return write_label_file(out / LABEL_FILES[0], lines)
+
+
+def _parse(line: str) -> tuple[str, str] | None:
+    if match := _LINE.match(line):
+        return match[1], match[2]
+    name, space, text = line.partition(" ")
+    return (name, text) if space and name else None
