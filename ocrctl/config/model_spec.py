@@ -36,6 +36,8 @@ class ModelSpec:
         return (self.input_width if width is None else width) // self.stride_w
 
 
+DEFAULT_ARCH = "crnn-tiny"
+
 # One line per architecture. CRNN: Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence
 # Recognition", 2015 (32x100 grey input, one output step per 4 columns).
 SPECS: dict[str, ModelSpec] = {
@@ -43,7 +45,7 @@ SPECS: dict[str, ModelSpec] = {
     for spec in (
         ModelSpec("crnn-tiny", "recognition", "crnn", "CRNN, about 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
                   32, 100, 1, 32, 4, "ctc", 25, "lower36"),
-        ModelSpec("crnn", "recognition", "crnn", "CRNN, about 4 M parameters, 32x128 grey, CTC: the base recogniser",
+        ModelSpec("crnn", "recognition", "crnn", "CRNN, about 3 M parameters, 32x128 grey, CTC: the base recogniser",
                   32, 128, 1, 32, 4, "ctc", 32, "ascii94"),
     )
 }  # fmt: skip

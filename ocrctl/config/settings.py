@@ -60,6 +60,10 @@ class TrainSettings(Section):
 class DataSettings(Section):
     """`data.*`: what is read and how."""
 
+    train: list[str] | None = None
+    """what -d names: a path, FORMAT:PATH or synth:words; default: synth:words"""
+    val: str | None = None
+    """what --val names; default: val_fraction of the finite training data, or unseen words of the stream"""
     weights: list[float] | None = None
     """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite sets"""
     workers: int = Field(2, ge=0)
@@ -74,6 +78,8 @@ class DataSettings(Section):
     """strength of augmentation of real crops; 0 turns it off"""
     charset: str | None = None
     """charset file, or one of the built-in names; default: the architecture's"""
+    bad_labels: Literal["refuse", "skip"] = "refuse"
+    """empty, over-long or unfittable labels: refuse to start, or leave those samples out (counted)"""
     unknown_chars: Literal["refuse", "skip"] = "refuse"
     """labels with characters outside the charset: refuse to start, or leave those samples out (counted)"""
 
@@ -100,6 +106,8 @@ class SynthSettings(Section):
 class ModelSettings(Section):
     """`model.*`: what the builder may change without becoming another architecture."""
 
+    init: str | None = None
+    """what --from names: weights to start from; characters that both charsets hold keep theirs"""
     dropout: float = Field(0.1, ge=0, lt=1)
     """dropout before the classifier"""
 

@@ -1,0 +1,81 @@
+"""`ocrctl train`: flags in, a run folder and a result out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Data, Json, Profiles, Quiet, Sets
+from ocrctl.errors import UsageError
+
+
+def train(
+    arch: Annotated[
+        str | None, typer.Argument(metavar="ARCH", help="Architecture: see `ocrctl model list`. Default: the profile's.")
+    ] = None,
+    data: Data = None,
+    val: Annotated[
+        str | None,
+        typer.Option("--val", metavar="SPEC", help="Validation data. Default: 5 % of the data, held out by image."),
+    ] = None,
+    profile: Profiles = None,
+    sets: Sets = None,
+    init: Annotated[
+        str | None, typer.Option("--from", metavar="MODEL", help="Start from the weights of a checkpoint or run.")
+    ] = None,
+    charset: Annotated[
+        str | None, typer.Option("--charset", metavar="FILE", help="Charset file, or a built-in: lower36, ascii94 ...")
+    ] = None,
+    unknown_chars: Annotated[
+        str | None,
+        typer.Option("--unknown-chars", metavar="refuse|skip", help="Labels with characters outside the charset."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="RUN", help="Run folder. Default: runs/<date>-<arch>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run at -o (starts it if it is not there).")] = False,
+    devices: Annotated[int | None, typer.Option("--devices", metavar="N", help="Number of GPUs. Default: 1.")] = None,
+    fast_dev_run: Annotated[
+        bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recogniser.
+
+    Without -d it trains on synth:words, an endless stream of rendered words. Settings people script against:
+    train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
+    train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
+    130/143 stopped by a signal after saving.
+    """
+    if arch is not None and ("=" in arch or "/" in arch or Path(arch).exists()):
+        better = f"ocrctl train --set {arch}" if "=" in arch else f"ocrctl train -d {arch}"
+        raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=better)
+
+    from ocrctl.core.train import TrainRequest, load_train_settings
+    from ocrctl.core.train import train as run_training
+
+    flags = {
+        "arch": arch,
+        "train": {"devices": devices},
+        "data": {"train": data, "val": val, "charset": charset, "unknown_chars": unknown_chars},
+        "model": {"init": init},
+    }
+    settings = load_train_settings(profile, sets or [], flags)
+    result = run_training(TrainRequest(settings, out, resume, fast_dev_run), console.note)
+    if json:
+        console.write_json(result)
+    else:
+        last = result.last
+        console.write(f"run: {result.run}")
+        console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
+        if "val_exact" in last:
+            console.write(f"val exact: {last['val_exact']:.1%} (best {result.best_accuracy:.1%} at step {result.best_step})")
+    if result.stopped_by_signal is not None:
+        console.suggest(f"ocrctl train --resume -o {result.run}")
+        raise typer.Exit(128 + result.stopped_by_signal)
+    spec = data[0] if data else "synth:words"
+    console.suggest(f"ocrctl eval {result.run} -d {val or spec}")

@@ -1,0 +1,146 @@
+"""The run folder: where a run keeps its settings, checkpoints and figures, and how one goes on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from ocrctl.config.load import settings_from_tree
+from ocrctl.config.profiles import load_profile
+from ocrctl.config.settings import Settings
+from ocrctl.errors import InputError, ResumableStop, UsageError
+
+if TYPE_CHECKING:
+    from ocrctl.core.train_data import TrainingData
+
+# What may differ when a run goes on; anything else is another run.
+CHANGEABLE = {
+    "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
+    "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
+    "log.logger", "log.previews",
+}  # fmt: skip
+
+
+def prepare_run(out: Path | None, settings: Settings, data: TrainingData, *, resume: bool) -> Path:
+    """Make the run folder and write config.toml and val_split.txt into it; point runs/last at it.
+
+    Raises UsageError when the folder holds a run and `resume` is False, ResumableStop when the disk is full.
+    """
+    arch = settings.arch or "run"
+    run = out or _free(Path("runs") / f"{datetime.date.today().isoformat()}-{arch}")
+    if not resume and (run / "config.toml").exists():
+        raise UsageError(
+            f"{run} already holds a run.", hint=f"go on with it: ocrctl train --resume -o {run}, or choose another -o"
+        )
+    if run.exists() and not run.is_dir():
+        raise UsageError(f"{run} is a file, not a run folder.")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(run / "config.toml", tomli_w.dumps(dump(settings)))
+        if data.held_out:
+            write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
+    except OSError as error:
+        raise ResumableStop(f"{run}: the run folder cannot be written ({error.strerror}).") from error
+    if out is None:
+        _point_last(run)
+    return run
+
+
+def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], None]) -> Settings:
+    """Settings of the run at `out`, with the changeable ones that were asked for. Raises UsageError for other changes."""
+    if out is None:
+        raise UsageError("--resume needs the run folder.", hint="ocrctl train --resume -o runs/last")
+    config = out / "config.toml"
+    if not config.exists():
+        report(f"{out}: no run there yet, starting fresh")
+        return asked
+    saved = settings_from_tree(load_profile(str(config)), str(config))
+    before, now, default = flat(dump(saved)), flat(dump(asked)), flat(dump(Settings.model_construct()))
+    changed = {name: now.get(name) for name in {*before, *now} if now.get(name) not in (before.get(name), default.get(name))}
+    fixed = sorted(set(changed) - CHANGEABLE)
+    if fixed:
+        name = fixed[0]
+        raise UsageError(
+            f"{out}: {name} was {before.get(name)!r} and cannot become {changed[name]!r} on resume.",
+            hint=f"start a new run from it: ocrctl train --from {out} --set {name}=...",
+        )
+    for name in sorted(changed):
+        report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
+    return settings_from_tree(_nested({**before, **changed}), str(config))
+
+
+def find_checkpoint(model: Path) -> Path:
+    """The checkpoint that `model` means: a .ckpt file, or a run folder's best.ckpt (else last.ckpt). Raises InputError."""
+    if model.is_dir():
+        for name in ("best.ckpt", "last.ckpt"):
+            if (model / name).exists():
+                return model / name
+        raise InputError(f"{model}: a folder without best.ckpt or last.ckpt.", hint="ocrctl runs list shows the runs")
+    if not model.exists():
+        raise InputError(f"{model}: no such checkpoint or run folder.", hint="ocrctl runs list shows the runs")
+    return model
+
+
+def dump(settings: Settings) -> dict[str, Any]:
+    """Settings as a tree without unset values, as config.toml holds them."""
+    tree: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if hasattr(value, "model_dump"):
+            value = value.model_dump(exclude_none=True)
+        if value is not None:
+            tree[name] = value
+    return tree
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 atomically: temporary name, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A settings tree as dotted names."""
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        result.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return result
+
+
+def _nested(names: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for dotted, value in names.items():
+        *sections, last = dotted.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[last] = value
+    return tree
+
+
+def _free(path: Path) -> Path:
+    number, candidate = 2, path
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate
+
+
+def _point_last(run: Path) -> None:
+    link = run.parent / "last"
+    if link.is_symlink() or not link.exists():
+        temporary = run.parent / f".last.{os.getpid()}.tmp"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(run.name)
+        os.replace(temporary, link)

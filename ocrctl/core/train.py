@@ -1,0 +1,90 @@
+"""`ocrctl train`: from settings to a run folder with a trained model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrctl.config.load import load_settings
+from ocrctl.config.model_spec import DEFAULT_ARCH
+from ocrctl.config.settings import Settings
+from ocrctl.core.run_folder import prepare_run, resume_settings
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the command line asks for, besides the settings."""
+
+    settings: Settings
+    out: Path | None = None
+    resume: bool = False
+    fast_dev_run: bool = False
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where the run is and how it went; accuracies in 0..1 on the validation samples."""
+
+    run: Path
+    arch: str
+    parameters: int
+    steps: int
+    seconds: float
+    best_accuracy: float
+    best_step: int
+    last: dict[str, float]
+    stopped_by_signal: int | None = None
+
+
+def load_train_settings(profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any]) -> Settings:
+    """All layers of settings; OCRCTL_PROFILE and OCRCTL_DATA (comma-separated) stand in where no flag is given."""
+    names = list(profiles) if profiles else [name for name in os.environ.get("OCRCTL_PROFILE", "").split(",") if name]
+    settings = load_settings(names, sets, flags)
+    data = os.environ.get("OCRCTL_DATA")
+    if data and settings.data.train is None:
+        settings = with_changes(settings, data=settings.data.model_copy(update={"train": data.split(",")}))
+    if settings.arch is None:
+        settings = with_changes(settings, arch=DEFAULT_ARCH)
+    return settings
+
+
+def train(request: TrainRequest, report: Report) -> TrainResult:
+    """Train a recogniser, reporting line by line.
+
+    Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
+    (non-finite loss, out of memory, dead worker, full disk).
+    """
+    settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
+    if request.fast_dev_run:
+        settings = _shortened(settings)
+
+    from ocrctl.core.train_data import prepare_data
+
+    data = prepare_data(settings, report)
+    run = prepare_run(request.out, settings, data, resume=request.resume)
+    from ocrctl.core.train_run import fit
+
+    return fit(settings, data, run, report, resume=request.resume)
+
+
+def _shortened(settings: Settings) -> Settings:
+    """Three steps and one validation of a few samples, without touching anything else."""
+    train = settings.train.model_copy(
+        update={"max_steps": 3, "max_minutes": None, "max_epochs": None, "val_every_steps": 3, "log_every_steps": 1,
+                "batch_size": min(settings.train.batch_size, 8)}
+    )  # fmt: skip
+    data = settings.data.model_copy(update={"max_val_samples": min(settings.data.max_val_samples, 32)})
+    return with_changes(settings, train=train, data=data)
+
+
+def with_changes(settings: Settings, **changed: Any) -> Settings:
+    """A copy of frozen settings with some sections replaced."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return Settings.model_construct(**{**values, **changed})
+
+

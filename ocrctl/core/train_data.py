@@ -1,0 +1,187 @@
+"""From SPECs to checked training and validation samples, a charset and a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
+from ocrctl.config.settings import Settings, SynthSettings
+from ocrctl.data.labels import check_labels, describe, refuse
+from ocrctl.data.mixture import Mixture
+from ocrctl.data.recognition import FiniteWords, TrainingWords
+from ocrctl.data.sources import Spec, open_source, parse_spec
+from ocrctl.data.images import resize_word
+from ocrctl.data.synth import SynthWords, SynthWordsConfig
+from ocrctl.errors import UsageError
+from ocrctl.text.charset import Charset
+from ocrctl.text.normalize import normalize_label
+from ocrctl.text.tokenizer import CTCTokenizer
+
+SYNTH = "synth:words"
+
+
+@dataclass
+class TrainingData:
+    """All that training needs of the data. `val_images` is drawn on first use; `held_out` lists the split, one line each."""
+
+    spec: ModelSpec
+    card: ModelCard
+    tokenizer: CTCTokenizer
+    words: TrainingWords
+    val: list[FiniteWords | SynthWords]
+    val_picks: list[tuple[int, int]]  # (part, index within it)
+    header: list[str] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)
+    epoch_size: int | None = None
+
+    def validation_arrays(self) -> tuple[NDArray[np.uint8], list[str]]:
+        """Every validation picture, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError on a bad image."""
+        images, labels = [], []
+        for number, index in self.val_picks:
+            part = self.val[number]
+            image, label = part.sample(index, None) if isinstance(part, FiniteWords) else part.sample(index)
+            images.append(resize_word(image, self.spec.input_height, self.spec.input_width, self.spec.channels))
+            labels.append(normalize_label(label))
+        return np.stack(images), labels
+
+
+def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingData:
+    """Open, check and split the data. Raises UsageError or InputError before anything is trained on bad labels."""
+    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    if spec.task != "recognition":
+        raise UsageError(f"{spec.name} is a {spec.task} model; this version trains recognisers.", hint="ocrctl model list")
+    names = settings.data.train or [SYNTH]
+    header = [] if settings.data.train else [f"no data given (-d): training on {SYNTH}"]
+    specs = [parse_spec(name) for name in names]
+    charset = choose_charset(settings, spec)
+    if charset.note:
+        header.append(charset.note)
+    tokenizer = CTCTokenizer(charset, spec.max_label_length)
+
+    parts: list[FiniteWords | SynthWords] = []
+    val: list[FiniteWords | SynthWords] = []
+    held_out: list[str] = []
+    for name, parsed in zip(names, specs, strict=True):
+        if parsed.format == "synth":
+            parts.append(SynthWords(synth_config(settings, spec, charset, "train")))
+            header.append(f"train: {name}, endless")
+            continue
+        kept = _checked(parsed, charset, spec, settings, header)
+        if settings.data.val is None:
+            kept, part, lines = _hold_out(kept, settings)
+            val.append(part)
+            held_out += lines
+        parts.append(kept)
+        header.append(f"train: {name}, {len(kept)} samples")
+    if settings.data.val is not None:
+        parsed = parse_spec(settings.data.val)
+        if parsed.format == "synth":
+            val.append(SynthWords(synth_config(settings, spec, charset, "val")))
+        else:
+            val.append(_checked(parsed, charset, spec, settings, header, augment=False))
+    elif not val:
+        val.append(SynthWords(synth_config(settings, spec, charset, "val")))
+    picks = _validation_picks(val, settings)
+    how = settings.data.val or (
+        f"held out by image, {settings.data.val_fraction:.0%}, seed {settings.seed}, listed in val_split.txt"
+        if held_out
+        else f"{SYNTH}, words that training never draws"
+    )
+    header.append(f"val: {len(picks)} samples ({how})")
+
+    sizes = [len(part) if isinstance(part, FiniteWords) else None for part in parts]
+    weights = settings.data.weights
+    if weights is not None and (len(weights) != len(parts) or min(weights) < 0 or sum(weights) <= 0):
+        raise UsageError(f"data.weights: expected {len(parts)} shares >= 0, one for each -d, found {weights}.")
+    mixture = Mixture(sizes, weights, settings.seed)
+    if len(parts) > 1:
+        header.append("mix: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(names, mixture.shares, strict=True)))
+    card = ModelCard(
+        arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
+        channels=spec.channels, max_label_length=spec.max_label_length, decoder="ctc",
+        model={"dropout": settings.model.dropout}, version=_version(),
+    )  # fmt: skip
+    words = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
+    for line in header:
+        report(line)
+    return TrainingData(spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size())
+
+
+def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:
+    """The charset asked for, or the architecture's (for synthetic Hangul: every syllable and the digits)."""
+    if settings.data.charset:
+        return Charset.load(settings.data.charset)
+    if settings.synth.script == "hangul":
+        return Charset("0123456789" + "".join(map(chr, range(0xAC00, 0xD7A4))))
+    return Charset.load(spec.default_charset)
+
+
+def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: str) -> SynthWordsConfig:
+    """The stream's own settings: those of `synth.*`, kept inside the charset and the model's output steps."""
+    synth: SynthSettings = settings.synth
+    longest = min(spec.max_label_length, (spec.output_steps() + 1) // 2)  # all characters equal: 2 n - 1 steps
+    if synth.max_length > longest or synth.min_length > synth.max_length:
+        raise UsageError(
+            f"synth.max_length {synth.max_length}: {spec.name} needs synth.min_length <= synth.max_length <= {longest} "
+            f"({spec.output_steps()} output steps)."
+        )
+    base = SynthWordsConfig.real() if synth.style == "scene" else SynthWordsConfig.quickstart()
+    fonts = synth.fonts
+    return base.with_(
+        seed=settings.seed, split=split, scripts=(synth.script,), alphabet=charset.chars, min_length=synth.min_length,
+        max_length=synth.max_length, random_share=synth.random_share, strength=synth.strength,
+        system_fonts=fonts == "system", fonts=(fonts,) if fonts and fonts != "system" else (),
+    )  # fmt: skip
+
+
+def _checked(
+    parsed: Spec, charset: Charset, spec: ModelSpec, settings: Settings, header: list[str], *, augment: bool = True
+) -> FiniteWords:
+    source = open_source(parsed)
+    found = check_labels(source, charset, spec)
+    if found.problems:
+        refuse(
+            found,
+            skip_unknown=settings.data.unknown_chars == "skip",
+            skip_bad=settings.data.bad_labels == "skip",
+        )
+        header.append(f"left out: {describe(found)}")
+    return FiniteWords(source, found.kept, settings.data.augment if augment else 0.0)
+
+
+def _hold_out(words: FiniteWords, settings: Settings) -> tuple[FiniteWords, FiniteWords, list[str]]:
+    """Part `words` into training and held-out samples, seeded; the third item names each held-out sample."""
+    count = max(1, round(len(words) * settings.data.val_fraction))
+    if len(words) < 2:
+        raise UsageError(
+            f"{words.source.name}: one sample cannot be split into training and validation.", hint="pass --val SPEC"
+        )
+    order = np.random.default_rng((settings.seed, 4)).permutation(len(words))
+    held, rest = np.sort(words.indices[order[:count]]), np.sort(words.indices[order[count:]])
+    lines = [words.source.where(int(index)) for index in held]
+    return FiniteWords(words.source, rest, words.augment), FiniteWords(words.source, held), lines
+
+
+def _validation_picks(val: list[FiniteWords | SynthWords], settings: Settings) -> list[tuple[int, int]]:
+    """At most data.max_val_samples, the same ones each time: all, or a seeded subset."""
+    limit = settings.data.max_val_samples
+    every = [
+        (number, index)
+        for number, part in enumerate(val)
+        for index in range(len(part) if isinstance(part, FiniteWords) else limit)
+    ]
+    if len(every) <= limit:
+        return every
+    chosen = np.sort(np.random.default_rng((settings.seed, 5)).permutation(len(every))[:limit])
+    return [every[place] for place in chosen]
+
+
+def _version() -> str:
+    from ocrctl import __version__
+
+    return __version__

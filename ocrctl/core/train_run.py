@@ -1,0 +1,152 @@
+"""The run itself: model, loader and Lightning's trainer put together, and every way it can end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from ocrctl.config.settings import Settings
+from ocrctl.core.run_folder import find_checkpoint
+from ocrctl.data.loader import training_loader, usable_cores
+from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.models.build import build_model
+from ocrctl.training.device import Placement, place
+
+if TYPE_CHECKING:
+    from ocrctl.core.train import TrainResult
+    from ocrctl.core.train_data import TrainingData
+
+Report = Callable[[str], None]
+
+
+def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, resume: bool) -> TrainResult:
+    """Train until the run's length, early stopping or a signal; see core.train.train for what it raises."""
+    placement = place(settings.train)
+    torch.set_num_threads(settings.train.threads or usable_cores())
+    train = settings.train
+    last = run / "last.ckpt"
+    start_step, elapsed = _resume_point(last, data) if resume and last.exists() else (0, 0.0)
+    # The loader's processes start before Lightning is imported: they render and decode while this one imports.
+    loader = training_loader(
+        data.words, batch_size=train.batch_size, start=start_step * train.batch_size * train.accumulate * train.devices,
+        workers=settings.data.workers, start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
+    )  # fmt: skip
+    torch.manual_seed(settings.seed)
+    model = build_model(data.card)
+    if settings.model.init and not start_step:
+        report(_initialise(model, data, find_checkpoint(Path(settings.model.init))))
+    if train.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = sum(p.numel() for p in model.parameters())
+    steps = _steps(settings, data)
+    for line in _header(settings, data, placement, parameters, steps, run, start_step):
+        report(line)
+
+    from ocrctl.core.train import TrainResult
+    from ocrctl.training.runner import ValidationBatches, run_trainer
+
+    try:
+        outcome = run_trainer(
+            settings, model, data.card, data.tokenizer, loader, ValidationBatches(data.validation_arrays, train.batch_size),
+            placement, run, report, max_steps=steps, elapsed=elapsed, checkpoint=last if start_step else None,
+        )  # fmt: skip
+    except torch.OutOfMemoryError as error:
+        raise ResumableStop(
+            f"Out of device memory at batch {train.batch_size}: {str(error).splitlines()[0]}",
+            hint="halve train.batch_size and double train.accumulate in a new run --from this one",
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" in str(error):
+            raise ResumableStop(
+                f"A loader process died: {str(error).splitlines()[0]}",
+                hint=f"try --set data.workers=0; then go on with: ocrctl train --resume -o {run}",
+            ) from error
+        raise
+    state = outcome.state
+    return TrainResult(
+        run=run, arch=data.spec.name, parameters=parameters, steps=outcome.steps, seconds=outcome.seconds,
+        best_accuracy=max(state.best, 0.0), best_step=state.best_step, last=state.last, stopped_by_signal=outcome.signal,
+    )  # fmt: skip
+
+
+def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
+    """Step and seconds at which the run goes on. Raises UsageError when the checkpoint is of another model or charset."""
+    from ocrctl.config.model_card import CARD_KEY, ModelCard
+    from ocrctl.training.checkpoints import read_checkpoint
+
+    raw = read_checkpoint(last)
+    card = ModelCard.from_json(raw[CARD_KEY], str(last))
+    if card.arch != data.card.arch:
+        raise UsageError(f"{last} holds {card.arch}, not {data.card.arch}: a run goes on with its own architecture.")
+    if card.charset != data.card.charset:
+        raise UsageError(
+            f"{last} was trained with a charset of {len(card.charset)} characters, this one has {len(data.card.charset)} "
+            f"(or another order): a run goes on with its own charset.",
+            hint="start a new run from it with --from, which keeps what both charsets share",
+        )
+    return int(raw["global_step"]), float(raw["elapsed"])
+
+
+def _initialise(model: torch.nn.Module, data: TrainingData, path: Path) -> str:
+    """Copy weights from a checkpoint; classifier rows go by character. Raises InputError when sizes differ elsewhere."""
+    from ocrctl.training.checkpoints import load_checkpoint
+
+    card, weights = load_checkpoint(path)
+    own = model.state_dict()
+    if card.charset != data.card.charset:
+        old = {char: row + 1 for row, char in enumerate(card.charset)}
+        pairs = [(0, 0), *((row + 1, old[char]) for row, char in enumerate(data.card.charset) if char in old)]
+        for name in [name for name in own if name.startswith("head.linear.")]:
+            merged = own[name].clone()
+            for new, before in pairs:
+                merged[new] = weights[name][before]
+            weights[name] = merged
+        shared = f"{len(pairs) - 1} of {len(data.card.charset)} characters keep their weights"
+    else:
+        shared = "same charset"
+    wrong = sorted(name for name in own if name not in weights or weights[name].shape != own[name].shape)
+    if wrong:
+        raise InputError(
+            f"{path} holds {card.arch}, whose weights do not fit {data.card.arch} (first difference: {wrong[0]})."
+        )
+    model.load_state_dict(weights)
+    return f"from: {path} ({card.arch}, {shared})"
+
+
+def _steps(settings: Settings, data: TrainingData) -> int | None:
+    """Length in optimiser steps, None when only the clock ends the run."""
+    train = settings.train
+    limits = [train.max_steps] if train.max_steps else []
+    if train.max_epochs:
+        if data.epoch_size is None:
+            raise UsageError("train.max_epochs: an endless stream has no epochs; use train.max_steps or train.max_minutes.")
+        per_step = train.batch_size * train.accumulate * train.devices
+        limits.append(max(1, round(train.max_epochs * data.epoch_size / per_step)))
+    if not limits and not train.max_minutes:
+        limits.append(10_000)
+    return min(limits) if limits else None
+
+
+def _header(
+    settings: Settings, data: TrainingData, placement: Placement, parameters: int, steps: int | None, run: Path, start: int
+) -> list[str]:
+    train, spec = settings.train, data.spec
+    where = f"{train.devices} x {torch.cuda.get_device_name(0)}" if placement.device == "cuda" else (
+        f"cpu, {torch.get_num_threads()} threads"
+    )
+    length = " or ".join(
+        [f"{steps} steps"] * bool(steps) + [f"{train.max_minutes:g} minutes"] * bool(train.max_minutes)
+    )
+    batch = train.batch_size * train.accumulate * train.devices
+    return [
+        *placement.notes,
+        f"model: {spec.name}, {parameters:,} parameters, input {spec.input_height}x{spec.input_width}x{spec.channels}, "
+        f"{len(data.card.charset)} characters",
+        f"device: {where}, precision {placement.precision}",
+        f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), lr {train.lr:g}, "
+        f"{train.schedule}, {length}",
+        f"run: {run}" + (f", going on from step {start}" if start else ""),
+    ]  # fmt: skip

@@ -1,0 +1,74 @@
+"""Which sample comes n-th: a pure function of (seed, n), so that workers, restarts and machines agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 1000  # samples in a block; shares hold exactly (to 1/BLOCK) in every block
+
+
+class Mixture:
+    """Mixes finite sources (each pass a new permutation) and endless ones by fixed shares.
+
+    `sizes` gives the samples of each source, None for an endless one; `weights` their shares in any unit.
+    """
+
+    def __init__(self, sizes: Sequence[int | None], weights: Sequence[float] | None, seed: int) -> None:
+        """Raises ValueError when the counts differ, a source is empty, or no weight is positive."""
+        if not sizes or any(size == 0 for size in sizes):
+            raise ValueError(f"every source needs at least one sample, found sizes {list(sizes)}")
+        if weights is None:
+            finite = float(sum(size for size in sizes if size is not None))
+            weights = [float(size) if size is not None else (finite or 1.0) for size in sizes]
+        if len(weights) != len(sizes) or min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(f"expected {len(sizes)} weights >= 0 with a positive sum, found {list(weights)}")
+        self.sizes = tuple(sizes)
+        self.shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+        self.seed = seed
+        self.counts = _quotas(self.shares)
+
+    def epoch_size(self) -> int | None:
+        """Draws until every finite source with a share has been seen once, or None when all are endless."""
+        needed = [size / share for size, share in zip(self.sizes, self.shares, strict=True) if size and share > 0]
+        return int(np.ceil(max(needed))) if needed else None
+
+    def locate(self, n: int) -> tuple[int, int]:
+        """(source, index within it) of the n-th draw."""
+        block, place = divmod(n, BLOCK)
+        sources, ranks = _block(self.seed, block, tuple(self.counts.tolist()))
+        source = int(sources[place])
+        drawn = block * int(self.counts[source]) + int(ranks[place])
+        size = self.sizes[source]
+        if size is None:
+            return source, drawn
+        round_, place = divmod(drawn, size)
+        return source, int(_permutation(self.seed, source, round_, size)[place])
+
+
+def _quotas(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Whole numbers near shares * BLOCK that sum to BLOCK (largest remainder)."""
+    exact = shares * BLOCK
+    counts = np.floor(exact).astype(np.int64)
+    for source in np.argsort(counts - exact, kind="stable")[: BLOCK - int(counts.sum())]:
+        counts[source] += 1
+    return counts
+
+
+@lru_cache(maxsize=4)
+def _block(seed: int, block: int, counts: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    sources = np.repeat(np.arange(len(counts)), counts)
+    np.random.default_rng((seed, 1, block)).shuffle(sources)
+    ranks = np.empty_like(sources)
+    for source in range(len(counts)):
+        mask = sources == source
+        ranks[mask] = np.arange(int(mask.sum()))
+    return sources, ranks
+
+
+@lru_cache(maxsize=16)
+def _permutation(seed: int, source: int, round_: int, size: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, 2, source, round_)).permutation(size)

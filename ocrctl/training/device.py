@@ -1,0 +1,59 @@
+"""Which device and precision a run gets, and why; asked once, before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ocrctl.config.settings import TrainSettings
+from ocrctl.errors import MissingRequirement
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Resolved device ("cpu" or "cuda"), Lightning precision, and notes for the header."""
+
+    device: str
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+def place(train: TrainSettings) -> Placement:
+    """Resolve `train.device` and `train.precision`. Raises MissingRequirement when CUDA was asked for and is not usable."""
+    usable = torch.cuda.is_available()
+    if train.device == "cuda" and not usable:
+        raise MissingRequirement(
+            "train.device is cuda, but PyTorch finds no usable CUDA device.", hint="ocrctl diagnose cuda tells why"
+        )
+    device = "cuda" if usable and train.device != "cpu" else "cpu"
+    if train.devices > 1 and (device == "cpu" or torch.cuda.device_count() < train.devices):
+        found = torch.cuda.device_count() if device == "cuda" else 0
+        raise MissingRequirement(f"train.devices is {train.devices}, but {found} CUDA devices are usable.")
+    notes = []
+    precision: str = train.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if computes_bf16(device) else "32-true"
+    elif device == "cpu" and precision == "16-mixed":
+        precision = "32-true"
+        notes.append("16-mixed needs CUDA; training in 32-true on this CPU")
+    elif precision == "bf16-mixed" and not computes_bf16(device):
+        if device == "cpu":
+            precision = "32-true"
+            notes.append("this CPU does not compute bf16; training in 32-true, which is faster here")
+        else:
+            notes.append("this GPU emulates bf16: slow; 16-mixed suits it better")
+    return Placement(device, precision, tuple(notes))
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether `device` computes bfloat16 natively: CUDA capability 8.0 on, CPUs with AVX512-BF16 or AMX-BF16, ARM with BF16."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    line = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())

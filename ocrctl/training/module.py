@@ -1,0 +1,84 @@
+"""What one step of recognition training does. Nothing here waits for the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.config.settings import TrainSettings
+from ocrctl.errors import OcrctlError
+from ocrctl.losses.ctc import ctc_loss
+from ocrctl.models.decoding import greedy_ctc
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.training.schedule import Progress, learning_rate
+
+
+class RecognitionModule(pl.LightningModule):
+    """Trains a CTC recogniser; `loss_sum` and `loss_count` are read and cleared at log time only."""
+
+    def __init__(
+        self, model: OCRModel, card: ModelCard, tokenizer: CTCTokenizer, train: TrainSettings, progress: Progress, seed: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.card = card
+        self.tokenizer = tokenizer
+        self.train_settings = train
+        self.progress = progress
+        self.seed = seed
+        self.loss_sum: Tensor | None = None
+        self.loss_count = 0
+        self.predictions: list[tuple[str, float]] = []
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW (Loshchilov, Hutter, 2019); no weight decay on biases and normalisation."""
+        decayed = [p for p in self.model.parameters() if p.ndim >= 2]
+        plain = [p for p in self.model.parameters() if p.ndim < 2]
+        groups = [
+            {"params": decayed, "weight_decay": self.train_settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.train_settings.lr, betas=(0.9, 0.98), fused=True)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Raise a loader's error; set this step's learning rate and random state, both functions of the step alone."""
+        if isinstance(batch, OcrctlError):
+            raise batch
+        rate = learning_rate(self.progress.share(self.global_step), self.train_settings)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        torch.manual_seed((self.seed << 32) + self.global_step)  # dropout: the same after a restart
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """One forward pass; the loss stays on the device."""
+        logits = self.model(batch["images"], batch["labels"])["logits"]
+        loss = ctc_loss(logits, batch["labels"], batch["lengths"])
+        seen = loss.detach()
+        self.loss_sum = seen if self.loss_sum is None else self.loss_sum + seen
+        self.loss_count += 1
+        return loss
+
+    def read_loss(self) -> float:
+        """Mean loss since the last call; waits for the device. NaN when no step was made."""
+        value = float(self.loss_sum) / self.loss_count if self.loss_sum is not None else float("nan")
+        self.loss_sum, self.loss_count = None, 0
+        return value
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation's predictions."""
+        self.predictions = []
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Greedy strings of one batch, in order, into `predictions`."""
+        ids, probabilities = greedy_ctc(self.model(batch["images"])["logits"])
+        self.predictions += self.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the model card and the seconds trained beside the weights."""
+        checkpoint[CARD_KEY] = self.card.to_json()
+        checkpoint["elapsed"] = self.progress.elapsed

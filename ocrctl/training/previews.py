@@ -1,0 +1,72 @@
+"""Pictures of what a model reads: validation samples with ground truth and prediction, drawn in a font that has the letters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+TEXT_SIZE, PAD, SCALE = 18, 6, 2  # pixels; the picture is enlarged SCALE times
+RIGHT, WRONG, INK = (0, 120, 0), (180, 0, 0), (60, 60, 60)
+
+
+def draw_text(image: Image, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: int = TEXT_SIZE) -> int:
+    """Write `text` onto RGB uint8 (H, W, 3), baseline at (x, y); a letter the font lacks appears as \\uXXXX. Returns the end x.
+
+    Uses OpenCV 5's built-in Unicode font ("uni": Latin, Greek, Cyrillic, Arabic, kana, CJK, Hangul).
+    """
+    shown = "".join(char if drawable(char) else f"\\u{ord(char):04x}" for char in text)
+    (x, _), _ = cv2.putText(image, shown, at, colour, _font(), size, 400)
+    return int(x)
+
+
+@lru_cache(maxsize=1)
+def _font() -> cv2.FontFace:
+    return cv2.FontFace("uni")
+
+
+@lru_cache(maxsize=20000)
+def drawable(char: str) -> bool:
+    """Whether the font has a glyph for `char`; it draws a question mark where it has none."""
+    if char in "? " or not char.isprintable():
+        return char in "? "
+    picture = _glyph(char)
+    return not np.array_equal(picture, _glyph("?"))
+
+
+@lru_cache(maxsize=16)
+def _glyph(char: str) -> Image:
+    image = np.full((32, 48, 3), 255, np.uint8)
+    cv2.putText(image, char, (4, 24), (0, 0, 0), _font(), 20, 400)
+    return image
+
+
+def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: list[str], columns: int = 4) -> Image:
+    """A grid, RGB uint8: each picture of images uint8 (N, H, W, C), below it the ground truth and, green or red, the prediction."""
+    height, width = images.shape[1:3]
+    cell_h, cell_w = height * SCALE + 2 * TEXT_SIZE + 4 * PAD, max(width * SCALE, 200) + 2 * PAD
+    rows = -(-len(images) // columns)
+    sheet: Image = np.full((rows * cell_h, columns * cell_w, 3), 255, np.uint8)
+    for number, (image, truth, prediction) in enumerate(zip(images, truths, predictions, strict=True)):
+        top, left = number // columns * cell_h + PAD, number % columns * cell_w + PAD
+        rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+        large = cv2.resize(rgb, (width * SCALE, height * SCALE), interpolation=cv2.INTER_CUBIC)
+        sheet[top : top + height * SCALE, left : left + width * SCALE] = large
+        baseline = top + height * SCALE + TEXT_SIZE
+        cell = sheet[:, left : left + cell_w - 2 * PAD]  # a view: text longer than its cell is cut at its edge
+        clip = np.ascontiguousarray(cell)
+        draw_text(clip, truth, (0, baseline), INK)
+        shown = prediction or "(empty)"
+        draw_text(clip, shown, (0, baseline + TEXT_SIZE + PAD), RIGHT if prediction == truth else WRONG)
+        cell[:] = clip
+    return sheet
+
+
+def write_sheet(path: Path, sheet: Image) -> None:
+    """Write RGB uint8 as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
