@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -14,6 +14,7 @@ from ocrctl.cli.diagnose import app as diagnose_app
 from ocrctl.cli.eval import evaluate
 from ocrctl.cli.export import export
 from ocrctl.cli.import_timing import import_timing
+from ocrctl.cli.lazy import LazyGroup, Member
 from ocrctl.cli.lmdb import app as lmdb_app
 from ocrctl.cli.model import app as model_app
 from ocrctl.cli.predict import predict
@@ -22,26 +23,34 @@ from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
 from ocrctl.errors import OcrctlError
 
-CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+class Commands(LazyGroup):
+    """The commands in the order of the work."""
+
+    members: ClassVar[dict[str, Member]] = {
+        "train": train,
+        "eval": evaluate,
+        "predict": predict,
+        "export": export,
+        "dataset": dataset_app,
+        "lmdb": lmdb_app,
+        "diagnose": diagnose_app,
+        "import-timing": import_timing,
+        "profile": profile_app,
+        "model": model_app,
+        "runs": runs_app,
+    }
+
+
 app = typer.Typer(
     name="ocrctl",
+    cls=Commands,
     help="From raw annotated pictures to a trained, verified, exported, running OCR model.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings=CONTEXT,
+    context_settings={"help_option_names": ["-h", "--help"]},  # every command below inherits it
 )
-app.command("train", context_settings=CONTEXT)(train)
-app.command("eval", context_settings=CONTEXT)(evaluate)
-app.command("predict", context_settings=CONTEXT)(predict)
-app.command("export", context_settings=CONTEXT)(export)
-app.add_typer(dataset_app, name="dataset", context_settings=CONTEXT)
-app.add_typer(lmdb_app, name="lmdb", context_settings=CONTEXT)
-app.add_typer(diagnose_app, name="diagnose", context_settings=CONTEXT)
-app.command("import-timing", context_settings=CONTEXT)(import_timing)
-app.add_typer(profile_app, name="profile", context_settings=CONTEXT)
-app.add_typer(model_app, name="model", context_settings=CONTEXT)
-app.add_typer(runs_app, name="runs", context_settings=CONTEXT)
 
 
 def _version(value: bool) -> None:
@@ -70,13 +79,15 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command line in this process and return its exit code."""
     debug = os.environ.get("OCRCTL_DEBUG") == "1"
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="ocrctl", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; keep the interpreter's own flush at exit from complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_left()
+    except SystemExit as stop:  # Typer turns a closed pipe into exit 1, which here means that a check found something
+        if isinstance(stop.__context__, BrokenPipeError):
+            return _reader_left()
+        raise
     except OcrctlError as error:
         if debug:
             raise
@@ -95,7 +106,18 @@ def run(arguments: list[str] | None = None) -> int:
         return console.report_bug(error)
 
 
+def _reader_left() -> int:
+    """The reader (`| head`) has what it wanted; keep the interpreter's own flush at exit from complaining."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def _usage(error: typer.TyperException) -> int:
+    from typer._click.exceptions import NoArgsIsHelpError
+
+    if isinstance(error, NoArgsIsHelpError):
+        sys.stderr.write(error.format_message() + "\n")
+        return 2
     show = getattr(error, "format_message", None)
     message = show() if show else str(error)
     context = getattr(error, "ctx", None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 def command_paths() -> list[tuple[str, ...]]:
     """Every command and group below `ocrctl`, groups before what they hold: ("lmdb",), ("lmdb", "info"), ..."""
+    from typer import Context
+    from typer.core import TyperGroup
     from typer.main import get_command
 
     from ocrctl.cli.app import app
@@ -12,9 +14,12 @@ def command_paths() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
 
     def walk(command: object, path: tuple[str, ...]) -> None:
-        for name, child in sorted(getattr(command, "commands", {}).items()):
+        if not isinstance(command, TyperGroup):
+            return
+        context = Context(command)
+        for name in command.list_commands(context):
             found.append((*path, name))
-            walk(child, (*path, name))
+            walk(command.get_command(context, name), (*path, name))
 
     walk(get_command(app), ())
     return found

@@ -1,0 +1,64 @@
+"""A group that reads a command's signature only when that command is asked for.
+
+Typer builds the parser of every command before it looks at the command line; with thirty commands that is as much work
+as importing Typer. `ocrctl --help` needs a name and a line of each, and a command needs only itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import getdoc
+from typing import TYPE_CHECKING, ClassVar
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+Member = Callable[..., None] | typer.Typer
+
+
+class LazyGroup(TyperGroup):
+    """Subclass it with `members`: command name to its function, or to the Typer app of a group of commands."""
+
+    members: ClassVar[Mapping[str, Member]] = {}
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """All names, in the order given."""
+        return list(self.members)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """The command, built on first request; None when there is no such name."""
+        if cmd_name in self.members and cmd_name not in self.commands:
+            self.commands[cmd_name] = _build(cmd_name, self.members[cmd_name])
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """As Typer does it; for an unknown name all are built, since "did you mean" looks among the built ones."""
+        if args[0] not in self.members:
+            for name in self.members:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """The `Commands:` section, from the names and the first line of each one's help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(member)) for name, member in self.members.items()])
+
+
+def _build(name: str, member: Member) -> Command:
+    if isinstance(member, typer.Typer):
+        command: Command = get_group(member)
+    else:
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(name)(member)
+        command = get_command(single)
+    command.name = name
+    return command
+
+
+def _summary(member: Member) -> str:
+    text = str(member.info.help or "") if isinstance(member, typer.Typer) else getdoc(member) or ""
+    return text.partition("\n")[0]
