@@ -1,0 +1,184 @@
+"""Word images into one LMDB: everything checked before it is written, resumable, and in place only once it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.lmdb import close_environments, data_file
+from ocrctl.data.lmdb_check import checked
+from ocrctl.data.lmdb_write import FIRST_MAP, LmdbWriter, sync_folder
+from ocrctl.data.words import WordSource
+from ocrctl.errors import ResumableStop, UsageError
+
+COMMIT_BYTES = 32 << 20  # images per commit; what a killed build loses at most
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A sample and what is wrong with it."""
+
+    index: int  # 0-based position in the source
+    where: str
+    reason: str
+
+
+@dataclass
+class Built:
+    """Outcome of a build: `left_out` samples are not in the LMDB, `repeated` ones are."""
+
+    samples: int
+    written: int = 0
+    resumed_from: int = 0  # samples an earlier, interrupted build had done
+    left_out: list[Problem] = field(default_factory=list)
+    repeated: list[Problem] = field(default_factory=list)
+
+
+def partial_folder(out: Path) -> Path:
+    """Where a build of `out` collects its data until it is whole: beside it, so that a rename puts it in place."""
+    return out.with_name(out.name + ".partial")
+
+
+def build(
+    source: WordSource,
+    out: Path,
+    *,
+    jobs: int = 1,
+    max_length: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stopping: Callable[[], bool] = lambda: False,
+    map_size: int = FIRST_MAP,
+    commit_bytes: int = COMMIT_BYTES,
+) -> Built:
+    """Write the good samples of `source` to the LMDB folder `out`.
+
+    jobs: processes that read and decode. max_length: longest label in code points, 0 is no limit. progress(done,
+    total) is called after each chunk. stopping() is asked then, too: when true, KeyboardInterrupt is raised with all
+    work committed. Raises UsageError when `out` stands in the way, ResumableStop when it cannot be written to the end.
+    """
+    partial = _prepare(source, out, overwrite, resume)
+    result = Built(len(source))
+    order = _fingerprint(source, max_length)
+    chunks: Iterator[Any] | None = None
+    try:
+        with LmdbWriter(partial, map_size=map_size) as writer:
+            start = _continue(writer, order, source, result)
+            seen = [hash(data) for data in writer.images()]
+            pending: list[bytes] = []
+            size, done = 0, start
+            chunks = checked(source, start, max_length, jobs)
+            for chunk, results in chunks:
+                for index, data in zip(chunk, results, strict=True):
+                    if isinstance(data, str):
+                        result.left_out.append(Problem(index, source.where(index), data))
+                        continue
+                    pending.append(data)
+                    seen.append(hash(data))
+                    size += len(data)
+                done = chunk.stop
+                stop = stopping()
+                if size >= commit_bytes or stop:
+                    _commit(writer, pending, order, done, result)
+                    pending, size = [], 0
+                progress(done, len(source))
+                if stop:
+                    raise KeyboardInterrupt
+            _commit(writer, pending, order, done, result)
+            kept = _kept(result, len(source))
+            labels = source.labels
+            writer.finish(labels[index] for index in kept)
+            result.written = writer.written
+        _put_in_place(partial, out)
+    except OSError as error:
+        raise ResumableStop(
+            f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."
+        ) from error
+    finally:
+        if chunks is not None:
+            chunks.close()  # type: ignore[attr-defined]
+    result.repeated = _repeated(source, seen, kept)
+    return result
+
+
+def _prepare(source: WordSource, out: Path, overwrite: bool, resume: bool) -> Path:
+    partial = partial_folder(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if data_file(out) is None or not out.is_dir():
+            raise UsageError(f"{out} exists and is no LMDB folder: name another, or remove it yourself.")
+        if not overwrite:
+            raise UsageError(f"{out} exists already.", hint="--overwrite replaces it once the new one is whole.")
+        if os.path.realpath(out) == os.path.realpath(source.name):
+            raise UsageError(f"{out} is both source and target: name another target.")
+    if partial.exists() and not resume:
+        if not overwrite:
+            raise UsageError(
+                f"{partial} holds an interrupted build of {out}.",
+                hint="--resume goes on with it, --overwrite starts over.",
+            )
+        shutil.rmtree(partial)
+    return partial
+
+
+def _fingerprint(source: WordSource, max_length: int) -> str:
+    """What must not change between a build and its continuation: the samples, their order, the label limit."""
+    digest = hashlib.blake2b(f"{len(source)} {max_length}\n".encode(), digest_size=16)
+    for index, label in enumerate(source.labels):
+        digest.update(f"{source.where(index).rpartition('(')[2]}\0{label}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def _continue(writer: LmdbWriter, order: str, source: WordSource, result: Built) -> int:
+    """The first sample still to do, with `result` as the interrupted build left it."""
+    if writer.state is None:
+        return 0
+    if writer.state["source"] != order:
+        raise UsageError(
+            f"{writer.folder} was begun with other samples or another label limit than {source.name} now has.",
+            hint="--overwrite starts over.",
+        )
+    result.left_out = [Problem(index, source.where(index), reason) for index, reason in writer.state["left_out"]]
+    result.resumed_from = int(writer.state["done"])
+    return result.resumed_from
+
+
+def _commit(writer: LmdbWriter, images: list[bytes], order: str, done: int, result: Built) -> None:
+    left_out = [(problem.index, problem.reason) for problem in result.left_out]
+    writer.append(images, {"source": order, "done": done, "left_out": left_out})
+
+
+def _kept(result: Built, samples: int) -> list[int]:
+    bad = {problem.index for problem in result.left_out}
+    return [index for index in range(samples) if index not in bad]
+
+
+def _put_in_place(partial: Path, out: Path) -> None:
+    close_environments()
+    if out.exists():
+        # Within the folder, because only a file can be replaced in one step.
+        os.replace(partial / "data.mdb", out / "data.mdb")
+        (out / "lock.mdb").unlink(missing_ok=True)
+        shutil.rmtree(partial)
+        sync_folder(out)
+    else:
+        os.rename(partial, out)
+    sync_folder(out.parent)
+
+
+def _repeated(source: WordSource, seen: list[int], kept: list[int]) -> list[Problem]:
+    """Kept samples whose image stands earlier, byte for byte (64-bit hashes)."""
+    first: dict[int, int] = {}
+    problems = []
+    for key, index in zip(seen, kept, strict=True):
+        earlier = first.setdefault(key, index)
+        if earlier != index:
+            same = source.labels[earlier] == source.labels[index]
+            label = "" if same else f" under another label, {source.labels[earlier]!r} there"
+            problems.append(Problem(index, source.where(index), f"the same image as {source.where(earlier)}{label}"))
+    return problems
