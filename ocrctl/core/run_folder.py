@@ -13,6 +13,7 @@ import tomli_w
 from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Settings
+from ocrctl.core.run_tree import flat, nested
 from ocrctl.errors import InputError, ResumableStop, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         )
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
-    return settings_from_tree(_nested({**before, **changed}), str(config))
+    return settings_from_tree(nested({**before, **changed}), str(config))
 
 
 def find_checkpoint(model: Path) -> Path:
@@ -109,25 +110,6 @@ def write_text(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A settings tree as dotted names."""
-    result: dict[str, Any] = {}
-    for key, value in tree.items():
-        result.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return result
-
-
-def _nested(names: dict[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for dotted, value in names.items():
-        *sections, last = dotted.split(".")
-        branch = tree
-        for section in sections:
-            branch = branch.setdefault(section, {})
-        branch[last] = value
-    return tree
 
 
 def _free(path: Path) -> Path:

@@ -137,9 +137,9 @@ def _header(
     where = f"{train.devices} x {torch.cuda.get_device_name(0)}" if placement.device == "cuda" else (
         f"cpu, {torch.get_num_threads()} threads"
     )
-    length = " or ".join(
-        [f"{steps} steps"] * bool(steps) + [f"{train.max_minutes:g} minutes"] * bool(train.max_minutes)
-    )
+    limits = [f"{steps} steps"] if steps else []
+    limits += [f"{train.max_minutes:g} minutes"] if train.max_minutes else []
+    length = " or ".join(limits)
     batch = train.batch_size * train.accumulate * train.devices
     return [
         *placement.notes,

@@ -1,0 +1,47 @@
+"""`ocrctl model`: architectures and trained models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+
+app = typer.Typer(help="Models: list the architectures, show a trained one.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_(json: Json = False, quiet: Quiet = False) -> None:
+    """List the architectures that `train` knows."""
+    from ocrctl.core.model import list_models
+
+    specs = list_models()
+    if json:
+        console.write_json({"models": specs})
+    else:
+        console.table(["arch", "task", "what it is"], [(spec.name, spec.task, spec.summary) for spec in specs])
+
+
+@app.command("info")
+def info(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file or run folder.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a trained model says of itself: architecture, charset, preprocessing, thresholds."""
+    from ocrctl.core.model import model_info
+
+    found = model_info(model)
+    if json:
+        console.write_json(found)
+        return
+    card = found.card
+    console.write(f"{found.path}: {card.arch} ({card.task}), {found.parameters:,} parameters, {found.bytes / 2**20:.1f} MiB")
+    console.write(f"input: {card.height}x{card.width}x{card.channels}, {card.preprocessing}, mean {card.mean:g}, std {card.std:g}")
+    console.write(f"charset: {len(card.charset)} characters, {card.charset}")
+    console.write(f"labels: at most {card.max_label_length} characters, decoder {card.decoder}")
+    if card.thresholds:
+        console.write(f"thresholds: {card.thresholds}")
+    console.suggest(f"ocrctl predict IMAGE... -m {model}")

@@ -1,0 +1,84 @@
+"""`ocrctl profile`: settings by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+
+app = typer.Typer(help="Profiles: list, show, check, copy.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(metavar="PROFILE", help="Name or TOML file.")]
+
+
+@app.command("list")
+def list_(json: Json = False, quiet: Quiet = False) -> None:
+    """List the shipped profiles."""
+    from ocrctl.core.profile import list_profiles
+
+    entries = list_profiles()
+    if json:
+        console.write_json({"profiles": entries})
+    else:
+        console.table(["profile", "what it is for"], [(entry.name, entry.description) for entry in entries])
+
+
+@app.command("show")
+def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
+    """Print a profile."""
+    from ocrctl.config.profiles import load_profile
+    from ocrctl.core.profile import show_profile
+
+    if json:
+        console.write_json(load_profile(name))
+    else:
+        console.write(show_profile(name).rstrip("\n"))
+
+
+@app.command("check")
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[PROFILE]...", help="Default: all shipped ones.")] = None,
+    settings: Annotated[bool, typer.Option("--settings", help="List every setting with its default and meaning.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check profiles: unknown names, wrong types, values out of range (exit 2, naming the place)."""
+    from ocrctl.core.profile import check_profiles, list_settings
+
+    if settings:
+        entries = list_settings()
+        if json:
+            console.write_json({"settings": entries})
+        else:
+            console.table(
+                ["setting", "default", "meaning"],
+                [(entry.name, "-" if entry.default is None else entry.default, entry.help) for entry in entries],
+            )
+        return
+    checked = check_profiles(names or [])
+    if json:
+        console.write_json({"checked": checked})
+    else:
+        console.write(f"{len(checked)} profiles are right: {', '.join(checked)}")
+
+
+@app.command("copy")
+def copy(
+    name: Name,
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="New file, or a folder.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE when it exists.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy a profile, to edit it."""
+    from ocrctl.core.profile import copy_profile
+
+    path = copy_profile(name, target, overwrite=overwrite)
+    if json:
+        console.write_json({"path": path})
+    else:
+        console.write(str(path))
+    console.suggest(f"ocrctl train -p {path}")

@@ -1,0 +1,79 @@
+"""`ocrctl runs`: what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+
+app = typer.Typer(help="Runs: list, show, compare.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder of runs.")] = Path("runs"),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List runs with their length and accuracy."""
+    from ocrctl.core.runs import list_runs
+
+    runs = list_runs(folder)
+    if json:
+        console.write_json({"runs": runs})
+        return
+    rows = [(r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best_exact), _percent(r.last_exact)) for r in runs]
+    console.table(["run", "arch", "steps", "time", "best exact", "last exact"], rows)
+
+
+@app.command("show")
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")], json: Json = False, quiet: Quiet = False
+) -> None:
+    """Show a run: settings, figures, files."""
+    from ocrctl.core.run_tree import flat
+    from ocrctl.core.runs import load_run, summary
+
+    entry = summary(run)
+    settings, rows = load_run(run)
+    if json:
+        console.write_json({"run": entry, "settings": settings, "metrics": rows})
+        return
+    console.write(f"{entry.path}: {entry.arch}, {entry.steps} steps in {entry.seconds:.0f} s")
+    console.write(f"val exact: best {_percent(entry.best_exact)}, last {_percent(entry.last_exact)}")
+    console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}")
+    console.table(["setting", "value"], list(flat(settings).items()))
+    if entry.checkpoints:
+        console.suggest(f"ocrctl eval {run} -d SPEC")
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare runs: figures side by side, and the settings in which they differ."""
+    from ocrctl.core.runs import compare_runs
+
+    entries, different = compare_runs(runs)
+    if json:
+        console.write_json({"runs": entries, "settings": different})
+        return
+    names = [entry.name for entry in entries]
+    figures = [
+        ("arch", *(e.arch for e in entries)),
+        ("steps", *(e.steps for e in entries)),
+        ("seconds", *(round(e.seconds) for e in entries)),
+        ("best exact", *(_percent(e.best_exact) for e in entries)),
+        ("last exact", *(_percent(e.last_exact) for e in entries)),
+    ]
+    console.table(["", *names], [*figures, *((name, *values) for name, values in different.items())])

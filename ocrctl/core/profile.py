@@ -1,0 +1,86 @@
+"""`ocrctl profile`: what is shipped, what a profile says, whether it is right, and a copy to edit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ocrctl.config.load import TASKS, check_profile, for_task, load_settings
+from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
+from ocrctl.config.settings import Settings
+from ocrctl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ProfileEntry:
+    """One profile: its name, path and own description."""
+
+    name: str
+    path: Path
+    description: str
+
+
+@dataclass(frozen=True)
+class SettingEntry:
+    """One setting: dotted name, type, default (None when unset), environment variable, and what it means, with its unit."""
+
+    name: str
+    type: str
+    default: Any
+    variable: str
+    help: str
+
+
+def list_profiles() -> list[ProfileEntry]:
+    """The shipped profiles, by name."""
+    return [ProfileEntry(name, path, load_profile(name).get("description", "")) for name, path in shipped_profiles().items()]
+
+
+def show_profile(name: str) -> str:
+    """The profile's text. Raises UsageError when there is none of that name."""
+    load_profile(name)
+    return find_profile(name).read_text(encoding="utf-8")
+
+
+def check_profiles(names: list[str]) -> list[str]:
+    """Validate names, values and both task sections of every profile (all shipped ones when `names` is empty).
+
+    Returns the names checked; raises UsageError or InputError at the first mistake.
+    """
+    checked = names or list(shipped_profiles())
+    for name in checked:
+        tree = load_profile(name)
+        check_profile(tree, f"profile {name}")
+        for task in TASKS:
+            for_task(tree, task)
+            load_settings([name], task=task)
+    return checked
+
+
+def copy_profile(name: str, target: Path, *, overwrite: bool = False) -> Path:
+    """Copy a profile to `target` (a file, or a folder to put it in). Raises UsageError when the file exists."""
+    source = find_profile(name)
+    path = target / source.name if target.is_dir() else target
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already.", hint="choose another name, or pass --overwrite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(source.read_bytes())
+    return path
+
+
+def list_settings(model: type[BaseModel] = Settings, prefix: str = "") -> list[SettingEntry]:
+    """Every setting with its default and meaning."""
+    entries: list[SettingEntry] = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            entries += list_settings(annotation, f"{prefix}{name}.")
+            continue
+        dotted = prefix + name
+        kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+        variable = "OCRCTL_" + dotted.replace(".", "__").upper()
+        entries.append(SettingEntry(dotted, kind, field.default, variable, (field.description or "").strip()))
+    return entries

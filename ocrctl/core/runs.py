@@ -1,0 +1,71 @@
+"""`ocrctl runs`: what run folders tell, read from their files alone (no torch)."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrctl.config.profiles import load_profile
+from ocrctl.core.run_tree import flat
+from ocrctl.errors import InputError, UsageError
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run: its folder, architecture, last step, seconds trained, best and last validation accuracy (None before one)."""
+
+    name: str
+    path: Path
+    arch: str
+    steps: int
+    seconds: float
+    best_exact: float | None
+    last_exact: float | None
+    checkpoints: list[str]
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. Raises InputError when there is no folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of runs.", hint="train one: ocrctl train -p quickstart")
+    paths = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and (path / "config.toml").exists()]
+    return [summary(path) for path in paths]
+
+
+def summary(run: Path) -> RunSummary:
+    """What one run folder tells. Raises InputError when it is none."""
+    config, rows = load_run(run)
+    exact = [float(row["val_exact"]) for row in rows if row.get("val_exact")]
+    last = rows[-1] if rows else {}
+    return RunSummary(
+        run.name, run, str(config.get("arch", "?")), int(float(last.get("step") or 0)), float(last.get("seconds") or 0.0),
+        max(exact) if exact else None, exact[-1] if exact else None,
+        [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
+    )  # fmt: skip
+
+
+def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Settings tree and rows of metrics.csv of a run. Raises InputError when `run` is not a run folder."""
+    config = run / "config.toml"
+    if not config.exists():
+        raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
+    rows: list[dict[str, str]] = []
+    if (run / "metrics.csv").exists():
+        with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    return load_profile(str(config)), rows
+
+
+def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:
+    """Summaries, and each setting that is not the same in all runs with its value in each (None where unset).
+
+    Raises UsageError for fewer than two runs.
+    """
+    if len(runs) < 2:
+        raise UsageError("runs compare needs at least two run folders.", hint="ocrctl runs list")
+    trees = [flat(load_run(run)[0]) for run in runs]
+    names = sorted({name for tree in trees for name in tree})
+    different = {name: [tree.get(name) for tree in trees] for name in names if len({repr(t.get(name)) for t in trees}) > 1}
+    return [summary(run) for run in runs], different
