@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from shutil import get_terminal_size
 from typing import Annotated, ClassVar
 
 import typer
@@ -79,7 +80,9 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command line in this process and return its exit code."""
     debug = os.environ.get("OCRCTL_DEBUG") == "1"
     try:
-        code = app(arguments, prog_name="ocrctl", standalone_mode=False)
+        # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
+        width = max(20, min(80, get_terminal_size().columns)) - 2
+        code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

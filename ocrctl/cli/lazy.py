@@ -25,6 +25,11 @@ class LazyGroup(TyperGroup):
 
     members: ClassVar[Mapping[str, Member]] = {}
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """As Typer does it, after `spare_pydantic`."""
+        spare_pydantic(self, ctx)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Context) -> list[str]:
         """All names, in the order given."""
         return list(self.members)
@@ -32,7 +37,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """The command, built on first request; None when there is no such name."""
         if cmd_name in self.members and cmd_name not in self.commands:
-            self.commands[cmd_name] = _build(cmd_name, self.members[cmd_name])
+            self.commands[cmd_name] = _build(cmd_name, self.members[cmd_name], ctx)
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
@@ -48,7 +53,18 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, _summary(member)) for name, member in self.members.items()])
 
 
-def _build(name: str, member: Member) -> Command:
+def spare_pydantic(command: Command, ctx: Context) -> None:
+    """Let Typer's own flags (--help, --install-completion) default to False instead of None.
+
+    Typer converts every value that is not yet of its parameter's type, and for that it imports pydantic: 0.3 s which
+    every command with a group above it, and every completion, would pay before it starts.
+    """
+    for parameter in command.get_params(ctx):
+        if parameter.default is None and getattr(parameter, "is_flag", False):
+            parameter.default = False
+
+
+def _build(name: str, member: Member, parent: Context) -> Command:
     if isinstance(member, typer.Typer):
         command: Command = get_group(member)
     else:
@@ -56,6 +72,7 @@ def _build(name: str, member: Member) -> Command:
         single.command(name)(member)
         command = get_command(single)
     command.name = name
+    spare_pydantic(command, typer.Context(command, parent=parent))
     return command
 
 
