@@ -78,8 +78,12 @@ class LmdbWords:
     @cached_property
     def labels(self) -> list[str]:
         """NFC labels, read once. Raises InputError naming the sample when one is missing or not UTF-8."""
-        with _lock, _environment(self._path, self.name).begin(buffers=True) as transaction:
-            return [self._label(number, transaction.get(label_key(number))) for number in range(1, self._count + 1)]
+        numbers = range(1, self._count + 1)
+        try:
+            with _lock, _environment(self._path, self.name).begin(buffers=True) as transaction:
+                return [self._label(number, transaction.get(label_key(number))) for number in numbers]
+        except lmdb.Error as error:
+            raise InputError(f"{self.name}: the LMDB is damaged ({error}).") from error
 
     def image_bytes(self, index: int) -> bytes:
         """The encoded image; InputError when the key is missing."""
@@ -102,9 +106,12 @@ class LmdbWords:
             raise InputError(f"{self.where(number - 1)}: the label is not UTF-8 ({bytes(data)[:40]!r}).") from error
 
     def _get(self, key: bytes) -> bytes | None:
-        with _lock, _environment(self._path, self.name).begin() as transaction:
-            value: bytes | None = transaction.get(key)
-            return value
+        try:
+            with _lock, _environment(self._path, self.name).begin() as transaction:
+                value: bytes | None = transaction.get(key)
+                return value
+        except lmdb.Error as error:
+            raise InputError(f"{self.name}: the LMDB is damaged ({error}).") from error
 
 
 def open_environment(path: str | Path, name: str) -> lmdb.Environment:

@@ -14,7 +14,7 @@ from ocrctl.data.lmdb import close_environments, data_file
 from ocrctl.data.lmdb_check import checked
 from ocrctl.data.lmdb_write import FIRST_MAP, LmdbWriter, sync_folder
 from ocrctl.data.words import WordSource
-from ocrctl.errors import ResumableStop, UsageError
+from ocrctl.errors import InputError, ResumableStop, UsageError
 
 COMMIT_BYTES = 32 << 20  # images per commit; what a killed build loses at most
 
@@ -92,10 +92,16 @@ def build(
                     raise KeyboardInterrupt
             _commit(writer, pending, order, done, result)
             kept = _kept(result, len(source))
+            if not kept:
+                break_off = result.left_out[0]
+                raise InputError(f"{break_off.where}: {break_off.reason}; none of {len(source)} samples is good.")
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
         _put_in_place(partial, out)
+    except InputError:
+        shutil.rmtree(partial)
+        raise
     except OSError as error:
         raise ResumableStop(
             f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."

@@ -7,7 +7,7 @@ import signal
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -68,7 +68,7 @@ def checked(source: WordSource, start: int, max_length: int, jobs: int) -> Itera
         for chunk in chunks:
             yield chunk, check_samples(source, chunk, max_length)
         return
-    with ProcessPoolExecutor(jobs, _context(), _initialise, (source, max_length)) as pool:
+    with ProcessPoolExecutor(jobs, worker_context(), _initialise, (source, max_length)) as pool:
         waiting: deque[tuple[range, Future[list[Checked]]]] = deque()
         try:
             for chunk in islice(chunks, 3 * jobs):
@@ -88,22 +88,23 @@ def checked(source: WordSource, start: int, max_length: int, jobs: int) -> Itera
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def worker_context() -> multiprocessing.context.BaseContext:
+    """How helper processes start on this system."""
     # Forked processes have the labels already; a spawned one gets a pickled copy.
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+
+def ignore_interrupts() -> None:
+    """For a helper process: Ctrl-C reaches it too, but the parent decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _initialise(source: WordSource, max_length: int) -> None:
     global _source, _max_length
     _source, _max_length = source, max_length
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ignore_interrupts()
 
 
 def _check_chunk(chunk: range) -> list[Checked]:
     return check_samples(_source, chunk, _max_length)
-
-
-def bad_share(results: Sequence[Checked]) -> int:
-    """How many of `results` are bad."""
-    return sum(isinstance(result, str) for result in results)

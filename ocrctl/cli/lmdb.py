@@ -1,0 +1,125 @@
+"""`ocrctl lmdb build|verify|info`."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ocrctl.data.lmdb_build import Problem
+
+SHOWN = 20  # problems listed in text; --json lists all
+
+app = typer.Typer(
+    help="Word images and labels in one LMDB file: build, verify, describe.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Processes that read and decode (default: one per core).")
+]
+
+
+@app.command("build")
+def build(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="Word images: a path, or FORMAT:PATH.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; it appears once it is whole.")],
+    jobs: Jobs = None,
+    max_label_length: Annotated[
+        int, typer.Option("--max-label-length", min=0, help="Longest label in characters; 0: no limit.")
+    ] = 255,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a sample was left out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted build of OUT.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, and drop an interrupted build.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write word images into an LMDB; every image is decoded first, bad samples are left out and listed."""
+    from ocrctl.core.lmdb import BuildOptions, build_lmdb
+
+    options = BuildOptions(spec, out, jobs, max_label_length, overwrite, resume)
+    try:
+        with ProgressLine("samples") as progress:
+            report = build_lmdb(options, progress)
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+        console.note("interrupted; what was done is kept")
+        limit = "" if max_label_length == 255 else f" --max-label-length {max_label_length}"
+        console.suggest(f"ocrctl lmdb build {shlex.quote(spec)} {shlex.quote(str(out))}{limit} --resume")
+        raise typer.Exit(128 + number) from stop
+    if as_json:
+        console.write_json(report)
+    else:
+        _list("left out", report.left_out)
+        _list("repeated", report.repeated)
+        rows = [("samples", report.samples), ("written", report.written), ("left out", len(report.left_out))]
+        rows += [(f"  {reason}", count) for reason, count in report.reasons.items()]
+        rows += [("repeated", len(report.repeated)), ("bytes", report.bytes)]
+        console.table(("", "count"), rows)
+        after = f", resumed after {report.resumed_from:,}" if report.resumed_from else ""
+        console.note(
+            f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
+            f" ({report.samples_per_second:,.0f}/s, {report.jobs} processes{after})"
+        )
+    if strict and report.left_out:
+        raise typer.Exit(1)
+    console.suggest(f"ocrctl train -d {shlex.quote(str(out))}")
+
+
+@app.command("verify")
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="LMDB folder.")],
+    jobs: Jobs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read all of an LMDB: every key there, every image decodable, every label UTF-8 and NFC. Exit 1 when not."""
+    from ocrctl.core.lmdb import verify_lmdb
+
+    with ProgressLine("samples") as progress:
+        report = verify_lmdb(path, jobs, progress)
+    if as_json:
+        console.write_json(report)
+    else:
+        for fault in report.faults[:SHOWN]:
+            place = f"sample {fault['sample']}" if fault["sample"] else "file"
+            console.write(f"{path}: {place}: {fault['reason']}")
+        if len(report.faults) > SHOWN:
+            console.write(f"... and {len(report.faults) - SHOWN} more (--json lists all)")
+        rows = [("samples", report.samples), ("images", report.images), ("labels", report.labels)]
+        console.table(("", "count"), [*rows, ("faults", len(report.faults)), ("bytes", report.bytes)])
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command("info")
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="LMDB folder.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Samples, bytes, label lengths and the most frequent characters of an LMDB."""
+    from ocrctl.cli.label_table import label_rows
+    from ocrctl.core.lmdb import describe_lmdb
+
+    report = describe_lmdb(path)
+    if as_json:
+        console.write_json(report)
+    else:
+        console.table(("", ""), [("path", path), ("bytes", report.bytes), *label_rows(report.labels)])
+
+
+def _list(title: str, problems: list[Problem]) -> None:
+    for problem in problems[:SHOWN]:
+        console.write(f"{title}: {problem.where}: {problem.reason}")
+    if len(problems) > SHOWN:
+        console.write(f"{title}: ... and {len(problems) - SHOWN} more (--json lists all)")

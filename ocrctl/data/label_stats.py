@@ -1,0 +1,42 @@
+"""What the labels of a word set consist of: lengths and characters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class LabelStats:
+    """Counts over NFC labels; lengths are in code points."""
+
+    samples: int
+    distinct: int  # different labels
+    empty: int
+    shortest: int
+    longest: int
+    mean_length: float
+    median_length: float
+    lengths: dict[int, int]  # length to labels, ascending
+    characters: dict[str, int]  # character to occurrences, most frequent first
+
+
+def label_stats(labels: Sequence[str]) -> LabelStats:
+    """Statistics of at least one label."""
+    lengths = Counter(map(len, labels))
+    characters: Counter[str] = Counter()
+    for label in labels:
+        characters.update(label)
+    return LabelStats(
+        samples=len(labels),
+        distinct=len(set(labels)),
+        empty=sum(not label.strip() for label in labels),
+        shortest=min(lengths),
+        longest=max(lengths),
+        mean_length=sum(length * count for length, count in lengths.items()) / len(labels),
+        median_length=float(median(map(len, labels))),
+        lengths=dict(sorted(lengths.items())),
+        characters=dict(sorted(characters.items(), key=lambda item: (-item[1], item[0]))),
+    )
