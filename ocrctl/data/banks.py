@@ -76,7 +76,8 @@ def light_bank() -> Bytes:
     spots = np.clip(field(48), 0.4, 3) - 0.4
     ramps = np.abs((x / 160.0 + y / 90.0) % 2 - 1) * 2 - 1
     fields = [field(60), edges, spots * 1.6 - 0.3, ramps]
-    planes = [np.clip(128 + 46 * f, 30, 240).astype(np.uint8) for f in fields]
+    # darkening reaches further than brightening: what is bright already would only be clipped
+    planes = [np.clip(122 + 44 * f, 36, 156).astype(np.uint8) for f in fields]
     return np.stack([np.repeat(p[:, :, None], 3, axis=2) for p in planes])
 
 

@@ -36,24 +36,37 @@ def frame(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np
     `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright rectangle around it as seen, widened by the pads.
     """
     x0, y0, x1, y1 = box
-    half_w, half_h = max(x1 - x0, 1.0) / 2 * view.stretch, max(y1 - y0, 1.0) / 2
-    ca, sa = cos(view.angle), sin(view.angle)
-    seen = []
+    half_w, half_h = max(x1 - x0, 1.0) / 2, max(y1 - y0, 1.0) / 2
+    ca, sa, k = cos(view.angle), sin(view.angle), view.stretch
+    fall_x, fall_y = 0.5 * view.tilt_x / half_w, 0.5 * view.tilt_y / half_h
+    # rows of the map from (x, y) around the word's middle to what is seen: shear and stretch, then rotation, over the depth
+    xx, xy = ca * k, -ca * view.shear - sa
+    yx, yy = sa * k, -sa * view.shear + ca
+    left = top = 1e9
+    right = bottom = -1e9
     for x, y in ((-half_w, -half_h), (half_w, -half_h), (half_w, half_h), (-half_w, half_h)):
-        depth = 1.0 + view.tilt_x * (x / half_w) * 0.5 + view.tilt_y * (y / half_h) * 0.5
-        x, y = (x - view.shear * y) / depth, y / depth
-        seen.append((x * ca - y * sa, x * sa + y * ca))
-    left, right = min(p[0] for p in seen), max(p[0] for p in seen)
-    top, bottom = min(p[1] for p in seen), max(p[1] for p in seen)
+        depth = 1.0 + fall_x * x + fall_y * y
+        u, v = (xx * x + xy * y) / depth, (yx * x + yy * y) / depth
+        left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
     unit = 2 * half_h
     left, right = left - view.pads[0] * unit, right + view.pads[2] * unit
     top, bottom = top - view.pads[1] * unit, bottom + view.pads[3] * unit
     scale_y = height / max(bottom - top, 1.0)
     width = int(min(max_width, max(8.0, (right - left) * scale_y)))
     scale_x = width / max(right - left, 1.0)
-    source = np.array(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), np.float32)
-    target = np.array([((x - left) * scale_x, (y - top) * scale_y) for x, y in seen], np.float32)
-    return cv2.getPerspectiveTransform(source, target), width
+    middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
+    rest = 1.0 - fall_x * middle_x - fall_y * middle_y
+    # (seen - left) * scale over one depth: subtract left times the depth's row, then shift the origin to the box's middle
+    ux, uy = scale_x * (xx - left * fall_x), scale_x * (xy - left * fall_y)
+    vx, vy = scale_y * (yx - top * fall_x), scale_y * (yy - top * fall_y)
+    matrix = np.array(
+        (
+            (ux, uy, -scale_x * (xx * middle_x + xy * middle_y + left * rest)),
+            (vx, vy, -scale_y * (yx * middle_x + yy * middle_y + top * rest)),
+            (fall_x, fall_y, rest),
+        )
+    )
+    return matrix, width
 
 
 def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ def wear(image: Image, dice: Dice, contrast: float, text_height: float) -> Image
     resolution are measured in it, because a stroke is about an eighth of it.
     """
     if dice.on("illumination", 0.3):
-        image = illuminate(image, dice.r, dice.between(0.25, 1.0))
+        image = illuminate(image, dice.r, dice.between(0.25, 1.0) * min(1.0, 0.2 + contrast / 125))
     softness = 0.0
     kind = dice.random()
     if kind < 0.45:

@@ -20,7 +20,9 @@ BUNDLED = {
     "font_caladea": "files",
     "font_hanken_grotesk": "files",
     "font_intuitive": "files",
+    "font_lato": "files",
     "font_manrope": "files",
+    "ttf_opensans": "ttf",
     "koreanize_matplotlib": "fonts",
     "matplotlib": "mpl-data/fonts/ttf",
 }

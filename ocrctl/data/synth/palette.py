@@ -15,15 +15,19 @@ def luma(colour: Colour) -> float:
 
 
 def shade(r: Random, level: float, chroma: float) -> Colour:
-    """A colour near brightness `level` (0..255) whose channels part from grey by up to about `chroma` grey levels."""
-    red, green, blue = r.random() - 0.5, r.random() - 0.5, r.random() - 0.5
-    scale = 2 * chroma / max(abs(red), abs(green), abs(blue), 0.2)
+    """A colour near brightness `level` (0..255) whose channels part from grey by up to about `chroma` grey levels.
+
+    Red to blue is drawn twice as wide as green to magenta: signs are seldom neon green or pink.
+    """
+    warm, green = 2 * r.random() - 1, r.random() - 0.5
+    red, blue = warm + 0.5 * (r.random() - 0.5), -warm
     grey = luma((red, green, blue))
-    low, high = 4.0, 251.0
+    scale = chroma / max(abs(red - grey), abs(green - grey), abs(blue - grey), 0.3)
+    low, high = 3.0, 252.0
     return (
-        min(high, max(low, level + scale * (red - grey) * 0.5)),
-        min(high, max(low, level + scale * (green - grey) * 0.5)),
-        min(high, max(low, level + scale * (blue - grey) * 0.5)),
+        min(high, max(low, level + scale * (red - grey))),
+        min(high, max(low, level + scale * (green - grey))),
+        min(high, max(low, level + scale * (blue - grey))),
     )
 
 
@@ -39,23 +43,25 @@ def _ground_level(r: Random) -> float:
 def pair(r: Random, low_contrast: float) -> tuple[Colour, Colour, float]:
     """Ground, text, and their difference in brightness (0..255).
 
-    `low_contrast`: share of words that differ by 24 to 60 levels only; the others by 60 to 250, most of them strongly.
+    `low_contrast`: share of words that differ by 32 to 65 levels only; the others by 65 to 250, most of them strongly.
     """
     level = _ground_level(r)
     faint = r.random() < low_contrast
-    wanted = 24 + 36 * r.random() if faint else 60 + 190 * r.random() ** 0.8
+    wanted = 32 + 33 * r.random() if faint else 65 + 185 * r.random() ** 0.7
+    if level < 60:
+        wanted += 20 * (1 - level / 60)  # in the dark the same difference is harder to see
     room_up, room_down = 250 - level, level - 4
     up = r.random() < room_up / (room_up + room_down)
-    if (room_up if up else room_down) < min(wanted, 60):
+    if (room_up if up else room_down) < min(wanted, 70):
         up = not up
     other = level + min(wanted, room_up) if up else level - min(wanted, room_down)
-    chroma_ground = 110 * r.random() if r.random() < 0.6 else 12 * r.random()
-    chroma_text = 120 * r.random() if r.random() < 0.45 else 10 * r.random()
-    if faint:  # faint words are faint in hue as well: the ground's hue carries over
-        chroma_text = 0.3 * chroma_text
+    chroma_ground = 100 * r.random() ** 1.5 if r.random() < 0.6 else 10 * r.random()
+    chroma_text = 110 * r.random() if r.random() < 0.4 else 10 * r.random()
+    if faint:
+        chroma_text *= 0.3
     ground, text = shade(r, level, chroma_ground), shade(r, other, chroma_text)
     gap = luma(text) - luma(ground)
-    if abs(gap) < 24:  # clipping a vivid hue ate the difference: fall back to greys
+    if abs(gap) < 32:  # clipping a vivid hue ate the difference: fall back to near greys
         ground, text = shade(r, level, 8), shade(r, other, 4)
         gap = luma(text) - luma(ground)
     return ground, text, abs(gap)

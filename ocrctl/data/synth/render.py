@@ -19,21 +19,27 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
 MAX_WIDTH = 1024
+_LEAST = 15.0  # pixels a word is tall before wear, as long as the crop need not double for it
 
 
 def render(label: str, face: Typeface, dice: Dice, low: int, high: int, neighbour: str) -> Image:
     """RGB uint8 (H, W, 3) of `label` drawn with `face`, H in low..high. `neighbour`: text that may show at the edges."""
     height = dice.whole(low, high)
-    mask, box = _ink(label, face, dice, neighbour)
+    mask, box, letters = _ink(label, face, dice, neighbour)
     matrix, width = frame(box, _view(box, dice), height, MAX_WIDTH)
+    text_height = letters * float(matrix[1, 1]) / float(matrix[2] @ ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 1.0))
+    if text_height < _LEAST:  # letters shrank because the word is steep or bent: a larger crop gives them their pixels back
+        more = min(2.0, _LEAST / text_height)
+        width, height = min(MAX_WIDTH, round(width * more)), round(height * more)
+        matrix[:2] *= more
+        text_height *= more
     seen = np.asarray(cv2.warpPerspective(mask, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
-    text_height = max(8.0, height * min(1.0, (box[3] - box[1]) * abs(matrix[1, 1] / matrix[2, 2]) / height))
     image, contrast = _paint(seen, dice, text_height)
     return wear(image, dice, contrast, text_height)
 
 
-def _ink(label: str, face: Typeface, dice: Dice, neighbour: str) -> tuple[Mask, Box]:
-    """The word's mask, with neighbours around it at times, and the box of the word itself in it."""
+def _ink(label: str, face: Typeface, dice: Dice, neighbour: str) -> tuple[Mask, Box, float]:
+    """The word's mask, with neighbours around it at times, the box of the word itself in it, and the height of its letters."""
     spacing, wobble = 0.0, ()
     if dice.on("spacing", 0.3):
         spacing = EM * (dice.between(-0.05, 0.08) if dice.random() < 0.6 else dice.between(0.08, 0.4))
@@ -42,14 +48,17 @@ def _ink(label: str, face: Typeface, dice: Dice, neighbour: str) -> tuple[Mask, 
     mask = face.run(label, spacing, wobble)
     if dice.on("weight", 0.15):
         mask = thicken(np.pad(mask, 1), 1) if dice.random() < 0.75 else thin(mask)
-    height, width = mask.shape
-    if dice.on("curve", 0.14) and len(label) >= 3:
-        arc = dice.between(0.15, 1.0) * min(1.5, width / height * 0.3)
+    letters, width = mask.shape
+    height = letters
+    if len(label) >= 3 and dice.on("curve", 0.14):
+        arc = dice.between(0.2, 1.0) * min(1.5, width / height * 0.3)
+        arc = min(arc, 9.6 * height / width)  # the bow rises by width * arc / 8: at most 1.2 letters
         mask = bend(mask, arc if dice.random() < 0.6 else -arc)
         height, width = mask.shape
     elif dice.on("clutter", 0.15) and face.draws(neighbour):
-        return _beside(mask, face.run(neighbour), dice)
-    return mask, (0.0, 0.0, float(width), float(height))
+        mask, box = _beside(mask, face.run(neighbour), dice)
+        return mask, box, float(letters)
+    return mask, (0.0, 0.0, float(width), float(height)), float(letters)
 
 
 def _beside(mask: Mask, other: Mask, dice: Dice) -> tuple[Mask, Box]:
@@ -100,13 +109,13 @@ def _paint(mask: Mask, dice: Dice, text_height: float) -> tuple[Image, float]:
     """The ground with the word on it, and the contrast between them in grey levels."""
     r = dice.r
     height, width = mask.shape
-    ground, colour, contrast = pair(r, 0.18 if dice.on("low_contrast", 1.0) else 0.0)
+    ground, colour, contrast = pair(r, 0.14 if dice.on("low_contrast", 1.0) else 0.0)
     if dice.on("texture", 0.6):
         amount = dice.random() ** 1.3 * min(90.0, 0.55 * contrast)
         image = map_colours(texture(r, height, width), *spread(ground, amount, r))
     else:
         image = np.empty((height, width, 3), np.uint8)
-        image[:] = np.array(ground, np.uint8)
+        cv2.rectangle(image, (0, 0), (width, height), ground, -1)  # a tenth of numpy's broadcast
     if dice.on("clutter", 0.12):
         _edge(image, dice, colour)
     stroke = max(1, round(text_height * 0.045))
