@@ -56,13 +56,16 @@ def predict(
         raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
     writer = get_writer(jsonl.NAME if as_json else fmt)
     on_stdout = out is None or as_json
-    if on_stdout and writer.HEADER:
-        console.write(writer.HEADER)
+    header = writer.HEADER if on_stdout else ""
 
     def emit(result: Prediction | Unreadable) -> None:
+        nonlocal header
         if isinstance(result, Unreadable):
             sys.stderr.write(f"unreadable: {result.error}\n")
         elif on_stdout:
+            if header:  # with the first result, so that an error before it leaves stdout empty
+                console.write(header)
+                header = ""
             console.write(writer.line(result))
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
 

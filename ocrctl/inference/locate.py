@@ -48,7 +48,7 @@ def _from_folder(folder: Path) -> ModelFile:
     for name in RUN_CHECKPOINTS:
         if (folder / name).is_file():
             return ModelFile(folder / name, "checkpoint", folder.resolve().name)
-    graphs = sorted(folder.glob("*.onnx"))
+    graphs = sorted(graph for graph in folder.glob("*.onnx") if not graph.name.startswith("."))
     if len(graphs) == 1:
         return ModelFile(graphs[0], "onnx", graphs[0].stem)
     if graphs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,13 @@ class OnnxBackend:
         if kind == "cuda" or (kind == "auto" and driver_gpu_count() > 0):
             reason = "it lists no CUDA provider"
             if CUDA in onnxruntime.get_available_providers():
-                onnxruntime.preload_dlls()  # CUDA and cuDNN from the nvidia wheels or from torch
+                missing = _preload()
                 chosen = index or 0
                 session = _session(path, [(CUDA, {"device_id": chosen}), CPU], threads)
                 if session.get_providers()[0] == CUDA:
                     self.device = f"cuda:{chosen}"
                     return session
-                reason = "its CUDA provider did not load"
+                reason = f"its CUDA provider did not load ({missing or 'it names no reason'})"
             message = f"ONNX Runtime {onnxruntime.__version__} cannot use CUDA: {reason}"
             if kind == "cuda":
                 raise MissingRequirement(f"device '{device}' was asked for, but {message}.", hint=DIAGNOSE)
@@ -54,13 +56,22 @@ class OnnxBackend:
         return self._session.run(None, {self._input: images})[0]
 
 
+def _preload() -> str:
+    """Load CUDA and cuDNN from the nvidia wheels or from torch; what could not be loaded, as ONNX Runtime puts it."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):  # it prints, and stdout belongs to results
+        onnxruntime.preload_dlls()
+    lines = said.getvalue().strip().splitlines()
+    return lines[0].rstrip(".") if lines else ""
+
+
 def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     # An explicit count: ONNX Runtime's own default pins threads to physical cores, which fails noisily in containers.
     options.intra_op_num_threads = threads or available_cores()
     options.inter_op_num_threads = 1  # the graph is one chain
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4  # a provider that does not load is reported here, in one sentence
+    onnxruntime.set_default_logger_severity(4)  # what goes wrong is reported here, in one sentence
     # Threads that spin between operators take the cores that decode the next images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

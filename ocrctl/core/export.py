@@ -1,0 +1,159 @@
+"""Export models to ONNX; a file appears only after it was seen to answer as the checkpoint does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.data.images import decode
+from ocrctl.data.sources import open_source, parse_spec
+from ocrctl.errors import UsageError
+from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
+from ocrctl.export.parity import Parity, compare, probe_batch
+from ocrctl.inference.engine import Engine
+from ocrctl.inference.locate import ModelFile, locate
+from ocrctl.inference.onnx_backend import OnnxBackend
+from ocrctl.inference.prefetch import chunks, map_ahead
+from ocrctl.models.build import build_model
+from ocrctl.models.checkpoint import load_checkpoint
+
+# logits: largest absolute difference allowed; strings: share of samples allowed to read differently.
+TOLERANCES = {"logits": 1e-3, "strings": 0.0}
+PROBE_BATCHES = (1, 17)  # one picture alone, and an odd batch that no shape in the model equals
+VERIFY_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Which models go where; `verify` is a SPEC whose every sample must read the same."""
+
+    models: list[str]
+    out: Path
+    verify: str | None = None
+    tolerances: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model: `path` is the file written, None when a check failed and nothing was written."""
+
+    name: str
+    source: str
+    path: Path | None
+    size_bytes: int
+    parameters: int
+    opset: int
+    checks: list[Parity]
+    failures: list[str]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """Every model's outcome, and the tolerances it was held to."""
+
+    models: list[Exported]
+    tolerances: dict[str, float]
+
+    @property
+    def ok(self) -> bool:
+        """True when every model was written."""
+        return all(model.path is not None for model in self.models)
+
+
+def export(options: ExportOptions) -> ExportReport:
+    """Export each model to `out`/NAME.onnx after PyTorch and ONNX Runtime agreed on batches of 1 and N.
+
+    Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance), InputError
+    (an unreadable model or SPEC, an `out` that cannot be written).
+    """
+    tolerances = _tolerances(options.tolerances)
+    files = [locate(model) for model in options.models]
+    _check_names(files)
+    spec = parse_spec(options.verify) if options.verify is not None else None
+    if spec is not None and spec.path is None:
+        raise UsageError(f"--verify {spec.raw}: expected a finite set of labelled words.")
+    return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
+
+
+def _tolerances(given: dict[str, float]) -> dict[str, float]:
+    for name in given:
+        if name not in TOLERANCES:
+            raise UsageError(f"unknown tolerance '{name}' (known: logits, strings).{did_you_mean(name, TOLERANCES)}")
+    return TOLERANCES | given
+
+
+def _check_names(files: list[ModelFile]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.kind == "onnx":
+            raise UsageError(f"{file.path}: is an ONNX file already.", hint="export a checkpoint or a run folder")
+        if file.name in seen:
+            raise UsageError(
+                f"{seen[file.name]} and {file.path} would both become {file.name}.onnx; export one at a time."
+            )
+        seen[file.name] = file.path
+
+
+def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, float]) -> Exported:
+    card, state = load_checkpoint(file.path)
+    model = build_model(card)
+    model.load_state_dict(state)
+    final = options.out / f"{file.name}.onnx"
+    part = options.out / f".{file.name}.{os.getpid()}.onnx"
+    try:
+        write_onnx(to_onnx(model.eval(), card), part)
+        size = part.stat().st_size
+        torch_engine = Engine.load(file.path, device="cpu")
+        onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
+        checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
+        if options.verify is not None:
+            checks.append(compare(torch_engine, onnx_engine, options.verify, _samples(torch_engine, options.verify)))
+        failures = [failure for check in checks for failure in _judge(check, tolerances)]
+        if not failures:
+            os.replace(part, final)
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(
+        name=file.name,
+        source=str(file.path),
+        path=None if failures else final,
+        size_bytes=size,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        opset=OPSET,
+        checks=checks,
+        failures=failures,
+    )
+
+
+def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
+    batch = probe_batch(torch_engine, size)
+    names = [f"probe {index}" for index in range(size)]
+    return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, batch)])
+
+
+def _samples(engine: Engine, spec: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+    """Every sample of `spec`, prepared, in batches. Raises InputError at the first picture that is none."""
+    source = open_source(spec)
+
+    def load(indices: list[int]) -> tuple[list[str], NDArray[np.uint8]]:
+        names = [source.where(index) for index in indices]
+        images = [decode(source.image_bytes(index), name) for index, name in zip(indices, names, strict=True)]
+        return names, np.stack([engine.prepare(image) for image in images])
+
+    return map_ahead(load, chunks(range(len(source)), VERIFY_BATCH), jobs=2)
+
+
+def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:
+    failures = []
+    if not check.max_abs_diff <= tolerances["logits"]:
+        failures.append(f"{check.what}: logits differ by {check.max_abs_diff:.3g}, allowed {tolerances['logits']:.3g}")
+    share = len(check.differing) / max(1, check.samples)
+    if share > tolerances["strings"]:
+        failures.append(f"{check.what}: {len(check.differing)} of {check.samples} strings differ")
+    return failures

@@ -1,0 +1,89 @@
+"""A trained model as one ONNX file that needs nothing else: uint8 pictures in, logits out, its card in the metadata.
+
+Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). Normalisation is part of the graph, so
+that no second copy of it can drift from the one the model was trained with.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ocrctl import __version__
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.errors import InputError
+from ocrctl.models.ocr_model import OCRModel
+
+INPUT, OUTPUT = "images", "logits"
+# The opset PyTorch's exporter is written in: no version conversion takes place; ONNX Runtime reads it since 1.14.
+OPSET = 18
+
+
+class _Logits(nn.Module):
+    """The model as a function of one tensor to one tensor, as an ONNX graph is."""
+
+    def __init__(self, model: OCRModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) -> float32 (N, T, K)."""
+        return self.model(images)["logits"]
+
+
+def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
+    """Trace `model` (on the CPU) with a free batch dimension and put `card` into the file's metadata."""
+    example = torch.zeros(2, card.channels, card.height, card.width, dtype=torch.uint8)  # 2: a 1 would be specialised
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():  # the exporter warns about its own internals
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Logits(model).eval(),
+                (example,),
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}},
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        log.setLevel(level)
+    assert program is not None
+    proto = program.model_proto
+    _strip_traces(proto)
+    proto.producer_name, proto.producer_version = "ocrctl", __version__
+    onnx.helper.set_model_props(proto, {CARD_KEY: card.to_json()})
+    onnx.checker.check_model(proto)
+    return proto
+
+
+def _strip_traces(proto: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: they hold stack traces with the paths of the machine that exported."""
+    graph = proto.graph
+    for part in [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph]:
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
+    """Write and sync `proto` at `path` (a temporary name: the caller renames). Raises InputError when it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(proto.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
