@@ -59,6 +59,9 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
     (non-finite loss, out of memory, dead worker, full disk).
     """
+    # OpenMP threads that wait must sleep, not spin: loader processes need the cores (measured in docs/benchmarks.md).
+    # Read once, when torch is loaded, so it has to stand before any import of it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
     if request.fast_dev_run:
         settings = _shortened(settings)
