@@ -7,15 +7,11 @@ from random import Random
 from zlib import crc32
 
 from ocrctl.data.synth.config import DIGITS, HANGUL_SYLLABLES, LOWER, PUNCTUATION, UPPER, SynthWordsConfig
+from ocrctl.data.synth.signs import digits, number, punctuate
 from ocrctl.data.synth.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
 
-_TAILS = ".,!:;?%'-/"
-_BRACKETS = ("()", "[]", '""', "''", "{}", "<>")
-_LINKS = "-.'/&_+@:"
-_NUMBERS = ("#", "##", "###", "####", "19##", "20##", "#,###", "#.##", "##.##", "$#", "$##", "$#.##", "#%", "##%", "#/#", "#-##", "#:##",
-            "##:##", "##.##.##", "###-####", "+## ###", "#th", "#st", "A#", "#A", "A##", "AA##", "###A", "No.#", "#x#", "#-####-###")  # fmt: skip
-_TRIES = 400  # a random string lands in a split of 10 % within 44 tries at 99 %
+_TRIES = 400  # a random string lands in a split of 10 % within 44 tries at 99 %, and within 200 but once in a billion
 
 
 def split_key(text: str) -> str:
@@ -34,9 +30,6 @@ class Labels:
     def __init__(self, config: SynthWordsConfig) -> None:
         self.config = config
         self._excluded = frozenset(word.casefold() for word in config.exclude)
-        self._cases = (config.lower, config.lower + config.upper, config.lower + config.upper + config.title)
-        self._case_sum = self._cases[-1] + config.mixed
-
     @cached_property
     def charset(self) -> str:
         """Every character a label can hold, sorted by code point."""
@@ -58,26 +51,30 @@ class Labels:
         return frozenset(self.charset)
 
     @cached_property
+    def _cases(self) -> tuple[float, float, float, float]:
+        """Upper bounds in 0..1 of lower, upper, title and mixed, without those the charset has no letters for."""
+        config, allowed = self.config, self._allowed
+        has_lower, has_upper = bool(allowed & set(LOWER)), bool(allowed & set(UPPER))
+        both = has_lower and has_upper
+        weights = [config.lower * has_lower, config.upper * has_upper, config.title * both, config.mixed * both]
+        if not any(weights):
+            weights = [float(has_lower), float(has_upper and not has_lower), 0.0, 0.0]
+        total = sum(weights) or 1.0
+        return tuple(sum(weights[: i + 1]) / total for i in range(4))  # type: ignore[return-value]
+
+    @cached_property
     def _words(self) -> dict[str, tuple[str, ...]]:
         return {script: self._usable(script) for script in self.config.scripts}
 
     def _usable(self, script: str) -> tuple[str, ...]:
-        config = self.config
-        words = word_list(config.words) if config.words else dictionary(script)
-        own_case = bool(config.words)
-        kept = []
-        for word in words:
-            if config.min_length <= len(word) <= config.max_length and (
-                own_case or self._allowed.issuperset(self._plain(word))
-            ):
-                if self.admits(word):
-                    kept.append(word)
-        return tuple(kept)
-
-    def _plain(self, word: str) -> str:
-        if self.config.alphabet and not self._allowed & set(LOWER):
-            return word.upper()
-        return word if self.config.lower or self.config.title or self.config.mixed else word.upper()
+        config, allowed = self.config, self._allowed
+        if config.words:
+            known = word_list(config.words)
+            drawable = [word for word in known if allowed.issuperset(word)]
+        else:
+            known = dictionary(script)
+            drawable = [word for word in known if allowed.issuperset(word) or allowed.issuperset(word.upper())]
+        return tuple(w for w in drawable if config.min_length <= len(w) <= config.max_length and self.admits(w))
 
     @cached_property
     def _pools(self) -> dict[str, str]:
@@ -109,26 +106,21 @@ class Labels:
     def draw(self, r: Random) -> str:
         """One label: within the length bounds, the charset and the split. Raises UsageError when the settings allow none."""
         config = self.config
-        for _ in range(_TRIES):
-            script = config.scripts[int(r.random() * len(config.scripts))]
-            kind = r.random()
+        for attempt in range(_TRIES):
+            if attempt % (_TRIES // 2) == 0:
+                # kind and script stay while strings are refused, else a small split would be short of random strings
+                script, kind = config.scripts[int(r.random() * len(config.scripts))], r.random()
             if kind < config.random_share:
                 text = self._random(r, script)
             elif kind < config.random_share + config.number_share and config.digits:
-                text = self._number(r)
+                text = number(r) if config.punctuation_share else digits(r, config.min_length, min(config.max_length, config.min_length + 4))
             else:
                 text = self._word(r, script)
             if config.punctuation_share and r.random() < config.punctuation_share:
-                text = self._punctuate(r, text)
-            if (
-                config.min_length <= len(text) <= config.max_length
-                and self._allowed.issuperset(text)
-                and self.admits(text)
-            ):
+                text = punctuate(r, text)
+            if config.min_length <= len(text) <= config.max_length and self._allowed.issuperset(text) and self.admits(text):
                 return text
-        raise UsageError(
-            "synth: no label fits the alphabet, the lengths, the split and the excluded words together; widen one of them."
-        )
+        raise UsageError("synth: no label fits the alphabet, the lengths, the split and the excluded words together; widen one of them.")
 
     def any_word(self, r: Random) -> str:
         """A word to stand beside the label, of any split: it is never a label itself."""
@@ -145,14 +137,13 @@ class Labels:
         return self._cased(r, word)
 
     def _cased(self, r: Random, word: str) -> str:
-        if self.config.alphabet and not self._allowed & set(LOWER):
-            return word.upper()
-        pick = r.random() * self._case_sum
-        if pick < self._cases[0]:
+        pick = r.random()
+        lower, upper, title, _ = self._cases
+        if pick < lower:
             return word
-        if pick < self._cases[1]:
+        if pick < upper:
             return word.upper()
-        if pick < self._cases[2]:
+        if pick < title:
             return word[:1].upper() + word[1:]
         bits = r.getrandbits(len(word))
         return "".join(c.upper() if bits >> i & 1 else c for i, c in enumerate(word))
@@ -160,52 +151,17 @@ class Labels:
     def _random(self, r: Random, script: str) -> str:
         config, letters = self.config, self._pools[script]
         span = config.max_length - config.min_length + 1
-        # long random strings are rare in life: up to 10 uniform, the rest of the range seldom
-        top = span if r.random() < 0.1 else min(span, 10)
-        length = config.min_length + int(r.random() * top)
-        mode = r.random()
+        # long random strings are rare in life: up to 10 evenly, the rest of the range seldom
+        long, at = r.random() < 0.1, r.random()
+        length = config.min_length + int(at * at * span if long else at * min(span, 10))
+        mode, case = r.random(), r.random()
+        if case < 0.5 and self._cases[1] > self._cases[0]:  # codes and plates are written in one case
+            letters = letters.upper() if self._allowed.issuperset(letters.upper()) else letters
+        elif case < 0.7 and self._cases[0]:
+            letters = letters.lower() if self._allowed.issuperset(letters.lower()) else letters
         pool = letters or DIGITS
-        if config.digits and self._allowed.issuperset(DIGITS):
-            pool = (
-                letters
-                if letters and mode < 0.4
-                else DIGITS
-                if mode < 0.5
-                else letters + DIGITS * max(1, len(letters) // 20)
-            )
-        if script == "latin" and not config.alphabet:
-            if mode * 7 % 1 < 0.5 and config.upper:  # codes and plates are written in one case
-                pool = pool.upper()
-            elif mode * 7 % 1 < 0.7 and config.lower:
-                pool = pool.lower()
+        if letters and mode > 0.4 and config.digits and self._allowed.issuperset(DIGITS):
+            # digits as often as they are in codes, also among thousands of syllables
+            pool = DIGITS if mode < 0.5 else letters + DIGITS * max(1, len(letters) // 20)
         size = len(pool)
         return "".join([pool[int(r.random() * size)] for _ in range(length)])
-
-    def _number(self, r: Random) -> str:
-        config = self.config
-        if not config.punctuation_share:
-            length = config.min_length + int(r.random() * min(5, config.max_length - config.min_length + 1))
-            return "".join([DIGITS[int(r.random() * 10)] for _ in range(length)])
-        text = []
-        for sign in _NUMBERS[int(r.random() * len(_NUMBERS))]:
-            if sign == "#":
-                text.append(DIGITS[int(r.random() * 10)])
-            elif sign == "A":
-                text.append(self._cased(r, LOWER[int(r.random() * 26)]))
-            elif sign != " ":
-                text.append(sign)
-        return "".join(text)
-
-    def _punctuate(self, r: Random, text: str) -> str:
-        pick, which = r.random(), r.random()
-        if pick < 0.4:
-            return text + _TAILS[int(which * len(_TAILS))]
-        if pick < 0.55:
-            left, right = _BRACKETS[int(which * len(_BRACKETS))]
-            return left + text + right
-        if pick < 0.75:
-            place = max(1, min(len(text) - 1, int(r.random() * len(text))))
-            return text[:place] + _LINKS[int(which * len(_LINKS))] + text[place:]
-        sign = PUNCTUATION[int(which * len(PUNCTUATION))]
-        place = int(r.random() * (len(text) + 1))
-        return text[:place] + sign + text[place:]

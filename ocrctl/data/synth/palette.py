@@ -40,13 +40,12 @@ def _ground_level(r: Random) -> float:
     return 45 + 165 * r.random()
 
 
-def pair(r: Random, low_contrast: float) -> tuple[Colour, Colour, float]:
+def pair(r: Random, faint: bool) -> tuple[Colour, Colour, float]:
     """Ground, text, and their difference in brightness (0..255).
 
-    `low_contrast`: share of words that differ by 32 to 65 levels only; the others by 65 to 250, most of them strongly.
+    `faint` words differ by 32 to 65 levels, the others by 65 to 250, most of them strongly.
     """
     level = _ground_level(r)
-    faint = r.random() < low_contrast
     wanted = 32 + 33 * r.random() if faint else 65 + 185 * r.random() ** 0.7
     if level < 60:
         wanted += 20 * (1 - level / 60)  # in the dark the same difference is harder to see

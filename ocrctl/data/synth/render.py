@@ -27,15 +27,18 @@ def render(label: str, face: Typeface, dice: Dice, low: int, high: int, neighbou
     height = dice.whole(low, high)
     mask, box, letters = _ink(label, face, dice, neighbour)
     matrix, width = frame(box, _view(box, dice), height, MAX_WIDTH)
-    text_height = letters * float(matrix[1, 1]) / float(matrix[2] @ ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 1.0))
+    scale = float(matrix[1, 1]) / float(matrix[2] @ ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 1.0))
+    text_height = letters * scale
     if text_height < _LEAST:  # letters shrank because the word is steep or bent: a larger crop gives them their pixels back
         more = min(2.0, _LEAST / text_height)
         width, height = min(MAX_WIDTH, round(width * more)), round(height * more)
         matrix[:2] *= more
-        text_height *= more
+        text_height, scale = text_height * more, scale * more
     seen = np.asarray(cv2.warpPerspective(mask, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
-    image, contrast = _paint(seen, dice, text_height)
-    return wear(image, dice, contrast, text_height)
+    # wear is measured in letters of a common weight, nine strokes high: thin or crowded ones bear less of it
+    fine = min(text_height, 9 * face.stroke * scale * (0.8 if label[0] > "\u1100" else 1.0))
+    image, contrast = _paint(seen, dice, text_height, fine)
+    return wear(image, dice, contrast * (fine / text_height) ** 0.5, fine)
 
 
 def _ink(label: str, face: Typeface, dice: Dice, neighbour: str) -> tuple[Mask, Box, float]:
@@ -105,11 +108,11 @@ def _view(box: Box, dice: Dice) -> View:
     return View(angle, shear, tilt_x, tilt_y, stretch, pads)
 
 
-def _paint(mask: Mask, dice: Dice, text_height: float) -> tuple[Image, float]:
+def _paint(mask: Mask, dice: Dice, text_height: float, fine: float) -> tuple[Image, float]:
     """The ground with the word on it, and the contrast between them in grey levels."""
     r = dice.r
     height, width = mask.shape
-    ground, colour, contrast = pair(r, 0.14 if dice.on("low_contrast", 1.0) else 0.0)
+    ground, colour, contrast = pair(r, fine > 0.6 * text_height and dice.on("low_contrast", 0.16))
     if dice.on("texture", 0.6):
         amount = dice.random() ** 1.3 * min(90.0, 0.55 * contrast)
         image = map_colours(texture(r, height, width), *spread(ground, amount, r))

@@ -50,6 +50,7 @@ class Typeface:
         self._glyphs: dict[str, Glyph | None] = {}
         self._kerning: dict[str, float] = {}
         self.unicase = self._is_unicase()
+        self.stroke = self._stroke()
 
     def _is_unicase(self) -> bool:
         """Whether lower case letters are drawn as small capitals: such a face would give a label no reader can tell.
@@ -64,6 +65,16 @@ class Typeface:
             a, b = (cv2.resize(g.ink, (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32).ravel() for g in (small, large))
             alike += float(np.corrcoef(a, b)[0, 1])
         return alike > 0.67 * len(_PROBES)
+
+    def _stroke(self) -> float:
+        """Width of the strokes in pixels at EM: twice the area over the outline's length, so that thin faces are worn less."""
+        area = edges = 0.0
+        for glyph in filter(None, map(self.glyph, _PROBES)):
+            ink = np.pad(glyph.ink, 1).astype(np.float32) / 255
+            area += float(ink.sum())
+            edges += float(np.abs(np.diff(ink, axis=0)).sum() + np.abs(np.diff(ink, axis=1)).sum())
+        # the stairs of a pixel outline are 4 / pi times as long as the outline itself
+        return 2 * area / (edges * 0.785) if edges else 0.08 * EM
 
     def glyph(self, char: str) -> Glyph | None:
         """Bitmap of `char`, or None when the face has no glyph for it or draws nothing."""
