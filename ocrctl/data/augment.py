@@ -1,4 +1,4 @@
-"""Augmentation of real word crops: the geometry, light and wear of the synthetic words, on pixels that are already there."""
+"""Augmentation of real word crops: geometry, light and wear of the synthetic words, on pixels already there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_WIDTH = 1024
 
 
 def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
-    """A variant of `image`, RGB uint8 (H, W, 3), that shows the same text; its size differs by what the crop and turn need.
+    """A variant of `image`, RGB uint8 (H, W, 3), that shows the same text; its size differs by crop and turn.
 
     `strength` 0..1 scales how often each effect happens and how far the crop is turned; 0 returns the picture as it is.
     One draw is taken from `rng`. Raises ValueError when the picture is not RGB uint8 or the strength is out of range.
@@ -34,7 +34,7 @@ def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) 
         return image
     dice = Dice(Random(seed), strength)
     image = _colour(_turn(image, dice), dice)
-    # real crops are blurred and compressed already: what they lose more is measured on smaller letters and at half the chances
+    # real crops are blurred and compressed already: what they lose more is measured on smaller letters, and seldomer
     contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
     dice.strength = 0.6 * strength
     return wear(image, dice, contrast, 0.6 * image.shape[0])
@@ -56,13 +56,20 @@ def _turn(image: Image, dice: Dice) -> Image:
         left, top, right, bottom = (dice.between(-0.07, 0.1) * reach for _ in range(4))
         pads = (left, top, right, bottom)
     stretch = 1.0 + dice.around(0.25 * reach)
-    matrix, new_width = frame((0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH)
+    matrix, new_width = frame(
+        (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
+    )
     size = (new_width, min(height, _TALLEST))
     if height > 2 * _TALLEST:  # bilinear sampling skips pixels beyond half size: shrink first
         factor = _TALLEST / height
-        image = np.asarray(cv2.resize(image, (max(1, round(width * factor)), _TALLEST), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        image = np.asarray(
+            cv2.resize(image, (max(1, round(width * factor)), _TALLEST), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
         matrix[:, :2] *= (width / image.shape[1], height / image.shape[0])
-    return np.asarray(cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    return np.asarray(
+        cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
 
 
 def _colour(image: Image, dice: Dice) -> Image:
@@ -78,5 +85,5 @@ def _colour(image: Image, dice: Dice) -> Image:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
     elif hue < 0.45 and dice.on("cast", 1.0):
         gains = (dice.between(0.75, 1.2), dice.between(0.8, 1.15), dice.between(0.75, 1.2), 0.0)
-        image = np.asarray(cv2.multiply(image, gains), dtype=np.uint8)
+        image = np.asarray(cv2.multiply(image, np.array(gains)), dtype=np.uint8)
     return image

@@ -1,4 +1,4 @@
-"""Noise, textures and light drawn once per process and then cut at random places: a slice costs a microsecond, drawing does not."""
+"""Noise, textures and light drawn once per process, then cut at random places: a slice costs a microsecond."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXTURES = 12
 
 @lru_cache(maxsize=1)
 def noise_bank() -> Bytes:
-    """(2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] independent colours, [1] the same in all, part of it coarse."""
+    """(2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] independent colours, [1] grey, part of it coarse."""
     rng = np.random.default_rng(20_240_611)
     colour = rng.normal(128, 32, (HEIGHT, WIDTH, 3))
     grey = rng.normal(0, 26, (HEIGHT, WIDTH)) + cv2.resize(
@@ -34,7 +34,7 @@ def _stretch(field: NDArray[np.float64]) -> Bytes:
 
 @lru_cache(maxsize=1)
 def texture_bank() -> Bytes:
-    """(12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, brick and tile edges, blobs, gradients."""
+    """(12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, bricks, blobs, gradients."""
     rng = np.random.default_rng(7_151_129)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
 
@@ -64,7 +64,7 @@ def texture_bank() -> Bytes:
 
 @lru_cache(maxsize=1)
 def light_bank() -> Bytes:
-    """(4, HEIGHT, WIDTH, 3) brightness fields around 128 (= unchanged): soft clouds, hard cast shadows, spots, slanted ramps."""
+    """(4, HEIGHT, WIDTH, 3) brightness around 128 (= unchanged): soft clouds, cast shadows, spots, slanted ramps."""
     rng = np.random.default_rng(99_194_853)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
 
@@ -82,7 +82,7 @@ def light_bank() -> Bytes:
 
 
 def cut(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
-    """A (height, width) part of a bank plane (HEIGHT, WIDTH[, 3]) at a random place; enlarged where the bank is smaller than asked."""
+    """A (height, width) part of a bank plane (HEIGHT, WIDTH[, 3]) at a random place; enlarged if too small."""
     if height > HEIGHT or width > WIDTH:
         return np.asarray(cv2.resize(bank, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     y = int(r.random() * (HEIGHT - height + 1))

@@ -6,9 +6,9 @@ from random import Random
 
 
 class Dice:
-    """Draws for one picture. Switching one effect off leaves the draws of the others where they are as far as they do not depend on it."""
+    """Draws for one picture. `fired` lists the effects that happened, in order."""
 
-    __slots__ = ("random", "r", "strength", "off", "fired")
+    __slots__ = ("fired", "off", "r", "random", "strength")
 
     def __init__(self, r: Random, strength: float, off: frozenset[str] = frozenset()) -> None:
         self.r = r

@@ -1,4 +1,4 @@
-"""Degradations of a word crop: RGB uint8 (H, W, 3) in, a new one of the same size out. Rendered words and real crops share them.
+"""Degradations of a word crop, shared by rendered words and real ones: RGB uint8 (H, W, 3) in, the same size out.
 
 Each takes its amount in units of the picture (pixels, grey levels), so that the caller bounds what stays legible.
 """
@@ -39,7 +39,7 @@ def _line(length: int, step: int) -> NDArray[np.float32]:
 
 
 def motion_blur(image: Image, length: int, direction: float) -> Image:
-    """Smear over `length` pixels (3 or more) along `direction` in 0..1 of a half turn; level and upright ones are the cheapest."""
+    """Smear over `length` pixels (3 or more) along `direction`, 0..1 of a half turn; level and upright cost least."""
     length |= 1
     step = int(direction * 16) % 16
     if step == 0:
@@ -66,7 +66,7 @@ def defocus(image: Image, radius: float) -> Image:
 
 
 def rescale(image: Image, height: int, smooth: bool) -> Image:
-    """Down to `height` pixels and up again: `smooth` filters before and interpolates cubic, else both are bilinear and jagged."""
+    """Down to `height` pixels and up again; `smooth` filters first and comes back cubic, else both ways are jagged."""
     full_height, full_width = image.shape[:2]
     if height >= full_height:
         return image
@@ -89,7 +89,7 @@ def illuminate(image: Image, r: Random, strength: float) -> Image:
     """Uneven light: soft, cast shadow, spots or a ramp; `strength` 0..1 mixes it with even light."""
     field = cut(light_bank()[int(r.random() * 4)], r, *image.shape[:2])
     if strength < 1:
-        field = cv2.addWeighted(field, strength, field, 0.0, 128 * (1 - strength))
+        field = tone(field, strength, 0.0)
     return np.asarray(cv2.multiply(image, field, scale=1 / 128), dtype=np.uint8)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a word is seen. Angles in radians; `tilt_x`, `tilt_y`: how much one side shrinks against the other, -0.4..0.4."""
+    """How a word is seen. Angles in radians; `tilt_x`, `tilt_y`: how much one side shrinks against the other, +-0.5."""
 
     angle: float = 0.0
     shear: float = 0.0  # pixels sideways for each pixel up
@@ -33,13 +33,13 @@ Box = tuple[float, float, float, float]
 def frame(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np.float64], int]:
     """Matrix (3, 3) from source pixels to a crop of `height`, and the crop's width (at least 8, at most `max_width`).
 
-    `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright rectangle around it as seen, widened by the pads.
+    `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright rectangle around it as seen, plus pads.
     """
     x0, y0, x1, y1 = box
     half_w, half_h = max(x1 - x0, 1.0) / 2, max(y1 - y0, 1.0) / 2
     ca, sa, k = cos(view.angle), sin(view.angle), view.stretch
     fall_x, fall_y = 0.5 * view.tilt_x / half_w, 0.5 * view.tilt_y / half_h
-    # rows of the map from (x, y) around the word's middle to what is seen: shear and stretch, then rotation, over the depth
+    # rows of the map from (x, y) around the word's middle to what is seen: shear, stretch, rotation, over the depth
     xx, xy = ca * k, -ca * view.shear - sa
     yx, yy = sa * k, -sa * view.shear + ca
     left = top = 1e9
@@ -56,7 +56,7 @@ def frame(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np
     scale_x = width / max(right - left, 1.0)
     middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
     rest = 1.0 - fall_x * middle_x - fall_y * middle_y
-    # (seen - left) * scale over one depth: subtract left times the depth's row, then shift the origin to the box's middle
+    # (seen - left) * scale over one depth: subtract left times the depth's row, then move the origin to the middle
     ux, uy = scale_x * (xx - left * fall_x), scale_x * (xy - left * fall_y)
     vx, vy = scale_y * (yx - top * fall_x), scale_y * (yy - top * fall_y)
     matrix = np.array(
@@ -70,7 +70,7 @@ def frame(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np
 
 
 def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
-    """A flat run (h, w) laid on a circle: `arc` radians from end to end, above 0 arched up, below 0 hanging; size grows with it."""
+    """A flat run (h, w) laid on a circle: `arc` radians from end to end, above 0 arched up, below 0 hanging."""
     height, width = mask.shape
     turn = abs(arc)
     inner = width / turn  # the edge at the inside keeps the run's own length
@@ -81,8 +81,8 @@ def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
     x = (np.arange(out_w, dtype=np.float32) - (out_w - 1) / 2)[None, :].repeat(out_h, 0)
     y = (outer - np.arange(out_h, dtype=np.float32))[:, None].repeat(out_w, 1)
     distance, angle = cv2.cartToPolar(y, x)
-    angle[angle > np.pi] -= 2 * np.pi
-    map_x = angle * (width / turn) + width / 2
+    turned = np.where(angle > np.pi, angle - np.float32(2 * np.pi), angle)
+    map_x = turned * (width / turn) + width / 2
     map_y = outer - distance
     if arc < 0:  # the same circle seen from below: turn the picture, not the letters
         map_x, map_y = map_x[::-1], height - map_y[::-1]

@@ -14,8 +14,8 @@ Image = NDArray[np.uint8]
 def wear(image: Image, dice: Dice, contrast: float, text_height: float) -> Image:
     """Light, one kind of blur, low resolution, noise and JPEG.
 
-    `contrast`: grey levels between text and ground; noise and compression keep below it. `text_height`: pixels; blur and
-    resolution are measured in it, because a stroke is about an eighth of it.
+    `contrast`: grey levels between text and ground; noise and compression keep below it. `text_height`: pixels; blur
+    and resolution are measured in it, because a stroke is about a ninth of it.
     """
     if dice.on("illumination", 0.3):
         image = illuminate(image, dice.r, dice.between(0.25, 1.0) * min(1.0, 0.2 + contrast / 125))

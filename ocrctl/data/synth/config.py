@@ -17,8 +17,8 @@ PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 HANGUL_SYLLABLES = "".join(map(chr, range(0xAC00, 0xD7A4)))
 
 EFFECTS = (
-    "texture", "gradient_text", "clutter", "weight", "outline", "shadow", "emboss", "curve", "perspective", "rotation", "shear", "spacing",
-    "crop", "illumination", "blur", "motion", "defocus", "rescale", "noise", "jpeg", "low_contrast",
+    "texture", "gradient_text", "clutter", "weight", "outline", "shadow", "emboss", "curve", "perspective", "rotation",
+    "shear", "spacing", "crop", "illumination", "blur", "motion", "defocus", "rescale", "noise", "jpeg", "low_contrast",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ EFFECTS = (
 class SynthWordsConfig:
     """What the stream draws. `quickstart()` and `real()` give the two settings the documentation measures.
 
-    Shares are probabilities in 0..1; `lower`, `upper`, `title` and `mixed` are weights of the letter case of Latin words.
+    Shares are probabilities in 0..1; `lower`, `upper`, `title`, `mixed` are weights of the letter case of Latin words.
     """
 
     seed: int = 0
@@ -62,11 +62,11 @@ class SynthWordsConfig:
                 raise UsageError(f"synth.{name}: {getattr(self, name)} is outside 0..1.")
         if not 1 <= self.min_length <= self.max_length <= 100:
             raise UsageError(
-                f"synth.min_length, synth.max_length: {self.min_length} and {self.max_length} must keep 1 <= min <= max <= 100."
+                f"synth.min_length {self.min_length}, synth.max_length {self.max_length}: keep 1 <= min <= max <= 100."
             )
         if not 16 <= self.min_height <= self.max_height <= 128:
             raise UsageError(
-                f"synth.min_height, synth.max_height: {self.min_height} and {self.max_height} must keep 16 <= min <= max <= 128."
+                f"synth.min_height {self.min_height}, synth.max_height {self.max_height}: keep 16 <= min <= max <= 128."
             )
         if self.split not in (None, "train", "val"):
             raise UsageError(f"synth.split: '{self.split}' is not one of train, val.")

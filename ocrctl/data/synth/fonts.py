@@ -27,7 +27,7 @@ BUNDLED = {
     "matplotlib": "mpl-data/fonts/ttf",
 }
 _SUFFIXES = (".ttf", ".otf", ".ttc")
-# hairlines vanish at 32 pixels; TeX's cm*, the STIX symbol sets and the last-resort font carry other shapes than their cmap says
+# hairlines vanish at 32 pixels; TeX's cm*, STIX symbols and the last-resort font draw other shapes than their cmap says
 _UNWANTED = pattern(
     r"^(cm[a-z]+\d+|STIX(NonUni|Siz)|LastResort|DejaVu\w+Display|.*(ExtraLight|Thin|Hairline)|.*VariableFont|.*Emoji|.*Symbol)"
 )
@@ -40,7 +40,7 @@ _SYSTEM = {
 
 @dataclass(frozen=True, slots=True)
 class FontFile:
-    """One face on disk; `family` is its file name up to the first '-' or weight word, so that faces can be weighed by family."""
+    """One face on disk; `family` is its file name up to the first '-' or weight word: faces are weighed by family."""
 
     family: str
     path: str
@@ -84,7 +84,7 @@ def bundled_folders() -> dict[str, Path]:
 def find_fonts(extra: tuple[str, ...] = (), bundled: bool = True, system: bool = False) -> tuple[FontFile, ...]:
     """All faces to draw with, in an order that does not depend on where packages are installed.
 
-    `extra`: folders or font files. Raises InputError when one of them does not exist or holds no font, or when none is found at all.
+    `extra`: folders or font files. Raises InputError when one of them holds no font, or when none is found at all.
     """
     found: list[FontFile] = []
     if bundled:

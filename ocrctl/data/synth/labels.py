@@ -1,4 +1,4 @@
-"""Which string a word image shows: dictionary words, random strings and numbers, parted into train and val by a hash."""
+"""Which string a picture shows: dictionary words, random strings and numbers, parted into train and val by a hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ocrctl.data.synth.signs import digits, number, punctuate
 from ocrctl.data.synth.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
 
-_TRIES = 400  # a random string lands in a split of 10 % within 44 tries at 99 %, and within 200 but once in a billion
+_TRIES = 400  # a random string misses a split of 10 % 200 times running once in a billion
 
 
 def split_key(text: str) -> str:
@@ -30,6 +30,7 @@ class Labels:
     def __init__(self, config: SynthWordsConfig) -> None:
         self.config = config
         self._excluded = frozenset(word.casefold() for word in config.exclude)
+
     @cached_property
     def charset(self) -> str:
         """Every character a label can hold, sorted by code point."""
@@ -78,8 +79,8 @@ class Labels:
 
     @cached_property
     def _pools(self) -> dict[str, str]:
-        """What random strings are made of, for each script: letters, digits and, where wanted, any other allowed character."""
-        pools = {}
+        """The letters random strings are made of, for each script."""
+        pools: dict[str, str] = {}
         for script in self.config.scripts:
             if script == "hangul":
                 letters = "".join(sorted({s for w in dictionary("hangul")[:4000] for s in w} & self._allowed))
@@ -104,7 +105,7 @@ class Labels:
         return in_val(text, config.val_share) == (config.split == "val")
 
     def draw(self, r: Random) -> str:
-        """One label: within the length bounds, the charset and the split. Raises UsageError when the settings allow none."""
+        """One label within the lengths, the charset and the split. Raises UsageError when the settings allow none."""
         config = self.config
         for attempt in range(_TRIES):
             if attempt % (_TRIES // 2) == 0:
@@ -113,14 +114,24 @@ class Labels:
             if kind < config.random_share:
                 text = self._random(r, script)
             elif kind < config.random_share + config.number_share and config.digits:
-                text = number(r) if config.punctuation_share else digits(r, config.min_length, min(config.max_length, config.min_length + 4))
+                text = (
+                    number(r)
+                    if config.punctuation_share
+                    else digits(r, config.min_length, min(config.max_length, config.min_length + 4))
+                )
             else:
                 text = self._word(r, script)
             if config.punctuation_share and r.random() < config.punctuation_share:
                 text = punctuate(r, text)
-            if config.min_length <= len(text) <= config.max_length and self._allowed.issuperset(text) and self.admits(text):
+            if (
+                config.min_length <= len(text) <= config.max_length
+                and self._allowed.issuperset(text)
+                and self.admits(text)
+            ):
                 return text
-        raise UsageError("synth: no label fits the alphabet, the lengths, the split and the excluded words together; widen one of them.")
+        raise UsageError(
+            "synth: no label fits the alphabet, lengths, split and excluded words together; widen one of them."
+        )
 
     def any_word(self, r: Random) -> str:
         """A word to stand beside the label, of any split: it is never a label itself."""

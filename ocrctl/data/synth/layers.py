@@ -55,9 +55,8 @@ def paint(image: Image, mask: Mask, colour: Colour | Image) -> Image:
     keep = cv2.bitwise_not(mask)
     under = cv2.multiply(image, cv2.merge((keep, keep, keep)), scale=1 / 255)
     if isinstance(colour, tuple):
-        over = map_colours(mask, (0.0, 0.0, 0.0), colour)
-    else:
-        over = cv2.multiply(colour, cv2.merge((mask, mask, mask)), scale=1 / 255)
+        return np.asarray(cv2.add(under, map_colours(mask, (0.0, 0.0, 0.0), colour)), dtype=np.uint8)
+    over = cv2.multiply(colour, cv2.merge((mask, mask, mask)), scale=1 / 255)
     return np.asarray(cv2.add(under, over), dtype=np.uint8)
 
 

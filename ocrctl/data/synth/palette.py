@@ -1,4 +1,4 @@
-"""Colours of a word and its ground: any hue, with a bounded difference in brightness, so that a grey reader sees the word too."""
+"""Colours of a word and its ground: any hue, apart in brightness, so that a grey reader sees the word too."""
 
 from __future__ import annotations
 

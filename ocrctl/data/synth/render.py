@@ -23,13 +23,18 @@ _LEAST = 15.0  # pixels a word is tall before wear, as long as the crop need not
 
 
 def render(label: str, face: Typeface, dice: Dice, low: int, high: int, neighbour: str) -> Image:
-    """RGB uint8 (H, W, 3) of `label` drawn with `face`, H in low..high. `neighbour`: text that may show at the edges."""
+    """RGB uint8 (H, W, 3) of `label` drawn with `face`, H from `low` up to `high` (twice that for steep or bent words).
+
+    `neighbour`: text that may show at the edges. `face` must draw every character of `label`.
+    """
     height = dice.whole(low, high)
     mask, box, letters = _ink(label, face, dice, neighbour)
     matrix, width = frame(box, _view(box, dice), height, MAX_WIDTH)
     scale = float(matrix[1, 1]) / float(matrix[2] @ ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 1.0))
     text_height = letters * scale
-    if text_height < _LEAST:  # letters shrank because the word is steep or bent: a larger crop gives them their pixels back
+    if (
+        text_height < _LEAST
+    ):  # letters shrank because the word is steep or bent: a larger crop gives them their pixels back
         more = min(2.0, _LEAST / text_height)
         width, height = min(MAX_WIDTH, round(width * more)), round(height * more)
         matrix[:2] *= more
@@ -42,8 +47,8 @@ def render(label: str, face: Typeface, dice: Dice, low: int, high: int, neighbou
 
 
 def _ink(label: str, face: Typeface, dice: Dice, neighbour: str) -> tuple[Mask, Box, float]:
-    """The word's mask, with neighbours around it at times, the box of the word itself in it, and the height of its letters."""
-    spacing, wobble = 0.0, ()
+    """The word's mask, at times with neighbours; the box of the word itself in it; the height of its letters."""
+    spacing, wobble = 0.0, tuple[float, ...]()
     if dice.on("spacing", 0.3):
         spacing = EM * (dice.between(-0.05, 0.08) if dice.random() < 0.6 else dice.between(0.08, 0.4))
         if dice.random() < 0.15:
@@ -102,7 +107,12 @@ def _view(box: Box, dice: Dice) -> View:
     pads = (0.08, 0.08, 0.08, 0.08)
     if dice.on("crop", 0.8):
         if dice.random() < 0.7:
-            pads = (dice.between(-0.05, 0.2), dice.between(-0.05, 0.18), dice.between(-0.05, 0.2), dice.between(-0.05, 0.18))
+            pads = (
+                dice.between(-0.05, 0.2),
+                dice.between(-0.05, 0.18),
+                dice.between(-0.05, 0.2),
+                dice.between(-0.05, 0.18),
+            )
         else:
             pads = (dice.between(0.0, 0.6), dice.between(0.0, 0.4), dice.between(0.0, 0.6), dice.between(0.0, 0.4))
     return View(angle, shear, tilt_x, tilt_y, stretch, pads)
@@ -152,9 +162,13 @@ def _edge(image: Image, dice: Dice, colour: Colour) -> None:
     other = tuple(round(c * 0.6 + 255 * 0.4 * dice.random()) for c in colour)
     thick = max(1, round(height * part))
     if kind < 0.35:
-        cv2.rectangle(image, (0, height - thick if kind < 0.18 else 0), (width, height if kind < 0.18 else thick), other, -1)
+        cv2.rectangle(
+            image, (0, height - thick if kind < 0.18 else 0), (width, height if kind < 0.18 else thick), other, -1
+        )
     elif kind < 0.65:
-        cv2.rectangle(image, (0 if kind < 0.5 else width - thick, 0), (thick if kind < 0.5 else width, height), other, -1)
+        cv2.rectangle(
+            image, (0 if kind < 0.5 else width - thick, 0), (thick if kind < 0.5 else width, height), other, -1
+        )
     elif kind < 0.8:
         cv2.rectangle(image, (0, 0), (width - 1, height - 1), other, max(1, thick // 2))
     else:

@@ -33,6 +33,8 @@ def _tile(image: Image, label: str, height: int, width: int) -> Image:
     tile = np.full((height, width, 3), 40, np.uint8)
     scale = min((height - _CAPTION - 4) / image.shape[0], (width - 4) / image.shape[1])
     size = (max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale)))
-    tile[2 : 2 + size[1], 2 : 2 + size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    tile[2 : 2 + size[1], 2 : 2 + size[0]] = cv2.resize(
+        image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
     cv2.putText(tile, label, (2, height - 4), (255, 230, 90), _caption_font(), 11)
     return tile

@@ -8,8 +8,9 @@ from ocrctl.data.synth.config import DIGITS, PUNCTUATION, UPPER
 
 # '#' is a digit, 'A' a capital; the rest stands for itself
 _PATTERNS = (
-    "#", "##", "###", "####", "19##", "20##", "#,###", "#.##", "##.##", "$#", "$##", "$#.##", "#%", "##%", "#/#", "#-##",
-    "#:##", "##:##", "##.##.##", "###-####", "#th", "#st", "A#", "#A", "A##", "AA##", "###A", "No.#", "#x#", "#-####-###",
+    "#", "##", "###", "####", "19##", "20##", "#,###", "#.##", "##.##", "$#", "$##", "$#.##", "#%", "##%", "#/#",
+    "#-##", "#:##", "##:##", "##.##.##", "###-####", "#th", "#st", "A#", "#A", "A##", "AA##", "###A", "No.#", "#x#",
+    "#-####-###",
 )  # fmt: skip
 _TAILS = ".,!:;?%'-/"
 _BRACKETS = ("()", "[]", '""', "''", "{}", "<>")
@@ -39,8 +40,8 @@ def punctuate(r: Random, text: str) -> str:
     if pick < 0.5:
         return text + _TAILS[int(which * len(_TAILS))]
     if pick < 0.64:
-        left, right = _BRACKETS[int(which * len(_BRACKETS))]
-        return left + text + right
+        pair = _BRACKETS[int(which * len(_BRACKETS))]
+        return pair[0] + text + pair[1]
     if pick < 0.8 and len(text) > 2:
         place = 1 + int(r.random() * (len(text) - 1))
         return text[:place] + _LINKS[int(which * len(_LINKS))] + text[place:]

@@ -21,7 +21,7 @@ _TRIES = 12
 
 
 class SynthWords:
-    """Words drawn by `config`. Pickles as its config alone; fonts, words and textures are loaded in the process that draws."""
+    """Words drawn by `config`. Pickles as its config alone; fonts, words and textures load where they are used."""
 
     def __init__(self, config: SynthWordsConfig | None = None) -> None:
         self.config = config if config is not None else SynthWordsConfig.quickstart()
@@ -69,7 +69,7 @@ class SynthWords:
 
     @cached_property
     def _families(self) -> tuple[tuple[FontFile, ...], ...]:
-        """Faces by family: a family of twelve weights must not be drawn twelve times as often as one of a single weight."""
+        """Faces by family: one of twelve weights must not be drawn twelve times as often as one of a single weight."""
         config = self.config
         families: dict[str, list[FontFile]] = {}
         for font in find_fonts(config.fonts, config.bundled_fonts, config.system_fonts):
@@ -93,4 +93,6 @@ class SynthWords:
             for font in family:
                 if (face := open_typeface(font.path)).draws(label):
                     return face
-        raise UsageError(f"synth.fonts: no font draws every character of '{label}'; add a folder with a font that does.")
+        raise UsageError(
+            f"synth.fonts: no font draws every character of '{label}'; add a folder with a font that does."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import cv2
@@ -21,7 +21,7 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """Bitmap of one character; `left` and `top` place it from the pen on the baseline (y down), `advance` moves the pen."""
+    """Bitmap of one character; `left`, `top` place it from the pen on the baseline (y down); `advance` moves on."""
 
     ink: Mask
     left: int
@@ -55,19 +55,22 @@ class Typeface:
     def _is_unicase(self) -> bool:
         """Whether lower case letters are drawn as small capitals: such a face would give a label no reader can tell.
 
-        Pictures of a letter's two cases correlate by 0.15 to 0.55 over these letters in common faces, by 0.8 in Amatic SC.
+        Pictures of a letter's two cases correlate by 0.15 to 0.55 over the probes in common faces, by 0.8 in Amatic SC.
         """
         alike = 0.0
         for letter in _PROBES:
             small, large = self.glyph(letter), self.glyph(letter.upper())
             if small is None or large is None:
                 return False
-            a, b = (cv2.resize(g.ink, (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32).ravel() for g in (small, large))
+            a, b = (
+                cv2.resize(g.ink, (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+                for g in (small, large)
+            )
             alike += float(np.corrcoef(a, b)[0, 1])
         return alike > 0.67 * len(_PROBES)
 
     def _stroke(self) -> float:
-        """Width of the strokes in pixels at EM: twice the area over the outline's length, so that thin faces are worn less."""
+        """Width of the strokes in pixels at EM: twice the area over the outline's length. Thin faces are worn less."""
         area = edges = 0.0
         for glyph in filter(None, map(self.glyph, _PROBES)):
             ink = np.pad(glyph.ink, 1).astype(np.float32) / 255
@@ -95,22 +98,22 @@ class Typeface:
         return Glyph(ink, left, top, width, height, self._font.getlength(char)) if ink.max() > 40 else None
 
     def draws(self, text: str) -> bool:
-        """Whether each character has a glyph of its own and, in a face of small capitals, no lower case letter is asked for."""
+        """Whether each character has a glyph of its own; lower case has none in a face of small capitals."""
         if self.unicase and text != text.upper():
             return False
         return None not in map(self.glyph, text)
 
     def kern(self, pair: str, advance: float) -> float:
-        """Pixels by which the second character of `pair` moves (negative: closer); `advance`: what both move the pen unkerned."""
+        """Pixels the second character of `pair` moves (below 0: closer); `advance`: what both move the pen unkerned."""
         found = self._kerning.get(pair)
         if found is None:
             found = self._kerning[pair] = self._font.getlength(pair) - advance
         return found
 
     def run(self, text: str, spacing: float = 0.0, wobble: tuple[float, ...] = ()) -> Mask:
-        """Bitmap (h, w) of `text` cropped to its ink. `spacing`: extra pixels after each character; `wobble`: pixels each one is lowered.
+        """Bitmap (h, w) of `text` cropped to its ink; `text` must pass `draws`.
 
-        `text` must pass `draws`.
+        `spacing`: extra pixels after each character. `wobble`: pixels by which characters are lowered, in turn.
         """
         pen, before, last = 0.0, 0.0, ""
         placed: list[tuple[int, int, int, int, Mask]] = []
@@ -142,7 +145,7 @@ class Typeface:
         return canvas
 
 
-@lru_cache(maxsize=None)
+@cache
 def open_typeface(path: str) -> Typeface:
     """The process's own `Typeface` of a font file. Raises InputError when it is not one."""
     return Typeface(path)

@@ -1,4 +1,4 @@
-"""Dictionaries of the word stream: wordfreq's frequency lists, read straight from their data files, and own word lists."""
+"""Dictionaries of the word stream: wordfreq's frequency lists, read from their data files, and own word lists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dictionary(script: str) -> tuple[str, ...]:
     `import wordfreq` costs more than reading one of its lists, so the list alone is read (Speer 2022, CC BY-SA 4.0).
     Raises MissingRequirement when the package or its list is not installed.
     """
-    import msgpack
+    import msgpack  # type: ignore[import-untyped]  # comes with wordfreq
 
     name, limit = _LISTS[script]
     spec = find_spec("wordfreq")
