@@ -1,0 +1,151 @@
+"""`ocrctl eval`: how well models read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+
+if TYPE_CHECKING:
+    from ocrctl.metrics.bootstrap import Interval
+    from ocrctl.metrics.evaluation import Evaluation
+
+UNREADABLE_SHOWN = 10
+CHARS_SHOWN = 12
+
+
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Checkpoints, ONNX files, export bundles or run folders.")
+    ],
+    data: Annotated[
+        list[str], typer.Option("-d", "--data", metavar="SPEC", help="A path, FORMAT:PATH, or synth:words. Repeatable.")
+    ],
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option("--protocol", metavar="exact|str36", help="What counts as equal; the first ranks. Repeatable."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a self-contained HTML report.")
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-under", metavar="METRIC=X", help="Exit 1 when missed: str36=80%, exact.cer=0.1. Repeatable."
+        ),
+    ] = None,
+    worst: Annotated[int, typer.Option("--worst", min=0, help="Worst samples listed for each model.")] = 20,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="First N samples of each SPEC (synth:words: 2000 unless given)."),
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Resamples for the 95 % intervals; 0: none.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling and of synth:words.")] = 0,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="K=V", help="A setting of synth:words, such as synth.style=scene."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")] = 64,
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Threads that decode ahead; 0: none.")] = 2,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score models on the same samples: accuracy, CER, 1-NED with intervals, paired differences, the worst samples."""
+    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.core.eval import EvalOptions
+    from ocrctl.core.eval import evaluate as run
+    from ocrctl.core.eval_gate import check_gates, missed
+
+    protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
+    gates = number_pairs(fail_under or [], "--fail-under")
+    check_gates(gates, protocols)  # a typo must not cost an evaluation
+    options = EvalOptions(
+        models, data, protocols, limit, bootstrap, seed, worst, device, batch_size, jobs, threads, sets or []
+    )
+    result, samples = run(options, _progress if console.live() else lambda done, total: None)
+    sentences = missed(result, gates)
+    if as_json:
+        console.write_json({**console.to_plain(result), "missed": sentences})
+    else:
+        _show(result)
+    for model in result.models:
+        if model.note:
+            console.note(f"note: {model.name}: {model.note}")
+    for item in result.unreadable[:UNREADABLE_SHOWN]:
+        sys.stderr.write(f"unreadable: {item.error}\n")
+    if len(result.unreadable) > UNREADABLE_SHOWN:
+        sys.stderr.write(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more\n")
+    if report is not None:
+        from ocrctl.core.eval_report import write_report
+
+        write_report(result, samples, report)
+        console.note(f"report: {report}")
+    for sentence in sentences:
+        sys.stderr.write(f"failed: {sentence}\n")
+    if sentences or result.unreadable:
+        raise typer.Exit(1)
+
+
+def _progress(done: int, total: int) -> None:
+    sys.stderr.write(f"\r{done} of {total} images" + ("\r\x1b[K" if done == total else ""))
+    sys.stderr.flush()
+
+
+def _percent(interval: Interval, signed: bool = False) -> str:
+    def show(value: float) -> str:
+        return "-" if value != value else f"{100 * value:{'+' if signed else ''}.2f}"
+
+    if interval.low != interval.low:
+        return show(interval.value)
+    return f"{show(interval.value)} [{show(interval.low)}, {show(interval.high)}]"
+
+
+def _show(result: Evaluation) -> None:
+    names = ("accuracy", "cer", "one_minus_ned", "empty_rate")
+    rows = []
+    for item in result.results:
+        summary = item.summary
+        values = [_percent(summary.metrics[name]) for name in names]
+        rows.append([item.model, item.dataset, summary.protocol, summary.samples, summary.left_out, *values])
+    heads = ["accuracy %", "CER %", "1-NED %", "empty %"]
+    console.table(["model", "data", "protocol", "words", "left out", *heads], rows)
+    if result.differences:
+        console.write()
+        rows = []
+        for pair in result.differences:
+            values = [_percent(pair.metrics[name], signed=True) for name in names]
+            rows.append([f"{pair.first} - {pair.second}", pair.dataset, pair.protocol, *values])
+        console.table(["paired difference", "data", "protocol", *heads], rows)
+    console.write()
+    rows = []
+    for model in result.models:
+        for row in result.overall(model.name, result.protocols[0]).by_length:
+            rows.append([model.name, row.label, row.samples, f"{100 * row.accuracy:.2f}", f"{100 * row.cer:.2f}"])
+    console.table(["model", f"length ({result.protocols[0]})", "words", "accuracy %", "CER %"], rows)
+    for unknown in result.unknown:
+        chars = " ".join(f"{char!r} x {count}" for char, count in list(unknown.counts.items())[:CHARS_SHOWN])
+        more = f" and {len(unknown.counts) - CHARS_SHOWN} more" if len(unknown.counts) > CHARS_SHOWN else ""
+        console.note(
+            f"note: {unknown.model}, {unknown.protocol}: {unknown.labels} words ({100 * unknown.share:.2f} %) hold "
+            f"characters outside the charset and count as errors: {chars}{more}"
+        )
+    if result.worst:
+        console.write()
+        rows = [
+            [item.model, item.truth, item.prediction or "(nothing)", item.edits, f"{item.confidence:.2f}", item.where]
+            for item in result.worst
+        ]
+        console.table(["model", "ground truth", "read", "edits", "confidence", "where"], rows)

@@ -1,0 +1,120 @@
+"""Pieces of the HTML report: escaped text, numbers with intervals, tables, marked edits, the chart by length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from rapidfuzz.distance import Levenshtein
+
+from ocrctl.metrics.bootstrap import Interval
+from ocrctl.metrics.evaluation import Result
+from ocrctl.metrics.summary import LENGTH_BINS
+
+# Okabe and Ito's palette, told apart with every common colour vision; readable on light and dark cards.
+SWATCHES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+
+
+def percent(value: float) -> str:
+    """0.8312 -> `83.12`; a dash for NaN."""
+    return "–" if value != value else f"{100 * value:.2f}"
+
+
+def with_range(interval: Interval, signed: bool = False) -> str:
+    """`83.12 [81.80, 84.40]`, in percent; without brackets when no interval was computed."""
+    show = (lambda value: "–" if value != value else f"{100 * value:+.2f}") if signed else percent
+    if interval.low != interval.low:
+        return show(interval.value)
+    return f'{show(interval.value)}<span class="range">[{show(interval.low)}, {show(interval.high)}]</span>'
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int) -> str:
+    """Cells are HTML already; columns from `numbers_from` on are numbers, aligned right."""
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        return "".join(
+            f'<{tag} class="number">{cell}</{tag}>' if column >= numbers_from else f"<{tag}>{cell}</{tag}>"
+            for column, cell in enumerate(row)
+        )
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return (
+        f'<div class="scroll"><table><thead><tr>{cells("th", headers)}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def bar(interval: Interval) -> str:
+    """A bar of 0..1 with the interval as whiskers."""
+    if interval.value != interval.value:
+        return ""
+    whiskers = ""
+    if interval.low == interval.low:
+        whiskers = f'<b style="left:{100 * interval.low:.2f}%;width:{100 * (interval.high - interval.low):.2f}%"></b>'
+    return f'<div class="bar"><i style="width:{100 * interval.value:.2f}%"></i>{whiskers}</div>'
+
+
+def marked(truth: str, prediction: str) -> tuple[str, str]:
+    """Both strings as HTML, what was missed marked in the first and what was wrong in the second."""
+    left, right = [], []
+    for edit in Levenshtein.opcodes(truth, prediction):
+        meant = visible(truth[edit.src_start : edit.src_end])
+        read = visible(prediction[edit.dest_start : edit.dest_end])
+        if edit.tag == "equal":
+            left.append(meant)
+            right.append(read)
+            continue
+        if meant:
+            left.append(f'<mark class="missed">{meant}</mark>')
+        if read:
+            right.append(f'<mark class="wrong">{read}</mark>')
+    return "".join(left), "".join(right) or '<span class="nothing">nothing</span>'
+
+
+def visible(text: str) -> str:
+    """Escaped, with spaces drawn so that one too many can be seen."""
+    return escape(text).replace(" ", "␣")
+
+
+def length_chart(results: Sequence[Result]) -> str:
+    """Accuracy by word length, one line per model: an inline SVG with its legend."""
+    width, height, left, top, bottom = 560, 230, 42, 10, 34
+    bins = [
+        bounds for bounds in LENGTH_BINS if any((r.shortest, r.longest) == bounds for x in results for r in x.by_length)
+    ]
+    if not bins:
+        return '<p class="soft">No samples.</p>'
+    step = (width - left - 10) / len(bins)
+    inner = height - top - bottom
+
+    def y(value: float) -> float:
+        return top + inner * (1 - value)
+
+    parts = [
+        f'<line class="grid" x1="{left}" x2="{width - 8}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
+        f'<text x="{left - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v * 100:.0f}</text>'
+        for v in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    labels = {(row.shortest, row.longest): row.label for result in results for row in result.by_length}
+    for number, bounds in enumerate(bins):
+        x = left + step * (number + 0.5)
+        parts.append(f'<text x="{x:.1f}" y="{height - 16}" text-anchor="middle">{labels[bounds]}</text>')
+    parts.append(f'<text x="{(left + width) / 2:.0f}" y="{height - 1}" text-anchor="middle">characters</text>')
+    legend = []
+    for place, result in enumerate(results):
+        colour = SWATCHES[place % len(SWATCHES)]
+        points = []
+        for row in result.by_length:
+            x = left + step * (bins.index((row.shortest, row.longest)) + 0.5)
+            points.append(f"{x:.1f},{y(row.accuracy):.1f}")
+            title = (
+                f"{escape(result.model)}: {percent(row.accuracy)} % of {row.samples} words of {row.label} characters"
+            )
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y(row.accuracy):.1f}" r="4" fill="{colour}"><title>{title}</title></circle>'
+            )
+        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        legend.append(f'<span style="--swatch:{colour}">{escape(result.model)}</span>')
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="accuracy by word length">{"".join(parts)}</svg>'
+        f'<div class="legend">{"".join(legend)}</div>'
+    )

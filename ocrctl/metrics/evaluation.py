@@ -1,0 +1,116 @@
+"""The result of an evaluation: plain dataclasses that the terminal, the JSON output and the HTML report all read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ocrctl.metrics.bootstrap import Interval
+from ocrctl.metrics.confusions import Confusion
+from ocrctl.metrics.summary import LengthRow, Summary
+
+ALL = "all"  # the name of every data set taken together, when there are several
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One evaluated model; `name` is unique within the evaluation."""
+
+    name: str
+    path: str
+    arch: str
+    backend: str
+    device: str
+    charset_size: int
+    note: str
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One SPEC: how many samples were read and how many could not be."""
+
+    name: str
+    spec: str
+    samples: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model on one data set under one protocol."""
+
+    model: str
+    dataset: str
+    summary: Summary
+    by_length: list[LengthRow]
+    confusions: list[Confusion]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`first` minus `second` on the same samples, metric by metric, with paired intervals."""
+
+    first: str
+    second: str
+    dataset: str
+    protocol: str
+    metrics: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class UnknownCharacters:
+    """Ground-truth characters a model cannot write under a protocol; the labels that hold them can only be missed."""
+
+    model: str
+    protocol: str
+    labels: int  # labels with at least one such character
+    share: float  # of all labels that the protocol keeps: accuracy cannot exceed 1 - share
+    counts: dict[str, int]  # character -> occurrences, most frequent first
+
+
+@dataclass(frozen=True)
+class WorstSample:
+    """A wrong sample, furthest from its ground truth first; `sample` is its number in its data set, from 0."""
+
+    model: str
+    dataset: str
+    sample: int
+    where: str
+    truth: str
+    prediction: str
+    confidence: float
+    edits: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class UnreadableSample:
+    """A sample whose picture could not be decoded; it is in no number above."""
+
+    dataset: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything one `ocrctl eval` found. `worst` is judged by `protocols[0]`."""
+
+    models: list[ModelInfo]
+    datasets: list[DatasetInfo]
+    protocols: list[str]
+    results: list[Result]
+    differences: list[Difference]
+    unknown: list[UnknownCharacters]
+    worst: list[WorstSample]
+    unreadable: list[UnreadableSample]
+    resamples: int
+    seed: int
+    seconds: float
+    images_per_second: float  # pictures times models, decoding included
+
+    def overall(self, model: str, protocol: str) -> Result:
+        """The result of `model` under `protocol` on everything it was given."""
+        dataset = ALL if len(self.datasets) > 1 else self.datasets[0].name
+        for result in self.results:
+            if (result.model, result.dataset, result.summary.protocol) == (model, dataset, protocol):
+                return result
+        raise KeyError((model, dataset, protocol))
