@@ -11,7 +11,7 @@ from ocrctl.data.synth.signs import digits, number, punctuate
 from ocrctl.data.synth.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
 
-_TRIES = 400  # a random string misses a split of 10 % 200 times running once in a billion
+_TRIES = 400  # a random string misses a split of 10 % 200 times once in 1e9
 
 
 def split_key(text: str) -> str:
@@ -20,7 +20,7 @@ def split_key(text: str) -> str:
 
 
 def in_val(text: str, share: float) -> bool:
-    """Whether `text` belongs to val. Strings of one or two letters belong to both: a split must not lose a character."""
+_TRIES = 400  # 200 random strings in a row miss a split of 10 % once in 1e9
     return crc32(b"ocrctl:" + split_key(text).encode()) % 10_000 < share * 10_000
 
 
@@ -113,12 +113,8 @@ class Labels:
                 script, kind = config.scripts[int(r.random() * len(config.scripts))], r.random()
             if kind < config.random_share:
                 text = self._random(r, script)
-            elif kind < config.random_share + config.number_share and config.digits:
-                text = (
-                    number(r)
-                    if config.punctuation_share
-                    else digits(r, config.min_length, min(config.max_length, config.min_length + 4))
-                )
+            elif kind < config.random_share + config.number_share and self._has_digits:
+                text = self._number(r)
             else:
                 text = self._word(r, script)
             if config.punctuation_share and r.random() < config.punctuation_share:
@@ -132,6 +128,14 @@ class Labels:
         raise UsageError(
             "synth: no label fits the alphabet, lengths, split and excluded words together; widen one of them."
         )
+
+    @cached_property
+    def _has_digits(self) -> bool:
+        return self.config.digits and self._allowed.issuperset(DIGITS)
+
+    def _number(self, r: Random) -> str:
+        low, high = self.config.min_length, self.config.max_length
+        return number(r) if self.config.punctuation_share else digits(r, low, min(high, low + 4))
 
     def any_word(self, r: Random) -> str:
         """A word to stand beside the label, of any split: it is never a label itself."""
@@ -171,7 +175,7 @@ class Labels:
         elif case < 0.7 and self._cases[0]:
             letters = letters.lower() if self._allowed.issuperset(letters.lower()) else letters
         pool = letters or DIGITS
-        if letters and mode > 0.4 and config.digits and self._allowed.issuperset(DIGITS):
+        if letters and mode > 0.4 and self._has_digits:
             # digits as often as they are in codes, also among thousands of syllables
             pool = DIGITS if mode < 0.5 else letters + DIGITS * max(1, len(letters) // 20)
         size = len(pool)
