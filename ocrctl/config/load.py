@@ -132,6 +132,9 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
         if isinstance(value, dict) and any(name.startswith(dotted + ".") for name in names):
             check_keys(value, origin, dotted + ".")
             continue
+        if any(name.startswith(dotted + ".") for name in names):
+            inside = ", ".join(name for name in names if name.startswith(dotted + "."))
+            raise UsageError(f"{origin}: {dotted} is a section, not a value; it holds {inside}.")
         near = did_you_mean(dotted, [*names, *sorted({n.split(".")[0] for n in names if "." in n})])
         raise UsageError(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
 
