@@ -31,12 +31,12 @@ def check(data: bytes) -> str:
     """Why `data` is not a whole image, or "": every compressed byte is decoded, as `decode` would, but faster.
 
     A JPEG's entropy-coded data is read in full at 1/8 scale, which leaves out most of the inverse transform, the one
-    step that cannot fail; every other kind of file is decoded in full.
+    step that cannot fail; every other kind of file is decoded in full, to its own channels.
     """
     if problem := damage(data):
         return problem
     jpeg = data.startswith(b"\xff\xd8")
-    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if jpeg else cv2.IMREAD_GRAYSCALE)
+    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if jpeg else cv2.IMREAD_UNCHANGED)
     return _undecodable(data) if image is None else ""
 
 

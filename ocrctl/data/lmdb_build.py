@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ocrctl.data.lmdb import close_environments, data_file
 from ocrctl.data.lmdb_check import checked
-from ocrctl.data.lmdb_write import FIRST_MAP, LmdbWriter, sync_folder
+from ocrctl.data.lmdb_write import FIRST_MAP, CommitThread, LmdbWriter, sync_folder
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError, ResumableStop, UsageError
 
-COMMIT_BYTES = 32 << 20  # images per commit; what a killed build loses at most
+COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,30 @@ def build(
     partial = _prepare(source, out, overwrite, resume)
     result = Built(len(source))
     order = _fingerprint(source, max_length)
-    chunks: Iterator[Any] | None = None
     try:
         with LmdbWriter(partial, map_size=map_size) as writer:
             start = _continue(writer, order, source, result)
             seen = [hash(data) for data in writer.images()]
-            pending: list[bytes] = []
-            size, done = 0, start
-            chunks = checked(source, start, max_length, jobs)
-            for chunk, results in chunks:
-                for index, data in zip(chunk, results, strict=True):
-                    if isinstance(data, str):
-                        result.left_out.append(Problem(index, source.where(index), data))
-                        continue
-                    pending.append(data)
-                    seen.append(hash(data))
-                    size += len(data)
-                done = chunk.stop
-                stop = stopping()
-                if size >= commit_bytes or stop:
-                    _commit(writer, pending, order, done, result)
-                    pending, size = [], 0
-                progress(done, len(source))
-                if stop:
-                    raise KeyboardInterrupt
-            _commit(writer, pending, order, done, result)
-            kept = _kept(result, len(source))
+            with closing(checked(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
+                for chunk, results in chunks:
+                    for index, data in zip(chunk, results, strict=True):
+                        if isinstance(data, str):
+                            result.left_out.append(Problem(index, source.where(index), data))
+                        else:
+                            seen.append(hash(data))
+                            commits.add(data)
+                    stop = stopping()
+                    if stop or commits.size >= commit_bytes:
+                        commits.begin(_state(order, chunk.stop, result))
+                    progress(chunk.stop, len(source))
+                    if stop:
+                        commits.wait()
+                        raise KeyboardInterrupt
+                commits.begin(_state(order, len(source), result))
+            kept = _kept(result)
             if not kept:
-                break_off = result.left_out[0]
-                raise InputError(f"{break_off.where}: {break_off.reason}; none of {len(source)} samples is good.")
+                first = result.left_out[0]
+                raise InputError(f"{first.where}: {first.reason}; none of {len(source)} samples is good.")
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
@@ -106,9 +102,6 @@ def build(
         raise ResumableStop(
             f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."
         ) from error
-    finally:
-        if chunks is not None:
-            chunks.close()  # type: ignore[attr-defined]
     result.repeated = _repeated(source, seen, kept)
     return result
 
@@ -134,10 +127,10 @@ def _prepare(source: WordSource, out: Path, overwrite: bool, resume: bool) -> Pa
 
 def _fingerprint(source: WordSource, max_length: int) -> str:
     """What must not change between a build and its continuation: the samples, their order, the label limit."""
-    digest = hashlib.blake2b(f"{len(source)} {max_length}\n".encode(), digest_size=16)
-    for index, label in enumerate(source.labels):
-        digest.update(f"{source.where(index).rpartition('(')[2]}\0{label}\n".encode(errors="surrogatepass"))
-    return digest.hexdigest()
+    name, samples = source.name, range(len(source))
+    files = "\n".join([source.where(index).removeprefix(name) for index in samples])  # wherever the folder lies
+    text = f"{max_length}\0{files}\0" + "\0".join(source.labels)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _continue(writer: LmdbWriter, order: str, source: WordSource, result: Built) -> int:
@@ -154,14 +147,13 @@ def _continue(writer: LmdbWriter, order: str, source: WordSource, result: Built)
     return result.resumed_from
 
 
-def _commit(writer: LmdbWriter, images: list[bytes], order: str, done: int, result: Built) -> None:
-    left_out = [(problem.index, problem.reason) for problem in result.left_out]
-    writer.append(images, {"source": order, "done": done, "left_out": left_out})
+def _state(order: str, done: int, result: Built) -> dict[str, Any]:
+    return {"source": order, "done": done, "left_out": [(problem.index, problem.reason) for problem in result.left_out]}
 
 
-def _kept(result: Built, samples: int) -> list[int]:
+def _kept(result: Built) -> list[int]:
     bad = {problem.index for problem in result.left_out}
-    return [index for index in range(samples) if index not in bad]
+    return [index for index in range(result.samples) if index not in bad]
 
 
 def _put_in_place(partial: Path, out: Path) -> None:

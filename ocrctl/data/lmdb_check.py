@@ -7,7 +7,7 @@ import signal
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -58,7 +58,7 @@ def check_samples(source: WordSource, indices: range, max_length: int) -> list[C
     return results
 
 
-def checked(source: WordSource, start: int, max_length: int, jobs: int) -> Iterator[tuple[range, list[Checked]]]:
+def checked(source: WordSource, start: int, max_length: int, jobs: int) -> Generator[tuple[range, list[Checked]]]:
     """All samples from `start` on, in order and in chunks. With `jobs` above 1 that many processes read and decode.
 
     Raises InputError when a process dies, as a decoder may on a malicious file.

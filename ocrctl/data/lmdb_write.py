@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -61,16 +62,17 @@ class LmdbWriter:
         texts = list(labels)
         if len(texts) != self.written:
             raise ValueError(f"{len(texts)} labels for {self.written} images")
+
+        def fill(transaction: lmdb.Transaction, start: int, stop: int) -> None:
+            items = [(label_key(number), label.encode()) for number, label in enumerate(texts[start:stop], start + 1)]
+            # Not appended: a build stopped between two of these commits writes the first of them again.
+            transaction.cursor().putmulti(items)
+            if stop >= len(texts):
+                transaction.put(b"num-samples", b"%d" % len(texts))
+                transaction.delete(STATE_KEY)
+
         for start in range(0, len(texts), _LABELS_PER_COMMIT):
-            part = texts[start : start + _LABELS_PER_COMMIT]
-            # Not appended blindly: a build stopped between two of these commits writes the first again.
-            self._commit(partial(_put_labels, labels=part, first=start + 1))
-
-        def close(transaction: lmdb.Transaction) -> None:
-            transaction.put(b"num-samples", b"%d" % len(texts))
-            transaction.delete(STATE_KEY)
-
-        self._commit(close)
+            self._commit(partial(fill, start=start, stop=start + _LABELS_PER_COMMIT))
         self._environment.sync(True)
 
     def images(self) -> Iterator[bytes]:
@@ -113,8 +115,42 @@ class LmdbWriter:
                 ) from error
 
 
-def _put_labels(transaction: lmdb.Transaction, labels: Sequence[str], first: int) -> None:
-    transaction.cursor().putmulti([(label_key(number), label.encode()) for number, label in enumerate(labels, first)])
+class CommitThread:
+    """Commits of a writer, one at a time, in a thread: the disk is waited for while the next images are decoded."""
+
+    def __init__(self, writer: LmdbWriter) -> None:
+        self.size = 0  # bytes added since the last begin
+        self._writer = writer
+        self._images: list[bytes] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._running: Future[None] | None = None
+
+    def add(self, image: bytes) -> None:
+        """Keep an image for the next commit."""
+        self._images.append(image)
+        self.size += len(image)
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """Commit what was added, with `state`; waits for the commit before and raises what it raised."""
+        self.wait()
+        self._running = self._thread.submit(self._writer.append, self._images, state)
+        self._images, self.size = [], 0
+
+    def wait(self) -> None:
+        """Until the last commit is on the disk. Raises what it raised."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.result()
+
+    def __enter__(self) -> CommitThread:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
+        if error is None:
+            self.wait()
 
 
 def _reason(error: lmdb.Error) -> str:

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from ocrctl.errors import InputError
 
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_ONE_READ = 1 << 16  # bytes; a word image nearly always fits, and a shorter read is its end
+
 
 class WordSource(Protocol):
     """Labelled word images with random access. Pickles without open handles; safe in any worker process."""
@@ -54,20 +57,20 @@ class FolderWords:
 
     def image_bytes(self, index: int) -> bytes:
         """The encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
-        path = os.path.join(self.root, self.files[index])
+        path = self.path(index)
         try:
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            handle = os.open(path, _READ)
+            try:
+                data = os.read(handle, _ONE_READ)
+                if len(data) == _ONE_READ:
+                    parts = [data]
+                    while part := os.read(handle, 1 << 20):
+                        parts.append(part)
+                    data = b"".join(parts)
+            finally:
+                os.close(handle)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
-        try:
-            size = os.fstat(handle).st_size
-            data = os.read(handle, size)
-            while len(data) < size and (more := os.read(handle, size - len(data))):
-                data += more
-        except OSError as error:
-            raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
-        finally:
-            os.close(handle)
         return data
 
     def where(self, index: int) -> str:
