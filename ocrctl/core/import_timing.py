@@ -22,7 +22,7 @@ from ocrctl.errors import InputError, UsageError
 
 # Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a
 # command file (numpy alone adds 5, torch 60 and more), not a noisy neighbour. Earlier patterns win over later ones.
-DEFAULT_BUDGETS = {"ocrctl": 14.0, "ocrctl *": 16.0, "typer": 12.0, "torch": 250.0, "lightning": 500.0}
+DEFAULT_BUDGETS = {"ocrctl": 14.0, "ocrctl *": 16.0, "typer": 12.0, "torch": 400.0, "lightning": 800.0}
 
 
 @dataclass(frozen=True)
