@@ -50,7 +50,7 @@ def block_times(work: Callable[[int], object], words: int, start: int) -> list[f
 
 
 def by_stage(stream: SynthWords, words: int) -> dict[str, float]:
-    """Microseconds a word for each stage; what is left over (warp, colour conversion, the frame around) is `warp, rest`."""
+    """Microseconds a word for each stage; what is left over (the warp, the frame around) is `warp, rest`."""
     spent: defaultdict[str, float] = defaultdict(float)
     kept = []
     for name, owner, attribute in STAGES:
@@ -58,16 +58,16 @@ def by_stage(stream: SynthWords, words: int) -> dict[str, float]:
         kept.append((owner, attribute, original))
 
         def timed(*args: Any, _name: str = name, _original: Callable[..., Any] = original) -> Any:
-            begin = time.perf_counter()
+            begin = time.process_time()
             result = _original(*args)
-            spent[_name] += time.perf_counter() - begin
+            spent[_name] += time.process_time() - begin
             return result
 
         setattr(owner, attribute, timed)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for index in range(50_000, 50_000 + words):
         stream.sample(index)
-    total = time.perf_counter() - begin
+    total = time.process_time() - begin
     for owner, attribute, original in kept:
         setattr(owner, attribute, original)
     stages = {name: spent[name] / words * 1e6 for name, _, _ in STAGES}

@@ -11,6 +11,7 @@ from ocrctl.data.synth.signs import digits, number, punctuate
 from ocrctl.data.synth.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
 
+_PLAIN = 0.6  # random Latin strings without accents where the charset has accents: else most would be crowded with them
 _TRIES = 400  # a random string misses a split of 10 % 200 times once in 1e9
 
 
@@ -165,6 +166,8 @@ class Labels:
 
     def _random(self, r: Random, script: str) -> str:
         config, letters = self.config, self._pools[script]
+        if script == "latin" and not letters.isascii() and r.random() < _PLAIN:
+            letters = "".join(c for c in letters if c.isascii()) or letters
         span = config.max_length - config.min_length + 1
         # long random strings are rare in life: up to 10 evenly, the rest of the range seldom
         long, at = r.random() < 0.1, r.random()
