@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.model_spec import SPECS, ModelSpec
+from ocrctl.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,30 @@ def model_info(model: str) -> ModelInfo:
     """What the model at `model` (checkpoint, ONNX file, run folder) says of itself. Raises InputError when it is none."""
     from ocrctl.inference.locate import locate
 
-    path = locate(model)
-    if path.suffix == ".onnx":
-        from ocrctl.inference.onnx_backend import read_card
-
-        card, parameters = read_card(path)
+    found = locate(model)
+    path = found.path
+    if found.kind == "onnx":
+        card, parameters = _read_onnx(path)
     else:
         from ocrctl.models.checkpoint import load_checkpoint
 
         card, weights = load_checkpoint(path)
         parameters = sum(w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name)
     return ModelInfo(path, card, parameters, path.stat().st_size)
+
+
+def _read_onnx(path: Path) -> tuple[ModelCard, int]:
+    import math
+
+    import onnx
+
+    try:
+        graph = onnx.load(path)
+    except Exception as error:  # protobuf raises its own unrelated classes
+        raise InputError(f"{path}: not an ONNX file ({str(error).splitlines()[0][:120]}).") from error
+    text = next((item.value for item in graph.metadata_props if item.key == CARD_KEY), None)
+    if text is None:
+        raise InputError(
+            f"{path}: an ONNX file without ocrctl's model card.", hint="write it with: ocrctl export CHECKPOINT -o DIR"
+        )
+    return ModelCard.from_json(text, str(path)), sum(math.prod(tensor.dims) for tensor in graph.graph.initializer)

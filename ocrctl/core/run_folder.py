@@ -14,7 +14,7 @@ from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Settings
 from ocrctl.core.run_tree import flat, nested
-from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.errors import ResumableStop, UsageError
 
 if TYPE_CHECKING:
     from ocrctl.core.train_data import TrainingData
@@ -73,18 +73,6 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
     return settings_from_tree(nested({**before, **changed}), str(config))
-
-
-def find_checkpoint(model: Path) -> Path:
-    """The checkpoint that `model` means: a .ckpt file, or a run folder's best.ckpt (else last.ckpt). Raises InputError."""
-    if model.is_dir():
-        for name in ("best.ckpt", "last.ckpt"):
-            if (model / name).exists():
-                return model / name
-        raise InputError(f"{model}: a folder without best.ckpt or last.ckpt.", hint="ocrctl runs list shows the runs")
-    if not model.exists():
-        raise InputError(f"{model}: no such checkpoint or run folder.", hint="ocrctl runs list shows the runs")
-    return model
 
 
 def dump(settings: Settings) -> dict[str, Any]:

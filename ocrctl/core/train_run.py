@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.settings import Settings
-from ocrctl.core.run_folder import find_checkpoint
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.models.build import build_model
@@ -37,7 +36,7 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
     torch.manual_seed(settings.seed)
     model = build_model(data.card)
     if settings.model.init and not start_step:
-        report(_initialise(model, data, find_checkpoint(Path(settings.model.init))))
+        report(_initialise(model, data, settings.model.init))
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = sum(p.numel() for p in model.parameters())
@@ -75,7 +74,7 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
 def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
     """Step and seconds at which the run goes on. Raises UsageError when the checkpoint is of another model or charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
-    from ocrctl.training.checkpoints import read_checkpoint
+    from ocrctl.models.checkpoint import read_checkpoint
 
     raw = read_checkpoint(last)
     card = ModelCard.from_json(raw[CARD_KEY], str(last))
@@ -90,10 +89,16 @@ def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
     return int(raw["global_step"]), float(raw["elapsed"])
 
 
-def _initialise(model: torch.nn.Module, data: TrainingData, path: Path) -> str:
+def _initialise(model: torch.nn.Module, data: TrainingData, init: str) -> str:
     """Copy weights from a checkpoint; classifier rows go by character. Raises InputError when sizes differ elsewhere."""
-    from ocrctl.training.checkpoints import load_checkpoint
+    from ocrctl.models.checkpoint import load_checkpoint
 
+    from ocrctl.inference.locate import locate
+
+    found = locate(init)
+    if found.kind != "checkpoint":
+        raise UsageError(f"--from {init}: training starts from a checkpoint or a run folder, not from an ONNX file.")
+    path = found.path
     card, weights = load_checkpoint(path)
     own = model.state_dict()
     if card.charset != data.card.charset:

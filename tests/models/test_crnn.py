@@ -20,7 +20,9 @@ def make(name: str) -> OCRModel:
     spec = get_spec(name)
     torch.manual_seed(0)
     return build_model(
-        ModelCard(name, spec.task, "abc", spec.input_height, spec.input_width, spec.channels, spec.max_label_length, "ctc")
+        ModelCard(
+            name, spec.task, "abc", spec.input_height, spec.input_width, spec.channels, spec.max_label_length, "ctc"
+        )
     )
 
 
