@@ -9,7 +9,9 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Quiet
 
-app = typer.Typer(help="Models: list the architectures, show a trained one.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Models: list the architectures, show a trained one.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -38,8 +40,12 @@ def info(
         console.write_json(found)
         return
     card = found.card
-    console.write(f"{found.path}: {card.arch} ({card.task}), {found.parameters:,} parameters, {found.bytes / 2**20:.1f} MiB")
-    console.write(f"input: {card.height}x{card.width}x{card.channels}, {card.preprocessing}, mean {card.mean:g}, std {card.std:g}")
+    console.write(
+        f"{found.path}: {card.arch} ({card.task}), {found.parameters:,} parameters, {found.bytes / 2**20:.1f} MiB"
+    )
+    console.write(
+        f"input: {card.height}x{card.width}x{card.channels}, {card.preprocessing}, mean {card.mean:g}, std {card.std:g}"
+    )
     console.write(f"charset: {len(card.charset)} characters, {card.charset}")
     console.write(f"labels: at most {card.max_label_length} characters, decoder {card.decoder}")
     if card.thresholds:

@@ -40,8 +40,12 @@ def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
 
 @app.command("check")
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[PROFILE]...", help="Default: all shipped ones.")] = None,
-    settings: Annotated[bool, typer.Option("--settings", help="List every setting with its default and meaning.")] = False,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[PROFILE]...", help="Default: all shipped ones.")
+    ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="List every setting with its default and meaning.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -30,7 +30,9 @@ def list_(
     if json:
         console.write_json({"runs": runs})
         return
-    rows = [(r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best_exact), _percent(r.last_exact)) for r in runs]
+    rows = [
+        (r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best_exact), _percent(r.last_exact)) for r in runs
+    ]
     console.table(["run", "arch", "steps", "time", "best exact", "last exact"], rows)
 
 

@@ -14,7 +14,8 @@ from ocrctl.errors import UsageError
 
 def train(
     arch: Annotated[
-        str | None, typer.Argument(metavar="ARCH", help="Architecture: see `ocrctl model list`. Default: the profile's.")
+        str | None,
+        typer.Argument(metavar="ARCH", help="Architecture: see `ocrctl model list`. Default: the profile's."),
     ] = None,
     data: Data = None,
     val: Annotated[
@@ -36,7 +37,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="RUN", help="Run folder. Default: runs/<date>-<arch>.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run at -o (starts it if it is not there).")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run at -o (starts it if it is not there).")
+    ] = False,
     devices: Annotated[int | None, typer.Option("--devices", metavar="N", help="Number of GPUs. Default: 1.")] = None,
     fast_dev_run: Annotated[
         bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
@@ -73,7 +76,9 @@ def train(
         console.write(f"run: {result.run}")
         console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
         if "val_exact" in last:
-            console.write(f"val exact: {last['val_exact']:.1%} (best {result.best_accuracy:.1%} at step {result.best_step})")
+            console.write(
+                f"val exact: {last['val_exact']:.1%} (best {result.best_accuracy:.1%} at step {result.best_step})"
+            )
     if result.stopped_by_signal is not None:
         console.suggest(f"ocrctl train --resume -o {result.run}")
         raise typer.Exit(128 + result.stopped_by_signal)

@@ -21,7 +21,10 @@ Tree = dict[str, Any]
 
 
 def load_settings(
-    profiles: Sequence[str] = (), sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None, task: str | None = None
+    profiles: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    task: str | None = None,
 ) -> Settings:
     """Merge all layers and validate them.
 
@@ -177,7 +180,9 @@ def merge(low: Tree, high: Tree) -> Tree:
     """`high` over `low`, section by section."""
     merged = dict(low)
     for key, value in high.items():
-        merged[key] = merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        merged[key] = (
+            merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        )
     return merged
 
 

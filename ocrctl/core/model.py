@@ -37,7 +37,9 @@ def model_info(model: str) -> ModelInfo:
         from ocrctl.models.checkpoint import load_checkpoint
 
         card, weights = load_checkpoint(path)
-        parameters = sum(w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name)
+        parameters = sum(
+            w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name
+        )
     return ModelInfo(path, card, parameters, path.stat().st_size)
 
 

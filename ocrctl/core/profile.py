@@ -36,7 +36,9 @@ class SettingEntry:
 
 def list_profiles() -> list[ProfileEntry]:
     """The shipped profiles, by name."""
-    return [ProfileEntry(name, path, load_profile(name).get("description", "")) for name, path in shipped_profiles().items()]
+    return [
+        ProfileEntry(name, path, load_profile(name).get("description", "")) for name, path in shipped_profiles().items()
+    ]
 
 
 def show_profile(name: str) -> str:

@@ -62,7 +62,9 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         return asked
     saved = settings_from_tree(load_profile(str(config)), str(config))
     before, now, default = flat(dump(saved)), flat(dump(asked)), flat(dump(Settings.model_construct()))
-    changed = {name: now.get(name) for name in {*before, *now} if now.get(name) not in (before.get(name), default.get(name))}
+    changed = {
+        name: now.get(name) for name in {*before, *now} if now.get(name) not in (before.get(name), default.get(name))
+    }
     fixed = sorted(set(changed) - CHANGEABLE)
     if fixed:
         name = fixed[0]

@@ -67,5 +67,7 @@ def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any
         raise UsageError("runs compare needs at least two run folders.", hint="ocrctl runs list")
     trees = [flat(load_run(run)[0]) for run in runs]
     names = sorted({name for tree in trees for name in tree})
-    different = {name: [tree.get(name) for tree in trees] for name in names if len({repr(t.get(name)) for t in trees}) > 1}
+    different = {
+        name: [tree.get(name) for tree in trees] for name in names if len({repr(t.get(name)) for t in trees}) > 1
+    }
     return [summary(run) for run in runs], different

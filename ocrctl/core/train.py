@@ -89,5 +89,3 @@ def with_changes(settings: Settings, **changed: Any) -> Settings:
     """A copy of frozen settings with some sections replaced."""
     values = {name: getattr(settings, name) for name in Settings.model_fields}
     return Settings.model_construct(**{**values, **changed})
-
-

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
 from ocrctl.config.settings import Settings, SynthSettings
+from ocrctl.data.images import resize_word
 from ocrctl.data.labels import check_labels, describe, refuse
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.recognition import FiniteWords, TrainingWords
 from ocrctl.data.sources import Spec, open_source, parse_spec
-from ocrctl.data.images import resize_word
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
 from ocrctl.errors import UsageError
 from ocrctl.text.charset import Charset
@@ -54,7 +54,9 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     """Open, check and split the data. Raises UsageError or InputError before anything is trained on bad labels."""
     spec = get_spec(settings.arch or DEFAULT_ARCH)
     if spec.task != "recognition":
-        raise UsageError(f"{spec.name} is a {spec.task} model; this version trains recognisers.", hint="ocrctl model list")
+        raise UsageError(
+            f"{spec.name} is a {spec.task} model; this version trains recognisers.", hint="ocrctl model list"
+        )
     names = settings.data.train or [SYNTH]
     header = [] if settings.data.train else [f"no data given (-d): training on {SYNTH}"]
     specs = [parse_spec(name) for name in names]
@@ -100,7 +102,9 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
         raise UsageError(f"data.weights: expected {len(parts)} shares >= 0, one for each -d, found {weights}.")
     mixture = Mixture(sizes, weights, settings.seed)
     if len(parts) > 1:
-        header.append("mix: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(names, mixture.shares, strict=True)))
+        header.append(
+            "mix: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(names, mixture.shares, strict=True))
+        )
     card = ModelCard(
         arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
         channels=spec.channels, max_label_length=spec.max_label_length, decoder="ctc",

@@ -91,9 +91,8 @@ def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
 
 def _initialise(model: torch.nn.Module, data: TrainingData, init: str) -> str:
     """Copy weights from a checkpoint; classifier rows go by character. Raises InputError when sizes differ elsewhere."""
-    from ocrctl.models.checkpoint import load_checkpoint
-
     from ocrctl.inference.locate import locate
+    from ocrctl.models.checkpoint import load_checkpoint
 
     found = locate(init)
     if found.kind != "checkpoint":
@@ -127,7 +126,9 @@ def _steps(settings: Settings, data: TrainingData) -> int | None:
     limits = [train.max_steps] if train.max_steps else []
     if train.max_epochs:
         if data.epoch_size is None:
-            raise UsageError("train.max_epochs: an endless stream has no epochs; use train.max_steps or train.max_minutes.")
+            raise UsageError(
+                "train.max_epochs: an endless stream has no epochs; use train.max_steps or train.max_minutes."
+            )
         per_step = train.batch_size * train.accumulate * train.devices
         limits.append(max(1, round(train.max_epochs * data.epoch_size / per_step)))
     if not limits and not train.max_minutes:
@@ -136,11 +137,19 @@ def _steps(settings: Settings, data: TrainingData) -> int | None:
 
 
 def _header(
-    settings: Settings, data: TrainingData, placement: Placement, parameters: int, steps: int | None, run: Path, start: int
+    settings: Settings,
+    data: TrainingData,
+    placement: Placement,
+    parameters: int,
+    steps: int | None,
+    run: Path,
+    start: int,
 ) -> list[str]:
     train, spec = settings.train, data.spec
-    where = f"{train.devices} x {torch.cuda.get_device_name(0)}" if placement.device == "cuda" else (
-        f"cpu, {torch.get_num_threads()} threads"
+    where = (
+        f"{train.devices} x {torch.cuda.get_device_name(0)}"
+        if placement.device == "cuda"
+        else (f"cpu, {torch.get_num_threads()} threads")
     )
     limits = [f"{steps} steps"] if steps else []
     limits += [f"{train.max_minutes:g} minutes"] if train.max_minutes else []

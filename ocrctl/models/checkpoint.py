@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from ocrctl.errors import InputError
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is none of ocrctl's."""
     try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about the pickle protocol of files that are refused below
+            warnings.simplefilter("ignore")
+            raw = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint.") from error
     except OSError as error:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ocrctl.config.settings import Settings
 from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
-from ocrctl.training.previews import preview_sheet, write_sheet
 from ocrctl.training.module import RecognitionModule
+from ocrctl.training.previews import preview_sheet, write_sheet
 from ocrctl.training.signals import SignalWatch, StopRequested
 
 
@@ -99,7 +99,9 @@ class RunCallback(pl.Callback):
         self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step)
         self._mark = (trainer.global_step, module.progress.elapsed)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Log at log time, stop on a signal or at the end; between optimiser steps do nothing."""
         assert isinstance(module, RecognitionModule)
         if (batch_idx + 1) % self.settings.train.accumulate:

@@ -15,7 +15,8 @@ def extra_logger(settings: Settings, run: Path) -> Callable[[dict[str, float]], 
     name = settings.log.logger
     if find_spec(name) is None:
         raise MissingRequirement(
-            f"log.logger is {name}, which is not installed.", hint=f"pip install 'ocrctl[{name}]', or --set log.logger=none"
+            f"log.logger is {name}, which is not installed.",
+            hint=f"pip install 'ocrctl[{name}]', or --set log.logger=none",
         )
     if name == "wandb":
         import wandb

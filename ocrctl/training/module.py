@@ -22,7 +22,13 @@ class RecognitionModule(pl.LightningModule):
     """Trains a CTC recogniser; `loss_sum` and `loss_count` are read and cleared at log time only."""
 
     def __init__(
-        self, model: OCRModel, card: ModelCard, tokenizer: CTCTokenizer, train: TrainSettings, progress: Progress, seed: int
+        self,
+        model: OCRModel,
+        card: ModelCard,
+        tokenizer: CTCTokenizer,
+        train: TrainSettings,
+        progress: Progress,
+        seed: int,
     ) -> None:
         super().__init__()
         self.model = model

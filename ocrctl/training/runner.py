@@ -84,7 +84,12 @@ def run_trainer(
     module = RecognitionModule(model, card, tokenizer, train, progress, settings.seed)
     with SignalWatch() as watch:
         callback = RunCallback(
-            run, settings, validation, watch, report, extra_logger(settings, run) if settings.log.logger != "none" else None
+            run,
+            settings,
+            validation,
+            watch,
+            report,
+            extra_logger(settings, run) if settings.log.logger != "none" else None,
         )
         trainer = _trainer(settings, placement, callback, _validation_interval(settings, max_steps))
         number: int | None = None

@@ -16,8 +16,12 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def test_precedence_flag_over_set_over_environment_over_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    low = write(tmp_path / "low.toml", "[train]\nlr = 1.0\nbatch_size = 1\naccumulate = 1\nmax_steps = 1\nclip_norm = 1.0\n")
+def test_precedence_flag_over_set_over_environment_over_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = write(
+        tmp_path / "low.toml", "[train]\nlr = 1.0\nbatch_size = 1\naccumulate = 1\nmax_steps = 1\nclip_norm = 1.0\n"
+    )
     high = write(tmp_path / "high.toml", "[train]\nbatch_size = 2\naccumulate = 2\nmax_steps = 2\nclip_norm = 2.0\n")
     monkeypatch.setenv("OCRCTL_TRAIN__ACCUMULATE", "3")
     monkeypatch.setenv("OCRCTL_TRAIN__MAX_STEPS", "3")
@@ -83,7 +87,9 @@ def test_profile_errors_name_profile_section_and_neighbour(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="does not exist"):
         load_settings([str(tmp_path / "none.toml")])
     bad = write(tmp_path / "bad.toml", "[recognition.train]\nbatchsize = 3\n")
-    with pytest.raises(UsageError, match=r"bad.toml, section recognition: unknown setting 'train.batchsize'.*batch_size"):
+    with pytest.raises(
+        UsageError, match=r"bad.toml, section recognition: unknown setting 'train.batchsize'.*batch_size"
+    ):
         load_settings([bad])
     with pytest.raises(InputError, match="not a TOML file"):
         load_settings([write(tmp_path / "broken.toml", "[train\n")])

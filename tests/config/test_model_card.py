@@ -8,7 +8,9 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.errors import InputError, UsageError
 
-CARD = ModelCard("crnn-tiny", "recognition", "ab가", 32, 100, 1, 25, "ctc", thresholds={"t": 0.3}, model={"dropout": 0.1})
+CARD = ModelCard(
+    "crnn-tiny", "recognition", "ab가", 32, 100, 1, 25, "ctc", thresholds={"t": 0.3}, model={"dropout": 0.1}
+)
 
 
 def test_round_trip() -> None:
@@ -17,7 +19,12 @@ def test_round_trip() -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("{", "not JSON"), ("[]", "unknown fields"), ('{"arch": "x"}', "incomplete"), ('{"color": 1}', "unknown fields color")],
+    [
+        ("{", "not JSON"),
+        ("[]", "unknown fields"),
+        ('{"arch": "x"}', "incomplete"),
+        ('{"color": 1}', "unknown fields color"),
+    ],
 )
 def test_a_broken_card_is_named(text: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):

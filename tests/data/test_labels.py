@@ -32,7 +32,9 @@ SPEC = get_spec("crnn-tiny")  # 25 steps, at most 25 characters
 
 
 def test_each_problem_has_its_reason() -> None:
-    report = check_labels(Labels("ok", "", "été", "a" * 26, "aabbccddeeffgghhi", "ab" * 12), Charset("abcdefghiok"), SPEC)
+    report = check_labels(
+        Labels("ok", "", "été", "a" * 26, "aabbccddeeffgghhi", "ab" * 12), Charset("abcdefghiok"), SPEC
+    )
     assert report.kept == [0, 4, 5]
     assert dict(report.problems) == {EMPTY: 1, UNKNOWN: 1, LONG: 1}
     assert report.unknown_chars == {"é": 2, "t": 1}

@@ -8,7 +8,9 @@ from ocrctl.config.settings import TrainSettings
 from ocrctl.training.schedule import Progress, learning_rate
 
 
-@pytest.mark.parametrize(("schedule", "start", "end"), [("one-cycle", 0.04, 0.0), ("cosine", 0.0, 0.0), ("constant", 0.0, 1.0)])
+@pytest.mark.parametrize(
+    ("schedule", "start", "end"), [("one-cycle", 0.04, 0.0), ("cosine", 0.0, 0.0), ("constant", 0.0, 1.0)]
+)
 def test_shape(schedule: str, start: float, end: float) -> None:
     train = TrainSettings(lr=1.0, warmup=0.1, schedule=schedule)  # type: ignore[arg-type]
     assert learning_rate(0.0, train) == pytest.approx(start)
