@@ -89,15 +89,14 @@ def build(
                 commits.begin(_state(order, len(source), result))
             kept = _kept(result)
             if not kept:
+                writer.close()
+                shutil.rmtree(partial)
                 first = result.left_out[0]
                 raise InputError(f"{first.where}: {first.reason}; none of {len(source)} samples is good.")
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
         _put_in_place(partial, out)
-    except InputError:
-        shutil.rmtree(partial)
-        raise
     except OSError as error:
         raise ResumableStop(
             f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."
