@@ -1,4 +1,5 @@
-"""The model card: what travels inside every checkpoint and ONNX file, so that train, eval, predict and export cannot drift apart."""
+"""The model card: what travels inside every checkpoint and ONNX file, so that train, eval, predict and export cannot
+drift apart."""
 
 from __future__ import annotations
 

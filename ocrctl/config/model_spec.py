@@ -43,7 +43,8 @@ DEFAULT_ARCH = "crnn-tiny"
 SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        ModelSpec("crnn-tiny", "recognition", "crnn", "CRNN, about 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
+        ModelSpec("crnn-tiny", "recognition", "crnn",
+                  "CRNN, about 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
                   32, 100, 1, 32, 4, "ctc", 25, "lower36"),
         ModelSpec("crnn", "recognition", "crnn", "CRNN, about 3 M parameters, 32x128 grey, CTC: the base recogniser",
                   32, 128, 1, 32, 4, "ctc", 32, "ascii94"),

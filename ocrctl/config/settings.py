@@ -40,7 +40,8 @@ class TrainSettings(Section):
     clip_norm: float = Field(5.0, ge=0)
     """gradient norm limit; 0 turns clipping off"""
     precision: Precision = "auto"
-    """auto: bf16-mixed where the device computes bf16 natively (CUDA >= 8.0, CPUs with AMX or AVX512-BF16), else 32-true"""
+    """auto: bf16-mixed where the device computes bf16 natively (CUDA >= 8.0, CPUs with AMX or AVX512-BF16), else
+    32-true"""
     channels_last: bool = True
     """keep images in NHWC memory order: faster convolutions on CPUs and tensor cores"""
     devices: int = Field(1, ge=1)
@@ -65,7 +66,8 @@ class DataSettings(Section):
     val: str | None = None
     """what --val names; default: val_fraction of the finite training data, or unseen words of the stream"""
     weights: list[float] | None = None
-    """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite sets"""
+    """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite
+    sets"""
     workers: int = Field(2, ge=0)
     """loader processes; 0 loads in the training process"""
     start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"

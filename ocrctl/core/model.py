@@ -26,7 +26,8 @@ def list_models() -> list[ModelSpec]:
 
 
 def model_info(model: str) -> ModelInfo:
-    """What the model at `model` (checkpoint, ONNX file, run folder) says of itself. Raises InputError when it is none."""
+    """What the model at `model` (checkpoint, ONNX file, run folder) says of itself. Raises InputError when it is
+    none."""
     from ocrctl.inference.locate import locate
 
     found = locate(model)

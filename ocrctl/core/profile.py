@@ -25,7 +25,8 @@ class ProfileEntry:
 
 @dataclass(frozen=True)
 class SettingEntry:
-    """One setting: dotted name, type, default (None when unset), environment variable, and what it means, with its unit."""
+    """One setting: dotted name, type, default (None when unset), environment variable, and what it means, with its
+    unit."""
 
     name: str
     type: str

@@ -53,7 +53,8 @@ def prepare_run(out: Path | None, settings: Settings, data: TrainingData, *, res
 
 
 def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], None]) -> Settings:
-    """Settings of the run at `out`, with the changeable ones that were asked for. Raises UsageError for other changes."""
+    """Settings of the run at `out`, with the changeable ones that were asked for. Raises UsageError for other
+    changes."""
     if out is None:
         raise UsageError("--resume needs the run folder.", hint="ocrctl train --resume -o runs/last")
     config = out / "config.toml"

@@ -14,7 +14,8 @@ from ocrctl.errors import InputError, UsageError
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run: its folder, architecture, last step, seconds trained, best and last validation accuracy (None before one)."""
+    """One run: its folder, architecture, last step, seconds trained, best and last validation accuracy (None before
+    one)."""
 
     name: str
     path: Path
@@ -27,7 +28,8 @@ class RunSummary:
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. Raises InputError when there is no folder."""
+    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. Raises InputError when there is no
+    folder."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of runs.", hint="train one: ocrctl train -p quickstart")
     paths = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and (path / "config.toml").exists()]
@@ -40,7 +42,8 @@ def summary(run: Path) -> RunSummary:
     exact = [float(row["val_exact"]) for row in rows if row.get("val_exact")]
     last = rows[-1] if rows else {}
     return RunSummary(
-        run.name, run, str(config.get("arch", "?")), int(float(last.get("step") or 0)), float(last.get("seconds") or 0.0),
+        run.name, run, str(config.get("arch", "?")), int(float(last.get("step") or 0)),
+        float(last.get("seconds") or 0.0),
         max(exact) if exact else None, exact[-1] if exact else None,
         [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
     )  # fmt: skip

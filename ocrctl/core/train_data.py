@@ -27,7 +27,8 @@ SYNTH = "synth:words"
 
 @dataclass
 class TrainingData:
-    """All that training needs of the data. `val_images` is drawn on first use; `held_out` lists the split, one line each."""
+    """All that training needs of the data. `val_images` is drawn on first use; `held_out` lists the split, one line
+    each."""
 
     spec: ModelSpec
     card: ModelCard
@@ -40,7 +41,8 @@ class TrainingData:
     epoch_size: int | None = None
 
     def validation_arrays(self) -> tuple[NDArray[np.uint8], list[str]]:
-        """Every validation picture, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError on a bad image."""
+        """Every validation picture, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError on a bad
+        image."""
         images, labels = [], []
         for number, index in self.val_picks:
             part = self.val[number]

@@ -49,7 +49,8 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
 
     try:
         outcome = run_trainer(
-            settings, model, data.card, data.tokenizer, loader, ValidationBatches(data.validation_arrays, train.batch_size),
+            settings, model, data.card, data.tokenizer, loader,
+            ValidationBatches(data.validation_arrays, train.batch_size),
             placement, run, report, max_steps=steps, elapsed=elapsed, checkpoint=last if start_step else None,
         )  # fmt: skip
     except torch.OutOfMemoryError as error:
@@ -67,12 +68,14 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
     state = outcome.state
     return TrainResult(
         run=run, arch=data.spec.name, parameters=parameters, steps=outcome.steps, seconds=outcome.seconds,
-        best_accuracy=max(state.best, 0.0), best_step=state.best_step, last=state.last, stopped_by_signal=outcome.signal,
+        best_accuracy=max(state.best, 0.0), best_step=state.best_step, last=state.last,
+        stopped_by_signal=outcome.signal,
     )  # fmt: skip
 
 
 def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
-    """Step and seconds at which the run goes on. Raises UsageError when the checkpoint is of another model or charset."""
+    """Step and seconds at which the run goes on. Raises UsageError when the checkpoint is of another model or
+    charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
     from ocrctl.models.checkpoint import read_checkpoint
 
@@ -82,15 +85,16 @@ def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
         raise UsageError(f"{last} holds {card.arch}, not {data.card.arch}: a run goes on with its own architecture.")
     if card.charset != data.card.charset:
         raise UsageError(
-            f"{last} was trained with a charset of {len(card.charset)} characters, this one has {len(data.card.charset)} "
-            f"(or another order): a run goes on with its own charset.",
+            f"{last} was trained with a charset of {len(card.charset)} characters, this one has "
+            f"{len(data.card.charset)} (or another order): a run goes on with its own charset.",
             hint="start a new run from it with --from, which keeps what both charsets share",
         )
     return int(raw["global_step"]), float(raw["elapsed"])
 
 
 def _initialise(model: torch.nn.Module, data: TrainingData, init: str) -> str:
-    """Copy weights from a checkpoint; classifier rows go by character. Raises InputError when sizes differ elsewhere."""
+    """Copy weights from a checkpoint; classifier rows go by character. Raises InputError when sizes differ
+    elsewhere."""
     from ocrctl.inference.locate import locate
     from ocrctl.models.checkpoint import load_checkpoint
 
@@ -160,7 +164,7 @@ def _header(
         f"model: {spec.name}, {parameters:,} parameters, input {spec.input_height}x{spec.input_width}x{spec.channels}, "
         f"{len(data.card.charset)} characters",
         f"device: {where}, precision {placement.precision}",
-        f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), lr {train.lr:g}, "
-        f"{train.schedule}, {length}",
+        f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
+        f"lr {train.lr:g}, {train.schedule}, {length}",
         f"run: {run}" + (f", going on from step {start}" if start else ""),
     ]  # fmt: skip

@@ -15,7 +15,8 @@ from ocrctl.text.tokenizer import CTCTokenizer
 
 @dataclass
 class LabelReport:
-    """Samples a model can learn from (`kept`, indices), and why the others cannot: reason to count and first examples."""
+    """Samples a model can learn from (`kept`, indices), and why the others cannot: reason to count and first
+    examples."""
 
     source: str
     kept: list[int] = field(default_factory=list)
@@ -39,7 +40,8 @@ UNKNOWN, EMPTY, LONG, STEPS = (
 
 
 def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> LabelReport:
-    """Sort the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with reasons."""
+    """Sort the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with
+    reasons."""
     report = LabelReport(source.name)
     known = set(charset)
     steps = spec.output_steps()
@@ -76,7 +78,8 @@ def describe(report: LabelReport) -> str:
 
 
 def refuse(report: LabelReport, *, skip_unknown: bool, skip_bad: bool) -> None:
-    """Raise InputError unless every problem of `report` is of a kind that was chosen to be skipped, or nothing is left."""
+    """Raise InputError unless every problem of `report` is of a kind that was chosen to be skipped, or nothing is
+    left."""
     blocking = [r for r in report.problems if not (skip_unknown if r == UNKNOWN else skip_bad)]
     if blocking:
         mends = []

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class WordBatch:
-    """images: uint8 (N, H, W, C). labels: int64 (N, L) class ids, 0 past `lengths` (N,). ids: int64 (N,) draw numbers."""
+    """images: uint8 (N, H, W, C). labels: int64 (N, L) class ids, 0 past `lengths` (N,). ids: int64 (N,) draw
+    numbers."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -56,7 +57,8 @@ class FiniteWords:
 
 
 class TrainingWords:
-    """The endless training stream: the n-th sample is a pure function of (seed, n). Picklable; used by loader workers."""
+    """The endless training stream: the n-th sample is a pure function of (seed, n). Picklable; used by loader
+    workers."""
 
     def __init__(
         self,
@@ -83,7 +85,8 @@ class TrainingWords:
         return resize_word(image, self.spec.input_height, self.spec.input_width, self.spec.channels), label
 
     def __getitems__(self, numbers: Sequence[int]) -> WordBatch | OcrctlError:
-        """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process whole."""
+        """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
+        whole."""
         try:
             images, labels = zip(*(self.sample(n) for n in numbers), strict=True)
             return collate(images, labels, numbers, self.tokenizer)

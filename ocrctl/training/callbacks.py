@@ -171,7 +171,7 @@ class RunCallback(pl.Callback):
         if not math.isfinite(loss):
             raise ResumableStop(
                 f"The loss became {loss} between steps {before} and {step}; {self.run / 'last.ckpt'} is from before.",
-                hint=f"lower the learning rate (it was {lr:.2g}) with --set train.lr=..., in a new run --from {self.run}",
+                hint=f"lower the learning rate (it was {lr:.2g}): --set train.lr=..., in a new run --from {self.run}",
             )
         self._write(module, step, {"lr": lr, "loss": loss, "images_per_second": rate})
         share = module.progress.share(step)

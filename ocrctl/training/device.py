@@ -21,7 +21,8 @@ class Placement:
 
 
 def place(train: TrainSettings) -> Placement:
-    """Resolve `train.device` and `train.precision`. Raises MissingRequirement when CUDA was asked for and is not usable."""
+    """Resolve `train.device` and `train.precision`. Raises MissingRequirement when CUDA was asked for and is not
+    usable."""
     usable = torch.cuda.is_available()
     if train.device == "cuda" and not usable:
         raise MissingRequirement(
@@ -48,7 +49,8 @@ def place(train: TrainSettings) -> Placement:
 
 
 def computes_bf16(device: str) -> bool:
-    """Whether `device` computes bfloat16 natively: CUDA capability 8.0 on, CPUs with AVX512-BF16 or AMX-BF16, ARM with BF16."""
+    """Whether `device` computes bfloat16 natively: CUDA capability 8.0 on, CPUs with AVX512-BF16 or AMX-BF16, ARM
+    with BF16."""
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
     try:

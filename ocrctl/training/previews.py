@@ -1,4 +1,5 @@
-"""Pictures of what a model reads: validation samples with ground truth and prediction, drawn in a font that has the letters."""
+"""Pictures of what a model reads: validation samples with ground truth and prediction, drawn in a font that has the
+letters."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ RIGHT, WRONG, INK = (0, 120, 0), (180, 0, 0), (60, 60, 60)
 
 
 def draw_text(image: Image, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: int = TEXT_SIZE) -> int:
-    """Write `text` onto RGB uint8 (H, W, 3), baseline at (x, y); a letter the font lacks appears as \\uXXXX. Returns the end x.
+    """Write `text` onto RGB uint8 (H, W, 3), baseline at (x, y); a letter the font lacks appears as \\uXXXX. Returns
+    the end x.
 
     Uses OpenCV 5's built-in Unicode font ("uni": Latin, Greek, Cyrillic, Arabic, kana, CJK, Hangul).
     """
@@ -46,7 +48,8 @@ def _glyph(char: str) -> Image:
 
 
 def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: list[str], columns: int = 4) -> Image:
-    """A grid, RGB uint8: each picture of images uint8 (N, H, W, C), below it the ground truth and, green or red, the prediction."""
+    """A grid, RGB uint8: each picture of images uint8 (N, H, W, C), below it the ground truth and, green or red, the
+    prediction."""
     height, width = images.shape[1:3]
     cell_h, cell_w = height * SCALE + 2 * TEXT_SIZE + 4 * PAD, max(width * SCALE, 200) + 2 * PAD
     rows = -(-len(images) // columns)

@@ -52,7 +52,8 @@ class ValidationBatches:
 
 @dataclass
 class RunOutcome:
-    """How a run ended: its counters, seconds of training over all sittings, and the signal that ended it, if one did."""
+    """How a run ended: its counters, seconds of training over all sittings, and the signal that ended it, if one
+    did."""
 
     state: RunState
     steps: int

@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM end a run after the step they fall in, once the checkpoint is written; a second Ctrl-C ends it at once."""
+"""Ctrl-C and SIGTERM end a run after the step they fall in, once the checkpoint is written; a second Ctrl-C ends it
+at once."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 
 WORDS = ["cat", "dog", "sun", "hat", "pen", "cup", "map", "fox", "owl", "bee"]
-QUICK = ["train.max_steps=6", "train.val_every_steps=3", "train.log_every_steps=2", "train.batch_size=4", "data.workers=0",
-         "data.max_val_samples=4", "train.threads=1", "train.schedule=constant"]  # fmt: skip
+QUICK = ["train.max_steps=6", "train.val_every_steps=3", "train.log_every_steps=2", "train.batch_size=4",
+         "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant"]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
