@@ -19,16 +19,21 @@ _TEXTURES = 12
 def noise_bank() -> Bytes:
     """(2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] independent colours, [1] grey, part of it coarse."""
     rng = np.random.default_rng(20_240_611)
-    colour = rng.normal(128, 32, (HEIGHT, WIDTH, 3))
-    grey = rng.normal(0, 26, (HEIGHT, WIDTH)) + cv2.resize(
-        rng.normal(0, 26, (HEIGHT // 2, WIDTH // 2)), (WIDTH, HEIGHT)
-    )
+    colour = 128 + 32 * rng.standard_normal((HEIGHT, WIDTH, 3), np.float32)
+    grey = 26 * (rng.standard_normal((HEIGHT, WIDTH), np.float32) + _field(rng, 2, 2))
     both = np.stack([colour, np.repeat(grey[:, :, None] + 128, 3, axis=2)])
     return np.clip(both, 0, 255).astype(np.uint8)
 
 
-def _stretch(field: NDArray[np.float64]) -> Bytes:
-    low, high = np.percentile(field, (1, 99))
+def _field(rng: np.random.Generator, scale_y: float, scale_x: float) -> NDArray[np.float32]:
+    """(HEIGHT, WIDTH) smooth noise whose blobs are about `scale_y` x `scale_x` pixels."""
+    size = (max(2, int(HEIGHT / scale_y)), max(2, int(WIDTH / scale_x)))
+    coarse = rng.standard_normal(size, np.float32)
+    return np.asarray(cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+def _stretch(field: NDArray[np.float32]) -> Bytes:
+    low, high = np.percentile(field[::5, ::5], (1, 99))
     return np.clip((field - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
 
 
@@ -36,11 +41,10 @@ def _stretch(field: NDArray[np.float64]) -> Bytes:
 def texture_bank() -> Bytes:
     """(12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, bricks, blobs, gradients."""
     rng = np.random.default_rng(7_151_129)
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
-    def field(scale_y: float, scale_x: float) -> NDArray[np.float64]:
-        size = (max(2, int(HEIGHT / scale_y)), max(2, int(WIDTH / scale_x)))
-        return np.asarray(cv2.resize(rng.normal(size=size), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
+    def field(scale_y: float, scale_x: float) -> NDArray[np.float32]:
+        return _field(rng, scale_y, scale_x)
 
     clouds = field(64, 64) + 0.5 * field(32, 32) + 0.25 * field(16, 16) + 0.12 * field(8, 8)
     stripes = np.sin((x * 0.8 + y * 0.6 + 6 * field(64, 96)) / 3.5)
@@ -66,11 +70,10 @@ def texture_bank() -> Bytes:
 def light_bank() -> Bytes:
     """(4, HEIGHT, WIDTH, 3) brightness around 128 (= unchanged): soft clouds, cast shadows, spots, slanted ramps."""
     rng = np.random.default_rng(99_194_853)
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
-    def field(scale: float) -> NDArray[np.float64]:
-        size = (max(2, int(HEIGHT / scale)), max(2, int(WIDTH / scale)))
-        return np.asarray(cv2.resize(rng.normal(size=size), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
+    def field(scale: float) -> NDArray[np.float32]:
+        return _field(rng, scale, scale)
 
     edges = np.tanh(9 * (np.sin(x / 47.0 + y / 31.0 + 1.4 * field(100)) + 0.4 * field(64)))
     spots = np.clip(field(48), 0.4, 3) - 0.4

@@ -17,7 +17,8 @@ _TRIES = 400  # a random string misses a split of 10 % 200 times once in 1e9
 
 def split_key(text: str) -> str:
     """Letters and digits of `text` without case: what decides which split a label belongs to."""
-    return "".join(filter(str.isalnum, text.casefold()))
+    folded = text.casefold()
+    return folded if folded.isalnum() else "".join(filter(str.isalnum, folded))
 
 
 def in_val(text: str, share: float) -> bool:

@@ -30,7 +30,9 @@ def render(label: str, face: Typeface, dice: Dice, low: int, high: int, neighbou
     height = dice.whole(low, high)
     mask, box, letters = _ink(label, face, dice, neighbour)
     matrix, width = frame(box, _view(box, dice), height, MAX_WIDTH)
-    scale = float(matrix[1, 1]) / float(matrix[2] @ ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 1.0))
+    fall_x, fall_y, rest = matrix[2].tolist()
+    depth = fall_x * (box[0] + box[2]) / 2 + fall_y * (box[1] + box[3]) / 2 + rest
+    scale = float(matrix[1, 1]) / depth
     text_height = letters * scale
     if (
         text_height < _LEAST

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from unicodedata import normalize
 
@@ -40,7 +41,8 @@ def dictionary(script: str) -> tuple[str, ...]:
         buckets = msgpack.load(stream, raw=False)
     keep = _is_latin if script == "latin" else _is_hangul
     # the first item is a header; each following bucket holds the words of one frequency step (0.01 decade)
-    return tuple(w for bucket in buckets[1:] for w in (normalize("NFC", b) for b in bucket) if keep(w))[:limit]
+    words = (normalize("NFC", word) for bucket in buckets[1:] for word in bucket)
+    return tuple(islice(filter(keep, words), limit))
 
 
 @lru_cache(maxsize=4)
