@@ -133,7 +133,8 @@ def _confusions(evaluation: Evaluation) -> str:
         ]
         if rows:
             tables.append(
-                f"<div><p><b>{escape(result.model)}</b></p>{table(['ground truth', 'read as', 'times'], rows, 2)}</div>"
+                f'<div class="tight"><p><b>{escape(result.model)}</b></p>'
+                f"{table(['ground truth', 'read as', 'times'], rows, 2)}</div>"
             )
     if not tables:
         return ""

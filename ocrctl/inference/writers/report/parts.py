@@ -11,8 +11,7 @@ from ocrctl.metrics.bootstrap import Interval
 from ocrctl.metrics.evaluation import Result
 from ocrctl.metrics.summary import LENGTH_BINS
 
-# Okabe and Ito's palette, told apart with every common colour vision; readable on light and dark cards.
-SWATCHES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+SWATCHES = 6  # --s0 to --s5 of report.css; more models share colours
 
 
 def percent(value: float) -> str:
@@ -101,18 +100,21 @@ def length_chart(results: Sequence[Result]) -> str:
     parts.append(f'<text x="{(left + width) / 2:.0f}" y="{height - 1}" text-anchor="middle">characters</text>')
     legend = []
     for place, result in enumerate(results):
-        colour = SWATCHES[place % len(SWATCHES)]
+        colour = f"var(--s{place % SWATCHES})"
         points = []
+        dots = []
         for row in result.by_length:
             x = left + step * (bins.index((row.shortest, row.longest)) + 0.5)
             points.append(f"{x:.1f},{y(row.accuracy):.1f}")
             title = (
                 f"{escape(result.model)}: {percent(row.accuracy)} % of {row.samples} words of {row.label} characters"
             )
-            parts.append(
+            dots.append(
                 f'<circle cx="{x:.1f}" cy="{y(row.accuracy):.1f}" r="4" fill="{colour}"><title>{title}</title></circle>'
             )
-        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(
+            f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>{"".join(dots)}'
+        )
         legend.append(f'<span style="--swatch:{colour}">{escape(result.model)}</span>')
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="accuracy by word length">{"".join(parts)}</svg>'

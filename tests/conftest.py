@@ -1,0 +1,56 @@
+"""Fixtures that several rooms share: a small recogniser that reads something, and a folder of drawn words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+WORDS = ["hotel", "Exit", "24h", "cafe", "OPEN", "n0", "street", "a", "parking", "b7", "zoo", "Market-1"]
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RUN/best.ckpt of an untrained crnn-tiny whose output varies with the picture: seeded, sharpened weights."""
+    import torch
+
+    from ocrctl.config.model_card import CARD_KEY, ModelCard
+    from ocrctl.models.build import build_model
+    from ocrctl.text.charset import LOWER36
+
+    card = ModelCard(
+        arch="crnn-tiny", task="recognition", charset=LOWER36, height=32, width=100, channels=1, max_label_length=25,
+        decoder="ctc", model={"dropout": 0.1},
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model = build_model(card)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lstm" in name or "head" in name:
+                weight.mul_(4)
+        model.train()
+        for _ in range(10):  # batch statistics of something picture-like
+            model(torch.randint(0, 256, (16, 1, 32, 100), dtype=torch.uint8))
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    folder.mkdir()
+    path = folder / "best.ckpt"
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({CARD_KEY: card.to_json(), "state_dict": state}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def word_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve drawn words as PNG and a rec_gt.txt that labels them."""
+    import cv2
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("words")
+    lines = []
+    for number, word in enumerate(WORDS):
+        image = np.full((40, 24 * len(word) + 20, 3), 30 + 15 * number, np.uint8)
+        cv2.putText(image, word, (6, 29), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (250, 240, 255 - 20 * number), 2, cv2.LINE_AA)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), image)
+        lines.append(f"{number:02d}.png\t{word}\n")
+    (folder / "rec_gt.txt").write_text("".join(lines), encoding="utf-8")
+    return folder

@@ -1,0 +1,159 @@
+"""Export: the file stands alone, answers as the checkpoint does, and does not appear when it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from ocrctl import Engine
+from ocrctl.cli.app import run
+from ocrctl.config.model_card import ModelCard
+from ocrctl.core import export as core_export
+from ocrctl.core.export import ExportOptions, export
+from ocrctl.errors import InputError, MissingRequirement
+from ocrctl.export.parity import compare, probe_batch
+
+CPU = ["CPUExecutionProvider"]
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_checkpoint: Path, word_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle")
+    report = export(ExportOptions([str(tiny_checkpoint.parent)], out, verify=str(word_folder)))
+    assert report.ok and [check.samples for check in report.models[0].checks] == [1, 17, 12]
+    return out / "tiny.onnx"
+
+
+def test_bare_onnxruntime_opens_it_as_documented(exported: Path, tiny_checkpoint: Path) -> None:
+    session = onnxruntime.InferenceSession(str(exported), providers=CPU)
+    (images,), (logits,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.type, images.shape[1:]) == ("images", "tensor(uint8)", [1, 32, 100])
+    assert (logits.name, logits.type, logits.shape[1:]) == ("logits", "tensor(float)", [25, 37])
+    card = ModelCard.from_json(session.get_modelmeta().custom_metadata_map["ocrctl"])
+    assert card == Engine.load(tiny_checkpoint, device="cpu").card
+    for size in (1, 2, 5, 64):
+        batch = np.zeros((size, 1, 32, 100), np.uint8)
+        assert session.run(["logits"], {"images": batch})[0].shape == (size, 25, 37)
+
+
+def test_both_backends_agree_and_rows_do_not_depend_on_the_batch(exported: Path, tiny_checkpoint: Path) -> None:
+    ours, theirs = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(exported, device="cpu")
+    assert (ours.backend, theirs.backend) == ("torch", "onnx")
+    batch = probe_batch(ours, 33, seed=5)
+    np.testing.assert_allclose(ours.logits(batch), theirs.logits(batch), atol=1e-3)
+    alone = np.concatenate([theirs.logits(row[None]) for row in batch])
+    np.testing.assert_allclose(theirs.logits(batch), alone, atol=1e-3)
+    texts = [result.text for result in ours.recognize_prepared(batch)]
+    assert texts == [result.text for result in theirs.recognize_prepared(batch)] and len(set(texts)) > 5
+
+
+def test_the_bundle_folder_is_a_model(exported: Path) -> None:
+    assert Engine.load(exported.parent, device="cpu").path == exported
+
+
+def test_no_path_of_the_exporting_machine_is_in_the_file(exported: Path) -> None:
+    content = exported.read_bytes()
+    for trace in (str(Path.home()), "site-packages", ".py", str(Path(__file__).parents[2])):
+        assert trace.encode() not in content, trace
+
+
+def test_the_file_is_one_and_nothing_is_left_beside_it(exported: Path) -> None:
+    assert [path.name for path in exported.parent.iterdir()] == ["tiny.onnx"]
+    assert not any(tensor.external_data for tensor in onnx.load(str(exported)).graph.initializer)
+
+
+def test_a_gap_is_exit_1_with_the_numbers_and_no_file(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exported weights are changed behind the command's back: it has to see that."""
+    honest = core_export.to_onnx
+
+    def broken(model: object, card: ModelCard) -> onnx.ModelProto:
+        proto = honest(model, card)  # type: ignore[arg-type]
+        for tensor in proto.graph.initializer:
+            if tensor.name.endswith("linear.bias"):
+                values = onnx.numpy_helper.to_array(tensor).copy()
+                values[5] += 40.0
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+                return proto
+        raise AssertionError("found no bias to break")
+
+    monkeypatch.setattr(core_export, "to_onnx", broken)
+    (tmp_path / "tiny.onnx").write_bytes(b"the older export")
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path), "--json"]) == 1
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["ok"] is False and result["models"][0]["path"] is None
+    assert result["models"][0]["checks"][1]["max_abs_diff"] == pytest.approx(40, abs=1)
+    assert "logits differ by 40" in err and "strings differ" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+    assert (tmp_path / "tiny.onnx").read_bytes() == b"the older export"
+
+
+def test_non_finite_logits_are_a_gap(exported: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(exported, device="cpu")
+    batch = probe_batch(ours, 2)
+    monkeypatch.setattr(theirs, "logits", lambda given: np.full_like(ours.logits(given), np.nan))
+    assert compare(ours, theirs, "nan", [(["a", "b"], batch)]).max_abs_diff == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--tolerance", "logit=1"], 2, "Did you mean 'logits'?"),
+        (["--tolerance", "logits"], 2, "expected METRIC=NUMBER"),
+        (["--verify", "gone/words"], 3, "gone/words"),
+        (["--verify", "synth:words"], 2, "finite set"),
+    ],
+)
+def test_wrong_options(
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path), *arguments]) == code
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_onnx_file_is_not_exported_again(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", str(exported), "-o", str(tmp_path)]) == 2
+    assert "is an ONNX file already" in capsys.readouterr().err
+
+
+def test_two_models_of_one_name_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    assert run(["export", str(tiny_checkpoint), str(tiny_checkpoint.parent), "-o", str(tmp_path)]) == 2
+
+
+def test_onnx_without_our_metadata_is_refused(exported: Path, tmp_path: Path) -> None:
+    proto = onnx.load(str(exported))
+    del proto.metadata_props[:]
+    onnx.save(proto, str(tmp_path / "bare.onnx"))
+    with pytest.raises(InputError, match="no 'ocrctl' metadata"):
+        Engine.load(tmp_path / "bare.onnx", device="cpu")
+
+
+def test_a_card_that_does_not_fit_the_graph_is_refused(exported: Path, tmp_path: Path) -> None:
+    proto = onnx.load(str(exported))
+    card = json.loads(proto.metadata_props[0].value) | {"width": 128}
+    proto.metadata_props[0].value = json.dumps(card)
+    onnx.save(proto, str(tmp_path / "odd.onnx"))
+    with pytest.raises(InputError, match="the graph takes"):
+        Engine.load(tmp_path / "odd.onnx", device="cpu")
+
+
+def test_cuda_provider_that_does_not_load_is_exit_4(exported: Path) -> None:
+    try:
+        engine = Engine.load(exported, device="cuda")
+    except MissingRequirement as error:
+        assert error.exit_code == 4 and "CUDA" in error.message
+    else:
+        assert engine.device == "cuda:0"
