@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from ocrctl.config.profiles import load_profile
-from ocrctl.config.settings import Settings
+from ocrctl.config.settings import Section, Settings
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
 
@@ -50,7 +50,12 @@ def load_settings(
     class Layered(Settings):
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, _Environment(settings_cls), _Fixed(settings_cls, profile_tree)
 
@@ -65,18 +70,15 @@ def settings_from_tree(tree: Tree, origin: str) -> Settings:
     """Settings from one saved tree alone (a run's config.toml): environment and profiles do not enter."""
     check_keys(tree, origin)
 
-    class Alone(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings,)
-
-    try:
-        loaded = Alone(**tree)
-    except ValidationError as error:
-        raise _usage_error(error, [(origin, tree)]) from error
-    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
+    values: Tree = {}
+    for name, value in tree.items():
+        section = sections[name]
+        try:
+            values[name] = section(**value) if isinstance(section, type) and issubclass(section, Section) else value
+        except ValidationError as error:
+            raise _usage_error(error, [(origin, tree)], name) from error
+    return Settings.model_construct(**values)
 
 
 class _Environment(EnvSettingsSource):
@@ -197,9 +199,9 @@ def _task_of(arch: str | None) -> str | None:
     return get_spec(arch).task if arch else None
 
 
-def _usage_error(error: ValidationError, layers: Sequence[tuple[str, Tree]]) -> UsageError:
+def _usage_error(error: ValidationError, layers: Sequence[tuple[str, Tree]], section: str = "") -> UsageError:
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    path = [*([section] if section else []), *(str(part) for part in first["loc"])]
     names = setting_names()
     while path and ".".join(path) not in names:
         path.pop()

@@ -12,7 +12,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ocrctl.data.recognition import TrainingWords, WordBatch
+from ocrctl.data.recognition import TrainingWords
 from ocrctl.errors import OcrctlError
 
 
@@ -29,8 +29,8 @@ class StepSampler(Sampler[list[int]]):
             first += self.batch_size * self.world
 
 
-def to_tensors(batch: WordBatch | OcrctlError) -> dict[str, torch.Tensor] | OcrctlError:
-    """Arrays to tensors without a copy; images become (N, C, H, W) in NHWC memory order, still uint8."""
+def to_tensors(batch: Any) -> dict[str, torch.Tensor] | OcrctlError:
+    """A WordBatch's arrays to tensors without a copy; images become (N, C, H, W) in NHWC memory order, still uint8."""
     if isinstance(batch, OcrctlError):
         return batch
     return {

@@ -35,7 +35,7 @@ class WordBatch:
 class FiniteWords:
     """The chosen samples of one source."""
 
-    def __init__(self, source: WordSource, indices: Sequence[int], augment: float = 0.0) -> None:
+    def __init__(self, source: WordSource, indices: Sequence[int] | NDArray[np.int64], augment: float = 0.0) -> None:
         """`indices`: samples of `source` to use. `augment`: strength in 0..1, 0 for none."""
         self.source = source
         self.indices = np.asarray(indices, dtype=np.int64)
