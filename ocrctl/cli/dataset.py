@@ -1,4 +1,4 @@
-"""`ocrctl dataset charset|stats`."""
+"""`ocrctl dataset charset|stats|synth`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.label_table import label_rows
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Profiles, Quiet, Sets
 
 app = typer.Typer(
     help="Look at and mend annotated data before it is trained on.",
@@ -62,3 +62,26 @@ def stats(
         console.write_json(report)
     else:
         console.table(("", ""), [("source", report.source), *label_rows(report.labels)])
+
+
+@app.command("synth")
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
+    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Number of words.")] = 100,
+    profile: Profiles = None,
+    sets: Sets = None,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Only words that training on synth:words never draws.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write words of the synthetic stream as pictures with rec_gt.txt; synth.* settings say what they look like."""
+    from ocrctl.core.dataset_synth import write_words
+
+    report = write_words(out, count, profile or [], sets or [], unseen=unseen)
+    if as_json:
+        console.write_json(report)
+    else:
+        console.write(f"{report.samples} words in {report.out}, labels in {report.labels}")
+    console.suggest(f"ocrctl lmdb build {shlex.quote(str(out))} {shlex.quote(str(out))}.lmdb")

@@ -1,0 +1,54 @@
+"""`ocrctl dataset synth`: words of the synthetic stream as files, to look at, to predict on, or to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from ocrctl.config.load import load_settings
+from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
+from ocrctl.core.run_folder import write_text
+from ocrctl.core.train_data import choose_charset, synth_config
+from ocrctl.data.synth import SynthWords
+from ocrctl.errors import ResumableStop, UsageError
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """Where the words are: a folder with PNG pictures and rec_gt.txt (PaddleOCR recognition)."""
+
+    out: Path
+    samples: int
+    labels: Path
+
+
+def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool) -> SynthReport:
+    """Render `count` words of the stream that `synth.*` describes into `out`.
+
+    `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
+    ResumableStop when the disk is full.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not an empty folder.", hint="choose another OUT")
+    settings = load_settings(profiles, sets)
+    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
+    words = SynthWords(config)
+    digits = len(str(count - 1))
+    lines = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            image, label = words.sample(index)
+            name = f"{index:0{digits}d}.png"
+            (out / name).write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
+            lines.append(f"{name}\t{label}\n")
+        write_text(out / "rec_gt.txt", "".join(lines))
+    except OSError as error:
+        raise ResumableStop(
+            f"{out}: cannot be written ({error.strerror}).", hint=f"rm -r {out}, free some space"
+        ) from error
+    return SynthReport(out, count, out / "rec_gt.txt")
