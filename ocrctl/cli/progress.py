@@ -26,7 +26,7 @@ class ProgressLine:
         now = time.monotonic()
         if self._before is None:  # of a resumed run, only what comes from here on counts for the rate
             self._before, self._start = done, now
-        if not self._live or (now - self._drawn < _EVERY and done < total):
+        if not self._live or done == self._before or (now - self._drawn < _EVERY and done < total):
             return
         self._drawn = now
         rate = (done - self._before) / max(now - self._start, 1e-9)

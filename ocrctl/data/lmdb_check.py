@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import unicodedata
 from collections import deque
 from collections.abc import Generator
@@ -94,16 +96,20 @@ def worker_context() -> multiprocessing.context.BaseContext:
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
-def ignore_interrupts() -> None:
-    """For a helper process: Ctrl-C reaches it too, but the parent decides when to stop."""
+def follow_parent() -> None:
+    """For a helper process: signals reach the whole group, but the parent decides when to stop; when it is killed, the
+    helper ends too instead of waiting for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _initialise(source: WordSource, max_length: int) -> None:
     global _source, _max_length
     _source, _max_length = source, max_length
-    ignore_interrupts()
+    follow_parent()
 
 
 def _check_chunk(chunk: range) -> list[Checked]:

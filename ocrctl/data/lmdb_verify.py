@@ -13,7 +13,7 @@ import lmdb
 
 from ocrctl.data.images import check
 from ocrctl.data.lmdb import LmdbWords, image_key, label_key, open_environment
-from ocrctl.data.lmdb_check import ignore_interrupts, label_problem, worker_context
+from ocrctl.data.lmdb_check import follow_parent, label_problem, worker_context
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
 
@@ -58,7 +58,7 @@ def verify(path: Path, *, jobs: int = 1, progress: Callable[[int, int], None] = 
 
 def _initialise(path: str) -> None:
     global _environment
-    ignore_interrupts()
+    follow_parent()
     _environment = open_environment(path, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -110,7 +111,7 @@ class LmdbWriter:
                 self._environment.set_mapsize(self._environment.info()["map_size"] * 2)
             except lmdb.Error as error:
                 raise ResumableStop(
-                    f"{self.folder}: writing failed after {self.written} samples ({_reason(error)}).",
+                    f"{self.folder}: writing failed after {self.written} samples ({_reason(error, self.folder)}).",
                     hint="What was written is kept: make room and run the same command with --resume.",
                 ) from error
 
@@ -153,7 +154,10 @@ class CommitThread:
             self.wait()
 
 
-def _reason(error: lmdb.Error) -> str:
+def _reason(error: lmdb.Error, folder: Path) -> str:
+    # LMDB reports the short write of a disk that fills up as an input/output error.
+    if shutil.disk_usage(folder).free < 1 << 20:
+        return "the disk is full"
     return str(error).rpartition(": ")[2] or type(error).__name__
 
 
