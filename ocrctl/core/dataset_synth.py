@@ -10,15 +10,15 @@ import cv2
 
 from ocrctl.config.load import load_settings
 from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
-from ocrctl.core.run_folder import write_text
 from ocrctl.core.train_data import choose_charset, synth_config
+from ocrctl.data.formats import paddleocr_rec
 from ocrctl.data.synth import SynthWords
 from ocrctl.errors import ResumableStop, UsageError
 
 
 @dataclass(frozen=True)
 class SynthReport:
-    """Where the words are: a folder with PNG pictures and rec_gt.txt (PaddleOCR recognition)."""
+    """Where the words are: a folder with images/*.png and rec_gt.txt (PaddleOCR recognition)."""
 
     out: Path
     samples: int
@@ -37,18 +37,16 @@ def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[s
     spec = get_spec(settings.arch or DEFAULT_ARCH)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
     words = SynthWords(config)
-    digits = len(str(count - 1))
-    lines = []
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            image, label = words.sample(index)
-            name = f"{index:0{digits}d}.png"
-            (out / name).write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
-            lines.append(f"{name}\t{label}\n")
-        write_text(out / "rec_gt.txt", "".join(lines))
+        labels = paddleocr_rec.write((_encoded(words, index) for index in range(count)), out)
     except OSError as error:
         raise ResumableStop(
             f"{out}: cannot be written ({error.strerror}).", hint=f"rm -r {out}, free some space"
         ) from error
-    return SynthReport(out, count, out / "rec_gt.txt")
+    return SynthReport(out, count, labels)
+
+
+def _encoded(words: SynthWords, index: int) -> tuple[bytes, str]:
+    image, label = words.sample(index)
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes(), label
