@@ -187,6 +187,7 @@ _KINDS = {
     "the JPEG is cut off": "image empty or cut off",
     "the PNG is cut off": "image empty or cut off",
     "the WebP is cut off": "image empty or cut off",
+    "the JPEG is damaged": "image damaged",
     "the image cannot be decoded": "image cannot be decoded",
     "the image": "image missing or unreadable",
 }

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
-from ocrctl.data.images import check
+from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError
 
@@ -47,16 +47,17 @@ def check_samples(source: WordSource, indices: range, max_length: int) -> list[C
     """Read and fully check samples `indices`."""
     labels = source.labels
     results: list[Checked] = []
-    for index in indices:
-        problem = label_problem(labels[index], max_length)
-        if not problem:
-            try:
-                data = source.image_bytes(index)
-            except InputError as error:
-                problem = error.message.removeprefix(f"{source.where(index)}: ").removesuffix(".")
-            else:
-                problem = check(data)
-        results.append(problem or data)
+    with DecoderWarnings() as decoder:
+        for index in indices:
+            problem = label_problem(labels[index], max_length)
+            if not problem:
+                try:
+                    data = source.image_bytes(index)
+                except InputError as error:
+                    problem = error.message.removeprefix(f"{source.where(index)}: ").removesuffix(".")
+                else:
+                    problem = decoder.check(data)
+            results.append(problem or data)
     return results
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import lmdb
 
-from ocrctl.data.images import check
+from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.lmdb import LmdbWords, image_key, label_key, open_environment
 from ocrctl.data.lmdb_check import follow_parent, label_problem, worker_context
 from ocrctl.errors import InputError
@@ -65,13 +65,13 @@ def _initialise(path: str) -> None:
 def _verify_chunk(numbers: range) -> tuple[int, int, list[Fault]]:
     images = labels = 0
     faults: list[Fault] = []
-    with _environment.begin(buffers=True) as transaction:
+    with _environment.begin(buffers=True) as transaction, DecoderWarnings() as decoder:
         for number in numbers:
             image, label = transaction.get(image_key(number)), transaction.get(label_key(number))
             images += image is not None
             labels += label is not None
             reasons = (
-                "the image is missing" if image is None else check(bytes(image)),
+                "the image is missing" if image is None else decoder.check(bytes(image)),
                 "the label is missing" if label is None else _label_fault(bytes(label)),
             )
             faults += [(number, reason) for reason in reasons if reason]
