@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
+from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
 
 DIGITS = string.digits
@@ -94,7 +95,8 @@ class Charset:
         """A file, or a built-in name (`BUILTIN`); an existing file wins.
 
         One line: the characters themselves, in order, exactly. Several lines: PaddleOCR's dictionary, one character
-        a line; it cannot hold the space, which is appended last when missing (`note` says so).
+        a line; it cannot hold the space, which is appended last when missing. An entry of several code points (a flag,
+        a letter with marks) is taken apart, one that NFC changes or repeats is merged. `note` tells all of it.
         Raises UsageError when neither file nor built-in, InputError naming file and line when it is no charset.
         """
         path = Path(source)
@@ -102,14 +104,15 @@ class Charset:
             if str(source) in BUILTIN:
                 return cls(BUILTIN[str(source)])
             raise UsageError(
-                f"Charset {str(source)!r} is neither a file nor built in.", hint="Built in: " + ", ".join(BUILTIN) + "."
+                f"Charset {str(source)!r} is neither a file nor built in.{did_you_mean(str(source), BUILTIN)}",
+                hint=f"Built in: {', '.join(BUILTIN)}.",
             )
         lines = _read_lines(path)
         if len(lines) == 1:
             return cls._merge(path, [(1, char) for char in lines[0]], paddle=False)
         entries = [(number, line) for number, line in enumerate(lines, 1) if line]
         for number, line in entries:
-            if len(line) != 1 and len(normalize("NFC", line)) != 1:
+            if sum(map(str.isalnum, normalize("NFC", line))) > 1:  # flags and marks take several code points, words too
                 raise InputError(f"{path}:{number}: expected one character a line, found {len(line)} ({line[:20]!r}).")
         return cls._merge(path, entries, paddle=True)
 
@@ -117,10 +120,11 @@ class Charset:
     def _merge(cls, path: Path, entries: list[tuple[int, str]], *, paddle: bool) -> Charset:
         chars: dict[str, None] = {}
         repeated: list[str] = []
-        recomposed = 0
+        recomposed = parted = 0
         for number, entry in entries:
             composed = normalize("NFC", entry)
             recomposed += composed != entry
+            parted += len(composed) > 1
             for char in composed:
                 if problem := _problem(char):
                     raise InputError(f"{path}:{number}: {_show(char)} cannot stand in a charset, {problem}.")
@@ -130,6 +134,8 @@ class Charset:
         notes = []
         if recomposed:
             notes.append(f"{recomposed} entries changed to NFC")
+        if parted:
+            notes.append(f"{parted} entries of several code points taken apart")
         if repeated:
             notes.append(f"{len(repeated)} repeated characters dropped (first {_show(repeated[0])})")
         if not chars:

@@ -49,6 +49,14 @@ def test_decomposed_and_repeated_entries_are_announced(tmp_path: Path) -> None:
     assert "NFC" in charset.note and "repeated" in charset.note and "space" not in charset.note
 
 
+def test_flags_and_compatibility_ideographs_of_paddle_dictionaries(tmp_path: Path) -> None:
+    path = tmp_path / "dict.txt"
+    path.write_text("金\n\n🇰🇷\n\uf90a\n\u0928\u094d\n \n", encoding="utf-8")  # U+F90A is U+91D1 under NFC
+    charset = Charset.load(path)
+    assert charset.chars == "金🇰🇷\u0928\u094d "
+    assert all(word in charset.note for word in ("1 entries changed to NFC", "2 entries of several", "1 repeated"))
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
