@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +57,7 @@ def train(
     130/143 stopped by a signal after saving.
     """
     if arch is not None and ("=" in arch or "/" in arch or Path(arch).exists()):
-        better = f"ocrctl train --set {arch}" if "=" in arch else f"ocrctl train -d {arch}"
-        raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=better)
+        raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=_corrected(arch))
 
     from ocrctl.core.train import TrainRequest, load_train_settings
     from ocrctl.core.train import train as run_training
@@ -84,3 +85,10 @@ def train(
         raise typer.Exit(128 + result.stopped_by_signal)
     spec = data[0] if data else "synth:words"
     console.suggest(f"ocrctl eval {result.run} -d {val or spec}")
+
+
+def _corrected(word: str) -> str:
+    """The command line as typed, with the option that `word` lacks put before it."""
+    words = sys.argv[1:] if word in sys.argv[1:] else ["train", word]
+    place = words.index(word)
+    return shlex.join(["ocrctl", *words[:place], "--set" if "=" in word else "-d", *words[place:]])

@@ -1,0 +1,74 @@
+"""The train command's own words: refusals with the corrected command, JSON, the next command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def ocrctl(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OCRCTL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "ocrctl", *words],
+        capture_output=True,
+        text=True,
+        env={**clean, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (
+            ("train", "--set", "train.lr=1", "train.max_steps=2"),
+            "ocrctl train --set train.lr=1 --set train.max_steps=2",
+        ),
+        (("train", "data/words", "-p", "ci"), "ocrctl train -d data/words -p ci"),
+        (("train", "crn"), "ocrctl model list"),
+        (("train", "-p", "rtx306"), "ocrctl profile list"),
+        (("trian",), "ocrctl --help"),
+        (("train", "--resume"), "ocrctl train --resume -o runs/last"),
+    ],
+)
+def test_wrong_words_are_exit_2_with_the_mend(words: tuple[str, ...], hint: str) -> None:
+    done = ocrctl(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == f"hint: {hint}"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_variable_and_a_missing_device_have_their_codes(tmp_path: Path) -> None:
+    import torch
+
+    done = ocrctl("train", OCRCTL_TRIAN__LR="1")
+    assert (done.returncode, "Did you mean 'OCRCTL_TRAIN__LR'" in done.stderr) == (2, True)
+    if not torch.cuda.is_available():
+        done = ocrctl("train", "-p", "ci", "--set", "train.device=cuda", "-o", str(tmp_path / "run"))
+        assert done.returncode == 4
+        assert done.stderr.splitlines()[-1] == "hint: ocrctl diagnose cuda tells why"
+
+
+def test_fast_dev_run_of_a_gpu_profile_says_what_it_does(tmp_path: Path) -> None:
+    done = ocrctl("train", "--profile", "rtx3060", "--fast-dev-run", "-o", str(tmp_path / "run"), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["arch"], result["steps"]) == ("crnn", 3)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "no data given (-d): training on synth:words"
+    assert any(line.startswith("model: crnn, 2,") for line in lines)
+    assert lines[-1].startswith("next: ocrctl eval ")
+
+
+def test_plain_error_for_a_disk_path_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    done = ocrctl("train", "-p", "ci", "-o", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "is a file" in done.stderr
+    assert (tmp_path / "run").read_text() == "mine"
