@@ -56,7 +56,10 @@ def evaluate(
         str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
     ] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")] = 64,
-    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Threads that decode ahead; 0: none.")] = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=0, help="Threads that decode ahead (default: half the cores, at most 8)."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
     ] = None,
@@ -64,6 +67,9 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score models on the same samples: accuracy, CER, 1-NED with intervals, paired differences, the worst samples."""
+    from ocrctl.inference.devices import share_cores
+
+    share_cores()
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.eval import EvalOptions
     from ocrctl.core.eval import evaluate as run

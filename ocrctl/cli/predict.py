@@ -34,7 +34,10 @@ def predict(
         str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
     ] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")] = 64,
-    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Threads that decode ahead; 0: none.")] = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=0, help="Threads that decode ahead (default: half the cores, at most 8)."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
     ] = None,
@@ -45,6 +48,9 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Read the text of pictures. Unreadable ones are named on stderr: exit 1, or 3 when none was readable."""
+    from ocrctl.inference.devices import share_cores
+
+    share_cores()
     from ocrctl.core.predict import PredictOptions
     from ocrctl.core.predict import predict as run
     from ocrctl.errors import InputError, UsageError

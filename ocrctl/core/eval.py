@@ -39,7 +39,7 @@ class EvalOptions:
     worst: int = 20
     device: str = "auto"
     batch_size: int = 64
-    jobs: int = 2
+    jobs: int | None = None
     threads: int | None = None
     sets: list[str] = field(default_factory=list)
 

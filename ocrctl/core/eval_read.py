@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ocrctl.core.eval_samples import EvalSamples
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine, Recognition
-from ocrctl.inference.prefetch import chunks, map_ahead
+from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.metrics.evaluation import UnreadableSample
 
 Place = tuple[int, int]  # (data set, sample)
@@ -22,7 +22,7 @@ def read_samples(
     engines: Sequence[Engine],
     data: Sequence[EvalSamples],
     batch_size: int,
-    jobs: int,
+    jobs: int | None,
     progress: Callable[[int, int], None],
 ) -> tuple[list[Place], list[list[Recognition]], list[UnreadableSample]]:
     """Run every engine over every sample, each picture decoded once, `jobs` threads ahead of the models.
@@ -38,7 +38,7 @@ def read_samples(
     places: list[Place] = []
     readings: list[list[Recognition]] = [[] for _ in engines]
     unreadable: list[UnreadableSample] = []
-    for batch in map_ahead(load, chunks(todo, batch_size), jobs):
+    for batch in map_ahead(load, chunks(todo, batch_size), default_jobs() if jobs is None else jobs):
         good = []
         for place, images in batch:
             if isinstance(images, InputError):

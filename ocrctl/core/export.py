@@ -19,7 +19,7 @@ from ocrctl.export.parity import Parity, compare, probe_batch
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
-from ocrctl.inference.prefetch import chunks, map_ahead
+from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
 
@@ -146,7 +146,7 @@ def _samples(engine: Engine, spec: str) -> Iterator[tuple[list[str], NDArray[np.
         images = [decode(source.image_bytes(index), name) for index, name in zip(indices, names, strict=True)]
         return names, np.stack([engine.prepare(image) for image in images])
 
-    return map_ahead(load, chunks(range(len(source)), VERIFY_BATCH), jobs=2)
+    return map_ahead(load, chunks(range(len(source)), VERIFY_BATCH), default_jobs())
 
 
 def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:

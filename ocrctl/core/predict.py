@@ -14,7 +14,7 @@ from ocrctl.data.images import decode
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.inputs import Picture, pictures
-from ocrctl.inference.prefetch import chunks, map_ahead
+from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.inference.writers.choose import get_writer
 from ocrctl.inference.writers.files import PartFile
 from ocrctl.inference.writers.prediction import Prediction, Unreadable
@@ -24,7 +24,7 @@ Emit = Callable[[Prediction | Unreadable], None]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to read with what; `jobs` threads decode ahead, `threads` is the runtime's own CPU threads."""
+    """What to read with what; `jobs` threads decode ahead (None: `default_jobs`), `threads` is the runtime's own CPU threads."""
 
     model: str
     inputs: list[str]
@@ -32,7 +32,7 @@ class PredictOptions:
     out: Path | None = None
     device: str = "auto"
     batch_size: int = 64
-    jobs: int = 2
+    jobs: int | None = None
     threads: int | None = None
 
 
@@ -106,7 +106,7 @@ def _run(engine: Engine, options: PredictOptions, stdin: Iterable[str], tally: _
         return [(picture.path, _load(engine, picture)) for picture in chunk]
 
     todo = chunks(pictures(options.inputs, stdin), options.batch_size)
-    for chunk in map_ahead(load, todo, options.jobs):
+    for chunk in map_ahead(load, todo, default_jobs() if options.jobs is None else options.jobs):
         good = [image for _, image in chunk if not isinstance(image, InputError)]
         texts = iter(engine.recognize_prepared(np.stack(good)) if good else [])
         for path, image in chunk:

@@ -28,6 +28,16 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def share_cores() -> None:
+    """Let OpenMP threads sleep between operators instead of spinning; a setting of the user's own wins.
+
+    Spinning threads take the cores that decode the next pictures: with every core busy, two of PyTorch's threads then
+    run several times slower than one. OpenMP reads this when torch is first imported, so call it before that.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def driver_gpu_count() -> int:
     """GPUs the NVIDIA driver lists, 0 without a driver; asks the driver itself, so that torch need not be imported."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
