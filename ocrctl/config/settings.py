@@ -102,7 +102,7 @@ class SynthSettings(Section):
     strength: float = Field(1.0, ge=0, le=1)
     """strength of the degradations"""
     fonts: str | None = None
-    """folder of TTF/OTF fonts to use instead of those that came with the package; 'system' for the machine's own"""
+    """folder of TTF/OTF fonts to use besides those that came with the package; 'system' for the machine's own"""
 
 
 class ModelSettings(Section):
