@@ -1,4 +1,4 @@
-"""Every error a user can meet: one sentence naming the thing, its place and the mend, and the exit code it ends with."""
+"""Every error a user can meet: one sentence that names the thing, its place and the mend, and its exit code."""
 
 from __future__ import annotations
 
