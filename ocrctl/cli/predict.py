@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,13 +77,16 @@ def predict(
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
 
     options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         result = run(options, sys.stdin, emit)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if out is not None:
             part = f"{out / 'predictions'}{get_writer(fmt).SUFFIX}.part"
             console.note(f"what was read so far is in {part}")
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if result.note:
         console.note(f"note: {result.note}")
     place = f" -> {result.out}" if result.out else ""

@@ -24,7 +24,7 @@ Emit = Callable[[Prediction | Unreadable], None]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to read with what; `jobs` threads decode ahead (None: `default_jobs`), `threads` is the runtime's own CPU threads."""
+    """What to read with what; `jobs` threads decode ahead (None: `default_jobs`), `threads` is the model's own."""
 
     model: str
     inputs: list[str]

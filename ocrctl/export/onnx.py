@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.errors import InputError
+from ocrctl.inference.writers.files import cannot_write
 from ocrctl.models.ocr_model import OCRModel
 
 INPUT, OUTPUT = "images", "logits"
@@ -77,7 +77,10 @@ def _strip_traces(proto: onnx.ModelProto) -> None:
 
 
 def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
-    """Write and sync `proto` at `path` (a temporary name: the caller renames). Raises InputError when it cannot."""
+    """Write and sync `proto` at `path`, a temporary name: the caller renames.
+
+    Raises InputError when the place cannot be written, ResumableStop when the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
@@ -86,4 +89,4 @@ def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+        raise cannot_write(path, error) from error

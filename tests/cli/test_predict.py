@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -158,7 +159,10 @@ def test_order_holds_with_threads_and_small_batches(
     assert [line.split("\t")[:2] for line in lines(capsys.readouterr().out)] == expected
 
 
-def test_interrupt_keeps_what_is_written(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_is_written(
+    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, number: int, code: int
+) -> None:
     """Paths arrive on stdin and stop coming; Ctrl-C then leaves the finished lines in predictions.tsv.part."""
     (tmp_path / "predictions.tsv").write_text("an older result\n")
     options = ["--device", "cpu", "--batch-size", "4", "--jobs", "1", "--json"]
@@ -175,13 +179,58 @@ def test_interrupt_keeps_what_is_written(tiny_checkpoint: Path, word_folder: Pat
     first = [process.stdout.readline() for _ in range(4)]
     assert all(json.loads(line)["path"] for line in first)
     time.sleep(0.3)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "predictions.tsv.part" in err
     kept = lines((tmp_path / "predictions.tsv.part").read_text("utf-8"))
     assert kept[0].startswith("path\t") and len(kept) >= 5
     assert (tmp_path / "predictions.tsv").read_text() == "an older result\n"
+
+
+def test_a_full_disk_is_exit_5_and_the_older_file_stays(
+    tiny_checkpoint: Path,
+    word_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "predictions.tsv").write_text("an older result\n")
+    monkeypatch.setattr(os, "fsync", full)
+    assert predict(tiny_checkpoint, word_folder, "-o", tmp_path) == 5
+    assert "the disk is full" in capsys.readouterr().err
+    assert (tmp_path / "predictions.tsv").read_text() == "an older result\n"
+
+
+def test_a_place_that_cannot_be_written(
+    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert predict(tiny_checkpoint, word_folder, "-o", tmp_path / "file" / "out") == 3
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "blocked"), [("onnx", "torch lightning onnx"), ("checkpoint", "lightning onnx onnxruntime")]
+)
+def test_only_the_runtime_that_is_needed_is_loaded(
+    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, kind: str, blocked: str
+) -> None:
+    model = tiny_checkpoint
+    if kind == "onnx":
+        assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path)]) == 0
+        model = tmp_path / "tiny.onnx"
+    arguments = ["predict", str(word_folder), "-m", str(model), "-q", "--device", "cpu"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({blocked.split()!r}));"
+        f"from ocrctl.cli.app import run; sys.exit(run({arguments!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(lines(done.stdout)) == 13
 
 
 def test_a_closed_pipe_ends_silently(tiny_checkpoint: Path, word_folder: Path) -> None:
