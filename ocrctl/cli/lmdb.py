@@ -35,11 +35,16 @@ def build(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; it appears once it is whole.")],
     jobs: Jobs = None,
     max_label_length: Annotated[
-        int, typer.Option("--max-label-length", min=0, help="Longest label in characters; 0: no limit.")
-    ] = 255,
+        int | None,
+        typer.Option("--max-label-length", min=0, help="Longest label in characters (default: 255); 0: no limit."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a sample was left out.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted build of OUT.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, and drop an interrupted build.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted build of OUT, if there is one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT; without --resume, drop an interrupted build.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -53,8 +58,9 @@ def build(
     except KeyboardInterrupt as stop:
         number = stop.args[0] if stop.args else signal.SIGINT
         console.note("interrupted; what was done is kept")
-        limit = "" if max_label_length == 255 else f" --max-label-length {max_label_length}"
-        console.suggest(f"ocrctl lmdb build {shlex.quote(spec)} {shlex.quote(str(out))}{limit} --resume")
+        flags = "" if max_label_length is None else f" --max-label-length {max_label_length}"
+        flags += " --overwrite --resume" if overwrite else " --resume"
+        console.suggest(f"ocrctl lmdb build {shlex.quote(spec)} {shlex.quote(str(out))}{flags}")
         raise typer.Exit(128 + number) from stop
     if as_json:
         console.write_json(report)

@@ -31,7 +31,7 @@ class BuildOptions:
     spec: str
     out: Path
     jobs: int | None = None  # processes that read and decode; None: one per core this process may use
-    max_label_length: int = MAX_LABEL_LENGTH  # code points; 0 is no limit
+    max_label_length: int | None = None  # code points; None is MAX_LABEL_LENGTH, 0 no limit
     overwrite: bool = False
     resume: bool = False
 
@@ -112,7 +112,7 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
                 source,
                 options.out,
                 jobs=jobs,
-                max_length=options.max_label_length,
+                max_length=MAX_LABEL_LENGTH if options.max_label_length is None else options.max_label_length,
                 overwrite=options.overwrite,
                 resume=options.resume,
                 progress=progress,
