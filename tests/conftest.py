@@ -54,3 +54,13 @@ def word_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"{number:02d}.png\t{word}\n")
     (folder / "rec_gt.txt").write_text("".join(lines), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model exported: BUNDLE/tiny.onnx."""
+    from ocrctl.core.export import ExportOptions, export
+
+    out = tmp_path_factory.mktemp("bundle")
+    assert export(ExportOptions([str(tiny_checkpoint)], out)).ok
+    return out / "tiny.onnx"

@@ -217,12 +217,9 @@ def test_a_place_that_cannot_be_written(
     ("kind", "blocked"), [("onnx", "torch lightning onnx"), ("checkpoint", "lightning onnx onnxruntime")]
 )
 def test_only_the_runtime_that_is_needed_is_loaded(
-    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, kind: str, blocked: str
+    tiny_checkpoint: Path, tiny_onnx: Path, word_folder: Path, kind: str, blocked: str
 ) -> None:
-    model = tiny_checkpoint
-    if kind == "onnx":
-        assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path)]) == 0
-        model = tmp_path / "tiny.onnx"
+    model = tiny_onnx if kind == "onnx" else tiny_checkpoint
     arguments = ["predict", str(word_folder), "-m", str(model), "-q", "--device", "cpu"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked.split()!r}));"

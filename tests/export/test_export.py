@@ -14,19 +14,29 @@ from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import ModelCard
 from ocrctl.core import export as core_export
-from ocrctl.core.export import ExportOptions, export
+from ocrctl.data.images import decode
 from ocrctl.errors import InputError, MissingRequirement
 from ocrctl.export.parity import compare, probe_batch
 
 CPU = ["CPUExecutionProvider"]
 
 
-@pytest.fixture(scope="module")
-def exported(tiny_checkpoint: Path, word_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundle")
-    report = export(ExportOptions([str(tiny_checkpoint.parent)], out, verify=str(word_folder)))
-    assert report.ok and [check.samples for check in report.models[0].checks] == [1, 17, 12]
-    return out / "tiny.onnx"
+@pytest.fixture
+def exported(tiny_onnx: Path) -> Path:
+    return tiny_onnx
+
+
+def test_the_samples_are_compared_before_the_file_appears(
+    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(tiny_checkpoint.parent), "-o", str(tmp_path), "--verify", str(word_folder), "--json"]
+    assert run(arguments) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert [check["samples"] for check in model["checks"]] == [1, 17, 12]
+    assert all(check["max_abs_diff"] < 1e-3 and not check["differing"] for check in model["checks"])
+    assert (
+        model["path"] == str(tmp_path / "tiny.onnx") and model["size_bytes"] == (tmp_path / "tiny.onnx").stat().st_size
+    )
 
 
 def test_bare_onnxruntime_opens_it_as_documented(exported: Path, tiny_checkpoint: Path) -> None:
@@ -157,3 +167,15 @@ def test_cuda_provider_that_does_not_load_is_exit_4(exported: Path) -> None:
         assert error.exit_code == 4 and "CUDA" in error.message
     else:
         assert engine.device == "cuda:0"
+
+
+def test_the_program_of_the_documentation_reads_what_the_engine_reads(
+    exported: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    program = page.split("```python\n")[1].split("```")[0]
+    engine = Engine.load(exported, device="cpu")
+    for path in sorted(word_folder.glob("*.png")):
+        exec(program.replace("exported/last.onnx", str(exported)).replace("word.png", str(path)), {})
+        printed = capsys.readouterr().out.removesuffix("\n")
+        assert printed == engine.recognize([decode(path.read_bytes(), path.name)])[0].text
