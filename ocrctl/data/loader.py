@@ -48,6 +48,23 @@ def start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
+class StartedLoader:
+    """One pass through an endless loader, whose processes are at work from the moment this is made.
+
+    Lightning asks for an iterator twice before it takes the first batch; a DataLoader throws away at each asking what
+    its processes have prepared, this one does not.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._batches: Iterator[Any] = iter(loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+
 def training_loader(
     words: TrainingWords,
     *,
@@ -56,12 +73,12 @@ def training_loader(
     workers: int,
     start_method: str = "auto",
     pin_memory: bool = False,
-) -> DataLoader[Any]:
-    """Endless loader whose first batch begins with draw number `start`."""
+) -> StartedLoader:
+    """Endless loader whose first batch begins with draw number `start`, already at work on it."""
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
     dataset: Dataset[Any] = words  # type: ignore[assignment]  # map-style by __getitems__, without a length
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_sampler=StepSampler(batch_size, start),
         num_workers=workers,
@@ -72,6 +89,7 @@ def training_loader(
         multiprocessing_context=start_method if workers else None,
         pin_memory=pin_memory,
     )
+    return StartedLoader(loader)
 
 
 def usable_cores() -> int:

@@ -1,0 +1,30 @@
+"""The training loader: order, and that asking for an iterator again loses nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ocrctl.data.loader import training_loader
+from ocrctl.data.recognition import WordBatch
+
+
+class Numbers:
+    """A stream whose pictures hold their own draw number."""
+
+    def __getitems__(self, numbers):
+        ids = np.asarray(numbers, dtype=np.int64)
+        images = np.broadcast_to(ids.astype(np.uint8)[:, None, None, None], (len(ids), 4, 8, 1)).copy()
+        return WordBatch(images, np.ones((len(ids), 1), np.int64), np.ones(len(ids), np.int64), ids)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_go_on_where_they_were_however_often_an_iterator_is_asked_for(workers: int):
+    loader = training_loader(Numbers(), batch_size=3, start=6, workers=workers)
+    iter(loader)
+    first = next(iter(loader))
+    second = next(iter(loader))
+    assert first["ids"].tolist() == [6, 7, 8]
+    assert second["ids"].tolist() == [9, 10, 11]
+    assert first["images"].shape == (3, 1, 4, 8)
+    assert first["images"][:, 0, 0, 0].tolist() == [6, 7, 8]
