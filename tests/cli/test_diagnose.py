@@ -1,0 +1,58 @@
+"""`ocrctl diagnose`: rows, JSON and exit codes, on made-up findings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ocrctl.cli.app import run
+from ocrctl.core import diagnose
+from ocrctl.diagnose.checks import Diagnosis, fail, ok, skipped, warn
+
+NO_GPU = Diagnosis("cuda", (skipped("driver", "none"), ok("onnxruntime", "1.30")), "No GPU here.", False, False)
+GOOD = Diagnosis("cuda", (ok("driver", "580"), warn("memory cuda:0", "1 GiB free", "nvidia-smi")), "CUDA is usable.")
+BROKEN = Diagnosis("cuda", (fail("matmul cuda:0", "relative error nan", "update"),), "NOT usable", usable=False)
+HALF = Diagnosis("cuda", (ok("matmul cuda:0", "1e-6"), fail("onnxruntime session", "got CPU", "reinstall")), "usable")
+
+
+@pytest.mark.parametrize(("finding", "plain", "required"), [(NO_GPU, 0, 4), (GOOD, 0, 0), (BROKEN, 1, 4), (HALF, 1, 1)])
+def test_exit_codes(finding: Diagnosis, plain: int, required: int, monkeypatch, capsys):
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda: finding)
+    assert run(["diagnose", "cuda"]) == plain
+    assert run(["diagnose", "cuda", "--require"]) == required
+    assert ("error: CUDA was required" in capsys.readouterr().err) == (required == 4)
+
+
+def test_rows_piped_are_tab_separated_and_json_is_one_object(monkeypatch, capsys):
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda: BROKEN)
+    run(["diagnose", "cuda"])
+    out, err = capsys.readouterr()
+    assert out == "fail\tmatmul cuda:0\trelative error nan\tupdate\n" and "NOT usable" in err
+    assert run(["diagnose", "cuda", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["checks"][0]["status"] == "fail" and found["usable"] is False and found["device"] is True
+
+
+@pytest.mark.parametrize("columns", ["100", "40"])
+def test_rows_on_a_terminal_are_wrapped_under_their_status(columns: str, monkeypatch, capsys):
+    long = Diagnosis("environment", (fail("threads", "torch uses 8 " * 8, "export OMP_NUM_THREADS=2"),), "1 fail")
+    monkeypatch.setattr(diagnose, "diagnose_environment", lambda: long)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(["diagnose", "environment"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("fail     threads: torch uses 8")
+    assert all(line.startswith("         ") for line in lines[1:])
+    assert max(map(len, lines)) <= int(columns) and any("mend: export" in line for line in lines)
+
+
+def test_this_machine_is_diagnosed(capsys):
+    assert run(["diagnose", "environment", "--json"]) in (0, 1)
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)["checks"]}
+    assert {"python", "versions", "threads", "cores", "shared memory"} <= names
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        assert run(["diagnose", "cuda"]) == 0
+        assert "No GPU here" in capsys.readouterr().err
