@@ -17,8 +17,8 @@ _state = {"quiet": False}
 
 
 def set_quiet(value: bool) -> None:
-    """Silence `note` and `suggest` for this process (results and errors still print)."""
-    _state["quiet"] = _state["quiet"] or value
+    """Silence `note` and `suggest` for this command line (results and errors still print)."""
+    _state["quiet"] = value
 
 
 def is_quiet() -> bool:
