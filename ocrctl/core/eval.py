@@ -114,7 +114,9 @@ def evaluate(
 
 def _model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelInfo]:
     names = [engine.name for engine in engines]
-    if len(set(names)) != len(names):  # best.ckpt and last.ckpt of one run, or two runs of one name
+    if len(set(names)) != len(names):  # best.ckpt and last.ckpt of one run, or a run and its export
+        names = [f"{engine.path.resolve().parent.name}/{engine.path.name}" for engine in engines]
+    if len(set(names)) != len(names):
         names = [str(engine.path) for engine in engines]
     if len(set(names)) != len(names):
         raise UsageError(f"the same model is given twice: {', '.join(given)}.")
