@@ -10,6 +10,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from ocrctl.metrics.bootstrap import Interval
@@ -81,7 +82,8 @@ def evaluate(
     options = EvalOptions(
         models, data, protocols, limit, bootstrap, seed, worst, device, batch_size, jobs, threads, sets or []
     )
-    result, samples = run(options, _progress if console.live() else lambda done, total: None)
+    with ProgressLine("images") as progress:
+        result, samples = run(options, progress)
     sentences = missed(result, gates)
     if as_json:
         console.write_json({**console.to_plain(result), "missed": sentences})
@@ -103,11 +105,6 @@ def evaluate(
         sys.stderr.write(f"failed: {sentence}\n")
     if sentences or result.unreadable:
         raise typer.Exit(1)
-
-
-def _progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\r{done} of {total} images" + ("\r\x1b[K" if done == total else ""))
-    sys.stderr.flush()
 
 
 def _percent(interval: Interval, signed: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,10 +65,13 @@ def predict(
     writer = get_writer(jsonl.NAME if as_json else fmt)
     on_stdout = out is None or as_json
     header = writer.HEADER if on_stdout else ""
+    counter = None if on_stdout else _Counter()
 
     def emit(result: Prediction | Unreadable) -> None:
         nonlocal header
         if isinstance(result, Unreadable):
+            if counter is not None:
+                counter.wipe()
             sys.stderr.write(f"unreadable: {result.error}\n")
         elif on_stdout:
             if header:  # with the first result, so that an error before it leaves stdout empty
@@ -75,6 +79,8 @@ def predict(
                 header = ""
             console.write(writer.line(result))
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
+        if counter is not None:
+            counter.count()
 
     options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads)
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -87,6 +93,8 @@ def predict(
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        if counter is not None:
+            counter.wipe()
     if result.note:
         console.note(f"note: {result.note}")
     place = f" -> {result.out}" if result.out else ""
@@ -106,3 +114,25 @@ def predict(
         )
     if result.unreadable:
         raise typer.Exit(1)
+
+
+class _Counter:
+    """Pictures so far and their rate, on stderr; how many will come is not known while folders are being listed."""
+
+    def __init__(self) -> None:
+        self._live = console.live()
+        self._count = 0
+        self._start = self._drawn = time.monotonic()
+
+    def count(self) -> None:
+        self._count += 1
+        now = time.monotonic()
+        if self._live and now - self._drawn >= 0.1:
+            self._drawn = now
+            sys.stderr.write(f"\r\x1b[2K{self._count:,} images  {self._count / (now - self._start):,.0f}/s")
+            sys.stderr.flush()
+
+    def wipe(self) -> None:
+        if self._live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()

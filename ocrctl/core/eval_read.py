@@ -38,6 +38,7 @@ def read_samples(
     places: list[Place] = []
     readings: list[list[Recognition]] = [[] for _ in engines]
     unreadable: list[UnreadableSample] = []
+    progress(0, len(todo))
     for batch in map_ahead(load, chunks(todo, batch_size), default_jobs() if jobs is None else jobs):
         good = []
         for place, images in batch:

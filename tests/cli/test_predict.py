@@ -230,6 +230,21 @@ def test_only_the_runtime_that_is_needed_is_loaded(
     assert len(lines(done.stdout)) == 13
 
 
+def test_cuda_asked_for_and_absent_is_exit_4(
+    tiny_checkpoint: Path, tiny_onnx: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    for model in (tiny_checkpoint, tiny_onnx):
+        assert run(["predict", str(word_folder), "-m", str(model), "--device", "cuda"]) == 4
+        out, err = capsys.readouterr()
+        assert out == "" and "device 'cuda' was asked for" in err and "diagnose cuda" in err
+        assert run(["eval", str(model), "-d", str(word_folder), "--device", "cuda:0"]) == 4
+        capsys.readouterr()
+
+
 def test_a_closed_pipe_ends_silently(tiny_checkpoint: Path, word_folder: Path) -> None:
     command = f"{sys.executable} -m ocrctl predict {word_folder} -q -m {tiny_checkpoint} | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
