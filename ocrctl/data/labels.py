@@ -31,12 +31,8 @@ class LabelReport:
             self.examples.setdefault(reason, []).append(f"{where}: {label!r}")
 
 
-UNKNOWN, EMPTY, LONG, STEPS = (
-    "unknown characters",
-    "empty label",
-    "label too long",
-    "more steps needed than the model has",
-)
+UNKNOWN, EMPTY, LONG = "unknown characters", "empty label", "label too long"
+STEPS = "label that needs more output steps than the model has"
 
 
 def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> LabelReport:
@@ -67,7 +63,7 @@ def describe(report: LabelReport) -> str:
     """One sentence: how many samples, by reason, with an example of each and the unknown characters with counts."""
     parts = []
     for reason, count in report.problems.most_common():
-        text = f"{count} with {reason}" if reason != STEPS else f"{count} that need {reason}"
+        text = f"{count} with {reason}"
         if reason == UNKNOWN:
             shown = [f"{char!r} x{n}" for char, n in list(report.unknown_chars.items())[:12]]
             more = len(report.unknown_chars) - len(shown)
