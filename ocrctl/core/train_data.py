@@ -15,9 +15,9 @@ from ocrctl.data.images import resize_word
 from ocrctl.data.labels import check_labels, describe, refuse
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.recognition import FiniteWords, TrainingWords
-from ocrctl.data.sources import Spec, open_source, parse_spec
+from ocrctl.data.sources import FolderWords, Spec, open_source, parse_spec
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
-from ocrctl.errors import UsageError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import CTCTokenizer
@@ -130,17 +130,17 @@ def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:
 def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: str) -> SynthWordsConfig:
     """The stream's own settings: those of `synth.*`, kept inside the charset and the model's output steps."""
     synth: SynthSettings = settings.synth
-    longest = min(spec.max_label_length, (spec.output_steps() + 1) // 2)  # all characters equal: 2 n - 1 steps
-    if synth.max_length > longest or synth.min_length > synth.max_length:
+    if not synth.min_length <= synth.max_length <= spec.max_label_length:
         raise UsageError(
-            f"synth.max_length {synth.max_length}: {spec.name} needs synth.min_length <= synth.max_length <= {longest} "
-            f"({spec.output_steps()} output steps)."
+            f"synth.min_length {synth.min_length}, synth.max_length {synth.max_length}: {spec.name} needs "
+            f"synth.min_length <= synth.max_length <= {spec.max_label_length}, its longest label."
         )
     base = SynthWordsConfig.real() if synth.style == "scene" else SynthWordsConfig.quickstart()
     fonts = synth.fonts
     return base.with_(
         seed=settings.seed, split=split, scripts=(synth.script,), alphabet=charset.chars, min_length=synth.min_length,
-        max_length=synth.max_length, random_share=synth.random_share, strength=synth.strength,
+        max_length=synth.max_length,
+        max_steps=spec.output_steps() if spec.charset_kind == "ctc" else 0, random_share=synth.random_share, strength=synth.strength,
         system_fonts=fonts == "system", fonts=(fonts,) if fonts and fonts != "system" else (),
     )  # fmt: skip
 
@@ -149,6 +149,11 @@ def _checked(
     parsed: Spec, charset: Charset, spec: ModelSpec, settings: Settings, header: list[str], *, augment: bool = True
 ) -> FiniteWords:
     source = open_source(parsed)
+    if isinstance(source, FolderWords) and (missing := source.missing()):
+        raise InputError(
+            f"{source.name}: {len(missing)} of {len(source)} images are missing, such as {source.where(missing[0])}.",
+            hint="correct the paths, or build an LMDB, which lists them and leaves them out: ocrctl lmdb build SPEC OUT",
+        )
     found = check_labels(source, charset, spec)
     if found.problems:
         refuse(

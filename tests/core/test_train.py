@@ -205,3 +205,13 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None, "the run ended early"
         assert time.monotonic() < deadline, "the run made no step in two minutes"
         time.sleep(0.05)
+
+
+def test_missing_pictures_stop_before_anything_is_written(words: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_words(data, [(f"{i}.png", word) for i, word in enumerate(WORDS)])
+    (data / "3.png").unlink()
+    with pytest.raises(InputError, match=r"1 of 10 images are missing, such as .*rec_gt.txt:4 \(3.png\)"):
+        run(tmp_path / "run", data)
+    assert not (tmp_path / "run").exists()

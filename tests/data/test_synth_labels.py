@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -119,3 +120,10 @@ def test_impossible_settings_end_in_a_sentence_not_a_loop() -> None:
 def test_settings_are_refused_when_made(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"synth\."):
         SynthWordsConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_label_needs_more_ctc_steps_than_the_model_has() -> None:
+    config = SynthWordsConfig(alphabet="ab", min_length=8, max_length=12, random_share=0.9, max_steps=13)
+    labels = draw(config, 200)
+    assert max(len(label) + sum(a == b for a, b in pairwise(label)) for label in labels) <= 13
+    assert max(map(len, labels)) > 8

@@ -40,6 +40,7 @@ class SynthWordsConfig:
     words: str = ""  # path of a word list, one per line, in place of the built-in dictionary
     min_length: int = 1
     max_length: int = 25
+    max_steps: int = 0  # CTC steps a label may need: characters plus blanks between equal neighbours; 0: no limit
     random_share: float = 0.3  # strings that are in no dictionary
     number_share: float = 0.1  # numbers, prices, dates, phone numbers
     digits: bool = True

@@ -10,6 +10,7 @@ from ocrctl.data.synth.config import DIGITS, HANGUL_SYLLABLES, LOWER, PUNCTUATIO
 from ocrctl.data.synth.signs import digits, number, punctuate
 from ocrctl.data.synth.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
+from ocrctl.text.tokenizer import CTCTokenizer
 
 _PLAIN = 0.6  # random Latin strings without accents where the charset has accents: else most would be crowded with them
 _TRIES = 400  # a random string misses a split of 10 % 200 times once in 1e9
@@ -124,6 +125,7 @@ class Labels:
             if (
                 config.min_length <= len(text) <= config.max_length
                 and self._allowed.issuperset(text)
+                and (not config.max_steps or CTCTokenizer.required_steps(text) <= config.max_steps)
                 and self.admits(text)
             ):
                 return text
