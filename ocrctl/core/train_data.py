@@ -140,7 +140,8 @@ def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: s
     return base.with_(
         seed=settings.seed, split=split, scripts=(synth.script,), alphabet=charset.chars, min_length=synth.min_length,
         max_length=synth.max_length,
-        max_steps=spec.output_steps() if spec.charset_kind == "ctc" else 0, random_share=synth.random_share, strength=synth.strength,
+        max_steps=spec.output_steps() if spec.charset_kind == "ctc" else 0,
+        random_share=synth.random_share, strength=synth.strength,
         system_fonts=fonts == "system", fonts=(fonts,) if fonts and fonts != "system" else (),
     )  # fmt: skip
 
@@ -152,7 +153,7 @@ def _checked(
     if isinstance(source, FolderWords) and (missing := source.missing()):
         raise InputError(
             f"{source.name}: {len(missing)} of {len(source)} images are missing, such as {source.where(missing[0])}.",
-            hint="correct the paths, or build an LMDB, which lists them and leaves them out: ocrctl lmdb build SPEC OUT",
+            hint="correct the paths; or ocrctl lmdb build SPEC OUT, which lists them and leaves them out",
         )
     found = check_labels(source, charset, spec)
     if found.problems:
