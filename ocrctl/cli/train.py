@@ -81,10 +81,10 @@ def train(
                 f"val exact: {last['val_exact']:.1%} (best {result.best_accuracy:.1%} at step {result.best_step})"
             )
     if result.stopped_by_signal is not None:
-        console.suggest(f"ocrctl train --resume -o {result.run}")
+        console.suggest(shlex.join(["ocrctl", "train", "--resume", "-o", str(result.run)]))
         raise typer.Exit(128 + result.stopped_by_signal)
-    spec = data[0] if data else "synth:words"
-    console.suggest(f"ocrctl eval {result.run} -d {val or spec}")
+    words = ["eval", str(result.run), "-d", result.eval_spec] if result.eval_spec else None
+    console.suggest(shlex.join(["ocrctl", *(words or ["export", str(result.run), "-o", str(result.run / "export")])]))
 
 
 def _corrected(word: str) -> str:

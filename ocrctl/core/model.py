@@ -35,12 +35,10 @@ def model_info(model: str) -> ModelInfo:
     if found.kind == "onnx":
         card, parameters = _read_onnx(path)
     else:
-        from ocrctl.models.checkpoint import load_checkpoint
+        from ocrctl.models.checkpoint import count_parameters, load_checkpoint
 
         card, weights = load_checkpoint(path)
-        parameters = sum(
-            w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name
-        )
+        parameters = count_parameters(weights)
     return ModelInfo(path, card, parameters, path.stat().st_size)
 
 

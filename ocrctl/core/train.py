@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class TrainResult:
     best_step: int
     last: dict[str, float]
     stopped_by_signal: int | None = None
+    eval_spec: str | None = (
+        None  # unseen data to score it on: --val, or the stream; None when part of the data was held out
+    )
 
 
 def load_train_settings(profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any]) -> Settings:
@@ -66,13 +69,14 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     if request.fast_dev_run:
         settings = _shortened(settings)
 
-    from ocrctl.core.train_data import prepare_data
+    from ocrctl.core.train_data import SYNTH, prepare_data
 
     data = prepare_data(settings, report)
     run = prepare_run(request.out, settings, data, resume=request.resume)
     from ocrctl.core.train_run import fit
 
-    return fit(settings, data, run, report, resume=request.resume)
+    result = fit(settings, data, run, report, resume=request.resume)
+    return replace(result, eval_spec=settings.data.val or (None if data.held_out else SYNTH))
 
 
 def _shortened(settings: Settings) -> Settings:

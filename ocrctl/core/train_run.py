@@ -12,6 +12,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.models.build import build_model
+from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import Placement, place
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
     train = settings.train
     last = run / "last.ckpt"
     start_step, elapsed = _resume_point(last, data) if resume and last.exists() else (0, 0.0)
+    steps = _steps(settings, data)
+    if (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes):
+        return _finished(run, start_step, elapsed, report)
     # The loader's processes start before Lightning is imported: they render and decode while this one imports.
     loader = training_loader(
         data.words, batch_size=train.batch_size, start=start_step * train.batch_size * train.accumulate * train.devices,
@@ -40,7 +44,6 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = sum(p.numel() for p in model.parameters())
-    steps = _steps(settings, data)
     for line in _header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 
@@ -90,6 +93,23 @@ def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
             hint="start a new run from it with --from, which keeps what both charsets share",
         )
     return int(raw["global_step"]), float(raw["elapsed"])
+
+
+def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:
+    """The result of a run that had reached its length already: nothing is trained, nothing written."""
+    from ocrctl.core.runs import load_run, summary
+    from ocrctl.core.train import TrainResult
+    from ocrctl.models.checkpoint import load_checkpoint
+
+    report(f"{run} has reached its length ({steps} steps, {elapsed:.0f} s); --set train.max_steps=... makes it longer")
+    card, weights = load_checkpoint(run / "last.ckpt")
+    _, rows = load_run(run)
+    best = max((row for row in rows if row["val_exact"]), key=lambda row: float(row["val_exact"]), default=None)
+    return TrainResult(
+        run=run, arch=card.arch, parameters=count_parameters(weights), steps=steps, seconds=elapsed,
+        best_accuracy=summary(run).best_exact or 0.0, best_step=int(best["step"]) if best else 0,
+        last={name: float(value) for row in rows[-2:] for name, value in row.items() if value},
+    )  # fmt: skip
 
 
 def _initialise(model: torch.nn.Module, data: TrainingData, init: str) -> str:

@@ -43,3 +43,8 @@ def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
     card = ModelCard.from_json(raw[CARD_KEY], str(path))
     prefix = "model."
     return card, {name[len(prefix) :]: value for name, value in raw["state_dict"].items() if name.startswith(prefix)}
+
+
+def count_parameters(weights: dict[str, torch.Tensor]) -> int:
+    """Trained numbers among `weights`: all but the statistics of batch normalisation."""
+    return sum(w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name)

@@ -90,6 +90,14 @@ def test_three_and_three_steps_equal_six(words: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows(tmp_path / "parts")] == ["2", "3", "3", "4", "6", "6"]
 
 
+def test_a_finished_run_is_not_trained_on(words: Path, tmp_path: Path) -> None:
+    first = run(tmp_path / "run", words)
+    before = (tmp_path / "run" / "last.ckpt").read_bytes(), (tmp_path / "run" / "metrics.csv").read_bytes()
+    again = run(tmp_path / "run", None, resume=True)
+    assert (again.steps, again.best_step, again.parameters) == (6, first.best_step, first.parameters)
+    assert ((tmp_path / "run" / "last.ckpt").read_bytes(), (tmp_path / "run" / "metrics.csv").read_bytes()) == before
+
+
 def test_resume_without_a_run_starts_one_and_a_run_without_resume_is_refused(words: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", words, resume=True)
     with pytest.raises(UsageError, match="already holds a run") as caught:
