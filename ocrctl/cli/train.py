@@ -68,7 +68,8 @@ def train(
         "data": {"train": data, "val": val, "charset": charset, "unknown_chars": unknown_chars},
         "model": {"init": init},
     }
-    settings = load_train_settings(profile, sets or [], flags)
+    goes_on = resume and out is not None and (out / "config.toml").exists()
+    settings = load_train_settings(profile, sets or [], flags, stand_ins=not goes_on)
     result = run_training(TrainRequest(settings, out, resume, fast_dev_run), console.note)
     if json:
         console.write_json(result)

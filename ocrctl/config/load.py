@@ -63,7 +63,8 @@ def load_settings(
         loaded = Layered(**merge(set_tree, flag_tree))
     except ValidationError as error:
         raise _usage_error(error, [("--set", set_tree), *reversed(layers)]) from error
-    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+    values = {name: getattr(loaded, name) for name in Settings.model_fields}
+    return Settings.model_construct(_fields_set=set(loaded.model_fields_set), **values)
 
 
 def settings_from_tree(tree: Tree, origin: str) -> Settings:

@@ -12,7 +12,7 @@ import tomli_w
 
 from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
-from ocrctl.config.settings import Settings
+from ocrctl.config.settings import Section, Settings
 from ocrctl.core.run_tree import flat, nested
 from ocrctl.errors import ResumableStop, UsageError
 
@@ -62,10 +62,8 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         report(f"{out}: no run there yet, starting fresh")
         return asked
     saved = settings_from_tree(load_profile(str(config)), str(config))
-    before, now, default = flat(dump(saved)), flat(dump(asked)), flat(dump(Settings.model_construct()))
-    changed = {
-        name: now.get(name) for name in {*before, *now} if now.get(name) not in (before.get(name), default.get(name))
-    }
+    before, now = flat(dump(saved)), flat(dump(asked))
+    changed = {name: now.get(name) for name in asked_names(asked) if now.get(name) != before.get(name)}
     fixed = sorted(set(changed) - CHANGEABLE)
     if fixed:
         name = fixed[0]
@@ -76,6 +74,15 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
     return settings_from_tree(nested({**before, **changed}), str(config))
+
+
+def asked_names(settings: Settings) -> set[str]:
+    """Names of the settings that some layer spoke of, as opposed to those left at their defaults."""
+    names: set[str] = set()
+    for name in settings.model_fields_set:
+        section = getattr(settings, name)
+        names |= {f"{name}.{inner}" for inner in section.model_fields_set} if isinstance(section, Section) else {name}
+    return names
 
 
 def dump(settings: Settings) -> dict[str, Any]:

@@ -44,15 +44,17 @@ class TrainResult:
     )
 
 
-def load_train_settings(profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any]) -> Settings:
-    """All layers of settings; OCRCTL_PROFILE and OCRCTL_DATA (comma-separated) stand in where no flag is given."""
-    names = list(profiles) if profiles else [name for name in os.environ.get("OCRCTL_PROFILE", "").split(",") if name]
+def load_train_settings(
+    profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any], *, stand_ins: bool = True
+) -> Settings:
+    """All layers of settings. With `stand_ins`, OCRCTL_PROFILE and OCRCTL_DATA (comma-separated) stand in where no flag
+    is given; a run that goes on takes nothing from them."""
+    variables = os.environ if stand_ins else {}
+    names = list(profiles) if profiles else [name for name in variables.get("OCRCTL_PROFILE", "").split(",") if name]
     settings = load_settings(names, sets, flags)
-    data = os.environ.get("OCRCTL_DATA")
+    data = variables.get("OCRCTL_DATA")
     if data and settings.data.train is None:
         settings = with_changes(settings, data=settings.data.model_copy(update={"train": data.split(",")}))
-    if settings.arch is None:
-        settings = with_changes(settings, arch=DEFAULT_ARCH)
     return settings
 
 
@@ -66,6 +68,8 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     # Read once, when torch is loaded, so it has to stand before any import of it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
+    if settings.arch is None:
+        settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:
         settings = _shortened(settings)
 
@@ -92,4 +96,4 @@ def _shortened(settings: Settings) -> Settings:
 def with_changes(settings: Settings, **changed: Any) -> Settings:
     """A copy of frozen settings with some sections replaced."""
     values = {name: getattr(settings, name) for name in Settings.model_fields}
-    return Settings.model_construct(**{**values, **changed})
+    return Settings.model_construct(_fields_set={*settings.model_fields_set, *changed}, **{**values, **changed})

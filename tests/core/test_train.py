@@ -43,7 +43,11 @@ def write_words(folder: Path, samples: list[tuple[str, str]]) -> None:
 
 def run(out: Path, data: Path | None, *sets: str, resume: bool = False, **flags: object) -> TrainResult:
     tree = {"arch": "crnn-tiny", "data": {"train": [str(data)] if data else None, **flags}}
-    return train(TrainRequest(load_train_settings(None, [*QUICK, *sets], tree), out, resume), lambda line: None)
+    if resume and (out / "config.toml").exists():
+        settings = load_train_settings(None, sets, {"data": flags}, stand_ins=False)
+    else:
+        settings = load_train_settings(None, [*QUICK, *sets], tree)
+    return train(TrainRequest(settings, out, resume), lambda line: None)
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -110,6 +114,11 @@ def test_resume_refuses_another_model_setting_and_charset(words: Path, tmp_path:
     with pytest.raises(UsageError, match=r"train.lr was 0.001 and cannot become 0.5") as caught:
         run(tmp_path / "run", None, "train.lr=0.5", resume=True)
     assert "--from" in str(caught.value.hint)
+    with pytest.raises(UsageError, match=r"train.accumulate was 2 and cannot become 1"):
+        run(tmp_path / "double", words, "train.accumulate=2")
+        run(tmp_path / "double", None, "train.accumulate=1", resume=True)
+    with pytest.raises(UsageError, match="seed was 0 and cannot become 5"):
+        run(tmp_path / "run", None, "seed=5", resume=True)
     with pytest.raises(UsageError, match=r"data.charset"):
         run(tmp_path / "run", None, resume=True, charset="digits")
     text = (tmp_path / "run" / "config.toml").read_text()
