@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
+from ocrctl.config.model_spec import SPECS, ModelSpec, get_spec
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings
 from ocrctl.config.suggest import did_you_mean
@@ -17,6 +18,7 @@ from ocrctl.errors import UsageError
 
 RESERVED = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
 TASKS = ("recognition", "detection")
+FAMILIES = tuple(dict.fromkeys(spec.family for spec in SPECS.values()))
 Tree = dict[str, Any]
 
 
@@ -29,7 +31,8 @@ def load_settings(
     """Merge all layers and validate them.
 
     `profiles` are names or paths; `sets` are "section.name=value"; `flags` is a nested mapping (None values are left
-    out). `task` picks the profile's section for it; when None it follows from the architecture that the layers name.
+    out). `task` picks the profile's section for it; when None it follows from the architecture that the layers name,
+    whose family's section and own learning rate count too.
     Raises UsageError for an unknown name, a bad value or a missing profile, naming the layer it came from.
     """
     check_environment(os.environ)
@@ -38,12 +41,14 @@ def load_settings(
     files = [(name, load_profile(name)) for name in profiles]
     for name, tree in files:
         check_profile(tree, f"profile {name}")
+    spec: ModelSpec | None = None
     if task is None:
         arch = flag_tree.get("arch") or set_tree.get("arch") or os.environ.get("OCRCTL_ARCH")
         arch = arch or next((tree["arch"] for _, tree in reversed(files) if "arch" in tree), None)
-        task = _task_of(arch)
-    layers = [(f"profile {name}", for_task(tree, task)) for name, tree in files]
-    profile_tree: Tree = {}
+        spec = get_spec(arch) if arch else None
+        task = spec.task if spec else None
+    layers = [(f"profile {name}", for_task(tree, task, spec.family if spec else None)) for name, tree in files]
+    profile_tree: Tree = {"train": {"lr": spec.lr}} if spec else {}
     for _, tree in layers:
         profile_tree = merge(profile_tree, tree)
 
@@ -146,18 +151,19 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
 
 
 def check_profile(tree: Tree, origin: str) -> None:
-    """Check a profile's keys: settings, `description`, and a section of settings for each task."""
+    """Check a profile's keys: settings, `description`, and sections of settings for tasks and families of models."""
     for key, value in tree.items():
-        if key in TASKS and isinstance(value, dict):
+        if key in (*TASKS, *FAMILIES) and isinstance(value, dict):
             check_keys(value, f"{origin}, section {key}")
         elif key != "description":
             check_keys({key: value}, origin)
 
 
-def for_task(tree: Tree, task: str | None) -> Tree:
-    """A profile's settings for one task: the common ones, overlaid with the task's own section."""
-    common = {key: value for key, value in tree.items() if key not in (*TASKS, "description")}
-    return merge(common, tree.get(task, {}) if task else {})
+def for_task(tree: Tree, task: str | None, family: str | None = None) -> Tree:
+    """A profile's settings for one task: the common ones, overlaid with the task's section and then the family's."""
+    common = {key: value for key, value in tree.items() if key not in (*TASKS, *FAMILIES, "description")}
+    merged = merge(common, tree.get(task, {}) if task else {})
+    return merge(merged, tree.get(family, {}) if family else {})
 
 
 def parse_sets(sets: Sequence[str]) -> Tree:
@@ -192,12 +198,6 @@ def merge(low: Tree, high: Tree) -> Tree:
 def _without_none(tree: Tree) -> Tree:
     cleaned = {key: _without_none(value) if isinstance(value, dict) else value for key, value in tree.items()}
     return {key: value for key, value in cleaned.items() if value is not None and value != {}}
-
-
-def _task_of(arch: str | None) -> str | None:
-    from ocrctl.config.model_spec import get_spec
-
-    return get_spec(arch).task if arch else None
 
 
 def _usage_error(error: ValidationError, layers: Sequence[tuple[str, Tree]], section: str = "") -> UsageError:

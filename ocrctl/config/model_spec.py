@@ -30,16 +30,27 @@ class ModelSpec:
     default_charset: str
     min_height: int = 8
     min_width: int = 8
+    lr: float = 1e-3  # peak learning rate of AdamW unless a profile, a variable or a flag names one
 
     def output_steps(self, width: int | None = None) -> int:
-        """Number of output time steps for an input `width` pixels wide (default: the model's own input width)."""
+        """Number of output steps for an input `width` pixels wide (default: the model's own input width); an
+        autoregressive decoder has one for each character and one for the end, however wide the picture."""
+        if self.charset_kind == "ar":
+            return self.max_label_length + 1
         return (self.input_width if width is None else width) // self.stride_w
+
+    def longest_label(self) -> int:
+        """Length up to which every label fits: CTC needs a blank between equal neighbours, so 2 n - 1 steps."""
+        if self.charset_kind == "ctc":
+            return min(self.max_label_length, (self.output_steps() + 1) // 2)
+        return self.max_label_length
 
 
 DEFAULT_ARCH = "crnn-tiny"
 
 # One line per architecture. CRNN: Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence
-# Recognition", 2015 (32x100 grey input, one output step per 4 columns).
+# Recognition", 2015 (32x100 grey input, one output step per 4 columns). PARSeq: Bautista, Atienza, 2022
+# (https://arxiv.org/abs/2207.06966), patches of 4x8 pixels, at most 25 characters.
 SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
@@ -48,6 +59,12 @@ SPECS: dict[str, ModelSpec] = {
                   32, 100, 1, 32, 4, "ctc", 25, "lower36"),
         ModelSpec("crnn", "recognition", "crnn", "CRNN, about 3 M parameters, 32x128 grey, CTC: the base recogniser",
                   32, 128, 1, 32, 4, "ctc", 32, "ascii94"),
+        ModelSpec("parseq-tiny", "recognition", "parseq",
+                  "PARSeq, 6.0 M parameters, 32x128 RGB, autoregressive: more accurate than CRNN, slower to train",
+                  32, 128, 3, 4, 8, "ar", 25, "ascii94", lr=5e-4),
+        ModelSpec("parseq", "recognition", "parseq",
+                  "PARSeq (small), 23.8 M parameters, 32x128 RGB, autoregressive: for a GPU",
+                  32, 128, 3, 4, 8, "ar", 25, "ascii94", lr=5e-4),
     )
 }  # fmt: skip
 

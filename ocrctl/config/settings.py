@@ -30,7 +30,7 @@ class TrainSettings(Section):
     accumulate: int = Field(1, ge=1)
     """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
     lr: float = Field(1e-3, gt=0)
-    """peak learning rate of AdamW"""
+    """peak learning rate of AdamW; default: the architecture's (crnn 1e-3, parseq 5e-4)"""
     weight_decay: float = Field(0.01, ge=0)
     """decoupled weight decay; biases and normalisation weights are left out"""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
@@ -111,7 +111,11 @@ class ModelSettings(Section):
     init: str | None = None
     """what --from names: weights to start from; characters that both charsets hold keep theirs"""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """dropout before the classifier"""
+    """dropout: before the classifier (CRNN), throughout the decoder (PARSeq)"""
+    decoding: Literal["ar", "nar"] = "ar"
+    """how an autoregressive model reads: ar, character by character; nar, all at once (faster, a little less exact)"""
+    refine: int = Field(1, ge=0, le=10)
+    """rounds in which an autoregressive model reads over what it has read"""
 
 
 class LogSettings(Section):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ocrctl.config.load import TASKS, check_profile, for_task, load_settings
+from ocrctl.config.model_spec import SPECS
 from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
 from ocrctl.config.settings import Settings
 from ocrctl.errors import UsageError
@@ -49,7 +50,8 @@ def show_profile(name: str) -> str:
 
 
 def check_profiles(names: list[str]) -> list[str]:
-    """Validate names, values and both task sections of every profile (all shipped ones when `names` is empty).
+    """Validate names, values and the sections of every task and model family (all shipped profiles when `names` is
+    empty).
 
     Returns the names checked; raises UsageError or InputError at the first mistake.
     """
@@ -60,6 +62,8 @@ def check_profiles(names: list[str]) -> list[str]:
         for task in TASKS:
             for_task(tree, task)
             load_settings([name], task=task)
+        for spec in SPECS.values():
+            load_settings([name], flags={"arch": spec.name})
     return checked
 
 

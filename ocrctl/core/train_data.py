@@ -20,7 +20,7 @@ from ocrctl.data.synth import SynthWords, SynthWordsConfig
 from ocrctl.errors import InputError, UsageError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.text.tokenizer import Tokenizer, make_tokenizer
 
 SYNTH = "synth:words"
 
@@ -32,7 +32,7 @@ class TrainingData:
 
     spec: ModelSpec
     card: ModelCard
-    tokenizer: CTCTokenizer
+    tokenizer: Tokenizer
     words: TrainingWords
     val: list[FiniteWords | SynthWords]
     val_picks: list[tuple[int, int]]  # (part, index within it)
@@ -65,7 +65,6 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     charset = choose_charset(settings, spec)
     if charset.note:
         header.append(charset.note)
-    tokenizer = CTCTokenizer(charset, spec.max_label_length)
 
     parts: list[FiniteWords | SynthWords] = []
     val: list[FiniteWords | SynthWords] = []
@@ -109,13 +108,22 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
         )
     card = ModelCard(
         arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
-        channels=spec.channels, max_label_length=spec.max_label_length, decoder="ctc",
-        model={"dropout": settings.model.dropout}, version=_version(),
+        channels=spec.channels, max_label_length=spec.max_label_length, decoder=spec.charset_kind or "",
+        model=_builder_settings(settings, spec), version=_version(),
     )  # fmt: skip
+    tokenizer = make_tokenizer(card)
     words = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
     for line in header:
         report(line)
     return TrainingData(spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size())
+
+
+def _builder_settings(settings: Settings, spec: ModelSpec) -> dict[str, object]:
+    """What the builder and the reading of a trained model take from `model.*`."""
+    built: dict[str, object] = {"dropout": settings.model.dropout}
+    if spec.charset_kind == "ar":
+        built |= {"decoding": settings.model.decoding, "refine": settings.model.refine}
+    return built
 
 
 def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:

@@ -15,7 +15,7 @@ from ocrctl.data.images import decode, resize_word
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.sources import WordSource
 from ocrctl.errors import OcrctlError
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from ocrctl.data.synth import SynthWords
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class WordBatch:
-    """images: uint8 (N, H, W, C). labels: int64 (N, L) class ids, 0 past `lengths` (N,). ids: int64 (N,) draw
-    numbers."""
+    """images: uint8 (N, H, W, C). labels: int64 (N, L) class ids, the tokenizer's `pad` past `lengths` (N,). ids:
+    int64 (N,) draw numbers."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -65,7 +65,7 @@ class TrainingWords:
         parts: Sequence[FiniteWords | SynthWords],
         mixture: Mixture,
         spec: ModelSpec,
-        tokenizer: CTCTokenizer,
+        tokenizer: Tokenizer,
         seed: int,
     ) -> None:
         self.parts = list(parts)
@@ -95,12 +95,12 @@ class TrainingWords:
 
 
 def collate(
-    images: Sequence[NDArray[np.uint8]], labels: Sequence[str], numbers: Sequence[int], tokenizer: CTCTokenizer
+    images: Sequence[NDArray[np.uint8]], labels: Sequence[str], numbers: Sequence[int], tokenizer: Tokenizer
 ) -> WordBatch:
     """Stack one batch. Raises InputError for a label the tokenizer refuses, ValueError for pictures of unequal size."""
     encoded = [tokenizer.encode(label) for label in labels]
     lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
-    padded = np.zeros((len(encoded), max(1, int(lengths.max()))), dtype=np.int64)
+    padded = np.full((len(encoded), max(1, int(lengths.max()))), tokenizer.pad, dtype=np.int64)
     for row, ids in zip(padded, encoded, strict=True):
         row[: len(ids)] = ids
     return WordBatch(np.stack(images), padded, lengths, np.asarray(numbers, dtype=np.int64))

@@ -16,8 +16,7 @@ from ocrctl.data.images import resize_word
 from ocrctl.errors import InputError
 from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import ModelFile, locate
-from ocrctl.text.charset import Charset
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.text.tokenizer import make_tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,14 @@ class Engine:
     """
 
     def __init__(self, file: ModelFile, backend: Backend) -> None:
-        """Use `load`. Raises InputError when the model is not a CTC recogniser."""
+        """Use `load`. Raises InputError when the model is no recogniser that this version knows."""
         self.card = backend.card
-        if self.card.task != "recognition" or self.card.decoder != "ctc":
-            raise InputError(
-                f"{file.path}: expected a CTC recogniser, found task '{self.card.task}' with decoder "
-                f"'{self.card.decoder}'; this version of ocrctl cannot run it."
-            )
+        if self.card.task != "recognition":
+            raise InputError(f"{file.path}: expected a recogniser, found a model for '{self.card.task}'.")
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
-        self._tokenizer = CTCTokenizer(Charset(self.card.charset), self.card.max_label_length)
+        self._tokenizer = make_tokenizer(self.card)
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto", threads: int | None = None) -> Engine:
@@ -87,7 +83,7 @@ class Engine:
         return resize_word(image, self.card.height, self.card.width, self.card.channels)
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Prepared uint8 (N, H, W, C) -> float32 (N, T, K): T steps, K classes, class 0 the blank."""
+        """Prepared uint8 (N, H, W, C) -> float32 (N, T, K): T steps, K classes, class 0 the blank or the end."""
         wanted = (self.card.height, self.card.width, self.card.channels)
         if batch.dtype != np.uint8 or batch.shape[1:] != wanted:
             raise ValueError(f"expected a prepared uint8 batch (N, {wanted}), got {batch.dtype} {batch.shape}")
@@ -100,7 +96,7 @@ class Engine:
         return self.decode(self.logits(batch))
 
     def decode(self, logits: NDArray[np.float32]) -> list[Recognition]:
-        """float32 (N, T, K) -> one Recognition per row, by best path."""
+        """float32 (N, T, K) -> one Recognition per row, by the best class of each step."""
         ids = logits.argmax(axis=2)  # (N, T)
         best = np.take_along_axis(logits, ids[:, :, None], axis=2)  # (N, T, 1)
         probs = 1.0 / np.exp(logits - best).sum(axis=2)  # softmax of the best class, without overflow

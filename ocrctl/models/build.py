@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.recognition.crnn import BiLSTMDecoder, ConvEncoder, CTCHead, Stage
-from ocrctl.text.charset import Charset
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.models.recognition.parseq import PARSeq
+from ocrctl.models.recognition.parseq_decoder import Decoder
+from ocrctl.models.recognition.vit import VisionTransformer
+from ocrctl.text.tokenizer import make_tokenizer
 
 # Strides of the four halvings of 32 rows to 2; the columns are halved twice, so that one step sees 4 pixels.
 CRNN_STAGES: dict[str, list[Stage]] = {
@@ -26,16 +30,43 @@ CRNN_HIDDEN = {"crnn-tiny": 96, "crnn": 192}  # hidden units of the LSTM, per di
 CRNN_LAYERS = {"crnn-tiny": 1, "crnn": 2}
 
 
+# PARSeq, table 2 of the paper's appendix: features, heads of the encoder, heads of the decoder.
+PARSEQ_SIZES = {"parseq-tiny": (192, 3, 6), "parseq": (384, 6, 12)}
+PARSEQ_DEPTH, PARSEQ_PATCH, PARSEQ_MLP_RATIO = 12, (4, 8), 4  # blocks of the encoder, pixels, hidden / features
+
+
 def build_model(card: ModelCard) -> OCRModel:
     """Build the untrained model that `card` describes. Raises UsageError when its architecture is unknown."""
-    spec = get_spec(card.arch)
-    tokenizer = CTCTokenizer(Charset(card.charset), card.max_label_length)
+    return BUILDERS[get_spec(card.arch).family](card, make_tokenizer(card).num_classes)
+
+
+def _crnn(card: ModelCard, num_classes: int) -> OCRModel:
     dropout = float(card.model.get("dropout", 0.0))
-    features, hidden = CRNN_FEATURES[spec.name], CRNN_HIDDEN[spec.name]
+    features, hidden = CRNN_FEATURES[card.arch], CRNN_HIDDEN[card.arch]
     return OCRModel(
-        encoder=ConvEncoder(card.channels, CRNN_STAGES[spec.name], features),
-        decoder=BiLSTMDecoder(features, hidden, CRNN_LAYERS[spec.name], dropout),
-        head=CTCHead(2 * hidden, tokenizer.num_classes),
+        encoder=ConvEncoder(card.channels, CRNN_STAGES[card.arch], features),
+        decoder=BiLSTMDecoder(features, hidden, CRNN_LAYERS[card.arch], dropout),
+        head=CTCHead(2 * hidden, num_classes),
         mean=card.mean,
         std=card.std,
     )
+
+
+def _parseq(card: ModelCard, num_classes: int) -> OCRModel:
+    dropout = float(card.model.get("dropout", 0.0))
+    dim, encoder_heads, decoder_heads = PARSEQ_SIZES[card.arch]
+    return PARSeq(
+        VisionTransformer(card.height, card.width, card.channels, PARSEQ_PATCH, dim, PARSEQ_DEPTH, encoder_heads),
+        Decoder(dim, decoder_heads, PARSEQ_MLP_RATIO, dropout),
+        dim=dim,
+        num_classes=num_classes,
+        max_label_length=card.max_label_length,
+        dropout=dropout,
+        decoding=str(card.model.get("decoding", "ar")),
+        refine=int(card.model.get("refine", 1)),
+        mean=card.mean,
+        std=card.std,
+    )
+
+
+BUILDERS: dict[str, Callable[[ModelCard, int], OCRModel]] = {"crnn": _crnn, "parseq": _parseq}

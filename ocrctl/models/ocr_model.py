@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ocrctl.errors import UsageError
+
 
 class OCRModel(nn.Module):
     """Pictures in, a dictionary of raw outputs out.
@@ -16,6 +18,9 @@ class OCRModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    # Tensors with a row for each class: row 0 special, then the charset in order, then further special ones.
+    class_tensors: tuple[str, ...] = ()
+    autoregressive = False
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, *, mean: float, std: float) -> None:
         super().__init__()
@@ -39,3 +44,16 @@ class OCRModel(nn.Module):
         states = self.decoder(features, targets)
         outputs: dict[str, Tensor] = self.head(states)
         return outputs
+
+    def undecayed(self) -> set[str]:
+        """Names of matrices that weight decay leaves alone, besides every vector."""
+        return set()
+
+    def generate(
+        self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
+    ) -> dict[str, Tensor]:
+        """Only an autoregressive model generates; raises UsageError on every other."""
+        raise UsageError(
+            f"generate asked of a model with a {type(self.decoder).__name__}, which reads every step at once; "
+            "only autoregressive models (PARSeq) generate."
+        )

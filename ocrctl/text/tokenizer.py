@@ -1,21 +1,40 @@
-"""Labels to class ids and back, for CTC (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf)."""
+"""Labels to class ids and back: for CTC (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf), and for
+autoregressive decoders (the classes of PARSeq, https://arxiv.org/abs/2207.06966)."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
+
+
+class Tokenizer(Protocol):
+    """What training and reading need of a tokenizer. `pad` fills a batch of labels behind the shorter ones."""
+
+    charset: Charset
+    max_length: int
+    num_classes: int
+    pad: int
+
+    def encode(self, text: str) -> list[int]:
+        """Class ids to learn. Raises InputError on a label that the model cannot write."""
+
+    def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
+        """(B, T) best classes and their probabilities to B pairs (text, confidence in 0..1, NaN without `probs`)."""
 
 
 class CTCTokenizer:
     """Blank is class 0, character i of the charset is class i + 1; `num_classes` is len(charset) + 1."""
 
     blank = 0
+    pad = 0
 
     def __init__(self, charset: Charset, max_length: int) -> None:
         """`max_length`: longest label in code points that `encode` accepts."""
@@ -28,14 +47,7 @@ class CTCTokenizer:
     def encode(self, text: str) -> list[int]:
         """Class ids of `text` (NFC is applied). Raises InputError on a character outside the charset and on a label
         longer than `max_length`: nothing is ever dropped or cut."""
-        text = normalize_label(text)
-        if len(text) > self.max_length:
-            raise InputError(f"Label {text!r} has {len(text)} characters, the limit is {self.max_length}.")
-        try:
-            return [self._ids[char] for char in text]
-        except KeyError as error:
-            char = error.args[0]
-            raise InputError(f"Label {text!r} holds {char!r} (U+{ord(char):04X}), which the charset lacks.") from None
+        return _class_ids(text, self._ids, self.max_length)
 
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
         """Best-path decoding: repeats collapse, then blanks go.
@@ -52,12 +64,76 @@ class CTCTokenizer:
         texts = ["".join(row) for row in np.where(kept, self._chars[ids], "").tolist()]
         if probs is None:
             return [(text, float("nan")) for text in texts]
-        logs = np.log(np.maximum(probs.astype(np.float64), 1e-45), where=kept, out=np.zeros((batch, steps)))
-        counts = kept.sum(axis=1)
-        means = np.where(counts > 0, np.exp(logs.sum(axis=1) / np.maximum(counts, 1)), 0.0)
-        return list(zip(texts, means.tolist(), strict=True))
+        return list(zip(texts, _geometric_means(probs, kept), strict=True))
 
     @staticmethod
     def required_steps(text: str) -> int:
         """Fewest output steps that can spell `text`: one per character, and a blank between equal neighbours."""
         return len(text) + sum(left == right for left, right in pairwise(text))
+
+
+class ARTokenizer:
+    """[EOS] is class 0, character i of the charset is class i + 1; then come [BOS] and [PAD], which are read but never
+    predicted: `num_classes` is len(charset) + 1."""
+
+    eos = 0
+
+    def __init__(self, charset: Charset, max_length: int) -> None:
+        """`max_length`: longest label in code points that `encode` accepts."""
+        self.charset = charset
+        self.max_length = max_length
+        self.num_classes = len(charset) + 1
+        self.bos, self.pad = self.num_classes, self.num_classes + 1
+        self._ids = {char: index + 1 for index, char in enumerate(charset)}
+        self._chars = np.array(["", *charset], dtype="<U1")
+
+    def encode(self, text: str) -> list[int]:
+        """[BOS], the classes of `text` (NFC is applied), [EOS]. Raises InputError on an empty label (a model that
+        learns [EOS] right after [BOS] predicts nothing), on a character outside the charset, and on a label longer
+        than `max_length`."""
+        ids = _class_ids(text, self._ids, self.max_length)
+        if not ids:
+            raise InputError("An empty label cannot be learnt: the model would end before its first character.")
+        return [self.bos, *ids, self.eos]
+
+    def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
+        """Each row up to its first [EOS].
+
+        ids: (B, T) class of each step. probs: (B, T) probability of that class, or None. Returns B pairs
+        (text, confidence): the geometric mean of the characters' and the [EOS]'s probabilities (an empty text, too, is
+        a reading), NaN without `probs`.
+        """
+        open_ = np.cumsum(ids == self.eos, axis=1) == 0  # (B, T): before the end
+        texts = ["".join(row) for row in np.where(open_, self._chars[ids], "").tolist()]
+        if probs is None or ids.shape[1] == 0:
+            return [(text, float("nan") if probs is None else 0.0) for text in texts]
+        with_end = np.concatenate([np.ones((len(ids), 1), bool), open_[:, :-1]], axis=1)
+        return list(zip(texts, _geometric_means(probs, with_end), strict=True))
+
+
+TOKENIZERS: dict[str, type[CTCTokenizer] | type[ARTokenizer]] = {"ctc": CTCTokenizer, "ar": ARTokenizer}
+
+
+def make_tokenizer(card: ModelCard) -> Tokenizer:
+    """The tokenizer of the model that `card` describes. Raises InputError when its decoder is unknown."""
+    if card.decoder not in TOKENIZERS:
+        raise InputError(f"{card.arch}: unknown decoder '{card.decoder}'; this version knows {', '.join(TOKENIZERS)}.")
+    return TOKENIZERS[card.decoder](Charset(card.charset), card.max_label_length)
+
+
+def _class_ids(text: str, ids: dict[str, int], max_length: int) -> list[int]:
+    text = normalize_label(text)
+    if len(text) > max_length:
+        raise InputError(f"Label {text!r} has {len(text)} characters, the limit is {max_length}.")
+    try:
+        return [ids[char] for char in text]
+    except KeyError as error:
+        char = error.args[0]
+        raise InputError(f"Label {text!r} holds {char!r} (U+{ord(char):04X}), which the charset lacks.") from None
+
+
+def _geometric_means(probs: NDArray[np.floating], kept: NDArray[np.bool_]) -> list[float]:
+    """Of the kept (B, T) probabilities of each row; 0.0 where none is kept."""
+    logs = np.log(np.maximum(probs.astype(np.float64), 1e-45), where=kept, out=np.zeros(kept.shape))
+    counts = kept.sum(axis=1)
+    return np.where(counts > 0, np.exp(logs.sum(axis=1) / np.maximum(counts, 1)), 0.0).tolist()

@@ -11,21 +11,21 @@ from torch import Tensor
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import OcrctlError
-from ocrctl.losses.ctc import ctc_loss
-from ocrctl.models.decoding import greedy_ctc
+from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.text.tokenizer import Tokenizer
+from ocrctl.training.objectives import OBJECTIVES
 from ocrctl.training.schedule import Progress, learning_rate
 
 
 class RecognitionModule(pl.LightningModule):
-    """Trains a CTC recogniser; `loss_sum` and `loss_count` are read and cleared at log time only."""
+    """Trains a recogniser; `loss_sum` and `loss_count` are read and cleared at log time only."""
 
     def __init__(
         self,
         model: OCRModel,
         card: ModelCard,
-        tokenizer: CTCTokenizer,
+        tokenizer: Tokenizer,
         train: TrainSettings,
         progress: Progress,
         seed: int,
@@ -34,6 +34,7 @@ class RecognitionModule(pl.LightningModule):
         self.model = model
         self.card = card
         self.tokenizer = tokenizer
+        self.objective = OBJECTIVES[card.decoder]
         self.train_settings = train
         self.progress = progress
         self.seed = seed
@@ -42,9 +43,11 @@ class RecognitionModule(pl.LightningModule):
         self.predictions: list[tuple[str, float]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW (Loshchilov, Hutter, 2019); no weight decay on biases and normalisation."""
-        decayed = [p for p in self.model.parameters() if p.ndim >= 2]
-        plain = [p for p in self.model.parameters() if p.ndim < 2]
+        """AdamW (Loshchilov, Hutter, 2019); no weight decay on biases, normalisation and what the model exempts."""
+        exempt = self.model.undecayed()
+        named = list(self.model.named_parameters())
+        decayed = [p for name, p in named if p.ndim >= 2 and name not in exempt]
+        plain = [p for name, p in named if p.ndim < 2 or name in exempt]
         groups = [
             {"params": decayed, "weight_decay": self.train_settings.weight_decay},
             {"params": plain, "weight_decay": 0.0},
@@ -58,12 +61,11 @@ class RecognitionModule(pl.LightningModule):
         rate = learning_rate(self.progress.share(self.global_step), self.train_settings)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        torch.manual_seed((self.seed << 32) + self.global_step)  # dropout: the same after a restart
+        torch.manual_seed((self.seed << 32) + self.global_step)  # dropout, reading orders: the same after a restart
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One forward pass; the loss stays on the device."""
-        logits = self.model(batch["images"], batch["labels"])["logits"]
-        loss = ctc_loss(logits, batch["labels"], batch["lengths"])
+        loss = self.objective(self.model, batch)
         seen = loss.detach()
         self.loss_sum = seen if self.loss_sum is None else self.loss_sum + seen
         self.loss_count += 1
@@ -81,7 +83,7 @@ class RecognitionModule(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Greedy strings of one batch, in order, into `predictions`."""
-        ids, probabilities = greedy_ctc(self.model(batch["images"])["logits"])
+        ids, probabilities = best_classes(self.model(batch["images"])["logits"])
         self.predictions += self.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import Settings
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.text.tokenizer import Tokenizer
 from ocrctl.training.callbacks import RunCallback, RunState
 from ocrctl.training.checkpoints import AtomicCheckpointIO
 from ocrctl.training.device import Placement
@@ -65,7 +65,7 @@ def run_trainer(
     settings: Settings,
     model: OCRModel,
     card: ModelCard,
-    tokenizer: CTCTokenizer,
+    tokenizer: Tokenizer,
     loader: Any,
     validation: ValidationBatches,
     placement: Placement,

@@ -10,7 +10,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.losses.ctc import ctc_loss
 from ocrctl.models.build import build_model
-from ocrctl.models.decoding import greedy_ctc
+from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
 
 CTC = [name for name, spec in SPECS.items() if spec.charset_kind == "ctc"]
@@ -82,7 +82,7 @@ def test_it_overfits_a_handful_of_pictures() -> None:
         loss = ctc_loss(model(images)["logits"], labels, lengths)
         loss.backward()
         optimizer.step()
-    ids, _ = greedy_ctc(model(images)["logits"])
+    ids, _ = best_classes(model(images)["logits"])
     read = [[k for j, k in enumerate(row) if k and (j == 0 or k != row[j - 1])] for row in ids.tolist()]
     assert read == [[1, 2, 3], [3, 3, 1], [2], [1, 1]]
 

@@ -1,0 +1,128 @@
+"""How PARSeq reads: character by character with a cache, all at once, over again, or with a beam.
+
+Bautista, Atienza, 2022, section 3.3 and table 1 (https://arxiv.org/abs/2207.06966). Shapes as in parseq.PARSeq. What
+does not change is computed once: the picture's keys and values, and those of every character written so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ocrctl.models.recognition.parseq_decoder import KeyValue
+
+if TYPE_CHECKING:
+    from ocrctl.models.recognition.parseq import PARSeq
+
+LEAVE_SHARE = 8  # finished rows leave once they are an eighth of the batch: copying the rest costs about one step
+
+
+@dataclass(frozen=True)
+class Beams:
+    """ids: int64 (N, B, T), class 0 after the end; scores: (N, B) sums of log probabilities, [EOS] included, best
+    first."""
+
+    ids: Tensor
+    scores: Tensor
+
+
+def character_by_character(model: PARSeq, picture: KeyValue, steps: int) -> Tensor:
+    """Each step sees what was written so far; keys and values of written characters are kept.
+
+    Rows leave the batch when they are finished, except while the model is exported, when the loop is unrolled and all
+    rows go to the end: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
+    """
+    unrolled = torch.compiler.is_compiling()
+    batch = picture[0].shape[0]
+    rows = torch.arange(batch, device=picture[0].device)  # which row of the batch each row is
+    alive = torch.ones_like(rows, dtype=torch.bool)
+    token = torch.full_like(rows, model.bos)
+    content: KeyValue | None = None
+    pieces: list[tuple[Tensor, Tensor]] = []
+    for step in range(steps):
+        content = _append(content, model.decoder.layer.content(model.embed(token[:, None], step)))
+        state = model.decoder(model.pos_queries[:, step : step + 1], content, picture)  # (n, 1, D)
+        logits = torch.where(alive[:, None], model.head(state[:, 0]), 0.0)  # (n, K)
+        pieces.append((rows, logits))
+        token = logits.argmax(1)
+        alive = alive & (token != model.eos)
+        if unrolled:
+            continue
+        left = int(alive.sum())
+        if left == 0:
+            break
+        if (len(alive) - left) * LEAVE_SHARE >= len(alive):
+            kept = alive.nonzero()[:, 0]
+            content = (content[0][kept], content[1][kept])
+            picture = (picture[0][kept], picture[1][kept])
+            rows, token, alive = rows[kept], token[kept], alive[kept]
+    if unrolled:
+        return torch.stack([logits for _, logits in pieces], dim=1)
+    out = pieces[0][1].new_zeros(batch, steps, pieces[0][1].shape[1])
+    for step, (rows, logits) in enumerate(pieces):
+        out[rows, step] = logits
+    return out
+
+
+def all_at_once(model: PARSeq, picture: KeyValue, steps: int) -> Tensor:
+    """Every position without context: [BOS] is all there is. Returns logits (N, steps, K)."""
+    start = torch.full((picture[0].shape[0], 1), model.bos, dtype=torch.int64, device=picture[0].device)
+    content = model.decoder.layer.content(model.embed(start))
+    return model.head(model.decoder(model.pos_queries[:, :steps], content, picture))
+
+
+def refined(model: PARSeq, picture: KeyValue, logits: Tensor) -> Tensor:
+    """Each position read again in sight of all others, what stands after the end hidden (a cloze mask).
+
+    logits: (N, T, K) of the reading before. Returns the new ones, same shape.
+    """
+    batch, steps, _ = logits.shape
+    start = torch.full((batch, 1), model.bos, dtype=torch.int64, device=logits.device)
+    context = torch.cat([start, logits[:, :-1].argmax(2)], dim=1)  # (N, T)
+    before_end = (context == model.eos).int().cumsum(1) == 0  # (N, T); [BOS] always stands, so no row is empty
+    # Query i predicts what stands at context position i + 1, and is the one that may not see it.
+    others = ~torch.ones(steps, steps, dtype=torch.bool, device=logits.device).tril(1).triu(1)  # (T, T)
+    content = model.decoder.layer.content(model.embed(context))
+    mask = others[None, None] & before_end[:, None, None]
+    return model.head(model.decoder(model.pos_queries[:, :steps], content, picture, mask))
+
+
+def beam_search(model: PARSeq, picture: KeyValue, steps: int, beam: int) -> Beams:
+    """The `beam` best texts by the sum of log probabilities, among those that stay among the best at every step.
+
+    All texts of a picture share its keys and values: they stand side by side as queries.
+    """
+    batch, device = picture[0].shape[0], picture[0].device
+    ids = torch.zeros(batch, beam, 0, dtype=torch.int64, device=device)
+    scores = torch.full((batch, beam), -torch.inf, device=device)
+    scores[:, 0] = 0.0  # one text to begin with
+    token = torch.full((batch, beam), model.bos, dtype=torch.int64, device=device)
+    ended = torch.zeros(batch, beam, dtype=torch.bool, device=device)
+    content: KeyValue | None = None
+    spread = (picture[0].repeat_interleave(beam, 0), picture[1].repeat_interleave(beam, 0))
+    for step in range(steps):
+        content = _append(content, model.decoder.layer.content(model.embed(token.reshape(-1, 1), step)))
+        state = model.decoder(model.pos_queries[:, step : step + 1], content, spread)
+        logs = model.head(state[:, 0]).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
+        stay = torch.full_like(logs, -torch.inf)
+        stay[..., model.eos] = 0.0  # an ended text goes on unchanged, at no cost
+        total = scores[..., None] + torch.where(ended[..., None], stay, logs)
+        classes = total.shape[2]
+        scores, best = total.flatten(1).topk(beam, dim=1)  # (N, B)
+        origin, token = best // classes, best % classes
+        ids = torch.cat([ids.gather(1, origin[..., None].expand(-1, -1, step)), token[..., None]], dim=2)
+        ended = ended.gather(1, origin) | (token == model.eos)
+        if bool(ended.all()):
+            break
+        flat = (origin + torch.arange(batch, device=device)[:, None] * beam).flatten()
+        content = (content[0][flat], content[1][flat])
+    return Beams(torch.nn.functional.pad(ids, (0, steps - ids.shape[2])), scores)
+
+
+def _append(content: KeyValue | None, more: KeyValue) -> KeyValue:
+    if content is None:
+        return more
+    return torch.cat([content[0], more[0]], dim=2), torch.cat([content[1], more[1]], dim=2)

@@ -1,0 +1,106 @@
+"""Vision transformer over the patches of a word picture: the encoder of PARSeq.
+
+Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021 (https://arxiv.org/abs/2010.11929), pre-norm, without a class
+token. Tensor names are those of timm's VisionTransformer, so that published weights load by name.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORM_EPS = 1e-6  # of the encoder's LayerNorms, as the published weights were trained
+
+
+def split_heads(states: Tensor, heads: int) -> Tensor:
+    """(N, L, D) to (N, heads, L, D / heads)."""
+    return states.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(states: Tensor) -> Tensor:
+    """(N, heads, L, D / heads) to (N, L, D)."""
+    return states.transpose(1, 2).flatten(2)
+
+
+class PatchEmbed(nn.Module):
+    """Patches to vectors by one strided convolution."""
+
+    def __init__(self, channels: int, dim: int, patch: tuple[int, int]) -> None:
+        """`patch`: height and width of a patch in pixels."""
+        super().__init__()
+        self.proj = nn.Conv2d(channels, dim, kernel_size=patch, stride=patch)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, S, D), S = (H / patch height) * (W / patch width), row by row."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of every patch to every patch; one matrix product makes queries, keys and values."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(N, S, D) to (N, S, D)."""
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(states).chunk(3, dim=2))  # (N, heads, S, D/heads)
+        return self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(N, S, D) to (N, S, D)."""
+        return self.fc2(F.gelu(self.fc1(states)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attn = SelfAttention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.mlp = Mlp(dim, mlp_ratio * dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(N, S, D) to (N, S, D)."""
+        states = states + self.attn(self.norm1(states))
+        return states + self.mlp(self.norm2(states))
+
+
+class VisionTransformer(nn.Module):
+    """Patches, learnt positions, `depth` blocks, a last normalisation."""
+
+    def __init__(
+        self, height: int, width: int, channels: int, patch: tuple[int, int], dim: int, depth: int, heads: int
+    ) -> None:
+        """`height`, `width`, `patch` in pixels. Raises ValueError when the patches do not tile the picture."""
+        super().__init__()
+        if height % patch[0] or width % patch[1]:
+            raise ValueError(f"patches of {patch} do not tile a picture of ({height}, {width})")
+        cells = (height // patch[0]) * (width // patch[1])
+        self.patch_embed = PatchEmbed(channels, dim, patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, cells, dim))
+        self.blocks = nn.Sequential(*(Block(dim, heads, mlp_ratio=4) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch."""
+        return self.norm(self.blocks(self.patch_embed(images) + self.pos_embed))
