@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Decoding, Json, Quiet
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def evaluate(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
     ] = None,
+    decoding: Decoding = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,7 +81,7 @@ def evaluate(
     gates = number_pairs(fail_under or [], "--fail-under")
     check_gates(gates, protocols)  # a typo must not cost an evaluation
     options = EvalOptions(
-        models, data, protocols, limit, bootstrap, seed, worst, device, batch_size, jobs, threads, sets or []
+        models, data, protocols, limit, bootstrap, seed, worst, device, batch_size, jobs, threads, sets or [], decoding
     )
     with ProgressLine("images") as progress:
         result, samples = run(options, progress)

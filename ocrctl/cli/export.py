@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Decoding, Json, Quiet
 
 DIFFERING_SHOWN = 10
 
@@ -24,6 +24,7 @@ def export(
         list[str] | None,
         typer.Option("--tolerance", metavar="METRIC=X", help="logits=1e-3 (largest difference), strings=0 (share)."),
     ] = None,
+    decoding: Decoding = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -32,7 +33,7 @@ def export(
     from ocrctl.core.export import ExportOptions
     from ocrctl.core.export import export as run
 
-    report = run(ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance")))
+    report = run(ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding))
     if as_json:
         console.write_json({"ok": report.ok, **console.to_plain(report)})
     else:

@@ -29,4 +29,12 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="K=V", help="One setting, such as train.lr=1e-3. Repeatable."),
 ]
+Decoding = Annotated[
+    str | None,
+    typer.Option(
+        "--decoding",
+        metavar="ar|nar",
+        help="How PARSeq reads: character by character, or all at once. Default: its own.",
+    ),
+]
 Run = Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="Run folder.")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Decoding, Json, Quiet
 
 if TYPE_CHECKING:
     from ocrctl.inference.writers.prediction import Prediction, Unreadable
@@ -43,6 +43,7 @@ def predict(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
     ] = None,
+    decoding: Decoding = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write counts, speed and unreadable inputs as JSON.")
     ] = None,
@@ -82,7 +83,7 @@ def predict(
         if counter is not None:
             counter.count()
 
-    options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads)
+    options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads, decoding)
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         result = run(options, sys.stdin, emit)

@@ -28,7 +28,8 @@ from ocrctl.metrics.unknown import unknown_characters
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What to evaluate on what; `limit` is per SPEC, `worst` per model, `bootstrap` the number of resamples."""
+    """What to evaluate on what; `limit` is per SPEC, `worst` per model, `bootstrap` the number of resamples;
+    `decoding` as in Engine.load."""
 
     models: list[str]
     data: list[str]
@@ -42,6 +43,7 @@ class EvalOptions:
     jobs: int | None = None
     threads: int | None = None
     sets: list[str] = field(default_factory=list)
+    decoding: str | None = None
 
 
 def evaluate(
@@ -55,7 +57,7 @@ def evaluate(
     """
     for protocol in options.protocols:
         get_protocol(protocol)
-    engines = [Engine.load(model, options.device, options.threads) for model in options.models]
+    engines = [Engine.load(model, options.device, options.threads, options.decoding) for model in options.models]
     infos = _model_infos(engines, options.models)
     data = open_samples(options.data, [engine.card for engine in engines], options.limit, options.seed, options.sets)
 

@@ -16,6 +16,7 @@ from ocrctl.data.sources import open_source, parse_spec
 from ocrctl.errors import UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
 from ocrctl.export.parity import Parity, compare, probe_batch
+from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
@@ -31,12 +32,14 @@ VERIFY_BATCH = 64
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Which models go where; `verify` is a SPEC whose every sample must read the same."""
+    """Which models go where; `verify` is a SPEC whose every sample must read the same; `decoding`, ar or nar, is how
+    the graph of an autoregressive model reads (None: as the model was trained to)."""
 
     models: list[str]
     out: Path
     verify: str | None = None
     tolerances: dict[str, float] = field(default_factory=dict)
+    decoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def _check_names(files: list[ModelFile]) -> None:
 
 def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, float]) -> Exported:
     card, state = load_checkpoint(file.path)
+    card = with_decoding(card, options.decoding, file.path)
     model = build_model(card)
     model.load_state_dict(state)
     final = options.out / f"{file.name}.onnx"
@@ -109,7 +113,7 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
     try:
         write_onnx(to_onnx(model.eval(), card), part)
         size = part.stat().st_size
-        torch_engine = Engine.load(file.path, device="cpu")
+        torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
         onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
         checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
         if options.verify is not None:

@@ -24,7 +24,8 @@ Emit = Callable[[Prediction | Unreadable], None]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to read with what; `jobs` threads decode ahead (None: `default_jobs`), `threads` is the model's own."""
+    """What to read with what; `jobs` threads decode ahead (None: `default_jobs`), `threads` is the model's own,
+    `decoding` as in Engine.load."""
 
     model: str
     inputs: list[str]
@@ -34,6 +35,7 @@ class PredictOptions:
     batch_size: int = 64
     jobs: int | None = None
     threads: int | None = None
+    decoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def predict(options: PredictOptions, stdin: Iterable[str], emit: Emit) -> Predic
     """
     writer = get_writer(options.format)
     start = time.perf_counter()
-    engine = Engine.load(options.model, options.device, options.threads)
+    engine = Engine.load(options.model, options.device, options.threads, options.decoding)
     loaded = time.perf_counter()
     tally = _Tally()
     target: Path | None = None

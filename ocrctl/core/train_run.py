@@ -18,6 +18,7 @@ from ocrctl.training.device import Placement, place
 if TYPE_CHECKING:
     from ocrctl.core.train import TrainResult
     from ocrctl.core.train_data import TrainingData
+    from ocrctl.models.ocr_model import OCRModel
 
 Report = Callable[[str], None]
 
@@ -112,36 +113,47 @@ def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainRes
     )  # fmt: skip
 
 
-def _initialise(model: torch.nn.Module, data: TrainingData, init: str) -> str:
-    """Copy weights from a checkpoint; classifier rows go by character. Raises InputError when sizes differ
-    elsewhere."""
+def _initialise(model: OCRModel, data: TrainingData, init: str) -> str:
+    """Copy weights from a checkpoint, or from published ones; rows of classes go by character. Raises InputError when
+    sizes differ elsewhere."""
     from ocrctl.inference.locate import locate
-    from ocrctl.models.checkpoint import load_checkpoint
+    from ocrctl.models.checkpoint import load_initial
 
     found = locate(init)
     if found.kind != "checkpoint":
         raise UsageError(f"--from {init}: training starts from a checkpoint or a run folder, not from an ONNX file.")
-    path = found.path
-    card, weights = load_checkpoint(path)
+    what, charset, weights = load_initial(found.path)
     own = model.state_dict()
-    if card.charset != data.card.charset:
-        old = {char: row + 1 for row, char in enumerate(card.charset)}
-        pairs = [(0, 0), *((row + 1, old[char]) for row, char in enumerate(data.card.charset) if char in old)]
-        for name in [name for name in own if name.startswith("head.linear.")]:
-            merged = own[name].clone()
-            for new, before in pairs:
-                merged[new] = weights[name][before]
-            weights[name] = merged
-        shared = f"{len(pairs) - 1} of {len(data.card.charset)} characters keep their weights"
-    else:
-        shared = "same charset"
+    shared = "same charset"
+    if charset != data.card.charset:
+        rows = {char: row for row, char in enumerate(charset)}
+        pairs = [(row, rows[char]) for row, char in enumerate(data.card.charset) if char in rows]
+        for name in model.class_tensors:
+            if name in weights and weights[name].shape[1:] == own[name].shape[1:]:
+                weights[name] = _rows_by_character(own[name], weights[name], pairs, len(charset))
+        shared = f"{len(pairs)} of {len(data.card.charset)} characters keep their weights"
     wrong = sorted(name for name in own if name not in weights or weights[name].shape != own[name].shape)
     if wrong:
         raise InputError(
-            f"{path} holds {card.arch}, whose weights do not fit {data.card.arch} (first difference: {wrong[0]})."
+            f"{found.path} holds {what}, whose weights do not fit {data.card.arch} (first difference: {wrong[0]})."
         )
     model.load_state_dict(weights)
-    return f"from: {path} ({card.arch}, {shared})"
+    return f"from: {found.path} ({what}, {shared})"
+
+
+def _rows_by_character(
+    own: torch.Tensor, given: torch.Tensor, pairs: list[tuple[int, int]], given_chars: int
+) -> torch.Tensor:
+    """`own` with the rows of `given` that mean the same class: row 0, the characters `pairs` (own row, given row),
+    and the special classes behind the characters."""
+    merged = own.clone()
+    merged[0] = given[0]
+    for row, before in pairs:
+        merged[row + 1] = given[before + 1]
+    behind = given.shape[0] - 1 - given_chars
+    if behind:
+        merged[-behind:] = given[-behind:]
+    return merged
 
 
 def _steps(settings: Settings, data: TrainingData) -> int | None:

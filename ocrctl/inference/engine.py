@@ -57,21 +57,24 @@ class Engine:
         self._tokenizer = make_tokenizer(self.card)
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto", threads: int | None = None) -> Engine:
+    def load(
+        cls, model: str | Path, device: str = "auto", threads: int | None = None, decoding: str | None = None
+    ) -> Engine:
         """Load `model` (checkpoint, ONNX file, export bundle, run folder), or return it when this process has it.
 
-        device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice).
+        device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice);
+        decoding: ar or nar, how an autoregressive model reads (None: as it was trained or exported to).
         Raises UsageError, InputError (no model there) or MissingRequirement (CUDA asked for and not usable).
         """
         parse_device(device)
         file = locate(model)
         status = file.path.stat()
-        place = (str(file.path.resolve()), device, threads)
+        place = (str(file.path.resolve()), device, threads, decoding)
         stamp = (status.st_mtime_ns, status.st_size)
         with _lock:
             cached = _loaded.get(place)
             if cached is None or cached[0] != stamp:  # a file written anew replaces the engine of the old one
-                cached = (stamp, cls(file, _open_backend(file, device, threads)))
+                cached = (stamp, cls(file, _open_backend(file, device, threads, decoding)))
                 _loaded[place] = cached
             return cached[1]
 
@@ -116,16 +119,16 @@ class Engine:
         return results
 
 
-def _open_backend(file: ModelFile, device: str, threads: int | None) -> Backend:
+def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: str | None) -> Backend:
     # Imported on demand: an ONNX file is read without paying for torch, a checkpoint without onnxruntime.
     if file.kind == "onnx":
         from ocrctl.inference.onnx_backend import OnnxBackend
 
-        return OnnxBackend(file.path, device, threads)
+        return OnnxBackend(file.path, device, threads, decoding)
     from ocrctl.inference.torch_backend import TorchBackend
 
-    return TorchBackend(file.path, device, threads)
+    return TorchBackend(file.path, device, threads, decoding)
 
 
-_loaded: dict[tuple[str, str, int | None], tuple[tuple[int, int], Engine]] = {}
+_loaded: dict[tuple[str, str, int | None, str | None], tuple[tuple[int, int], Engine]] = {}
 _lock = threading.Lock()

@@ -12,7 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.errors import InputError, MissingRequirement
+from ocrctl.errors import InputError, MissingRequirement, UsageError
+from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import DIAGNOSE, available_cores, driver_gpu_count, parse_device
 
 CUDA = "CUDAExecutionProvider"
@@ -20,14 +21,20 @@ CPU = "CPUExecutionProvider"
 
 
 class OnnxBackend:
-    """Runs an ONNX file that `ocrctl export` wrote. `threads`: CPU threads of an operator; None takes every core."""
+    """Runs an ONNX file that `ocrctl export` wrote. `threads`: CPU threads of an operator; None takes every core.
+    `decoding` (inference.decoding) must be the one it was exported with."""
 
     name = "onnx"
 
-    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+    def __init__(self, path: Path, device: str, threads: int | None, decoding: str | None = None) -> None:
         self.note = ""
         session = self._open(path, device, threads)
         self.card = _card(session, path)
+        if with_decoding(self.card, decoding, path) != self.card:
+            raise UsageError(
+                f"{path}: reads by '{self.card.model.get('decoding')}', which is part of the graph.",
+                hint=f"export it again with --decoding {decoding}",
+            )
         self._input = session.get_inputs()[0].name
         self._session = session
 

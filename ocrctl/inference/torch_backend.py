@@ -9,22 +9,25 @@ import torch
 from numpy.typing import NDArray
 
 from ocrctl.errors import ResumableStop
+from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import torch_device
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
 
 
 class TorchBackend:
-    """Runs a checkpoint. `threads`: CPU threads of PyTorch for the whole process; None leaves them as they are."""
+    """Runs a checkpoint. `threads`: CPU threads of PyTorch for the whole process; None leaves them as they are.
+    `decoding` as in inference.decoding."""
 
     name = "torch"
 
-    def __init__(self, path: Path, device: str, threads: int | None) -> None:
+    def __init__(self, path: Path, device: str, threads: int | None, decoding: str | None = None) -> None:
         self.device = torch_device(device)
         self.note = ""
         if threads is not None:
             torch.set_num_threads(threads)
-        self.card, state = load_checkpoint(path)
+        card, state = load_checkpoint(path)
+        self.card = with_decoding(card, decoding, path)
         model = build_model(self.card)
         model.load_state_dict(state)
         # NHWC memory: the uint8 batch arrives in that order, and convolutions are faster in it.

@@ -49,6 +49,7 @@ def _crnn(card: ModelCard, num_classes: int) -> OCRModel:
         head=CTCHead(2 * hidden, num_classes),
         mean=card.mean,
         std=card.std,
+        class_tensors=("head.linear.weight", "head.linear.bias"),
     )
 
 

@@ -12,14 +12,25 @@ import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError
+from ocrctl.models.published import published_charset
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is none of ocrctl's."""
+    raw = _read(path)
+    if not isinstance(raw, dict) or CARD_KEY not in raw or "state_dict" not in raw:
+        raise InputError(
+            f"{path}: a PyTorch file, but not an ocrctl checkpoint (it holds no model card).",
+            hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
+        )
+    return raw
+
+
+def _read(path: Path) -> Any:
     try:
         with warnings.catch_warnings():  # about the pickle protocol of files that are refused below
             warnings.simplefilter("ignore")
-            raw = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint.") from error
     except OSError as error:
@@ -29,12 +40,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: not a checkpoint that can be loaded safely ({str(error).splitlines()[0][:120]}).",
             hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
         ) from error
-    if not isinstance(raw, dict) or CARD_KEY not in raw or "state_dict" not in raw:
-        raise InputError(
-            f"{path}: a PyTorch file, but not an ocrctl checkpoint (it holds no model card).",
-            hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
-        )
-    return raw
 
 
 def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
@@ -48,3 +53,14 @@ def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
 def count_parameters(weights: dict[str, torch.Tensor]) -> int:
     """Trained numbers among `weights`: all but the statistics of batch normalisation."""
     return sum(w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name)
+
+
+def load_initial(path: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
+    """What a run may start from: (what it is, its charset, weights), of ocrctl's checkpoints and of published weights
+    in PARSeq's layout. Raises InputError as `read_checkpoint`."""
+    raw = _read(path)
+    charset = published_charset(raw)
+    if charset is not None:
+        return "published PARSeq weights", charset, dict(raw)
+    card, weights = load_checkpoint(path)
+    return card.arch, card.charset, weights

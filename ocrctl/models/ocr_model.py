@@ -18,12 +18,21 @@ class OCRModel(nn.Module):
 
     mean: Tensor
     std: Tensor
-    # Tensors with a row for each class: row 0 special, then the charset in order, then further special ones.
-    class_tensors: tuple[str, ...] = ()
-    autoregressive = False
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, *, mean: float, std: float) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        head: nn.Module,
+        *,
+        mean: float,
+        std: float,
+        class_tensors: tuple[str, ...] = (),
+    ) -> None:
+        """`class_tensors` names the tensors with a row for each class: row 0 special, then the charset in order, then
+        further special ones. Weights go from one charset to another by them."""
         super().__init__()
+        self.class_tensors = class_tensors
         self.encoder = encoder
         self.decoder = decoder
         self.head = head

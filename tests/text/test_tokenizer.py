@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
 from ocrctl.text.charset import BUILTIN, Charset
 from ocrctl.text.normalize import normalize_label
-from ocrctl.text.tokenizer import CTCTokenizer
+from ocrctl.text.tokenizer import ARTokenizer, CTCTokenizer, make_tokenizer
 
 TOKENIZER = CTCTokenizer(Charset(BUILTIN["ascii95"] + "한글é"), max_length=25)
 
@@ -70,3 +72,37 @@ def test_decomposed_text_is_composed() -> None:
 
 def test_num_classes() -> None:
     assert TOKENIZER.num_classes == 95 + 3 + 1 and TOKENIZER.required_steps("book") == 5
+
+
+AR = ARTokenizer(Charset("abcé"), max_length=5)
+
+
+@given(st.text(st.sampled_from("abcé"), min_size=1, max_size=5), st.integers(0, 4))
+def test_autoregressive_encode_then_decode_is_the_label(text: str, more: int) -> None:
+    ids = AR.encode(text)
+    assert ids[0] == AR.bos == 5 and ids[-1] == AR.eos == 0 and AR.pad == 6 and AR.num_classes == 5
+    read = np.array([ids[1:] + [1] * more])  # what stands behind the end is not read
+    assert AR.decode(read)[0][0] == text
+
+
+def test_autoregressive_confidence_counts_the_end_and_nothing_behind_it() -> None:
+    probs = np.array([[0.5, 0.25, 0.5, 0.1], [0.5, 1.0, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]])
+    read = AR.decode(np.array([[1, 2, 0, 3], [0, 1, 1, 1], [1, 1, 1, 1]]), probs)
+    assert [text for text, _ in read] == ["ab", "", "aaaa"]
+    assert [confidence for _, confidence in read] == pytest.approx([(0.5 * 0.25 * 0.5) ** (1 / 3), 0.5, 0.5])
+    assert AR.decode(np.zeros((0, 5), int)) == [] and AR.decode(np.zeros((1, 0), int), np.zeros((1, 0))) == [("", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"), [("", "empty label"), ("abcabc", "6 characters, the limit is 5"), ("abz", "'z'")]
+)
+def test_autoregressive_labels_that_cannot_be_learnt_are_refused(label: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        AR.encode(label)
+
+
+def test_the_card_names_the_tokenizer() -> None:
+    card = ModelCard("parseq-tiny", "recognition", "ab", 32, 128, 3, 9, "ar")
+    assert isinstance(make_tokenizer(card), ARTokenizer) and make_tokenizer(card).max_length == 9
+    with pytest.raises(InputError, match="unknown decoder 'rnn-t'"):
+        make_tokenizer(replace(card, decoder="rnn-t"))

@@ -32,8 +32,6 @@ class PARSeq(OCRModel):
     positions, P reading orders, T = max_label_length + 1 output steps, the last for [EOS].
     """
 
-    class_tensors = ("head.weight", "head.bias", "text_embed.embedding.weight")
-    autoregressive = True
     encoder: VisionTransformer
     decoder: Decoder
     head: nn.Linear
@@ -56,7 +54,8 @@ class PARSeq(OCRModel):
         head = nn.Linear(dim, num_classes)
         nn.init.trunc_normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)
-        super().__init__(encoder, decoder, head, mean=mean, std=std)
+        by_class = ("head.weight", "head.bias", "text_embed.embedding.weight")
+        super().__init__(encoder, decoder, head, mean=mean, std=std, class_tensors=by_class)
         self.eos, self.bos, self.pad = 0, num_classes, num_classes + 1
         self.decoding, self.refine = decoding, refine
         self.text_embed = TokenEmbedding(num_classes + 2, dim)

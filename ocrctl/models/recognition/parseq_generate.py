@@ -93,7 +93,7 @@ def refined(model: PARSeq, picture: KeyValue, logits: Tensor) -> Tensor:
 def beam_search(model: PARSeq, picture: KeyValue, steps: int, beam: int) -> Beams:
     """The `beam` best texts by the sum of log probabilities, among those that stay among the best at every step.
 
-    All texts of a picture share its keys and values: they stand side by side as queries.
+    Every text ends: the last step has room for the end alone.
     """
     batch, device = picture[0].shape[0], picture[0].device
     ids = torch.zeros(batch, beam, 0, dtype=torch.int64, device=device)
@@ -107,9 +107,11 @@ def beam_search(model: PARSeq, picture: KeyValue, steps: int, beam: int) -> Beam
         content = _append(content, model.decoder.layer.content(model.embed(token.reshape(-1, 1), step)))
         state = model.decoder(model.pos_queries[:, step : step + 1], content, spread)
         logs = model.head(state[:, 0]).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
-        stay = torch.full_like(logs, -torch.inf)
-        stay[..., model.eos] = 0.0  # an ended text goes on unchanged, at no cost
-        total = scores[..., None] + torch.where(ended[..., None], stay, logs)
+        only_end = torch.full_like(logs, -torch.inf)
+        only_end[..., model.eos] = 0.0  # an ended text goes on unchanged, at no cost
+        if step == steps - 1:  # no room for another character
+            logs = logs + only_end
+        total = scores[..., None] + torch.where(ended[..., None], only_end, logs)
         classes = total.shape[2]
         scores, best = total.flatten(1).topk(beam, dim=1)  # (N, B)
         origin, token = best // classes, best % classes

@@ -1,0 +1,30 @@
+"""How a trained autoregressive model reads: as its card says, unless a command asks for the other way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.errors import UsageError
+
+DECODINGS = {"ar": "character by character", "nar": "all at once"}
+
+
+def with_decoding(card: ModelCard, decoding: str | None, path: Path) -> ModelCard:
+    """`card` reading by `decoding`; None leaves it as it is.
+
+    Raises UsageError for an unknown way, and for a model that is not autoregressive: CTC has one way only.
+    """
+    if decoding is None:
+        return card
+    if decoding not in DECODINGS:
+        known = ", ".join(f"{name} ({what})" for name, what in DECODINGS.items())
+        raise UsageError(f"decoding '{decoding}': use {known}.")
+    if card.decoder != "ar":
+        raise UsageError(
+            f"decoding '{decoding}' was asked of {path}, a {card.arch} with decoder '{card.decoder}': only "
+            "autoregressive models (PARSeq) can be read in several ways.",
+            hint="leave --decoding out",
+        )
+    return replace(card, model={**card.model, "decoding": decoding})
