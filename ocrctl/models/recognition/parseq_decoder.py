@@ -27,6 +27,10 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
+    def queries(self, states: Tensor) -> Tensor:
+        """Normalised states (N, Q, D) to what they ask, (N, heads, Q, D / heads)."""
+        return split_heads(F.linear(states, self.in_proj_weight[: self.dim], self.in_proj_bias[: self.dim]), self.heads)
+
     def keys_values(self, context: Tensor) -> KeyValue:
         """Normalised context (N, L, D) to its keys and values."""
         both = F.linear(context, self.in_proj_weight[self.dim :], self.in_proj_bias[self.dim :])
@@ -34,14 +38,12 @@ class Attention(nn.Module):
         return split_heads(keys, self.heads), split_heads(values, self.heads)
 
     def forward(self, queries: Tensor, context: KeyValue, mask: Tensor | None = None) -> Tensor:
-        """Queries (N or 1, Q, D) against keys and values; mask boolean, broadcast to (N, heads, Q, L), True attends.
-        Returns (N, Q, D)."""
+        """Queries (N or 1, heads, Q, D / heads) against keys and values; mask boolean, broadcast to (N, heads, Q, L),
+        True attends. Returns (N, Q, D)."""
         keys, values = context
-        projected = F.linear(queries, self.in_proj_weight[: self.dim], self.in_proj_bias[: self.dim])
-        q = split_heads(projected, self.heads).expand(keys.shape[0], -1, -1, -1)
-        found = F.scaled_dot_product_attention(
-            q, keys, values, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
-        )
+        queries = queries.expand(keys.shape[0], -1, -1, -1)
+        dropout = self.dropout if self.training else 0.0
+        found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
         return self.out_proj(join_heads(found))
 
 
@@ -68,10 +70,23 @@ class DecoderLayer(nn.Module):
         """The encoder's memory (N, S, D) to keys and values."""
         return self.cross_attn.keys_values(memory)
 
-    def forward(self, queries: Tensor, content: KeyValue, picture: KeyValue, mask: Tensor | None = None) -> Tensor:
-        """Queries (N or 1, Q, D) to states (N, Q, D); `mask` as in Attention, over the characters."""
-        states = queries + self.dropout(self.self_attn(self.norm_q(queries), content, mask))
-        states = states + self.dropout(self.cross_attn(self.norm1(states), picture))
+    def ask(self, queries: Tensor) -> Tensor:
+        """Position queries (N, Q, D) to what they ask of the characters, (N, heads, Q, D / heads)."""
+        return self.self_attn.queries(self.norm_q(queries))
+
+    def forward(
+        self,
+        queries: Tensor,
+        content: KeyValue,
+        picture: KeyValue,
+        mask: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Tensor:
+        """Queries (N or 1, Q, D) to states (N, Q, D); `mask` as in Attention, over the characters; `asked` is
+        ask(queries) where it is known already."""
+        asked = self.ask(queries) if asked is None else asked
+        states = queries + self.dropout(self.self_attn(asked, content, mask))
+        states = states + self.dropout(self.cross_attn(self.cross_attn.queries(self.norm1(states)), picture))
         hidden = self.dropout(F.gelu(self.linear1(self.norm2(states))))
         return states + self.dropout(self.linear2(hidden))
 
@@ -95,9 +110,16 @@ class Decoder(nn.Module):
         assert isinstance(layer, DecoderLayer)
         return layer
 
-    def forward(self, queries: Tensor, content: KeyValue, picture: KeyValue, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        queries: Tensor,
+        content: KeyValue,
+        picture: KeyValue,
+        mask: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Tensor:
         """As the layer's forward, normalised."""
-        return self.norm(self.layer(queries, content, picture, mask))
+        return self.norm(self.layer(queries, content, picture, mask, asked))
 
 
 class TokenEmbedding(nn.Module):

@@ -42,9 +42,12 @@ def character_by_character(model: PARSeq, picture: KeyValue, steps: int) -> Tens
     token = torch.full_like(rows, model.bos)
     content: KeyValue | None = None
     pieces: list[tuple[Tensor, Tensor]] = []
+    layer, queries = model.decoder.layer, model.pos_queries[:, :steps]
+    asked = layer.ask(queries)
     for step in range(steps):
-        content = _append(content, model.decoder.layer.content(model.embed(token[:, None], step)))
-        state = model.decoder(model.pos_queries[:, step : step + 1], content, picture)  # (n, 1, D)
+        now = slice(step, step + 1)
+        content = _append(content, layer.content(model.embed(token[:, None], step)))
+        state = model.decoder(queries[:, now], content, picture, asked=asked[:, :, now])  # (n, 1, D)
         logits = torch.where(alive[:, None], model.head(state[:, 0]), 0.0)  # (n, K)
         pieces.append((rows, logits))
         token = logits.argmax(1)

@@ -1,0 +1,151 @@
+"""Speed of PARSeq's training step and of its reading, beside the authors' own code where that is given.
+
+    python tests/bench/parseq_speed.py [--reference PATH] [--arch parseq-tiny] [--batch 64] [--rounds 5] [--threads 2]
+
+PATH is a checkout of baudm/parseq; its requirements (timm, pytorch_lightning, nltk) must be importable. Both get the
+same weights, pictures, labels and optimizer, and take turns; figures are medians, the ratio is the median of the paired
+ratios. A step is forward, loss, backward, gradient clipping and AdamW. Reading is character by character without
+refinement, forced to a length; the encoder's own time is measured apart and taken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import get_spec
+from ocrctl.losses.permuted import permuted_loss
+from ocrctl.models.build import build_model
+from ocrctl.models.recognition.parseq import PARSeq
+from ocrctl.models.recognition.parseq_generate import character_by_character
+from ocrctl.text.charset import ASCII94
+from ocrctl.text.tokenizer import make_tokenizer
+
+LENGTHS = (5, 15, 25)  # characters
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def paired(ours: Callable[[], object], theirs: Callable[[], object] | None, rounds: int) -> tuple[list[float], ...]:
+    """Seconds of each call, taken in turn after one call of each that does not count."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(rounds + 1):
+        for place, work in enumerate((ours, theirs)):
+            if work is not None:
+                taken = seconds(work)
+                if turn:
+                    times[place].append(taken)
+    return times
+
+
+def training_step(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+    """One step of `model` on what `loss` computes."""
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-5, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+
+    return step
+
+
+def reference_system(path: str, arch: str) -> torch.nn.Module:
+    """The authors' system, untrained."""
+    sys.path.insert(0, path)
+    from strhub.models.utils import create_model
+
+    system = create_model(arch, charset_test=ASCII94)
+    system.log = lambda *args, **kwargs: None  # needs a trainer
+    return system
+
+
+def main() -> None:
+    """Measure and print one line per figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", metavar="PATH")
+    parser.add_argument("--arch", default="parseq-tiny")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help="under bf16 autocast (slow where the CPU lacks bf16)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    spec = get_spec(options.arch)
+    size = (spec.input_height, spec.input_width, spec.channels, spec.max_label_length)
+    card = ModelCard(spec.name, spec.task, ASCII94, *size, "ar", model={"dropout": 0.1})
+    model = build_model(card)
+    assert isinstance(model, PARSeq)
+    tokenizer = make_tokenizer(card)
+    words = [ASCII94[n % 36 :][: 3 + n % 10] for n in range(options.batch)]  # 3 to 12 characters
+    encoded = [tokenizer.encode(word) for word in words]
+    longest = max(map(len, encoded))
+    targets = torch.tensor([ids + [tokenizer.pad] * (longest - len(ids)) for ids in encoded])
+    images = torch.randint(0, 256, (options.batch, 3, 32, 128), dtype=torch.uint8)
+    floats = model.normalise(images)
+    system = reference_system(options.reference, options.arch) if options.reference else None
+    if system is not None:
+        system.model.load_state_dict(model.state_dict())
+
+    def our_loss() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            return permuted_loss(model(images, targets)["logits"], targets, ends=0, pad=tokenizer.pad)
+
+    def their_loss() -> torch.Tensor:
+        assert system is not None
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            return system.training_step((floats, words), 0)
+
+    def report(name: str, ours: list[float], theirs: list[float], unit: str, scale: Callable[[float], float]) -> None:
+        row: dict[str, object] = {"figure": name, "unit": unit, "ocrctl": round(scale(statistics.median(ours)), 2)}
+        if theirs:
+            row["reference"] = round(scale(statistics.median(theirs)), 2)
+            ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
+            row["times_faster"] = round(statistics.median(ratios), 2)
+        print(json.dumps(row), flush=True)
+
+    model.train()
+    if system is not None:
+        system.train()
+    step = training_step(model, our_loss)
+    their_step = training_step(system, their_loss) if system is not None else None
+    ours, theirs = paired(step, their_step, options.rounds)
+    report("training step", ours, theirs, "images/s", lambda taken: options.batch / taken)
+
+    model.eval()
+    with torch.inference_mode():
+        model.head.bias[0] = -100.0  # no text ends before the length that is asked for
+        memory = model.memory(images)
+        encoder, _ = paired(lambda: model.memory(images), None, options.rounds)
+        report("encoder", encoder, [], "ms", lambda taken: 1000 * taken)
+        if system is not None:
+            system.eval()
+            system.model.refine_iters = 0
+            system.model.load_state_dict(model.state_dict())
+            system.model.encode = lambda given: memory  # what is outside the encoder alone
+        for length in LENGTHS:
+            theirs_reads = (lambda n: lambda: system(floats, n))(length) if system is not None else None
+
+            def read(steps: int = length + 1) -> torch.Tensor:
+                return character_by_character(model, model.decoder.layer.picture(memory), steps)
+
+            ours, theirs = paired(read, theirs_reads, options.rounds)
+            report(f"reading {length} characters, outside the encoder", ours, theirs, "ms", lambda taken: 1000 * taken)
+
+
+if __name__ == "__main__":
+    main()
