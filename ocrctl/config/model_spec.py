@@ -60,10 +60,10 @@ SPECS: dict[str, ModelSpec] = {
         ModelSpec("crnn", "recognition", "crnn", "CRNN, about 3 M parameters, 32x128 grey, CTC: the base recogniser",
                   32, 128, 1, 32, 4, "ctc", 32, "ascii94"),
         ModelSpec("parseq-tiny", "recognition", "parseq",
-                  "PARSeq, 6.0 M parameters, 32x128 RGB, autoregressive: more accurate than CRNN, slower to train",
+                  "PARSeq (tiny), 6.0 M parameters, 32x128 RGB, autoregressive",
                   32, 128, 3, 4, 8, "ar", 25, "ascii94", lr=5e-4),
         ModelSpec("parseq", "recognition", "parseq",
-                  "PARSeq (small), 23.8 M parameters, 32x128 RGB, autoregressive: for a GPU",
+                  "PARSeq (small), 23.8 M parameters, 32x128 RGB, autoregressive",
                   32, 128, 3, 4, 8, "ar", 25, "ascii94", lr=5e-4),
     )
 }  # fmt: skip

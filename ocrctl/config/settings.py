@@ -113,7 +113,7 @@ class ModelSettings(Section):
     dropout: float = Field(0.1, ge=0, lt=1)
     """dropout: before the classifier (CRNN), throughout the decoder (PARSeq)"""
     decoding: Literal["ar", "nar"] = "ar"
-    """how an autoregressive model reads: ar, character by character; nar, all at once (faster, a little less exact)"""
+    """how an autoregressive model reads: ar, character by character; nar, all at once"""
     refine: int = Field(1, ge=0, le=10)
     """rounds in which an autoregressive model reads over what it has read"""
 

@@ -1,7 +1,8 @@
 """A trained model as one ONNX file that needs nothing else: uint8 pictures in, logits out, its card in the metadata.
 
 Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). Normalisation is part of the graph, so
-that no second copy of it can drift from the one the model was trained with.
+that no second copy of it can drift from the one the model was trained with. A graph has no loop that ends early: the
+reading character by character of an autoregressive model is unrolled to its last step, cache and all.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ class _Logits(nn.Module):
 def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
     """Trace `model` (on the CPU) with a free batch dimension and put `card` into the file's metadata."""
     example = torch.zeros(2, card.channels, card.height, card.width, dtype=torch.uint8)  # 2: a 1 would be specialised
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():  # the exporter warns about its own internals
             warnings.simplefilter("ignore")
@@ -58,7 +60,8 @@ def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
                 verbose=False,
             )
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
     assert program is not None
     proto = program.model_proto
     _strip_traces(proto)

@@ -1,0 +1,100 @@
+"""PARSeq as ONNX: both ways of reading, refinement in the graph, the batch free, the same strings as PyTorch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from ocrctl import Engine
+from ocrctl.cli.app import run
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.data.images import decode
+from ocrctl.errors import UsageError
+from ocrctl.export.parity import probe_batch
+from ocrctl.models import build
+
+LONGEST = 4  # characters: the unrolled loop has one step more, and the exporter's time grows with it
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow() -> object:
+    """One block in the encoder, for the exporter's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "PARSEQ_DEPTH", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def checkpoint(shallow: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """best.ckpt of an untrained model that says different things of different pictures, some of them short."""
+    card = ModelCard("parseq-tiny", "recognition", "abcdefgh", 32, 128, 3, LONGEST, "ar", model={"refine": 1})
+    torch.manual_seed(1)
+    model = build.build_model(card)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim > 1:
+                weight.mul_(1.5 if name.startswith("encoder.blocks") else 6)
+    path = tmp_path_factory.mktemp("runs") / "parseq" / "best.ckpt"
+    path.parent.mkdir()
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({CARD_KEY: card.to_json(), "state_dict": state}, path)
+    return path
+
+
+@pytest.mark.parametrize("decoding", ["ar", "nar"])
+def test_the_graph_reads_what_the_checkpoint_reads(
+    checkpoint: Path, tmp_path: Path, word_folder: Path, decoding: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(checkpoint), "-o", str(tmp_path), "--verify", str(word_folder), "--json", "-q"]
+    assert run([*arguments, "--decoding", decoding]) == 0
+    out, err = capfd.readouterr()
+    (written,) = json.loads(out)["models"]
+    assert [check["samples"] for check in written["checks"]] == [1, 17, 12]
+    assert all(check["max_abs_diff"] < 1e-3 and not check["differing"] for check in written["checks"])
+    assert "constant folding" not in err
+
+    theirs = Engine.load(tmp_path, device="cpu")
+    ours = Engine.load(checkpoint, device="cpu", decoding=decoding)
+    assert theirs.card.model["decoding"] == decoding and theirs.backend == "onnx"
+    batch = probe_batch(ours, 40, seed=3)
+    texts = [result.text for result in ours.recognize_prepared(batch)]
+    assert texts == [result.text for result in theirs.recognize_prepared(batch)]
+    assert len(set(texts)) > 3 and len(set(map(len, texts))) > 1  # else equality would say little
+    session = onnxruntime.InferenceSession(str(tmp_path / "parseq.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_outputs()[0].shape[1:] == [LONGEST + 1, 9]
+    with pytest.raises(UsageError, match=f"reads by '{decoding}', which is part of the graph"):
+        Engine.load(tmp_path, device="cpu", decoding="nar" if decoding == "ar" else "ar")
+    _program_of_the_documentation(theirs, tmp_path, word_folder, capfd)
+
+
+def _program_of_the_documentation(
+    engine: Engine, exported: Path, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocks = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8").split("```python\n")
+    start = blocks[1].split("```")[0].split("best = ")[0]
+    program = start + blocks[2].split("```")[0] + "print(text)\n"
+    for path in sorted(folder.glob("*.png"))[:4]:
+        exec(program.replace("exported/last.onnx", str(exported / "parseq.onnx")).replace("word.png", str(path)), {})
+        printed = capfd.readouterr().out.removesuffix("\n")
+        assert printed == engine.recognize([decode(path.read_bytes(), path.name)])[0].text
+
+
+def test_decoding_asked_of_ctc_is_refused(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path), "--decoding", "nar"]) == 2
+    assert "only autoregressive models (PARSeq) can be read in several ways" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_the_graph_do_not_depend_on_the_batch(checkpoint: Path, tmp_path: Path) -> None:
+    assert run(["export", str(checkpoint), "-o", str(tmp_path), "--decoding", "nar", "-q"]) == 0
+    engine = Engine.load(tmp_path, device="cpu")
+    batch = probe_batch(engine, 9, seed=4)
+    alone = np.concatenate([engine.logits(row[None]) for row in batch])
+    np.testing.assert_allclose(engine.logits(batch), alone, atol=1e-3)
