@@ -106,24 +106,18 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
         header.append(
             "mix: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(names, mixture.shares, strict=True))
         )
+    how_to_read = {"decoding": settings.model.decoding, "refine": settings.model.refine}
+    reading = how_to_read if spec.charset_kind == "ar" else {}
     card = ModelCard(
         arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
         channels=spec.channels, max_label_length=spec.max_label_length, decoder=spec.charset_kind or "",
-        model=_builder_settings(settings, spec), version=_version(),
+        model={"dropout": settings.model.dropout, **reading}, version=_version(),
     )  # fmt: skip
     tokenizer = make_tokenizer(card)
     words = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
     for line in header:
         report(line)
     return TrainingData(spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size())
-
-
-def _builder_settings(settings: Settings, spec: ModelSpec) -> dict[str, object]:
-    """What the builder and the reading of a trained model take from `model.*`."""
-    built: dict[str, object] = {"dropout": settings.model.dropout}
-    if spec.charset_kind == "ar":
-        built |= {"decoding": settings.model.decoding, "refine": settings.model.refine}
-    return built
 
 
 def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:

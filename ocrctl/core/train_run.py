@@ -10,7 +10,7 @@ import torch
 
 from ocrctl.config.settings import Settings
 from ocrctl.data.loader import training_loader, usable_cores
-from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import Placement, place
@@ -18,7 +18,6 @@ from ocrctl.training.device import Placement, place
 if TYPE_CHECKING:
     from ocrctl.core.train import TrainResult
     from ocrctl.core.train_data import TrainingData
-    from ocrctl.models.ocr_model import OCRModel
 
 Report = Callable[[str], None]
 
@@ -41,7 +40,9 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
     torch.manual_seed(settings.seed)
     model = build_model(data.card)
     if settings.model.init and not start_step:
-        report(_initialise(model, data, settings.model.init))
+        from ocrctl.core.train_start import initialise
+
+        report(initialise(model, data, settings.model.init))
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = sum(p.numel() for p in model.parameters())
@@ -111,49 +112,6 @@ def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainRes
         best_accuracy=summary(run).best_exact or 0.0, best_step=int(best["step"]) if best else 0,
         last={name: float(value) for row in rows[-2:] for name, value in row.items() if value},
     )  # fmt: skip
-
-
-def _initialise(model: OCRModel, data: TrainingData, init: str) -> str:
-    """Copy weights from a checkpoint, or from published ones; rows of classes go by character. Raises InputError when
-    sizes differ elsewhere."""
-    from ocrctl.inference.locate import locate
-    from ocrctl.models.checkpoint import load_initial
-
-    found = locate(init)
-    if found.kind != "checkpoint":
-        raise UsageError(f"--from {init}: training starts from a checkpoint or a run folder, not from an ONNX file.")
-    what, charset, weights = load_initial(found.path)
-    own = model.state_dict()
-    shared = "same charset"
-    if charset != data.card.charset:
-        rows = {char: row for row, char in enumerate(charset)}
-        pairs = [(row, rows[char]) for row, char in enumerate(data.card.charset) if char in rows]
-        for name in model.class_tensors:
-            if name in weights and weights[name].shape[1:] == own[name].shape[1:]:
-                weights[name] = _rows_by_character(own[name], weights[name], pairs, len(charset))
-        shared = f"{len(pairs)} of {len(data.card.charset)} characters keep their weights"
-    wrong = sorted(name for name in own if name not in weights or weights[name].shape != own[name].shape)
-    if wrong:
-        raise InputError(
-            f"{found.path} holds {what}, whose weights do not fit {data.card.arch} (first difference: {wrong[0]})."
-        )
-    model.load_state_dict(weights)
-    return f"from: {found.path} ({what}, {shared})"
-
-
-def _rows_by_character(
-    own: torch.Tensor, given: torch.Tensor, pairs: list[tuple[int, int]], given_chars: int
-) -> torch.Tensor:
-    """`own` with the rows of `given` that mean the same class: row 0, the characters `pairs` (own row, given row),
-    and the special classes behind the characters."""
-    merged = own.clone()
-    merged[0] = given[0]
-    for row, before in pairs:
-        merged[row + 1] = given[before + 1]
-    behind = given.shape[0] - 1 - given_chars
-    if behind:
-        merged[-behind:] = given[-behind:]
-    return merged
 
 
 def _steps(settings: Settings, data: TrainingData) -> int | None:
