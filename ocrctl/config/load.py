@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from ocrctl.config.model_spec import SPECS, ModelSpec, get_spec
 from ocrctl.config.profiles import load_profile
-from ocrctl.config.settings import Section, Settings
+from ocrctl.config.settings import Section, Settings, TrainSettings
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
 
@@ -48,7 +48,7 @@ def load_settings(
         spec = get_spec(arch) if arch else None
         task = spec.task if spec else None
     layers = [(f"profile {name}", for_task(tree, task, spec.family if spec else None)) for name, tree in files]
-    profile_tree: Tree = {"train": {"lr": spec.lr}} if spec else {}
+    profile_tree: Tree = {}
     for _, tree in layers:
         profile_tree = merge(profile_tree, tree)
 
@@ -69,6 +69,9 @@ def load_settings(
     except ValidationError as error:
         raise _usage_error(error, [("--set", set_tree), *reversed(layers)]) from error
     values = {name: getattr(loaded, name) for name in Settings.model_fields}
+    if spec and "lr" not in loaded.train.model_fields_set:  # a default still: a resumed run keeps the rate it had
+        train = {**dict(loaded.train), "lr": spec.lr}
+        values["train"] = TrainSettings.model_construct(_fields_set=set(loaded.train.model_fields_set), **train)
     return Settings.model_construct(_fields_set=set(loaded.model_fields_set), **values)
 
 

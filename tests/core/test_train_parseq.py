@@ -13,6 +13,7 @@ import torch
 
 from ocrctl import Engine
 from ocrctl.config.model_card import ModelCard
+from ocrctl.core.run_folder import asked_names
 from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models import build
@@ -84,6 +85,8 @@ def test_the_learning_rate_is_the_architectures_unless_something_names_one(tmp_p
     def rate(*sets: str, arch: str = "parseq-tiny", profile: str | None = None) -> float:
         return load_train_settings([profile] if profile else None, sets, {"arch": arch}).train.lr
 
+    left_alone = load_train_settings(None, [], {"arch": "parseq-tiny"})
+    assert "train.lr" not in asked_names(left_alone)  # so that a run with a rate of its own can be resumed
     assert (rate(), rate(arch="crnn"), rate("train.lr=0.1")) == (5e-4, 1e-3, 0.1)
     assert rate(profile="rtx3090") == 1e-3 and rate(profile="rtx3090", arch="crnn") == 2e-3
     (tmp_path / "own.toml").write_text("[recognition.train]\nlr = 0.3\n")
