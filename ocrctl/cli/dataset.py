@@ -1,4 +1,4 @@
-"""`ocrctl dataset charset|stats|synth`."""
+"""`ocrctl dataset`: its commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows
 from ocrctl.cli.options import Json, Profiles, Quiet, Sets
 
@@ -17,6 +18,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("validate")(validate)
 
 
 @app.command("charset")

@@ -37,12 +37,16 @@ class DecoderWarnings:
 
     def check(self, data: bytes) -> str:
         """Why `data` is not a whole, undamaged image, or ""."""
-        problem = images.check(data)
+        return self.look(data)[0]
+
+    def look(self, data: bytes) -> tuple[str, images.Image | None]:
+        """Why `data` is not a whole, undamaged image, or "", and what `images.look` decoded."""
+        problem, image = images.look(data)
         if not self._file.tell():  # the place is shared with stderr, so 0 means that nothing was written
-            return problem
+            return problem, image
         self._file.seek(0)
         lines = self._file.read().splitlines()
         self._file.seek(0)
         self._file.truncate()
         report = next((line.decode(errors="replace") for line in lines if line.startswith(_DAMAGE)), "")
-        return problem or (f"the JPEG is damaged (libjpeg: {report})" if report else "")
+        return problem or (f"the JPEG is damaged (libjpeg: {report})" if report else ""), image
