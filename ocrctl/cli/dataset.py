@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.dataset_clean import clean, undo
+from ocrctl.cli.dataset_convert import convert, crop, split
 from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows
 from ocrctl.cli.options import Json, Profiles, Quiet, Sets
@@ -20,6 +22,11 @@ app = typer.Typer(
 )
 
 app.command("validate")(validate)
+app.command("clean")(clean)
+app.command("undo")(undo)
+app.command("convert")(convert)
+app.command("split")(split)
+app.command("crop")(crop)
 
 
 @app.command("charset")

@@ -58,10 +58,11 @@ def render(report: ValidateReport, data: Annotations, findings: Findings) -> str
     content = json.dumps({"items": items, "pictures": pictures}, ensure_ascii=False).replace("</", "<\\/")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ocrctl dataset validate</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{style}</style>"
         f"</head><body><header><h1>{escape(report.spec)}</h1><p>{report.images:,} pictures, {report.instances:,} "
-        f"instances, {escape(report.format)}: {report.errors:,} errors, {report.warnings:,} warnings, {report.infos:,} remarks."
+        f"instances, {escape(report.format)}: {report.errors:,} errors, {report.warnings:,} warnings, "
+        f"{report.infos:,} remarks."
         f" At most {SHOWN} of a code are shown. ocrctl {__version__}.</p></header>"
         '<main><nav><table><tr data-code=""><td colspan="4"><button type="button">all</button></td></tr>'
         f"{rows}</table><p>Keys: &larr; &rarr; or j k for the next finding, [ ] for the next code.</p></nav>"

@@ -30,7 +30,7 @@ _ALL = (
     Code("P005", "self-intersecting", "error", "instance", "repair", "the outline of the polygon crosses itself"),
     Code("P006", "repeated-points", "warning", "instance", "repair", "{value:.0f} points stand on their neighbour"),
     Code("P007", "counter-clockwise", "warning", "instance", "repair", "the points run counter-clockwise"),
-    Code("P008", "start-not-top-left", "info", "instance", "repair",
+    Code("P008", "start-not-top-left", "info", "instance", "",
          "the quad starts at point {value:.0f} clockwise from its top left"),
     Code("P009", "spike", "warning", "instance", "repair", "the outline runs out and back on itself at a point"),
     Code("P010", "out-of-bounds", "error", "instance", "clamp",

@@ -32,6 +32,11 @@ class Looks:
     digests: list[bytes]  # of the file; b"" where it cannot be read
     hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the picture was not decoded
 
+    def subset(self, images: NDArray[np.bool_]) -> Looks:
+        """What was seen of the pictures chosen by `images` (I,)."""
+        digests = [digest for digest, keep in zip(self.digests, images, strict=True) if keep]
+        return Looks(self.sizes[images], self.stored[images], self.orientations[images], digests, self.hashes[images])
+
 
 def look_at(
     data: Annotations,

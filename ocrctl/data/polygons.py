@@ -190,13 +190,10 @@ class _Chunk:
         return moved
 
     def _sum(self, values: Floats) -> Floats:
-        result: Floats = np.add.reduceat(values, self.starts)
-        return result
+        return np.asarray(np.add.reduceat(values, self.starts))
 
     def _min(self, values: Floats) -> Floats:
-        result: Floats = np.minimum.reduceat(values, self.starts)
-        return result
+        return np.asarray(np.minimum.reduceat(values, self.starts))
 
     def _max(self, values: Floats) -> Floats:
-        result: Floats = np.maximum.reduceat(values, self.starts)
-        return result
+        return np.asarray(np.maximum.reduceat(values, self.starts))

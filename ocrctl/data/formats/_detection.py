@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -112,21 +113,41 @@ def choose_root(names: Sequence[str], label: Path) -> Path:
 
 
 def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]]:
-    """For one label file a picture: the folder with the most pictures named like `stems`, and stem to file name."""
+    """For one label file a picture: the folder of the pictures named like `stems`, and stem to file name.
+
+    It is the label files' own folder, or its parent, when any of the pictures lies there; else the folder beside it
+    that holds most of them, of equals the one whose name starts most like its own (ch4_test_images for
+    ch4_test_localization_gt).
+    """
+    best: tuple[tuple[int, int], Path, dict[str, str]] = ((0, 0), folder, {})
+    for root in (folder, folder.parent):
+        found = _pictures(root)
+        if any(stem in found for stem in stems):
+            return root, found
     try:
         siblings = sorted(entry for entry in folder.parent.iterdir() if entry.is_dir() and entry != folder)
     except OSError:
         siblings = []
-    best: tuple[int, Path, dict[str, str]] = (-1, folder, {})
-    for root in (folder, folder.parent, *siblings):
-        try:
-            found = {entry.stem: entry.name for entry in sorted(root.iterdir()) if _IMAGE.match(entry.name)}
-        except OSError:
-            continue
-        hits = sum(stem in found for stem in stems)
-        if hits > best[0]:
-            best = (hits, root, found)
+    for root in siblings:
+        found = _pictures(root)
+        score = sum(stem in found for stem in stems), _common(root.name, folder.name)
+        if score > best[0] and score[0]:
+            best = (score, root, found)
     return best[1], best[2]
+
+
+def _common(first: str, second: str) -> int:
+    """Length of what two names start with alike."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+
+
+def _pictures(folder: Path) -> dict[str, str]:
+    try:
+        return {Path(name).stem: name for name in sorted(os.listdir(folder)) if _IMAGE.match(name)}
+    except OSError:
+        return {}
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
