@@ -7,9 +7,13 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import fit
 from ocrctl.data.formats import DETECTION_FORMATS
+from ocrctl.data.image_header import read_header
 from ocrctl.errors import InputError, UsageError
 
 IMAGES = "images"  # folder of the pictures within the new one
@@ -33,6 +37,8 @@ def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists already.", hint="Name a new folder.")
     partial = out.with_name(out.name + ".partial")
+    if pages.KEEPS.sizes:
+        data = replace(data, sizes=known_sizes(data))
     names = safe_names(data.images, unique_stems=pages.PER_IMAGE or format_name == "cleval-zip")
     fitted, lost = fit(data, format_name)
     start = getattr(pages, "IMAGES_FROM", "")
@@ -62,6 +68,19 @@ def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = 
         shutil.rmtree(partial, ignore_errors=True)
         raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
     return Written(out, len(names), len(data), lost, missing)
+
+
+def known_sizes(data: Annotations) -> NDArray[np.int32]:
+    """(I, 2) sizes as stated or, where none is, as the header of the file says; 0 where that cannot be read."""
+    sizes = data.sizes.copy()
+    for image in np.flatnonzero((sizes <= 0).any(1)).tolist():
+        try:
+            header = read_header(data.image_bytes(image))
+        except InputError:
+            continue
+        if header is not None:
+            sizes[image] = header.displayed
+    return sizes
 
 
 def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:

@@ -12,6 +12,7 @@ https://github.com/mindee/doctr/tree/main/references/detection
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, dump, flatten, instances, pair_points, without
 from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._text import IMAGE_SUFFIX
 from ocrctl.errors import InputError
 
 NAME = "doctr-det"
@@ -28,12 +30,13 @@ PER_IMAGE = False
 KEEPS = Keeps("polygon", text=False, ignore="none", sizes=True)
 IMAGES_FROM = "images"  # names in the file are below it
 
+_HEAD = re.compile(rf'\{{\s*"(?:[^"\\]|\\.)*{IMAGE_SUFFIX}"\s*:\s*\{{', re.IGNORECASE)
 _EXPECTED = '{"polygons": [[[x, y], ...], ...]}'
 
 
 def sniff(path: Path) -> bool:
     head = head_text(path)
-    return head.startswith("{") and '"polygons"' in head and ('"img_dimensions"' in head or '"img_hash"' in head)
+    return '"polygons"' in head and _HEAD.match(head) is not None
 
 
 def read(path: Path) -> Annotations:
