@@ -98,6 +98,16 @@ def test_split_keeps_groups_together_and_shares(pages: Path, tmp_path: Path) -> 
     assert np.array_equal(part, assign(data, keys, [0.8, 0.2], 3))
 
 
+def test_stats_of_pages(pages: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "stats", str(pages), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["labels"]["samples"] == 6 and report["pages"]["ignored"] == 6
+    assert report["pages"]["widths"]["median"] == 160 and report["pages"]["text_heights"]["largest"] == 20
+    assert sum(report["pages"]["aspects"]["counts"]) == 12 and report["pages"]["points"] == {"4": 12}
+    assert run(["dataset", "stats", str(pages)]) == 0
+    assert "text height" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["lmdb", "paddleocr-rec"])
 def test_crop_writes_words(pages: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "words"

@@ -115,8 +115,8 @@ def choose_root(names: Sequence[str], label: Path) -> Path:
 def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]]:
     """For one label file a picture: the folder of the pictures named like `stems`, and stem to file name.
 
-    It is the label files' own folder, or its parent, when any of the pictures lies there; else the folder beside it
-    that holds most of them, of equals the one whose name starts most like its own (ch4_test_images for
+    It is the label files' own folder, or its parent, when any of the pictures lies there; else the folder in it or
+    beside it that holds most of them, of equals the one whose name starts most like its own (ch4_test_images for
     ch4_test_localization_gt).
     """
     best: tuple[tuple[int, int], Path, dict[str, str]] = ((0, 0), folder, {})
@@ -124,16 +124,19 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
         found = _pictures(root)
         if any(stem in found for stem in stems):
             return root, found
-    try:
-        siblings = sorted(entry for entry in folder.parent.iterdir() if entry.is_dir() and entry != folder)
-    except OSError:
-        siblings = []
-    for root in siblings:
+    for root in (*_folders(folder), *_folders(folder.parent)):
         found = _pictures(root)
         score = sum(stem in found for stem in stems), _common(root.name, folder.name)
         if score > best[0] and score[0]:
             best = (score, root, found)
     return best[1], best[2]
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    except OSError:
+        return []
 
 
 def _common(first: str, second: str) -> int:
