@@ -134,27 +134,28 @@ class _Chunk:
         return ~shapely.is_simple(self._rings(chosen))
 
     def _rings(self, chosen: Ints) -> NDArray[np.object_]:
+        if self.same:
+            corners = np.stack((self.x, self.y), axis=-1).reshape(self.count, self.same, 2)[chosen]
+            return np.asarray(shapely.linearrings(np.concatenate((corners, corners[:, :1]), axis=1)))
         sizes = self.sizes[chosen]
         rows = np.repeat(self.starts[chosen] - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
         rows += np.arange(len(rows))
         first = self.starts[chosen]
         ends = np.cumsum(sizes)
-        coordinates = np.column_stack((self.x[rows], self.y[rows]))
-        closed = np.insert(coordinates, ends, np.column_stack((self.x[first], self.y[first])), axis=0)
-        rings: NDArray[np.object_] = shapely.linearrings(closed, indices=np.repeat(np.arange(len(chosen)), sizes + 1))
-        return rings
+        closed = np.insert(
+            np.column_stack((self.x[rows], self.y[rows])), ends, np.column_stack((self.x[first], self.y[first])), axis=0
+        )
+        return np.asarray(shapely.linearrings(closed, indices=np.repeat(np.arange(len(chosen)), sizes + 1)))
 
     def _quads_crossing(self, chosen: Ints) -> NDArray[np.bool_]:
         """A quad crosses itself where two opposite edges do."""
         x, y = self.x.reshape(-1, 4)[chosen].T, self.y.reshape(-1, 4)[chosen].T
 
         def side(a: int, b: int, c: int) -> Floats:
-            result: Floats = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
-            return result
+            return np.asarray((x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a]))
 
         def cross(a: int, b: int, c: int, d: int) -> NDArray[np.bool_]:
-            result: NDArray[np.bool_] = (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
-            return result
+            return np.asarray((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0))
 
         return cross(0, 1, 2, 3) | cross(1, 2, 3, 0)
 

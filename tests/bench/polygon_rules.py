@@ -23,7 +23,7 @@ def shapes(points: int, count: int) -> np.ndarray:
     else:
         along = np.linspace(0, 1, points // 2)
         top = np.stack([along * 100, -20 * np.sin(along * 3)], 1)
-        outline = np.concatenate([top, top[::-1] + [0, 15]])
+        outline = np.concatenate([top, np.add(top[::-1], [0, 15])])
     places = generator.uniform(100, 900, (count, 1, 2))
     return (places + outline + generator.uniform(-1, 1, (count, points, 2))).reshape(-1, 2)
 
