@@ -31,7 +31,7 @@ def read_header(data: bytes) -> Header | None:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack(">II", data[16:24])
             return Header(width, height, _png_orientation(data)) if width and height else None
-        return _other(data)
+        return _webp(data) or _other(data)
     except (struct.error, IndexError, ValueError):
         return None
 
@@ -85,6 +85,19 @@ def _png_orientation(data: bytes) -> int:
             break
         position += 12 + length
     return 1
+
+
+def _webp(data: bytes) -> Header | None:
+    """A plain lossy or lossless WebP; None for an extended one, which may hold EXIF."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if data[12:16] == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return Header(width & 0x3FFF, height & 0x3FFF)
+    return None
 
 
 def _other(data: bytes) -> Header | None:
