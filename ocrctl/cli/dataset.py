@@ -1,4 +1,4 @@
-"""`ocrctl dataset charset|stats|synth`."""
+"""`ocrctl dataset`: its commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.label_table import label_rows
+from ocrctl.cli.dataset_clean import clean, undo
+from ocrctl.cli.dataset_convert import convert, crop, split
+from ocrctl.cli.dataset_validate import validate
+from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.options import Json, Profiles, Quiet, Sets
 
 app = typer.Typer(
@@ -17,6 +20,13 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("validate")(validate)
+app.command("clean")(clean)
+app.command("undo")(undo)
+app.command("convert")(convert)
+app.command("split")(split)
+app.command("crop")(crop)
 
 
 @app.command("charset")
@@ -50,18 +60,23 @@ def charset(
 
 @app.command("stats")
 def stats(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="Word images: a path, or FORMAT:PATH.")],
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="Word images or annotated pages: a path, or FORMAT:PATH.")
+    ],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Counts, label lengths and characters of a word set."""
+    """Counts, label lengths and characters of a data set; of pages, sizes and shapes as histograms."""
     from ocrctl.core.dataset import dataset_stats
 
     report = dataset_stats(spec)
     if as_json:
         console.write_json(report)
-    else:
-        console.table(("", ""), [("source", report.source), *label_rows(report.labels)])
+        return
+    rows: list[tuple[str, object]] = [("source", report.source)]
+    rows += page_rows(report.pages) if report.pages is not None else []
+    rows += label_rows(report.labels) if report.labels is not None else []
+    console.table(("", ""), rows)
 
 
 @app.command("synth")

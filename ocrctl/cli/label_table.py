@@ -1,4 +1,4 @@
-"""Label statistics as rows of a table; `lmdb info` and `dataset stats` show the same."""
+"""Statistics as rows of a table; `lmdb info` and `dataset stats` show the same."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ocrctl.data.label_stats import LabelStats
+    from ocrctl.data.page_stats import PageStats, Spread
 
 _TOP = 30  # characters shown
+_BARS = "·▁▂▃▄▅▆▇█"
 
 
 def label_rows(stats: LabelStats) -> list[tuple[str, object]]:
@@ -25,6 +27,38 @@ def label_rows(stats: LabelStats) -> list[tuple[str, object]]:
         ("distinct characters", len(stats.characters)),
         ("most frequent", top),
     ]
+
+
+def page_rows(stats: PageStats) -> list[tuple[str, object]]:
+    """(name, value) pairs of a set of pages; each distribution with a histogram of ten bins."""
+    points = "  ".join(f"{points}:{count:,}" for points, count in stats.points.items())
+    rows: list[tuple[str, object]] = [
+        ("format", stats.format),
+        ("pictures", stats.pictures),
+        ("pictures without instances", stats.empty_pictures),
+        ("instances", stats.instances),
+        ("ignored instances", stats.ignored),
+        ("points of a polygon", points),
+    ]
+    for name, spread in (
+        ("instances a picture", stats.per_picture),
+        ("picture width", stats.widths),
+        ("picture height", stats.heights),
+        ("text height", stats.text_heights),
+        ("text aspect", stats.aspects),
+    ):
+        if spread is not None:
+            rows.append((name, _spread(spread)))
+    return rows
+
+
+def _spread(spread: Spread) -> str:
+    most = max(spread.counts)
+    bars = "".join(_BARS[0 if not count else 1 + (len(_BARS) - 2) * count // most] for count in spread.counts)
+    return (
+        f"{bars}  {spread.smallest:g} to {spread.largest:g}, median {spread.median:g},"
+        f" 80 % within {spread.low:g} to {spread.high:g}"
+    )
 
 
 def _visible(char: str) -> str:

@@ -1,14 +1,19 @@
-"""`ocrctl dataset`: the charset and the statistics of a word set."""
+"""`ocrctl dataset charset` and `stats`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocrctl.data.findings import Findings
+from ocrctl.data.image_looks import look_at
 from ocrctl.data.label_stats import LabelStats, label_stats
-from ocrctl.data.sources import open_source
+from ocrctl.data.page_stats import PageStats, page_stats
+from ocrctl.data.sources import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 from ocrctl.text.charset import Charset
+from ocrctl.text.normalize import normalize_label
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,12 @@ class CharsetReport:
 
 @dataclass(frozen=True)
 class StatsReport:
-    """A word set in numbers."""
+    """A data set in numbers. `pages` is None for word images; `labels` are of the instances that are not ignored, None
+    when none of them has a text."""
 
     source: str
-    labels: LabelStats
+    labels: LabelStats | None
+    pages: PageStats | None = None
 
 
 def dataset_charset(
@@ -56,7 +63,11 @@ def dataset_charset(
     return CharsetReport(names, len(labels), len(charset), charset.chars, stats.characters, out)
 
 
-def dataset_stats(spec: str) -> StatsReport:
-    """Counts, lengths and characters of the labels of `spec`."""
-    source = open_source(spec)
-    return StatsReport(source.name, label_stats(source.labels))
+def dataset_stats(spec: str, progress: Callable[[int, int], None] = lambda done, total: None) -> StatsReport:
+    """Counts, lengths and characters of the labels of `spec`; of pages, sizes and shapes as well."""
+    data = open_annotations(spec)
+    if data.words is not None:
+        return StatsReport(data.words.name, label_stats(data.words.labels))
+    looks = look_at(data, Findings(), False, progress)
+    texts = [normalize_label(text) for text, off in zip(data.texts, data.ignore, strict=True) if text and not off]
+    return StatsReport(data.name, label_stats(texts) if texts else None, page_stats(data, looks))

@@ -37,12 +37,22 @@ class DecoderWarnings:
 
     def check(self, data: bytes) -> str:
         """Why `data` is not a whole, undamaged image, or ""."""
-        problem = images.check(data)
+        problem, heard = images.check(data), self._heard()
+        return problem or heard
+
+    def look(self, data: bytes) -> tuple[str, images.Image | None]:
+        """Why `data` is not a whole, undamaged image, or "", and what `images.look` decoded."""
+        problem, image = images.look(data)
+        heard = self._heard()  # asked in any case, so that nothing is left for the next picture
+        return problem or heard, image
+
+    def _heard(self) -> str:
+        """What the decoder has complained of since it was last asked."""
         if not self._file.tell():  # the place is shared with stderr, so 0 means that nothing was written
-            return problem
+            return ""
         self._file.seek(0)
         lines = self._file.read().splitlines()
         self._file.seek(0)
         self._file.truncate()
         report = next((line.decode(errors="replace") for line in lines if line.startswith(_DAMAGE)), "")
-        return problem or (f"the JPEG is damaged (libjpeg: {report})" if report else "")
+        return f"the JPEG is damaged (libjpeg: {report})" if report else ""

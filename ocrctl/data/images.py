@@ -28,16 +28,22 @@ def decode(data: bytes, where: str) -> Image:
 
 
 def check(data: bytes) -> str:
-    """Why `data` is not a whole image, or "": every compressed byte is decoded, as `decode` would, but faster.
+    """Why `data` is not a whole image, or ""; see `look`."""
+    return look(data)[0]
 
-    A JPEG's entropy-coded data is read in full at 1/8 scale, which leaves out most of the inverse transform, the one
-    step that cannot fail; every other kind of file is decoded in full, to its own channels.
+
+def look(data: bytes) -> tuple[str, Image | None]:
+    """Why `data` is not a whole image, or "", and what was decoded to find out: not RGB, a JPEG small and grey.
+
+    Every compressed byte is decoded, as `decode` would, but faster: a JPEG's entropy-coded data is read in full at 1/8
+    scale, which leaves out most of the inverse transform, the one step that cannot fail; every other kind of file is
+    decoded in full, to its own channels.
     """
     if problem := damage(data):
-        return problem
+        return problem, None
     jpeg = data.startswith(b"\xff\xd8")
     image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if jpeg else cv2.IMREAD_UNCHANGED)
-    return _undecodable(data) if image is None else ""
+    return (_undecodable(data) if image is None else ""), image
 
 
 def damage(data: bytes) -> str:

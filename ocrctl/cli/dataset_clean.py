@@ -1,0 +1,70 @@
+"""`ocrctl dataset clean|undo`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.dataset_validate import DataSpec
+from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.progress import ProgressLine
+
+
+def clean(
+    spec: DataSpec = None,
+    clamp: Annotated[bool, typer.Option("--clamp", help="Move points beyond the picture onto its edge.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend outlines, texts, stated sizes and labels that EXIF turned away.")
+    ] = False,
+    remove_bad: Annotated[
+        bool, typer.Option("--remove-bad", help="Drop bad polygons, and pictures that are unusable or left empty.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write a cleaned copy instead of changing the labels.")
+    ] = None,
+    header_only: Annotated[bool, typer.Option("--header-only", help="Do not decode the pictures.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Mend annotated pictures. Without a flag it says what it would do; exit 1 when that is anything."""
+    from ocrctl.core.dataset_clean import CleanOptions, clean_data
+    from ocrctl.core.dataset_validate import data_spec
+
+    chosen = data_spec(spec)
+    options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only)
+    with ProgressLine("pictures") as progress:
+        report = clean_data(options, progress)
+    if as_json:
+        console.write_json(report)
+    else:
+        rows = [(count, action, report.examples[action]) for action, count in report.actions.items()]
+        console.table(("count", "action", "first"), rows)
+    verb = "would be" if report.dry else "are"
+    console.note(
+        f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"
+        f" instances {verb} kept; {report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
+    )
+    name = shlex.quote(chosen)
+    if report.dry and report.actions:
+        console.suggest(f"ocrctl dataset clean {name} --clamp --repair --remove-bad")
+    elif report.journal is not None:
+        console.suggest(f"ocrctl dataset undo {name}")
+    if report.fatal or (report.dry and report.actions):
+        raise typer.Exit(1)
+
+
+def undo(spec: DataSpec = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Take the latest `dataset clean` back: every label file as it was, byte for byte."""
+    from ocrctl.core.dataset_clean import undo_clean
+    from ocrctl.core.dataset_validate import data_spec
+
+    report = undo_clean(data_spec(spec))
+    if as_json:
+        console.write_json(report)
+    else:
+        for file in report.files:
+            console.write(f"restored {file}")

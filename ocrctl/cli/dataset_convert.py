@@ -1,0 +1,92 @@
+"""`ocrctl dataset convert|split|crop`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.pairs import number_pairs
+from ocrctl.cli.progress import ProgressLine
+
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; it appears once it is whole.")]
+
+
+def convert(
+    spec: Spec,
+    out: Out,
+    format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format to write (docs/formats.md).")],
+    labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not copy the pictures.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a data set in another format, and say what that format cannot hold."""
+    from ocrctl.core.dataset_convert import convert as rewrite
+
+    report = rewrite(spec, out, format_name, copy=not labels_only)
+    if as_json:
+        console.write_json(report)
+    else:
+        for what, count in report.lost.items():
+            console.write(f"lost: {what} ({count:,})")
+        for place in report.missing:
+            console.write(f"not copied: {place}")
+    console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
+    if not report.missing:
+        console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}")
+
+
+def split(
+    spec: Spec,
+    out: Out,
+    parts: Annotated[
+        list[str] | None,
+        typer.Option("--part", metavar="NAME=SHARE", help="A part and its share (default: train=0.9, val=0.1)."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="REGEX", help="Pictures whose match (first group) is equal stay together."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed parts otherwise.")] = 0,
+    format_name: Annotated[
+        str | None, typer.Option("--format", metavar="F", help="Format to write (default: that of SPEC).")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Part a data set by picture: groups stay together, lengths of texts are spread alike."""
+    from ocrctl.core.dataset_convert import split as part
+
+    shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part")
+    report = part(spec, out, shares, seed=seed, group=group, format_name=format_name)
+    if as_json:
+        console.write_json(report)
+    else:
+        console.table(
+            ("part", "pictures", "instances", "folder"),
+            [(name, written.images, written.instances, written.out) for name, written in report.parts.items()],
+        )
+
+
+def crop(
+    spec: Spec,
+    out: Out,
+    format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format of word images to write.")] = "lmdb",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Cut the words out of annotated pages, straightened: an LMDB to train a recogniser on."""
+    from ocrctl.core.dataset_crop import crop_words
+
+    with ProgressLine("pictures") as progress:
+        report = crop_words(spec, out, format_name, progress)
+    if as_json:
+        console.write_json(report)
+    else:
+        console.table(("", "count"), [("words", report.words), *((why, n) for why, n in report.skipped.items())])
+    console.suggest(f"ocrctl train -d {shlex.quote(str(out))}")

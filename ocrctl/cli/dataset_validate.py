@@ -1,0 +1,121 @@
+"""`ocrctl dataset validate`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.options import Json, Profiles, Quiet
+from ocrctl.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ocrctl.core.dataset_validate import ValidateReport
+
+_GITHUB = {"error": "error", "warning": "warning", "info": "notice"}
+_EXAMPLES = 3  # places shown for each code
+_GITHUB_LIMIT = 50  # annotations of one code; GitHub shows few anyway
+
+DataSpec = Annotated[
+    str | None,
+    typer.Argument(metavar="[SPEC]", help="Annotated pictures: a path, or FORMAT:PATH (default: $OCRCTL_DATA)."),
+]
+
+
+def validate(
+    spec: DataSpec = None,
+    header_only: Annotated[
+        bool, typer.Option("--header-only", help="Read the pictures' headers only: fast, finds no damage within.")
+    ] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="SPEC", help="Another set (test) that must share no picture.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--for", metavar="MODEL", help="Judge what this architecture can learn of it.")
+    ] = None,
+    profile: Profiles = None,
+    charset: Annotated[
+        str | None, typer.Option("--charset", metavar="FILE", help="Charset for --for (default: the model's).")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="WHAT", help="error (default), warning, info or a code. Repeatable."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write a page with pictures of what was found.")
+    ] = None,
+    github: Annotated[bool, typer.Option("--github", help="Print findings as annotations of a GitHub run.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge annotated pictures: files, polygons, texts. Exit 1 when something at or above --fail-on is found."""
+    from ocrctl.core.dataset_validate import ValidateOptions, data_spec
+    from ocrctl.core.dataset_validate import validate as judge
+
+    chosen = data_spec(spec)
+    options = ValidateOptions(
+        spec=chosen,
+        decode=not header_only,
+        against=against,
+        model=model,
+        charset=charset,
+        profiles=profile or [],
+        fail_on=fail_on or ["error"],
+    )
+    with ProgressLine("pictures") as progress:
+        result, data, findings = judge(options, progress)
+    if report is not None:
+        from ocrctl.core.dataset_report import write_report
+
+        write_report(report, result, data, findings)
+    if as_json:
+        console.write_json(result)
+    elif github:
+        _annotations(result)
+    else:
+        _table(result)
+    for note in result.notes:
+        console.note(note)
+    console.note(
+        f"{result.images:,} pictures, {result.instances:,} instances ({result.ignored:,} ignored), {result.format}:"
+        f" {result.errors:,} errors, {result.warnings:,} warnings, {result.infos:,} remarks in {result.seconds:.1f} s"
+    )
+    if report is not None:
+        console.note(f"report: {report}")
+    if any(code.fix and code.severity == "error" for code in result.codes):
+        console.suggest(f"ocrctl dataset clean {shlex.quote(chosen)} --clamp --repair --remove-bad")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _table(result: ValidateReport) -> None:
+    rows = [
+        (code.code, code.severity, code.count, code.name, f"{place.where}: {place.message}")
+        for code in result.codes
+        for place in code.places[:1]
+    ]
+    console.table(("code", "severity", "count", "name", "first"), rows)
+    for code in result.codes:
+        if code.severity == "error":
+            for place in code.places[1:_EXAMPLES]:
+                console.write(f"{code.code}\t{place.where}: {place.message}")
+
+
+def _annotations(result: ValidateReport) -> None:
+    for code in result.codes:
+        for place in code.places[:_GITHUB_LIMIT]:
+            line = f",line={place.line}" if place.line else ""
+            title = f"{code.code} {code.name}"
+            text = _escape(f"{place.where}: {place.message}")
+            console.write(f"::{_GITHUB[code.severity]} file={_property(place.file)}{line},title={title}::{text}")
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escape(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,102 @@
+"""`ocrctl dataset crop`: the words of annotated pages as a set of word images."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+
+from ocrctl.core.dataset_clean import finish_changes
+from ocrctl.core.dataset_convert import unfit
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats import FORMATS
+from ocrctl.data.images import decode
+from ocrctl.data.lmdb_write import LmdbWriter
+from ocrctl.data.rectify import crop
+from ocrctl.data.sources import open_annotations
+from ocrctl.errors import InputError, UsageError
+from ocrctl.text.normalize import normalize_label
+
+Progress = Callable[[int, int], None]
+
+_COMMIT = 512  # crops in a commit
+
+
+@dataclass(frozen=True)
+class CropReport:
+    """Word crops written; `skipped` counts instances by why they made none."""
+
+    out: Path
+    words: int
+    skipped: dict[str, int]
+
+
+def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lambda done, total: None) -> CropReport:
+    """Write the word crops of a set of pages: an LMDB, or a folder in any format of word images; whole or not at all.
+
+    Raises UsageError when `out` is taken or the format is none of word images, InputError when there is no word.
+    """
+    finish_changes(spec)
+    data = open_annotations(spec)
+    if data.words is not None:
+        raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {spec} {out}")
+    if format_name not in FORMATS:
+        raise unfit(format_name, list(FORMATS), "word images")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists already.", hint="Name a new folder.")
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    skipped: Counter[str] = Counter()
+    labels: list[str] = []
+    crops = _crops(data, labels, skipped, progress)
+    try:
+        if format_name == "lmdb":
+            with LmdbWriter(partial) as writer:
+                while batch := [content for content, _ in islice(crops, _COMMIT)]:
+                    writer.append(batch)
+                writer.finish(labels)
+        else:
+            partial.mkdir(parents=True)
+            FORMATS[format_name].write(crops, partial)
+        if not labels:
+            raise InputError(f"{spec}: holds no instance with a text that could be cropped.")
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return CropReport(out, len(labels), {why: count for why, count in skipped.items() if count})
+
+
+def _crops(
+    data: Annotations, labels: list[str], skipped: Counter[str], progress: Progress
+) -> Iterator[tuple[bytes, str]]:
+    """(PNG, NFC label) of each word; labels are collected as well."""
+    spans = data.spans().tolist()
+    for image in range(len(data.images)):
+        members = range(spans[image], spans[image + 1])
+        usable = [i for i in members if not data.ignore[i] and data.texts[i].strip()]
+        skipped["ignored or without text"] += len(members) - len(usable)
+        progress(image + 1, len(data.images))
+        if not usable:
+            continue
+        try:
+            pixels = decode(data.image_bytes(image), data.image_where(image))
+        except InputError:
+            skipped["picture unreadable"] += len(usable)
+            continue
+        for index in usable:
+            points = data.polygon(index)
+            word = crop(pixels, points, len(data.texts[index])) if len(points) >= 3 else None
+            if word is None:
+                skipped["no area"] += 1
+                continue
+            labels.append(normalize_label(data.texts[index]))
+            yield cv2.imencode(".png", cv2.cvtColor(word, cv2.COLOR_RGB2BGR))[1].tobytes(), labels[-1]

@@ -1,0 +1,105 @@
+"""Writing a data set of pages as a new folder: label files in any format, pictures copied; whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.fit import fit
+from ocrctl.data.formats import DETECTION_FORMATS
+from ocrctl.data.image_header import read_header
+from ocrctl.errors import InputError, UsageError
+
+IMAGES = "images"  # folder of the pictures within the new one
+
+
+@dataclass(frozen=True)
+class Written:
+    """`lost` is what the format cannot hold: sentence to count; `missing` pictures are named but not copied."""
+
+    out: Path
+    images: int
+    instances: int
+    lost: dict[str, int]
+    missing: list[str]
+
+
+def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = True) -> Written:
+    """Write `data` to the new folder `out`. Without `copy` only the label files. Raises UsageError when `out` is taken,
+    InputError when it cannot be written."""
+    pages = DETECTION_FORMATS[format_name]
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists already.", hint="Name a new folder.")
+    partial = out.with_name(out.name + ".partial")
+    if pages.KEEPS.sizes:
+        data = replace(data, sizes=known_sizes(data))
+    names = safe_names(data.images, unique_stems=pages.PER_IMAGE or format_name == "cleval-zip")
+    fitted, lost = fit(data, format_name)
+    start = getattr(pages, "IMAGES_FROM", "")
+    fitted = replace(fitted, images=[os.path.relpath(f"{IMAGES}/{name}", start or ".") for name in names])
+    missing = []
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        for rendered in pages.render(fitted):
+            target = partial / rendered.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(rendered.content)
+        for image, name in enumerate(names) if copy else ():
+            try:
+                content = data.image_bytes(image)
+            except InputError:
+                missing.append(data.image_where(image))
+                continue
+            target = partial / IMAGES / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
+    return Written(out, len(names), len(data), lost, missing)
+
+
+def known_sizes(data: Annotations) -> NDArray[np.int32]:
+    """(I, 2) sizes as stated or, where none is, as the header of the file says; 0 where that cannot be read."""
+    sizes = data.sizes.copy()
+    for image in np.flatnonzero((sizes <= 0).any(1)).tolist():
+        try:
+            header = read_header(data.image_bytes(image))
+        except InputError:
+            continue
+        if header is not None:
+            sizes[image] = header.displayed
+    return sizes
+
+
+def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:
+    """A path below the folder of pictures for each picture: never absolute, never upwards, never the same twice.
+
+    `unique_stems`: no folders, and no two names that differ in their suffix alone, for one label file a picture.
+    """
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        parts = [part for part in PurePosixPath(image.replace("\\", "/")).parts if part not in ("/", "..", ".")]
+        parts = [part.replace(":", "_").replace("\0", "_") for part in parts] or ["picture"]
+        if len(parts) > 1 and parts[0] == IMAGES:
+            parts = parts[1:]
+        path = PurePosixPath(parts[-1]) if unique_stems else PurePosixPath(*parts)
+        name, number = path, 1
+        while (key := (name.stem if unique_stems else str(name)).lower()) in taken:
+            number += 1
+            name = path.with_name(f"{path.stem}_{number}{path.suffix}")
+        taken.add(key)
+        names.append(str(name))
+    return names

@@ -1,0 +1,105 @@
+"""Building the columnar index while a label file is read, in compact arrays."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrctl.data.annotations import Annotations, by_image
+from ocrctl.data.words import FolderWords, WordSource, image_path
+from ocrctl.errors import InputError
+
+
+class Builder:
+    """Collects annotations in compact arrays, 8 bytes a number, while a file is read."""
+
+    def __init__(self, name: Path, format_name: str) -> None:
+        self.name, self.format = str(name), format_name
+        self.images: list[str] = []
+        self.texts: list[str] = []
+        self.label_files: list[str] = []
+        self.extras: dict[int, dict[str, Any]] = {}
+        self.image_extras: dict[int, dict[str, Any]] = {}
+        self.document: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.unchecked: list[int] = []
+        self._sizes, self._image_label, self._image_line = array("i"), array("i"), array("i")
+        self._points, self._offsets = array("d"), array("q", [0])
+        self._image_id, self._ignore, self._lines = array("i"), array("b"), array("i")
+
+    def label_file(self, path: Path | str) -> None:
+        """Pictures added from here on stand in this label file."""
+        self.label_files.append(str(path))
+
+    def image(
+        self, name: str, *, line: int = 0, size: tuple[int, int] = (0, 0), extra: dict[str, Any] | None = None
+    ) -> int:
+        """Add a picture; returns its number. `size` is (width, height) as the annotation states it."""
+        number = len(self.images)
+        self.images.append(image_path(name))
+        self._sizes.extend(size)
+        self._image_label.append(len(self.label_files) - 1)
+        self._image_line.append(line)
+        if extra:
+            self.image_extras[number] = extra
+        return number
+
+    def add(self, image: int, flat: Sequence[float], text: str, ignore: bool, line: int = 0, extra: Any = None) -> None:
+        """Add an instance with points x1, y1, x2, y2 ... Raises TypeError when one is no number, ValueError when their
+        number is odd."""
+        if len(flat) % 2:
+            raise ValueError(f"{len(flat)} coordinates")
+        self._points.extend(flat)
+        self._offsets.append(len(self._points) // 2)
+        self._image_id.append(image)
+        self._ignore.append(ignore)
+        self._lines.append(line)
+        if extra:
+            self.extras[len(self.texts)] = extra
+        self.texts.append(text)
+
+    def build(self, root: Path | str, words: WordSource | None = None) -> Annotations:
+        """The finished index. Raises InputError when it holds no picture."""
+        if not self.images:
+            raise InputError(f"{self.name}: holds no pictures.")
+        image_id = np.frombuffer(self._image_id, np.int32) if self._image_id else np.zeros(0, np.int32)
+        points = np.frombuffer(self._points, np.float64) if self._points else np.zeros(0)
+        data = Annotations(
+            name=self.name,
+            format=self.format,
+            root=str(root),
+            images=self.images,
+            sizes=np.frombuffer(self._sizes, np.int32).reshape(-1, 2),
+            image_label=np.frombuffer(self._image_label, np.int32),
+            image_line=np.frombuffer(self._image_line, np.int32),
+            label_files=self.label_files,
+            points=points.reshape(-1, 2),
+            offsets=np.frombuffer(self._offsets, np.int64),
+            image_id=image_id,
+            ignore=np.frombuffer(self._ignore, np.bool_) if self._ignore else np.zeros(0, np.bool_),
+            lines=np.frombuffer(self._lines, np.int32) if self._lines else np.zeros(0, np.int32),
+            texts=self.texts,
+            extras=self.extras,
+            image_extras=self.image_extras,
+            document=self.document,
+            notes=self.notes,
+            unchecked=self.unchecked,
+            words=words,
+        )
+        return data if np.all(image_id[1:] >= image_id[:-1]) else by_image(data)
+
+
+def from_words(source: WordSource) -> Annotations:
+    """Word pictures as an index without points: instance i is picture i."""
+    builder = Builder(Path(source.name), "words")
+    builder.label_file(source.name)
+    names = source.files if isinstance(source, FolderWords) else None
+    for index, label in enumerate(source.labels):
+        image = builder.image(names[index] if names else f"sample {index + 1}")
+        builder.add(image, (), label, False)
+    root = source.root if isinstance(source, FolderWords) else source.name
+    return builder.build(root, source)

@@ -1,0 +1,80 @@
+"""Every finding of `dataset validate` by its stable code: severity, message and fix. docs/codes.md tells the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+Subject = Literal["instance", "image"]
+Fix = Literal["clamp", "repair", "remove", ""]  # the flag of `dataset clean` that mends it; "": nothing does
+
+
+@dataclass(frozen=True)
+class Code:
+    """`message` holds {value} where the rule measures something, {note} where it has something to say."""
+
+    code: str
+    name: str
+    severity: Severity
+    on: Subject
+    fix: Fix
+    message: str
+
+
+_ALL = (
+    Code("P001", "too-few-points", "error", "instance", "remove", "the polygon has {value:.0f} points, 3 are needed"),
+    Code("P002", "not-finite", "error", "instance", "remove", "a coordinate is NaN, infinite or beyond 1e7"),
+    Code("P003", "no-area", "error", "instance", "remove", "the polygon has an area of {value:.2f} square pixels"),
+    Code("P004", "tiny", "warning", "instance", "", "the polygon is {value:.1f} pixels high, too small to read"),
+    Code("P005", "self-intersecting", "error", "instance", "repair", "the outline of the polygon crosses itself"),
+    Code("P006", "repeated-points", "warning", "instance", "repair", "{value:.0f} points stand on their neighbour"),
+    Code("P007", "counter-clockwise", "warning", "instance", "repair", "the points run counter-clockwise"),
+    Code("P008", "start-not-top-left", "info", "instance", "",
+         "the quad starts at point {value:.0f} clockwise from its top left"),
+    Code("P009", "spike", "warning", "instance", "repair", "the outline runs out and back on itself at a point"),
+    Code("P010", "out-of-bounds", "error", "instance", "clamp",
+         "the polygon reaches {value:.1f} pixels beyond the picture"),
+    Code("P011", "outside", "error", "instance", "remove", "the polygon lies outside the picture altogether"),
+    Code("P012", "box-too-large", "warning", "instance", "",
+         "the box is {value:.1f} times as long as its text could be"),
+    Code("P020", "duplicate", "warning", "instance", "remove", "an earlier polygon of this picture is the same{note}"),
+    Code("P021", "overlap", "warning", "instance", "",
+         "the polygon shares {value:.0%} of their union with an earlier one of this picture"),
+    Code("I001", "missing", "error", "image", "remove", "{note}"),
+    Code("I002", "unreadable", "error", "image", "remove", "{note}"),
+    Code("I003", "truncated", "error", "image", "remove", "{note}"),
+    Code("I004", "empty-file", "error", "image", "remove", "{note}"),
+    Code("I005", "size-differs", "error", "image", "repair", "{note}"),
+    Code("I006", "exif-frame", "error", "image", "repair",
+         "the labels fit the picture before its EXIF rotation, {note}"),
+    Code("I007", "exif-orientation", "warning", "image", "",
+         "EXIF turns the picture ({note}); the labels fit both ways, so look at it"),
+    Code("I008", "extreme-aspect", "warning", "image", "", "one side of the picture is {value:.0f} times the other"),
+    Code("I009", "same-file", "warning", "image", "", "the file is the same as that of {note}"),
+    Code("I010", "same-picture", "warning", "image", "", "the picture looks the same as {note}"),
+    Code("I011", "in-both-sets", "error", "image", "", "the same picture is in the other set: {note}"),
+    Code("I012", "listed-twice", "error", "image", "remove", "the picture is listed before, as {note}"),
+    Code("I013", "all-ignored", "warning", "image", "", "every instance of the picture is ignored: nothing to learn"),
+    Code("I014", "not-checked", "warning", "image", "", "the page is not marked done in fileState.txt"),
+    Code("I015", "no-instances", "info", "image", "", "the picture has no instances"),
+    Code("T001", "empty-text", "error", "instance", "remove", "the text is empty and not marked as ignored"),
+    Code("T002", "control-character", "error", "instance", "repair", "the text holds {note}"),
+    Code("T003", "replacement-character", "error", "instance", "remove",
+         "the text holds U+FFFD: it was misread before"),
+    Code("T004", "mojibake", "warning", "instance", "repair", "the text is UTF-8 read as Latin: probably {note}"),
+    Code("T005", "not-nfc", "warning", "instance", "repair", "the text is not Unicode NFC"),
+    Code("T006", "look-alike", "warning", "instance", "", "the text mixes scripts: {note}"),
+    Code("T007", "edge-spaces", "warning", "instance", "repair", "the text starts or ends with white space"),
+    Code("T008", "text-too-long", "warning", "instance", "",
+         "the text would need characters {value:.2f} times as wide as high"),
+    Code("T009", "placeholder", "error", "instance", "remove", "the text {note} is an annotation tool's placeholder"),
+    Code("M001", "too-many-steps", "error", "instance", "", "the text needs {value:.0f} output steps, {note}"),
+    Code("M002", "unknown-character", "error", "instance", "", "the charset lacks {note}"),
+    Code("M003", "over-length-limit", "error", "instance", "", "the text has {value:.0f} characters, {note}"),
+    Code("M004", "squeezed", "warning", "instance", "",
+         "at the model's input a character is {value:.1f} pixels wide, less than one output step"),
+    Code("M005", "too-low", "warning", "instance", "", "the text is {value:.1f} pixels high, {note}"),
+)  # fmt: skip
+CODES: dict[str, Code] = {code.code: code for code in _ALL}
+BY_NAME: dict[str, Code] = {code.name: code for code in _ALL}

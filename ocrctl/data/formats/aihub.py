@@ -1,0 +1,116 @@
+"""AI-Hub (Korea) OCR, one JSON file a picture with dotted keys; UTF-8.
+
+{"images": [{"image.file.name": "0001.jpg", "image.width": 2480, "image.height": 3508, "image.make.code": "..."}],
+ "annotations": [{"id": 1, "annotation.type": "rectangle", "annotation.text": "합계", "annotation.bbox": [x, y, w, h]}]}
+
+`image` and `annotation` may be nested objects instead ({"annotation": {"bbox": ..., "text": ...}}); four numbers are
+left,
+top, width, height, eight or pairs are points. An empty text or one of `###` or `xxx` is ignored. Pictures lie beside
+the
+file or in a folder beside its own. https://aihub.or.kr
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box,
+    box_points,
+    dump,
+    flatten,
+    image_root,
+    instances,
+    label_paths,
+    looked_at,
+    number,
+    stem_of,
+    without,
+)
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.errors import InputError
+
+NAME = "aihub"
+LABEL_FILES = ("*.json",)
+PER_IMAGE = True
+MARKS = (IGNORED, "xxx")
+KEEPS = Keeps("box", marks=MARKS, line_breaks=True, sizes=True)
+
+_EXPECTED = '{"annotation.text": TEXT, "annotation.bbox": [x, y, w, h]}'
+_KNOWN = ("annotation.bbox", "annotation.text")
+
+
+def sniff(path: Path) -> bool:
+    heads = [head_text(file) for file in looked_at(path, ".json")]
+    return 2 * sum(_fits(head) for head in heads) > len(heads)
+
+
+def read(path: Path) -> Annotations:
+    files = label_paths(path, ".json")
+    builder = Builder(path, NAME)
+    root, names = image_root([file.stem for file in files], path if path.is_dir() else path.parent)
+    for file in files:
+        document = read_json(file)
+        builder.label_file(file)
+        try:
+            entries = document.get("images") or document.get("image")
+            info = _dotted(entries[0] if isinstance(entries, list) else entries, "image")
+            items = document.get("annotations") or document.get("annotation") or []
+            stem = stem_of(str(info.get("image.file.name", file.name)))
+            name = names.get(stem) or names.get(file.stem) or str(info.get("image.file.name", f"{file.stem}.jpg"))
+            size = int(info.get("image.width") or 0), int(info.get("image.height") or 0)
+            extra = {"info": info, "rest": without(document, ("images", "image", "annotations", "annotation"))}
+            image = builder.image(name, size=size, extra=extra)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{file}: expected a JSON object with images and annotations.") from error
+        for position, raw in enumerate(items, 1):
+            try:
+                item = _dotted(raw, "annotation")
+                flat, text = flatten(item["annotation.bbox"]), item["annotation.text"] or ""
+                if len(flat) == 4:
+                    flat = list(box_points(flat[0], flat[1], flat[0] + flat[2], flat[1] + flat[3]))
+                builder.add(image, flat, text, not text or text in MARKS, 0, without(item, _KNOWN))
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise InputError(
+                    f"{file}: annotation {position}: expected {_EXPECTED}, found {str(raw)[:60]}."
+                ) from error
+    return builder.build(root)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    for image, members in instances(data):
+        items = []
+        for position, i in enumerate(members, 1):
+            x1, y1, x2, y2 = box(data, i)
+            ignored = data.ignore[i] and data.texts[i] not in (*MARKS, "")
+            item = data.extras.get(i, {}) if own else {"id": position, "annotation.type": "rectangle"}
+            item = item | {"annotation.text": IGNORED if ignored else data.texts[i],
+                     "annotation.bbox": [x1, y1, number(x2 - x1), number(y2 - y1)]}  # fmt: skip
+            items.append(item)
+        width, height = data.sizes[image].tolist()
+        extra = data.image_extras.get(image, {}) if own else {}
+        info = {**extra.get("info", {}), "image.file.name": Path(data.images[image]).name}
+        info |= {"image.width": width, "image.height": height}
+        document = {**extra.get("rest", {}), "images": [info], "annotations": items}
+        yield Rendered(image, f"labels/{stem_of(data.images[image])}.json", dump(document))
+
+
+def _fits(head: str) -> bool:
+    nested = '"annotation"' in head and '"bbox"' in head
+    return head.startswith("{") and ('"annotation.bbox"' in head or '"image.file.name"' in head or nested)
+
+
+def _dotted(value: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """{"annotation": {"bbox": ..}} or {"bbox": ..} as {"annotation.bbox": ..}; dotted keys stay."""
+    inner = value.get(prefix)
+    merged = {**without(value, (prefix,)), **inner} if isinstance(inner, dict) else dict(value)
+    plain = {"bbox", "text", "width", "height", "file_name", "file.name"}
+    renamed = {(f"{prefix}.{key.replace('_', '.')}" if key in plain else key): item for key, item in merged.items()}
+    return renamed

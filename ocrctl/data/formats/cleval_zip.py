@@ -1,0 +1,106 @@
+"""A zip of ground-truth texts as CLEval and the RRC take it: `gt_img_1.txt` for each picture, boxes, quads or polygons.
+
+    gt_img_1.txt     38, 43, 920, 215, "Tiredness"                      (box: ICDAR 2013)
+    gt_img_2.txt     377,117,463,117,465,130,378,130,Genaxis Theatre    (quad: ICDAR 2015)
+    gt_img3.txt      206,633,251,811,...,629,PETROSAINS                 (polygon: Total-Text)
+
+One of the three is used throughout a zip; which one is told from all of its lines (polygon when a tenth of them start
+with fewer or more than eight numbers; a text that starts with numbers and commas is then taken for points). `###` is
+ignored. Pictures lie beside the zip or in a folder beside it. Written as polygons, entries in the order of the
+pictures, without time stamps.
+https://github.com/clovaai/CLEval
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, image_root, instances, picture_stem, stem_of
+from ocrctl.data.formats._gt_lines import Parse, add_lines, is_quad, parse_box, parse_polygon, parse_quad
+from ocrctl.errors import InputError
+
+NAME = "cleval-zip"
+LABEL_FILES = ("*.zip",)
+PER_IMAGE = False
+KEEPS = Keeps("polygon", marks=(IGNORED,))
+
+_LARGEST = 1 << 28  # bytes a text may unpack to
+
+
+def sniff(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.lower().endswith(".txt")]
+            lines = [
+                line
+                for name in names[:4]
+                for line in archive.read(name)[:4096].decode("utf-8-sig", errors="replace").split("\n")
+            ]
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return False
+    lines = [line for line in lines if line.strip()][:20]
+    return 2 * sum(is_quad(line) or parse_box(line) is not None for line in lines) > len(lines)
+
+
+def read(path: Path) -> Annotations:
+    texts = _texts(path)
+    lines = [line for _, content in texts for line in content if line.strip()]
+    counts = Counter(len(parsed[0]) if (parsed := parse_polygon(line)) else 0 for line in lines)
+    parse: Parse
+    if 2 * counts[4] > len(lines):
+        parse, expected = parse_box, 'LEFT, TOP, RIGHT, BOTTOM, "TEXT"'
+    elif 10 * (len(lines) - counts[8]) > len(lines):
+        parse, expected = parse_polygon, "an even number of coordinates and the text"
+    else:
+        parse, expected = parse_quad, "8 numbers and the text, separated by commas"
+    builder = Builder(path, NAME)
+    builder.label_file(path)
+    stems = [picture_stem(Path(name)) for name, _ in texts]
+    root, names = image_root(stems, path.parent)
+    for stem, (name, content) in zip(stems, texts, strict=True):
+        image = builder.image(names.get(stem, f"{stem}.jpg"), extra={"entry": name})
+        add_lines(builder, image, content, parse, f"{path}/{name}", expected)
+    return builder.build(root)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    buffer = io.BytesIO()
+    own = data.format == NAME
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for image, members in instances(data):
+            lines = (
+                ",".join(map(str, flat_points(data, i))) + f",{IGNORED if data.ignore[i] else data.texts[i]}\n"
+                for i in members
+            )
+            name = data.image_extras.get(image, {}).get("entry") if own else None
+            entry = zipfile.ZipInfo(name or f"gt_{stem_of(data.images[image])}.txt", (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, "".join(lines))
+    yield Rendered(None, "gt.zip", buffer.getvalue())
+
+
+def _texts(path: Path) -> list[tuple[str, list[str]]]:
+    texts = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.is_dir() or PurePosixPath(info.filename).suffix.lower() != ".txt":
+                    continue
+                if info.file_size > _LARGEST:
+                    raise InputError(f"{path}/{info.filename}: unpacks to {info.file_size} bytes: too much for a text.")
+                content = archive.read(info).decode("utf-8-sig")
+                lines = [line.removesuffix("\r") for line in content.split("\n")]
+                texts.append((info.filename, lines))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}/{info.filename}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}."
+        ) from error
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{path}: cannot be read as a zip ({error}).") from error
+    return texts

@@ -1,0 +1,112 @@
+"""COCO-Text v2 and TextOCR: one JSON object of pictures and instances by id; UTF-8.
+
+{"imgs": {"390310": {"id": 390310, "file_name": "COCO_train2014_000000390310.jpg", "width": 640, "height": 480,
+                     "set": "train"}},
+ "anns": {"45346": {"id": 45346, "image_id": 390310, "utf8_string": "JOINT", "bbox": [x, y, w, h], "area": 12.5,
+                    "mask": [x1, y1, ...], "legibility": "legible", "class": "machine printed", "language": "english"}},
+ "imgToAnns": {"390310": [45346]}}
+
+TextOCR has `points` for `mask`, ids of letters and digits, and the text `.` for what cannot be read. Ignored:
+legibility
+"illegible" (COCO-Text), the text `.` (TextOCR). Without polygon the corners of `bbox` are taken.
+https://bgshih.github.io/cocotext/  https://textvqa.org/textocr/dataset/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box,
+    box_points,
+    choose_root,
+    dump,
+    flat_points,
+    flatten,
+    instances,
+    without,
+)
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.errors import InputError
+
+NAME = "coco-text"
+LABEL_FILES = ("cocotext.v2.json", "TextOCR*.json", "*.json")
+PER_IMAGE = False
+KEEPS = Keeps("polygon", ignore="flag", line_breaks=True, sizes=True)
+
+_EXPECTED = '{"image_id": ID, "bbox": [x, y, w, h], "utf8_string": TEXT}'
+_KNOWN = ("mask", "points", "bbox", "image_id", "utf8_string", "legibility", "area")
+
+
+def sniff(path: Path) -> bool:
+    head = head_text(path)
+    if not head.startswith("{"):
+        return False
+    return any(f'"{key}"' in head[:4096] for key in ("imgs", "anns", "imgToAnns")) and '"data_list"' not in head
+
+
+def read(path: Path) -> Annotations:
+    document = read_json(path)
+    imgs, anns = (document.get(key) if isinstance(document, dict) else None for key in ("imgs", "anns"))
+    if not isinstance(imgs, dict) or not isinstance(anns, dict):
+        raise InputError(f"{path}: expected a JSON object with the objects imgs and anns.")
+    builder = Builder(path, NAME)
+    builder.label_file(path)
+    builder.document = without(document, ("imgs", "anns", "imgToAnns", "img2Anns"))
+    numbers: dict[str, int] = {}
+    for key, entry in imgs.items():
+        try:
+            name = entry.get("file_name") or entry["filename"]
+            size = int(entry.get("width") or 0), int(entry.get("height") or 0)
+            extra = without(entry, ("file_name", "filename", "width", "height")) | {"id": entry.get("id", key)}
+            numbers[str(key)] = builder.image(name, size=size, extra=extra)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: imgs[{key!r}]: expected file_name, found {str(entry)[:60]}.") from error
+    points_key = next((key for entry in anns.values() for key in ("mask", "points") if key in entry), "points")
+    builder.document["points_key"] = points_key
+    for key, entry in anns.items():
+        try:
+            flat = entry.get("mask") or entry.get("points")
+            x, y, width, height = entry["bbox"] if not flat else (0, 0, 0, 0)
+            points = flatten(flat) if flat else box_points(x, y, x + width, y + height)
+            text = entry.get("utf8_string") or ""
+            legibility = entry.get("legibility")
+            ignore = legibility == "illegible" or (points_key == "points" and text == ".")
+            extra = without(entry, _KNOWN) | {"id": entry.get("id", key)}
+            builder.add(numbers[str(entry["image_id"])], points, text, ignore, 0, extra)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(f"{path}: anns[{key!r}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+    return builder.build(choose_root(builder.images, path))
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    points_key = data.document.get("points_key", "mask") if own else "mask"
+    imgs: dict[str, Any] = {}
+    anns: dict[str, Any] = {}
+    by_image: dict[str, Any] = {}
+    for image, members in instances(data):
+        width, height = data.sizes[image].tolist()
+        entry = {"id": image + 1, **(data.image_extras.get(image, {}) if own else {"set": "train"})}
+        imgs[str(entry["id"])] = entry | {"file_name": data.images[image], "width": width, "height": height}
+        by_image[str(entry["id"])] = []
+        for i in members:
+            x1, y1, x2, y2 = box(data, i)
+            item = {"id": i + 1, **(data.extras.get(i, {}) if own else {})}
+            item |= {"image_id": entry["id"], "utf8_string": data.texts[i], points_key: flat_points(data, i),
+                     "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}  # fmt: skip
+            if points_key == "mask":
+                item["legibility"] = "illegible" if data.ignore[i] else "legible"
+            elif data.ignore[i]:
+                item["utf8_string"] = "."
+            anns[str(item["id"])] = item
+            by_image[str(entry["id"])].append(item["id"])
+    document = {key: value for key, value in data.document.items() if own and key != "points_key"}
+    document = document or {"info": {"description": "text instances"}}
+    yield Rendered(None, LABEL_FILES[0], dump({**document, "imgs": imgs, "anns": anns, "imgToAnns": by_image}, None))

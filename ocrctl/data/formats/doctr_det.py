@@ -1,0 +1,77 @@
+"""docTR detection, `labels.json` beside a folder `images`: one JSON object of file name to polygons; UTF-8. No texts.
+
+    labels.json     {"sample_1.png": {"img_dimensions": [900, 600], "img_hash": "theimagedumpmyhash",
+                     "polygons": [[[x1, y1], [x2, y2], [x3, y3], [x4, y4]], ...]}}
+    images/sample_1.png
+
+`img_dimensions` is (height, width); `img_hash` the SHA-256 of the file. `polygons` may be an object of class name to
+list;
+classes are kept. Polygons of ignored instances cannot be marked.
+https://github.com/mindee/doctr/tree/main/references/detection
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, dump, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._text import IMAGE_SUFFIX
+from ocrctl.errors import InputError
+
+NAME = "doctr-det"
+LABEL_FILES = ("labels.json",)
+PER_IMAGE = False
+KEEPS = Keeps("polygon", text=False, ignore="none", sizes=True)
+IMAGES_FROM = "images"  # names in the file are below it
+
+_HEAD = re.compile(rf'\{{\s*"(?:[^"\\]|\\.)*{IMAGE_SUFFIX}"\s*:\s*\{{', re.IGNORECASE)
+_EXPECTED = '{"polygons": [[[x, y], ...], ...]}'
+
+
+def sniff(path: Path) -> bool:
+    head = head_text(path)
+    return '"polygons"' in head and _HEAD.match(head) is not None
+
+
+def read(path: Path) -> Annotations:
+    table = read_json(path)
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: expected a JSON object of image name to polygons, found {type(table).__name__}.")
+    builder = Builder(path, NAME)
+    builder.label_file(path)
+    for name, entry in table.items():
+        try:
+            height, width = (int(value) for value in entry.get("img_dimensions") or (0, 0))
+            extra = without(entry, ("img_dimensions", "polygons"))
+            image = builder.image(name, size=(width, height), extra=extra)
+            polygons = entry["polygons"]
+            classes = polygons if isinstance(polygons, dict) else {"": polygons}
+            for kind, members in classes.items():
+                for polygon in members:
+                    builder.add(image, flatten(polygon), "", False, 0, {"class": kind} if kind else None)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(f"{path} ({name}): expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+    return builder.build(choose_root(builder.images, path) if builder.images else path.parent)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    table = {}
+    for image, members in instances(data):
+        kinds = [data.extras.get(i, {}).get("class", "") if own else "" for i in members]
+        polygons: Any = [pair_points(data, i) for i in members]
+        if any(kinds):
+            polygons = {
+                kind: [p for p, k in zip(polygons, kinds, strict=True) if k == kind] for kind in dict.fromkeys(kinds)
+            }
+        width, height = data.sizes[image].tolist()
+        entry: dict[str, Any] = {"img_dimensions": [height, width]} if width else {}
+        entry |= data.image_extras.get(image, {}) if own else {}
+        table[data.images[image]] = entry | {"polygons": polygons}
+    yield Rendered(None, LABEL_FILES[0], dump(table))

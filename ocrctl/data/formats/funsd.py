@@ -1,0 +1,89 @@
+"""FUNSD forms, `annotations/0001.json` for each picture of `images/`; UTF-8. Words are the instances.
+
+{"form": [{"id": 0, "text": "Registration No.", "label": "question", "box": [x1, y1, x2, y2], "linking": [[0, 1]],
+           "words": [{"text": "Registration", "box": [x1, y1, x2, y2]}, {"text": "No.", "box": [...]}]}]}
+
+Fields keep id, text, label, box and linking when written again; words from other formats become one field each,
+labelled
+"other". An empty text is ignored (FUNSD has a few words without). https://guillaumejaume.github.io/FUNSD/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box,
+    box_points,
+    dump,
+    image_root,
+    instances,
+    label_paths,
+    looked_at,
+    stem_of,
+    without,
+)
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.errors import InputError
+
+NAME = "funsd"
+LABEL_FILES = ("*.json",)
+PER_IMAGE = True
+KEEPS = Keeps("box", marks=("",), line_breaks=True, no_text=False)
+
+_EXPECTED = '{"text": TEXT, "box": [x1, y1, x2, y2]} in words'
+
+
+def sniff(path: Path) -> bool:
+    heads = [head_text(file) for file in looked_at(path, ".json")]
+    return 2 * sum(head.startswith("{") and '"form"' in head[:200] for head in heads) > len(heads)
+
+
+def read(path: Path) -> Annotations:
+    files = label_paths(path, ".json")
+    builder = Builder(path, NAME)
+    root, names = image_root([file.stem for file in files], path if path.is_dir() else path.parent)
+    for file in files:
+        document = read_json(file)
+        builder.label_file(file)
+        form = document.get("form") if isinstance(document, dict) else None
+        if not isinstance(form, list):
+            raise InputError(f"{file}: expected a JSON object with the list form, found none.")
+        image = builder.image(names.get(file.stem, f"{file.stem}.png"), extra={"form": []})
+        for position, entry in enumerate(form):
+            try:
+                builder.image_extras[image]["form"].append(without(entry, ("words",)))
+                for word in entry["words"]:
+                    text = word["text"]
+                    if not isinstance(text, str):
+                        raise TypeError
+                    extra = {"field": position, **without(word, ("text", "box"))}
+                    builder.add(image, box_points(*word["box"]), text, not text, 0, extra)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise InputError(f"{file}: form[{position}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+    return builder.build(root)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    for image, members in instances(data):
+        fields: list[dict[str, Any]] = []
+        if own:
+            fields = [{**entry, "words": []} for entry in data.image_extras.get(image, {}).get("form", [])]
+        for position, i in enumerate(members):
+            text = "" if data.ignore[i] else data.texts[i]
+            extra = dict(data.extras.get(i, {})) if own else {}
+            number = extra.pop("field", None)
+            word = {"text": text, "box": list(box(data, i)), **extra}
+            if number is None:
+                fields.append({"id": position, "text": text, "label": "other", "box": word["box"], "linking": [],
+                               "words": [word]})  # fmt: skip
+            else:
+                fields[number]["words"].append(word)
+        yield Rendered(image, f"annotations/{stem_of(data.images[image])}.json", dump({"form": fields}))

@@ -1,0 +1,44 @@
+"""ICDAR 2015 incidental scene text, `gt_img_1.txt` for each picture: eight numbers and the text; UTF-8, often a BOM.
+
+    377,117,463,117,465,130,378,130,Genaxis Theatre
+    493,115,519,115,519,131,493,131,###
+
+x1,y1,...,x4,y4 in pixels, clockwise from the top left of the text; the rest of the line is the text, commas included.
+`###` is ignored. Written with LF ends and no BOM. SROIE's task 1 and ICDAR 2017 MLT without its script column are the
+same.
+Pictures lie beside, in the folder above, or in a folder beside the one of the texts.
+https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, instances, stem_of
+from ocrctl.data.formats._gt_lines import folder_fits, is_quad, parse_quad, read_folder
+
+NAME = "icdar15"
+LABEL_FILES = ("gt_*.txt",)
+PER_IMAGE = True
+KEEPS = Keeps("quad", marks=(IGNORED,))
+
+_EXPECTED = "8 numbers and the text, separated by commas"
+
+
+def sniff(path: Path) -> bool:
+    return folder_fits(path, is_quad)
+
+
+def read(path: Path) -> Annotations:
+    return read_folder(path, NAME, parse_quad, _EXPECTED)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    for image, members in instances(data):
+        lines = []
+        for i in members:
+            text = IGNORED if data.ignore[i] else data.texts[i]
+            lines.append(",".join(map(str, flat_points(data, i))) + f",{text}\n")
+        yield Rendered(image, f"gt/gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())

@@ -1,0 +1,90 @@
+"""LabelMe, one JSON file a picture; UTF-8. The label of a shape is its text.
+
+{"version": "5.5.0", "flags": {}, "imagePath": "img_1.jpg", "imageData": null, "imageHeight": 720, "imageWidth": 1280,
+ "shapes": [{"label": "JOINT", "shape_type": "polygon", "points": [[x, y], ...], "group_id": null, "flags": {}}]}
+
+`shape_type` "rectangle" holds two opposite corners; circles, lines and points are refused. `###` is ignored.
+`imagePath`
+is relative to the file. https://github.com/wkentaro/labelme
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box_points,
+    dump,
+    flatten,
+    instances,
+    label_paths,
+    looked_at,
+    pair_points,
+    stem_of,
+    without,
+)
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.errors import InputError
+
+NAME = "labelme"
+LABEL_FILES = ("*.json",)
+PER_IMAGE = True
+KEEPS = Keeps("polygon", marks=(IGNORED,), line_breaks=True, sizes=True)
+IMAGES_FROM = "labels"  # names in the files are relative to it
+
+_EXPECTED = '{"label": TEXT, "shape_type": "polygon", "points": [[x, y], ...]}'
+
+
+def sniff(path: Path) -> bool:
+    heads = [head_text(file) for file in looked_at(path, ".json")]
+    return 2 * sum(head.startswith("{") and '"shapes"' in head for head in heads) > len(heads)
+
+
+def read(path: Path) -> Annotations:
+    folder = path if path.is_dir() else path.parent
+    builder = Builder(path, NAME)
+    for file in label_paths(path, ".json"):
+        document = read_json(file)
+        builder.label_file(file)
+        try:
+            size = int(document.get("imageWidth") or 0), int(document.get("imageHeight") or 0)
+            name = document["imagePath"].replace("\\", "/")
+            extra = without(document, ("imagePath", "imageWidth", "imageHeight", "shapes"))
+            image = builder.image(name, size=size, extra=extra)
+            shapes = list(document["shapes"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{file}: expected a JSON object with imagePath and shapes.") from error
+        for position, shape in enumerate(shapes, 1):
+            try:
+                kind, flat, text = shape.get("shape_type", "polygon"), flatten(shape["points"]), shape["label"]
+                if kind == "rectangle" and len(flat) == 4:
+                    x1, x2, y1, y2 = *sorted(flat[::2]), *sorted(flat[1::2])
+                    flat = list(box_points(x1, y1, x2, y2))
+                elif kind not in ("polygon", "rectangle", "rotation"):
+                    raise ValueError(kind)
+                extra = without(shape, ("label", "points", "shape_type"))
+                builder.add(image, flat, str(text), text == IGNORED, 0, extra)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise InputError(f"{file}: shape {position}: expected {_EXPECTED}, found {str(shape)[:60]}.") from error
+    return builder.build(folder)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    for image, members in instances(data):
+        shapes = []
+        for i in members:
+            text = IGNORED if data.ignore[i] else data.texts[i]
+            shape: dict[str, Any] = {"label": text, "points": pair_points(data, i), "shape_type": "polygon"}
+            shapes.append(shape | (data.extras.get(i, {}) if own else {"group_id": None, "flags": {}}))
+        width, height = data.sizes[image].tolist()
+        document: dict[str, Any] = {"version": "5.5.0", "flags": {}, "imageData": None}
+        document |= data.image_extras.get(image, {}) if own else {}
+        document |= {"shapes": shapes, "imagePath": data.images[image], "imageHeight": height, "imageWidth": width}
+        yield Rendered(image, f"labels/{stem_of(data.images[image])}.json", dump(document))

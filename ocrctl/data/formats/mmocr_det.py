@@ -1,0 +1,96 @@
+"""MMOCR 1.x detection and spotting, `textdet_train.json`: one JSON object; UTF-8. `img_path` is below the file's
+folder.
+
+{"metainfo": {"dataset_type": "TextDetDataset", "task_name": "textdet", "category": [{"id": 0, "name": "text"}]},
+ "data_list": [{"img_path": "train/img_1.jpg", "height": 720, "width": 1280,
+   "instances": [{"polygon": [x1, y1, x2, y2, ...], "bbox": [x1, y1, x2, y2], "bbox_label": 0, "ignore": false,
+                  "text": "JOINT"}]}]}
+
+`text` stands in spotting files only (`textspotting_train.json`, dataset_type TextSpottingDataset). Without `polygon`
+the corners of `bbox` are taken. https://mmocr.readthedocs.io/en/latest/user_guides/dataset_prepare.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box,
+    box_points,
+    choose_root,
+    dump,
+    flat_points,
+    flatten,
+    instances,
+    without,
+)
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.errors import InputError
+
+NAME = "mmocr-det"
+LABEL_FILES = ("textspotting_train.json", "textdet_train.json", "text*.json")
+PER_IMAGE = False
+KEEPS = Keeps("polygon", ignore="flag", line_breaks=True, sizes=True)
+
+_EXPECTED = '{"img_path": IMAGE, "instances": [{"polygon": [x1, y1, ...], "ignore": false}]}'
+
+
+def sniff(path: Path) -> bool:
+    head = head_text(path)
+    detection = '"polygon"' in head or '"bbox"' in head or '"textdet"' in head or '"textspotting"' in head
+    return head.startswith("{") and '"data_list"' in head and detection
+
+
+def read(path: Path) -> Annotations:
+    document = read_json(path)
+    entries = document.get("data_list") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: expected a JSON object with the list data_list, found none.")
+    builder = Builder(path, NAME)
+    builder.label_file(path)
+    builder.document = without(document, ("data_list",))
+    for index, entry in enumerate(entries):
+        try:
+            size = int(entry.get("width") or 0), int(entry.get("height") or 0)
+            extra = without(entry, ("img_path", "instances", "width", "height"))
+            image = builder.image(entry["img_path"], size=size, extra=extra)
+            for item in entry["instances"]:
+                points = flatten(item["polygon"]) if item.get("polygon") else box_points(*item["bbox"])
+                _add(builder, image, points, item)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+    return builder.build(choose_root(builder.images, path) if builder.images else path.parent)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    entries = []
+    for image, members in instances(data):
+        items: list[dict[str, Any]] = []
+        for i in members:
+            item: dict[str, Any] = {"polygon": flat_points(data, i), "bbox": list(box(data, i)), "bbox_label": 0,
+                                    "ignore": bool(data.ignore[i]), "text": data.texts[i]}  # fmt: skip
+            items.append(item | data.extras.get(i, {}) if own else item)
+        width, height = data.sizes[image].tolist()
+        entry: dict[str, Any] = {"img_path": data.images[image]}
+        entry |= {"height": height, "width": width} if width else {}
+        entry |= data.image_extras.get(image, {}) if own else {}
+        entries.append(entry | {"instances": items})
+    metainfo = {"dataset_type": "TextSpottingDataset", "task_name": "textspotting",
+                "category": [{"id": 0, "name": "text"}]}  # fmt: skip
+    document = data.document if own and data.document else {"metainfo": metainfo}
+    yield Rendered(None, LABEL_FILES[0], dump({**document, "data_list": entries}))
+
+
+def _add(builder: Builder, image: int, points: Any, item: dict[str, Any]) -> None:
+    text = item.get("text", "")
+    if not isinstance(text, str):
+        raise TypeError
+    extra = without(item, ("polygon", "bbox", "bbox_label", "ignore", "text"))
+    builder.add(image, points, text, bool(item.get("ignore")), 0, extra)

@@ -1,0 +1,95 @@
+"""PaddleOCR detection, `Label.txt`: path, TAB, JSON list of instances, one picture a line; UTF-8. Also PPOCRLabel's.
+
+    train/img_1.jpg<TAB>[{"transcription": "JOINT", "points": [[310, 104], [416, 141], [418, 216], [312, 179]]}]
+
+`###` and `*` are ignored, as is `"difficult": true` (PPOCRLabel). Paths start from the label file's folder or, as
+PPOCRLabel writes them, from its parent: the one under which the pictures lie. A PPOCRLabel folder also holds
+`fileState.txt` (path, TAB, 1 for a page marked done) and the derived `rec_gt.txt` with `crop_img/`.
+https://github.com/PFCCLab/PPOCRLabel  https://paddlepaddle.github.io/PaddleOCR/ (OCR datasets)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, flatten, instances, pair_points, without
+from ocrctl.data.formats._text import most
+from ocrctl.data.words import image_path, read_lines
+from ocrctl.errors import InputError
+
+NAME = "paddleocr-det"
+LABEL_FILES = ("Label.txt", "*abel*.txt", "*.txt")
+PER_IMAGE = False
+MARKS = (IGNORED, "*")
+KEEPS = Keeps("polygon", ignore="flag", marks=MARKS, line_breaks=True)
+
+_EXPECTED = 'IMAGE<TAB>[{"transcription": TEXT, "points": [[x, y], ...]}, ...]'
+_LINE = re.compile(r'[^\t]+\t\s*\[\s*(?:\]\s*$|\{(?=.*"points"\s*:)(?=.*"transcription"\s*:))')
+_KNOWN = ("transcription", "points", "difficult")
+
+
+def sniff(path: Path) -> bool:
+    return most(path, lambda line: _LINE.match(line) or (len(line) > 2000 and "\t[{" in line and '"points"' in line))
+
+
+def read(path: Path) -> Annotations:
+    builder = Builder(path, NAME)
+    builder.label_file(path)
+    for line, text in enumerate(read_lines(path), 1):
+        if not text.strip():
+            continue
+        name, tab, body = text.partition("\t")
+        try:
+            items = json.loads(body)
+            if not tab or not isinstance(items, list):
+                raise ValueError
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{line}: expected {_EXPECTED}, found {text[:60]!r}.") from error
+        image = builder.image(name, line=line)
+        for position, item in enumerate(items, 1):
+            try:
+                label, points = item["transcription"], flatten(item["points"])
+                ignore = bool(item.get("difficult")) or label in MARKS
+                if not isinstance(label, str):
+                    raise TypeError
+                builder.add(image, points, label, ignore, line, without(item, _KNOWN))
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise InputError(
+                    f"{path}:{line}: instance {position}: expected transcription and points, found {str(item)[:60]}."
+                ) from error
+    root = choose_root(builder.images, path) if builder.images else path.parent
+    if root != path.parent:
+        builder.notes.append(f"pictures are taken from {root}")
+    _companions(builder, path.parent)
+    return builder.build(root)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    lines = []
+    for image, members in instances(data):
+        items = []
+        for i in members:
+            item: dict[str, Any] = {"transcription": data.texts[i], "points": pair_points(data, i)}
+            if data.ignore[i] and data.texts[i] not in MARKS:
+                item["difficult"] = True
+            items.append(item | data.extras.get(i, {}) if own else item)
+        lines.append(f"{data.images[image]}\t{json.dumps(items, ensure_ascii=False)}\n")
+    yield Rendered(None, LABEL_FILES[0], "".join(lines).encode("utf-8", "surrogatepass"))
+
+
+def _companions(builder: Builder, folder: Path) -> None:
+    """What else lies in a PPOCRLabel folder: derived word crops, and which pages are marked done."""
+    if (folder / "rec_gt.txt").is_file():
+        builder.notes.append(f"{folder / 'rec_gt.txt'} is derived from this label file and not read")
+    states = folder / "fileState.txt"
+    if states.is_file():
+        pairs = [line.split("\t") for line in read_lines(states)]
+        done = {Path(image_path(pair[0])).name for pair in pairs if len(pair) == 2 and pair[1].strip() == "1"}
+        builder.unchecked += [i for i, name in enumerate(builder.images) if Path(name).name not in done]

@@ -1,0 +1,106 @@
+r"""Total-Text, `poly_gt_img1.txt` for each picture: one polygon an entry; UTF-8. An entry may wrap over several lines.
+
+    x: [[115 503 494 115]], y: [[322 346 426 404]], ornt: [u'm'], transcriptions: [u'nauGHTY']
+    x: [[ 99 131 152]],
+     y: [[ 10  8 44]], ornt: [u'#'], transcriptions: [u'#']
+
+The text is a Python literal, with or without u; `#` is ignored. `ornt` is h (horizontal), m (multi-oriented), c
+(curved)
+or #; instances from other formats are written as m with four points, as c with more.
+https://github.com/cs-chan/Total-Text-Dataset/tree/master/Groundtruth/Text
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    image_root,
+    instances,
+    label_paths,
+    looked_at,
+    number,
+    picture_stem,
+    stem_of,
+)
+from ocrctl.data.formats._json import head_text
+from ocrctl.data.words import read_lines
+from ocrctl.errors import InputError
+
+NAME = "totaltext"
+LABEL_FILES = ("poly_gt_*.txt", "gt_*.txt")
+PER_IMAGE = True
+KEEPS = Keeps("polygon", marks=("#", IGNORED), line_breaks=True)
+
+_HEAD = re.compile(r"x:\s*\[\[[-\d.\s]*\]\]\s*,\s*y:")
+_LITERAL = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_ENTRY = re.compile(
+    r"x:\s*\[\[([^\]]*)\]\]\s*,\s*y:\s*\[\[([^\]]*)\]\]\s*,\s*ornt:\s*\[\s*u?['\"]?([^'\"\]]*)['\"]?\s*\]\s*,"
+    rf"\s*transcriptions:\s*\[\s*({_LITERAL})?\s*\]",
+    re.DOTALL,
+)
+_EXPECTED = "x: [[..]], y: [[..]], ornt: [..], transcriptions: [..]"
+
+
+def sniff(path: Path) -> bool:
+    heads = [head for file in looked_at(path, ".txt") if (head := head_text(file))]
+    return 2 * sum(_HEAD.match(head) is not None for head in heads) > len(heads)
+
+
+def read(path: Path) -> Annotations:
+    files = label_paths(path, ".txt")
+    builder = Builder(path, NAME)
+    root, names = image_root([picture_stem(file) for file in files], path if path.is_dir() else path.parent)
+    for file in files:
+        stem = picture_stem(file)
+        builder.label_file(file)
+        image = builder.image(names.get(stem, f"{stem}.jpg"))
+        text, done, line = "\n".join(read_lines(file)), 0, 1
+        for match in _ENTRY.finditer(text):
+            _expect_blank(text[done : match.start()], file, line)
+            line += text.count("\n", done, match.start())
+            _add(builder, image, match, file, line)
+            line += text.count("\n", match.start(), match.end())
+            done = match.end()
+        _expect_blank(text[done:], file, line)
+    return builder.build(root)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    for image, members in instances(data):
+        lines = []
+        for i in members:
+            points = data.polygon(i).tolist()
+            x, y = (" ".join(str(number(point[axis])) for point in points) for axis in (0, 1))
+            ornt = data.extras.get(i, {}).get("ornt") if own else None
+            ornt = ornt or ("#" if data.ignore[i] else "m" if len(points) <= 4 else "c")
+            text = "#" if data.ignore[i] else data.texts[i]
+            lines.append(f"x: [[{x}]], y: [[{y}]], ornt: [u'{ornt}'], transcriptions: [u{text!r}]\n")
+        yield Rendered(image, f"gt/poly_gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
+
+
+def _add(builder: Builder, image: int, match: re.Match[str], file: Path, line: int) -> None:
+    try:
+        x, y = ([float(value) for value in match[axis].replace(",", " ").split()] for axis in (1, 2))
+        text = ast.literal_eval(match[4]) if match[4] else ""
+    except (ValueError, SyntaxError) as error:
+        raise InputError(f"{file}:{line}: expected {_EXPECTED}, found {match[0][:60]!r}.") from error
+    if len(x) != len(y):
+        raise InputError(f"{file}:{line}: expected as many x as y, found {len(x)} and {len(y)}.")
+    ignore = text in ("#", IGNORED)
+    flat = [value for point in zip(x, y, strict=True) for value in point]
+    builder.add(image, flat, IGNORED if ignore else text, ignore, line, {"ornt": match[3]} if match[3] else None)
+
+
+def _expect_blank(gap: str, file: Path, line: int) -> None:
+    if gap.strip():
+        line += len(gap[: len(gap) - len(gap.lstrip())].split("\n")) - 1
+        raise InputError(f"{file}:{line}: expected {_EXPECTED}, found {gap.strip()[:60]!r}.")

@@ -1,0 +1,87 @@
+"""Nested images/words json of the Korean receipt competitions (UFO), `train.json`: one JSON object; UTF-8.
+
+{"images": {"receipt_1.jpg": {"img_w": 960, "img_h": 1280, "words": {
+    "0001": {"points": [[x1, y1], [x2, y2], ...], "transcription": "합계", "illegibility": false, "language": ["ko"],
+             "orientation": "Horizontal", "tags": []}}}}}
+
+Ignored: `illegibility` true, a transcription of null or `###`. Other keys are kept. Pictures lie beside the file, in
+its
+parent, or in `images`, `img` or `img/<name of the file>` of either.
+https://boostcamp.connect.or.kr (data annotation competition), UFO: Upstage Format for OCR
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, dump, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.errors import InputError
+
+NAME = "words-json"
+LABEL_FILES = ("train.json", "*.json")
+PER_IMAGE = False
+KEEPS = Keeps("polygon", ignore="flag", marks=(IGNORED,), line_breaks=True, sizes=True)
+
+_EXPECTED = '{"points": [[x, y], ...], "transcription": TEXT}'
+_KNOWN = ("points", "transcription", "illegibility")
+
+
+def sniff(path: Path) -> bool:
+    head = head_text(path)
+    return head.startswith("{") and '"images"' in head and '"words"' in head and '"points"' in head
+
+
+def read(path: Path) -> Annotations:
+    document = read_json(path)
+    images = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(images, dict):
+        raise InputError(f"{path}: expected a JSON object with the object images, found none.")
+    builder = Builder(path, NAME)
+    builder.label_file(path)
+    builder.document = without(document, ("images",))
+    for name, entry in images.items():
+        try:
+            size = int(entry.get("img_w") or 0), int(entry.get("img_h") or 0)
+            image = builder.image(name, size=size, extra=without(entry, ("img_w", "img_h", "words")))
+            words = entry["words"].items()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path} ({name}): expected the object words, found {str(entry)[:60]}.") from error
+        for key, word in words:
+            try:
+                text = word["transcription"]
+                ignore = text is None or text == IGNORED or bool(word.get("illegibility"))
+                extra = {"key": key, **without(word, _KNOWN)}
+                if not isinstance(text, str | None):
+                    raise TypeError
+                builder.add(image, flatten(word["points"]), IGNORED if text is None else text, ignore, 0, extra)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise InputError(
+                    f"{path} ({name}, word {key}): expected {_EXPECTED}, found {str(word)[:60]}."
+                ) from error
+    return builder.build(choose_root(builder.images, path) if builder.images else path.parent)
+
+
+def render(data: Annotations) -> Iterator[Rendered]:
+    own = data.format == NAME
+    table: dict[str, Any] = {}
+    for image, members in instances(data):
+        words: dict[str, Any] = {}
+        for position, i in enumerate(members, 1):
+            extra = dict(data.extras.get(i, {})) if own else {}
+            key = extra.pop("key", f"{position:04d}")
+            word = {
+                "points": pair_points(data, i),
+                "transcription": data.texts[i],
+                "illegibility": bool(data.ignore[i]),
+            }
+            words[key] = word | extra
+        width, height = data.sizes[image].tolist()
+        entry: dict[str, Any] = {"img_w": width, "img_h": height} if width else {}
+        entry |= data.image_extras.get(image, {}) if own else {}
+        table[data.images[image]] = entry | {"words": words}
+    yield Rendered(None, LABEL_FILES[0], dump({**(data.document if own else {}), "images": table}))

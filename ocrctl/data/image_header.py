@@ -1,0 +1,111 @@
+"""Size and EXIF orientation of an encoded picture from its first bytes, without decoding it."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+_FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Width and height as stored, before EXIF orientation (1 to 8; 1 is upright) is applied."""
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def displayed(self) -> tuple[int, int]:
+        """Width and height once the orientation is applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def read_header(data: bytes) -> Header | None:
+    """The header of a picture, from the whole file or enough of its start; None when it is none or is cut off."""
+    try:
+        if data.startswith(b"\xff\xd8"):
+            return _jpeg(data)
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height = struct.unpack(">II", data[16:24])
+            return Header(width, height, _png_orientation(data)) if width and height else None
+        return _webp(data) or _other(data)
+    except (struct.error, IndexError, ValueError):
+        return None
+
+
+def _jpeg(data: bytes) -> Header | None:
+    position, orientation = 2, 1
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker in _FRAMES:
+            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            return Header(width, height, orientation) if width and height else None
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            orientation = exif_orientation(data[position + 10 : position + 2 + length])
+        if marker == 0xDA:
+            return None
+        position += 2 + length
+    return None
+
+
+def exif_orientation(tiff: bytes) -> int:
+    """Tag 0x0112 of a TIFF header, 1 when there is none or it makes no sense."""
+    try:
+        order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+        if order is None:
+            return 1
+        (start,) = struct.unpack(order + "I", tiff[4:8])
+        (count,) = struct.unpack(order + "H", tiff[start : start + 2])
+        for number in range(count):
+            entry = tiff[start + 2 + 12 * number : start + 14 + 12 * number]
+            tag, value = struct.unpack(order + "H6xH", entry[:10])
+            if tag == 0x0112:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def _png_orientation(data: bytes) -> int:
+    position = 8
+    while position + 8 <= len(data):
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        if kind == b"eXIf":
+            return exif_orientation(data[position + 8 : position + 8 + length])
+        if kind == b"IDAT":
+            break
+        position += 12 + length
+    return 1
+
+
+def _webp(data: bytes) -> Header | None:
+    """A plain lossy or lossless WebP; None for an extended one, which may hold EXIF."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if data[12:16] == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return Header(width & 0x3FFF, height & 0x3FFF)
+    return None
+
+
+def _other(data: bytes) -> Header | None:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            orientation = image.getexif().get(0x0112, 1)
+            return Header(*image.size, orientation if orientation in range(1, 9) else 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None

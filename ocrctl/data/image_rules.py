@@ -1,0 +1,125 @@
+"""Rules for the pictures of a data set: what their files, the labels and the other pictures say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.findings import Findings
+from ocrctl.data.image_looks import Looks
+from ocrctl.data.polygons import Floats
+
+LONGEST_ASPECT = 20.0
+_NEAR = 3  # differing bits of 64 up to which two pages look the same
+
+
+def check_images(findings: Findings, data: Annotations, looks: Looks) -> None:
+    """Add what the pictures, the labels and each other say together."""
+    width, height = looks.sizes.T.astype(np.float64)
+    short, long = np.minimum(width, height), np.maximum(width, height)
+    ratio = long / np.maximum(short, 1)
+    findings.add("extreme-aspect", np.flatnonzero(ratio > LONGEST_ASPECT), ratio[ratio > LONGEST_ASPECT])
+    known = (data.sizes > 0).all(1) & (looks.sizes > 0).all(1)
+    frame = _exif(findings, data, looks)
+    wrong = np.flatnonzero(known & (data.sizes != looks.sizes).any(1) & ~frame)
+    notes = ["the annotation says {}x{}, the file is {}x{}".format(*data.sizes[i], *looks.sizes[i]) for i in wrong]
+    findings.add("size-differs", wrong, None, notes)
+    _repeats(findings, data, looks)
+    findings.add("not-checked", data.unchecked)
+    if data.words is None:
+        counts = np.bincount(data.image_id, minlength=len(data.images))
+        ignored = np.bincount(data.image_id, weights=data.ignore, minlength=len(data.images))
+        findings.add("all-ignored", np.flatnonzero((counts > 0) & (ignored == counts)))
+        findings.add("no-instances", np.flatnonzero(counts == 0))
+
+
+def frames(data: Annotations, looks: Looks, findings: Findings) -> tuple[Floats, Floats]:
+    """(N,) width and height in which each polygon must lie, NaN where unknown. Labels that stand in the frame before
+    EXIF rotation are measured there: they are at fault as a whole, not each on its own."""
+    sizes = np.where(np.all(looks.sizes > 0, axis=1, keepdims=True), looks.sizes, data.sizes).astype(np.float64)
+    turned = findings.of("exif-frame")
+    sizes[turned] = looks.stored[turned]
+    sizes[(sizes <= 0).any(1)] = np.nan
+    width, height = sizes[data.image_id].T
+    return width, height
+
+
+def in_other_set(findings: Findings, data: Annotations, looks: Looks, other: Annotations, seen: Looks) -> None:
+    """Add pictures that also stand in `other`, byte for byte or by their looks."""
+    files = {digest: image for image, digest in enumerate(seen.digests) if digest}
+    pages = other.words is None and data.words is None  # single words look alike without being the same
+    shapes = {value: image for image, value in enumerate(map(tuple, seen.hashes.tolist())) if value[0] and pages}
+    hits, notes = [], []
+    for image, digest in enumerate(looks.digests):
+        match = files.get(digest) if digest else None
+        if match is None:
+            match = shapes.get(tuple(looks.hashes[image].tolist()))
+        if match is not None:
+            hits.append(image)
+            notes.append(other.image_where(match))
+    findings.add("in-both-sets", hits, None, notes)
+
+
+def _exif(findings: Findings, data: Annotations, looks: Looks) -> NDArray[np.bool_]:
+    """Pictures that EXIF turns: do the labels fit them as displayed, as stored, or both?"""
+    turned = np.flatnonzero(looks.orientations > 1)
+    spans = data.spans()
+    frame: NDArray[np.bool_] = np.zeros(len(data.images), np.bool_)
+    for image in turned.tolist() if data.words is None else []:
+        points = data.points[data.offsets[spans[image]] : data.offsets[spans[image + 1]]]
+        if not len(points):
+            continue
+        shown, stored = looks.sizes[image], looks.stored[image]
+        fits = [float(np.mean(np.all((points >= -1) & (points <= size + 1), axis=1))) for size in (shown, stored)]
+        stated = bool((data.sizes[image] == stored).all()) and not bool((data.sizes[image] == shown).all())
+        note = [f"orientation {looks.orientations[image]}"]
+        if stated or fits[1] > fits[0]:
+            frame[image] = True
+            findings.add("exif-frame", [image], None, note)
+        elif fits[1] == fits[0]:
+            findings.add("exif-orientation", [image], None, note)
+    return frame
+
+
+def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
+    first_name: dict[str, int] = {}
+    first_file: dict[bytes, int] = {}
+    listed: list[tuple[int, int]] = []
+    files: list[tuple[int, int]] = []
+    single = np.ones(len(data.images), bool)
+    for image, digest in enumerate(looks.digests):
+        name = data.images[image] if data.words is None else str(image)
+        if first_name.setdefault(name, image) != image:
+            listed.append((image, first_name[name]))
+        elif digest and first_file.setdefault(digest, image) != image:
+            files.append((image, first_file[digest]))
+        else:
+            continue
+        single[image] = False
+    _add_pairs(findings, "listed-twice", data, listed)
+    _add_pairs(findings, "same-file", data, files)
+    _add_pairs(findings, "same-picture", data, near_pairs(looks.hashes, single & (looks.hashes[:, 0] > 0)))
+
+
+def near_pairs(hashes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(later, earlier) pictures whose hashes (I, 2) differ in at most `_NEAR` bits each: then one of four 16-bit bands
+    of the first is equal."""
+    found: dict[int, int] = {}
+    members = np.flatnonzero(chosen)
+    for band in range(_NEAR + 1):
+        keys = (hashes[members, 0] >> np.uint64(16 * band)) & np.uint64(0xFFFF)
+        order = members[np.argsort(keys, kind="stable")]
+        for group in np.split(order, np.flatnonzero(np.diff(np.sort(keys))) + 1):
+            if 2 <= len(group) <= 1000:  # a band that more share is blank sky or paper
+                bits = np.bitwise_count(hashes[group][:, None] ^ hashes[group][None, :])
+                later, earlier = np.nonzero(np.tril((bits <= _NEAR).all(2), -1))
+                for a, b in zip(group[later].tolist(), group[earlier].tolist(), strict=True):
+                    found[a] = min(b, found.get(a, b))
+    return sorted(found.items())
+
+
+def _add_pairs(findings: Findings, name: str, data: Annotations, pairs: Sequence[tuple[int, int]]) -> None:
+    findings.add(name, [a for a, _ in pairs], None, [data.image_where(b) for _, b in pairs])

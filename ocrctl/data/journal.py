@@ -1,0 +1,146 @@
+"""Changing several files so that a kill at any moment leaves them all old or, once reopened, all new; and undoing it.
+
+Beside the label files stands `.ocrctl-journal/0001/`: `plan.json` (which files), `0.old` and `0.new` (their bytes,
+either absent where the file is made or removed). It appears by one rename, complete; from then on the change is
+decided. Files are then replaced one by one, and `done` is written. Without `done` the next command finishes the change
+(`recover`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ocrctl.data.lmdb_write import sync_folder
+from ocrctl.errors import InputError, UsageError
+
+FOLDER = ".ocrctl-journal"
+
+
+def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str], None] = lambda name: None) -> Path:
+    """Replace each of `files` (below `base`) by its new bytes, or remove it (None). Returns the journal entry.
+
+    `step` is called before each step that is visible on disk. Raises InputError when it cannot be written; nothing has
+    changed then.
+    """
+    recover(base)
+    journal = base / FOLDER
+    number = 1 + max((int(entry.name) for entry in _entries(base)), default=0)
+    partial, entry = journal / f"{number:04d}.partial", journal / f"{number:04d}"
+    step("plan")
+    try:
+        partial.mkdir(parents=True)
+        plan = []
+        for position, (path, content) in enumerate(files.items()):
+            plan.append(os.path.relpath(path, base))
+            if path.exists():
+                _write(partial / f"{position}.old", path.read_bytes())
+            if content is not None:
+                _write(partial / f"{position}.new", content)
+        _write(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+        sync_folder(partial)
+        step("decide")
+        partial.rename(entry)
+        sync_folder(journal)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if journal.is_dir() and not any(journal.iterdir()):
+            journal.rmdir()
+        raise InputError(
+            f"{error.filename or base}: cannot be written ({error.strerror}); nothing was changed."
+        ) from error
+    _apply(base, entry, "new", step)
+    step("done")
+    _write(entry / "done", b"")
+    return entry
+
+
+def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Path]:
+    """Take back the latest change, byte for byte; returns the files. Raises UsageError when there is none, or when a
+    file was edited since."""
+    recover(base)
+    entries = _entries(base)
+    if not entries:
+        raise UsageError(
+            f"{base}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
+        )
+    entry = entries[-1]
+    for position, path in _plan(base, entry):
+        new = entry / f"{position}.new"
+        if (path.read_bytes() if path.exists() else None) != (new.read_bytes() if new.exists() else None):
+            raise UsageError(
+                f"{path}: was edited after it was cleaned; undoing would lose that.",
+                hint=f"What it held before is {entry / f'{position}.old'}.",
+            )
+    _write(entry / "undoing", b"")
+    return _take_back(base, entry, step)
+
+
+def recover(base: Path) -> bool:
+    """Finish what a killed command left half done below `base`; True when there was something."""
+    journal = base / FOLDER
+    if not journal.is_dir():
+        return False
+    found = False
+    for left in journal.glob("*.partial"):
+        shutil.rmtree(left)
+    for left in journal.glob("*.gone"):
+        shutil.rmtree(left)
+    for entry in _entries(base):
+        if (entry / "undoing").exists():
+            _take_back(base, entry)
+            found = True
+        elif not (entry / "done").exists():
+            _apply(base, entry, "new")
+            _write(entry / "done", b"")
+            found = True
+    return found
+
+
+def _take_back(base: Path, entry: Path, step: Callable[[str], None] = lambda name: None) -> list[Path]:
+    _apply(base, entry, "old", step)
+    step("forget")
+    gone = entry.with_suffix(".gone")
+    files = [path for _, path in _plan(base, entry)]
+    entry.rename(gone)
+    shutil.rmtree(gone)
+    if not any((base / FOLDER).iterdir()):
+        (base / FOLDER).rmdir()
+    return files
+
+
+def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lambda name: None) -> None:
+    for position, path in _plan(base, entry):
+        step(path.name)
+        source = entry / f"{position}.{kind}"
+        if not source.exists():
+            path.unlink(missing_ok=True)
+            continue
+        target = Path(os.path.realpath(path))
+        fresh = target.with_name(f".{target.name}.ocrctl")
+        _write(fresh, source.read_bytes())
+        if target.exists():
+            shutil.copymode(target, fresh)
+        os.replace(fresh, target)
+    for folder in {path.parent for _, path in _plan(base, entry)}:
+        sync_folder(folder)
+
+
+def _plan(base: Path, entry: Path) -> list[tuple[int, Path]]:
+    names = json.loads((entry / "plan.json").read_bytes().decode("utf-8", "surrogateescape"))
+    return [(position, base / name) for position, name in enumerate(names)]
+
+
+def _entries(base: Path) -> list[Path]:
+    journal = base / FOLDER
+    return sorted(entry for entry in journal.iterdir() if entry.name.isdecimal()) if journal.is_dir() else []
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,68 @@
+"""All rules over one data set, in the order that lets a later one leave out what an earlier one has explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.findings import Findings
+from ocrctl.data.image_looks import Looks, look_at
+from ocrctl.data.image_rules import check_images, frames
+from ocrctl.data.polygon_pairs import check_pairs
+from ocrctl.data.polygons import Floats, check_polygons
+from ocrctl.data.target_rules import check_target
+from ocrctl.data.text_rules import check_texts
+from ocrctl.text.charset import Charset
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model that the data is meant for."""
+
+    spec: ModelSpec
+    charset: Charset
+
+
+def lint(
+    data: Annotations,
+    target: Target | None = None,
+    *,
+    decode: bool = True,
+    looks: Looks | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Findings, Looks]:
+    """Every rule over every instance and picture. `looks` of an earlier run spares reading the pictures again, and then
+    says nothing of the files themselves."""
+    findings = Findings()
+    seen = looks or look_at(data, findings, decode, progress)
+    check_images(findings, data, seen)
+    if data.words is None:
+        widths, heights = frames(data, seen, findings)
+        lengths = np.fromiter((0 if off else len(text) for text, off in zip(data.texts, data.ignore, strict=True)),
+                              np.int64, len(data))  # fmt: skip
+        found = check_polygons(data.points, data.offsets, widths, heights, lengths if any(data.texts) else None)
+        check_pairs(found, data.points, data.offsets, data.image_id, data.texts)
+        findings.hits.update(found.hits)
+    check_texts(findings, data)
+    if target is not None:
+        check_target(findings, data, target.spec, target.charset, text_heights(data, seen))
+    return findings, seen
+
+
+def text_heights(data: Annotations, looks: Looks) -> Floats:
+    """(N,) pixels: the lower side of the box around each polygon, or the height of the word picture; NaN unknown."""
+    if data.words is not None:
+        heights = looks.sizes[data.image_id, 1].astype(np.float64)
+        heights[heights == 0] = np.nan
+        return heights
+    result = np.full(len(data), np.nan)
+    filled = np.flatnonzero(np.diff(data.offsets) > 0)
+    if len(filled):
+        starts = data.offsets[:-1][filled]
+        extent = np.maximum.reduceat(data.points, starts) - np.minimum.reduceat(data.points, starts)
+        result[filled] = extent.min(1)
+    return result

@@ -1,0 +1,109 @@
+"""What `dataset clean` does to polygons that data/polygons.py calls bad. Only the polygons it is given change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from ocrctl.data.polygons import SPIKE_COS, Floats, Ints
+
+_ORIENTED = {  # EXIF orientation to the place of (x, y) of a stored picture w x h once it is displayed
+    2: lambda x, y, w, h: (w - x, y),
+    3: lambda x, y, w, h: (w - x, h - y),
+    4: lambda x, y, w, h: (x, h - y),
+    5: lambda x, y, w, h: (y, x),
+    6: lambda x, y, w, h: (h - y, x),
+    7: lambda x, y, w, h: (h - y, w - x),
+    8: lambda x, y, w, h: (y, w - x),
+}
+
+
+def clamp(points: Floats, offsets: Ints, chosen: Ints, widths: Floats, heights: Floats) -> Floats:
+    """A copy of points (P, 2) where those of the polygons `chosen` are moved onto the edge of their picture when they
+    lie beyond it. widths, heights: (N,) of each polygon's picture."""
+    sizes = np.diff(offsets)[chosen]
+    rows = np.repeat(offsets[:-1][chosen], sizes) + np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    moved = points.copy()
+    moved[rows, 0] = np.clip(points[rows, 0], 0, np.repeat(widths[chosen], sizes))
+    moved[rows, 1] = np.clip(points[rows, 1], 0, np.repeat(heights[chosen], sizes))
+    return moved
+
+
+def repair(points: Floats) -> Floats:
+    """One polygon (n, 2) without repeated points, spikes and crossings, clockwise; an upright quad from its top left.
+
+    Returns an empty array when nothing with an area is left.
+    """
+    points = _without_repeats(points)
+    points = _without_spikes(points)
+    if len(points) >= 3 and not shapely.LinearRing(points).is_simple:
+        points = _without_crossing(points)
+    if len(points) < 3:
+        return np.zeros((0, 2))
+    if signed_area(points) < 0:
+        points = np.concatenate((points[:1], points[:0:-1]))
+    return points
+
+
+def start_top_left(points: Floats) -> Floats:
+    """The points of a polygon turned so that the one nearest to the top left comes first."""
+    return np.roll(points, -int(np.argmin(points.sum(1))), axis=0)
+
+
+def to_displayed(points: Floats, orientation: int, width: int, height: int) -> Floats:
+    """Points (n, 2) in a stored picture (width, height), where they stand once EXIF `orientation` 2 to 8 is applied."""
+    x, y = _ORIENTED[orientation](points[:, 0], points[:, 1], width, height)
+    return np.column_stack((x, y))
+
+
+def replaced(points: Floats, offsets: Ints, new: Iterable[tuple[int, Floats]]) -> tuple[Floats, Ints]:
+    """points and offsets with the polygons of `new`, (index, points), in place of the old ones."""
+    table = dict(new)
+    sizes = np.diff(offsets)
+    for index, polygon in table.items():
+        sizes[index] = len(polygon)
+    result = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    kept = np.ones(len(offsets) - 1, bool)
+    kept[list(table)] = False
+    moved = np.empty((result[-1], 2))
+    moved[np.repeat(kept, sizes)] = points[np.repeat(kept, np.diff(offsets))]
+    for index, polygon in table.items():
+        moved[result[index] : result[index + 1]] = polygon
+    return moved, result
+
+
+def signed_area(points: Floats) -> float:
+    """Square pixels; positive when the points run clockwise as seen (y down)."""
+    x, y = points[:, 0], points[:, 1]
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
+
+
+def _without_repeats(points: Floats) -> Floats:
+    return points[(points != np.roll(points, 1, axis=0)).any(1)]
+
+
+def _without_spikes(points: Floats) -> Floats:
+    while len(points) > 3:
+        ahead, back = np.roll(points, -1, axis=0) - points, points - np.roll(points, 1, axis=0)
+        length = np.linalg.norm(ahead, axis=1) * np.linalg.norm(back, axis=1)
+        spikes: NDArray[np.intp] = np.flatnonzero((ahead * back).sum(1) < SPIKE_COS * length)
+        if not len(spikes):
+            break
+        points = _without_repeats(np.delete(points, spikes[0], axis=0))
+    return points
+
+
+def _without_crossing(points: Floats) -> Floats:
+    if len(points) == 4:  # a bow tie: the same corners in the order around their middle
+        middle = points.mean(0)
+        order = np.argsort(np.arctan2(points[:, 1] - middle[1], points[:, 0] - middle[0]))
+        around = points[order]
+        return start_top_left(around)
+    parts = shapely.get_parts(shapely.make_valid(shapely.Polygon(points)))
+    areas = shapely.area(parts)
+    if not len(parts) or areas.max() <= 0:
+        return np.zeros((0, 2))
+    return shapely.get_coordinates(shapely.get_exterior_ring(parts[int(areas.argmax())]))[:-1]

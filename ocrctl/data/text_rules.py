@@ -1,0 +1,110 @@
+"""Rules for the texts of annotations: what no recogniser should be taught to write."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.findings import Findings
+from ocrctl.text.normalize import normalize_label
+
+PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyone has read the box
+
+_SCRIPTS = {"LATIN": "Latin", "CYRILLIC": "Cyrillic", "GREEK": "Greek"}
+# Letters of other scripts that look like Latin ones (a part of Unicode's confusables, UTS #39).
+_LOOK_ALIKE = dict(
+    zip("АВЕКМНОРСТУХаеорсухіјѕԁɡΑΒΕΖΗΙΚΜΝΟΡΤΥΧοѵԛԝ", "ABEKMHOPCTYXaeopcyxijsdgABEZHIKMNOPTYXovqw", strict=True)
+)
+
+
+@dataclass
+class _Columns:
+    indices: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, index: int, note: str = "") -> None:
+        self.indices.append(index)
+        self.notes.append(note)
+
+
+def check_texts(findings: Findings, data: Annotations) -> None:
+    """Add what is wrong with the texts of all instances that are not ignored. Formats without texts are not judged."""
+    if not any(data.texts):
+        return
+    found: dict[str, _Columns] = {}
+    for index, text in enumerate(data.texts):
+        if text and text.isascii() and text.isprintable() and text[0] != " " and text[-1] != " ":
+            if text in PLACEHOLDERS and not data.ignore[index]:
+                found.setdefault("placeholder", _Columns()).add(index, repr(text))
+            continue  # nearly all of them
+        if not data.ignore[index]:
+            for name, note in text_problems(text):
+                found.setdefault(name, _Columns()).add(index, note)
+    for name, columns in found.items():
+        findings.add(name, columns.indices, None, columns.notes if any(columns.notes) else None)
+
+
+def text_problems(text: str) -> list[tuple[str, str]]:
+    """(name of the code, note) of everything that is wrong with one text."""
+    if not text.strip():
+        return [("empty-text", "")]
+    problems = []
+    if text in PLACEHOLDERS:
+        problems.append(("placeholder", repr(text)))
+    controls = [char for char in text if unicodedata.category(char) in ("Cc", "Cs")]
+    if controls:
+        problems.append(("control-character", f"U+{ord(controls[0]):04X}, a control character"))
+    if "\ufffd" in text:
+        problems.append(("replacement-character", ""))
+    if original := unmojibake(text):
+        problems.append(("mojibake", repr(original)))
+    if normalize_label(text) != text:
+        problems.append(("not-nfc", ""))
+    if look := look_alikes(text):
+        problems.append(("look-alike", look))
+    if text != text.strip():
+        problems.append(("edge-spaces", ""))
+    return problems
+
+
+def repaired_text(text: str) -> str:
+    """`text` without control characters, mojibake undone, trimmed, in NFC."""
+    clean = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cs"))
+    return normalize_label((unmojibake(clean) or clean).strip())
+
+
+def unmojibake(text: str) -> str:
+    """What `text` was before UTF-8 was read as Windows-1252 or Latin-1, "" when it was not.
+
+    Only text that is valid UTF-8 once encoded back is taken: chance makes that of real Latin text very rarely.
+    """
+    if text.isascii() or not any("\u00c2" <= char <= "\u00f4" for char in text):
+        return ""
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            original = text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        if original.isprintable() and not original.isascii():
+            return original
+    return ""
+
+
+def look_alikes(text: str) -> str:
+    """Which letters of another script stand within a word that is otherwise Latin, "" when none does."""
+    if text.isascii():
+        return ""
+    for word in text.split():
+        scripts = {_script(char) for char in word if char.isalpha()} - {""}
+        if "Latin" not in scripts or len(scripts) < 2:
+            continue
+        odd = [char for char in word if char in _LOOK_ALIKE and _script(char) != "Latin"]
+        if odd:
+            plain = "".join(_LOOK_ALIKE.get(char, char) for char in word)
+            return f"{_script(odd[0])} {odd[0]!r} (U+{ord(odd[0]):04X}) in {word!r}, which looks like {plain!r}"
+    return ""
+
+
+def _script(char: str) -> str:
+    return _SCRIPTS.get(unicodedata.name(char, "").partition(" ")[0], "")

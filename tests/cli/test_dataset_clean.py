@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ocrctl.cli.app import run
+from ocrctl.data.journal import FOLDER, change, recover, undo
+from ocrctl.data.sources import open_annotations
+from ocrctl.errors import InputError, UsageError
+
+QUAD = [[10, 10], [60, 10], [60, 30], [10, 30]]
+ALL = ["--clamp", "--repair", "--remove-bad"]
+
+
+def damaged(folder: Path) -> Path:
+    """Ten pages 200 x 100; some labels hurt in each of the usual ways, BOM and CRLF included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(10):
+        image = Image.effect_noise((200, 100), 60 + number).convert("RGB")
+        exif = Image.Exif()
+        exif[0x0112] = 6 if number == 8 else 1
+        image.save(folder / f"{number}.jpg", exif=exif)
+        points = [[120, 10], [190, 10], [190, 30], [120, 30]] if number == 8 else QUAD
+        items = [{"transcription": f"w{number}", "points": points, "key_cls": "None"}]
+        rows.append((f"{number}.jpg", items))
+    rows[0][1].append({"transcription": "out", "points": [[150, 40], [240, 40], [240, 60], [150, 60]]})
+    rows[1][1].append({"transcription": "gone", "points": [[300, 40], [340, 40], [340, 60], [300, 60]]})
+    rows[2][1].append({"transcription": "bow", "points": [[100, 40], [180, 60], [180, 40], [100, 60]]})
+    rows[3][1].append(dict(rows[3][1][0]))
+    rows[4][1].append({"transcription": "two", "points": [[100, 40], [150, 60]]})
+    rows[5][1][0]["transcription"] = " e\u0301 "
+    (folder / "6.jpg").write_bytes(b"no picture")
+    rows[7][1][0]["points"] = [[500, 500], [520, 500], [520, 520], [500, 520]]
+    lines = "".join(f"{name}\t{json.dumps(items, ensure_ascii=False)}\r\n" for name, items in rows)
+    (folder / "Label.txt").write_bytes(("\ufeff" + lines).encode())
+    return folder
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_dry_run_tells_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = state(damaged(tmp_path))
+    assert run(["dataset", "clean", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["dry"] and state(tmp_path) == before
+    assert report["actions"] == {
+        "turned: exif-frame": 1, "clamped: out-of-bounds": 1, "repaired: self-intersecting": 1, "repaired: not-nfc": 1,
+        "repaired: edge-spaces": 1, "picture removed: unreadable": 1, "removed: too-few-points": 1,
+        "removed: outside": 2, "removed: duplicate": 1, "picture removed: nothing is left": 1,
+    }  # fmt: skip
+
+
+def test_clean_leaves_a_valid_set_and_undo_every_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = state(damaged(tmp_path))
+    monkeypatch.setenv("OCRCTL_DATA", str(tmp_path))
+    assert run(["dataset", "validate"]) == 1
+    assert run(["dataset", "clean", *ALL]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: ocrctl dataset undo {tmp_path}"
+    assert run(["dataset", "validate"]) == 0
+    data = open_annotations(str(tmp_path))
+    assert len(data.images) == 8 and data.texts == ["w0", "out", "w1", "w2", "bow", "w3", "w4", "é", "w8", "w9"]
+    assert data.polygon(1).tolist() == [[150, 40], [200, 40], [200, 60], [150, 60]]
+    assert data.polygon(4).tolist() == [[100, 40], [180, 40], [180, 60], [100, 60]]
+    assert data.extras[0] == {"key_cls": "None"} and data.polygon(0).tolist() == QUAD
+    after = state(tmp_path)
+    assert run(["dataset", "clean", *ALL]) == 0 and state(tmp_path) == after
+    assert run(["dataset", "clean"]) == 0
+    assert run(["dataset", "undo"]) == 0 and state(tmp_path) == before
+    assert run(["dataset", "undo"]) == 2
+
+
+def test_a_cleaned_copy(tmp_path: Path) -> None:
+    before = state(damaged(tmp_path / "a"))
+    assert run(["dataset", "clean", str(tmp_path / "a"), *ALL, "--out", str(tmp_path / "b")]) == 0
+    assert state(tmp_path / "a") == before
+    assert run(["dataset", "validate", str(tmp_path / "b")]) == 0 and (tmp_path / "b" / "images" / "0.jpg").exists()
+    assert run(["dataset", "clean", str(tmp_path / "a"), *ALL, "--out", str(tmp_path / "b")]) == 2
+
+
+def test_only_what_was_asked_for(tmp_path: Path) -> None:
+    damaged(tmp_path)
+    assert run(["dataset", "clean", str(tmp_path), "--clamp"]) == 1
+    data = open_annotations(str(tmp_path))
+    assert len(data) == 15 and data.polygon(1)[:, 0].max() == 200
+
+
+def test_one_label_file_a_picture_is_left_alone_where_nothing_is_wrong(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.effect_noise((200, 100), 60 + number).convert("RGB").save(tmp_path / f"{number}.png")
+        line = "10,10,60,10,60,30,10,30,ok\r\n" + ("300,10,360,10,360,30,300,30,far\r\n" if number == 1 else "")
+        (tmp_path / f"gt_{number}.txt").write_bytes(line.encode("utf-8-sig"))
+    (tmp_path / "2.png").unlink()
+    before = state(tmp_path)
+    assert run(["dataset", "clean", str(tmp_path), *ALL]) == 0
+    after = {name: content for name, content in state(tmp_path).items() if not name.startswith(FOLDER)}
+    assert after == {**{name: before[name] for name in ("0.png", "1.png", "gt_0.txt")},
+                     "gt_1.txt": b"10,10,60,10,60,30,10,30,ok\n"}  # fmt: skip
+    assert run(["dataset", "undo", str(tmp_path)]) == 0 and state(tmp_path) == before
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_change_killed_at_any_step_is_all_old_or_all_new(tmp_path: Path) -> None:
+    steps: list[str] = []
+    for count in range(12):
+        folder = tmp_path / str(count)
+        (folder / "sub").mkdir(parents=True)
+        old = {folder / "a": b"1", folder / "sub" / "b": b"2", folder / "c": b"3"}
+        new: dict[Path, bytes | None] = {folder / "a": b"one", folder / "sub" / "b": None, folder / "d": b"4"}
+        for path, content in old.items():
+            path.write_bytes(content)
+        before, left = state(folder), [count]
+
+        def step(name: str, left: list[int] = left) -> None:
+            steps.append(name)
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+
+        try:
+            change(folder, new, step)
+        except Killed:
+            recover(folder)
+        now = {name: content for name, content in state(folder).items() if not name.startswith(FOLDER)}
+        whole = {"a": b"one", "c": b"3", "d": b"4"}
+        assert now in (before, whole)
+        if now == whole:
+            left[0] = count // 2
+            try:
+                undo(folder, step)
+            except Killed:
+                recover(folder)
+            assert state(folder) == before
+    assert {"plan", "decide", "done", "forget"} <= set(steps)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+@pytest.mark.slow
+def test_clean_killed_at_random_moments(tmp_path: Path) -> None:
+    generator = random.Random(5)
+    before = state(damaged(tmp_path / "set"))
+    command = [sys.executable, "-m", "ocrctl", "dataset", "clean", str(tmp_path / "set"), *ALL]
+    start = time.monotonic()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    seconds = time.monotonic() - start
+    assert run(["dataset", "undo", str(tmp_path / "set")]) == 0
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds * generator.uniform(0.6, 1.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (tmp_path / "set" / FOLDER).exists() and run(["dataset", "undo", str(tmp_path / "set")]) == 0:
+            assert state(tmp_path / "set") == before
+        assert open_annotations(str(tmp_path / "set")).texts
+
+
+def test_edits_after_a_clean_are_not_lost(tmp_path: Path) -> None:
+    change(tmp_path, {tmp_path / "a": b"1"})
+    (tmp_path / "a").write_bytes(b"edited")
+    with pytest.raises(UsageError, match="edited after"):
+        undo(tmp_path)
+    assert (tmp_path / "a").read_bytes() == b"edited"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_untouched(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(InputError, match="nothing was changed"):
+            change(tmp_path, {tmp_path / "a": b"2"})
+    finally:
+        tmp_path.chmod(0o700)
+    assert (tmp_path / "a").read_bytes() == b"1"

@@ -1,0 +1,35 @@
+"""Real page sets, where they are at hand: $OCRCTL_TEST_DATA, or the folder shared/data beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ocrctl.data.lint import lint
+from ocrctl.data.sources import open_annotations
+
+DATA = Path(os.environ.get("OCRCTL_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+def unpack(name: str, folder: Path) -> Path:
+    """The unpacked set `name`, or a skipped test."""
+    archive = DATA / f"{name}.tar"
+    if not archive.exists():
+        pytest.skip(f"{archive} is not here")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name", "counts"),
+    [("ic15_detection_train", "paddleocr-det", (1000, 11886, 7418)), ("sroie_train_60", "icdar15", (60, 3230, 0))],
+)
+def test_pages_hold_no_error(tmp_path: Path, name: str, format_name: str, counts: tuple[int, int, int]) -> None:
+    data = open_annotations(str(unpack(name, tmp_path)))
+    assert data.format == format_name and (len(data.images), len(data), int(data.ignore.sum())) == counts
+    findings, looks = lint(data)
+    assert findings.count("error") == 0 and (looks.sizes > 0).all()
