@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -11,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.lmdb import close_environments, data_file
 from ocrctl.data.lmdb_check import checked
-from ocrctl.data.lmdb_write import FIRST_MAP, CommitThread, LmdbWriter, sync_folder
+from ocrctl.data.lmdb_lock import only_writer
+from ocrctl.data.lmdb_place import check_target, clear_partial, partial_folder, put_in_place
+from ocrctl.data.lmdb_write import FIRST_MAP, CommitThread, LmdbWriter
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError, ResumableStop, UsageError
 
@@ -40,11 +40,6 @@ class Built:
     repeated: list[Problem] = field(default_factory=list)
 
 
-def partial_folder(out: Path) -> Path:
-    """Where a build of `out` collects its data until it is whole: beside it, so that a rename puts it in place."""
-    return out.with_name(out.name + ".partial")
-
-
 def build(
     source: WordSource,
     out: Path,
@@ -62,9 +57,27 @@ def build(
 
     jobs: processes that read and decode. max_length: longest label in code points, 0 is no limit. progress(done,
     total) is called after each chunk. stopping() is asked then, too: when true, KeyboardInterrupt is raised with all
-    work committed. Raises UsageError when `out` stands in the way, ResumableStop when it cannot be written to the end.
+    work committed. Raises UsageError when `out` stands in the way or another process is building it, ResumableStop when
+    it cannot be written to the end.
     """
-    partial = _prepare(source, out, overwrite, resume)
+    check_target(source, out, overwrite)
+    with only_writer(partial_folder(out)):
+        check_target(source, out, overwrite)  # the process that held it may have finished
+        clear_partial(out, overwrite, resume)
+        return _build(source, out, jobs, max_length, progress, stopping, map_size, commit_bytes)
+
+
+def _build(
+    source: WordSource,
+    out: Path,
+    jobs: int,
+    max_length: int,
+    progress: Callable[[int, int], None],
+    stopping: Callable[[], bool],
+    map_size: int,
+    commit_bytes: int,
+) -> Built:
+    partial = partial_folder(out)
     result = Built(len(source))
     order = _fingerprint(source, max_length)
     try:
@@ -96,32 +109,13 @@ def build(
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
-        _put_in_place(partial, out)
+        put_in_place(partial, out)
     except OSError as error:
         raise ResumableStop(
             f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."
         ) from error
     result.repeated = _repeated(source, seen, kept)
     return result
-
-
-def _prepare(source: WordSource, out: Path, overwrite: bool, resume: bool) -> Path:
-    partial = partial_folder(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        if data_file(out) is None or not out.is_dir():
-            raise UsageError(f"{out} exists and is no LMDB folder: name another, or remove it yourself.")
-        if not overwrite:
-            raise UsageError(f"{out} exists already.", hint="--overwrite replaces it once the new one is whole.")
-        if os.path.realpath(out) == os.path.realpath(source.name):
-            raise UsageError(f"{out} is both source and target: name another target.")
-    if partial.exists() and not resume:
-        if not overwrite:
-            raise UsageError(
-                f"{partial} holds an interrupted build of {out}.",
-                hint="--resume goes on with it, --overwrite starts over.",
-            )
-        shutil.rmtree(partial)
-    return partial
 
 
 def _fingerprint(source: WordSource, max_length: int) -> str:
@@ -153,19 +147,6 @@ def _state(order: str, done: int, result: Built) -> dict[str, Any]:
 def _kept(result: Built) -> list[int]:
     bad = {problem.index for problem in result.left_out}
     return [index for index in range(result.samples) if index not in bad]
-
-
-def _put_in_place(partial: Path, out: Path) -> None:
-    close_environments()
-    if out.exists():
-        # Within the folder, because only a file can be replaced in one step.
-        os.replace(partial / "data.mdb", out / "data.mdb")
-        (out / "lock.mdb").unlink(missing_ok=True)
-        shutil.rmtree(partial)
-        sync_folder(out)
-    else:
-        os.rename(partial, out)
-    sync_folder(out.parent)
 
 
 def _repeated(source: WordSource, seen: list[int], kept: list[int]) -> list[Problem]:

@@ -76,6 +76,11 @@ class LmdbWriter:
             self._commit(partial(fill, start=start, stop=start + _LABELS_PER_COMMIT))
         self._environment.sync(True)
 
+    @property
+    def entries(self) -> int:
+        """Keys of every kind in the file."""
+        return int(self._environment.stat()["entries"])
+
     def images(self) -> Iterator[bytes]:
         """The images written so far, in order."""
         with self._environment.begin() as transaction:

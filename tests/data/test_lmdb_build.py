@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from ocrctl.core.lmdb import BuildOptions, build_lmdb, describe_lmdb, verify_lmdb
+from ocrctl.data import lmdb_lock
 from ocrctl.data.lmdb import LmdbWords, close_environments
-from ocrctl.data.lmdb_build import build, partial_folder
+from ocrctl.data.lmdb_build import build
+from ocrctl.data.lmdb_lock import only_writer
+from ocrctl.data.lmdb_place import partial_folder
 from ocrctl.data.sources import open_source
 from ocrctl.errors import InputError, ResumableStop, UsageError
 
@@ -240,6 +243,70 @@ def test_info_counts(tmp_path: Path, forty: Path) -> None:
     build_lmdb(BuildOptions(str(forty), tmp_path / "out", jobs=1))
     stats = describe_lmdb(tmp_path / "out").labels
     assert stats.samples == 40 and stats.lengths == {10: 10, 11: 30} and stats.characters["한"] == 40
+
+
+def test_a_second_build_of_the_same_out_is_refused(tmp_path: Path, forty: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from ocrctl.data.lmdb_lock import only_writer\n"
+        "with only_writer(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()\n"
+    )
+    out = tmp_path / "out"
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(partial_folder(out))],
+        cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert other.stdin is not None and other.stdout is not None and other.stdout.readline() == b"locked\n"
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=f"being written by process {other.pid}"):
+            build(open_source(str(forty)), out, resume=resume)
+    other.kill()
+    other.communicate()
+    assert build(open_source(str(forty)), out).written == 40  # a lock does not outlive its process
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "words"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_worker_does_not_keep_the_lock_of_a_killed_build(tmp_path: Path) -> None:
+    target = tmp_path / "out.partial"
+    with only_writer(target):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, b"!")
+            signal.pause()
+            os._exit(0)
+        os.read(reading, 1)
+        # As if this process were gone: its descriptors closed, the file left behind.
+        for handle in list(lmdb_lock._held):
+            os.dup2(os.open(os.devnull, os.O_RDWR), handle)
+        try:
+            with only_writer(target):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def test_a_whole_but_unrenamed_build_is_not_gone_on_with(
+    tmp_path: Path, forty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds no state, so nothing tells whose images these are."""
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("ocrctl.data.lmdb_build.put_in_place", lambda partial, out: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            build(open_source(str(forty)), out)
+    other = words(tmp_path / "other", ["a", "b", "c"], {0: picture(100), 1: picture(101), 2: picture(102)})
+    assert build(open_source(str(other)), out, resume=True).written == 3
+    found = content(out)
+    assert len(found) == 7 and found[b"image-000000001"] == picture(100) and found[b"label-000000001"] == b"a"
+
+
+def test_the_folder_one_stands_in(tmp_path: Path, forty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (".", "..", "/"):
+        with pytest.raises(UsageError, match="no LMDB folder"):
+            build(open_source(str(forty)), Path(out))
 
 
 def test_a_dying_process_is_named_and_keeps_the_rest(
