@@ -31,8 +31,14 @@ def list_(
         console.write_json({"runs": runs})
         return
     rows = [
-        (r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best_exact), _percent(r.last_exact)) for r in runs
+        (r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best_exact), _percent(r.last_exact))
+        if r.problem is None
+        else (r.name, "unreadable", *"----")
+        for r in runs
     ]
+    for r in runs:
+        if r.problem is not None:
+            console.note(f"unreadable: {r.problem}")
     console.table(["run", "arch", "steps", "time", "best exact", "last exact"], rows)
 
 
@@ -78,4 +84,5 @@ def compare(
         ("best exact", *(_percent(e.best_exact) for e in entries)),
         ("last exact", *(_percent(e.last_exact) for e in entries)),
     ]
-    console.table(["", *names], [*figures, *((name, *values) for name, values in different.items())])
+    settings = [(name, *values) for name, values in different.items() if name != "arch"]
+    console.table(["", *names], [*figures, *settings])

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ocrctl.config.profiles import load_profile
 from ocrctl.core.run_tree import flat
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, OcrctlError, UsageError
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """One run: its folder, architecture, last step, seconds trained, best and last validation accuracy (None before
-    one)."""
+    one). `problem` says why a run could not be read; the rest is then empty."""
 
     name: str
     path: Path
@@ -25,28 +26,47 @@ class RunSummary:
     best_exact: float | None
     last_exact: float | None
     checkpoints: list[str]
+    problem: str | None = None
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. Raises InputError when there is no
-    folder."""
+    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. One that cannot be read is there with
+    its problem. Raises InputError when there is no folder."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of runs.", hint="train one: ocrctl train -p quickstart")
     paths = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and (path / "config.toml").exists()]
-    return [summary(path) for path in paths]
+    return [_summary_or_problem(path) for path in paths]
+
+
+def _summary_or_problem(run: Path) -> RunSummary:
+    try:
+        return summary(run)
+    except OcrctlError as error:
+        return RunSummary(run.name, run, "?", 0, 0.0, None, None, [], error.message)
 
 
 def summary(run: Path) -> RunSummary:
     """What one run folder tells. Raises InputError when it is none."""
     config, rows = load_run(run)
-    exact = [float(row["val_exact"]) for row in rows if row.get("val_exact")]
+    exact = [_number(run, row, "val_exact") for row in rows if row.get("val_exact")]
     last = rows[-1] if rows else {}
     return RunSummary(
-        run.name, run, str(config.get("arch", "?")), int(float(last.get("step") or 0)),
-        float(last.get("seconds") or 0.0),
+        run.name, run, str(config.get("arch", "?")), int(_number(run, last, "step")), _number(run, last, "seconds"),
         max(exact) if exact else None, exact[-1] if exact else None,
         [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
     )  # fmt: skip
+
+
+def _number(run: Path, row: dict[str, str], name: str) -> float:
+    """A figure of metrics.csv, 0 where it is empty."""
+    text = row.get(name) or "0"
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{run / 'metrics.csv'}: expected a number under {name}, found {text[:40]!r}.")
+    return value
 
 
 def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -56,8 +76,11 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
         raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
     rows: list[dict[str, str]] = []
     if (run / "metrics.csv").exists():
-        with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{run / 'metrics.csv'}: cannot be read ({error}).") from error
     return load_profile(str(config)), rows
 
 

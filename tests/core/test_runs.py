@@ -1,0 +1,47 @@
+"""One broken run must not hide the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ocrctl.cli.app import run
+from ocrctl.core.runs import list_runs, summary
+from ocrctl.errors import InputError
+
+
+def folder(path: Path, config: str, metrics: str = "step,seconds,val_exact\n10,2.5,0.5\n") -> Path:
+    path.mkdir(parents=True)
+    (path / "config.toml").write_text(config)
+    (path / "metrics.csv").write_text(metrics)
+    return path
+
+
+def test_list_goes_on_after_a_broken_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path / "a", "arch = 'crnn'")
+    folder(tmp_path / "b", "arch = ")
+    folder(tmp_path / "c", "arch = 'crnn'", "step,seconds,val_exact\nten,2.5,0.5\n")
+    (folder(tmp_path / "d", "") / "metrics.csv").write_bytes(b"step\n\xff\n")
+    assert [entry.problem is None for entry in list_runs(tmp_path)] == [True, False, False, False]
+    assert run(["runs", "list", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("a\tcrnn\t10") and lines[1] == "b\tunreadable\t-\t-\t-\t-" and len(lines) == 4
+    assert run(["runs", "list", str(tmp_path), "--json"]) == 0
+    assert "not a TOML file" in json.loads(capsys.readouterr().out)["runs"][1]["problem"]
+
+
+@pytest.mark.parametrize("value", ["ten", "nan", "inf"])
+def test_a_figure_that_is_no_number_is_named(tmp_path: Path, value: str) -> None:
+    broken = folder(tmp_path / "a", "", f"step,seconds,val_exact\n{value},1,0.5\n")
+    with pytest.raises(InputError, match="expected a number under step"):
+        summary(broken)
+    assert run(["runs", "show", str(broken)]) == 3
+
+
+def test_compare_shows_the_architecture_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [folder(tmp_path / name, f"arch = '{name}'\nseed = {len(name)}") for name in ("crnn", "parseq")]
+    assert run(["runs", "compare", *map(str, paths)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("arch")] == ["arch\tcrnn\tparseq"] and "seed\t4\t6" in lines
