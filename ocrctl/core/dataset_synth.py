@@ -13,7 +13,8 @@ from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
 from ocrctl.core.train_data import choose_charset, synth_config
 from ocrctl.data.formats import paddleocr_rec
 from ocrctl.data.synth import SynthWords
-from ocrctl.errors import ResumableStop, UsageError
+from ocrctl.errors import UsageError
+from ocrctl.inference.writers.files import cannot_write
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,13 @@ def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[s
     """Render `count` words of the stream that `synth.*` describes into `out`.
 
     `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
-    ResumableStop when the disk is full.
+    ResumableStop when the disk is full, InputError when the place cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not an empty folder.", hint="choose another OUT")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not an empty folder.", hint="choose another OUT")
+    except OSError as error:
+        raise cannot_write(out, error) from error
     settings = load_settings(profiles, sets)
     spec = get_spec(settings.arch or DEFAULT_ARCH)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
@@ -41,9 +45,7 @@ def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[s
         out.mkdir(parents=True, exist_ok=True)
         labels = paddleocr_rec.write((_encoded(words, index) for index in range(count)), out)
     except OSError as error:
-        raise ResumableStop(
-            f"{out}: cannot be written ({error.strerror}).", hint=f"rm -r {out}, free some space"
-        ) from error
+        raise cannot_write(out, error) from error
     return SynthReport(out, count, labels)
 
 

@@ -12,7 +12,8 @@ from ocrctl.config.load import TASKS, check_profile, for_task, load_settings
 from ocrctl.config.model_spec import SPECS
 from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
 from ocrctl.config.settings import Settings
-from ocrctl.errors import UsageError
+from ocrctl.core.run_folder import write_text
+from ocrctl.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,17 @@ def check_profiles(names: list[str]) -> list[str]:
 
 
 def copy_profile(name: str, target: Path, *, overwrite: bool = False) -> Path:
-    """Copy a profile to `target` (a file, or a folder to put it in). Raises UsageError when the file exists."""
+    """Copy a profile to `target` (a file, or a folder to put it in). Raises UsageError when the file exists,
+    InputError when the place cannot be written."""
     source = find_profile(name)
     path = target / source.name if target.is_dir() else target
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already.", hint="choose another name, or pass --overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(source.read_bytes())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
     return path
 
 

@@ -14,7 +14,8 @@ from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings
 from ocrctl.core.run_tree import flat, nested
-from ocrctl.errors import ResumableStop, UsageError
+from ocrctl.errors import UsageError
+from ocrctl.inference.writers.files import cannot_write
 
 if TYPE_CHECKING:
     from ocrctl.core.train_data import TrainingData
@@ -30,25 +31,27 @@ CHANGEABLE = {
 def prepare_run(out: Path | None, settings: Settings, data: TrainingData, *, resume: bool) -> Path:
     """Make the run folder and write config.toml and val_split.txt into it; point runs/last at it.
 
-    Raises UsageError when the folder holds a run and `resume` is False, ResumableStop when the disk is full.
+    Raises UsageError when the folder holds a run and `resume` is False, ResumableStop when the disk is full, InputError
+    when the place cannot be written.
     """
     arch = settings.arch or "run"
     run = out or _free(Path("runs") / f"{datetime.date.today().isoformat()}-{arch}")
-    if not resume and (run / "config.toml").exists():
-        raise UsageError(
-            f"{run} already holds a run.", hint=f"go on with it: ocrctl train --resume -o {run}, or choose another -o"
-        )
-    if run.exists() and not run.is_dir():
-        raise UsageError(f"{run} is a file, not a run folder.")
     try:
+        if not resume and (run / "config.toml").exists():
+            raise UsageError(
+                f"{run} already holds a run.",
+                hint=f"go on with it: ocrctl train --resume -o {run}, or choose another -o",
+            )
+        if run.exists() and not run.is_dir():
+            raise UsageError(f"{run} is a file, not a run folder.")
         run.mkdir(parents=True, exist_ok=True)
         write_text(run / "config.toml", tomli_w.dumps(dump(settings)))
         if data.held_out:
             write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
+        if out is None:
+            _point_last(run)
     except OSError as error:
-        raise ResumableStop(f"{run}: the run folder cannot be written ({error.strerror}).") from error
-    if out is None:
-        _point_last(run)
+        raise cannot_write(run, error) from error
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -147,9 +148,20 @@ class Charset:
 
     def save(self, path: str | Path, *, one_per_line: bool = False) -> None:
         """Write a UTF-8 file that `load` reads back: one line of characters, or PaddleOCR's one character a line
-        (which gains a space when read again, if it has none)."""
+        (which gains a space when read again, if it has none). Written in one step, with the folders it needs; raises
+        InputError when the place cannot be written."""
         body = "\n".join(self.chars) if one_per_line else self.chars
-        Path(path).write_bytes((body + "\n").encode())
+        path = Path(path)
+        temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"  # "." has no name to replace
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes((body + "\n").encode())
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
 def _read_lines(path: Path) -> list[str]:

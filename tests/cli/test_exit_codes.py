@@ -1,0 +1,84 @@
+"""The documented exit codes (docs/exit-codes.md), where no other test meets them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocrctl.cli.app import run
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """Two words."""
+    folder = tmp_path / "words"
+    folder.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((10, 30, 3), number * 90, np.uint8))
+    (folder / "rec_gt.txt").write_text("0.png\tab\n1.png\tcd\n")
+    return folder
+
+
+def broken(*arguments: object, **options: object) -> None:
+    raise IndexError("list index out of range")
+
+
+def test_a_bug_is_70_without_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("ocrctl.core.profile.list_profiles", broken)
+    monkeypatch.delenv("OCRCTL_DEBUG", raising=False)
+    assert run(["profile", "list"]) == 70
+    output, log = capsys.readouterr()
+    assert not output and "Traceback" not in log
+    assert log.startswith("bug in ocrctl: IndexError: list index out of range\nhint: ") and "OCRCTL_DEBUG=1" in log
+
+
+def test_debug_lets_the_traceback_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCRCTL_DEBUG", "1")
+    with monkeypatch.context() as patch, pytest.raises(IndexError):
+        patch.setattr("ocrctl.core.profile.list_profiles", broken)
+        run(["profile", "list"])
+
+
+def test_debug_shows_the_traceback_of_expected_errors_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ocrctl.cli.app", "profile", "show", "nope"],
+        capture_output=True, text=True, env={**os.environ, "OCRCTL_DEBUG": "1"}, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert "Traceback" in done.stderr and "UsageError: Unknown profile 'nope'" in done.stderr
+
+
+def test_places_that_cannot_be_written_are_3(words: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = words / "rec_gt.txt"  # nothing can lie below a file
+    for arguments in (
+        ["dataset", "charset", str(words), "-o", str(file / "x.txt")],
+        ["dataset", "charset", str(words), "-o", ".", "--overwrite"],
+        ["profile", "copy", "cpu", str(file / "x.toml")],
+        ["dataset", "synth", str(file / "x"), "--count", "1"],
+        ["lmdb", "build", str(words), str(file / "x"), "--jobs", "1"],
+        ["train", "--set", "arch=crnn-tiny", "-o", str(file / "x"), "-d", str(words), "--set", "train.device=cpu"],
+    ):
+        assert run(arguments) == 3, arguments
+        log = capsys.readouterr().err
+        assert "cannot be written" in log and "rm -r" not in log and "None" not in log, arguments
+
+
+def test_a_charset_makes_the_folders_it_needs(words: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "x.txt"
+    assert run(["dataset", "charset", str(words), "-o", str(out)]) == 0
+    assert out.read_text() == "abcd\n" and list(out.parent.iterdir()) == [out]
+
+
+def test_a_full_disk_is_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ocrctl.core.dataset_synth.paddleocr_rec.write", full)
+    assert run(["dataset", "synth", str(tmp_path / "out"), "--count", "1"]) == 5
+    assert "the disk is full" in capsys.readouterr().err
