@@ -27,8 +27,15 @@ def is_quiet() -> bool:
 
 
 def write(text: str = "") -> None:
-    """A line of the result, to stdout."""
-    sys.stdout.write(text + "\n")
+    """A line of the result, to stdout; what its encoding cannot hold (file names of any bytes) as \\udcXX."""
+    _put(text + "\n")
+
+
+def _put(text: str) -> None:
+    if not text.isascii():
+        for encoding in ("utf-8", sys.stdout.encoding or "utf-8"):  # lone surrogates, then a terminal that is not UTF-8
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+    sys.stdout.write(text)
 
 
 def note(text: str = "") -> None:
@@ -45,7 +52,7 @@ def suggest(command: str) -> None:
 
 def write_json(value: Any) -> None:
     """One JSON object (or one line of a JSON stream) to stdout; dataclasses become objects, NaN and infinity null."""
-    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
+    _put(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
 
 
 def to_plain(value: Any) -> Any:

@@ -59,10 +59,13 @@ def predict(
     from ocrctl.errors import InputError, UsageError
     from ocrctl.inference.writers import jsonl
     from ocrctl.inference.writers.choose import get_writer
+    from ocrctl.inference.writers.files import check_place, write_atomic
     from ocrctl.inference.writers.prediction import Unreadable
 
     if as_json and out is None and fmt not in ("tsv", jsonl.NAME):  # tsv is the default, so it may not have been typed
         raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
+    if report is not None:
+        check_place(report)  # before the pictures are read, not after
     writer = get_writer(jsonl.NAME if as_json else fmt)
     on_stdout = out is None or as_json
     header = writer.HEADER if on_stdout else ""
@@ -86,7 +89,7 @@ def predict(
     options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads, decoding)
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        result = run(options, sys.stdin, emit)
+        result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except (KeyboardInterrupt, SystemExit):
         if out is not None:
             part = f"{out / 'predictions'}{get_writer(fmt).SUFFIX}.part"
@@ -105,8 +108,6 @@ def predict(
     )
     if report is not None:
         import json
-
-        from ocrctl.inference.writers.files import write_atomic
 
         write_atomic(report, json.dumps(console.to_plain(result), ensure_ascii=False, indent=2))
     if result.read == 0:

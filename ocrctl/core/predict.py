@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.images import decode
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.engine import Engine
-from ocrctl.inference.inputs import Picture, pictures
-from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
+from ocrctl.inference.inputs import Picture, is_lmdb, pictures
+from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
+from ocrctl.inference.writers import rec_gt
 from ocrctl.inference.writers.choose import get_writer
 from ocrctl.inference.writers.files import PartFile
 from ocrctl.inference.writers.prediction import Prediction, Unreadable
@@ -60,15 +62,19 @@ class _Tally:
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
-def predict(options: PredictOptions, stdin: Iterable[str], emit: Emit) -> PredictReport:
+def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> PredictReport:
     """Read every picture of `options.inputs`; each result goes to `emit` and, with `out`, to `out`/predictions.*.
 
-    A picture that cannot be read is emitted as Unreadable, counted, and does not stop the rest. Raises UsageError for
-    an unknown format or device, InputError for a model that is none or an `out` that cannot be written,
+    A picture that cannot be read is emitted as Unreadable, counted, and does not stop the rest; when none can, an
+    earlier file stays. `stdin` is read in bytes. Raises UsageError for an unknown format or device and for an LMDB
+    whose pictures rec_gt cannot name, InputError for a model that is none or an `out` that cannot be written,
     MissingRequirement when CUDA was asked for and is not there. Interrupted, it leaves predictions.*.part with every
     line written so far.
     """
     writer = get_writer(options.format)
+    for text in options.inputs if writer.NAME == rec_gt.NAME else ():
+        if is_lmdb(text):
+            raise UsageError(f"{text}: rec_gt names files and the pictures of an LMDB are none; use --format jsonl.")
     start = time.perf_counter()
     engine = Engine.load(options.model, options.device, options.threads, options.decoding)
     loaded = time.perf_counter()
@@ -77,17 +83,20 @@ def predict(options: PredictOptions, stdin: Iterable[str], emit: Emit) -> Predic
     if options.out is None:
         _run(engine, options, stdin, tally, emit)
     else:
-        target = options.out / f"predictions{writer.SUFFIX}"
+        folder = options.out
+        target = folder / f"predictions{writer.SUFFIX}"
         with PartFile(target) as file:
             if writer.HEADER:
                 file.write(writer.HEADER)
 
             def record(result: Prediction | Unreadable) -> None:
                 if isinstance(result, Prediction):
-                    file.write(writer.line(result))
+                    file.write(writer.line(result, folder))
                 emit(result)
 
             _run(engine, options, stdin, tally, record)
+            if tally.read == 0:
+                file.discard()
     seconds = time.perf_counter() - loaded
     return PredictReport(
         model=str(engine.path),
@@ -99,15 +108,15 @@ def predict(options: PredictOptions, stdin: Iterable[str], emit: Emit) -> Predic
         seconds=seconds,
         load_seconds=loaded - start,
         images_per_second=tally.read / seconds if seconds > 0 else 0.0,
-        out=target,
+        out=target if tally.read else None,
     )
 
 
-def _run(engine: Engine, options: PredictOptions, stdin: Iterable[str], tally: _Tally, emit: Emit) -> None:
+def _run(engine: Engine, options: PredictOptions, stdin: BinaryIO | None, tally: _Tally, emit: Emit) -> None:
     def load(chunk: list[Picture]) -> list[tuple[str, NDArray[np.uint8] | InputError]]:
         return [(picture.path, _load(engine, picture)) for picture in chunk]
 
-    todo = chunks(pictures(options.inputs, stdin), options.batch_size)
+    todo = batches(pictures(options.inputs, stdin, files_only=options.format == rec_gt.NAME), options.batch_size)
     for chunk in map_ahead(load, todo, default_jobs() if options.jobs is None else options.jobs):
         good = [image for _, image in chunk if not isinstance(image, InputError)]
         texts = iter(engine.recognize_prepared(np.stack(good)) if good else [])

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from ocrctl.data.lmdb import LmdbWords
 from ocrctl.errors import InputError
+from ocrctl.inference.stdin_paths import stdin_paths
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".avif", ".pgm", ".ppm", ".pnm"}
@@ -72,23 +73,33 @@ class NoPicture:
         raise InputError(self.error)
 
 
-def pictures(inputs: Iterable[str], stdin: Iterable[str]) -> Iterator[Picture]:
+def pictures(inputs: Iterable[str], stdin: BinaryIO | None, *, files_only: bool = False) -> Iterator[Picture | None]:
     """The pictures of `inputs` in the order given, folders in name order; `-` reads one path a line from `stdin`.
 
-    Lazy: a folder is listed when its turn comes, stdin is read as it arrives. An existing path wins over a pattern.
+    Lazy: a folder is listed when its turn comes, stdin is read as it arrives, None where its writer pauses. An existing
+    path wins over a pattern. With `files_only` an LMDB is a NoPicture, as one that is damaged always is.
     """
     for text in inputs:
         if text == "-":
-            for line in stdin:
-                if path := line.rstrip("\r\n"):
-                    yield from _expand(path, patterns=False)
+            for path in stdin_paths(stdin):
+                if path is None:
+                    yield None
+                else:
+                    yield from _expand(path, patterns=False, files_only=files_only)
         else:
-            yield from _expand(text, patterns=True)
+            yield from _expand(text, patterns=True, files_only=files_only)
 
 
-def _expand(text: str, *, patterns: bool) -> Iterator[Picture]:
-    lmdb_file = os.path.join(text, "data.mdb") if os.path.isdir(text) else text
-    if lmdb_file.endswith((".mdb", ".lmdb")) and os.path.isfile(lmdb_file):
+def is_lmdb(text: str) -> bool:
+    """Whether the path is taken for an LMDB: a folder with data.mdb, or a file named *.mdb or *.lmdb."""
+    file = os.path.join(text, "data.mdb") if os.path.isdir(text) else text
+    return file.endswith((".mdb", ".lmdb")) and os.path.isfile(file)
+
+
+def _expand(text: str, *, patterns: bool, files_only: bool) -> Iterator[Picture]:
+    if is_lmdb(text) and files_only:
+        yield NoPicture(text, f"{text}: the pictures of an LMDB are no files.")
+    elif is_lmdb(text):
         yield from _stored(text)
     elif os.path.isdir(text):
         yield from _folder(text)
@@ -99,11 +110,15 @@ def _expand(text: str, *, patterns: bool) -> Iterator[Picture]:
         if not found:
             yield NoPicture(text, f"{text}: no file matches the pattern.")
         for path in found:
-            yield from _expand(path, patterns=False)
+            yield from _expand(path, patterns=False, files_only=files_only)
 
 
 def _stored(folder: str) -> Iterator[Picture]:
-    source = LmdbWords(folder)
+    try:
+        source = LmdbWords(folder)
+    except InputError as error:  # one bad INPUT of many
+        yield NoPicture(folder, error.message)
+        return
     for index in range(len(source)):
         yield StoredPicture(source, folder, index)
 

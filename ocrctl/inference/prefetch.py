@@ -21,26 +21,45 @@ def chunks(items: Iterable[In], size: int) -> Iterator[list[In]]:
         yield chunk
 
 
+def batches(items: Iterable[In | None], size: int) -> Iterator[list[In] | None]:
+    """`chunks` of a stream that pauses: at None in `items` what is there comes as a shorter list, then None."""
+    batch: list[In] = []
+    for item in items:
+        if item is not None:
+            batch.append(item)
+        if batch and (item is None or len(batch) == size):
+            yield batch
+            batch = []
+        if item is None:
+            yield None
+    if batch:
+        yield batch
+
+
 def default_jobs() -> int:
     """Decoding threads when nobody says: half the cores, 1 to 8; one thread decodes thousands of words a second."""
     return min(8, max(1, available_cores() // 2))
 
 
-def map_ahead(work: Callable[[In], Out], items: Iterable[In], jobs: int) -> Iterator[Out]:
+def map_ahead(work: Callable[[In], Out], items: Iterable[In | None], jobs: int) -> Iterator[Out]:
     """`map(work, items)` in order, computed up to `jobs + 1` items ahead by `jobs` threads; 0 works in this thread.
 
     opencv and lmdb release the interpreter lock, so threads are enough and nothing is pickled. An exception in `work`
-    is raised where its result would have come. Abandoned halfway, it cancels what has not started.
+    is raised where its result would have come. None in `items` is a pause: everything before it is handed out before
+    the next item is asked for. Abandoned halfway, it cancels what has not started.
     """
     if jobs < 1:
-        yield from map(work, items)
+        for item in items:
+            if item is not None:
+                yield work(item)
         return
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="decode")
     waiting: deque[Future[Out]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > jobs:
+            if item is not None:
+                waiting.append(pool.submit(work, item))
+            while len(waiting) > (jobs if item is not None else 0):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.data.sources import open_source
 from ocrctl.inference.writers.choose import WRITERS
 
 
@@ -46,9 +47,30 @@ def test_every_format_to_a_folder(tiny_checkpoint: Path, word_folder: Path, tmp_
 
 def test_rec_gt_reads_back(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path) -> None:
     assert predict(tiny_checkpoint, word_folder, "--format", "rec_gt", "-o", tmp_path) == 0
-    for line in lines((tmp_path / "predictions.txt").read_text("utf-8")):
-        path, _, _ = line.partition("\t")
-        assert Path(path).exists()
+    read_back = open_source(str(tmp_path / "predictions.txt"))
+    pictures = sorted(word_folder.glob("*.png"))
+    assert [read_back.image_bytes(index) for index in range(len(read_back))] == [path.read_bytes() for path in pictures]
+    assert len(set(read_back.labels)) > 3
+
+
+def test_rec_gt_reads_back_from_another_folder(
+    tiny_checkpoint: Path,
+    word_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Given as seen from the working folder, written as seen from the file's own, which is reached through a link."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(word_folder)
+    assert predict(tiny_checkpoint, "00.png", "--format", "rec_gt", "-o", tmp_path / "out") == 0
+    assert not lines((tmp_path / "out" / "predictions.txt").read_text("utf-8"))[0].startswith("/")
+    read_back = open_source(str(tmp_path / "out" / "predictions.txt"))
+    assert read_back.image_bytes(0) == (word_folder / "00.png").read_bytes()
+    capsys.readouterr()
+    assert predict(tiny_checkpoint, "00.png", "--format", "rec_gt") == 0
+    assert capsys.readouterr().out.startswith(f"{word_folder.resolve() / '00.png'}\t")
 
 
 def test_the_same_pictures_by_glob_stdin_and_subfolder(
@@ -73,7 +95,8 @@ def test_the_same_pictures_by_glob_stdin_and_subfolder(
     assert texts(tmp_path) == expected
     assert texts(f"{nested}/*.png") == expected
     assert texts(f"{tmp_path}/**/0?.png", f"{nested}/1?.png") == expected
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{path}\n" for path in sorted(nested.glob("[0-9]*.png")))))
+    paths = "".join(f"{path}\r\n\n" for path in sorted(nested.glob("[0-9]*.png")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(paths.encode())))
     assert texts("-") == expected
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ocrctl.inference.prefetch import chunks, map_ahead
+from ocrctl.inference.prefetch import batches, chunks, map_ahead
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 3])
@@ -65,3 +65,22 @@ def test_abandoned_work_is_cancelled() -> None:
 def test_chunks() -> None:
     assert list(chunks(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(chunks([], 3)) == []
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_a_pause_hands_out_everything_before_it(jobs: int) -> None:
+    events: list[object] = []
+
+    def numbers() -> Iterator[int | None]:
+        for number in (1, 2, 3, None, 4, None, None, 5):
+            if number is None:
+                yield None
+                events.append("resumed")
+            else:
+                yield number
+
+    assert list(batches(numbers(), 2)) == [[1, 2], [3], None, [4], None, None, [5]]
+    events.clear()
+    for result in map_ahead(sum, batches(numbers(), 2), jobs):
+        events.append(result)
+    assert events == [3, 3, "resumed", 4, "resumed", "resumed", 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from ocrctl.config.suggest import did_you_mean
@@ -17,8 +18,11 @@ class Writer(Protocol):
     SUFFIX: str
     HEADER: str
 
-    def line(self, prediction: Prediction) -> str:
-        """The line of one prediction, without its end. Raises InputError when the format cannot hold it."""
+    def line(self, prediction: Prediction, folder: Path | None = None) -> str:
+        """The line of one prediction, without its end, in a file in `folder` (None: stdout).
+
+        Raises InputError when the format cannot hold it.
+        """
 
 
 WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, jsonl, rec_gt)}

@@ -22,18 +22,21 @@ class PartFile:
     """A text file that grows as PATH.part and becomes PATH when the block ends well.
 
     When the block is left by an exception (Ctrl-C too), PATH.part stays with every line written so far, and an older
-    PATH is untouched. Raises InputError when the place cannot be written, ResumableStop when the disk is full.
+    PATH is untouched; after `discard` an older PATH stays too, and no PATH.part. What UTF-8 cannot hold, a file name of
+    other bytes, is written as \\udcXX, in a JSON string its very escape. Raises InputError when the place cannot be
+    written, ResumableStop when the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
         self._file: TextIO | None = None
+        self._keep = True
 
     def __enter__(self) -> PartFile:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.part.open("w", encoding="utf-8", newline="\n")
+            _make_place(self.path)
+            self._file = self.part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
         except OSError as error:
             raise cannot_write(self.part, error) from error
         return self
@@ -46,6 +49,10 @@ class PartFile:
         except OSError as error:
             raise cannot_write(self.part, error) from error
 
+    def discard(self) -> None:
+        """Leave an older PATH as it is when the block ends, and no PATH.part."""
+        self._keep = False
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -54,11 +61,32 @@ class PartFile:
             with self._file as file:
                 file.flush()
                 os.fsync(file.fileno())
-            if kind is None:
+            if not self._keep:
+                self.part.unlink()
+            elif kind is None:
                 os.replace(self.part, self.path)
         except OSError as failure:
             if kind is None:  # else what ended the block is the better news
                 raise cannot_write(self.part, failure) from failure
+
+
+def check_place(path: Path) -> None:
+    """Raise InputError or ResumableStop when `path` cannot be written, before work that would be lost is begun."""
+    probe = path.with_name(path.name + ".part")
+    try:
+        _make_place(path)
+        there = probe.exists()
+        probe.open("ab").close()
+        if not there:
+            probe.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _make_place(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from ocrctl.inference.writers.prediction import Prediction
 
@@ -11,7 +12,7 @@ SUFFIX = ".jsonl"
 HEADER = ""
 
 
-def line(prediction: Prediction) -> str:
+def line(prediction: Prediction, folder: Path | None = None) -> str:
     """One object; any path and any text survive."""
     fields = {"path": prediction.path, "text": prediction.text, "confidence": round(prediction.confidence, 6)}
     return json.dumps(fields, ensure_ascii=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ocrctl.inference.writers.prediction import Prediction
 
 NAME = "txt"
@@ -9,6 +11,6 @@ SUFFIX = ".txt"
 HEADER = ""
 
 
-def line(prediction: Prediction) -> str:
+def line(prediction: Prediction, folder: Path | None = None) -> str:
     """The text alone."""
     return prediction.text
