@@ -80,6 +80,10 @@ def evaluate(
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
     gates = number_pairs(fail_under or [], "--fail-under")
     check_gates(gates, protocols)  # a typo must not cost an evaluation
+    if report is not None:
+        from ocrctl.inference.writers.files import check_place
+
+        check_place(report)
     options = EvalOptions(
         models, data, protocols, limit, bootstrap, seed, worst, device, batch_size, jobs, threads, sets or [], decoding
     )
