@@ -68,9 +68,10 @@ def test_two_and_two_steps_equal_four_whatever_the_workers(words: Path, tmp_path
     run(tmp_path / "constant", data, "train.schedule=constant")
     result, _ = run(tmp_path / "parts", None, "train.max_steps=4", resume=True)
     assert result.steps == 4
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, value in weights(tmp_path / "constant").items():
-        assert torch.equal(value, weights(tmp_path / "parts")[name]), name
-    assert any(not torch.equal(v, weights(tmp_path / "whole")[n]) for n, v in weights(tmp_path / "parts").items())
+        assert torch.equal(value, parts[name]), name
+    assert any(not torch.equal(value, whole[name]) for name, value in parts.items())
     assert len(list((tmp_path / "parts" / "previews").iterdir())) == 2
 
 
@@ -101,8 +102,9 @@ def test_a_run_starts_from_published_weights(words: Path, tmp_path: Path) -> Non
     still = ["train.lr=1e-12", "train.weight_decay=0"]
     _, lines = run(tmp_path / "same", [str(words)], *still, init=tmp_path / "parseq_tiny.pt")
     assert f"from: {tmp_path / 'parseq_tiny.pt'} (published PARSeq weights, same charset)" in lines
+    same = weights(tmp_path / "same")
     for name, value in published.items():
-        torch.testing.assert_close(weights(tmp_path / "same")[f"model.{name}"], value, rtol=0, atol=1e-9)
+        torch.testing.assert_close(same[f"model.{name}"], value, rtol=0, atol=1e-9)
 
     (tmp_path / "chars.txt").write_text("é!zcatDogsunhpemfxwlb\n", encoding="utf-8")
     _, lines = run(tmp_path / "other", [str(words)], *still, init=tmp_path / "parseq_tiny.pt",

@@ -82,6 +82,8 @@ def test_it_overfits_a_handful_of_pictures() -> None:
         loss = ctc_loss(model(images)["logits"], labels, lengths)
         loss.backward()
         optimizer.step()
+        if loss.item() < 0.05:
+            break
     ids, _ = best_classes(model(images)["logits"])
     read = [[k for j, k in enumerate(row) if k and (j == 0 or k != row[j - 1])] for row in ids.tolist()]
     assert read == [[1, 2, 3], [3, 3, 1], [2], [1, 1]]
