@@ -56,7 +56,9 @@ def train(
     train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
     130/143 stopped by a signal after saving.
     """
-    if arch is not None and ("=" in arch or "/" in arch or Path(arch).exists()):
+    from ocrctl.config.model_spec import SPECS
+
+    if arch is not None and arch not in SPECS and ("=" in arch or "/" in arch or Path(arch).exists()):
         raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=_corrected(arch))
 
     from ocrctl.core.train import TrainRequest, load_train_settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings
 from ocrctl.core.run_tree import flat, nested
-from ocrctl.errors import UsageError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.writers.files import cannot_write
 
 if TYPE_CHECKING:
@@ -28,31 +29,72 @@ CHANGEABLE = {
 }  # fmt: skip
 
 
-def prepare_run(out: Path | None, settings: Settings, data: TrainingData, *, resume: bool) -> Path:
-    """Make the run folder and write config.toml and val_split.txt into it; point runs/last at it.
+def refuse_taken(out: Path | None, *, resume: bool) -> None:
+    """Raise UsageError when `out` is a file, or holds a run that is not asked to go on."""
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a run folder.")
+    if not resume and (out / "config.toml").exists():
+        raise UsageError(
+            f"{out} already holds a run.", hint=f"go on with it: ocrctl train --resume -o {out}, or choose another -o"
+        )
 
-    Raises UsageError when the folder holds a run and `resume` is False, ResumableStop when the disk is full, InputError
-    when the place cannot be written.
+
+def prepare_run(out: Path | None, settings: Settings, data: TrainingData, *, remember: bool = True) -> Path:
+    """Make the run folder and write config.toml, data.json and val_split.txt into it; point runs/last at it.
+
+    Raises ResumableStop when the disk is full, InputError when the place cannot be written. A trial (`remember` False)
+    leaves runs/last alone.
     """
-    arch = settings.arch or "run"
-    run = out or _free(Path("runs") / f"{datetime.date.today().isoformat()}-{arch}")
     try:
-        if not resume and (run / "config.toml").exists():
-            raise UsageError(
-                f"{run} already holds a run.",
-                hint=f"go on with it: ocrctl train --resume -o {run}, or choose another -o",
-            )
-        if run.exists() and not run.is_dir():
-            raise UsageError(f"{run} is a file, not a run folder.")
+        run = out or _new_folder(Path("runs") / f"{datetime.date.today().isoformat()}-{settings.arch or 'run'}")
         run.mkdir(parents=True, exist_ok=True)
-        write_text(run / "config.toml", tomli_w.dumps(dump(settings)))
         if data.held_out:
             write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
-        if out is None:
+        write_text(run / "data.json", json.dumps(data.fingerprints, ensure_ascii=False, indent=1) + "\n")
+        write_text(run / "config.toml", tomli_w.dumps(dump(settings)))
+        if out is None and remember:
             _point_last(run)
     except OSError as error:
-        raise cannot_write(run, error) from error
+        raise cannot_write(out or Path("runs"), error) from error
     return run
+
+
+def check_data(run: Path, data: TrainingData) -> None:
+    """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out."""
+    path = run / "data.json"
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+    for name, print_ in data.fingerprints.items():
+        if before.get(name) != print_:
+            raise UsageError(
+                f"{name} has changed since {run} began ({before.get(name, 'nothing')} then, {print_} now): "
+                "held-out samples would get into training.",
+                hint=f"start a new run from it: ocrctl train -p {run / 'config.toml'} --from {run}",
+            )
+
+
+def absolute_paths(settings: Settings) -> Settings:
+    """The same settings with every existing path in them absolute, so that a run goes on from any folder."""
+
+    def absolute(text: str) -> str:
+        if Path(text).exists():
+            return str(Path(text).absolute())
+        prefix, colon, rest = text.partition(":")
+        return f"{prefix}:{Path(rest).absolute()}" if colon and rest and Path(rest).exists() else text
+
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    for section, name in (("data", "val"), ("data", "charset"), ("model", "init"), ("synth", "fonts")):
+        if text := getattr(values[section], name):
+            values[section] = values[section].model_copy(update={name: absolute(text)})
+    if specs := settings.data.train:
+        values["data"] = values["data"].model_copy(update={"train": [absolute(spec) for spec in specs]})
+    return Settings.model_construct(_fields_set=set(settings.model_fields_set), **values)
 
 
 def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], None]) -> Settings:
@@ -72,7 +114,7 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         name = fixed[0]
         raise UsageError(
             f"{out}: {name} was {before.get(name)!r} and cannot become {changed[name]!r} on resume.",
-            hint=f"start a new run from it: ocrctl train --from {out} --set {name}=...",
+            hint=f"start a new run from it: ocrctl train -p {config} --from {out} --set {name}=...",
         )
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
@@ -113,11 +155,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _free(path: Path) -> Path:
+def _new_folder(path: Path) -> Path:
+    """Make `path`, or path-2, path-3 ... where it is taken; two runs that start at once get one each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     number, candidate = 2, path
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
-    return candidate
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
 
 
 def _point_last(run: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from ocrctl.config.load import load_settings
 from ocrctl.config.model_spec import DEFAULT_ARCH
 from ocrctl.config.settings import Settings
-from ocrctl.core.run_folder import prepare_run, resume_settings
+from ocrctl.core.run_folder import absolute_paths, prepare_run, refuse_taken, resume_settings
+from ocrctl.errors import UsageError
 
 Report = Callable[[str], None]
 
@@ -55,7 +56,7 @@ def load_train_settings(
     data = variables.get("OCRCTL_DATA")
     if data and settings.data.train is None:
         settings = with_changes(settings, data=settings.data.model_copy(update={"train": data.split(",")}))
-    return settings
+    return absolute_paths(settings)
 
 
 def train(request: TrainRequest, report: Report) -> TrainResult:
@@ -67,6 +68,9 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     # OpenMP threads that wait must sleep, not spin: loader processes need the cores (measured in docs/benchmarks.md).
     # Read once, when torch is loaded, so it has to stand before any import of it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if request.resume and request.fast_dev_run:
+        raise UsageError("--resume and --fast-dev-run do not go together: a trial must not change a run.")
+    refuse_taken(request.out, resume=request.resume)
     settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
     if settings.arch is None:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
@@ -76,10 +80,12 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     from ocrctl.core.train_data import SYNTH, prepare_data
 
     data = prepare_data(settings, report)
-    run = prepare_run(request.out, settings, data, resume=request.resume)
     from ocrctl.core.train_run import fit
 
-    result = fit(settings, data, run, report, resume=request.resume)
+    def make_folder() -> Path:
+        return prepare_run(request.out, settings, data, remember=not request.fast_dev_run)
+
+    result = fit(settings, data, make_folder, report, resume_from=request.out if request.resume else None)
     return replace(result, eval_spec=settings.data.val or (None if data.held_out else SYNTH))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class TrainingData:
     header: list[str] = field(default_factory=list)
     held_out: list[str] = field(default_factory=list)
     epoch_size: int | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)  # of each finite source: what a resumed run compares
 
     def validation_arrays(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Every validation picture, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError on a bad
@@ -117,7 +119,9 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     words = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
     for line in header:
         report(line)
-    return TrainingData(spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size())
+    return TrainingData(
+        spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size(), _fingerprints([*parts, *val])
+    )
 
 
 def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:
@@ -170,7 +174,7 @@ def _checked(
 
 def _hold_out(words: FiniteWords, settings: Settings) -> tuple[FiniteWords, FiniteWords, list[str]]:
     """Part `words` into training and held-out samples, seeded; the third item names each held-out sample."""
-    count = max(1, round(len(words) * settings.data.val_fraction))
+    count = min(len(words) - 1, max(1, round(len(words) * settings.data.val_fraction)))
     if len(words) < 2:
         raise UsageError(
             f"{words.source.name}: one sample cannot be split into training and validation.", hint="pass --val SPEC"
@@ -193,6 +197,15 @@ def _validation_picks(val: list[FiniteWords | SynthWords], settings: Settings) -
         return every
     chosen = np.sort(np.random.default_rng((settings.seed, 5)).permutation(len(every))[:limit])
     return [every[place] for place in chosen]
+
+
+def _fingerprints(parts: Sequence[FiniteWords | SynthWords]) -> dict[str, str]:
+    """Number of labels and their checksum, by source name."""
+    sources = {part.source.name: part.source for part in parts if isinstance(part, FiniteWords)}
+    return {
+        name: f"{len(source)} samples, labels {crc32(chr(10).join(source.labels).encode()):08x}"
+        for name, source in sources.items()
+    }
 
 
 def _version() -> str:

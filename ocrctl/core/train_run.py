@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.settings import Settings
+from ocrctl.core.run_folder import check_data
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import Placement, place
+from ocrctl.training.loggers import check_logger
 
 if TYPE_CHECKING:
     from ocrctl.core.train import TrainResult
@@ -22,16 +24,29 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 
-def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, resume: bool) -> TrainResult:
-    """Train until the run's length, early stopping or a signal; see core.train.train for what it raises."""
+def fit(
+    settings: Settings,
+    data: TrainingData,
+    make_folder: Callable[[], Path],
+    report: Report,
+    *,
+    resume_from: Path | None,
+) -> TrainResult:
+    """Train until the run's length, early stopping or a signal; see core.train.train for what it raises.
+
+    The run folder is made (`make_folder`) once everything that can be refused has been looked at.
+    """
     placement = place(settings.train)
+    check_logger(settings)
     torch.set_num_threads(settings.train.threads or usable_cores())
     train = settings.train
-    last = run / "last.ckpt"
-    start_step, elapsed = _resume_point(last, data) if resume and last.exists() else (0, 0.0)
+    last = resume_from / "last.ckpt" if resume_from else None
+    start_step, elapsed = _resume_point(last, data) if last and last.exists() else (0, 0.0)
     steps = _steps(settings, data)
-    if (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes):
-        return _finished(run, start_step, elapsed, report)
+    if resume_from and start_step:
+        check_data(resume_from, data)
+        if (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes):
+            return _finished(resume_from, start_step, elapsed, report)
     # The loader's processes start before Lightning is imported: they render and decode while this one imports.
     loader = training_loader(
         data.words, batch_size=train.batch_size, start=start_step * train.batch_size * train.accumulate * train.devices,
@@ -46,6 +61,7 @@ def fit(settings: Settings, data: TrainingData, run: Path, report: Report, *, re
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = sum(p.numel() for p in model.parameters())
+    run = make_folder()
     for line in _header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 

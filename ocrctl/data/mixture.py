@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1000  # samples in a block; shares hold exactly (to 1/BLOCK) in every block
+BLOCK = 1000  # samples in a block; the shares hold in every block
+LARGEST_BLOCK = 1_000_000  # grown to this where a share is small
 
 
 class Mixture:
@@ -29,16 +30,20 @@ class Mixture:
         self.sizes = tuple(sizes)
         self.shares = np.asarray(weights, dtype=np.float64) / sum(weights)
         self.seed = seed
-        self.counts = _quotas(self.shares)
+        self.block = BLOCK
+        while self.block < LARGEST_BLOCK and min(share for share in self.shares if share > 0) * self.block < 10:
+            self.block *= 10  # at least ten draws a block keep the rounding of a small share below a tenth
+        self.counts = _quotas(self.shares, self.block)
 
     def epoch_size(self) -> int | None:
         """Draws until every finite source with a share has been seen once, or None when all are endless."""
-        needed = [size / share for size, share in zip(self.sizes, self.shares, strict=True) if size and share > 0]
+        shares = self.counts / self.block
+        needed = [size / share for size, share in zip(self.sizes, shares, strict=True) if size and share > 0]
         return int(np.ceil(max(needed))) if needed else None
 
     def locate(self, n: int) -> tuple[int, int]:
         """(source, index within it) of the n-th draw."""
-        block, place = divmod(n, BLOCK)
+        block, place = divmod(n, self.block)
         sources, ranks = _block(self.seed, block, tuple(self.counts.tolist()))
         source = int(sources[place])
         drawn = block * int(self.counts[source]) + int(ranks[place])
@@ -49,12 +54,13 @@ class Mixture:
         return source, int(_permutation(self.seed, source, round_, size)[place])
 
 
-def _quotas(shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Whole numbers near shares * BLOCK that sum to BLOCK (largest remainder)."""
-    exact = shares * BLOCK
-    counts = np.floor(exact).astype(np.int64)
-    for source in np.argsort(counts - exact, kind="stable")[: BLOCK - int(counts.sum())]:
+def _quotas(shares: NDArray[np.float64], block: int) -> NDArray[np.int64]:
+    """Whole numbers near shares * block that sum to block (largest remainder); a positive share gets at least one."""
+    exact = shares * block
+    counts = np.where(shares > 0, np.maximum(1, np.floor(exact)), 0).astype(np.int64)
+    for source in np.argsort(counts - exact, kind="stable")[: max(0, block - int(counts.sum()))]:
         counts[source] += 1
+    counts[np.argmax(counts)] -= counts.sum() - block  # what the ones took too much comes off the largest
     return counts
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.settings import Settings
-from ocrctl.errors import ResumableStop
+from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.metrics.recognition import score
 from ocrctl.training.module import RecognitionModule
 from ocrctl.training.previews import preview_sheet, write_sheet
@@ -27,6 +27,9 @@ class Validation(Protocol):
     @property
     def kept(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Pictures uint8 (N, H, W, C) and labels."""
+
+    def check(self) -> None:
+        """Raise what reading them ahead met."""
 
 
 COLUMNS = (
@@ -99,6 +102,15 @@ class RunCallback(pl.Callback):
         self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step)
         self._mark = (trainer.global_step, module.progress.elapsed)
 
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        """A loader's error ends the run: what was learned up to it is kept."""
+        assert isinstance(module, RecognitionModule)
+        if isinstance(batch, OcrctlError):
+            if trainer.global_step and not module.broken():
+                trainer.save_checkpoint(self.run / "last.ckpt")
+            raise batch
+        self.validation.check()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -110,13 +122,22 @@ class RunCallback(pl.Callback):
         done = module.progress.share(step) >= 1.0
         if step % self.settings.train.log_every_steps == 0 or done:
             self._log(trainer, module, step)
-        self._stop_on_signal(trainer)
+        self._stop_on_signal(trainer, module)
         if done:
             trainer.should_stop = True
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         """A signal need not wait for the whole validation."""
-        self._stop_on_signal(trainer)
+        assert isinstance(module, RecognitionModule)
+        self._stop_on_signal(trainer, module)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Score, log, draw, save best and last, stop early where asked for."""
@@ -124,6 +145,7 @@ class RunCallback(pl.Callback):
         if trainer.sanity_checking or trainer.global_step == self._validated_step:
             return
         step = self._validated_step = trainer.global_step
+        self._refuse_broken(trainer, module)
         texts = [text for text, _ in module.predictions]
         images, truths = self.validation.kept
         scores = score(truths, texts)
@@ -169,10 +191,7 @@ class RunCallback(pl.Callback):
         self._mark = (step, now)
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         if not math.isfinite(loss):
-            raise ResumableStop(
-                f"The loss became {loss} between steps {before} and {step}; {self.run / 'last.ckpt'} is from before.",
-                hint=f"lower the learning rate (it was {lr:.2g}): --set train.lr=..., in a new run --from {self.run}",
-            )
+            raise self._not_finite(step, lr)
         self._write(module, step, {"lr": lr, "loss": loss, "images_per_second": rate})
         share = module.progress.share(step)
         left = now / share - now if share > 0 else float("nan")
@@ -186,10 +205,25 @@ class RunCallback(pl.Callback):
         if self.extra_logger:
             self.extra_logger(full)
 
-    def _stop_on_signal(self, trainer: pl.Trainer) -> None:
+    def _stop_on_signal(self, trainer: pl.Trainer, module: RecognitionModule) -> None:
         if self.watch.number is not None:
+            self._refuse_broken(trainer, module)
             trainer.save_checkpoint(self.run / "last.ckpt")
             raise StopRequested(self.watch.number)
+
+    def _refuse_broken(self, trainer: pl.Trainer, module: RecognitionModule) -> None:
+        """No checkpoint is ever written of a model whose loss or weights are not finite."""
+        if module.broken():
+            raise self._not_finite(trainer.global_step, trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _not_finite(self, step: int, lr: float) -> ResumableStop:
+        last = self.run / "last.ckpt"
+        kept = f"{last} is from before" if last.exists() else "no checkpoint had been written yet"
+        return ResumableStop(
+            f"The loss or the weights were no longer finite at step {step}; {kept}.",
+            hint=f"lower the learning rate (it was {lr:.2g}) in a new run: "
+            f"ocrctl train -p {self.run / 'config.toml'} --set train.lr=...",
+        )
 
 
 def _clock(seconds: float) -> str:

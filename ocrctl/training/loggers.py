@@ -10,14 +10,19 @@ from ocrctl.config.settings import Settings
 from ocrctl.errors import MissingRequirement
 
 
-def extra_logger(settings: Settings, run: Path) -> Callable[[dict[str, float]], None]:
-    """A function that takes one row of figures. Raises MissingRequirement when the chosen logger is not installed."""
+def check_logger(settings: Settings) -> None:
+    """Raise MissingRequirement when the chosen logger is not installed."""
     name = settings.log.logger
-    if find_spec(name) is None:
+    if name != "none" and find_spec(name) is None:
         raise MissingRequirement(
             f"log.logger is {name}, which is not installed.",
             hint=f"pip install 'ocrctl[{name}]', or --set log.logger=none",
         )
+
+
+def extra_logger(settings: Settings, run: Path) -> Callable[[dict[str, float]], None]:
+    """A function that takes one row of figures; `check_logger` came before."""
+    name = settings.log.logger
     if name == "wandb":
         import wandb
 

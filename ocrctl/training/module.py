@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
-from ocrctl.errors import OcrctlError
 from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.tokenizer import Tokenizer
@@ -55,9 +54,7 @@ class RecognitionModule(pl.LightningModule):
         return torch.optim.AdamW(groups, lr=self.train_settings.lr, betas=(0.9, 0.98), fused=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Raise a loader's error; set this step's learning rate and random state, both functions of the step alone."""
-        if isinstance(batch, OcrctlError):
-            raise batch
+        """Set this step's learning rate and random state, both functions of the step alone."""
         rate = learning_rate(self.progress.share(self.global_step), self.train_settings)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
@@ -76,6 +73,13 @@ class RecognitionModule(pl.LightningModule):
         value = float(self.loss_sum) / self.loss_count if self.loss_sum is not None else float("nan")
         self.loss_sum, self.loss_count = None, 0
         return value
+
+    def broken(self) -> bool:
+        """Whether a loss since the last log or a weight is not finite; waits for the device."""
+        sums = [p.detach().float().sum() for p in self.model.parameters()]
+        if self.loss_sum is not None:
+            sums.append(self.loss_sum.float())
+        return not bool(torch.isfinite(torch.stack(sums)).all())
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation's predictions."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import lightning.pytorch as pl
@@ -30,19 +32,32 @@ Report = Callable[[str], None]
 
 
 class ValidationBatches:
-    """The validation samples, decoded and resized once, at the first validation, and kept (32x128 grey: 4 KiB each)."""
+    """The validation samples, decoded and resized once, beside the first steps, and kept (32x128 grey: 4 KiB each)."""
 
     def __init__(self, read: Callable[[], tuple[NDArray[np.uint8], list[str]]], batch_size: int) -> None:
         """`read` gives images uint8 (N, H, W, C) and labels."""
         self._read, self._batch_size = read, batch_size
-        self._kept: tuple[NDArray[np.uint8], list[str]] | None = None
+        self._ahead: Future[tuple[NDArray[np.uint8], list[str]]] = Future()
+
+    def read_ahead(self) -> None:
+        """Start reading in a thread, so that a picture that cannot be read ends the run at its first steps."""
+        Thread(target=self._fill, name="validation", daemon=True).start()
+
+    def check(self) -> None:
+        """Raise what the thread met."""
+        if self._ahead.done() and (error := self._ahead.exception()):
+            raise error
+
+    def _fill(self) -> None:
+        try:
+            self._ahead.set_result(self._read())
+        except BaseException as error:
+            self._ahead.set_exception(error)
 
     @property
     def kept(self) -> tuple[NDArray[np.uint8], list[str]]:
-        """Images and labels; read on first use."""
-        if self._kept is None:
-            self._kept = self._read()
-        return self._kept
+        """Images and labels; waits for the thread."""
+        return self._ahead.result()
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         images = self.kept[0]
@@ -83,6 +98,7 @@ def run_trainer(
     train = settings.train
     progress = Progress(max_steps, train.max_minutes, elapsed)
     module = RecognitionModule(model, card, tokenizer, train, progress, settings.seed)
+    validation.read_ahead()
     with SignalWatch() as watch:
         callback = RunCallback(
             run,

@@ -34,5 +34,5 @@ class SignalWatch:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
-            raise KeyboardInterrupt
+            raise StopRequested(number)  # at once, without saving: what was saved before stays
         self.number = number

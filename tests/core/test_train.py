@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
-from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.errors import InputError, MissingRequirement, ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 
 WORDS = ["cat", "dog", "sun", "hat", "pen", "cup", "map", "fox", "owl", "bee"]
@@ -62,7 +63,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 def test_a_run_folder_holds_all_that_a_run_is(words: Path, tmp_path: Path) -> None:
     result = run(tmp_path / "run", words)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"config.toml", "metrics.csv", "best.ckpt", "last.ckpt", "previews", "val_split.txt"}
+    assert names == {"config.toml", "data.json", "metrics.csv", "best.ckpt", "last.ckpt", "previews", "val_split.txt"}
     assert result.steps == 6
     assert [row["step"] for row in rows(tmp_path / "run")] == ["2", "3", "4", "6", "6"]
     assert len((tmp_path / "run" / "val_split.txt").read_text().splitlines()) == 1
@@ -180,10 +181,48 @@ def test_a_full_disk_keeps_the_last_checkpoint(words: Path, tmp_path: Path, monk
     assert not list((tmp_path / "run").glob(".*tmp"))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_resumably(words: Path, tmp_path: Path) -> None:
-    run(tmp_path / "run", words, "train.max_steps=3")
-    with pytest.raises(ResumableStop, match="The loss became nan between steps"):
-        run(tmp_path / "wild", words, "train.lr=1e30", "train.clip_norm=0", "train.warmup=0", "train.max_steps=30")
+def test_a_model_that_is_not_finite_is_never_saved(words: Path, tmp_path: Path) -> None:
+    wild = ["train.lr=1e30", "train.clip_norm=0", "train.warmup=0", "train.max_steps=30", "train.log_every_steps=50"]
+    with pytest.raises(ResumableStop, match="no longer finite at step 3; no checkpoint had been written yet"):
+        run(tmp_path / "wild", words, *wild)
+    assert not list((tmp_path / "wild").glob("*.ckpt"))
+
+
+def test_what_is_refused_leaves_no_folder(words: Path, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(MissingRequirement):
+            run(tmp_path / "run", words, "train.device=cuda")
+    if find_spec("wandb") is None:
+        with pytest.raises(MissingRequirement):
+            run(tmp_path / "run", words, "log.logger=wandb")
+    with pytest.raises(InputError):
+        tree = {"arch": "crnn-tiny", "data": {"train": [str(words)]}, "model": {"init": str(tmp_path / "none")}}
+        train(TrainRequest(load_train_settings(None, QUICK, tree), tmp_path / "run"), lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_refuses_changed_data_and_a_trial(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_words(data, [(f"{i}.png", word) for i, word in enumerate(WORDS)])
+    run(tmp_path / "run", data)
+    write_words(data, [(f"{i}.png", word) for i, word in enumerate([*WORDS, "new"])])
+    config = (tmp_path / "run" / "config.toml").read_text()
+    with pytest.raises(UsageError, match="has changed since .* began"):
+        run(tmp_path / "run", None, "train.max_steps=9", resume=True)
+    with pytest.raises(UsageError, match="a trial must not change a run"):
+        settings = load_train_settings(None, [], {}, stand_ins=False)
+        train(TrainRequest(settings, tmp_path / "run", resume=True, fast_dev_run=True), lambda line: None)
+    assert (tmp_path / "run" / "config.toml").read_text() == config
+
+
+def test_a_bad_validation_picture_ends_the_run_early(words: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_words(data, [("a.png", "cat")])
+    (data / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=r"rec_gt.txt:1 \(a.png\)"):
+        run(tmp_path / "run", words, "train.max_steps=100000", "train.val_every_steps=50000", val=str(data))
 
 
 def test_endless_data_has_no_epochs(tmp_path: Path) -> None:

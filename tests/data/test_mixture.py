@@ -26,6 +26,14 @@ def test_shares_hold_in_every_block() -> None:
         assert counts == {0: 250, 1: 500, 2: 250}
 
 
+def test_a_small_set_beside_a_large_one_is_drawn() -> None:
+    for sizes in ([400, 1_000_000], [200, 200_000, None], [1, 3_000_000]):
+        mixture = Mixture(sizes, None, 0)
+        assert int(mixture.counts.sum()) == mixture.block
+        assert mixture.counts[0] / mixture.block == pytest.approx(mixture.shares[0], rel=0.2, abs=1e-6)
+        assert mixture.counts[0] >= 1
+
+
 def test_an_endless_source_never_repeats() -> None:
     mixture = Mixture([None, 5], [3, 1], seed=1)
     drawn = [index for source, index in (mixture.locate(n) for n in range(4000)) if source == 0]
