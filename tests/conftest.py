@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 WORDS = ["hotel", "Exit", "24h", "cafe", "OPEN", "n0", "street", "a", "parking", "b7", "zoo", "Market-1"]
+
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and every process of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
