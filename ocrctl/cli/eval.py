@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Decoding, Json, Quiet
+from ocrctl.cli.options import BatchSize, Decoding, Device, Jobs, Json, Quiet, Threads
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -53,17 +53,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="K=V", help="A setting of synth:words, such as synth.style=scene."),
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")] = 64,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", min=0, help="Threads that decode ahead (default: half the cores, at most 8)."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")
-    ] = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 64,
+    jobs: Jobs = None,
+    threads: Threads = None,
     decoding: Decoding = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,4 +36,11 @@ Decoding = Annotated[
         help="How PARSeq reads: character by character, or all at once. Default: its own.",
     ),
 ]
-Run = Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="Run folder.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=0, help="Threads that decode ahead (default: half the cores, at most 8).")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")]
