@@ -28,6 +28,9 @@ class Validation(Protocol):
     def kept(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Pictures uint8 (N, H, W, C) and labels."""
 
+    def read_ahead(self) -> None:
+        """Start reading them, if that has not begun."""
+
     def check(self) -> None:
         """Raise what reading them ahead met."""
 
@@ -116,6 +119,7 @@ class RunCallback(pl.Callback):
     ) -> None:
         """Log at log time, stop on a signal or at the end; between optimiser steps do nothing."""
         assert isinstance(module, RecognitionModule)
+        self.validation.read_ahead()  # after the first step: nothing stands in its way
         if (batch_idx + 1) % self.settings.train.accumulate:
             return
         step = trainer.global_step

@@ -38,10 +38,13 @@ class ValidationBatches:
         """`read` gives images uint8 (N, H, W, C) and labels."""
         self._read, self._batch_size = read, batch_size
         self._ahead: Future[tuple[NDArray[np.uint8], list[str]]] = Future()
+        self._started = False
 
     def read_ahead(self) -> None:
-        """Start reading in a thread, so that a picture that cannot be read ends the run at its first steps."""
-        Thread(target=self._fill, name="validation", daemon=True).start()
+        """Start reading in a thread, once, so that a picture that cannot be read ends the run at its first steps."""
+        if not self._started:
+            self._started = True
+            Thread(target=self._fill, name="validation", daemon=True).start()
 
     def check(self) -> None:
         """Raise what the thread met."""
@@ -57,6 +60,7 @@ class ValidationBatches:
     @property
     def kept(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Images and labels; waits for the thread."""
+        self.read_ahead()
         return self._ahead.result()
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -98,7 +102,6 @@ def run_trainer(
     train = settings.train
     progress = Progress(max_steps, train.max_minutes, elapsed)
     module = RecognitionModule(model, card, tokenizer, train, progress, settings.seed)
-    validation.read_ahead()
     with SignalWatch() as watch:
         callback = RunCallback(
             run,
