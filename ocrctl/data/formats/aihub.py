@@ -40,7 +40,7 @@ NAME = "aihub"
 LABEL_FILES = ("*.json",)
 PER_IMAGE = True
 MARKS = (IGNORED, "xxx")
-KEEPS = Keeps("box", marks=MARKS, line_breaks=True, sizes=True)
+KEEPS = Keeps("box", marks=MARKS, line_breaks=True, sizes=True, no_text=False)
 
 _EXPECTED = '{"annotation.text": TEXT, "annotation.bbox": [x, y, w, h]}'
 _KNOWN = ("annotation.bbox", "annotation.text")
