@@ -44,7 +44,7 @@ def info(
         f"{found.path}: {card.arch} ({card.task}), {found.parameters:,} parameters, {found.bytes / 2**20:.1f} MiB"
     )
     console.write(
-        f"input: {card.height}x{card.width}x{card.channels}, {card.preprocessing}, mean {card.mean:g}, std {card.std:g}"
+        f"input: {card.height}x{card.width}x{card.channels}, {card.preprocessing}, mean {card.mean}, std {card.std}"
     )
     console.write(f"charset: {len(card.charset)} characters, {card.charset}")
     console.write(f"labels: at most {card.max_label_length} characters, decoder {card.decoder}")

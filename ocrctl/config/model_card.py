@@ -17,7 +17,7 @@ class ModelCard:
     """Charset, preprocessing, decoding and thresholds of one trained model.
 
     `height`, `width` in pixels; an input is decoded, stretched to (height, width) with `channels` channels as uint8,
-    and normalised inside the model as (x / 255 - mean) / std. `charset` is the ordered characters as one string.
+    and normalised inside the model as (x / 255 - mean) / std, one number or one for each channel. `charset` is the ordered characters as one string.
     `model` holds the builder's keyword arguments.
     """
 
@@ -29,8 +29,8 @@ class ModelCard:
     channels: int
     max_label_length: int
     decoder: str
-    mean: float = 0.5
-    std: float = 0.5
+    mean: float | list[float] = 0.5
+    std: float | list[float] = 0.5
     preprocessing: str = "stretch"
     thresholds: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)

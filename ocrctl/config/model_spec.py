@@ -31,6 +31,8 @@ class ModelSpec:
     min_height: int = 8
     min_width: int = 8
     lr: float = 1e-3  # peak learning rate of AdamW unless a profile, a variable or a flag names one
+    size_multiple: int = 1  # both sides of an input must be multiples of this many pixels
+    backbones: tuple[str, ...] = ()  # what model.backbone may name, the default first
 
     def output_steps(self, width: int | None = None) -> int:
         """Number of output steps for an input `width` pixels wide (default: the model's own input width); an
@@ -50,7 +52,9 @@ DEFAULT_ARCH = "crnn-tiny"
 
 # One line per architecture. CRNN: Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence
 # Recognition", 2015 (32x100 grey input, one output step per 4 columns). PARSeq: Bautista, Atienza, 2022
-# (https://arxiv.org/abs/2207.06966), patches of 4x8 pixels, at most 25 characters.
+# (https://arxiv.org/abs/2207.06966), patches of 4x8 pixels, at most 25 characters. Detectors take any size in steps of
+# 32 pixels; the one given here is what they train at, the stride that of their output maps.
+LIGHT_FIRST = ("efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50")
 SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
@@ -65,6 +69,14 @@ SPECS: dict[str, ModelSpec] = {
         ModelSpec("parseq", "recognition", "parseq",
                   "PARSeq (small), 23.8 M parameters, 32x128 RGB, autoregressive",
                   32, 128, 3, 4, 8, "ar", 25, "ascii94", lr=5e-4),
+        ModelSpec("dbnet", "detection", "db", "DBNet, differentiable binarisation, 640x640 RGB: the base detector",
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, backbones=LIGHT_FIRST),
+        ModelSpec("dbnetpp", "detection", "db", "DBNet++, DBNet with adaptive scale fusion, 640x640 RGB",
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, backbones=LIGHT_FIRST),
+        ModelSpec("pan", "detection", "pan", "PAN, text kernels and pixel embeddings, 640x640 RGB",
+                  640, 640, 3, 4, 4, None, 0, "", size_multiple=32, backbones=LIGHT_FIRST),
+        ModelSpec("craft", "detection", "craft", "CRAFT, character regions and the links between them, 640x640 RGB",
+                  640, 640, 3, 2, 2, None, 0, "", size_multiple=32, backbones=("vgg16bn",), lr=1e-4),
     )
 }  # fmt: skip
 

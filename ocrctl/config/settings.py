@@ -116,6 +116,11 @@ class ModelSettings(Section):
     """how an autoregressive model reads: ar, character by character; nar, all at once"""
     refine: int = Field(1, ge=0, le=10)
     """rounds in which an autoregressive model reads over what it has read"""
+    backbone: Literal["auto", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
+    """network under a detector; auto: efficientnet-lite0, for CRAFT vgg16bn"""
+    pretrained: str | None = None
+    """ImageNet weights of a detector's backbone: a file, an https address (fetched once, said on the first lines), or
+    'package' (efficientnet-lite0, from the extra `pretrained`); default: none"""
 
 
 class LogSettings(Section):

@@ -25,8 +25,8 @@ class OCRModel(nn.Module):
         decoder: nn.Module,
         head: nn.Module,
         *,
-        mean: float,
-        std: float,
+        mean: float | list[float],
+        std: float | list[float],
         class_tensors: tuple[str, ...] = (),
     ) -> None:
         """`class_tensors` names the tensors with a row for each class: row 0 special, then the charset in order, then
@@ -36,8 +36,8 @@ class OCRModel(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
-        self.register_buffer("mean", torch.tensor(mean), persistent=False)
-        self.register_buffer("std", torch.tensor(std), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) in 0..255 to float32 (x / 255 - mean) / std, same shape and memory format."""

@@ -47,8 +47,8 @@ class PARSeq(OCRModel):
         dropout: float,
         decoding: str,
         refine: int,
-        mean: float,
-        std: float,
+        mean: float | list[float],
+        std: float | list[float],
     ) -> None:
         """`decoding`: "ar" or "nar", how `generate` reads unless told otherwise; `refine`: rounds of refinement."""
         head = nn.Linear(dim, num_classes)

@@ -1,0 +1,37 @@
+"""The card of a detector that is about to be trained, from its architecture and the settings `model.*`."""
+
+from __future__ import annotations
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.settings import ModelSettings
+from ocrctl.errors import UsageError
+
+# What every published ImageNet backbone was trained with, on x / 255, red, green, blue.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def choose_backbone(spec: ModelSpec, asked: str) -> str:
+    """`asked`, or for "auto" the architecture's first. Raises UsageError when the architecture has no such backbone."""
+    if asked == "auto":
+        return spec.backbones[0]
+    if asked not in spec.backbones:
+        raise UsageError(f"model.backbone: {spec.name} has no {asked}; it takes {', '.join(spec.backbones)}.")
+    return asked
+
+
+def detection_card(
+    spec: ModelSpec, model: ModelSettings, *, height: int | None = None, width: int | None = None, version: str = ""
+) -> ModelCard:
+    """The card of detector `spec`; `height` and `width` in pixels, default the architecture's.
+
+    Raises UsageError when a side is no multiple of `spec.size_multiple` or the backbone does not fit.
+    """
+    height, width = height or spec.input_height, width or spec.input_width
+    if height % spec.size_multiple or width % spec.size_multiple:
+        raise UsageError(f"{spec.name} takes sides that are multiples of {spec.size_multiple}, not {height}x{width}.")
+    return ModelCard(
+        arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
+        max_label_length=0, decoder=spec.family, mean=list(IMAGENET_MEAN), std=list(IMAGENET_STD),
+        model={"backbone": choose_backbone(spec, model.backbone)}, version=version,
+    )  # fmt: skip
