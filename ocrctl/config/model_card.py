@@ -17,7 +17,8 @@ class ModelCard:
     """Charset, preprocessing, decoding and thresholds of one trained model.
 
     `height`, `width` in pixels; an input is decoded, stretched to (height, width) with `channels` channels as uint8,
-    and normalised inside the model as (x / 255 - mean) / std, one number or one for each channel. `charset` is the ordered characters as one string.
+    and normalised inside the model as (x / 255 - mean) / std, one number or one for each channel. `charset` is the
+    ordered characters as one string.
     `model` holds the builder's keyword arguments.
     """
 
