@@ -13,7 +13,7 @@ from ocrctl.cli.dataset_clean import clean, undo
 from ocrctl.cli.dataset_convert import convert, crop, split
 from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows, page_rows
-from ocrctl.cli.options import Json, Profiles, Quiet, Sets
+from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets
 
 app = typer.Typer(
     help="Look at and mend annotated data before it is trained on.",
@@ -38,6 +38,7 @@ def charset(
         bool, typer.Option("--one-per-line", help="Write FILE as a PaddleOCR dictionary instead of one line.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -63,6 +64,7 @@ def stats(
     spec: Annotated[
         str, typer.Argument(metavar="SPEC", help="Word images or annotated pages: a path, or FORMAT:PATH.")
     ],
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.dataset_validate import DataSpec
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 
 
@@ -27,6 +27,7 @@ def clean(
         Path | None, typer.Option("--out", metavar="DIR", help="Write a cleaned copy instead of changing the labels.")
     ] = None,
     header_only: Annotated[bool, typer.Option("--header-only", help="Do not decode the pictures.")] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -48,7 +49,7 @@ def clean(
         f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"
         f" instances {verb} kept; {report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
     )
-    name = shlex.quote(chosen)
+    name = shlex.quote(chosen) + plugin_flags(plugin)
     if report.dry and report.actions:
         console.suggest(f"ocrctl dataset clean {name} --clamp --repair --remove-bad")
     elif report.journal is not None:
@@ -57,7 +58,7 @@ def clean(
         raise typer.Exit(1)
 
 
-def undo(spec: DataSpec = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def undo(spec: DataSpec = None, plugin: Plugins = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """Take the latest `dataset clean` back: every label file as it was, byte for byte."""
     from ocrctl.core.dataset_clean import undo_clean
     from ocrctl.core.dataset_validate import data_spec

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
 from ocrctl.cli.progress import ProgressLine
 
@@ -22,6 +22,7 @@ def convert(
     out: Out,
     format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format to write (docs/formats.md).")],
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not copy the pictures.")] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,7 +39,7 @@ def convert(
             console.write(f"not copied: {place}")
     console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
     if not report.missing:
-        console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}")
+        console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}{plugin_flags(plugin)}")
 
 
 def split(
@@ -56,11 +57,12 @@ def split(
     format_name: Annotated[
         str | None, typer.Option("--format", metavar="F", help="Format to write (default: that of SPEC).")
     ] = None,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Part a data set by picture: groups stay together, lengths of texts are spread alike."""
-    from ocrctl.core.dataset_convert import split as part
+    from ocrctl.core.dataset_split import split as part
 
     shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part")
     report = part(spec, out, shares, seed=seed, group=group, format_name=format_name)
@@ -77,6 +79,7 @@ def crop(
     spec: Spec,
     out: Out,
     format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format of word images to write.")] = "lmdb",
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Profiles, Quiet
+from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def validate(
         Path | None, typer.Option("--report", metavar="FILE", help="Write a page with pictures of what was found.")
     ] = None,
     github: Annotated[bool, typer.Option("--github", help="Print findings as annotations of a GitHub run.")] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -86,7 +87,9 @@ def validate(
     if report is not None:
         console.note(f"report: {report}")
     if any(code.fix and code.severity == "error" for code in result.codes):
-        console.suggest(f"ocrctl dataset clean {shlex.quote(chosen)} --clamp --repair --remove-bad")
+        console.suggest(
+            f"ocrctl dataset clean {shlex.quote(chosen)}{plugin_flags(plugin)} --clamp --repair --remove-bad"
+        )
     if result.failed:
         raise typer.Exit(1)
 

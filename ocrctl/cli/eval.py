@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import BatchSize, Decoding, Device, Jobs, Json, Quiet, Threads
+from ocrctl.cli.options import BatchSize, Decoding, Device, Jobs, Json, Plugins, Quiet, Threads
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def evaluate(
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

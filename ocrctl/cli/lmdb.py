@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def build(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT; without --resume, drop an interrupted build.")
     ] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +14,14 @@ from ocrctl.cli.console import set_quiet
 def _quiet(value: bool) -> bool:
     set_quiet(value)
     return value
+
+
+def _plugged(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
+    if files and not context.resilient_parsing:
+        from ocrctl.data.formats import plugged
+
+        context.with_resource(plugged(files))
+    return files
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (a stream prints JSON lines).")]
@@ -28,6 +38,22 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="K=V", help="One setting, such as train.lr=1e-3. Repeatable."),
 ]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        callback=_plugged,
+        help="A format that is not built in (docs/formats.md). Repeatable.",
+    ),
+]
+
+
+def plugin_flags(files: list[Path] | None) -> str:
+    """The `--plugin` options of this command, for the one it suggests next."""
+    return "".join(f" --plugin {shlex.quote(str(file))}" for file in files or ())
+
+
 Decoding = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Data, Json, Profiles, Quiet, Sets
+from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets
 from ocrctl.errors import UsageError
 
 
@@ -46,6 +46,7 @@ def train(
     fast_dev_run: Annotated[
         bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
     ] = False,
+    plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrctl.core.dataset_write import write_pages
+from ocrctl.core.word_write import write_words
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.clean import Cleaned, clean
 from ocrctl.data.fit import fit
-from ocrctl.data.formats import DETECTION_FORMATS
-from ocrctl.data.journal import FOLDER, change, recover, undo
+from ocrctl.data.formats import page_format
+from ocrctl.data.journal import FOLDER, change, half_done, only_change, recover, undo
 from ocrctl.data.lint import lint
-from ocrctl.data.sources import open_annotations, parse_spec
-from ocrctl.errors import UsageError
+from ocrctl.data.sources import Located, locate, parse_spec
+from ocrctl.data.word_edits import EDITABLE, edited
+from ocrctl.data.words import FolderWords
+from ocrctl.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,23 @@ class UndoReport:
 
 
 def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> CleanReport:
-    """Clean in place, into `options.out`, or only in thought. Raises UsageError for word images, InputError when the
-    annotations cannot be read or written."""
+    """Clean in place, into `options.out`, or only in thought. Raises UsageError when another command changes the data
+    now or the format cannot be changed in place, InputError when the annotations cannot be read or written, or when
+    nothing would be left of them."""
     finish_changes(options.spec)
-    data = open_annotations(options.spec)
-    if data.words is not None:
+    located = locate(options.spec)
+    if options.dry or options.out is not None:
+        return _clean(options, located, progress)
+    if located.words is not None and located.words.NAME not in EDITABLE:
         raise UsageError(
-            f"{options.spec}: word images are not cleaned in place.",
-            hint="`ocrctl lmdb build` leaves bad ones out and lists them.",
+            f"{options.spec}: {located.words.NAME} is not changed in place.", hint="--out DIR writes a cleaned copy"
         )
+    with only_change(located.folder):  # from before the labels are read, so that two at once cannot lose a change
+        return _clean(options, located, progress)
+
+
+def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
+    data = located.annotations()
     findings, looks = lint(data, decode=options.decode, progress=progress)
     dry = options.dry
     cleaned = clean(
@@ -75,10 +87,16 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
         removing=options.remove_bad or dry,
     )  # fmt: skip
     journal = None
+    if not dry and not cleaned.kept.any():
+        raise InputError(f"{options.spec}: nothing would be left of it; nothing was changed.")
     if not dry and options.out is not None:
-        write_pages(cleaned.data, data.format, options.out)
+        if located.words is not None:
+            write_words(cleaned.data, located.words, options.out)
+        else:
+            write_pages(cleaned.data, data.format, options.out)
     elif not dry and cleaned.actions:
-        journal = change(base_folder(data), label_changes(data, cleaned))
+        changes = label_changes(data, cleaned) if located.words is None else word_changes(located, data, cleaned)
+        journal = change(located.folder, changes)
     return CleanReport(
         spec=options.spec,
         dry=dry,
@@ -95,19 +113,24 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
 
 
 def undo_clean(spec: str) -> UndoReport:
-    """Take the latest clean of a data set back. Raises UsageError when there is none."""
+    """Take the latest clean of a data set back. Raises UsageError when there is none or another command changes the
+    data now."""
     recovered = journal_folders(spec)
     if not recovered:
         raise UsageError(
             f"{spec}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
         )
-    return UndoReport(undo(recovered[-1]))
+    with only_change(recovered[-1]):
+        return UndoReport(undo(recovered[-1]))
 
 
 def finish_changes(spec: str) -> None:
-    """Finish a change of this data set that was killed half way."""
+    """Finish a change of this data set that was killed half way. Raises UsageError while the command that makes it
+    runs, InputError when the folder cannot be written to."""
     for folder in journal_folders(spec):
-        recover(folder)
+        if half_done(folder):
+            with only_change(folder):
+                recover(folder)
 
 
 def journal_folders(spec: str) -> list[Path]:
@@ -116,18 +139,13 @@ def journal_folders(spec: str) -> list[Path]:
     if path is None:
         return []
     folder = path if path.is_dir() else path.parent
-    places = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())] if path.is_dir() else [folder]
-    return [place for place in places if (place / FOLDER).is_dir()]
-
-
-def base_folder(data: Annotations) -> Path:
-    """The folder that holds the label files."""
-    return Path(data.label_files[0]).parent
+    within = sorted(Path(entry) for entry in os.scandir(path) if entry.is_dir()) if path.is_dir() else []
+    return [place for place in (folder, *within) if (place / FOLDER).is_dir()]
 
 
 def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
     """The new bytes of every label file of `data` that changes; None: the file goes, with its picture's entry."""
-    pages = DETECTION_FORMATS[data.format]
+    pages = page_format(data.format)
     fitted, _ = fit(cleaned.data, data.format)
     fitted = replace(fitted, images=cleaned.data.images)
     files: dict[Path, bytes | None] = {}
@@ -142,3 +160,15 @@ def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | Non
         elif cleaned.changed[old[rendered.image]]:
             files[Path(data.label_files[data.image_label[old[rendered.image]]])] = rendered.content
     return files
+
+
+def word_changes(located: Located, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
+    """The new bytes of the label file of word images."""
+    assert located.words is not None and isinstance(data.words, FolderWords)
+    after = iter(cleaned.data.texts)
+    changes: dict[int, str | None] = {}
+    for index, text in enumerate(data.texts):
+        new = next(after) if cleaned.kept[index] else None
+        if new != text:
+            changes[index] = new
+    return {Path(data.words.label_file): edited(located.words.NAME, data.words, changes)}

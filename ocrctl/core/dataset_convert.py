@@ -1,29 +1,14 @@
-"""`ocrctl dataset convert` and `split`."""
+"""`ocrctl dataset convert`."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.core.dataset_write import Written, write_pages
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats import DETECTION_FORMATS, FORMATS
+from ocrctl.data.formats import word_format
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import UsageError
-
-
-@dataclass(frozen=True)
-class SplitReport:
-    """The parts, largest first."""
-
-    parts: dict[str, Written]
-    groups: int
 
 
 def convert(spec: str, out: Path, format_name: str, *, copy: bool = True) -> Written:
@@ -31,86 +16,11 @@ def convert(spec: str, out: Path, format_name: str, *, copy: bool = True) -> Wri
     finish_changes(spec)
     data = open_annotations(spec)
     if data.words is not None:
-        if format_name not in FORMATS:
-            raise unfit(format_name, list(FORMATS), "word images")
+        words_format = word_format(format_name)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists already.", hint="Name a new folder.")
         out.mkdir(parents=True, exist_ok=True)
         words = data.words
-        FORMATS[format_name].write(((words.image_bytes(i), words.labels[i]) for i in range(len(words))), out)
+        words_format.write(((words.image_bytes(i), words.labels[i]) for i in range(len(words))), out)
         return Written(out, len(words), len(words), {}, [])
-    if format_name not in DETECTION_FORMATS:
-        raise unfit(format_name, list(DETECTION_FORMATS), "pages with polygons")
     return write_pages(data, format_name, out, copy=copy)
-
-
-def split(
-    spec: str, out: Path, shares: dict[str, float], *, seed: int = 0, group: str | None = None, format_name: str | None
-) -> SplitReport:
-    """Part a set of pages by picture into folders of `out`; pictures of one group stay together.
-
-    `group`: regular expression whose first group (or whole match) in a picture's name names its group. Without it,
-    pictures whose names differ in folder and suffix alone are one. Parts are filled so that the numbers of pictures and
-    of instances of each length follow the shares. Raises UsageError when there are fewer groups than parts.
-    """
-    finish_changes(spec)
-    data = open_annotations(spec)
-    if data.words is not None:
-        raise UsageError(
-            f"{spec}: split takes pages with polygons.", hint="train holds 5 % of word images out by itself"
-        )
-    keys = group_keys(data.images, group)
-    names = sorted(set(keys))
-    if len(names) < len(shares):
-        raise UsageError(f"{spec}: {len(names)} groups cannot be parted into {len(shares)}.", hint="Check --group.")
-    part = assign(data, keys, list(shares.values()), seed)
-    everything = np.ones(len(data), bool)
-    parts = {
-        name: write_pages(data.subset(everything, part == number), format_name or data.format, out / name)
-        for number, name in enumerate(shares)
-    }
-    return SplitReport(parts, len(names))
-
-
-def group_keys(images: list[str], group: str | None) -> list[str]:
-    """The group of each picture."""
-    if group is None:
-        return [Path(image).stem for image in images]
-    try:
-        pattern = re.compile(group)
-    except re.error as error:
-        raise UsageError(f"--group {group}: is no regular expression ({error}).") from error
-    keys = []
-    for image in images:
-        match = pattern.search(image)
-        if match is None:
-            raise UsageError(f"--group {group}: does not match {image}.")
-        keys.append(match[1] if pattern.groups else match[0])
-    return keys
-
-
-def assign(data: Annotations, keys: list[str], shares: list[float], seed: int) -> NDArray[np.int64]:
-    """The part (I,) of each picture: groups, largest first after a seeded shuffle, each to the part that lacks most of
-    what it holds, counted in pictures and in instances of each length class."""
-    groups = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    group_of = np.array([groups[key] for key in keys])
-    length = np.fromiter((min(len(text), 15) // 4 for text in data.texts), np.int64, len(data))
-    held = np.zeros((len(groups), 5))
-    held[:, 0] = np.bincount(group_of, minlength=len(groups))
-    np.add.at(held, (group_of[data.image_id], 1 + length), 1.0)
-    held /= np.maximum(held.sum(0), 1)
-    wanted = np.asarray(shares) / sum(shares)
-    filled = np.zeros((len(shares), 5))
-    part = np.zeros(len(groups), np.int64)
-    order = np.random.default_rng(seed).permutation(len(groups))
-    for number in order[np.argsort(-held[order].sum(1), kind="stable")]:
-        lack = (wanted[:, None] - filled) @ (held[number] + 1e-9) / wanted
-        part[number] = int(np.argmax(lack))
-        filled[part[number]] += held[number]
-    return part[group_of]
-
-
-def unfit(name: str, known: list[str], what: str) -> UsageError:
-    return UsageError(
-        f"{name!r} is no format of {what}.{did_you_mean(name, known)}", hint=f"Formats: {', '.join(known)}."
-    )

@@ -12,9 +12,8 @@ from pathlib import Path
 import cv2
 
 from ocrctl.core.dataset_clean import finish_changes
-from ocrctl.core.dataset_convert import unfit
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats import FORMATS
+from ocrctl.data.formats import word_format
 from ocrctl.data.images import decode
 from ocrctl.data.lmdb_write import LmdbWriter
 from ocrctl.data.rectify import crop
@@ -45,8 +44,7 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     data = open_annotations(spec)
     if data.words is not None:
         raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {spec} {out}")
-    if format_name not in FORMATS:
-        raise unfit(format_name, list(FORMATS), "word images")
+    words = word_format(format_name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists already.", hint="Name a new folder.")
     partial = out.with_name(out.name + ".partial")
@@ -62,7 +60,7 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
                 writer.finish(labels)
         else:
             partial.mkdir(parents=True)
-            FORMATS[format_name].write(crops, partial)
+            words.write(crops, partial)
         if not labels:
             raise InputError(f"{spec}: holds no instance with a text that could be cropped.")
         if out.exists():

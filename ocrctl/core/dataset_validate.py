@@ -12,6 +12,7 @@ from typing import Any
 from ocrctl.config.load import load_settings
 from ocrctl.config.model_spec import get_spec
 from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.codes import BY_NAME
 from ocrctl.data.findings import Findings, Hits, fails, known_threshold
@@ -100,6 +101,7 @@ def validate(
             )
     start = time.perf_counter()
     target = target_of(options.model, options.charset, options.profiles)
+    finish_changes(options.spec)
     data = open_annotations(options.spec)
     findings, looks = lint(data, target, decode=options.decode, progress=progress)
     if options.against is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import fit
-from ocrctl.data.formats import DETECTION_FORMATS
+from ocrctl.data.formats import page_format
 from ocrctl.data.image_header import read_header
 from ocrctl.errors import InputError, UsageError
 
@@ -33,7 +33,7 @@ class Written:
 def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = True) -> Written:
     """Write `data` to the new folder `out`. Without `copy` only the label files. Raises UsageError when `out` is taken,
     InputError when it cannot be written."""
-    pages = DETECTION_FORMATS[format_name]
+    pages = page_format(format_name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists already.", hint="Name a new folder.")
     partial = out.with_name(out.name + ".partial")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.words import FolderWords, WordSource
+from ocrctl.data.words import FolderWords, PickedWords, WordSource
 
 IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
 
@@ -94,7 +94,10 @@ class Annotations:
         return f"{label}{f':{line}' if line else ''} ({self.images[image]}, instance {number})"
 
     def subset(self, instances: NDArray[np.bool_], images: NDArray[np.bool_]) -> Annotations:
-        """The chosen pictures (I,) with their chosen instances (N,); both are renumbered."""
+        """The chosen pictures (I,) with their chosen instances (N,); both are renumbered. Of word images, a sample
+        without its text goes as a whole."""
+        if self.words is not None:
+            instances = images = instances & images
         keep = np.flatnonzero(instances & images[self.image_id])
         kept_images = np.flatnonzero(images)
         counts = np.diff(self.offsets)[keep]
@@ -121,6 +124,9 @@ class Annotations:
                 new: self.image_extras[int(old)] for new, old in enumerate(kept_images) if int(old) in self.image_extras
             },
             unchecked=[int(new_image[i]) for i in self.unchecked if images[i]],
+            words=PickedWords(self.words, kept_images.tolist(), [texts[i] for i in keep])
+            if self.words is not None
+            else None,
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
+from ocrctl.data.fit import fit
 from ocrctl.data.image_looks import Looks
 from ocrctl.data.image_rules import frames
 from ocrctl.data.lint import lint
@@ -25,11 +26,13 @@ _PASSES = 4  # a clamped polygon may need repair, and a repaired one clamping
 @dataclass
 class Cleaned:
     """The outcome. `actions` counts by "action: code name"; `changed` marks pictures of the old data whose labels
-    differ, `kept` those that are still there; `fatal` counts the errors that remain."""
+    differ, `kept` those that are still there, `clamped` instances of the old data; `fatal` counts the errors that
+    remain."""
 
     data: Annotations
     kept: NDArray[np.bool_]
     changed: NDArray[np.bool_]
+    clamped: NDArray[np.bool_]
     actions: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     fatal: int = 0
@@ -45,7 +48,7 @@ def clean(
 ) -> Cleaned:
     """Clean `data`; `looks` and `first` are what `lint` saw of it."""
     count = len(data.images)
-    result = Cleaned(data, np.ones(count, bool), np.zeros(count, bool))
+    result = Cleaned(data, np.ones(count, bool), np.zeros(count, bool), np.zeros(len(data), bool))
     if repairing:
         _frames(result, looks, first)
     for _ in range(_PASSES):
@@ -55,6 +58,8 @@ def clean(
             touched = _repair(result, findings) or touched
         if not touched:
             break
+        if data.words is None:  # a mended outline may not be of the shape that the label file holds
+            result.data, _ = fit(result.data, data.format)
     if removing:
         _remove(result, looks, first)
     data = result.data
@@ -90,6 +95,7 @@ def _clamp(result: Cleaned, looks: Looks, findings: Findings) -> bool:
     data = result.data
     widths, heights = frames(data, looks, findings)
     result.data = replace(data, points=clamp(data.points, data.offsets, chosen, widths, heights))
+    result.clamped[chosen] = True
     _mark(result, "clamped: out-of-bounds", chosen)
     return True
 
@@ -139,10 +145,16 @@ def _remove(result: Cleaned, looks: Looks, first: Findings) -> None:
             bad[new] = True
             if len(new):
                 _mark(result, f"removed: {hits.code.name}", new)
+    slivers = findings.of("tiny")
+    slivers = slivers[result.clamped[slivers] & ~bad[slivers] & ~unusable[data.image_id[slivers]]]
+    slivers = np.setdiff1d(slivers, first.of("tiny"))
+    bad[slivers] = True
+    if len(slivers):  # all but a sliver of the word lay outside: its text is not what is left to see
+        _mark(result, "removed: tiny, once clamped", slivers)
     before = np.bincount(data.image_id, minlength=len(data.images))
     left = np.bincount(data.image_id[~bad], minlength=len(data.images))
     emptied = (before > 0) & (left == 0) & ~unusable
-    if emptied.any():
+    if emptied.any() and data.words is None:
         where = data.image_where(int(np.flatnonzero(emptied)[0]))
         result.note("picture removed: nothing is left", int(emptied.sum()), where)
     result.kept = ~unusable & ~emptied

@@ -9,14 +9,14 @@ import numpy as np
 import shapely
 
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats import DETECTION_FORMATS
+from ocrctl.data.formats import page_format
 from ocrctl.data.polygon_fixes import replaced, signed_area, start_top_left
 from ocrctl.data.polygons import Floats
 
 
 def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int]]:
     """`data` as format `format_name` can hold it, and what is lost: sentence to number of instances or pictures."""
-    keeps = DETECTION_FORMATS[format_name].KEEPS
+    keeps = page_format(format_name).KEEPS
     lost: Counter[str] = Counter()
     data = _shapes(data, keeps.shape, lost)
     texts = list(data.texts)
@@ -32,7 +32,7 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
         if ignored and keeps.ignore == "mark":
             if text not in (*keeps.marks, IGNORED, ""):
                 lost["texts of ignored instances are not kept"] += 1
-            texts[index] = keeps.marks[0] if keeps.marks[0] != "#" else IGNORED
+            texts[index] = keeps.marks[0] if keeps.marks and keeps.marks[0] != "#" else IGNORED
         elif not ignored and text in keeps.marks:
             lost[f"texts that are {text!r} will read as ignored"] += 1
     ignore = data.ignore

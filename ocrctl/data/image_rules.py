@@ -91,7 +91,7 @@ def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
     files: list[tuple[int, int]] = []
     single = np.ones(len(data.images), bool)
     for image, digest in enumerate(looks.digests):
-        name = data.images[image] if data.words is None else str(image)
+        name = data.images[image]
         if first_name.setdefault(name, image) != image:
             listed.append((image, first_name[name]))
         elif digest and first_file.setdefault(digest, image) != image:
@@ -122,4 +122,11 @@ def near_pairs(hashes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> list[tu
 
 
 def _add_pairs(findings: Findings, name: str, data: Annotations, pairs: Sequence[tuple[int, int]]) -> None:
-    findings.add(name, [a for a, _ in pairs], None, [data.image_where(b) for _, b in pairs])
+    notes = [data.image_where(b) for _, b in pairs]
+    if data.words is not None:
+        texts = data.texts
+        notes = [
+            place if texts[a] == texts[b] else f"{place}, which reads {texts[b]!r}"
+            for place, (a, b) in zip(notes, pairs, strict=True)
+        ]
+    findings.add(name, [a for a, _ in pairs], None, notes)

@@ -3,7 +3,7 @@
 Beside the label files stands `.ocrctl-journal/0001/`: `plan.json` (which files), `0.old` and `0.new` (their bytes,
 either absent where the file is made or removed). It appears by one rename, complete; from then on the change is
 decided. Files are then replaced one by one, and `done` is written. Without `done` the next command finishes the change
-(`recover`).
+(`recover`). Who changes or takes back holds `only_change`, so that two at once are told apart.
 """
 
 from __future__ import annotations
@@ -11,13 +11,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ocrctl.data.lmdb_lock import only_writer
 from ocrctl.data.lmdb_write import sync_folder
 from ocrctl.errors import InputError, UsageError
 
 FOLDER = ".ocrctl-journal"
+
+
+@contextmanager
+def only_change(base: Path) -> Iterator[None]:
+    """Hold the right to change the label files in `base`. Raises UsageError while another process holds it, InputError
+    when the folder cannot be written to."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_writer(base / FOLDER))
+        except UsageError as error:
+            raise UsageError(f"{base}: another command changes it now: {error.message}", hint="wait for it") from error
+        yield
+
+
+def half_done(base: Path) -> bool:
+    """Whether a change in `base` was decided and not ended: its label files may be partly old and partly new."""
+    return any((entry / "undoing").exists() or not (entry / "done").exists() for entry in _entries(base))
 
 
 def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str], None] = lambda name: None) -> Path:
@@ -27,6 +46,8 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
     changed then.
     """
     recover(base)
+    for path in files:
+        _within(base, path)
     journal = base / FOLDER
     number = 1 + max((int(entry.name) for entry in _entries(base)), default=0)
     partial, entry = journal / f"{number:04d}.partial", journal / f"{number:04d}"
@@ -85,9 +106,7 @@ def recover(base: Path) -> bool:
     if not journal.is_dir():
         return False
     found = False
-    for left in journal.glob("*.partial"):
-        shutil.rmtree(left)
-    for left in journal.glob("*.gone"):
+    for left in (*journal.glob("*.partial"), *journal.glob("*.gone")):
         shutil.rmtree(left)
     for entry in _entries(base):
         if (entry / "undoing").exists():
@@ -97,6 +116,8 @@ def recover(base: Path) -> bool:
             _apply(base, entry, "new")
             _write(entry / "done", b"")
             found = True
+    if journal.is_dir() and not any(journal.iterdir()):
+        journal.rmdir()
     return found
 
 
@@ -116,10 +137,10 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
     for position, path in _plan(base, entry):
         step(path.name)
         source = entry / f"{position}.{kind}"
+        target = _within(base, path)
         if not source.exists():
-            path.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             continue
-        target = Path(os.path.realpath(path))
         fresh = target.with_name(f".{target.name}.ocrctl")
         _write(fresh, source.read_bytes())
         if target.exists():
@@ -132,6 +153,18 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
 def _plan(base: Path, entry: Path) -> list[tuple[int, Path]]:
     names = json.loads((entry / "plan.json").read_bytes().decode("utf-8", "surrogateescape"))
     return [(position, base / name) for position, name in enumerate(names)]
+
+
+def _within(base: Path, path: Path) -> Path:
+    """What `path` is, links followed. Raises InputError when that lies outside `base`: a journal or a link that came
+    with a data set must not make a command write elsewhere."""
+    target, home = Path(os.path.realpath(path)), Path(os.path.realpath(base))
+    if home not in target.parents:
+        raise InputError(
+            f"{path}: leads to {target}, out of {base}; it is not changed.",
+            hint="clean the data where it lies, or with --out",
+        )
+    return target
 
 
 def _entries(base: Path) -> list[Path]:

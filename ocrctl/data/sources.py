@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.annotation_builder import from_words
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, Format, detect, detect_pages, label_file
+from ocrctl.data.formats import (
+    DETECTION_FORMATS,
+    FORMATS,
+    DetectionFormat,
+    Format,
+    detect,
+    detect_pages,
+    detect_plugged_pages,
+    format_names,
+    holds,
+    label_file,
+    page_format,
+    word_format,
+    word_sets,
+)
+from ocrctl.data.journal import half_done
 from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
 
-__all__ = ["SYNTH", "FolderWords", "Spec", "WordSource", "open_annotations", "open_source", "parse_spec"]
+__all__ = ["SYNTH", "FolderWords", "Spec", "WordSource", "locate", "open_annotations", "open_source", "parse_spec"]
 
 SYNTH = ("words",)  # what `synth:` can render
 
@@ -42,14 +58,51 @@ def parse_spec(raw: str) -> Spec:
         if rest not in SYNTH:
             raise UsageError(f"Unknown synthetic stream {raw!r}.{did_you_mean(rest, SYNTH)}", hint=_GRAMMAR)
         return Spec("synth", None, rest, raw)
-    known = [*FORMATS, *DETECTION_FORMATS]
-    if prefix not in known:
-        raise UsageError(
-            f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, [*known, 'synth'])}", hint=_GRAMMAR
-        )
+    if holds(prefix) is None:
+        known = [*format_names(), "synth"]
+        raise UsageError(f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, known)}", hint=_GRAMMAR)
     if not rest or not Path(rest).exists():
         raise InputError(f"{rest or raw}: no such file or folder.")
     return Spec(prefix, Path(rest), None, raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a finite set of annotations lies, and what reads it: one of `pages` and `words`."""
+
+    pages: DetectionFormat | None
+    words: Format | None
+    place: Path  # the label file, or the folder of label files
+    raw: str  # the SPEC
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the label files, where `dataset clean` keeps its journal."""
+        return self.place if self.place.is_dir() else self.place.parent
+
+    def source(self) -> WordSource:
+        """Word images. Raises InputError when they cannot be read, or a `dataset clean` of them was cut short."""
+        assert self.words is not None
+        self._whole()
+        source = self.words.read(self.place)
+        if len(source) == 0:
+            raise InputError(f"{self.place}: holds no samples.")
+        return source
+
+    def annotations(self) -> Annotations:
+        """All of it as one columnar index. Raises as `source` does."""
+        if self.pages is None:
+            return from_words(self.source())
+        self._whole()
+        return self.pages.read(self.place)
+
+    def _whole(self) -> None:
+        """A half of the old labels with a half of the new ones is no set to read."""
+        if half_done(self.folder):
+            raise InputError(
+                f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
+                hint=f"once none runs any more, this finishes it: ocrctl dataset validate {shlex.quote(self.raw)}",
+            )
 
 
 def open_source(spec: Spec | str) -> WordSource:
@@ -62,21 +115,21 @@ def open_source(spec: Spec | str) -> WordSource:
         spec = parse_spec(spec)
     if spec.path is None:
         raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of labelled words.")
-    words: Format
-    if spec.format in DETECTION_FORMATS:
+    if spec.format is not None and holds(spec.format) == "pages":
         raise UsageError(
             f"{spec.raw}: {spec.format} holds pages with polygons, expected word images.",
             hint=f"ocrctl dataset crop {spec.raw} OUT",
         )
+    return _locate_words(spec, spec.path).source()
+
+
+def _locate_words(spec: Spec, path: Path) -> Located:
     if spec.format is None:
-        words, file = detect(spec.path)
+        words, file = detect(path)
     else:
-        words = FORMATS[spec.format]
-        file = label_file(words, spec.path)
-    source = words.read(file)
-    if len(source) == 0:
-        raise InputError(f"{file}: holds no samples.")
-    return source
+        words = word_format(spec.format)
+        file = label_file(words, path)
+    return Located(None, words, file, spec.raw)
 
 
 DERIVED = ("rec_gt", "fileState")  # what PPOCRLabel writes beside Label.txt
@@ -87,40 +140,49 @@ def open_annotations(spec: Spec | str) -> Annotations:
 
     Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read.
     """
+    return locate(spec).annotations()
+
+
+def locate(spec: Spec | str) -> Located:
+    """Where the annotations of `spec` lie and what reads them. Raises as `open_annotations` does."""
     if isinstance(spec, str):
         spec = parse_spec(spec)
     if spec.path is None:
         raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of annotations.")
     path = spec.path
-    if spec.format in FORMATS:
-        return from_words(open_source(spec))
+    if spec.format is not None and holds(spec.format) == "words":
+        return _locate_words(spec, path)
     if spec.format is not None:
-        pages = DETECTION_FORMATS[spec.format]
-        places = [place for found, place in detect_pages(path) if found is pages] or _usual(pages.LABEL_FILES, path)
+        pages = page_format(spec.format)
+        places = [place for _, place in detect_pages(path, [pages])] or [_usual(pages, path)]
         _expect_one(path, [f"{pages.NAME}:{place}" for place in places])
-        return pages.read(path if pages.PER_IMAGE and not places else places[0])
+        return Located(pages, None, places[0], spec.raw)
     found = detect_pages(path)
+    if not found and not word_sets(path):
+        found = detect_plugged_pages(path)
     if not found:
-        return from_words(open_source(spec))
+        return _locate_words(spec, path)
     specs = [f"{pages.NAME}:{place}" for pages, place in found]
     if len(found) == 1 and path.is_dir():
         taken = found[0][1]
-        others = [(words, file) for words, file in _word_sets(path) if file != taken]
+        others = [(words.NAME, file) for words, file in word_sets(path) if file != taken]
         specs += [f"{words}:{file}" for words, file in others if not file.name.startswith(DERIVED)]
     _expect_one(path, specs)
-    return found[0][0].read(found[0][1])
+    return Located(found[0][0], None, found[0][1], spec.raw)
 
 
-def _usual(patterns: tuple[str, ...], path: Path) -> list[Path]:
-    """The label file with the usual name: a broken one should be read, so that the error names its line."""
+def _usual(pages: DetectionFormat, path: Path) -> Path:
+    """The label file, or folder of them, with the usual names: broken ones should be read, so that the error names the
+    line. Raises InputError when there is none."""
     if path.is_file():
-        return [path]
-    return [file for pattern in patterns for file in sorted(path.glob(pattern))][:1]
-
-
-def _word_sets(path: Path) -> list[tuple[str, Path]]:
-    files = [file for file in sorted(path.iterdir()) if file.is_file()]
-    return [(words.NAME, file) for file in files for words in FORMATS.values() if words.sniff(file)]
+        return path
+    within = sorted(entry for entry in path.iterdir() if entry.is_dir()) if pages.PER_IMAGE else []
+    for folder in (path, *within):
+        for pattern in pages.LABEL_FILES:
+            if found := sorted(folder.glob(pattern)):
+                return folder if pages.PER_IMAGE else found[0]
+    names = ", ".join(pages.LABEL_FILES)
+    raise InputError(f"{path}: expected a label file of format {pages.NAME} ({names}), found none.")
 
 
 def _expect_one(path: Path, specs: list[str]) -> None:

@@ -82,6 +82,28 @@ class FolderWords:
         return [index for index in range(len(self)) if not os.path.isfile(self.path(index))]
 
 
+@dataclass(frozen=True, slots=True)
+class PickedWords:
+    """Some samples of another source, with texts of their own."""
+
+    source: WordSource
+    picks: list[int]
+    labels: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def image_bytes(self, index: int) -> bytes:
+        return self.source.image_bytes(self.picks[index])
+
+    def where(self, index: int) -> str:
+        return self.source.where(self.picks[index])
+
+
 def _unreadable(path: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"the image {path} is missing"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core.dataset_convert import assign, group_keys
+from ocrctl.core.dataset_split import assign, group_keys
 from ocrctl.core.dataset_write import safe_names
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.formats import DETECTION_FORMATS

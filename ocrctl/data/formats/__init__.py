@@ -1,13 +1,16 @@
-"""Annotation formats, one file each. To add one: write its file, name it in `FORMATS`."""
+"""Annotation formats, one file each. To add one: write its file, name it in `_MODULES` or `_DETECTION_MODULES`.
+
+`Keeps`, `Rendered` and what is not underscored here is what plug-ins import (docs/formats.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Literal, cast
 
-from ocrctl.data.annotations import Annotations
+from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.formats import (
     aihub,
     cleval_zip,
@@ -29,43 +32,15 @@ from ocrctl.data.formats import (
     totaltext,
     words_json,
 )
-from ocrctl.data.formats._detection import Keeps, Rendered
-from ocrctl.data.words import WordSource
+from ocrctl.data.formats._detection import Keeps, Rendered, entries
+from ocrctl.data.formats._kinds import DetectionFormat, Format
+from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
 from ocrctl.errors import InputError, UsageError
 
-
-class Format(Protocol):
-    """What each module of this package offers."""
-
-    NAME: str  # the prefix in FORMAT:PATH
-    LABEL_FILES: tuple[str, ...]  # glob patterns of its usual label files, most usual first
-
-    def sniff(self, path: Path) -> bool:
-        """Whether the label file `path` is of this format, judged by its content."""
-
-    def read(self, path: Path) -> WordSource:
-        """Samples of the label file `path`; InputError names file:line and what was expected."""
-
-    def write(self, samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-        """Write (encoded image, label) pairs into the new folder `out`; returns what `read` takes."""
-
-
-class DetectionFormat(Protocol):
-    """What each module of this package offers that holds pictures with polygons."""
-
-    NAME: str
-    LABEL_FILES: tuple[str, ...]
-    PER_IMAGE: bool  # one label file a picture, read from a folder of them
-    KEEPS: Keeps
-
-    def sniff(self, path: Path) -> bool:
-        """Whether the label file, or the folder of label files, `path` is of this format, judged by its content."""
-
-    def read(self, path: Path) -> Annotations:
-        """All annotations; InputError names file:line and what was expected."""
-
-    def render(self, data: Annotations) -> Iterator[Rendered]:
-        """The label files of `data`, which was made to fit KEEPS."""
+__all__ = [
+    "DETECTION_FORMATS", "FORMATS", "DetectionFormat", "Format", "Keeps", "Rendered", "detect", "detect_pages",
+    "detect_plugged_pages", "format_names", "holds", "label_file", "page_format", "plugged", "word_format", "word_sets",
+]  # fmt: skip
 
 
 _MODULES: tuple[ModuleType, ...] = (
@@ -99,12 +74,42 @@ DETECTION_FORMATS: dict[str, DetectionFormat] = {
 _SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip")
 
 
+def holds(name: str) -> Literal["words", "pages"] | None:
+    """What the format called `name` holds, built in or plugged in; None: there is no such format.
+
+    Raises UsageError when its plug-in is broken.
+    """
+    if name in FORMATS or name in DETECTION_FORMATS:
+        return "words" if name in FORMATS else "pages"
+    found = plugin(name, _names())
+    return None if found is None else "pages" if is_pages(found) else "words"
+
+
+def word_format(name: str) -> Format:
+    """The format of word images called `name`. Raises UsageError when there is none, or its plug-in is broken."""
+    if holds(name) != "words":
+        raise _unfit(name, "word images", FORMATS)
+    return FORMATS.get(name) or cast(Format, plugin(name, _names()))
+
+
+def page_format(name: str) -> DetectionFormat:
+    """The format of pages with polygons called `name`. Raises as `word_format` does."""
+    if holds(name) != "pages":
+        raise _unfit(name, "pages with polygons", DETECTION_FORMATS)
+    return DETECTION_FORMATS.get(name) or cast(DetectionFormat, plugin(name, _names()))
+
+
+def format_names() -> list[str]:
+    """What may stand before the colon of a SPEC: built-in names, then those of plug-ins."""
+    return list(dict.fromkeys([*_names(), *plugin_names()]))
+
+
 def detect(path: Path) -> tuple[Format, Path]:
-    """The format and label file of `path`, a label file or the folder it lies in.
+    """The format and label file of `path`, a label file or the folder it lies in; plug-ins are asked last.
 
     Raises UsageError when several fit, naming each as the SPEC that picks it; InputError when none does.
     """
-    found = [(words, file) for file in _candidates(path) for words in FORMATS.values() if words.sniff(file)]
+    found = word_sets(path) or word_sets(path, [words for words in plugins(_names()) if not is_pages(words)])
     if not found:
         kinds = ", ".join(f"{words.NAME} ({words.LABEL_FILES[0]})" for words in FORMATS.values())
         raise InputError(f"{path}: found no word annotations in it.", hint=f"Formats: {kinds}.")
@@ -116,6 +121,11 @@ def detect(path: Path) -> tuple[Format, Path]:
     return found[0]
 
 
+def word_sets(path: Path, formats: Iterable[Format] = FORMATS.values()) -> list[tuple[Format, Path]]:
+    """Every set of word images at or in `path`, with its label file."""
+    return [(words, file) for words in formats for file in _candidates(path, words.LABEL_FILES) if words.sniff(file)]
+
+
 def label_file(words: Format, path: Path) -> Path:
     """The label file of a known format: `path` itself, or the one within the folder `path`.
 
@@ -123,7 +133,7 @@ def label_file(words: Format, path: Path) -> Path:
     """
     if path.is_file():
         return path
-    found = [file for file in _candidates(path) if words.sniff(file)]
+    found = [file for _, file in word_sets(path, [words])]
     if not found:  # a broken file should be read, so that the error names its line
         found = [file for pattern in words.LABEL_FILES for file in sorted(path.glob(pattern))][:1]
     if not found:
@@ -135,25 +145,47 @@ def label_file(words: Format, path: Path) -> Path:
     return found[0]
 
 
-def detect_pages(path: Path) -> list[tuple[DetectionFormat, Path]]:
+def detect_pages(
+    path: Path, formats: Iterable[DetectionFormat] = DETECTION_FORMATS.values()
+) -> list[tuple[DetectionFormat, Path]]:
     """Every detection format that fits `path`, with the label file or the folder of label files to read.
 
     Of a folder, its files and, for formats of one file a picture, the folder itself and those within it are looked at.
     """
     found: list[tuple[DetectionFormat, Path]] = []
-    for pages in DETECTION_FORMATS.values():
+    for pages in formats:
         if path.is_file():
             places = [path]
         elif pages.PER_IMAGE:
-            places = [path, *sorted(entry for entry in path.iterdir() if entry.is_dir())]
+            places = [path, *(entry for entry in entries(path) if entry.is_dir())]
         else:
-            places = _candidates(path)
+            places = _candidates(path, pages.LABEL_FILES)
         fitting = [place for place in places if pages.sniff(place)]
         found += [(pages, place) for place in (fitting[:1] if fitting[:1] == [path] else fitting)]
     return found
 
 
-def _candidates(path: Path) -> list[Path]:
+def detect_plugged_pages(path: Path) -> list[tuple[DetectionFormat, Path]]:
+    """As `detect_pages`, of the plug-ins alone."""
+    return detect_pages(path, [pages for pages in plugins(_names()) if is_pages(pages)])
+
+
+def _names() -> list[str]:
+    return [*FORMATS, *DETECTION_FORMATS]
+
+
+def _unfit(name: str, what: str, built_in: Iterable[str]) -> UsageError:
+    known = [*built_in, *plugin_names()]
+    return UsageError(
+        f"{name!r} is no format of {what}.{did_you_mean(name, known)}", hint=f"Formats: {', '.join(known)}."
+    )
+
+
+def _candidates(path: Path, patterns: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+    return [
+        file
+        for file in entries(path)
+        if (file.suffix.lower() in _SUFFIXES or any(file.match(pattern) for pattern in patterns)) and file.is_file()
+    ]

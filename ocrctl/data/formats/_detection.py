@@ -132,10 +132,18 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
     return best[1], best[2]
 
 
+def entries(folder: Path) -> list[Path]:
+    """What lies in `folder`, sorted. Raises InputError when it cannot be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}).") from error
+
+
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    except OSError:
+        return [entry for entry in entries(folder) if entry.is_dir()]
+    except InputError:
         return []
 
 
@@ -157,10 +165,7 @@ def label_paths(path: Path, suffix: str) -> list[Path]:
     """The label file `path`, or those of a folder that end in `suffix`, in the order of the numbers in their names."""
     if path.is_file():
         return [path]
-    try:
-        found = [entry for entry in path.iterdir() if entry.name.lower().endswith(suffix) and entry.is_file()]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    found = [entry for entry in entries(path) if entry.name.lower().endswith(suffix) and entry.is_file()]
     return sorted(found, key=_natural)
 
 

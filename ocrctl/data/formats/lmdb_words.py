@@ -11,6 +11,7 @@ https://github.com/clovaai/deep-text-recognition-benchmark/blob/master/create_lm
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from ocrctl.data.lmdb import LmdbWords, data_file
@@ -19,6 +20,8 @@ from ocrctl.text.normalize import normalize_label
 
 NAME = "lmdb"
 LABEL_FILES = ("data.mdb",)
+
+_COMMIT = 512  # pictures written at a time
 
 
 def sniff(path: Path) -> bool:
@@ -30,8 +33,11 @@ def read(path: Path) -> LmdbWords:
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    pairs = list(samples)
+    stream = iter(samples)
+    labels: list[str] = []
     with LmdbWriter(out) as writer:
-        writer.append([data for data, _ in pairs])
-        writer.finish(normalize_label(label) for _, label in pairs)
+        while batch := list(islice(stream, _COMMIT)):
+            writer.append([data for data, _ in batch])
+            labels += [normalize_label(label) for _, label in batch]
+        writer.finish(labels)
     return out / LABEL_FILES[0]
