@@ -33,7 +33,7 @@ def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) 
     if strength == 0.0:
         return image
     dice = Dice(Random(seed), strength)
-    image = _colour(_turn(image, dice), dice)
+    image = recolour(_turn(image, dice), dice)
     # real crops are blurred and compressed already: what they lose more is measured on smaller letters, and seldomer
     contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
     dice.strength = 0.6 * strength
@@ -72,7 +72,7 @@ def _turn(image: Image, dice: Dice) -> Image:
     )
 
 
-def _colour(image: Image, dice: Dice) -> Image:
+def recolour(image: Image, dice: Dice) -> Image:
     """Contrast, brightness, inversion, grey, and hues moved by mixing or exchanging channels."""
     if dice.on("tone", 0.4):
         image = tone(image, dice.between(0.55, 1.25), dice.between(-35.0, 35.0))

@@ -91,3 +91,14 @@ def cut(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
     y = int(r.random() * (HEIGHT - height + 1))
     x = int(r.random() * (WIDTH - width + 1))
     return bank[y : y + height, x : x + width]
+
+
+def tiled(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
+    """As `cut`, but a part too large is continued by reflection: noise keeps its grain."""
+    part = cut(bank, r, min(height, HEIGHT), min(width, WIDTH))
+    down, along = height - part.shape[0], width - part.shape[1]
+    while down or along:  # a reflection adds at most what is there
+        step = (min(down, part.shape[0]), min(along, part.shape[1]))
+        part = np.asarray(cv2.copyMakeBorder(part, 0, step[0], 0, step[1], cv2.BORDER_REFLECT), dtype=np.uint8)
+        down, along = down - step[0], along - step[1]
+    return part

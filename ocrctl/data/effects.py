@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.banks import cut, light_bank, noise_bank
+from ocrctl.data.banks import cut, light_bank, noise_bank, tiled
 
 Image = NDArray[np.uint8]
 
@@ -82,7 +82,7 @@ def rescale(image: Image, height: int, smooth: bool) -> Image:
 
 def add_noise(image: Image, r: Random, deviation: float, coloured: bool) -> Image:
     """Sensor noise of `deviation` grey levels, independent in each channel or grey with a coarse part."""
-    noise = cut(noise_bank()[0 if coloured else 1], r, *image.shape[:2])
+    noise = tiled(noise_bank()[0 if coloured else 1], r, *image.shape[:2])
     gain = deviation / 32
     return np.asarray(cv2.addWeighted(image, 1.0, noise, gain, -128 * gain), dtype=np.uint8)
 
