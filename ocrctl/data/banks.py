@@ -87,7 +87,9 @@ def light_bank() -> Bytes:
 def cut(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
     """A (height, width) part of a bank plane (HEIGHT, WIDTH[, 3]) at a random place; enlarged if too small."""
     if height > HEIGHT or width > WIDTH:
-        return np.asarray(cv2.resize(bank, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        factor = max(height / HEIGHT, width / WIDTH)
+        part = cut(bank, r, max(1, int(height / factor)), max(1, int(width / factor)))
+        return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     y = int(r.random() * (HEIGHT - height + 1))
     x = int(r.random() * (WIDTH - width + 1))
     return bank[y : y + height, x : x + width]

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 
 from ocrctl.data.dice import Dice
 from ocrctl.data.synth.config import SynthWordsConfig
-from ocrctl.data.synth.fonts import FontFile, find_fonts
+from ocrctl.data.synth.faces import Faces
 from ocrctl.data.synth.labels import Labels
 from ocrctl.data.synth.render import render
 from ocrctl.data.synth.typeface import Typeface, open_typeface
-from ocrctl.errors import UsageError
-
-_TRIES = 12
 
 
 class SynthWords:
@@ -68,31 +65,8 @@ class SynthWords:
         return frozenset(self.config.disable)
 
     @cached_property
-    def _families(self) -> tuple[tuple[FontFile, ...], ...]:
-        """Faces by family: one of twelve weights must not be drawn twelve times as often as one of a single weight."""
-        config = self.config
-        families: dict[str, list[FontFile]] = {}
-        for font in find_fonts(config.fonts, config.bundled_fonts, config.system_fonts):
-            families.setdefault(font.family, []).append(font)
-        return tuple(tuple(faces) for faces in families.values())
-
-    @cached_property
-    def _hangul(self) -> tuple[tuple[FontFile, ...], ...]:
-        kept = (tuple(f for f in family if ord("가") in open_typeface(f.path).cmap) for family in self._families)
-        return tuple(family for family in kept if family)
+    def _faces(self) -> Faces:
+        return Faces(self.config)
 
     def _face(self, r: Random, label: str) -> Typeface:
-        """A face that draws every character of `label`. Raises UsageError when no font does."""
-        families = self._hangul if any("\uac00" <= c <= "\ud7a3" for c in label) else self._families
-        for _ in range(_TRIES if families else 0):
-            family = families[int(r.random() * len(families))]
-            face = open_typeface(family[int(r.random() * len(family))].path)
-            if face.draws(label):
-                return face
-        for family in families:
-            for font in family:
-                if (face := open_typeface(font.path)).draws(label):
-                    return face
-        raise UsageError(
-            f"synth.fonts: no font draws every character of '{label}'; add a folder with a font that does."
-        )
+        return open_typeface(self._faces.pick(r, label).path)

@@ -31,20 +31,33 @@ class Glyph:
     advance: float
 
 
-class Typeface:
-    """A font file opened at EM pixels. Not picklable on purpose: `open_typeface` gives each process its own."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Text as a bitmap (h, w) cropped to its ink. `boxes`: x0, y0, x1, y1 of each character's glyph within it; `left`,
+    `top` place it from the pen on the baseline; `advance` is where the pen ends."""
 
-    def __init__(self, path: str) -> None:
+    ink: Mask
+    boxes: list[tuple[int, int, int, int]]
+    left: int
+    top: int
+    advance: float
+
+
+class Typeface:
+    """A font file opened at `em` pixels. Not picklable on purpose: `open_typeface` gives each process its own."""
+
+    def __init__(self, path: str, em: int = EM) -> None:
         from fontTools.ttLib import TTFont, TTLibError
         from PIL import ImageFont
 
         self.path = path
+        self.em = em
         try:
             with TTFont(path, lazy=True, fontNumber=0) as font:
                 self.cmap: frozenset[int] = frozenset(font.getBestCmap() or {})
                 self._has_kerning = "kern" in font  # the only table BASIC layout reads
             # BASIC layout: single glyphs need no shaping, and it is faster than raqm
-            self._font: Any = ImageFont.truetype(path, EM, layout_engine=ImageFont.Layout.BASIC)
+            self._font: Any = ImageFont.truetype(path, em, layout_engine=ImageFont.Layout.BASIC)
         except (OSError, TTLibError, KeyError, AssertionError) as error:
             raise InputError(f"{path}: not a readable font file ({error}).") from error
         self._glyphs: dict[str, Glyph | None] = {}
@@ -70,14 +83,14 @@ class Typeface:
         return alike > 0.67 * len(_PROBES)
 
     def _stroke(self) -> float:
-        """Width of the strokes in pixels at EM: twice the area over the outline's length. Thin faces are worn less."""
+        """Width of the strokes in pixels: twice the area over the outline's length. Thin faces are worn less."""
         area = edges = 0.0
         for glyph in filter(None, map(self.glyph, _PROBES)):
             ink = np.pad(glyph.ink, 1).astype(np.float32) / 255
             area += float(ink.sum())
             edges += float(np.abs(np.diff(ink, axis=0)).sum() + np.abs(np.diff(ink, axis=1)).sum())
         # the stairs of a pixel outline are 4 / pi times as long as the outline itself
-        return 2 * area / (edges * 0.785) if edges else 0.08 * EM
+        return 2 * area / (edges * 0.785) if edges else 0.08 * self.em
 
     def glyph(self, char: str) -> Glyph | None:
         """Bitmap of `char`, or None when the face has no glyph for it or draws nothing."""
@@ -111,7 +124,11 @@ class Typeface:
         return found
 
     def run(self, text: str, spacing: float = 0.0, wobble: tuple[float, ...] = ()) -> Mask:
-        """Bitmap (h, w) of `text` cropped to its ink; `text` must pass `draws`.
+        """Bitmap (h, w) of `text` cropped to its ink; see `lay`."""
+        return self.lay(text, spacing, wobble).ink
+
+    def lay(self, text: str, spacing: float = 0.0, wobble: tuple[float, ...] = ()) -> Run:
+        """`text` in one line; it must pass `draws`.
 
         `spacing`: extra pixels after each character. `wobble`: pixels by which characters are lowered, in turn.
         """
@@ -142,10 +159,11 @@ class Typeface:
             else:
                 cv2.max(part, ink, part)
             free = free if free > x1 else x1
-        return canvas
+        boxes = [(x0 - left, y0 - top, x1 - left, y1 - top) for x0, y0, x1, y1, _ in placed]
+        return Run(canvas, boxes, left, top, pen)
 
 
 @cache
-def open_typeface(path: str) -> Typeface:
-    """The process's own `Typeface` of a font file. Raises InputError when it is not one."""
-    return Typeface(path)
+def open_typeface(path: str, em: int = EM) -> Typeface:
+    """The process's own `Typeface` of a font file at `em` pixels. Raises InputError when it is not one."""
+    return Typeface(path, em)
