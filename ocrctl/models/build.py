@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
+from ocrctl.models.build_detection import DETECTION_BUILDERS
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.recognition.crnn import BiLSTMDecoder, ConvEncoder, CTCHead, Stage
 from ocrctl.models.recognition.parseq import PARSeq
@@ -37,7 +38,10 @@ PARSEQ_DEPTH, PARSEQ_PATCH, PARSEQ_MLP_RATIO = 12, (4, 8), 4  # blocks of the en
 
 def build_model(card: ModelCard) -> OCRModel:
     """Build the untrained model that `card` describes. Raises UsageError when its architecture is unknown."""
-    return BUILDERS[get_spec(card.arch).family](card, make_tokenizer(card).num_classes)
+    spec = get_spec(card.arch)
+    if spec.task == "detection":
+        return DETECTION_BUILDERS[spec.family](card)
+    return BUILDERS[spec.family](card, make_tokenizer(card).num_classes)
 
 
 def _crnn(card: ModelCard, num_classes: int) -> OCRModel:

@@ -1,0 +1,32 @@
+"""What every backbone is: a network that gives features at several strides, under published tensor names."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """Normalised pictures (N, 3, H, W) to features, finest first.
+
+    `channels` and `strides` describe them. Tensor names are those of the published ImageNet weights; `classifier` names
+    the prefixes of published tensors that a detector has no use for.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...] = (4, 8, 16, 32)
+    classifier: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W), H and W multiples of 32, to one (N, channels[i], H / strides[i], W / strides[i]) each."""
+        raise NotImplementedError
+
+
+def init_convolutions(module: nn.Module) -> None:
+    """He et al., 2015 (https://arxiv.org/abs/1502.01852): the variance of gradients kept through ReLU layers."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

