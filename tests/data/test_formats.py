@@ -38,7 +38,7 @@ def read(path: Path) -> FolderWords:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(labels=st.lists(LABELS, min_size=1, max_size=4))
 def test_what_is_written_reads_back(tmp_path_factory: pytest.TempPathFactory, name: str, labels: list[str]) -> None:
     out = tmp_path_factory.mktemp("words")
