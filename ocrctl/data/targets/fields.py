@@ -1,0 +1,139 @@
+"""Signed distances from the pixels of a window to one outline, positive inside.
+
+A convex quad is the least of its edges' half planes. A plane is linear in x and y, so the four of a quad are one matrix
+product with two columns. Beyond a corner they fall short of the true distance; those pixels are found for all corners
+of all quads at once, row by row in closed form. Any other polygon takes the distance to each edge within the window of
+that edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Map = NDArray[np.float32]
+_FAR = 1e12  # pixels; no bound
+_MARGIN = 4  # pixels; fillPoly may be off where an outline leaves the picture it draws on
+
+
+def quad_fields(corners: Floats, sides: Floats, reach: Floats, unit: Floats, low: Ints, high: Ints) -> Iterator[Map]:
+    """One field (h, w) for each of M convex quads.
+
+    corners (M, 4, 2) pixels, sides (M,) sign of the area, reach (M,) pixels up to which distances are exact, unit (M,)
+    pixels, low and high (M, 2) x and y of the windows.
+    """
+    if not len(corners):
+        return
+    corners = corners - low[:, None]  # in the window's own frame, where float32 is exact enough
+    edges = corners[:, (1, 2, 3, 0)] - corners
+    edges /= np.hypot(edges[..., 0], edges[..., 1])[..., None]
+    normals = edges[..., ::-1] * (sides[:, None, None] * (-1, 1))  # inwards
+    scaled = normals / unit[:, None, None]
+    size = high - low
+    # Rows of the left factor: for each row y of each edge of each quad, (slope_y * y + constant, slope_x).
+    rows = np.repeat(size[:, 1], 4)
+    ends = np.cumsum(rows)
+    y = np.arange(ends[-1]) - np.repeat(ends - rows, rows)
+    left = np.empty((len(y), 2), np.float32)
+    left[:, 0] = np.repeat(scaled[..., 1].ravel(), rows) * y - np.repeat((scaled * corners).sum(-1).ravel(), rows)
+    left[:, 1] = np.repeat(scaled[..., 0].ravel(), rows)
+    right = np.ones((2, int(size[:, 0].max())), np.float32)
+    right[1] = np.arange(right.shape[1])
+    pixels, places, values = _beyond_corners(corners, normals, reach, unit, size)
+    start = first = 0
+    for (w, h), stop, last in zip(size.tolist(), ends[3::4].tolist(), pixels, strict=True):
+        planes = (left[start:stop] @ right[:, :w]).reshape(4, h, w)
+        pair = np.minimum(planes[:2], planes[2:], out=planes[:2])
+        field = np.minimum(pair[0], pair[1], out=pair[0])
+        field.reshape(-1)[places[first:last]] = values[first:last]
+        start, first = stop, last
+        yield field
+
+
+def _beyond_corners(
+    corners: Floats, normals: Floats, reach: Floats, unit: Floats, size: Ints
+) -> tuple[list[int], Ints, Map]:
+    """Pixels that are nearest to a corner, not to an edge: they lie between the normals of its two edges.
+
+    Returns of each quad the end of its pixels, and of all pixels the flat place in the window, and the distance.
+    """
+    count = len(corners)
+    x, y = np.ascontiguousarray(corners.transpose(2, 0, 1)).reshape(2, -1)
+    ahead = -np.ascontiguousarray(normals.transpose(2, 0, 1))  # outwards, of the edge after each corner
+    behind = ahead[:, :, (3, 0, 1, 2)]
+    away = np.repeat(reach, 4).reshape(count, 4)
+    # Beyond the tip, where the two grown edges would meet, no plane is nearer than the reach.
+    tip = (ahead + behind) * (away / np.maximum(1 + (ahead * behind).sum(0), 1e-4))
+    ends = np.stack((ahead[1] * away, behind[1] * away, tip[1], np.zeros_like(away)))
+    width, height = np.repeat(size, 4, axis=0).T
+    top = np.clip(np.ceil(y + ends.min(0).ravel()), 0, height).astype(np.int64)
+    bottom = np.clip(np.floor(y + ends.max(0).ravel()) + 1, 0, height).astype(np.int64)
+    # One row down (first) or up, where do the two normals pass? One that never does leaves that side open.
+    down = np.array((1.0, -1.0))[:, None, None]
+    open_side = np.where(tip[0] < 0, -_FAR, _FAR)
+    slopes = ahead[0] / np.where(ahead[1] == 0, 1 / _FAR, ahead[1]) * down
+    passes = ahead[1] * down > 0
+    one, two = np.where(passes, slopes, open_side), np.where(passes, slopes, np.nan)[..., (3, 0, 1, 2)]
+    two = np.where(np.isnan(two), open_side, two)
+    least, most = np.minimum(one, two).ravel(), np.maximum(one, two).ravel()
+    # Rows of all corners.
+    heights = np.maximum(bottom - top, 0)
+    of = np.repeat(np.arange(4 * count), heights)
+    row = np.arange(len(of)) + (top + heights - np.cumsum(heights))[of]
+    x, dy = x[of], row - y[of]
+    cone = of + (dy < 0) * (4 * count)
+    rise = np.maximum(np.abs(dy), 1e-6)
+    first = np.maximum(np.ceil(least[cone] * rise + x - 1e-9), 0)
+    last = np.minimum(np.floor(most[cone] * rise + x + 1e-9), width[of] - 1)
+    counts = np.maximum(last - first + 1, 0).astype(np.int64)
+    # Pixels of all rows.
+    line = np.repeat(np.arange(len(of)), counts)
+    pixel = np.arange(len(line))
+    start = np.cumsum(counts) - counts
+    places = (row * width[of] + np.minimum(first, _FAR).astype(np.int64) - start)[line] + pixel
+    values = (first - x - start)[line] + pixel
+    values *= values
+    values += (dy * dy)[line]
+    np.sqrt(values, out=values)
+    values *= (-1 / unit)[of >> 2][line]
+    of >>= 2
+    return np.cumsum(np.bincount(of, counts, count)).astype(np.int64).tolist(), places, values.astype(np.float32)
+
+
+def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> Map:
+    """The field of a polygon (n, 2) of any form. box: left, top, right, bottom of the window."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    field: Map = np.full((height, width), _FAR, np.float32)  # squares first
+    points = polygon - box[:2]
+    following = np.roll(points, -1, axis=0)
+    low = np.clip(np.floor(np.minimum(points, following) - reach), 0, (width, height)).astype(np.int64).tolist()
+    high = np.clip(np.floor(np.maximum(points, following) + reach) + 1, 0, (width, height)).astype(np.int64).tolist()
+    lengths = np.hypot(*(following - points).T)
+    along = np.where(lengths[:, None] > 0, following - points, (1.0, 0.0)) / np.where(lengths > 0, lengths, 1)[:, None]
+    along /= unit
+    for middle, (dx, dy), half, (left, top), (right, bottom) in zip(
+        (points + following) / 2, along, (lengths / 2 / unit).astype(np.float32), low, high, strict=True
+    ):
+        if right <= left or bottom <= top:
+            continue
+        x, y = np.arange(left, right) - middle[0], np.arange(top, bottom) - middle[1]
+        across = np.add.outer((y * dx).astype(np.float32), (x * -dy).astype(np.float32))
+        beyond = np.add.outer((y * dy).astype(np.float32), (x * dx).astype(np.float32))
+        np.abs(beyond, out=beyond)
+        beyond -= half
+        np.maximum(beyond, 0, out=beyond)
+        beyond *= beyond
+        across *= across
+        across += beyond
+        view = field[top:bottom, left:right]
+        np.minimum(view, across, out=view)
+    np.sqrt(field, out=field)
+    inside = np.zeros((height + 2 * _MARGIN, width + 2 * _MARGIN), np.uint8)
+    cv2.fillPoly(inside, [np.rint(points + _MARGIN).astype(np.int32)], 1)
+    np.negative(field, where=inside[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width] == 0, out=field)
+    return field
