@@ -141,7 +141,7 @@ def main() -> None:
             theirs_reads = (lambda n: lambda: system(floats, n))(length) if system is not None else None
 
             def read(steps: int = length + 1) -> torch.Tensor:
-                return character_by_character(model, model.decoder.layer.picture(memory), steps)
+                return character_by_character(model, memory, steps)
 
             ours, theirs = paired(read, theirs_reads, options.rounds)
             report(f"reading {length} characters, outside the encoder", ours, theirs, "ms", lambda taken: 1000 * taken)

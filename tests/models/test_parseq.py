@@ -15,6 +15,7 @@ from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models.build import build_model
 from ocrctl.models.recognition.parseq import PARSeq
 from ocrctl.models.recognition.parseq_decoder import Decoder
+from ocrctl.models.recognition.parseq_reader import Reader
 from ocrctl.models.recognition.permutations import draw_orders
 from ocrctl.models.recognition.vit import VisionTransformer
 from ocrctl.text.tokenizer import ARTokenizer, make_tokenizer
@@ -147,10 +148,8 @@ def test_a_picture_is_read_the_same_alone_and_in_any_batch(decoding: str, refine
 def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = small(3, spread=3.0).eval(), pictures(24)
     sizes: list[int] = []
-    layer = model.decoder.layer.forward
-    monkeypatch.setattr(
-        model.decoder.layer, "forward", lambda q, c, *rest: sizes.append(len(c[0])) or layer(q, c, *rest)
-    )
+    step = Reader.logits
+    monkeypatch.setattr(Reader, "logits", lambda self, token, at: sizes.append(len(token)) or step(self, token, at))
     with torch.inference_mode():
         ids = model.generate(images, refine=0)["logits"].argmax(2)
     assert sizes[0] == 24 and sizes == sorted(sizes, reverse=True) and sizes[-1] < 24

@@ -117,6 +117,7 @@ class PARSeq(OCRModel):
         """T: output positions, [EOS] included."""
         return self.pos_queries.shape[1]
 
+    @torch.no_grad()
     def generate(
         self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
     ) -> dict[str, Tensor]:
@@ -130,18 +131,25 @@ class PARSeq(OCRModel):
         if decoding not in ("ar", "nar"):
             raise UsageError(f"decoding {decoding!r}: use ar (character by character) or nar (all at once).")
         steps = self._steps(max_length)
-        picture = self.decoder.layer.picture(self.memory(images))
-        read = character_by_character if decoding == "ar" else all_at_once
-        logits = read(self, picture, steps)
-        for _ in range(self.refine if refine is None else refine):
+        rounds = self.refine if refine is None else refine
+        memory = self.memory(images)
+        if decoding == "ar":
+            logits = character_by_character(self, memory, steps)
+            if rounds == 0:
+                return {"logits": logits}
+        picture = self.decoder.layer.picture(memory)
+        if decoding == "nar":
+            logits = all_at_once(self, picture, steps)
+        for _ in range(rounds):
             logits = refined(self, picture, logits)
         return {"logits": logits}
 
+    @torch.no_grad()
     def generate_beam(self, images: Tensor, beam: int, max_length: int | None = None) -> Beams:
         """The `beam` most probable texts of each picture that a beam search character by character finds."""
         if beam < 1:
             raise UsageError(f"a beam needs at least one text, found {beam}.")
-        return beam_search(self, self.decoder.layer.picture(self.memory(images)), self._steps(max_length), beam)
+        return beam_search(self, self.memory(images), self._steps(max_length), beam)
 
     def _steps(self, max_length: int | None) -> int:
         if max_length is not None and not 1 <= max_length < self.steps:

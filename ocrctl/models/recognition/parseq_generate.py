@@ -1,7 +1,8 @@
 """How PARSeq reads: character by character with a cache, all at once, over again, or with a beam.
 
 Bautista, Atienza, 2022, section 3.3 and table 1 (https://arxiv.org/abs/2207.06966). Shapes as in parseq.PARSeq. What
-does not change is computed once: the picture's keys and values, and those of every character written so far.
+does not change is computed once: keys and values of every character written so far and, where all places are read at
+once, those of the picture.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor
 
 from ocrctl.models.recognition.parseq_decoder import KeyValue
+from ocrctl.models.recognition.parseq_reader import Reader
 
 if TYPE_CHECKING:
     from ocrctl.models.recognition.parseq import PARSeq
 
 LEAVE_SHARE = 8  # finished rows leave once they are an eighth of the batch: copying the rest costs about one step
+STEPS_AHEAD = 4  # off the CPU, whether all is read is asked every so many steps: the answer has to be waited for
 
 
 @dataclass(frozen=True)
@@ -29,45 +32,42 @@ class Beams:
     scores: Tensor
 
 
-def character_by_character(model: PARSeq, picture: KeyValue, steps: int) -> Tensor:
-    """Each step sees what was written so far; keys and values of written characters are kept.
+def character_by_character(model: PARSeq, memory: Tensor, steps: int) -> Tensor:
+    """Each step sees what was written so far (parseq_reader.Reader keeps it). memory: (N, S, D).
 
     Rows leave the batch when they are finished, except while the model is exported, when the loop is unrolled and all
     rows go to the end: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
     """
     unrolled = torch.compiler.is_compiling()
-    batch = picture[0].shape[0]
-    rows = torch.arange(batch, device=picture[0].device)  # which row of the batch each row is
+    look_every = 1 if memory.device.type == "cpu" else STEPS_AHEAD
+    reader = Reader(model, memory, steps)
+    rows = torch.arange(memory.shape[0], device=memory.device)  # which row of the batch each row is
     alive = torch.ones_like(rows, dtype=torch.bool)
     token = torch.full_like(rows, model.bos)
-    content: KeyValue | None = None
     pieces: list[tuple[Tensor, Tensor]] = []
-    layer, queries = model.decoder.layer, model.pos_queries[:, :steps]
-    asked = layer.ask(queries)
     for step in range(steps):
-        now = slice(step, step + 1)
-        content = _append(content, layer.content(model.embed(token[:, None], step)))
-        state = model.decoder(queries[:, now], content, picture, asked=asked[:, :, now])  # (n, 1, D)
-        logits = torch.where(alive[:, None], model.head(state[:, 0]), 0.0)  # (n, K)
+        logits = reader.logits(token, step)  # (n, K)
         pieces.append((rows, logits))
         token = logits.argmax(1)
         alive = alive & (token != model.eos)
-        if unrolled:
+        if unrolled or (step + 1) % look_every:
             continue
         left = int(alive.sum())
         if left == 0:
             break
         if (len(alive) - left) * LEAVE_SHARE >= len(alive):
             kept = alive.nonzero()[:, 0]
-            content = (content[0][kept], content[1][kept])
-            picture = (picture[0][kept], picture[1][kept])
+            reader.keep(kept)
             rows, token, alive = rows[kept], token[kept], alive[kept]
-    if unrolled:
-        return torch.stack([logits for _, logits in pieces], dim=1)
-    out = pieces[0][1].new_zeros(batch, steps, pieces[0][1].shape[1])
-    for step, (rows, logits) in enumerate(pieces):
-        out[rows, step] = logits
-    return out
+    if unrolled or len(rows) == memory.shape[0]:  # nobody left
+        out = torch.stack([logits for _, logits in pieces], dim=1)
+        out = torch.nn.functional.pad(out, (0, 0, 0, steps - len(pieces)))
+    else:
+        out = pieces[0][1].new_zeros(memory.shape[0], steps, pieces[0][1].shape[1])
+        for step, (rows, logits) in enumerate(pieces):
+            out[rows, step] = logits
+    ends = (out.argmax(2) == model.eos).int()
+    return out.masked_fill((ends.cumsum(1) > ends)[..., None], 0.0)
 
 
 def all_at_once(model: PARSeq, picture: KeyValue, steps: int) -> Tensor:
@@ -93,23 +93,20 @@ def refined(model: PARSeq, picture: KeyValue, logits: Tensor) -> Tensor:
     return model.head(model.decoder(model.pos_queries[:, :steps], content, picture, mask))
 
 
-def beam_search(model: PARSeq, picture: KeyValue, steps: int, beam: int) -> Beams:
+def beam_search(model: PARSeq, memory: Tensor, steps: int, beam: int) -> Beams:
     """The `beam` best texts by the sum of log probabilities, among those that stay among the best at every step.
 
-    Every text ends: the last step has room for the end alone.
+    memory: (N, S, D). Every text ends: the last step has room for the end alone.
     """
-    batch, device = picture[0].shape[0], picture[0].device
+    batch, device = memory.shape[0], memory.device
     ids = torch.zeros(batch, beam, 0, dtype=torch.int64, device=device)
     scores = torch.full((batch, beam), -torch.inf, device=device)
     scores[:, 0] = 0.0  # one text to begin with
     token = torch.full((batch, beam), model.bos, dtype=torch.int64, device=device)
     ended = torch.zeros(batch, beam, dtype=torch.bool, device=device)
-    content: KeyValue | None = None
-    spread = (picture[0].repeat_interleave(beam, 0), picture[1].repeat_interleave(beam, 0))
+    reader = Reader(model, memory.repeat_interleave(beam, 0), steps)
     for step in range(steps):
-        content = _append(content, model.decoder.layer.content(model.embed(token.reshape(-1, 1), step)))
-        state = model.decoder(model.pos_queries[:, step : step + 1], content, spread)
-        logs = model.head(state[:, 0]).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
+        logs = reader.logits(token.flatten(), step).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
         only_end = torch.full_like(logs, -torch.inf)
         only_end[..., model.eos] = 0.0  # an ended text goes on unchanged, at no cost
         if step == steps - 1:  # no room for another character
@@ -122,12 +119,5 @@ def beam_search(model: PARSeq, picture: KeyValue, steps: int, beam: int) -> Beam
         ended = ended.gather(1, origin) | (token == model.eos)
         if bool(ended.all()):
             break
-        flat = (origin + torch.arange(batch, device=device)[:, None] * beam).flatten()
-        content = (content[0][flat], content[1][flat])
+        reader.follow((origin + torch.arange(batch, device=device)[:, None] * beam).flatten())
     return Beams(torch.nn.functional.pad(ids, (0, steps - ids.shape[2])), scores)
-
-
-def _append(content: KeyValue | None, more: KeyValue) -> KeyValue:
-    if content is None:
-        return more
-    return torch.cat([content[0], more[0]], dim=2), torch.cat([content[1], more[1]], dim=2)
