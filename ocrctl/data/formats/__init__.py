@@ -32,8 +32,9 @@ from ocrctl.data.formats import (
     totaltext,
     words_json,
 )
-from ocrctl.data.formats._detection import Keeps, Rendered, entries
+from ocrctl.data.formats._detection import Keeps, Rendered
 from ocrctl.data.formats._kinds import DetectionFormat, Format
+from ocrctl.data.formats._pictures import entries
 from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
 from ocrctl.errors import InputError, UsageError
 

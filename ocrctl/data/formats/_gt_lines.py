@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import box_points, image_root, label_paths, looked_at, picture_stem
+from ocrctl.data.formats._detection import Rendered, box_points, instances
+from ocrctl.data.formats._pictures import image_root, label_paths, looked_at, picture_stem, stem_of
 from ocrctl.data.formats._text import head_lines
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError
@@ -80,6 +81,14 @@ def add_lines(
             raise InputError(f"{where}:{number}: expected {expected}, found {line[:60]!r}.")
         points, text = parsed
         builder.add(image, points, text, text == mark, number)
+
+
+def render_folder(data: Annotations, start: Callable[[int], str], quote: str = "") -> Iterator[Rendered]:
+    """One gt_IMAGE.txt a picture: for each instance what `start` makes of its points, then its text in quotes."""
+    for image, members in instances(data):
+        texts = ((i, IGNORED if data.ignore[i] else data.texts[i]) for i in members)
+        lines = (f"{start(i)}{quote}{text}{quote}\n" for i, text in texts)
+        yield Rendered(image, f"gt/gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
 
 
 def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotations:

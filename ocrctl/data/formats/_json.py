@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.formats._text import HEAD_BYTES
 from ocrctl.errors import InputError
 
 
@@ -24,13 +23,15 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}:{error.lineno}: expected JSON, found a fault at column {error.colno}.") from error
 
 
-def head_text(path: Path) -> str:
-    """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(HEAD_BYTES).decode("utf-8-sig", errors="replace").lstrip()
-    except OSError:
-        return ""
+def read_object(path: Path, key: str, kind: type, document: Any = None) -> tuple[dict[str, Any], Any]:
+    """The JSON object in `path` (or the `document` read from it), and its member `key`, which is of `kind`, list or
+    dict. Raises InputError when it is not."""
+    document = read_json(path) if document is None else document
+    member = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(member, kind):
+        what = "list" if kind is list else "object"
+        raise InputError(f"{path}: expected a JSON object with the {what} {key}, found none.")
+    return document, member
 
 
 def write_json(path: Path, value: Any) -> Path:

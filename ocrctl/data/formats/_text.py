@@ -29,6 +29,15 @@ def head_lines(path: Path, limit: int = 20) -> list[str]:
     return [line for line in (line.removesuffix("\r") for line in lines) if line.strip()][:limit]
 
 
+def head_text(path: Path) -> str:
+    """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(HEAD_BYTES).decode("utf-8-sig", errors="replace").lstrip()
+    except OSError:
+        return ""
+
+
 def most(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most of the first lines fit: one bad line must not hide the format, so that reading can name it."""
     lines = head_lines(path)

@@ -18,22 +18,9 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import (
-    Keeps,
-    Rendered,
-    box,
-    box_points,
-    dump,
-    flatten,
-    image_root,
-    instances,
-    label_paths,
-    looked_at,
-    number,
-    stem_of,
-    without,
-)
-from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, dump, flatten, instances, number, without
+from ocrctl.data.formats._json import read_json
+from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
 from ocrctl.errors import InputError
 
 NAME = "aihub"
@@ -47,8 +34,7 @@ _KNOWN = ("annotation.bbox", "annotation.text")
 
 
 def sniff(path: Path) -> bool:
-    heads = [head_text(file) for file in looked_at(path, ".json")]
-    return 2 * sum(_fits(head) for head in heads) > len(heads)
+    return heads_fit(path, ".json", _fits)
 
 
 def read(path: Path) -> Annotations:

@@ -21,8 +21,9 @@ from pathlib import Path, PurePosixPath
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, image_root, instances, picture_stem, stem_of
+from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, instances
 from ocrctl.data.formats._gt_lines import Parse, add_lines, is_quad, parse_box, parse_polygon, parse_quad
+from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
 from ocrctl.errors import InputError
 
 NAME = "cleval-zip"

@@ -6,9 +6,9 @@
                     "mask": [x1, y1, ...], "legibility": "legible", "class": "machine printed", "language": "english"}},
  "imgToAnns": {"390310": [45346]}}
 
-TextOCR has `points` for `mask`, ids of letters and digits, and the text `.` for what cannot be read. Ignored:
-legibility
-"illegible" (COCO-Text), the text `.` (TextOCR). Without polygon the corners of `bbox` are taken.
+TextOCR has `points` for `mask`, ids of letters and digits, and the text `.` for what cannot be read; COCO-Text 1.4 has
+`polygon` for `mask`. Ignored: legibility "illegible" (COCO-Text), the text `.` (TextOCR). Without an outline the
+corners of `bbox` are taken.
 https://bgshih.github.io/cocotext/  https://textvqa.org/textocr/dataset/
 """
 
@@ -20,19 +20,10 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import (
-    Keeps,
-    Rendered,
-    box,
-    box_points,
-    choose_root,
-    dump,
-    flat_points,
-    flatten,
-    instances,
-    without,
-)
-from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, box, dump, flat_points, instances, outline, without
+from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._pictures import choose_root
+from ocrctl.data.formats._text import head_text
 from ocrctl.errors import InputError
 
 NAME = "coco-text"
@@ -41,7 +32,8 @@ PER_IMAGE = False
 KEEPS = Keeps("polygon", ignore="flag", line_breaks=True, sizes=True)
 
 _EXPECTED = '{"image_id": ID, "bbox": [x, y, w, h], "utf8_string": TEXT}'
-_KNOWN = ("mask", "points", "bbox", "image_id", "utf8_string", "legibility", "area")
+_OUTLINES = ("mask", "points", "polygon")
+_KNOWN = (*_OUTLINES, "bbox", "image_id", "utf8_string", "legibility", "area")
 
 
 def sniff(path: Path) -> bool:
@@ -52,10 +44,8 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path) -> Annotations:
-    document = read_json(path)
-    imgs, anns = (document.get(key) if isinstance(document, dict) else None for key in ("imgs", "anns"))
-    if not isinstance(imgs, dict) or not isinstance(anns, dict):
-        raise InputError(f"{path}: expected a JSON object with the objects imgs and anns.")
+    document, imgs = read_object(path, "imgs", dict)
+    _, anns = read_object(path, "anns", dict, document)
     builder = Builder(path, NAME)
     builder.label_file(path)
     builder.document = without(document, ("imgs", "anns", "imgToAnns", "img2Anns"))
@@ -68,13 +58,11 @@ def read(path: Path) -> Annotations:
             numbers[str(key)] = builder.image(name, size=size, extra=extra)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: imgs[{key!r}]: expected file_name, found {str(entry)[:60]}.") from error
-    points_key = next((key for entry in anns.values() for key in ("mask", "points") if key in entry), "points")
+    points_key = next((key for entry in anns.values() for key in _OUTLINES if key in entry), "points")
     builder.document["points_key"] = points_key
     for key, entry in anns.items():
         try:
-            flat = entry.get("mask") or entry.get("points")
-            x, y, width, height = entry["bbox"] if not flat else (0, 0, 0, 0)
-            points = flatten(flat) if flat else box_points(x, y, x + width, y + height)
+            points = outline(entry, _OUTLINES, sized=True)
             text = entry.get("utf8_string") or ""
             legibility = entry.get("legibility")
             ignore = legibility == "illegible" or (points_key == "points" and text == ".")
@@ -101,7 +89,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
             item = {"id": i + 1, **(data.extras.get(i, {}) if own else {})}
             item |= {"image_id": entry["id"], "utf8_string": data.texts[i], points_key: flat_points(data, i),
                      "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}  # fmt: skip
-            if points_key == "mask":
+            if points_key != "points":
                 item["legibility"] = "illegible" if data.ignore[i] else "legible"
             elif data.ignore[i]:
                 item["utf8_string"] = "."

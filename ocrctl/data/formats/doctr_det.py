@@ -19,9 +19,10 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, dump, flatten, instances, pair_points, without
-from ocrctl.data.formats._json import head_text, read_json
-from ocrctl.data.formats._text import IMAGE_SUFFIX
+from ocrctl.data.formats._detection import Keeps, Rendered, dump, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import read_json
+from ocrctl.data.formats._pictures import choose_root
+from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
 from ocrctl.errors import InputError
 
 NAME = "doctr-det"
@@ -57,7 +58,7 @@ def read(path: Path) -> Annotations:
                     builder.add(image, flatten(polygon), "", False, 0, {"class": kind} if kind else None)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path} ({name}): expected {_EXPECTED}, found {str(entry)[:60]}.") from error
-    return builder.build(choose_root(builder.images, path) if builder.images else path.parent)
+    return builder.build(choose_root(builder.images, path))
 
 
 def render(data: Annotations) -> Iterator[Rendered]:

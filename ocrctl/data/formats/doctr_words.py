@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ocrctl.data.formats._json import head_text, read_json, write_json
-from ocrctl.data.formats._text import IMAGE_SUFFIX, write_images
+from ocrctl.data.formats._json import read_json, write_json
+from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label

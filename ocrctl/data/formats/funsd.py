@@ -16,20 +16,9 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import (
-    Keeps,
-    Rendered,
-    box,
-    box_points,
-    dump,
-    image_root,
-    instances,
-    label_paths,
-    looked_at,
-    stem_of,
-    without,
-)
-from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, dump, instances, without
+from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
 from ocrctl.errors import InputError
 
 NAME = "funsd"
@@ -41,8 +30,7 @@ _EXPECTED = '{"text": TEXT, "box": [x1, y1, x2, y2]} in words'
 
 
 def sniff(path: Path) -> bool:
-    heads = [head_text(file) for file in looked_at(path, ".json")]
-    return 2 * sum(head.startswith("{") and '"form"' in head[:200] for head in heads) > len(heads)
+    return heads_fit(path, ".json", lambda head: head.startswith("{") and '"form"' in head[:200])
 
 
 def read(path: Path) -> Annotations:
@@ -50,11 +38,8 @@ def read(path: Path) -> Annotations:
     builder = Builder(path, NAME)
     root, names = image_root([file.stem for file in files], path if path.is_dir() else path.parent)
     for file in files:
-        document = read_json(file)
+        _, form = read_object(file, "form", list)
         builder.label_file(file)
-        form = document.get("form") if isinstance(document, dict) else None
-        if not isinstance(form, list):
-            raise InputError(f"{file}: expected a JSON object with the list form, found none.")
         image = builder.image(names.get(file.stem, f"{file.stem}.png"), extra={"form": []})
         for position, entry in enumerate(form):
             try:

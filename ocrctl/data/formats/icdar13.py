@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, instances, stem_of
-from ocrctl.data.formats._gt_lines import folder_fits, parse_box, read_folder
+from ocrctl.data.formats._detection import Keeps, Rendered, box
+from ocrctl.data.formats._gt_lines import folder_fits, parse_box, read_folder, render_folder
 
 NAME = "icdar13"
 LABEL_FILES = ("gt_*.txt",)
@@ -36,9 +36,4 @@ def read(path: Path) -> Annotations:
 
 
 def render(data: Annotations) -> Iterator[Rendered]:
-    for image, members in instances(data):
-        lines = []
-        for i in members:
-            text = IGNORED if data.ignore[i] else data.texts[i]
-            lines.append(", ".join(map(str, box(data, i))) + f', "{text}"\n')
-        yield Rendered(image, f"gt/gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
+    return render_folder(data, lambda i: ", ".join(map(str, box(data, i))) + ", ", '"')

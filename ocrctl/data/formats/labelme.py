@@ -16,20 +16,9 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import (
-    Keeps,
-    Rendered,
-    box_points,
-    dump,
-    flatten,
-    instances,
-    label_paths,
-    looked_at,
-    pair_points,
-    stem_of,
-    without,
-)
-from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, box_points, dump, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import read_json
+from ocrctl.data.formats._pictures import heads_fit, label_paths, stem_of
 from ocrctl.errors import InputError
 
 NAME = "labelme"
@@ -42,8 +31,7 @@ _EXPECTED = '{"label": TEXT, "shape_type": "polygon", "points": [[x, y], ...]}'
 
 
 def sniff(path: Path) -> bool:
-    heads = [head_text(file) for file in looked_at(path, ".json")]
-    return 2 * sum(head.startswith("{") and '"shapes"' in head for head in heads) > len(heads)
+    return heads_fit(path, ".json", lambda head: head.startswith("{") and '"shapes"' in head)
 
 
 def read(path: Path) -> Annotations:

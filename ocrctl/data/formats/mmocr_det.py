@@ -6,8 +6,9 @@ folder.
    "instances": [{"polygon": [x1, y1, x2, y2, ...], "bbox": [x1, y1, x2, y2], "bbox_label": 0, "ignore": false,
                   "text": "JOINT"}]}]}
 
-`text` stands in spotting files only (`textspotting_train.json`, dataset_type TextSpottingDataset). Without `polygon`
-the corners of `bbox` are taken. https://mmocr.readthedocs.io/en/latest/user_guides/dataset_prepare.html
+`text` stands in spotting files only (`textspotting_train.json`, dataset_type TextSpottingDataset, or TextSpotterDataset
+in its documentation). `polygon` may be called `mask`; without it the corners of `bbox` are taken.
+https://mmocr.readthedocs.io/en/latest/user_guides/dataset_prepare.html
 """
 
 from __future__ import annotations
@@ -18,19 +19,10 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import (
-    Keeps,
-    Rendered,
-    box,
-    box_points,
-    choose_root,
-    dump,
-    flat_points,
-    flatten,
-    instances,
-    without,
-)
-from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, box, dump, flat_points, instances, outline, without
+from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._pictures import choose_root
+from ocrctl.data.formats._text import head_text
 from ocrctl.errors import InputError
 
 NAME = "mmocr-det"
@@ -38,6 +30,7 @@ LABEL_FILES = ("textspotting_train.json", "textdet_train.json", "text*.json")
 PER_IMAGE = False
 KEEPS = Keeps("polygon", ignore="flag", line_breaks=True, sizes=True)
 
+_OUTLINES = ("polygon", "mask")
 _EXPECTED = '{"img_path": IMAGE, "instances": [{"polygon": [x1, y1, ...], "ignore": false}]}'
 
 
@@ -48,10 +41,7 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path) -> Annotations:
-    document = read_json(path)
-    entries = document.get("data_list") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: expected a JSON object with the list data_list, found none.")
+    document, entries = read_object(path, "data_list", list)
     builder = Builder(path, NAME)
     builder.label_file(path)
     builder.document = without(document, ("data_list",))
@@ -61,11 +51,11 @@ def read(path: Path) -> Annotations:
             extra = without(entry, ("img_path", "instances", "width", "height"))
             image = builder.image(entry["img_path"], size=size, extra=extra)
             for item in entry["instances"]:
-                points = flatten(item["polygon"]) if item.get("polygon") else box_points(*item["bbox"])
+                points = outline(item, _OUTLINES, sized=False)
                 _add(builder, image, points, item)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
-    return builder.build(choose_root(builder.images, path) if builder.images else path.parent)
+    return builder.build(choose_root(builder.images, path))
 
 
 def render(data: Annotations) -> Iterator[Rendered]:
@@ -92,5 +82,5 @@ def _add(builder: Builder, image: int, points: Any, item: dict[str, Any]) -> Non
     text = item.get("text", "")
     if not isinstance(text, str):
         raise TypeError
-    extra = without(item, ("polygon", "bbox", "bbox_label", "ignore", "text"))
+    extra = without(item, (*_OUTLINES, "bbox", "bbox_label", "ignore", "text"))
     builder.add(image, points, text, bool(item.get("ignore")), 0, extra)

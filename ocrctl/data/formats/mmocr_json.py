@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ocrctl.data.formats._json import head_text, read_json, write_json
-from ocrctl.data.formats._text import write_images
+from ocrctl.data.formats._json import read_object, write_json
+from ocrctl.data.formats._text import head_text, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
@@ -29,10 +29,7 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path) -> FolderWords:
-    document = read_json(path)
-    entries = document.get("data_list") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: expected a JSON object with the list data_list, found none.")
+    _, entries = read_object(path, "data_list", list)
     words = FolderWords(str(path), str(path.parent), [], [])
     for index, entry in enumerate(entries):
         try:

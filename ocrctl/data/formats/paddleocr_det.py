@@ -18,7 +18,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, flatten, instances, pair_points, without
+from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import most
 from ocrctl.data.words import image_path, read_lines
 from ocrctl.errors import InputError
@@ -63,7 +64,7 @@ def read(path: Path) -> Annotations:
                 raise InputError(
                     f"{path}:{line}: instance {position}: expected transcription and points, found {str(item)[:60]}."
                 ) from error
-    root = choose_root(builder.images, path) if builder.images else path.parent
+    root = choose_root(builder.images, path)
     if root != path.parent:
         builder.notes.append(f"pictures are taken from {root}")
     _companions(builder, path.parent)

@@ -19,18 +19,8 @@ from pathlib import Path
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import (
-    Keeps,
-    Rendered,
-    image_root,
-    instances,
-    label_paths,
-    looked_at,
-    number,
-    picture_stem,
-    stem_of,
-)
-from ocrctl.data.formats._json import head_text
+from ocrctl.data.formats._detection import Keeps, Rendered, instances, number
+from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, picture_stem, stem_of
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError
 
@@ -50,8 +40,7 @@ _EXPECTED = "x: [[..]], y: [[..]], ornt: [..], transcriptions: [..]"
 
 
 def sniff(path: Path) -> bool:
-    heads = [head for file in looked_at(path, ".txt") if (head := head_text(file))]
-    return 2 * sum(_HEAD.match(head) is not None for head in heads) > len(heads)
+    return heads_fit(path, ".txt", _HEAD.match)
 
 
 def read(path: Path) -> Annotations:

@@ -18,8 +18,10 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, choose_root, dump, flatten, instances, pair_points, without
-from ocrctl.data.formats._json import head_text, read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, dump, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._pictures import choose_root
+from ocrctl.data.formats._text import head_text
 from ocrctl.errors import InputError
 
 NAME = "words-json"
@@ -37,10 +39,7 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path) -> Annotations:
-    document = read_json(path)
-    images = document.get("images") if isinstance(document, dict) else None
-    if not isinstance(images, dict):
-        raise InputError(f"{path}: expected a JSON object with the object images, found none.")
+    document, images = read_object(path, "images", dict)
     builder = Builder(path, NAME)
     builder.label_file(path)
     builder.document = without(document, ("images",))
@@ -63,7 +62,7 @@ def read(path: Path) -> Annotations:
                 raise InputError(
                     f"{path} ({name}, word {key}): expected {_EXPECTED}, found {str(word)[:60]}."
                 ) from error
-    return builder.build(choose_root(builder.images, path) if builder.images else path.parent)
+    return builder.build(choose_root(builder.images, path))
 
 
 def render(data: Annotations) -> Iterator[Rendered]:

@@ -1,0 +1,138 @@
+"""Where the label files of a data set lie, and the pictures that they are about."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
+from ocrctl.errors import InputError
+
+_IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
+_IMAGE_FOLDERS = ("images", "imgs", "img", "image")
+_PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
+_PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
+_TRIED = 64  # picture names that decide which root is meant
+_LOOKED_AT = 8  # files of a folder that decide whether it is of a format
+_LEVELS = 4  # folders upwards that may part labels/a/b from images/a/b
+
+
+def choose_root(names: Sequence[str], label: Path) -> Path:
+    """The folder that picture `names` of label file `label` start from: the one under which most of them lie.
+
+    Tried: the label file's folder, its parent, and `images`, `imgs`, `img` or a folder of the file's own name in both.
+    """
+    folder = label.parent
+    roots = [folder, folder.parent]
+    roots += [base / sub for base in (folder, folder.parent) for sub in (*_IMAGE_FOLDERS, label.stem)]
+    roots += [base / sub / label.stem for base in (folder, folder.parent) for sub in _IMAGE_FOLDERS]
+    step = max(1, len(names) // _TRIED)
+    sample = names[::step][:_TRIED]
+    return max(roots, key=lambda root: sum(_is_file(root / name) for name in sample))  # the first of equals
+
+
+def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]]:
+    """For one label file a picture: the folder of the pictures named like `stems`, and stem to file name.
+
+    It is the label files' own folder, or its parent, when any of the pictures lies there; else the folder in it, beside
+    it, or in its place in a tree beside its own (images/a/b for labels/a/b) that holds most of them, of equals the one
+    whose name starts most like its own (ch4_test_images for ch4_test_localization_gt).
+    """
+    best: tuple[tuple[int, int], Path, dict[str, str]] = ((0, 0), folder, {})
+    for root in (folder, folder.parent):
+        found = _pictures(root)
+        if any(stem in found for stem in stems):
+            return root, found
+    for root in (*_folders(folder), *_counterparts(folder)):
+        found = _pictures(root)
+        score = sum(stem in found for stem in stems), _common(root.name, folder.name)
+        if score > best[0] and score[0]:
+            best = (score, root, found)
+    return best[1], best[2]
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in `folder`, sorted. Raises InputError when it cannot be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}).") from error
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in entries(folder) if entry.is_dir()]
+    except InputError:
+        return []
+
+
+def _counterparts(folder: Path) -> Iterator[Path]:
+    """Folders beside `folder`, then those at its place in a tree of pictures beside one of the folders it lies in.
+
+    Only a name tells that such a tree holds pictures: a test set beside a training set has the same layout, too.
+    """
+    yield from (beside for beside in _folders(folder.parent) if beside.name != folder.name)
+    place = folder.absolute()
+    for base in list(place.parents)[1:_LEVELS]:
+        _, *below = place.relative_to(base).parts
+        for beside in _folders(base):
+            if _PICTURES.search(beside.name) and beside.joinpath(*below).is_dir():
+                yield beside.joinpath(*below)
+
+
+def _common(first: str, second: str) -> int:
+    """Length of what two names start with alike."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+
+
+def _pictures(folder: Path) -> dict[str, str]:
+    try:
+        return {Path(name).stem: name for name in sorted(os.listdir(folder)) if _IMAGE.match(name)}
+    except OSError:
+        return {}
+
+
+def label_paths(path: Path, suffix: str) -> list[Path]:
+    """The label file `path`, or those of a folder that end in `suffix`, in the order of the numbers in their names."""
+    if path.is_file():
+        return [path]
+    found = [entry for entry in entries(path) if entry.name.lower().endswith(suffix) and entry.is_file()]
+    return sorted(found, key=_natural)
+
+
+def looked_at(path: Path, suffix: str) -> list[Path]:
+    """The first label files of a folder: enough to tell its format."""
+    if path.is_file():
+        return [path] if path.name.lower().endswith(suffix) else []
+    return label_paths(path, suffix)[:_LOOKED_AT] if path.is_dir() else []
+
+
+def heads_fit(path: Path, suffix: str, fits: Callable[[str], object]) -> bool:
+    """Whether most of the first label files of `path` (a folder or one file) start in a way that `fits`."""
+    heads = [head for file in looked_at(path, suffix) if (head := head_text(file))]
+    return 2 * sum(bool(fits(head)) for head in heads) > len(heads)
+
+
+def picture_stem(label: Path) -> str:
+    """Name of the picture that `gt_img_1.txt` is about, without suffix: `img_1`."""
+    return _PREFIX.sub("", label.stem)
+
+
+def stem_of(image: str) -> str:
+    """`train/img_1.jpg` -> `img_1`: what a label file of one picture is named after."""
+    return Path(image).stem
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a loop of links; a NUL in the name
+        return False
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
