@@ -1,0 +1,68 @@
+"""What every detector's postprocess returns, and the check that every map goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """N outlines of one picture, in pixels of the map they were found on, clockwise as seen."""
+
+    points: NDArray[np.float32]  # (P, 2) x, y
+    offsets: NDArray[np.int64]  # (N + 1,) outline i owns points[offsets[i]:offsets[i + 1]]
+    scores: NDArray[np.float32]  # (N,) 0 to 1
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def of_quads(cls, quads: NDArray[np.floating], scores: NDArray[np.floating]) -> Detections:
+        """From quads (N, 4, 2) and scores (N,)."""
+        offsets = np.arange(len(scores) + 1, dtype=np.int64) * 4
+        return cls(quads.reshape(-1, 2).astype(np.float32), offsets, scores.astype(np.float32))
+
+    @classmethod
+    def of_polygons(cls, polygons: Sequence[NDArray[np.floating]], scores: NDArray[np.floating]) -> Detections:
+        """From N outlines (n, 2) and scores (N,)."""
+        offsets = np.cumsum([0, *(len(polygon) for polygon in polygons)]).astype(np.int64)
+        points = np.concatenate([np.zeros((0, 2)), *polygons])
+        return cls(points.astype(np.float32), offsets, np.asarray(scores, np.float32))
+
+    def polygon(self, index: int) -> NDArray[np.float32]:
+        """Points (n, 2) of outline `index`."""
+        return self.points[self.offsets[index] : self.offsets[index + 1]]
+
+    def quads(self) -> NDArray[np.float32]:
+        """(N, 4, 2). Raises ValueError when an outline has another number of points."""
+        other = np.flatnonzero(np.diff(self.offsets) != 4)
+        if len(other):
+            raise ValueError(f"outline {other[0]} has {np.diff(self.offsets)[other[0]]} points, not 4")
+        return self.points.reshape(-1, 4, 2)
+
+    def scaled(self, sx: float, sy: float) -> Detections:
+        """The same outlines where a pixel of the map is sx by sy pixels."""
+        return Detections(self.points * np.array((sx, sy), np.float32), self.offsets, self.scores)
+
+
+NOTHING = Detections.of_quads(np.zeros((0, 4, 2)), np.zeros(0))
+
+
+def checked(values: NDArray[np.floating], dimensions: int = 2) -> Map:
+    """A map as contiguous float32. Raises ValueError for a wrong shape, an empty map, or values that are not finite."""
+    if values.ndim != dimensions or not values.size:
+        raise ValueError(f"expected a map of {dimensions} dimensions that is not empty, found shape {values.shape}")
+    result = np.ascontiguousarray(values, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.dot(result.ravel(), result.ravel())  # one pass; finite unless a value is not, or absurdly large
+    if not np.isfinite(total) and not np.isfinite(result).all():
+        counts = ((int(np.isnan(result).sum()), "NaN"), (int(np.isinf(result).sum()), "infinite values"))
+        held = " and ".join(f"{count} {name}" for count, name in counts if count)
+        raise ValueError(f"the model's output holds {held}")
+    return result
