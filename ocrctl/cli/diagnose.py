@@ -1,8 +1,9 @@
-"""`ocrctl diagnose cuda|environment`."""
+"""`ocrctl diagnose cuda|environment|replay`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,6 +49,21 @@ def environment(as_json: Json = False, quiet: Quiet = False) -> None:
     from ocrctl.core.diagnose import diagnose_environment
 
     result = diagnose_environment()
+    _show(result, as_json)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command("replay")
+def replay(
+    folder: Annotated[Path, typer.Argument(metavar="STEP", help="A folder such as RUN/quarantine/step-0000123.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Play back a training step whose loss was not finite: weights, samples, first bad layer, gradients."""
+    from ocrctl.core.diagnose import diagnose_replay
+
+    result = diagnose_replay(folder)
     _show(result, as_json)
     if result.failed:
         raise typer.Exit(1)

@@ -31,6 +31,22 @@ class TrainSettings(Section):
     """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
     lr: float = Field(1e-3, gt=0)
     """peak learning rate of AdamW; default: the architecture's (crnn 1e-3, parseq 5e-4)"""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: orthogonalised momentum for the hidden matrices, AdamW for the rest; learns from fewer samples"""
+    muon_lr: float = Field(0.01, gt=0)
+    """peak learning rate of Muon's matrices, where optimizer is muon; the rest learns at lr"""
+    muon_momentum: float = Field(0.9, ge=0, lt=1)
+    """momentum of Muon's matrices; short runs like less of it, long ones more"""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """learning rate of a block as a share of the block's above it; 1 treats all alike"""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """decay of the moving average of the weights, which is then validated and shipped; 0 turns it off"""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """share of the probability spread over all classes (autoregressive models only)"""
+    checkpointing: bool = False
+    """compute the encoder's activations again in the backward pass: less memory, slower (PARSeq)"""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """a loss or gradient that is not finite: stop with its batch in quarantine, or leave the batch out and go on"""
     weight_decay: float = Field(0.01, ge=0)
     """decoupled weight decay; biases and normalisation weights are left out"""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"

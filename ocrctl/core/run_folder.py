@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
     "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
-    "log.logger", "log.previews",
+    "log.logger", "log.previews", "train.on_nonfinite",
 }  # fmt: skip
 
 

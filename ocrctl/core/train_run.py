@@ -15,7 +15,9 @@ from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import Placement, place
+from ocrctl.training.left_out import read_left_out
 from ocrctl.training.loggers import check_logger
+from ocrctl.training.objectives import choose_objective
 
 if TYPE_CHECKING:
     from ocrctl.core.train import TrainResult
@@ -41,16 +43,21 @@ def fit(
     torch.set_num_threads(settings.train.threads or usable_cores())
     train = settings.train
     last = resume_from / "last.ckpt" if resume_from else None
-    start_step, elapsed = _resume_point(last, data) if last and last.exists() else (0, 0.0)
+    objective = choose_objective(data.card, train)
+    start_step, elapsed, next_draw = _resume_point(last, data) if last and last.exists() else (0, 0.0, 0)
     steps = _steps(settings, data)
     if resume_from and start_step:
         check_data(resume_from, data)
         if (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes):
             return _finished(resume_from, start_step, elapsed, report)
     # The loader's processes start before Lightning is imported: they render and decode while this one imports.
+    left_out = read_left_out(resume_from) if resume_from and train.on_nonfinite == "skip" else frozenset()
+    if left_out:
+        report(f"left out: {len(left_out)} samples whose loss was not finite")
     loader = training_loader(
-        data.words, batch_size=train.batch_size, start=start_step * train.batch_size * train.accumulate * train.devices,
-        workers=settings.data.workers, start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
+        data.words, batch_size=train.batch_size, start=next_draw, workers=settings.data.workers,
+        start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
+        wanted=(lambda n: data.words.place(n)[0] not in left_out) if left_out else None,
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     model = build_model(data.card)
@@ -60,18 +67,23 @@ def fit(
         report(initialise(model, data, settings.model.init))
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if train.checkpointing:
+        model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
     for line in _header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 
     from ocrctl.core.train import TrainResult
-    from ocrctl.training.runner import ValidationBatches, run_trainer
+    from ocrctl.training.quarantine import Quarantine
+    from ocrctl.training.runner import run_trainer
+    from ocrctl.training.validation import WordValidation
 
     try:
         outcome = run_trainer(
-            settings, model, data.card, data.tokenizer, loader,
-            ValidationBatches(data.validation_arrays, train.batch_size),
+            settings, model, data.card, objective, loader,
+            WordValidation(data.validation_arrays, data.tokenizer, train.batch_size),
+            Quarantine(run, data.words.__getitems__, data.words.place, placement.precision),
             placement, run, report, max_steps=steps, elapsed=elapsed, checkpoint=last if start_step else None,
         )  # fmt: skip
     except torch.OutOfMemoryError as error:
@@ -94,9 +106,9 @@ def fit(
     )  # fmt: skip
 
 
-def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
-    """Step and seconds at which the run goes on. Raises UsageError when the checkpoint is of another model or
-    charset."""
+def _resume_point(last: Path, data: TrainingData) -> tuple[int, float, int]:
+    """Step, seconds and draw number at which the run goes on. Raises UsageError when the checkpoint is of another model
+    or charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
     from ocrctl.models.checkpoint import read_checkpoint
 
@@ -110,7 +122,7 @@ def _resume_point(last: Path, data: TrainingData) -> tuple[int, float]:
             f"{len(data.card.charset)} (or another order): a run goes on with its own charset.",
             hint="start a new run from it with --from, which keeps what both charsets share",
         )
-    return int(raw["global_step"]), float(raw["elapsed"])
+    return int(raw["global_step"]), float(raw["elapsed"]), int(raw["next_draw"])
 
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:
@@ -171,6 +183,7 @@ def _header(
         f"{len(data.card.charset)} characters",
         f"device: {where}, precision {placement.precision}",
         f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
-        f"lr {train.lr:g}, {train.schedule}, {length}",
+        f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "
+        f"{train.schedule}, {length}",
         f"run: {run}" + (f", going on from step {start}" if start else ""),
     ]  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count, islice
 from typing import Any
 
 import cv2
@@ -19,26 +20,38 @@ from ocrctl.errors import OcrctlError
 class StepSampler(Sampler[list[int]]):
     """Endless batches of consecutive draw numbers, from `start` on; this rank takes every `world`-th batch."""
 
-    def __init__(self, batch_size: int, start: int = 0, rank: int = 0, world: int = 1) -> None:
-        self.batch_size, self.start, self.rank, self.world = batch_size, start, rank, world
+    def __init__(
+        self,
+        batch_size: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        wanted: Callable[[int], bool] | None = None,
+    ) -> None:
+        """`wanted`: draw numbers that it denies are passed over."""
+        self.batch_size, self.start, self.rank, self.world, self.wanted = batch_size, start, rank, world, wanted
 
     def __iter__(self) -> Iterator[list[int]]:
-        first = self.start + self.rank * self.batch_size
-        while True:
-            yield list(range(first, first + self.batch_size))
-            first += self.batch_size * self.world
+        numbers = iter(count(self.start)) if self.wanted is None else filter(self.wanted, count(self.start))
+        for turn in count():
+            batch = list(islice(numbers, self.batch_size))
+            if turn % self.world == self.rank:
+                yield batch
 
 
-def to_tensors(batch: Any) -> dict[str, torch.Tensor] | OcrctlError:
-    """A WordBatch's arrays to tensors without a copy; images become (N, C, H, W) in NHWC memory order, still uint8."""
+def to_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
+    """The arrays of a WordBatch or PageBatch to tensors without a copy, dictionaries of arrays to dictionaries of
+    tensors; images become (N, C, H, W) in NHWC memory order, still uint8."""
     if isinstance(batch, OcrctlError):
         return batch
-    return {
-        "images": torch.from_numpy(batch.images).permute(0, 3, 1, 2),
-        "labels": torch.from_numpy(batch.labels),
-        "lengths": torch.from_numpy(batch.lengths),
-        "ids": torch.from_numpy(batch.ids),
-    }
+    tensors = {name: _tensors(value) for name, value in vars(batch).items()}
+    return {**tensors, "images": tensors["images"].permute(0, 3, 1, 2)}
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _tensors(inner) for name, inner in value.items()}
+    return torch.from_numpy(value)
 
 
 def start_worker(_: int) -> None:
@@ -73,14 +86,16 @@ def training_loader(
     workers: int,
     start_method: str = "auto",
     pin_memory: bool = False,
+    wanted: Callable[[int], bool] | None = None,
 ) -> StartedLoader:
-    """Endless loader whose first batch begins with draw number `start`, already at work on it."""
+    """Endless loader whose first batch begins with draw number `start`, already at work on it; `wanted` as in
+    StepSampler."""
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
     dataset: Dataset[Any] = words  # type: ignore[assignment]  # map-style by __getitems__, without a length
     loader = DataLoader(
         dataset,
-        batch_sampler=StepSampler(batch_size, start),
+        batch_sampler=StepSampler(batch_size, start, wanted=wanted),
         num_workers=workers,
         collate_fn=to_tensors,
         worker_init_fn=start_worker,

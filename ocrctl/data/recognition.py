@@ -84,6 +84,13 @@ class TrainingWords:
             image, label = part.sample(index)
         return resize_word(image, self.spec.input_height, self.spec.input_width, self.spec.channels), label
 
+    def place(self, n: int) -> tuple[tuple[int, int], str]:
+        """(source, index in it) of the n-th draw, the same for every draw of one sample, and its place in words."""
+        number, index = self.mixture.locate(n)
+        part = self.parts[number]
+        where = part.source.where(int(part.indices[index])) if isinstance(part, FiniteWords) else f"synth:words {index}"
+        return (number, index), where
+
     def __getitems__(self, numbers: Sequence[int]) -> WordBatch | OcrctlError:
         """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
         whole."""

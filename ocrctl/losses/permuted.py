@@ -13,15 +13,15 @@ from torch.nn import functional as F
 ORDERS_WITH_END = 2  # left to right and right to left; [EOS] is not permuted, so more would only repeat it
 
 
-def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int) -> Tensor:
+def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int, smoothing: float = 0.0) -> Tensor:
     """Mean over all characters of all orders, and over the ends of the first two orders.
 
     logits: (N, P, L, K) as PARSeq gives them. targets: int64 (N, L + 1), [BOS] first, `ends` behind the characters,
-    `pad` behind that.
+    `pad` behind that. `smoothing` in 0..1: share of the probability spread over all classes (Szegedy et al., 2016).
     """
     orders = logits.shape[1]
     wanted = targets[:, None, 1:].expand(-1, orders, -1)  # (N, P, L)
     later = torch.arange(orders, device=targets.device)[:, None] >= ORDERS_WITH_END  # (P, 1)
     wanted = torch.where(later & (wanted == ends), pad, wanted)
     with torch.autocast(logits.device.type, enabled=False):
-        return F.cross_entropy(logits.float().flatten(0, 2), wanted.flatten(), ignore_index=pad)
+        return F.cross_entropy(logits.float().flatten(0, 2), wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)

@@ -58,6 +58,22 @@ class OCRModel(nn.Module):
         """Names of matrices that weight decay leaves alone, besides every vector."""
         return set()
 
+    def is_hidden_matrix(self, name: str, parameter: Tensor) -> bool:
+        """Whether Muon may take `parameter`: a matrix or a kernel between the layers, not one that reads pixels, holds
+        a row for each class, or filters each channel alone."""
+        if name in self.class_tensors or name in self.undecayed() or parameter.ndim not in (2, 4):
+            return False
+        return parameter.ndim == 2 or parameter.shape[1] > 3
+
+    def blocks_above(self, name: str) -> int:
+        """Blocks between parameter `name` and the output; 0 where an architecture tells no blocks apart."""
+        return 0
+
+    def recompute_activations(self) -> None:
+        """Compute the encoder's activations again in the backward pass instead of keeping them. Raises UsageError where
+        an architecture does not offer it."""
+        raise UsageError("train.checkpointing: only PARSeq's encoder computes its activations again.")
+
     def generate(
         self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
     ) -> dict[str, Tensor]:

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
-from ocrctl.metrics.recognition import score
-from ocrctl.training.module import RecognitionModule
-from ocrctl.training.previews import preview_sheet, write_sheet
+from ocrctl.training.metrics_file import MetricsFile, Row
+from ocrctl.training.module import TrainingModule
+from ocrctl.training.previews import write_sheet
+from ocrctl.training.quarantine import Quarantine
 from ocrctl.training.signals import SignalWatch, StopRequested
-
-
-class Validation(Protocol):
-    """Where the validation samples are kept."""
-
-    @property
-    def kept(self) -> tuple[NDArray[np.uint8], list[str]]:
-        """Pictures uint8 (N, H, W, C) and labels."""
-
-    def read_ahead(self) -> None:
-        """Start reading them, if that has not begun."""
-
-    def check(self) -> None:
-        """Raise what reading them ahead met."""
-
-
-COLUMNS = (
-    "step", "samples", "seconds", "lr", "loss", "val_exact", "val_str36", "val_cer", "val_empty", "images_per_second",
-)  # fmt: skip
-Row = dict[str, float]
+from ocrctl.training.validation import Validation
 
 
 @dataclass
@@ -48,29 +27,8 @@ class RunState:
     best: float = -1.0
     best_step: int = 0
     stale: int = 0  # validations since the best one
+    skipped: int = 0  # steps left out because of values that were not finite
     last: Row = field(default_factory=dict)
-
-
-class MetricsFile:
-    """metrics.csv: one row per log or validation, appended whole and flushed."""
-
-    def __init__(self, path: Path, resume_step: int) -> None:
-        """Rows past `resume_step` (written after the checkpoint that the run goes on from) are dropped."""
-        self.path = path
-        rows: list[dict[str, str]] = []
-        if path.exists() and resume_step:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if int(float(row["step"] or 0)) <= resume_step]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-
-    def add(self, row: Row) -> None:
-        """Append one row; missing columns stay empty."""
-        text = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(text)
 
 
 class RunCallback(pl.Callback):
@@ -81,12 +39,12 @@ class RunCallback(pl.Callback):
         run: Path,
         settings: Settings,
         validation: Validation,
+        quarantine: Quarantine,
         watch: SignalWatch,
         report: Callable[[str], None],
         extra_logger: Callable[[Row], None] | None = None,
     ) -> None:
-        """`validation.kept`: pictures uint8 (N, H, W, C) and labels of the validation samples, in order."""
-        self.run, self.settings, self.validation = run, settings, validation
+        self.run, self.settings, self.validation, self.quarantine = run, settings, validation, quarantine
         self.watch, self.report, self.extra_logger = watch, report, extra_logger
         self.state = RunState()
         self.metrics: MetricsFile | None = None
@@ -101,16 +59,16 @@ class RunCallback(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Open metrics.csv where the run goes on."""
-        assert isinstance(module, RecognitionModule)
-        self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step)
+        assert isinstance(module, TrainingModule)
+        self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, self.validation.columns)
         self._mark = (trainer.global_step, module.progress.elapsed)
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         """A loader's error ends the run: what was learned up to it is kept."""
-        assert isinstance(module, RecognitionModule)
+        assert isinstance(module, TrainingModule)
         if isinstance(batch, OcrctlError):
-            if trainer.global_step and not module.broken():
-                trainer.save_checkpoint(self.run / "last.ckpt")
+            if trainer.global_step:
+                self._save_whole(trainer, module)
             raise batch
         self.validation.check()
 
@@ -118,9 +76,9 @@ class RunCallback(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log at log time, stop on a signal or at the end; between optimiser steps do nothing."""
-        assert isinstance(module, RecognitionModule)
+        assert isinstance(module, TrainingModule)
         self.validation.read_ahead()  # after the first step: nothing stands in its way
-        if (batch_idx + 1) % self.settings.train.accumulate:
+        if module.within_step:
             return
         step = trainer.global_step
         done = module.progress.share(step) >= 1.0
@@ -140,36 +98,28 @@ class RunCallback(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """A signal need not wait for the whole validation."""
-        assert isinstance(module, RecognitionModule)
+        assert isinstance(module, TrainingModule)
+        if self.watch.number is not None:
+            module.on_validation_epoch_end()  # its own weights again, before they are saved
         self._stop_on_signal(trainer, module)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Score, log, draw, save best and last, stop early where asked for."""
-        assert isinstance(module, RecognitionModule)
+        assert isinstance(module, TrainingModule)
         if trainer.sanity_checking or trainer.global_step == self._validated_step:
             return
         step = self._validated_step = trainer.global_step
-        self._refuse_broken(trainer, module)
-        texts = [text for text, _ in module.predictions]
-        images, truths = self.validation.kept
-        scores = score(truths, texts)
-        accuracy, accuracy36 = scores.accuracy, score(truths, texts, "str36").accuracy
-        row: Row = {
-            "val_exact": accuracy, "val_str36": accuracy36, "val_cer": scores.cer, "val_empty": scores.empty_rate,
-        }  # fmt: skip
-        self._write(module, step, row)
-        better = accuracy > self.state.best
+        self._look(trainer, module)
+        scores = self.validation.score()
+        self._write(module, step, scores.row)
+        better = scores.goal > self.state.best
         self.state.stale = 0 if better else self.state.stale + 1
         if better:
-            self.state.best, self.state.best_step = accuracy, step
-        self.report(
-            f"step {step}: val exact {accuracy:.1%}, str36 {accuracy36:.1%}, CER {scores.cer:.3f}, "
-            f"empty {scores.empty_rate:.1%}{' (best)' if better else ''}"
-        )
+            self.state.best, self.state.best_step = scores.goal, step
+        self.report(f"step {step}: {scores.line}{' (best)' if better else ''}")
         count = self.settings.log.previews
         if count:
-            sheet = preview_sheet(images[:count], truths[:count], texts[:count])
-            write_sheet(self.run / "previews" / f"step-{step:07d}.png", sheet)
+            write_sheet(self.run / "previews" / f"step-{step:07d}.png", self.validation.sheet(count))
         if better:
             trainer.save_checkpoint(self.run / "best.ckpt")
         trainer.save_checkpoint(self.run / "last.ckpt")
@@ -181,27 +131,29 @@ class RunCallback(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"best": self.state.best, "best_step": self.state.best_step, "stale": self.state.stale}
+        state = self.state
+        return {"best": state.best, "best_step": state.best_step, "stale": state.stale, "skipped": state.skipped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
-        self.state.best, self.state.best_step, self.state.stale = state["best"], state["best_step"], state["stale"]
+        self.state = RunState(state["best"], state["best_step"], state["stale"], state["skipped"])
 
-    def _log(self, trainer: pl.Trainer, module: RecognitionModule, step: int) -> None:
-        loss = module.read_loss()
+    def _log(self, trainer: pl.Trainer, module: TrainingModule, step: int) -> None:
+        loss = self._look(trainer, module)
         before, then = self._mark
         now = module.progress.elapsed
         rate = (step - before) * self.samples_per_step / max(1e-9, now - then)
         self._mark = (step, now)
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        if not math.isfinite(loss):
-            raise self._not_finite(step, lr)
-        self._write(module, step, {"lr": lr, "loss": loss, "images_per_second": rate})
+        lr = trainer.optimizers[0].param_groups[0]["lr"] / trainer.optimizers[0].param_groups[0]["share"]
+        row: Row = {"lr": lr, "loss": loss, "images_per_second": rate}
+        if self.state.skipped:
+            row["skipped"] = self.state.skipped
+        self._write(module, step, row)
         share = module.progress.share(step)
         left = now / share - now if share > 0 else float("nan")
         self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {_clock(left)} left")
 
-    def _write(self, module: RecognitionModule, step: int, row: Row) -> None:
+    def _write(self, module: TrainingModule, step: int, row: Row) -> None:
         assert self.metrics is not None
         full: Row = {"step": step, "samples": step * self.samples_per_step, "seconds": module.progress.elapsed, **row}
         self.metrics.add(full)
@@ -209,25 +161,49 @@ class RunCallback(pl.Callback):
         if self.extra_logger:
             self.extra_logger(full)
 
-    def _stop_on_signal(self, trainer: pl.Trainer, module: RecognitionModule) -> None:
+    def _stop_on_signal(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         if self.watch.number is not None:
-            self._refuse_broken(trainer, module)
+            self._look(trainer, module)
             trainer.save_checkpoint(self.run / "last.ckpt")
             raise StopRequested(self.watch.number)
 
-    def _refuse_broken(self, trainer: pl.Trainer, module: RecognitionModule) -> None:
-        """No checkpoint is ever written of a model whose loss or weights are not finite."""
-        if module.broken():
-            raise self._not_finite(trainer.global_step, trainer.optimizers[0].param_groups[0]["lr"])
+    def _look(self, trainer: pl.Trainer, module: TrainingModule) -> float:
+        """Read the guard: mean loss since the last reading. Bad steps go into quarantine.
 
-    def _not_finite(self, step: int, lr: float) -> ResumableStop:
+        Raises ResumableStop where `train.on_nonfinite` is stop, or where the weights themselves are broken: no
+        checkpoint is ever written of a model that is not finite.
+        """
+        report = module.read_guard()
+        first = trainer.global_step - report.steps
+        broken = module.broken_weights() if report.bad or not math.isfinite(report.loss) else []
+        if report.bad and not broken and not module.guard_latched:
+            self.state.skipped += len(report.bad)
+            for place in report.bad:
+                found = self.quarantine.take(module, first + place)
+                self.report(f"step {first + place} left out: {found.sentence}; {found.folder}")
+        elif report.bad or broken:
+            step = first + (report.bad[0] if report.bad else report.steps)
+            found = self.quarantine.take(module, step, broken)
+            kept = self._keep_before(trainer, module, step, culprit=bool(found.samples))
+            raise ResumableStop(
+                f"The loss or its gradients were not finite at step {step}: {found.sentence}; {kept}.",
+                hint=f"look at it: ocrctl diagnose replay {found.folder}",
+            )
+        return report.loss
+
+    def _keep_before(self, trainer: pl.Trainer, module: TrainingModule, step: int, *, culprit: bool) -> str:
+        """Where single samples are to blame, save the state before `step`, which the guard has kept, as last.ckpt; a
+        model that has run away is not put over an older one. Says what a run can go on from."""
         last = self.run / "last.ckpt"
-        kept = f"{last} is from before" if last.exists() else "no checkpoint had been written yet"
-        return ResumableStop(
-            f"The loss or the weights were no longer finite at step {step}; {kept}.",
-            hint=f"lower the learning rate (it was {lr:.2g}) in a new run: "
-            f"ocrctl train -p {self.run / 'config.toml'} --set train.lr=...",
-        )
+        if culprit and step > 1:
+            with module.wound_back_to(step - 1):
+                trainer.save_checkpoint(last)
+            return f"{last} holds the state before it"
+        return f"{last} is from before" if last.exists() else "no checkpoint had been written yet"
+
+    def _save_whole(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        self._look(trainer, module)
+        trainer.save_checkpoint(self.run / "last.ckpt")
 
 
 def _clock(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def save_atomically(checkpoint: dict[str, Any], path: Path) -> None:
     """Write `checkpoint` to `path`. Raises ResumableStop, leaving the old file, when it cannot be written."""
+    write_atomically(path, lambda file: torch.save(checkpoint, file), "the checkpoint")
+
+
+def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") -> None:
+    """Have `write` fill a new file, sync it, and rename it to `path`. Raises ResumableStop, leaving the old file, when
+    it cannot be written; `what` names it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            torch.save(checkpoint, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -43,7 +50,7 @@ def save_atomically(checkpoint: dict[str, Any], path: Path) -> None:
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "file write failed" in str(error)
         reason = "the disk is full" if full or _no_space(path.parent) else str(error).splitlines()[0]
         raise ResumableStop(
-            f"{path}: the checkpoint could not be written, {reason}; the one written before it is intact.",
+            f"{path}: {what} could not be written, {reason}; the one written before it is intact.",
             hint="free some space, then go on with: ocrctl train --resume -o " + str(path.parent),
         ) from error
 

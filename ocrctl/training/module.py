@@ -1,7 +1,10 @@
-"""What one step of recognition training does. Nothing here waits for the device."""
+"""What one step of training does. Nothing here waits for the device."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,87 +13,200 @@ from torch import Tensor
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
-from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.text.tokenizer import Tokenizer
-from ocrctl.training.objectives import OBJECTIVES
+from ocrctl.training.device import Placement
+from ocrctl.training.ema import WeightAverage
+from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
+from ocrctl.training.objectives import Objective
+from ocrctl.training.optimizer import build_optimizer, clip
 from ocrctl.training.schedule import Progress, learning_rate
+from ocrctl.training.validation import Validation
+
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-class RecognitionModule(pl.LightningModule):
-    """Trains a recogniser; `loss_sum` and `loss_count` are read and cleared at log time only."""
+class TrainingModule(pl.LightningModule):
+    """Trains one model by `objective`, with `validation` beside it.
+
+    Optimisation is manual: Lightning's own reads the device once a step under float16 and refuses to clip for fused
+    optimisers. `recent` holds the draw numbers of the steps since the guard was last read.
+    """
 
     def __init__(
         self,
         model: OCRModel,
         card: ModelCard,
-        tokenizer: Tokenizer,
+        objective: Objective,
         train: TrainSettings,
+        placement: Placement,
         progress: Progress,
         seed: int,
+        validation: Validation,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model = model
         self.card = card
-        self.tokenizer = tokenizer
-        self.objective = OBJECTIVES[card.decoder]
+        self.objective = objective
         self.train_settings = train
+        self.validation = validation
+        self.dtype_mixed = DTYPES.get(placement.precision)
         self.progress = progress
         self.seed = seed
-        self.loss_sum: Tensor | None = None
-        self.loss_count = 0
-        self.predictions: list[tuple[str, float]] = []
+        self.recent: deque[tuple[int, list[Tensor]]] = deque(maxlen=train.log_every_steps)
+        self.guard: StepGuard | None = None
+        self.scale: LossScale | None = None
+        self.average: WeightAverage | None = None
+        self._restored: dict[str, Any] = {}
+        self._micro = 0
+        self._loss: Tensor | None = None
+        self._ids: list[Tensor] = []
+        self._wound_back: int | None = None
+        self.next_draw = 0  # draw number after the last one that was trained on
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW (Loshchilov, Hutter, 2019); no weight decay on biases, normalisation and what the model exempts."""
-        exempt = self.model.undecayed()
-        named = list(self.model.named_parameters())
-        decayed = [p for name, p in named if p.ndim >= 2 and name not in exempt]
-        plain = [p for name, p in named if p.ndim < 2 or name in exempt]
-        groups = [
-            {"params": decayed, "weight_decay": self.train_settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=self.train_settings.lr, betas=(0.9, 0.98), fused=True)
+        """See training.optimizer.build_optimizer."""
+        return build_optimizer(self.model, self.train_settings)
+
+    def on_train_start(self) -> None:
+        """On the device now: the guard, the loss scale and the average take their places."""
+        train = self.train_settings
+        self.statistics = Statistics(self.model)
+        self.guard = StepGuard(self.device, train.log_every_steps, latch=train.on_nonfinite == "stop")
+        if self.dtype_mixed is torch.float16:
+            self.scale = LossScale(self.device, *self._restored.get("loss_scale", ()))
+        if train.ema:
+            self.average = WeightAverage(self.model, train.ema)
+            if "ema" in self._restored:
+                self.average.load(self._restored["ema"])
+        self._restored = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set this step's learning rate and random state, both functions of the step alone."""
+        if self._micro:
+            return
         rate = learning_rate(self.progress.share(self.global_step), self.train_settings)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
-        torch.manual_seed((self.seed << 32) + self.global_step)  # dropout, reading orders: the same after a restart
+            group["lr"] = rate * group["share"]
+        torch.manual_seed(step_seed(self.seed, self.global_step))
+        self.statistics.keep()
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """One forward pass; the loss stays on the device."""
-        loss = self.objective(self.model, batch)
-        seen = loss.detach()
-        self.loss_sum = seen if self.loss_sum is None else self.loss_sum + seen
-        self.loss_count += 1
-        return loss
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """One forward and backward pass; after the last of a step, the update."""
+        accumulate = self.train_settings.accumulate
+        with self.autocast():
+            loss = self.objective(self.model, batch) / accumulate
+        self.manual_backward(loss * self.scale.scale if self.scale else loss)
+        seen = loss.detach().float()
+        self._loss = seen if self._loss is None else self._loss + seen
+        self._ids.append(batch["ids"])
+        self._micro += 1
+        if self._micro == accumulate:
+            self._update()
 
-    def read_loss(self) -> float:
-        """Mean loss since the last call; waits for the device. NaN when no step was made."""
-        value = float(self.loss_sum) / self.loss_count if self.loss_sum is not None else float("nan")
-        self.loss_sum, self.loss_count = None, 0
-        return value
+    def autocast(self) -> Any:
+        """The precision of forward passes."""
+        return torch.autocast(self.device.type, self.dtype_mixed, enabled=self.dtype_mixed is not None)
 
-    def broken(self) -> bool:
-        """Whether a loss since the last log or a weight is not finite; waits for the device."""
-        sums = [p.detach().float().sum() for p in self.model.parameters()]
-        if self.loss_sum is not None:
-            sums.append(self.loss_sum.float())
-        return not bool(torch.isfinite(torch.stack(sums)).all())
+    def _update(self) -> None:
+        assert self.guard is not None and self._loss is not None
+        scale = self.scale
+        norm = clip(list(self.model.parameters()), self.train_settings.clip_norm, scale.scale if scale else None)
+        held = self.guard.judge(self._loss, norm, scale.allows_overflow() if scale else None)
+        if scale:
+            scale.update(norm)
+        optimizer = self.optimizers()
+        optimizer.optimizer.found_inf = held  # type: ignore[union-attr]
+        self.recent.append((self.global_step + 1, self._ids))
+        optimizer.step()  # type: ignore[union-attr]
+        optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
+        self.statistics.restore_where(held)
+        if self.average is not None:
+            self.average.update(self.model, self.global_step, held)
+        self._micro, self._loss, self._ids = 0, None, []
+
+    @property
+    def within_step(self) -> bool:
+        """Whether some but not all of a step's batches have been seen."""
+        return self._micro > 0
+
+    @property
+    def guard_latched(self) -> bool:
+        """Whether the first bad step holds back all later ones."""
+        return self.guard is not None and self.guard.latch
+
+    def read_guard(self) -> GuardReport:
+        """Mean loss and bad steps since the last reading; waits for the device."""
+        assert self.guard is not None
+        return self.guard.read()
+
+    def broken_weights(self) -> list[str]:
+        """Names of the weights and statistics that hold values which are not finite; waits for the device."""
+        named = [(name, value) for name, value in self.model.state_dict().items() if value.is_floating_point()]
+        finite = torch.stack([torch.isfinite(value.detach().float().sum()) for _, value in named]).tolist()
+        return [name for (name, _), fine in zip(named, finite, strict=True) if not fine]
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation's predictions."""
-        self.predictions = []
+        """The average is what is validated, where there is one."""
+        self.validation.begin()
+        if self.average is not None:
+            self.average.swap(self.model)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Greedy strings of one batch, in order, into `predictions`."""
-        ids, probabilities = best_classes(self.model(batch["images"])["logits"])
-        self.predictions += self.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())
+        """Hand one batch to the task."""
+        with self.autocast():
+            self.validation.step(self.model, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Training goes on with its own weights."""
+        if self.average is not None:
+            self.average.swap(self.model)
+
+    @contextmanager
+    def wound_back_to(self, step: int) -> Iterator[None]:
+        """Checkpoints saved inside say that the run is at `step`, after which the guard has held back every update."""
+        self._wound_back = step
+        try:
+            yield
+        finally:
+            self._wound_back = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the model card and the seconds trained beside the weights."""
+        """Put the model card, the average, the loss scale and the seconds trained beside the weights."""
         checkpoint[CARD_KEY] = self.card.to_json()
         checkpoint["elapsed"] = self.progress.elapsed
+        if self.recent:
+            self.next_draw = 1 + max(int(ids.max()) for ids in self.recent[-1][1])
+        checkpoint["next_draw"] = self.next_draw
+        if self._wound_back is not None:
+            parts = dict(self.recent)[self._wound_back + 1]
+            checkpoint["next_draw"] = min(int(ids.min()) for ids in parts)
+            wind_back(checkpoint, checkpoint["global_step"] - self._wound_back, self.train_settings.accumulate)
+        if self.average is not None:
+            checkpoint["ema"] = dict(self.average.tensors)
+        if self.scale is not None:
+            checkpoint["loss_scale"] = self.scale.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what `on_train_start` puts in place."""
+        self._restored = {name: checkpoint[name] for name in ("ema", "loss_scale") if name in checkpoint}
+        self.next_draw = int(checkpoint["next_draw"])
+
+
+def wind_back(checkpoint: dict[str, Any], steps: int, accumulate: int) -> None:
+    """Take `steps` optimiser steps off the counters of Lightning's loops in `checkpoint`."""
+    checkpoint["global_step"] -= steps
+    loops = checkpoint["loops"]["fit_loop"]
+    for name, taken in (
+        ("epoch_loop.manual_optimization.optim_step_progress", steps),
+        ("epoch_loop.batch_progress", steps * accumulate),
+    ):
+        for counts in loops[name].values():
+            if isinstance(counts, dict):
+                counts.update({key: value - taken for key, value in counts.items()})
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= steps
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Seed of the random state of a step: dropout and reading orders are the same after a restart."""
+    return (seed << 32) + step

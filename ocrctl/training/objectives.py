@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.settings import TrainSettings
+from ocrctl.errors import UsageError
 from ocrctl.losses.ctc import ctc_loss
 from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models.ocr_model import OCRModel
@@ -25,13 +29,26 @@ def learn_ctc(model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
     return ctc_loss(logits, batch["labels"], batch["lengths"])
 
 
-def learn_permuted(model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
-    """labels: int64 (N, L + 1), [BOS] characters [EOS], [PAD] behind, as ARTokenizer encodes them.
+@dataclass(frozen=True)
+class LearnPermuted:
+    """Permutation language modelling; `smoothing` in 0..1 is the share of the probability spread over all classes."""
 
-    The reading orders are drawn from PyTorch's CPU random state, which the module sets for each step.
-    """
-    logits = model(batch["images"], batch["labels"])["logits"]
-    return permuted_loss(logits, batch["labels"], ends=ARTokenizer.eos, pad=logits.shape[-1] + 1)
+    smoothing: float = 0.0
+
+    def __call__(self, model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
+        """labels: int64 (N, L + 1), [BOS] characters [EOS], [PAD] behind, as ARTokenizer encodes them.
+
+        The reading orders are drawn from PyTorch's CPU random state, which the module sets for each step.
+        """
+        logits = model(batch["images"], batch["labels"])["logits"]
+        pad = logits.shape[-1] + 1
+        return permuted_loss(logits, batch["labels"], ends=ARTokenizer.eos, pad=pad, smoothing=self.smoothing)
 
 
-OBJECTIVES: dict[str, Objective] = {"ctc": learn_ctc, "ar": learn_permuted}  # by the card's decoder
+def choose_objective(card: ModelCard, train: TrainSettings) -> Objective:
+    """What a model with `card`'s decoder learns by. Raises UsageError for a setting that its loss does not have."""
+    if card.decoder == "ar":
+        return LearnPermuted(train.label_smoothing)
+    if train.label_smoothing:
+        raise UsageError(f"train.label_smoothing: {card.arch} learns by CTC, which has no classes to smooth per step.")
+    return learn_ctc

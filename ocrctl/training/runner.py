@@ -4,69 +4,28 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import Settings
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.text.tokenizer import Tokenizer
 from ocrctl.training.callbacks import RunCallback, RunState
 from ocrctl.training.checkpoints import AtomicCheckpointIO
 from ocrctl.training.device import Placement
 from ocrctl.training.loggers import extra_logger
-from ocrctl.training.module import RecognitionModule
+from ocrctl.training.module import TrainingModule
+from ocrctl.training.objectives import Objective
+from ocrctl.training.quarantine import Quarantine
 from ocrctl.training.schedule import Progress
 from ocrctl.training.signals import SignalWatch, StopRequested
+from ocrctl.training.validation import Validation
 
 Report = Callable[[str], None]
-
-
-class ValidationBatches:
-    """The validation samples, decoded and resized once, beside the first steps, and kept (32x128 grey: 4 KiB each)."""
-
-    def __init__(self, read: Callable[[], tuple[NDArray[np.uint8], list[str]]], batch_size: int) -> None:
-        """`read` gives images uint8 (N, H, W, C) and labels."""
-        self._read, self._batch_size = read, batch_size
-        self._ahead: Future[tuple[NDArray[np.uint8], list[str]]] = Future()
-        self._started = False
-
-    def read_ahead(self) -> None:
-        """Start reading in a thread, once, so that a picture that cannot be read ends the run at its first steps."""
-        if not self._started:
-            self._started = True
-            Thread(target=self._fill, name="validation", daemon=True).start()
-
-    def check(self) -> None:
-        """Raise what the thread met."""
-        if self._ahead.done() and (error := self._ahead.exception()):
-            raise error
-
-    def _fill(self) -> None:
-        try:
-            self._ahead.set_result(self._read())
-        except BaseException as error:
-            self._ahead.set_exception(error)
-
-    @property
-    def kept(self) -> tuple[NDArray[np.uint8], list[str]]:
-        """Images and labels; waits for the thread."""
-        self.read_ahead()
-        return self._ahead.result()
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        images = self.kept[0]
-        for start in range(0, len(images), self._batch_size):
-            yield {"images": torch.from_numpy(images[start : start + self._batch_size]).permute(0, 3, 1, 2)}
 
 
 @dataclass
@@ -84,9 +43,10 @@ def run_trainer(
     settings: Settings,
     model: OCRModel,
     card: ModelCard,
-    tokenizer: Tokenizer,
+    objective: Objective,
     loader: Any,
-    validation: ValidationBatches,
+    validation: Validation,
+    quarantine: Quarantine,
     placement: Placement,
     run: Path,
     report: Report,
@@ -101,12 +61,13 @@ def run_trainer(
     """
     train = settings.train
     progress = Progress(max_steps, train.max_minutes, elapsed)
-    module = RecognitionModule(model, card, tokenizer, train, progress, settings.seed)
+    module = TrainingModule(model, card, objective, train, placement, progress, settings.seed, validation)
     with SignalWatch() as watch:
         callback = RunCallback(
             run,
             settings,
             validation,
+            quarantine,
             watch,
             report,
             extra_logger(settings, run) if settings.log.logger != "none" else None,
@@ -130,10 +91,8 @@ def _trainer(settings: Settings, placement: Placement, callback: pl.Callback, in
     return pl.Trainer(
         accelerator="gpu" if placement.device == "cuda" else "cpu",
         devices=train.devices,
-        precision=placement.precision,  # type: ignore[arg-type]
+        precision="32-true",  # the module casts, scales and clips by itself
         max_epochs=-1,
-        accumulate_grad_batches=train.accumulate,
-        gradient_clip_val=train.clip_norm or None,
         val_check_interval=interval * train.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,

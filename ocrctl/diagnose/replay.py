@@ -1,0 +1,140 @@
+"""Play back a step whose loss or gradients were not finite, from the quarantine folder that training left."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.settings import TrainSettings
+from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok
+from ocrctl.errors import InputError
+from ocrctl.models.build import build_model
+from ocrctl.models.checkpoint import load_checkpoint
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.training.objectives import Objective, choose_objective
+
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+SHOWN = 5  # names listed in a row
+
+
+def replay(folder: Path) -> Diagnosis:
+    """Run the step in `folder` (RUN/quarantine/step-...) again: same weights, batch, random state and precision.
+
+    Float16 runs on the CPU without a loss scale. Raises InputError when `folder` is not such a folder.
+    """
+    meta, card, weights, batches = _load(folder)
+    model = build_model(card)
+    model.load_state_dict(weights)
+    model.train()
+    objective = choose_objective(card, TrainSettings())
+    dtype = DTYPES.get(meta["precision"])
+    cast = torch.autocast("cpu", dtype) if dtype else nullcontext()
+    checks = [
+        _weights(model),
+        _samples(model, objective, batches, meta, cast),
+        *_step(model, objective, batches, meta, cast),
+    ]
+    return Diagnosis(f"replay of step {meta['step']}", tuple(checks), f"step {meta['step']}: {count(checks)}")
+
+
+def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], list[dict[str, Any]]]:
+    try:
+        meta = json.loads((folder / "step.json").read_text(encoding="utf-8"))
+        card, weights = load_checkpoint(folder / "weights.ckpt")
+        with np.load(folder / "batch.npz") as arrays:
+            batches = [_batch(arrays, number) for number in range(len(meta["sizes"]))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: not a quarantined step ({error}).", hint="one is a folder such as RUN/quarantine/step-0000123"
+        ) from error
+    return meta, card, weights, batches
+
+
+def _batch(arrays: Any, number: int) -> dict[str, Any]:
+    """Arrays `NAME.number` and `NAME/INNER.number` as nested tensors, images (N, C, H, W)."""
+    batch: dict[str, Any] = {}
+    for key in arrays.files:
+        name, _, place = key.rpartition(".")
+        if int(place) != number:
+            continue
+        outer, _, inner = name.partition("/")
+        value = torch.from_numpy(arrays[key])
+        if inner:
+            batch.setdefault(outer, {})[inner] = value
+        else:
+            batch[outer] = value.permute(0, 3, 1, 2) if outer == "images" else value
+    return batch
+
+
+def _weights(model: OCRModel) -> Check:
+    bad = [name for name, value in model.state_dict().items() if not bool(torch.isfinite(value.float()).all())]
+    if bad:
+        return fail(
+            "weights", f"{_some(bad)} not finite before the step", "go on from an older checkpoint, lower train.lr"
+        )
+    return ok("weights", "all finite before the step")
+
+
+def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], cast: Any) -> Check:
+    bad, losses = [], []
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    for batch in batches:
+        for row, number in enumerate(batch["ids"].tolist()):
+            torch.manual_seed(meta["seed"])
+            with torch.no_grad(), cast:
+                loss = float(objective(model, _row(batch, row)))
+            losses.append(loss)
+            if not np.isfinite(loss):
+                bad.append(f"{meta['places'].get(str(number), number)} (draw {number})")
+    model.load_state_dict(kept)
+    if bad:
+        mend = "look at them: ocrctl dataset validate; or leave them out: --resume --set train.on_nonfinite=skip"
+        return fail("samples", f"not finite alone: {_some(bad)}", mend)
+    return ok("samples", f"each finite alone, losses {min(losses):.3g} to {max(losses):.3g}")
+
+
+def _step(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], cast: Any) -> list[Check]:
+    first: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            values = output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else [output]
+            if not first and any(isinstance(v, Tensor) and not bool(torch.isfinite(v).all()) for v in values):
+                first.append(name)
+
+        return hook
+
+    handles = [module.register_forward_hook(look(name)) for name, module in model.named_modules() if name]
+    torch.manual_seed(meta["seed"])
+    total = 0.0
+    for batch in batches:
+        with cast:
+            loss = objective(model, batch) / len(batches)
+        loss.backward()
+        total += float(loss.detach())
+    for handle in handles:
+        handle.remove()
+    lower = "lower train.lr or train.clip_norm; train.precision=32-true tells whether the precision is to blame"
+    outputs = (
+        fail("forward", f"first not finite in {first[0]}", lower) if first else ok("forward", "all outputs finite")
+    )
+    losses = ok("loss", f"{total:.4g}") if np.isfinite(total) else fail("loss", f"{total}", lower)
+    bad = [n for n, p in model.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+    gradients = fail("gradients", f"{_some(bad)} not finite", lower) if bad else ok("gradients", "all finite")
+    return [outputs, losses, gradients]
+
+
+def _row(tensors: Any, row: int) -> Any:
+    return {k: _row(v, row) if isinstance(v, dict) else v[row : row + 1] for k, v in tensors.items()}
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,124 @@
+"""The batch of a bad step, built again exactly and kept with the weights it met, so that it can be played back.
+
+RUN/quarantine/step-0000123/: batch.npz (the arrays of the batch, `ids` the draw numbers), weights.ckpt (model card and
+weights before the step), step.json (step, seed of the random state, precision, places of the samples, what was found).
+RUN/quarantine/left_out.json lists the samples that a run with `train.on_nonfinite=skip` no longer draws once it is
+resumed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ocrctl.config.model_card import CARD_KEY
+from ocrctl.data.loader import to_tensors
+from ocrctl.training.checkpoints import save_atomically, write_atomically
+from ocrctl.training.left_out import read_left_out
+from ocrctl.training.module import TrainingModule, step_seed
+
+MOST_KEPT = 20  # folders with arrays and weights; further bad steps are only listed
+
+
+@dataclass(frozen=True)
+class Found:
+    """A bad step in quarantine: its folder, a sentence on the cause, the draw numbers that are bad by themselves."""
+
+    folder: Path
+    sentence: str
+    samples: list[int]
+
+
+class Quarantine:
+    """Takes bad steps of one run."""
+
+    def __init__(
+        self,
+        run: Path,
+        rebuild: Callable[[list[int]], Any],
+        place: Callable[[int], tuple[tuple[int, int], str]],
+        precision: str,
+    ) -> None:
+        """`rebuild`: draw numbers to a batch (data.recognition.WordBatch). `place`: a draw number to (source, index in
+        it) and its place in words."""
+        self.folder, self.rebuild, self.place, self.precision = run / "quarantine", rebuild, place, precision
+
+    def take(self, module: TrainingModule, step: int, broken: list[str] | None = None) -> Found:
+        """Rebuild the batches of `step`, find what is bad in them, write it all down.
+
+        `broken` names weights that are not finite. Raises KeyError when `step` is older than the guard's last reading.
+        """
+        parts = dict(module.recent)[step]
+        numbers = [[int(n) for n in ids.tolist()] for ids in parts]
+        flat = [n for part in numbers for n in part]
+        folder = self.folder / f"step-{step:07d}"
+        batches = [self.rebuild(part) for part in numbers]
+        bad = [] if broken else _bad_samples(module, batches, step)
+        samples = bad if len(bad) < len(flat) else []
+        if broken:
+            sentence = f"{len(broken)} weights are not finite, first {broken[0]}"
+        elif samples:
+            sentence = f"{len(samples)} of its {len(flat)} samples alone give it, first {self.place(samples[0])[1]}"
+        else:
+            sentence = f"no single one of its {len(flat)} samples gives it"
+        meta = {
+            "step": step, "seed": step_seed(module.seed, step - 1), "precision": self.precision, "broken": broken or [],
+            "sizes": [len(part) for part in numbers], "samples": samples, "sentence": sentence,
+            "places": {n: self.place(n)[1] for n in flat},
+        }  # fmt: skip
+        known = len(list(self.folder.glob("step-*"))) if self.folder.is_dir() else 0
+        if known < MOST_KEPT:
+            folder.mkdir(parents=True, exist_ok=True)
+            arrays = {f"{name}.{i}": value for i, batch in enumerate(batches) for name, value in _arrays(batch).items()}
+            write_atomically(folder / "batch.npz", lambda file: np.savez(file, **arrays))
+            weights = {f"model.{name}": value for name, value in module.model.state_dict().items()}
+            save_atomically({CARD_KEY: module.card.to_json(), "state_dict": weights}, folder / "weights.ckpt")
+            text = json.dumps(meta, ensure_ascii=False, indent=1)
+            write_atomically(folder / "step.json", lambda file: file.write(text.encode()))
+        if not broken:
+            self._leave_out([self.place(n)[0] for n in samples or flat])
+        return Found(folder, sentence, samples)
+
+    def _leave_out(self, pairs: list[tuple[int, int]]) -> None:
+        text = json.dumps(sorted({*read_left_out(self.folder.parent), *pairs}))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / "left_out.json", lambda file: file.write(text.encode()))
+
+
+def _arrays(batch: Any) -> dict[str, Any]:
+    """Named arrays of a batch; targets of detectors are flattened to `targets/NAME`."""
+    flat: dict[str, Any] = {}
+    for name, value in vars(batch).items():
+        flat |= {f"{name}/{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _bad_samples(module: TrainingModule, batches: list[Any], step: int) -> list[int]:
+    """Draw numbers whose loss alone is not finite, with the weights as they are; statistics are put back."""
+    found = []
+    module.statistics.keep()
+    for batch in batches:
+        tensors = to_tensors(batch)
+        for row, number in enumerate(batch.ids.tolist()):
+            torch.manual_seed(step_seed(module.seed, step - 1))
+            with torch.no_grad(), module.autocast():
+                loss = module.objective(module.model, _on(_rows(tensors, row), module.device))
+            if not bool(torch.isfinite(loss)):
+                found.append(number)
+    module.statistics.restore_where(torch.ones((), device=module.device))
+    return found
+
+
+def _rows(tensors: Any, row: int) -> Any:
+    """One sample of a batch as a batch of one."""
+    return {k: _rows(v, row) if isinstance(v, dict) else v[row : row + 1] for k, v in tensors.items()}
+
+
+def _on(tensors: Any, device: torch.device) -> Any:
+    return {k: _on(v, device) if isinstance(v, dict) else v.to(device) for k, v in tensors.items()}

@@ -1,0 +1,142 @@
+"""What a validation reads and how it is scored: one class per task behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ocrctl.metrics.recognition import score
+from ocrctl.models.decoding import best_classes
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.text.tokenizer import Tokenizer
+from ocrctl.training.previews import preview_sheet
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One validation: its columns of metrics.csv, the figure that makes a checkpoint the best (0..1), and a line."""
+
+    row: Row
+    goal: float
+    line: str
+
+
+class Validation(Protocol):
+    """The validation samples and what is made of them; iterating gives batches for `step`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns of metrics.csv."""
+
+    def read_ahead(self) -> None:
+        """Start reading the samples, once, so that one that cannot be read ends the run at its first steps."""
+
+    def check(self) -> None:
+        """Raise what reading them ahead met."""
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Batches in a fixed order."""
+
+    def begin(self) -> None:
+        """Forget the last validation's outputs."""
+
+    def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
+        """Take the model's outputs for one batch."""
+
+    def score(self) -> Scores:
+        """Figures of the outputs taken since `begin`."""
+
+    def sheet(self, count: int) -> NDArray[np.uint8]:
+        """A picture (H, W, 3) of the first `count` samples with truth and prediction."""
+
+
+class ReadAhead:
+    """Something read in a thread beside the first steps, once, and kept."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read = read
+        self._ahead: Future[Any] = Future()
+        self._started = False
+
+    def start(self) -> None:
+        """Start reading, if that has not begun."""
+        if not self._started:
+            self._started = True
+            Thread(target=self._fill, name="validation", daemon=True).start()
+
+    def check(self) -> None:
+        """Raise what the thread met."""
+        if self._ahead.done() and (error := self._ahead.exception()):
+            raise error
+
+    def get(self) -> Any:
+        """What was read; waits for the thread."""
+        self.start()
+        return self._ahead.result()
+
+    def _fill(self) -> None:
+        try:
+            self._ahead.set_result(self._read())
+        except BaseException as error:
+            self._ahead.set_exception(error)
+
+
+class WordValidation:
+    """Word pictures, decoded and resized once, and kept (32x128 grey: 4 KiB each)."""
+
+    columns: tuple[str, ...] = ("val_exact", "val_str36", "val_cer", "val_empty")
+
+    def __init__(
+        self, read: Callable[[], tuple[NDArray[np.uint8], list[str]]], tokenizer: Tokenizer, batch_size: int
+    ) -> None:
+        """`read` gives images uint8 (N, H, W, C) and labels."""
+        self._kept = ReadAhead(read)
+        self._tokenizer, self._batch_size = tokenizer, batch_size
+        self._texts: list[str] = []
+
+    def read_ahead(self) -> None:
+        """See Validation."""
+        self._kept.start()
+
+    def check(self) -> None:
+        """See Validation."""
+        self._kept.check()
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        images = self._kept.get()[0]
+        for start in range(0, len(images), self._batch_size):
+            yield {"images": torch.from_numpy(images[start : start + self._batch_size]).permute(0, 3, 1, 2)}
+
+    def begin(self) -> None:
+        """See Validation."""
+        self._texts = []
+
+    def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
+        """Greedy strings of one batch, in order."""
+        ids, probabilities = best_classes(model(batch["images"])["logits"])
+        self._texts += [text for text, _ in self._tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
+
+    def score(self) -> Scores:
+        """Accuracies in 0..1, character error rate, share of empty predictions."""
+        truths = self._kept.get()[1]
+        exact, str36 = score(truths, self._texts), score(truths, self._texts, "str36").accuracy
+        row = {
+            "val_exact": exact.accuracy, "val_str36": str36, "val_cer": exact.cer, "val_empty": exact.empty_rate,
+        }  # fmt: skip
+        line = f"val exact {exact.accuracy:.1%}, str36 {str36:.1%}, CER {exact.cer:.3f}, empty {exact.empty_rate:.1%}"
+        return Scores(row, exact.accuracy, line)
+
+    def sheet(self, count: int) -> NDArray[np.uint8]:
+        """See Validation."""
+        images, truths = self._kept.get()
+        return preview_sheet(images[:count], truths[:count], self._texts[:count])

@@ -1,0 +1,189 @@
+"""Values that are not finite: blocked on the device from the first bad step, found, kept, rebuilt, gone on from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ocrctl.training.objectives as objectives
+from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.diagnose.replay import replay
+from ocrctl.errors import InputError, ResumableStop
+from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.training.ema import WeightAverage
+from ocrctl.training.guard import LossScale, Statistics, StepGuard
+
+SETS = ["train.max_steps=12", "train.val_every_steps=4", "train.log_every_steps=4", "train.batch_size=4",
+        "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant", "train.ema=0.5",
+        "log.previews=0"]  # fmt: skip
+BAD = 4 * 6 + 2  # a draw of the seventh step
+
+
+def go(out: Path, *sets: str, resume: bool = False) -> None:
+    settings = load_train_settings(None, [*([] if resume else SETS), *sets], {} if resume else {"arch": "crnn-tiny"})
+    train(TrainRequest(settings, out, resume), lambda line: None)
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The loss of every batch that holds draw `number` is NaN."""
+    learn = objectives.learn_ctc
+
+    def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        loss = learn(model, batch)
+        return torch.where((batch["ids"] == number).any(), torch.nan, loss)
+
+    monkeypatch.setattr(objectives, "learn_ctc", planted)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run stopped by a bad sample, and what it said."""
+    out = tmp_path_factory.mktemp("guard") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch, BAD)
+        with pytest.raises(ResumableStop) as caught:
+            go(out)
+    return out, f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_bad_sample_is_named_and_its_batch_kept(stopped: tuple[Path, str]) -> None:
+    out, said = stopped
+    folder = out / "quarantine" / "step-0000007"
+    assert f"step 7: 1 of its 4 samples alone give it, first synth:words {BAD}" in said
+    assert f"ocrctl diagnose replay {folder}" in said
+    meta = json.loads((folder / "step.json").read_text())
+    assert meta["samples"] == [BAD] and meta["sizes"] == [4]
+
+
+def test_the_batch_is_rebuilt_exactly(stopped: tuple[Path, str]) -> None:
+    from ocrctl.core.train_data import prepare_data
+
+    out, _ = stopped
+    with np.load(out / "quarantine" / "step-0000007" / "batch.npz") as kept:
+        data = prepare_data(load_train_settings([str(out / "config.toml")], [], {}), lambda line: None)
+        batch = data.words.__getitems__(range(24, 28))
+        assert np.array_equal(kept["images.0"], batch.images) and np.array_equal(kept["labels.0"], batch.labels)
+        assert kept["ids.0"].tolist() == [24, 25, 26, 27]
+
+
+def test_the_state_before_is_kept_bit_for_bit(stopped: tuple[Path, str], tmp_path: Path) -> None:
+    """Weights, moments, statistics and average after the stop are those of a run of six steps."""
+    go(tmp_path / "six", "train.max_steps=6")
+    kept, six = (read_checkpoint(run / "last.ckpt") for run in (stopped[0], tmp_path / "six"))
+    assert kept["global_step"] == six["global_step"] == 6 and kept["next_draw"] == six["next_draw"] == 24
+    for name, value in six["state_dict"].items():
+        assert torch.equal(value, kept["state_dict"][name]) or "num_batches" in name, name
+    for name, value in six["ema"].items():
+        assert torch.equal(value, kept["ema"][name]), name
+    for place, state in six["optimizer_states"][0]["state"].items():
+        for name, value in state.items():
+            assert torch.equal(value, kept["optimizer_states"][0]["state"][place][name]), (place, name)
+
+
+def test_replay_plays_the_step_back(stopped: tuple[Path, str], tmp_path: Path) -> None:
+    """The fault was planted into the loss, not the sample: played back without it, all is finite; with it, named."""
+    folder = stopped[0] / "quarantine" / "step-0000007"
+    assert not replay(folder).failed
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch, BAD)
+        rows = {row.name: row for row in replay(folder).failed}
+    assert rows.keys() == {"samples", "loss"}
+    assert f"synth:words {BAD} (draw {BAD})" in rows["samples"].detail
+    with pytest.raises(InputError, match="not a quarantined step"):
+        replay(tmp_path)
+
+
+def test_a_run_goes_on_without_the_sample_or_with_it(stopped: tuple[Path, str], tmp_path: Path) -> None:
+    """With the fault gone it goes on bit for bit; with on_nonfinite=skip the sample is never drawn again."""
+    whole, again, skipping = tmp_path / "whole", tmp_path / "again", tmp_path / "skipping"
+    go(whole)
+    shutil.copytree(stopped[0], again)
+    go(again, resume=True)
+    first, second = (read_checkpoint(run / "last.ckpt")["state_dict"] for run in (whole, again))
+    assert all(torch.equal(value, second[name]) for name, value in first.items() if "num_batches" not in name)
+    shutil.copytree(stopped[0], skipping)
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch, BAD)
+        go(skipping, "train.on_nonfinite=skip", resume=True)
+    assert read_checkpoint(skipping / "last.ckpt")["next_draw"] == 4 * 12 + 1
+
+
+def test_skip_counts_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, BAD)
+    lines: list[str] = []
+    settings = load_train_settings(None, [*SETS, "train.on_nonfinite=skip"], {"arch": "crnn-tiny"})
+    result = train(TrainRequest(settings, tmp_path / "run"), lines.append)
+    assert result.steps == 12 and result.last["skipped"] == 1
+    assert any(line.startswith("step 7 left out: 1 of its 4 samples") for line in lines)
+    assert json.loads((tmp_path / "run" / "quarantine" / "left_out.json").read_text()) == [[0, BAD]]
+
+
+def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn, calls = objectives.learn_ctc, []
+
+    def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 6:
+            with torch.no_grad():
+                model.head.linear.bias[3] = torch.nan
+        return learn(model, batch)
+
+    monkeypatch.setattr(objectives, "learn_ctc", planted)
+    with pytest.raises(ResumableStop, match="step 6: 1 weights are not finite, first head.linear.bias"):
+        go(tmp_path / "run")
+    saved = read_checkpoint(tmp_path / "run" / "last.ckpt")
+    assert saved["global_step"] == 4
+    assert all(bool(torch.isfinite(v).all()) for v in (*saved["state_dict"].values(), *saved["ema"].values()))
+
+
+def test_accumulated_batches_are_all_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, BAD)
+    with pytest.raises(ResumableStop, match="step 4: 1 of its 8 samples"):
+        go(tmp_path / "run", "train.accumulate=2", "train.max_steps=6")
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 3
+
+
+def test_guard_latches_or_not() -> None:
+    nan, one = torch.tensor(torch.nan), torch.tensor(1.0)
+    for latch, held in ((True, [0, 1, 1, 1]), (False, [0, 1, 0, 1])):
+        guard = StepGuard(torch.device("cpu"), 4, latch=latch)
+        flags = [guard.judge(loss, norm) for loss, norm in ((one, one), (nan, one), (one * 3, one), (one, nan))]
+        assert [int(flag) for flag in flags] == held
+        report = guard.read()
+        assert report.bad == (2, 4) and report.steps == 4
+        assert report.loss == (1.0 if latch else 2.0)
+
+
+def test_an_overflow_of_scaled_gradients_is_no_bad_step() -> None:
+    scale, guard = LossScale(torch.device("cpu"), 4.0), StepGuard(torch.device("cpu"), 8, latch=True)
+    one, infinite = torch.tensor(1.0), torch.tensor(torch.inf)
+    held = []
+    for _ in range(3):
+        held.append(int(guard.judge(one, infinite, scale.allows_overflow())))
+        scale.update(infinite)
+    assert held == [1, 1, 1] and scale.state()[0] == 1.0
+    assert guard.read().bad == (3,)  # at scale 1 there is nothing left to blame the scale for
+
+
+def test_statistics_and_average_keep_out_what_is_blocked() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    statistics, average = Statistics(model), WeightAverage(model, 0.5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    statistics.keep()
+    model(torch.full((2, 1, 3, 3), torch.nan))
+    assert bool(torch.isnan(model[1].running_mean).all())
+    average.update(model, 5, torch.tensor(1.0))
+    statistics.restore_where(torch.tensor(1.0))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) or "num_batches" in name
+        assert "num_batches" in name or torch.equal(average.tensors[name], before[name])
+    statistics.keep()
+    model(torch.ones(2, 1, 3, 3))
+    statistics.restore_where(torch.tensor(0.0))
+    assert not torch.equal(model[1].running_mean, before["1.running_mean"])
