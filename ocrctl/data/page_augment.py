@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, exp, log, radians, sin
+from math import exp, log, radians
 from random import Random
 
 import cv2
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ocrctl.data.augment import recolour
 from ocrctl.data.dice import Dice
 from ocrctl.data.page_words import Floats, PageWords, transform
+from ocrctl.data.warp import about_middle
 from ocrctl.data.wear import wear
 from ocrctl.errors import UsageError
 
@@ -93,12 +94,10 @@ def _around_middle(
     height, width = page
     # measured over what the window may show, or a small page in a large window would bend beyond its horizon
     reach_x, reach_y = (max(size / 2, 0.75 * max(window) / scale) for size in (width, height))
-    turn = scale * np.array(((cos(angle), -sin(angle)), (sin(angle), cos(angle))))
-    linear = turn * (1 + stretch / 2, 1 - stretch / 2)
-    matrix = np.eye(3)
-    matrix[:2, :2] = linear
-    matrix[2, :2] = 0.5 * tilt_x / reach_x, 0.5 * tilt_y / reach_y
-    return matrix @ np.array(((1.0, 0.0, -width / 2), (0.0, 1.0, -height / 2), (0.0, 0.0, 1.0)))
+    middle = about_middle(width, height, scale, angle, (tilt_x, tilt_y), (reach_x, reach_y))
+    across, down = 1 + stretch / 2, 1 - stretch / 2
+    wider = np.array(((across, 0.0, (1 - across) * width / 2), (0.0, down, (1 - down) * height / 2), (0.0, 0.0, 1.0)))
+    return middle @ wider
 
 
 def _place(

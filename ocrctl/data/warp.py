@@ -89,3 +89,33 @@ def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
     return np.asarray(
         cv2.remap(mask, np.ascontiguousarray(map_x), np.ascontiguousarray(map_y), cv2.INTER_LINEAR), dtype=np.uint8
     )
+
+
+def bent(points: NDArray[np.float64], width: int, height: int, arc: float) -> NDArray[np.float64]:
+    """Where `bend` puts points (n, 2) of the flat run (`height`, `width`); pixels counted from corners, not middles."""
+    turn = abs(arc)
+    outer = width / turn + height
+    half = turn / 2
+    out_w = int(np.ceil(2 * outer * sin(half))) if half < 1.57 else int(2 * outer)
+    out_h = int(np.ceil(outer - (outer - height) * cos(half)))
+    along, down = points[:, 0] - 0.5, points[:, 1] - 0.5
+    if arc < 0:
+        down = height - down
+    angle, radius = (along - width / 2) * (turn / width), outer - down
+    x, y = radius * np.sin(angle) + (out_w - 1) / 2, outer - radius * np.cos(angle)
+    if arc < 0:
+        y = out_h - 1 - y
+    return np.column_stack((x, y)) + 0.5
+
+
+def about_middle(
+    width: float, height: float, scale: float, angle: float, tilt: tuple[float, float], reach: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Matrix (3, 3) that turns and scales a plane of `width` x `height` about its middle, which goes to (0, 0).
+
+    `angle` in radians; `tilt`: how much one side shrinks against the other over `reach` pixels to either side.
+    """
+    matrix = np.eye(3)
+    matrix[:2, :2] = scale * np.array(((cos(angle), -sin(angle)), (sin(angle), cos(angle))))
+    matrix[2, :2] = 0.5 * tilt[0] / reach[0], 0.5 * tilt[1] / reach[1]
+    return matrix @ np.array(((1.0, 0.0, -width / 2), (0.0, 1.0, -height / 2), (0.0, 0.0, 1.0)))

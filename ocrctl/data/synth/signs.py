@@ -19,7 +19,11 @@ _LINKS = "--..''//&_+@:"
 
 def number(r: Random) -> str:
     """A number, price, percentage, date, phone number or short code."""
-    pattern = _PATTERNS[int(r.random() * len(_PATTERNS))]
+    return fill(r, _PATTERNS[int(r.random() * len(_PATTERNS))])
+
+
+def fill(r: Random, pattern: str) -> str:
+    """`pattern` with a digit for each '#' and a capital for each 'A'; the rest stands for itself."""
     return "".join([_symbol(r, sign) for sign in pattern])
 
 

@@ -52,18 +52,24 @@ class Typeface:
 
         self.path = path
         self.em = em
+        self._glyphs: dict[str, Glyph | None] = {}
+        self._kerning: dict[str, float] = {}
         try:
-            with TTFont(path, lazy=True, fontNumber=0) as font:
-                self.cmap: frozenset[int] = frozenset(font.getBestCmap() or {})
-                self._has_kerning = "kern" in font  # the only table BASIC layout reads
+            if em == EM:
+                with TTFont(path, lazy=True, fontNumber=0) as font:
+                    self.cmap: frozenset[int] = frozenset(font.getBestCmap() or {})
+                    self._has_kerning = "kern" in font  # the only table BASIC layout reads
             # BASIC layout: single glyphs need no shaping, and it is faster than raqm
             self._font: Any = ImageFont.truetype(path, em, layout_engine=ImageFont.Layout.BASIC)
         except (OSError, TTLibError, KeyError, AssertionError) as error:
             raise InputError(f"{path}: not a readable font file ({error}).") from error
-        self._glyphs: dict[str, Glyph | None] = {}
-        self._kerning: dict[str, float] = {}
-        self.unicase = self._is_unicase()
-        self.stroke = self._stroke()
+        if em == EM:
+            self.unicase = self._is_unicase()
+            self.stroke = self._stroke()
+        else:  # tables take a tenth of a second to read: once is enough
+            base = open_typeface(path)
+            self.cmap, self._has_kerning, self.unicase = base.cmap, base._has_kerning, base.unicase
+            self.stroke = base.stroke * em / EM
 
     def _is_unicase(self) -> bool:
         """Whether lower case letters are drawn as small capitals: such a face would give a label no reader can tell.
@@ -122,6 +128,10 @@ class Typeface:
         if found is None:
             found = self._kerning[pair] = self._font.getlength(pair) - advance
         return found
+
+    def length(self, text: str) -> float:
+        """Pixels that `text` moves the pen, kerning aside; `text` must pass `draws`."""
+        return sum(glyph.advance for glyph in map(self.glyph, text) if glyph is not None)
 
     def run(self, text: str, spacing: float = 0.0, wobble: tuple[float, ...] = ()) -> Mask:
         """Bitmap (h, w) of `text` cropped to its ink; see `lay`."""
