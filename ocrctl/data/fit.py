@@ -18,7 +18,7 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
     """`data` as format `format_name` can hold it, and what is lost: sentence to number of instances or pictures."""
     keeps = page_format(format_name).KEEPS
     lost: Counter[str] = Counter()
-    data = _shapes(data, keeps.shape, lost)
+    data = _shapes(data, (data.format == format_name and keeps.own_shape) or keeps.shape, lost)
     texts = list(data.texts)
     for index, text in enumerate(texts):
         ignored = bool(data.ignore[index])
@@ -32,7 +32,10 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
         if ignored and keeps.ignore == "mark":
             if text not in (*keeps.marks, IGNORED, ""):
                 lost["texts of ignored instances are not kept"] += 1
-            texts[index] = keeps.marks[0] if keeps.marks and keeps.marks[0] != "#" else IGNORED
+            if text not in keeps.marks:
+                texts[index] = keeps.marks[0] if keeps.marks and keeps.marks[0] != "#" else IGNORED
+        elif not ignored and not text and not keeps.no_text:
+            lost["instances without a text will read as ignored"] += 1
         elif not ignored and text in keeps.marks:
             lost[f"texts that are {text!r} will read as ignored"] += 1
     ignore = data.ignore

@@ -10,19 +10,21 @@ from typing import Any, Literal
 
 from ocrctl.data.annotations import Annotations
 
+Shape = Literal["box", "quad", "polygon"]
+
 
 @dataclass(frozen=True)
 class Keeps:
     """What a format can express; `dataset convert` says what is lost by it."""
 
-    shape: Literal["box", "quad", "polygon"]
+    shape: Shape
     text: bool = True
     ignore: Literal["flag", "mark", "none"] = "mark"  # mark: a reserved text, so an ignored text of its own is lost
     marks: tuple[str, ...] = ()  # texts that read as ignored
     line_breaks: bool = False
     sizes: bool = False
     no_text: bool = True  # an instance with an empty text can be written
-    edge_spaces: bool = True
+    own_shape: Shape | None = None  # what it also reads and writes again; None: no more than `shape`
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 {"images": [{"image.file.name": "0001.jpg", "image.width": 2480, "image.height": 3508, "image.make.code": "..."}],
  "annotations": [{"id": 1, "annotation.type": "rectangle", "annotation.text": "합계", "annotation.bbox": [x, y, w, h]}]}
 
-`image` and `annotation` may be nested objects instead ({"annotation": {"bbox": ..., "text": ...}}); four numbers are
-left,
-top, width, height, eight or pairs are points. An empty text or one of `###` or `xxx` is ignored. Pictures lie beside
-the
-file or in a folder beside its own. https://aihub.or.kr
+`image` and `annotation` may be nested objects ({"annotation": {"bbox": ..., "text": ...}}), or their keys plain, as in
+COCO ({"images": [{"file_name": ...}], "annotations": [{"bbox": ..., "text": ...}]}). Four numbers are left, top, width
+and height, eight or more, or pairs, are points; such points are written again, outlines of other formats become boxes.
+An empty text, `###` or `xxx` is ignored. Pictures lie beside the file, in a folder beside its own, or at its place in a
+tree of pictures (images/a/b for labels/a/b). https://aihub.or.kr
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, dump, flatten, instances, number, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box,
+    box_points,
+    dump,
+    flat_points,
+    flatten,
+    instances,
+    number,
+    without,
+)
 from ocrctl.data.formats._json import read_json
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
 from ocrctl.errors import InputError
@@ -27,7 +38,7 @@ NAME = "aihub"
 LABEL_FILES = ("*.json",)
 PER_IMAGE = True
 MARKS = (IGNORED, "xxx")
-KEEPS = Keeps("box", marks=MARKS, line_breaks=True, sizes=True, no_text=False)
+KEEPS = Keeps("box", own_shape="polygon", marks=MARKS, line_breaks=True, sizes=True, no_text=False)
 
 _EXPECTED = '{"annotation.text": TEXT, "annotation.bbox": [x, y, w, h]}'
 _KNOWN = ("annotation.bbox", "annotation.text")
@@ -46,6 +57,8 @@ def read(path: Path) -> Annotations:
         builder.label_file(file)
         try:
             entries = document.get("images") or document.get("image")
+            if isinstance(entries, list) and len(entries) > 1:
+                raise InputError(f"{file}: holds {len(entries)} pictures, expected one file a picture.")
             info = _dotted(entries[0] if isinstance(entries, list) else entries, "image")
             items = document.get("annotations") or document.get("annotation") or []
             stem = stem_of(str(info.get("image.file.name", file.name)))
@@ -58,7 +71,8 @@ def read(path: Path) -> Annotations:
         for position, raw in enumerate(items, 1):
             try:
                 item = _dotted(raw, "annotation")
-                flat, text = flatten(item["annotation.bbox"]), item["annotation.text"] or ""
+                text = item["annotation.text"] or ""
+                flat = [float(value) for value in flatten(item["annotation.bbox"])]
                 if len(flat) == 4:
                     flat = list(box_points(flat[0], flat[1], flat[0] + flat[2], flat[1] + flat[3]))
                 builder.add(image, flat, text, not text or text in MARKS, 0, without(item, _KNOWN))
@@ -75,11 +89,12 @@ def render(data: Annotations) -> Iterator[Rendered]:
         items = []
         for position, i in enumerate(members, 1):
             x1, y1, x2, y2 = box(data, i)
+            upright = flat_points(data, i) == list(box_points(x1, y1, x2, y2))
+            bbox = [x1, y1, number(x2 - x1), number(y2 - y1)] if upright else flat_points(data, i)
             ignored = data.ignore[i] and data.texts[i] not in (*MARKS, "")
             item = data.extras.get(i, {}) if own else {"id": position, "annotation.type": "rectangle"}
-            item = item | {"annotation.text": IGNORED if ignored else data.texts[i],
-                     "annotation.bbox": [x1, y1, number(x2 - x1), number(y2 - y1)]}  # fmt: skip
-            items.append(item)
+            text = IGNORED if ignored else data.texts[i]
+            items.append(item | {"annotation.text": text, "annotation.bbox": bbox})
         width, height = data.sizes[image].tolist()
         extra = data.image_extras.get(image, {}) if own else {}
         info = {**extra.get("info", {}), "image.file.name": Path(data.images[image]).name}
@@ -89,8 +104,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 
 def _fits(head: str) -> bool:
-    nested = '"annotation"' in head and '"bbox"' in head
-    return head.startswith("{") and ('"annotation.bbox"' in head or '"image.file.name"' in head or nested)
+    nested = '"bbox"' in head and ('"annotation"' in head or ('"annotations"' in head and '"text"' in head))
+    dotted = '"annotation.bbox"' in head or '"image.file.name"' in head
+    return head.startswith("{") and '"data_list"' not in head and (dotted or nested)
 
 
 def _dotted(value: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -95,6 +95,5 @@ def render(data: Annotations) -> Iterator[Rendered]:
                 item["utf8_string"] = "."
             anns[str(item["id"])] = item
             by_image[str(entry["id"])].append(item["id"])
-    document = {key: value for key, value in data.document.items() if own and key != "points_key"}
-    document = document or {"info": {"description": "text instances"}}
+    document = without(data.document, ("points_key",)) if own else {"info": {"description": "text instances"}}
     yield Rendered(None, LABEL_FILES[0], dump({**document, "imgs": imgs, "anns": anns, "imgToAnns": by_image}, None))

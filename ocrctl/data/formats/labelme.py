@@ -73,6 +73,6 @@ def render(data: Annotations) -> Iterator[Rendered]:
             shapes.append(shape | (data.extras.get(i, {}) if own else {"group_id": None, "flags": {}}))
         width, height = data.sizes[image].tolist()
         document: dict[str, Any] = {"version": "5.5.0", "flags": {}, "imageData": None}
-        document |= data.image_extras.get(image, {}) if own else {}
+        document = dict(data.image_extras.get(image, {})) if own else document
         document |= {"shapes": shapes, "imagePath": data.images[image], "imageHeight": height, "imageWidth": width}
         yield Rendered(image, f"labels/{stem_of(data.images[image])}.json", dump(document))
