@@ -1,0 +1,76 @@
+"""The best that a detector's own coding allows: targets decoded straight back to boxes, scored against the labels.
+
+python tests/bench/ceiling.py SPEC [--model dbnet] [--side 640 960 1280] [--box-threshold 0.6] [--min-size 3]
+
+Every picture of SPEC (sizes must stand in the labels or the pictures must be there) is scaled so that its longer side
+is SIDE; its kernels become boxes, and those are matched with the polygons as ICDAR 2015 counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.findings import Findings
+from ocrctl.data.image_looks import look_at
+from ocrctl.data.sources import open_annotations
+from ocrctl.data.targets.db import db_targets
+from ocrctl.metrics.hmean import match
+from ocrctl.metrics.instances import from_annotations, from_detections
+from ocrctl.postprocess.db import db_boxes
+from ocrctl.postprocess.detections import Detections
+
+Coder = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], Detections]
+
+
+def coders(options: argparse.Namespace) -> dict[str, Coder]:
+    """By name: from polygons of a picture to boxes, by way of the targets."""
+
+    def db(unclip: float | None) -> Coder:
+        def decode(points: np.ndarray, offsets: np.ndarray, ignore: np.ndarray, height: int, width: int) -> Detections:
+            kernels = db_targets(points, offsets, ignore, height, width)["shrink"].astype(np.float32)
+            return db_boxes(kernels, unclip=unclip, box_threshold=options.box_threshold, min_size=options.min_size)
+
+        return decode
+
+    return {"dbnet, unclip None": db(None), "dbnet, unclip 1.5": db(1.5), "dbnet, unclip 2": db(2.0)}
+
+
+def score(data: Annotations, sizes: np.ndarray, coder: Coder, side: int) -> str:
+    """hmean, precision and recall of all pictures at one size."""
+    spans, found = data.spans(), []
+    for picture, (width, height) in enumerate(sizes.tolist()):
+        first, last = spans[picture], spans[picture + 1]
+        scale = side / max(width, height)
+        offsets = data.offsets[first : last + 1]
+        points = data.points[offsets[0] : offsets[-1]] * scale
+        boxes = coder(
+            points, offsets - offsets[0], data.ignore[first:last], round(height * scale), round(width * scale)
+        )
+        found.append(boxes.scaled(1 / scale, 1 / scale))
+    total = match(from_annotations(data), from_detections(found)).total()
+    return f"hmean {total.hmean:.3f}, precision {total.precision:.3f}, recall {total.recall:.3f}"
+
+
+def main() -> None:
+    """Print a line for each decoder and size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("spec")
+    parser.add_argument("--model", default="dbnet", help="only decoders whose name begins so")
+    parser.add_argument("--side", type=int, nargs="+", default=[640, 960, 1280])
+    parser.add_argument("--box-threshold", type=float, default=0.6)
+    parser.add_argument("--min-size", type=float, default=3)
+    options = parser.parse_args()
+    data = open_annotations(options.spec)
+    sizes = look_at(data, Findings(), False).sizes
+    for name, coder in coders(options).items():
+        if name.startswith(options.model):
+            for side in options.side:
+                print(f"{name:20s} {side:5d}: {score(data, sizes, coder, side)}")
+
+
+if __name__ == "__main__":
+    main()
