@@ -104,7 +104,7 @@ def test_nan_is_not_hidden(kind: str, page_targets) -> None:
 def test_a_step_waits_for_nothing(kind: str, text: bool, page_targets, no_host_sync) -> None:
     model, targets = small_model(kind), page_targets(kind, PAGES, SIDES[kind], text=text)
     with no_host_sync():
-        loss = LOSSES[kind](model(torch.rand(PAGES, 3, SIDE, SIDE)), targets)
+        loss = LOSSES[kind](model(torch.rand(PAGES, 3, SIDES[kind], SIDES[kind])), targets)
         loss.backward()
     assert torch.isfinite(loss)
 
