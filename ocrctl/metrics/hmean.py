@@ -1,0 +1,160 @@
+"""Detection by IoU as ICDAR 2015 counts it (Karatzas et al. 2015, "ICDAR 2015 competition on Robust Reading").
+
+As the official script of task 4.1: a detection of which more than half lies on one do-not-care polygon is left out;
+then each polygon that counts, in order, takes the first free detection, in order, with which its intersection over
+union is more than 0.5. Totals are sums over pictures, and precision, recall and their harmonic mean come from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.metrics.instances import Instances
+from ocrctl.metrics.iou import areas, bounds, heights, meeting, shared_areas
+
+Ints = NDArray[np.int64]
+
+IOU = 0.5  # a match has more
+ON_IGNORED = 0.5  # share of a detection on one do-not-care polygon, above which it is left out
+SIZES = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)  # pixels of text height where a row begins
+
+
+@dataclass(frozen=True)
+class HmeanCounts:
+    """Polygons that count, detections that count, and how many of them are a pair."""
+
+    truths: int
+    detections: int
+    matched: int
+
+    @property
+    def recall(self) -> float:
+        """Share of polygons that were found; 0 without any."""
+        return self.matched / self.truths if self.truths else 0.0
+
+    @property
+    def precision(self) -> float:
+        """Share of detections that are a polygon; 0 without any."""
+        return self.matched / self.detections if self.detections else 0.0
+
+    @property
+    def hmean(self) -> float:
+        """Harmonic mean of the two."""
+        return harmonic(self.recall, self.precision)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which of G polygons and D detections are pairs; both number through all pictures."""
+
+    truth_match: Ints  # (G,) its detection, -1: none
+    found_match: Ints  # (D,) its polygon, -1: none
+    ignored: NDArray[np.bool_]  # (G,) do-not-care
+    left_out: NDArray[np.bool_]  # (D,) on a do-not-care polygon
+    merged: NDArray[np.bool_]  # (D,) more than half of each of two polygons that count lies in it
+    truth_image: Ints  # (G,)
+    found_image: Ints  # (D,)
+    truth_height: NDArray[np.float64]  # (G,) pixels
+    found_height: NDArray[np.float64]  # (D,)
+    pictures: int
+
+    @property
+    def missed(self) -> NDArray[np.bool_]:
+        """(G,) polygons that count and were not found."""
+        return (self.truth_match < 0) & ~self.ignored
+
+    @property
+    def false(self) -> NDArray[np.bool_]:
+        """(D,) detections that count and are no polygon."""
+        return (self.found_match < 0) & ~self.left_out
+
+    def total(self) -> HmeanCounts:
+        """Over all pictures."""
+        matched = int((self.truth_match >= 0).sum())
+        return HmeanCounts(int((~self.ignored).sum()), int((~self.left_out).sum()), matched)
+
+    def by_picture(self) -> list[HmeanCounts]:
+        """Of each picture."""
+        rows = (self.truth_image[~self.ignored], self.found_image[~self.left_out])
+        hits = self.truth_image[self.truth_match >= 0]
+        columns = [np.bincount(row, minlength=self.pictures).tolist() for row in (*rows, hits)]
+        return [HmeanCounts(*counts) for counts in zip(*columns, strict=True)]
+
+    def by_size(self, sizes: Iterable[float] = SIZES) -> list[tuple[float, HmeanCounts]]:
+        """Rows (least height in pixels, counts) that have any, smallest first; they add up to the total.
+
+        A pair stands in the row of its polygon, a detection without one in the row of its own height.
+        """
+        edges = np.array([*sizes])
+        truth_row = np.searchsorted(edges, self.truth_height, side="right") - 1
+        found_row = np.searchsorted(edges, self.found_height, side="right") - 1
+        rows = (truth_row[~self.ignored], found_row[self.false], truth_row[self.truth_match >= 0])
+        truths, false, matched = (np.bincount(row, minlength=len(edges)).tolist() for row in rows)
+        counts = [HmeanCounts(t, f + m, m) for t, f, m in zip(truths, false, matched, strict=True)]
+        return [(float(edge), row) for edge, row in zip(edges, counts, strict=True) if row.truths or row.detections]
+
+
+class Pairs:
+    """What two sets of polygons share, found once; `match` then counts them at any threshold of the scores.
+
+    Raises ValueError when they do not hold the same number of pictures.
+    """
+
+    def __init__(self, truth: Instances, found: Instances) -> None:
+        if truth.pictures != found.pictures:
+            raise ValueError(f"{truth.pictures} pictures of polygons, but {found.pictures} of detections")
+        self.truth, self.found = truth, found
+        one, two = (truth.points, truth.offsets), (found.points, found.offsets)
+        first, second = meeting(bounds(*one), truth.spans, bounds(*two), found.spans)
+        shared = shared_areas(*one, *two, first, second)
+        some = shared > 0
+        self._first, self._second, shared = first[some], second[some], shared[some]
+        size, found_size = areas(*one)[self._first], areas(*two)[self._second]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._iou = shared / (size + found_size - shared)
+            self._of_truth, self._of_found = shared / size, shared / found_size
+        self._heights = heights(*one), heights(*two)
+
+    def match(self, least: float | None = None, iou: float = IOU) -> Matching:
+        """Pair polygons and detections; only detections that score `least` or more, all when None."""
+        truth, found = self.truth, self.found
+        dropped = np.zeros(len(found), np.bool_)
+        if least is not None:
+            if found.scores is None:
+                raise ValueError("the detections have no scores to compare with a threshold")
+            dropped = found.scores < least
+        ignored = truth.ignore
+        left_out = dropped.copy()
+        on_ignored = ignored[self._first] & _above(self._of_found, ON_IGNORED)
+        left_out[self._second[on_ignored]] = True
+        counts = ~ignored[self._first] & ~left_out[self._second]
+        pairs = np.flatnonzero(counts & _above(self._iou, iou))
+        truth_match, found_match = np.full(len(truth), -1), np.full(len(found), -1)
+        for a, b in zip(self._first[pairs].tolist(), self._second[pairs].tolist(), strict=True):
+            if truth_match[a] < 0 and found_match[b] < 0:
+                truth_match[a], found_match[b] = b, a
+        inside = counts & _above(self._of_truth, 0.5)
+        merged = np.bincount(self._second[inside], minlength=len(found)) > 1
+        return Matching(
+            truth_match, found_match, ignored, left_out, merged, truth.image, found.image, *self._heights,
+            truth.pictures,
+        )  # fmt: skip
+
+
+def match(truth: Instances, found: Instances, least: float | None = None) -> Matching:
+    """Pair polygons and detections of the same pictures. Raises ValueError when these differ in number."""
+    return Pairs(truth, found).match(least)
+
+
+def harmonic(recall: float, precision: float) -> float:
+    """Harmonic mean; 0 when both are."""
+    return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
+
+
+def _above(shares: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
+    """Where a share is more than `limit`; areas are exact to some 1e-12, so that a half is not taken for more."""
+    return np.isfinite(shares) & (shares > limit + 1e-9)

@@ -1,0 +1,97 @@
+"""Polygons of many pictures as flat columns: what the page metrics compare, found and meant alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations import Annotations
+
+
+class Found(Protocol):
+    """Boxes of one picture, as postprocess gives them."""
+
+    points: NDArray[np.floating]  # (P, 2)
+    offsets: NDArray[np.int64]  # (N + 1,)
+    scores: NDArray[np.floating]  # (N,)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """I pictures with N polygons and P points in all; polygons stand in the order of their pictures.
+
+    Raises ValueError when the columns do not fit together or a coordinate is not finite.
+    """
+
+    points: NDArray[np.float64]  # (P, 2) pixels, x right, y down
+    offsets: NDArray[np.int64]  # (N + 1,) polygon i owns points[offsets[i]:offsets[i + 1]]
+    spans: NDArray[np.int64]  # (I + 1,) picture i owns the polygons spans[i] up to spans[i + 1]
+    ignore: NDArray[np.bool_]  # (N,) do-not-care
+    texts: list[str]  # (N,), empty where unknown
+    scores: NDArray[np.float64] | None = None  # (N,)
+
+    def __post_init__(self) -> None:
+        count = len(self.offsets) - 1
+        columns = (int(self.spans[-1]), len(self.ignore), len(self.texts))
+        if columns != (count,) * 3 or self.offsets[-1] != len(self.points):
+            raise ValueError(
+                f"{count} polygons of {self.offsets[-1]} points, but {len(self.points)} points, and spans, flags and "
+                f"texts of {', '.join(map(str, columns))} polygons"
+            )
+        if not np.isfinite(self.points).all():
+            raise ValueError(f"{int((~np.isfinite(self.points)).sum())} coordinates are not finite")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def pictures(self) -> int:
+        """I."""
+        return len(self.spans) - 1
+
+    @property
+    def image(self) -> NDArray[np.int64]:
+        """(N,) the picture of each polygon."""
+        return np.repeat(np.arange(self.pictures), np.diff(self.spans))
+
+    def pick(self, order: NDArray[np.int64]) -> Instances:
+        """The polygons `order`, which keeps those of a picture together and the pictures in their order."""
+        counts = np.diff(self.offsets)[order]
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        rows = np.repeat(self.offsets[:-1][order] - offsets[:-1], counts) + np.arange(offsets[-1])
+        kept = np.bincount(self.image[order], minlength=self.pictures)
+        return replace(
+            self,
+            points=self.points[rows],
+            offsets=offsets,
+            spans=np.concatenate(([0], np.cumsum(kept))).astype(np.int64),
+            ignore=self.ignore[order],
+            texts=[self.texts[i] for i in order.tolist()],
+            scores=self.scores[order] if self.scores is not None else None,
+        )
+
+
+def from_annotations(data: Annotations, scores: NDArray[np.float64] | None = None) -> Instances:
+    """The polygons of an annotated set, picture for picture."""
+    return Instances(data.points, data.offsets, data.spans(), data.ignore, data.texts, scores)
+
+
+def from_detections(pictures: Sequence[Found]) -> Instances:
+    """The boxes found in each picture, in the order of `pictures`."""
+    counts = [len(found.offsets) - 1 for found in pictures]
+    sizes = [np.diff(found.offsets) for found in pictures]
+    points = [np.asarray(found.points, np.float64).reshape(-1, 2) for found in pictures]
+    scores = [np.asarray(found.scores, np.float64) for found in pictures]
+    total = sum(counts)
+    return Instances(
+        np.concatenate([np.zeros((0, 2)), *points]),
+        np.cumsum(np.concatenate([np.zeros(1, np.int64), *sizes])).astype(np.int64),
+        np.cumsum([0, *counts]).astype(np.int64),
+        np.zeros(total, np.bool_),
+        [""] * total,
+        np.concatenate([np.zeros(0), *scores]),
+    )
