@@ -126,14 +126,22 @@ def validate(
 
 
 def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -> Target | None:
-    """The model that data is judged for: an architecture, with the charset of flag, profile or the architecture."""
+    """The model that data is judged for: an architecture, with the charset of flag, profile or the architecture.
+
+    Raises UsageError for an unknown architecture, a flag without one, or a charset for a detector.
+    """
     if model is None:
         if charset or profiles:
             raise UsageError("--charset and --profile need --for MODEL.", hint="such as --for crnn")
         return None
     spec = get_spec(model)
     settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
-    return Target(spec, Charset.load(settings.data.charset or spec.default_charset))
+    size = spec.input_height, spec.input_width
+    if spec.task == "detection":
+        if charset:
+            raise UsageError(f"--charset: {model} finds text and reads none.", hint="such as --for crnn")
+        return Target(spec, None, size)
+    return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
 
 
 def _counted(data: Annotations, hits: Hits, limit: int) -> CodeCount:

@@ -75,6 +75,12 @@ _ALL = (
     Code("M004", "squeezed", "warning", "instance", "",
          "at the model's input a character is {value:.1f} pixels wide, less than one output step"),
     Code("M005", "too-low", "warning", "instance", "", "the text is {value:.1f} pixels high, {note}"),
+    Code("M006", "below-stride", "warning", "instance", "",
+         "at the training size the text is {value:.1f} pixels high, {note}"),
+    Code("M007", "kernel-vanishes", "warning", "instance", "",
+         "at the training size the kernel is {value:.1f} cells thick, {note}"),
+    Code("M008", "kernels-merge", "warning", "instance", "",
+         "at the training size its kernel and another are {value:.1f} cells apart, {note}"),
 )  # fmt: skip
 CODES: dict[str, Code] = {code.code: code for code in _ALL}
 BY_NAME: dict[str, Code] = {code.name: code for code in _ALL}

@@ -12,6 +12,7 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import Looks, look_at
 from ocrctl.data.image_rules import check_images, frames
+from ocrctl.data.kernel_rules import check_kernels
 from ocrctl.data.polygon_pairs import check_pairs
 from ocrctl.data.polygons import Floats, check_polygons
 from ocrctl.data.target_rules import check_target
@@ -24,7 +25,8 @@ class Target:
     """The model that the data is meant for."""
 
     spec: ModelSpec
-    charset: Charset
+    charset: Charset | None  # None: a detector
+    size: tuple[int, int]  # height and width it is trained at
 
 
 def lint(
@@ -48,8 +50,10 @@ def lint(
         check_pairs(found, data.points, data.offsets, data.image_id, data.texts)
         findings.hits.update(found.hits)
     check_texts(findings, data)
-    if target is not None:
+    if target is not None and target.charset is not None:
         check_target(findings, data, target.spec, target.charset, text_heights(data, seen))
+    elif target is not None and data.words is None:
+        check_kernels(findings, data, target.spec, target.size, widths, heights)
     return findings, seen
 
 

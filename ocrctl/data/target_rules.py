@@ -1,4 +1,4 @@
-"""Target-aware rules: what a model can learn from each label. Torch-free: ModelSpec holds the facts."""
+"""Target-aware rules: what a recogniser can learn from each label. Torch-free: ModelSpec holds the facts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset
 
     Words are stretched to the model's input, so steps and widths do not depend on the picture.
     """
-    if spec.task != "recognition":
-        return
     steps = spec.output_steps()
     known = set(charset)
     lacking: list[int] = []
