@@ -14,6 +14,7 @@ from ocrctl.data.clean import Cleaned, clean
 from ocrctl.data.fit import fit
 from ocrctl.data.formats import page_format
 from ocrctl.data.journal import FOLDER, change, half_done, only_change, recover, undo
+from ocrctl.data.links import is_folder
 from ocrctl.data.lint import lint
 from ocrctl.data.sources import Located, locate, parse_spec
 from ocrctl.data.word_edits import EDITABLE, edited
@@ -139,7 +140,7 @@ def journal_folders(spec: str) -> list[Path]:
     if path is None:
         return []
     folder = path if path.is_dir() else path.parent
-    within = sorted(Path(entry) for entry in os.scandir(path) if entry.is_dir()) if path.is_dir() else []
+    within = sorted(Path(entry) for entry in os.scandir(path) if is_folder(entry)) if path.is_dir() else []
     return [place for place in (folder, *within) if (place / FOLDER).is_dir()]
 
 

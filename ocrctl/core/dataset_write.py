@@ -92,7 +92,7 @@ def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:
     names = []
     for image in images:
         parts = [part for part in PurePosixPath(image.replace("\\", "/")).parts if part not in ("/", "..", ".")]
-        parts = [part.replace(":", "_").replace("\0", "_") for part in parts] or ["picture"]
+        parts = ["".join(c if c.isprintable() and c != ":" else "_" for c in part) for part in parts] or ["picture"]
         if len(parts) > 1 and parts[0] == IMAGES:
             parts = parts[1:]
         path = PurePosixPath(parts[-1]) if unique_stems else PurePosixPath(*parts)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ocrctl.data.label_text import read_label_text
 from ocrctl.errors import InputError
 
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _ONE_READ = 1 << 16  # bytes; a word image nearly always fits, and a shorter read is its end
 
 
@@ -59,7 +60,7 @@ class FolderWords:
         """The encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
         path = self.path(index)
         try:
-            handle = os.open(path, _READ)
+            handle = os.open(path, READ)
             try:
                 data = os.read(handle, _ONE_READ)
                 if len(data) == _ONE_READ:
@@ -117,19 +118,11 @@ def image_path(text: str) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 label file without line ends; a BOM and CRLF are taken off. InputError names file:line.
+    """The lines of a UTF-8 label file without line ends; a BOM and CRLF are taken off. Raises as `read_label_text`.
 
     Only \\n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a label may hold.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
-        raise InputError(f"{path}:{line}: expected UTF-8 text, found byte 0x{byte:02x}.") from error
+    text = read_label_text(path)
     lines = text.split("\n")
     if "\r" in text:
         lines = [line.removesuffix("\r") for line in lines]

@@ -6,21 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ocrctl.data.label_text import LARGEST_JSON, read_label_text
 from ocrctl.errors import InputError
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`; InputError names file:line when it is not JSON or not UTF-8."""
+    """The JSON value in `path`; InputError names file:line when it is not JSON, not UTF-8 or too large."""
+    text = read_label_text(path, largest=LARGEST_JSON)
     try:
-        data = path.read_bytes()
-        return json.loads(data.decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}:{line}: expected UTF-8 text, found byte 0x{data[error.start]:02x}.") from error
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: expected JSON, found a fault at column {error.colno}.") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: expected JSON of annotations, found it nested too deeply.") from error
+    except ValueError as error:
+        raise InputError(f"{path}: expected JSON of annotations, found a number of too many digits.") from error
 
 
 def read_object(path: Path, key: str, kind: type, document: Any = None) -> tuple[dict[str, Any], Any]:

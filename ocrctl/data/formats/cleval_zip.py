@@ -32,6 +32,7 @@ PER_IMAGE = False
 KEEPS = Keeps("polygon", marks=(IGNORED,))
 
 _LARGEST = 1 << 28  # bytes a text may unpack to
+_LARGEST_ALL = 1 << 30  # and all of them together
 
 
 def sniff(path: Path) -> bool:
@@ -79,15 +80,17 @@ def render(data: Annotations) -> Iterator[Rendered]:
                 ",".join(map(str, flat_points(data, i))) + f",{IGNORED if data.ignore[i] else data.texts[i]}\n"
                 for i in members
             )
-            name = data.image_extras.get(image, {}).get("entry") if own else None
-            entry = zipfile.ZipInfo(name or f"gt_{stem_of(data.images[image])}.txt", (1980, 1, 1, 0, 0, 0))
+            name = data.image_extras.get(image, {}).get("entry", "") if own else ""
+            if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:  # would leave its folder
+                name = f"gt_{stem_of(data.images[image])}.txt"
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, "".join(lines))
     yield Rendered(None, "gt.zip", buffer.getvalue())
 
 
 def _texts(path: Path) -> list[tuple[str, list[str]]]:
-    texts = []
+    texts, total = [], 0
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -95,6 +98,9 @@ def _texts(path: Path) -> list[tuple[str, list[str]]]:
                     continue
                 if info.file_size > _LARGEST:
                     raise InputError(f"{path}/{info.filename}: unpacks to {info.file_size} bytes: too much for a text.")
+                total += info.file_size
+                if total > _LARGEST_ALL:
+                    raise InputError(f"{path}: unpacks to more than {_LARGEST_ALL} bytes: too much for texts.")
                 content = archive.read(info).decode("utf-8-sig")
                 lines = [line.removesuffix("\r") for line in content.split("\n")]
                 texts.append((info.filename, lines))

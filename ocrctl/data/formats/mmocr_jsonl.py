@@ -39,7 +39,7 @@ def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
 def _parse(line: str) -> tuple[str, str] | None:
     try:
         entry = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict):
         return None
