@@ -95,11 +95,24 @@ class Builder:
 
 def from_words(source: WordSource) -> Annotations:
     """Word pictures as an index without points: instance i is picture i."""
-    builder = Builder(Path(source.name), "words")
-    builder.label_file(source.name)
-    names = source.files if isinstance(source, FolderWords) else None
-    for index, label in enumerate(source.labels):
-        image = builder.image(names[index] if names else f"sample {index + 1}")
-        builder.add(image, (), label, False)
-    root = source.root if isinstance(source, FolderWords) else source.name
-    return builder.build(root, source)
+    count = len(source)
+    names = source.files if isinstance(source, FolderWords) else [f"sample {number + 1}" for number in range(count)]
+    if not count:
+        raise InputError(f"{source.name}: holds no pictures.")
+    return Annotations(
+        name=source.name,
+        format="words",
+        root=source.root if isinstance(source, FolderWords) else source.name,
+        images=list(names),
+        sizes=np.zeros((count, 2), np.int32),
+        image_label=np.zeros(count, np.int32),
+        image_line=np.zeros(count, np.int32),
+        label_files=[source.name],
+        points=np.zeros((0, 2)),
+        offsets=np.zeros(count + 1, np.int64),
+        image_id=np.arange(count, dtype=np.int32),
+        ignore=np.zeros(count, np.bool_),
+        lines=np.zeros(count, np.int32),
+        texts=list(source.labels),
+        words=source,
+    )

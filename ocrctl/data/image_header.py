@@ -6,6 +6,7 @@ import io
 import struct
 from dataclasses import dataclass
 
+_SEGMENT, _SIZE = struct.Struct(">BBH"), struct.Struct(">HH")
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
@@ -39,15 +40,14 @@ def read_header(data: bytes) -> Header | None:
 def _jpeg(data: bytes) -> Header | None:
     position, orientation = 2, 1
     while position + 4 <= len(data):
-        if data[position] != 0xFF:
+        start, marker, length = _SEGMENT.unpack_from(data, position)
+        if start != 0xFF:
             return None
-        marker = data[position + 1]
         if marker == 0xFF:
             position += 1
             continue
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
         if marker in _FRAMES:
-            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            height, width = _SIZE.unpack_from(data, position + 5)
             return Header(width, height, orientation) if width and height else None
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
             orientation = exif_orientation(data[position + 10 : position + 2 + length])
@@ -88,12 +88,14 @@ def _png_orientation(data: bytes) -> int:
 
 
 def _webp(data: bytes) -> Header | None:
-    """A plain lossy or lossless WebP; None for an extended one, which may hold EXIF."""
+    """A WebP; None for one that holds EXIF."""
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return None
     if data[12:16] == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if data[12:16] == b"VP8X" and not data[20] & 0x08:
+        return Header(1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little"))
     if data[12:16] == b"VP8 ":
         width, height = struct.unpack("<HH", data[26:30])
         return Header(width & 0x3FFF, height & 0x3FFF)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.findings import Findings
-from ocrctl.data.image_header import read_header
+from ocrctl.data.image_header import Header, read_header
 from ocrctl.data.images import damage
 from ocrctl.errors import InputError
 
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
 _STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
-_HEADER_BYTES = 1 << 16  # an EXIF block fits; where a header is longer, the whole file is read
+_HEADER_BYTES = 1 << 12  # nearly every header fits
+_LONGEST_HEADER = 1 << 17  # an EXIF block with a thumbnail fits; where a header is longer, the whole file is read
 
 
 @dataclass
@@ -50,46 +51,80 @@ def look_at(
         sizes=np.zeros((count, 2), np.int32),
         stored=np.zeros((count, 2), np.int32),
         orientations=np.ones(count, np.int8),
-        digests=[],
+        digests=[b""] * count,
         hashes=np.zeros((count, 2), np.uint64),
     )
+    headers: list[Header | None] = []
+    problems: list[tuple[int, str, str]] = []
     for start in range(0, count, _STRETCH):
         stop = min(start + _STRETCH, count)
-        with DecoderWarnings() as decoder:
+        if decode:
+            with DecoderWarnings() as decoder:
+                for image in range(start, stop):
+                    header, name, problem = _decoded(data, image, looks, decoder)
+                    headers.append(header)
+                    if problem:
+                        problems.append((image, name, problem))
+        else:
             for image in range(start, stop):
-                name, problem = _look(data, image, looks, decoder if decode else None)
+                header, name, problem = _header(data, image)
+                headers.append(header)
                 if problem:
-                    findings.add(name, [image], None, [problem])
+                    problems.append((image, name, problem))
         progress(stop, count)
+    known = [image for image, header in enumerate(headers) if header is not None]
+    found = [header for header in headers if header is not None]
+    if found:
+        looks.stored[known] = [(header.width, header.height) for header in found]
+        looks.orientations[known] = [header.orientation for header in found]
+        looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
+    for image, name, problem in problems:
+        findings.add(name, [image], None, [problem])
     return looks
 
 
-def _look(data: Annotations, image: int, looks: Looks, decoder: DecoderWarnings | None) -> tuple[str, str]:
-    """Name of the code and reason of what is wrong with one file, if anything; fills its row of `looks`."""
+def _header(data: Annotations, image: int) -> tuple[Header | None, str, str]:
+    """The header of one file; name of the code and reason of what is wrong with it, if anything."""
     try:
-        content = data.image_bytes(image) if decoder else data.image_start(image, _HEADER_BYTES)
+        for size in (_HEADER_BYTES, _LONGEST_HEADER):
+            content = data.image_start(image, size)
+            header = read_header(content)
+            if header is not None:
+                return header, "", ""
+            if len(content) < size:
+                break
+        else:
+            header = read_header(data.image_bytes(image))
     except InputError as error:
-        problem = error.message.removeprefix(f"{data.image_where(image)}: ").removesuffix(".")
-        looks.digests.append(b"")
-        return ("missing" if problem.endswith("missing") else "unreadable"), problem
-    looks.digests.append(hashlib.blake2b(content, digest_size=16).digest() if decoder else b"")
+        return None, *_unread(data, image, error)
     if not content:
-        return "empty-file", "the image file is empty"
+        return None, "empty-file", "the image file is empty"
+    return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
+
+
+def _decoded(data: Annotations, image: int, looks: Looks, decoder: DecoderWarnings) -> tuple[Header | None, str, str]:
+    """As `_header`, of the whole file, every byte of it decoded; fills the digest and the hash of `looks`."""
+    try:
+        content = data.image_bytes(image)
+    except InputError as error:
+        return None, *_unread(data, image, error)
+    looks.digests[image] = hashlib.blake2b(content, digest_size=16).digest()
+    if not content:
+        return None, "empty-file", "the image file is empty"
     header = read_header(content)
-    if header is None and not decoder and len(content) == _HEADER_BYTES:
-        header = read_header(data.image_bytes(image))
-    if header is not None:
-        looks.sizes[image], looks.stored[image] = header.displayed, (header.width, header.height)
-        looks.orientations[image] = header.orientation
-    if decoder is not None:
-        if problem := damage(content):
-            return "truncated", problem
-        problem, small = decoder.look(content)
-        if small is not None and data.words is None:
-            looks.hashes[image] = _dhash(small)
-        if problem:
-            return ("truncated" if "damaged" in problem else "unreadable"), problem
-    return "unreadable", "" if header is not None else "the header of the picture cannot be read"
+    if problem := damage(content):
+        return header, "truncated", problem
+    problem, small = decoder.look(content)
+    if small is not None and data.words is None:
+        looks.hashes[image] = _dhash(small)
+    if problem:
+        return header, ("truncated" if "damaged" in problem else "unreadable"), problem
+    return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
+
+
+def _unread(data: Annotations, image: int, error: InputError) -> tuple[str, str]:
+    problem = error.message.removeprefix(f"{data.image_where(image)}: ").removesuffix(".")
+    return ("missing" if problem.endswith("missing") else "unreadable"), problem
 
 
 def _dhash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.data.annotation_builder import from_words
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import (
     DETECTION_FORMATS,
     FORMATS,
     DetectionFormat,
-    Format,
     detect,
     detect_pages,
     detect_plugged_pages,
     format_names,
     holds,
     label_file,
+    listed_once,
     page_format,
     word_format,
     word_sets,
 )
-from ocrctl.data.journal import half_done
+from ocrctl.data.located import Located
 from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
 
-__all__ = ["SYNTH", "FolderWords", "Spec", "WordSource", "locate", "open_annotations", "open_source", "parse_spec"]
+__all__ = [
+    "SYNTH",
+    "FolderWords",
+    "Located",
+    "Spec",
+    "WordSource",
+    "locate",
+    "open_annotations",
+    "open_source",
+    "parse_spec",
+]
 
-SYNTH = ("words",)  # what `synth:` can render
+SYNTH = ("words", "pages")  # what `synth:` can render
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,43 +74,11 @@ def parse_spec(raw: str) -> Spec:
     return Spec(prefix, Path(rest), None, raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
-    """Where a finite set of annotations lies, and what reads it: one of `pages` and `words`."""
-
-    pages: DetectionFormat | None
-    words: Format | None
-    place: Path  # the label file, or the folder of label files
-    raw: str  # the SPEC
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the label files, where `dataset clean` keeps its journal."""
-        return self.place if self.place.is_dir() else self.place.parent
-
-    def source(self) -> WordSource:
-        """Word images. Raises InputError when they cannot be read, or a `dataset clean` of them was cut short."""
-        assert self.words is not None
-        self._whole()
-        source = self.words.read(self.place)
-        if len(source) == 0:
-            raise InputError(f"{self.place}: holds no samples.")
-        return source
-
-    def annotations(self) -> Annotations:
-        """All of it as one columnar index. Raises as `source` does."""
-        if self.pages is None:
-            return from_words(self.source())
-        self._whole()
-        return self.pages.read(self.place)
-
-    def _whole(self) -> None:
-        """A half of the old labels with a half of the new ones is no set to read."""
-        if half_done(self.folder):
-            raise InputError(
-                f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
-                hint=f"once none runs any more, this finishes it: ocrctl dataset validate {shlex.quote(self.raw)}",
-            )
+def expect_stream(spec: Spec, name: str) -> None:
+    """Raise UsageError when `spec` is another synthetic stream than `name`: pages for a recogniser, words for a
+    detector."""
+    if spec.name not in (None, name):
+        raise UsageError(f"{spec.raw}: expected {name}, not {spec.name}.", hint=f"synth:{name}")
 
 
 def open_source(spec: Spec | str) -> WordSource:
@@ -120,7 +96,9 @@ def open_source(spec: Spec | str) -> WordSource:
             f"{spec.raw}: {spec.format} holds pages with polygons, expected word images.",
             hint=f"ocrctl dataset crop {spec.raw} OUT",
         )
-    return _locate_words(spec, spec.path).source()
+    with listed_once():
+        located = _locate_words(spec, spec.path)
+    return located.source()
 
 
 def _locate_words(spec: Spec, path: Path) -> Located:
@@ -149,7 +127,11 @@ def locate(spec: Spec | str) -> Located:
         spec = parse_spec(spec)
     if spec.path is None:
         raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of annotations.")
-    path = spec.path
+    with listed_once():
+        return _locate(spec, spec.path)
+
+
+def _locate(spec: Spec, path: Path) -> Located:
     if spec.format is not None and holds(spec.format) == "words":
         return _locate_words(spec, path)
     if spec.format is not None:
@@ -193,6 +175,6 @@ def _expect_one(path: Path, specs: list[str]) -> None:
 
 
 _GRAMMAR = (
-    f"SPEC is a path, FORMAT:PATH or synth:words; formats: {', '.join(FORMATS)}; "
+    f"SPEC is a path, FORMAT:PATH, synth:words or synth:pages; formats: {', '.join(FORMATS)}; "
     f"with polygons: {', '.join(DETECTION_FORMATS)}."
 )

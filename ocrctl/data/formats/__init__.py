@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, cast
@@ -34,13 +35,14 @@ from ocrctl.data.formats import (
 )
 from ocrctl.data.formats._detection import Keeps, Rendered
 from ocrctl.data.formats._kinds import DetectionFormat, Format
-from ocrctl.data.formats._pictures import entries
+from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listed_once, listing
 from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
 from ocrctl.errors import InputError, UsageError
 
 __all__ = [
     "DETECTION_FORMATS", "FORMATS", "DetectionFormat", "Format", "Keeps", "Rendered", "detect", "detect_pages",
-    "detect_plugged_pages", "format_names", "holds", "label_file", "page_format", "plugged", "word_format", "word_sets",
+    "detect_plugged_pages", "format_names", "holds", "label_file", "listed_once", "page_format", "plugged",
+    "word_format", "word_sets",
 ]  # fmt: skip
 
 
@@ -71,8 +73,6 @@ FORMATS: dict[str, Format] = {module.NAME: cast(Format, module) for module in _M
 DETECTION_FORMATS: dict[str, DetectionFormat] = {
     module.NAME: cast(DetectionFormat, module) for module in _DETECTION_MODULES
 }
-
-_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip")
 
 
 def holds(name: str) -> Literal["words", "pages"] | None:
@@ -158,7 +158,7 @@ def detect_pages(
         if path.is_file():
             places = [path]
         elif pages.PER_IMAGE:
-            places = [path, *(entry for entry in entries(path) if entry.is_dir())]
+            places = [path, *(path / name for name in listing(path).folders)]
         else:
             places = _candidates(path, pages.LABEL_FILES)
         fitting = [place for place in places if pages.sniff(place)]
@@ -185,8 +185,9 @@ def _unfit(name: str, what: str, built_in: Iterable[str]) -> UsageError:
 def _candidates(path: Path, patterns: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
-    return [
-        file
-        for file in entries(path)
-        if (file.suffix.lower() in _SUFFIXES or any(file.match(pattern) for pattern in patterns)) and file.is_file()
-    ]
+    names = listing(path)
+    odd = [pattern for pattern in patterns if not pattern.lower().endswith(LABEL_SUFFIXES)]  # a plug-in's
+    if odd:
+        chosen = set(names.labels) | {name for name in names.files if any(fnmatchcase(name, one) for one in odd)}
+        return [path / name for name in sorted(chosen)]
+    return [path / name for name in names.labels]

@@ -46,7 +46,7 @@ def parse_quad(line: str) -> Line | None:
     """`377,117,463,117,465,130,378,130,Genaxis, Theatre`: eight numbers; the rest is the text, commas included."""
     parts = line.split(",", 8)
     try:
-        points = tuple(float(part) for part in parts[:8])
+        points = tuple(map(float, parts[:8]))
     except ValueError:
         return None
     return (points, parts[8] if len(parts) == 9 else "") if len(points) == 8 else None

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import NamedTuple
 
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
+from ocrctl.data.links import is_file, is_folder
 from ocrctl.errors import InputError
 
 _IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
+LABEL_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip")
 _IMAGE_FOLDERS = ("images", "imgs", "img", "image")
 _PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
 _PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
@@ -30,7 +35,14 @@ def choose_root(names: Sequence[str], label: Path) -> Path:
     roots += [base / sub / label.stem for base in (folder, folder.parent) for sub in _IMAGE_FOLDERS]
     step = max(1, len(names) // _TRIED)
     sample = names[::step][:_TRIED]
-    return max(roots, key=lambda root: sum(_is_file(root / name) for name in sample))  # the first of equals
+    best, most = folder, 0
+    for root in roots:
+        count = sum(_is_file(os.path.join(root, name)) for name in sample)
+        if count > most:  # the first of equals
+            best, most = root, count
+        if most == len(sample):
+            break
+    return best
 
 
 def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]]:
@@ -53,17 +65,52 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
     return best[1], best[2]
 
 
-def entries(folder: Path) -> list[Path]:
-    """What lies in `folder`, sorted. Raises InputError when it cannot be listed."""
+class Listing(NamedTuple):
+    """Names of what lies in a folder, each sorted; a link counts as what it leads to."""
+
+    files: list[str]
+    folders: list[str]
+    labels: list[str]  # the files that may hold labels, by their suffix
+
+
+_listings: ContextVar[dict[Path, Listing] | None] = ContextVar("_listings", default=None)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within, each folder is listed once: telling a format asks every reader about the same ones."""
+    token = _listings.set({})
     try:
-        return sorted(folder.iterdir())
+        yield
+    finally:
+        _listings.reset(token)
+
+
+def listing(folder: Path) -> Listing:
+    """What lies in `folder`. Raises InputError when it cannot be listed."""
+    known = _listings.get()
+    if known is not None and folder in known:
+        return known[folder]
+    files, folders = [], []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if is_file(entry):
+                    files.append(entry.name)
+                elif is_folder(entry):
+                    folders.append(entry.name)
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}).") from error
+    files.sort()
+    result = Listing(files, sorted(folders), [name for name in files if name.lower().endswith(LABEL_SUFFIXES)])
+    if known is not None:
+        known[folder] = result
+    return result
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return [entry for entry in entries(folder) if entry.is_dir()]
+        return [folder / name for name in listing(folder).folders]
     except InputError:
         return []
 
@@ -91,8 +138,8 @@ def _common(first: str, second: str) -> int:
 
 def _pictures(folder: Path) -> dict[str, str]:
     try:
-        return {Path(name).stem: name for name in sorted(os.listdir(folder)) if _IMAGE.match(name)}
-    except OSError:
+        return {os.path.splitext(name)[0]: name for name in listing(folder).files if _IMAGE.match(name)}
+    except InputError:
         return {}
 
 
@@ -100,8 +147,8 @@ def label_paths(path: Path, suffix: str) -> list[Path]:
     """The label file `path`, or those of a folder that end in `suffix`, in the order of the numbers in their names."""
     if path.is_file():
         return [path]
-    found = [entry for entry in entries(path) if entry.name.lower().endswith(suffix) and entry.is_file()]
-    return sorted(found, key=_natural)
+    found = sorted((name for name in listing(path).files if name.lower().endswith(suffix)), key=_natural)
+    return [path / name for name in found]
 
 
 def looked_at(path: Path, suffix: str) -> list[Path]:
@@ -127,12 +174,12 @@ def stem_of(image: str) -> str:
     return Path(image).stem
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     try:
-        return path.is_file()
+        return os.path.isfile(path)
     except (OSError, ValueError):  # a loop of links; a NUL in the name
         return False
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

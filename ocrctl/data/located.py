@@ -1,0 +1,53 @@
+"""A data set that was found and is not read yet."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrctl.data.annotation_builder import from_words
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats import DetectionFormat, Format
+from ocrctl.data.journal import half_done
+from ocrctl.data.words import WordSource
+from ocrctl.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a finite set of annotations lies, and what reads it: one of `pages` and `words`."""
+
+    pages: DetectionFormat | None
+    words: Format | None
+    place: Path  # the label file, or the folder of label files
+    raw: str  # the SPEC
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the label files, where `dataset clean` keeps its journal."""
+        return self.place if self.place.is_dir() else self.place.parent
+
+    def source(self) -> WordSource:
+        """Word images. Raises InputError when they cannot be read, or a `dataset clean` of them was cut short."""
+        assert self.words is not None
+        self._whole()
+        source = self.words.read(self.place)
+        if len(source) == 0:
+            raise InputError(f"{self.place}: holds no samples.")
+        return source
+
+    def annotations(self) -> Annotations:
+        """All of it as one columnar index. Raises as `source` does."""
+        if self.pages is None:
+            return from_words(self.source())
+        self._whole()
+        return self.pages.read(self.place)
+
+    def _whole(self) -> None:
+        """A half of the old labels with a half of the new ones is no set to read."""
+        if half_done(self.folder):
+            raise InputError(
+                f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
+                hint=f"once none runs any more, this finishes it: ocrctl dataset validate {shlex.quote(self.raw)}",
+            )
