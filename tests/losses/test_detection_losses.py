@@ -16,7 +16,7 @@ from ocrctl.models.detection.craft import CRAFTHead
 from ocrctl.models.detection.db_head import DBHead
 from ocrctl.models.detection.pan import PANHead
 
-SIDES, PAGES = {"db": 32, "pan": 64, "craft": 32}, 2  # pixels of a page: small, for speed
+SIDES, PAGES = {"db": 32, "pan": 64, "craft": 16}, 2  # pixels of a page: small, for speed
 LOSSES = {"db": db_loss, "pan": pan_loss, "craft": craft_loss}
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -11,12 +11,14 @@ class Backbone(nn.Module):
     """Normalised pictures (N, 3, H, W) to features, finest first.
 
     `channels` and `strides` describe them. Tensor names are those of the published ImageNet weights; `classifier` names
-    the prefixes of published tensors that a detector has no use for.
+    the prefixes of published tensors that a detector has no use for, `unpublished` those of tensors that no ImageNet
+    weights hold.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...] = (4, 8, 16, 32)
     classifier: ClassVar[tuple[str, ...]] = ()
+    unpublished: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W), H and W multiples of 32, to one (N, channels[i], H / strides[i], W / strides[i]) each."""

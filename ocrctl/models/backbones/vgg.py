@@ -26,6 +26,7 @@ class VGG16BN(Backbone):
     channels = (128, 256, 512, 512, FC_CHANNELS)
     strides = (2, 4, 8, 16, 16)
     classifier = ("features.40.", "features.41.", "classifier.")
+    unpublished = ("fc6.", "fc7.")
 
     def __init__(self) -> None:
         super().__init__()
