@@ -14,6 +14,8 @@ from ocrctl.cli.dataset_convert import convert, crop, split
 from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets
+from ocrctl.cli.progress import ProgressLine
+from ocrctl.errors import UsageError
 
 app = typer.Typer(
     help="Look at and mend annotated data before it is trained on.",
@@ -84,16 +86,27 @@ def stats(
 @app.command("synth")
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
-    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Number of words.")] = 100,
+    pages: Annotated[bool, typer.Option("--pages", help="Pages with word and character outlines, not words.")] = False,
+    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Number of pictures.")] = 100,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option("--backgrounds", metavar="DIR", help="Photographs without text, behind half of the pages."),
+    ] = None,
     profile: Profiles = None,
     sets: Sets = None,
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="Only words that training on synth:words never draws.")
+        bool, typer.Option("--unseen", help="Only words that training on the stream never draws.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write words of the synthetic stream as pictures with rec_gt.txt; synth.* settings say what they look like."""
+    """Write pictures of a synthetic stream: words with rec_gt.txt, or --pages with train.json, in which each word has
+    its outline, its text and a quad for each character. synth.* settings say what they look like."""
+    if pages:
+        _synth_pages(out, count, backgrounds, profile or [], sets or [], unseen, as_json)
+        return
+    if backgrounds is not None:
+        raise UsageError("--backgrounds goes with --pages: words have grounds of their own.")
     from ocrctl.core.dataset_synth import write_words
 
     report = write_words(out, count, profile or [], sets or [], unseen=unseen)
@@ -102,3 +115,19 @@ def synth(
     else:
         console.write(f"{report.samples} words in {report.out}, labels in {report.labels}")
     console.suggest(f"ocrctl lmdb build {shlex.quote(str(out))} {shlex.quote(str(out))}.lmdb")
+
+
+def _synth_pages(
+    out: Path, count: int, backgrounds: Path | None, profiles: list[str], sets: list[str], unseen: bool, as_json: bool
+) -> None:
+    from ocrctl.core.dataset_synth_pages import write_pages
+
+    with ProgressLine("pages") as progress:
+        report = write_pages(out, count, profiles, sets, unseen=unseen, backgrounds=backgrounds, progress=progress)
+    if as_json:
+        console.write_json(report)
+    else:
+        kinds = ", ".join(f"{name} {number}" for name, number in sorted(report.kinds.items()))
+        console.write(f"{report.samples} pages ({kinds}) in {report.out}, labels in {report.labels}")
+        console.write(f"{report.words} words ({report.ignored} to be ignored), {report.characters} characters")
+    console.suggest(f"ocrctl dataset stats {shlex.quote(str(out))}")

@@ -103,7 +103,7 @@ class DataSettings(Section):
 
 
 class SynthSettings(Section):
-    """`synth.*`: the stream behind synth:words."""
+    """`synth.*`: the streams behind synth:words and synth:pages; style, lengths and random_share are of words."""
 
     style: Literal["plain", "scene"] = "plain"
     """plain: words in lower case and digits; scene: mixed case, digits and punctuation as in photographs"""
@@ -119,6 +119,8 @@ class SynthSettings(Section):
     """strength of the degradations"""
     fonts: str | None = None
     """folder of TTF/OTF fonts to use besides those that came with the package; 'system' for the machine's own"""
+    backgrounds: str | None = None
+    """folder of photographs without text, drawn behind half of the synthetic pages"""
 
 
 class ModelSettings(Section):

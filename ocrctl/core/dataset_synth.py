@@ -1,4 +1,4 @@
-"""`ocrctl dataset synth`: words of the synthetic stream as files, to look at, to predict on, or to keep."""
+"""`ocrctl dataset synth`: words or pages of the synthetic streams as files, to look at, to train on, or to keep."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
 from ocrctl.core.train_data import synth_config
 from ocrctl.data.images import decode
-from ocrctl.data.sources import Spec, open_source, parse_spec
+from ocrctl.data.sources import Spec, expect_stream, open_source, parse_spec
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.words import WordSource
 from ocrctl.errors import UsageError
@@ -90,6 +90,7 @@ def open_samples(
     opened: list[EvalSamples] = []
     for spec, name in zip(parsed, names, strict=True):
         if spec.format == "synth":
+            expect_stream(spec, "words")
             opened.append(SynthSamples(_stream(cards, seed, sets), spec, name, limit))
         else:
             opened.append(StoredSamples(spec, name, limit))

@@ -16,7 +16,7 @@ from ocrctl.data.images import resize_word
 from ocrctl.data.labels import check_labels, describe, refuse
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.recognition import FiniteWords, TrainingWords
-from ocrctl.data.sources import FolderWords, Spec, open_source, parse_spec
+from ocrctl.data.sources import FolderWords, Spec, expect_stream, open_source, parse_spec
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
 from ocrctl.errors import InputError, UsageError
 from ocrctl.text.charset import Charset
@@ -64,6 +64,8 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     names = settings.data.train or [SYNTH]
     header = [] if settings.data.train else [f"no data given (-d): training on {SYNTH}"]
     specs = [parse_spec(name) for name in names]
+    for parsed in specs:
+        expect_stream(parsed, "words")
     charset = choose_charset(settings, spec)
     if charset.note:
         header.append(charset.note)
@@ -85,6 +87,7 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
         header.append(f"train: {name}, {len(kept)} samples")
     if settings.data.val is not None:
         parsed = parse_spec(settings.data.val)
+        expect_stream(parsed, "words")
         if parsed.format == "synth":
             val.append(SynthWords(synth_config(settings, spec, charset, "val")))
         else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ocrctl.data.polygon_fixes import signed_area
+from ocrctl.data.polygon_fixes import repair, signed_area
+from ocrctl.data.polygons import SMALLEST_HEIGHT
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,8 +63,7 @@ class PageWords:
             return np.zeros(0)
         steps = np.hypot(*(self._after() - self.points).T)
         half = np.add.reduceat(steps, self.offsets[:-1]) / 2
-        area = self.areas()
-        return np.asarray(area / np.maximum(half / 2 + np.sqrt(np.maximum(half * half / 4 - area, 0)), 1e-9))
+        return strip_height(self.areas(), half)
 
     def moved(self, matrix: Floats) -> PageWords:
         """The words as they stand in a picture that was warped by `matrix` (3, 3)."""
@@ -73,7 +74,8 @@ class PageWords:
         """The words as a picture of this size shows them, in their order.
 
         A word that the edge cuts is clipped to what is seen of it; unless 95 % are, its text is unknown from then on,
-        and below a half it is ignored. Out of sight a word is gone. Characters stay when their middle is seen.
+        and below a half it is ignored. Out of sight a word is gone, and so is one of which less than a half and less
+        than three pixels' height are left. Characters stay when their middle is seen.
         """
         boxes = self.boxes()
         inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
@@ -85,7 +87,8 @@ class PageWords:
         frame = shapely.box(0, 0, width, height)
         for index in np.flatnonzero(~inside & ~gone).tolist():
             seen, share = _clipped(parts[index], frame)
-            gone[index] = share == 0
+            low = strip_height(abs(signed_area(seen)), float(np.hypot(*(seen - np.roll(seen, 1, axis=0)).T).sum() / 2))
+            gone[index] = share == 0 or (share < HALF and low < SMALLEST_HEIGHT)
             parts[index] = seen
             if share < WHOLE:
                 texts[index] = ""
@@ -137,6 +140,11 @@ class PageWords:
         )
 
 
+def strip_height(area: Any, half: Any) -> Any:
+    """The shorter side of a rectangle with this area and half this way around it; for numbers or arrays."""
+    return area / np.maximum(half / 2 + np.sqrt(np.maximum(half * half / 4 - area, 0)), 1e-9)
+
+
 def transform(points: Floats, matrix: Floats) -> Floats:
     """Points (n, 2) through a perspective `matrix` (3, 3)."""
     seen = points @ matrix[:, :2].T + matrix[:, 2]
@@ -156,7 +164,9 @@ def _clipped(points: Floats, frame: shapely.Polygon) -> tuple[Floats, float]:
     areas = shapely.area(seen)  # 0 for the points and lines in which a word may touch the frame
     if not len(seen) or areas.max() <= 0:
         return points, 0.0
-    corners = shapely.get_coordinates(seen[int(np.argmax(areas))].exterior)[:-1]
+    corners = repair(shapely.get_coordinates(seen[int(np.argmax(areas))].exterior)[:-1])  # a cut corner may be a spike
+    if not len(corners):
+        return points, 0.0
     if signed_area(corners) * signed_area(points) < 0:
         corners = corners[::-1]
     first = int(np.argmin(np.abs(corners - points[0]).sum(1)))  # begin where the word begins

@@ -4,9 +4,9 @@
     "0001": {"points": [[x1, y1], [x2, y2], ...], "transcription": "합계", "illegibility": false, "language": ["ko"],
              "orientation": "Horizontal", "tags": []}}}}}
 
-Ignored: `illegibility` true, a transcription of null or `###`. Other keys are kept. Pictures lie beside the file, in
-its
-parent, or in `images`, `img` or `img/<name of the file>` of either.
+Ignored: `illegibility` true, a transcription of null or `###`. Other keys are kept; of these, `characters` of a word,
+[[x1, y1, ..., x4, y4], ...] with one quad for each character, is what CRAFT is trained on. Pictures lie beside the
+file, in its parent, or in `images`, `img` or `img/<name of the file>` of either.
 https://boostcamp.connect.or.kr (data annotation competition), UFO: Upstage Format for OCR
 """
 
@@ -67,20 +67,24 @@ def read(path: Path) -> Annotations:
 
 def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
-    table: dict[str, Any] = {}
-    for image, members in instances(data):
-        words: dict[str, Any] = {}
-        for position, i in enumerate(members, 1):
-            extra = dict(data.extras.get(i, {})) if own else {}
-            key = extra.pop("key", f"{position:04d}")
-            word = {
-                "points": pair_points(data, i),
-                "transcription": data.texts[i],
-                "illegibility": bool(data.ignore[i]),
-            }
-            words[key] = word | extra
-        width, height = data.sizes[image].tolist()
-        entry: dict[str, Any] = {"img_w": width, "img_h": height} if width else {}
-        entry |= data.image_extras.get(image, {}) if own else {}
-        table[data.images[image]] = entry | {"words": words}
+    table = {data.images[image]: picture(data, image, members) for image, members in instances(data)}
     yield Rendered(None, LABEL_FILES[0], dump({**(data.document if own else {}), "images": table}))
+
+
+def picture(data: Annotations, image: int, members: range) -> dict[str, Any]:
+    """What stands under the name of one picture, whose instances are `members`."""
+    own = data.format == NAME
+    words: dict[str, Any] = {}
+    for position, i in enumerate(members, 1):
+        extra = dict(data.extras.get(i, {})) if own else {}
+        key = extra.pop("key", f"{position:04d}")
+        word = {
+            "points": pair_points(data, i),
+            "transcription": data.texts[i],
+            "illegibility": bool(data.ignore[i]),
+        }
+        words[key] = word | extra
+    width, height = data.sizes[image].tolist()
+    entry: dict[str, Any] = {"img_w": width, "img_h": height} if width else {}
+    entry |= data.image_extras.get(image, {}) if own else {}
+    return entry | {"words": words}
