@@ -34,7 +34,8 @@ def validate(
         str | None, typer.Option("--against", metavar="SPEC", help="Another set (test) that must share no picture.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--for", metavar="MODEL", help="Judge what this architecture can learn of it.")
+        str | None,
+        typer.Option("--for", metavar="MODEL", help="Judge what an architecture or a trained model can learn."),
     ] = None,
     profile: Profiles = None,
     charset: Annotated[

@@ -9,19 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocrctl.config.load import load_settings
-from ocrctl.config.model_spec import get_spec
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.dataset_clean import finish_changes
+from ocrctl.core.dataset_target import target_of
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.codes import BY_NAME
 from ocrctl.data.findings import Findings, Hits, fails, known_threshold
 from ocrctl.data.image_looks import look_at
 from ocrctl.data.image_rules import in_other_set
-from ocrctl.data.lint import Target, lint
+from ocrctl.data.lint import lint
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import UsageError
-from ocrctl.text.charset import Charset
 
 EXAMPLES = 3  # places named for each code
 
@@ -33,7 +31,7 @@ class ValidateOptions:
     spec: str
     decode: bool = True
     against: str | None = None  # SPEC of the other set, which must not share a picture
-    model: str | None = None  # architecture that the data is meant for
+    model: str | None = None  # architecture or trained model that the data is meant for
     charset: str | None = None
     profiles: Sequence[str] = ()
     fail_on: Sequence[str] = ("error",)
@@ -123,25 +121,6 @@ def validate(
         codes=[_counted(data, hits, options.limit) for hits in findings.sorted()],
     )
     return report, data, findings
-
-
-def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -> Target | None:
-    """The model that data is judged for: an architecture, with the charset of flag, profile or the architecture.
-
-    Raises UsageError for an unknown architecture, a flag without one, or a charset for a detector.
-    """
-    if model is None:
-        if charset or profiles:
-            raise UsageError("--charset and --profile need --for MODEL.", hint="such as --for crnn")
-        return None
-    spec = get_spec(model)
-    settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
-    size = spec.input_height, spec.input_width
-    if spec.task == "detection":
-        if charset:
-            raise UsageError(f"--charset: {model} finds text and reads none.", hint="such as --for crnn")
-        return Target(spec, None, size)
-    return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
 
 
 def _counted(data: Annotations, hits: Hits, limit: int) -> CodeCount:

@@ -123,6 +123,25 @@ def test_what_a_model_cannot_learn(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run(["dataset", "validate", str(tmp_path), "--charset", "ascii94"]) == 2
 
 
+def test_for_a_trained_model(
+    tmp_path: Path, tiny_checkpoint: Path, tiny_onnx: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, text in enumerate(("fine", "Caf\u00e9", "a" * 26)):
+        picture(tmp_path / f"{number}.jpg", number, size=(32, 120))
+        with open(tmp_path / "rec_gt.txt", "a", encoding="utf-8") as labels:
+            labels.write(f"{number}.jpg\t{text}\n")
+    for model in (tiny_checkpoint, tiny_checkpoint.parent, tiny_onnx):
+        code, found, report = judged([str(tmp_path), "--for", str(model)], capsys)
+        assert code == 1 and found == {"unknown-character": 1, "over-length-limit": 1}
+        assert (
+            "'C', '\u00e9'"
+            in next(c for c in report["codes"] if c["name"] == "unknown-character")["places"][0]["message"]
+        )
+    assert run(["dataset", "validate", str(tmp_path), "--for", str(tiny_onnx), "--charset", "ascii94"]) == 2
+    assert run(["dataset", "validate", str(tmp_path), "--for", str(tmp_path / "0.jpg")]) == 3
+    assert run(["dataset", "validate", str(tmp_path), "--for", "crn"]) == 2
+
+
 def test_the_report_is_one_file(tmp_path: Path) -> None:
     pages(tmp_path, {"a.jpg": [("</script>", [[150, 10], [260, 10], [260, 30], [150, 30]])]})
     page = tmp_path / "report.html"
