@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.core.dataset_write import Written, write_pages
+from ocrctl.core.word_write import write_words
 from ocrctl.data.formats import word_format
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import UsageError
@@ -16,11 +17,8 @@ def convert(spec: str, out: Path, format_name: str, *, copy: bool = True) -> Wri
     finish_changes(spec)
     data = open_annotations(spec)
     if data.words is not None:
-        words_format = word_format(format_name)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} exists already.", hint="Name a new folder.")
-        out.mkdir(parents=True, exist_ok=True)
-        words = data.words
-        words_format.write(((words.image_bytes(i), words.labels[i]) for i in range(len(words))), out)
-        return Written(out, len(words), len(words), {}, [])
+        words = word_format(format_name)
+        if not copy:
+            raise UsageError(f"{spec}: word images are written with their labels.", hint="Leave --labels-only out.")
+        return write_words(data, words, out)
     return write_pages(data, format_name, out, copy=copy)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ocrctl.core.dataset_write import Written
+from ocrctl.core.dataset_write import IMAGES, Written, safe_names
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats import Format
+from ocrctl.data.fit import whole_characters
+from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
 from ocrctl.data.lmdb_place import partial_folder
-from ocrctl.data.words import PickedWords
+from ocrctl.data.words import FolderWords, PickedWords, WordSource
 from ocrctl.errors import InputError, UsageError
+
+_IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
+_UNSAFE = re.compile(r'[\s,"\[\]{}]')  # what would end a name in one of the formats of one line a word
+_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 def write_words(data: Annotations, words: Format, out: Path) -> Written:
@@ -23,9 +31,13 @@ def write_words(data: Annotations, words: Format, out: Path) -> Written:
     readable, missing = _readable(data)
     if not len(readable):
         raise InputError(f"{data.name}: no image of it can be read; {out} is not written.")
+    lost: Counter[str] = Counter()
+    texts = _fitted(readable.labels, words.KEEPS, lost)
+    names = _names(readable, [data.images[index] for index in readable.picks], words.KEEPS, lost)
+    samples = ((readable.image_bytes(index), text) for index, text in enumerate(texts))
     try:
         partial.mkdir(parents=True)
-        words.write(((readable.image_bytes(index), text) for index, text in enumerate(readable.labels)), partial)
+        words.write(samples, partial, *([names] if names is not None else []))
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -33,7 +45,7 @@ def write_words(data: Annotations, words: Format, out: Path) -> Written:
         raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Written(out, len(readable), len(readable), {}, missing)
+    return Written(out, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing)
 
 
 def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
@@ -48,3 +60,32 @@ def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
             continue
         picks.append(index)
     return PickedWords(data.words, picks, [data.texts[index] for index in picks]), missing
+
+
+def _fitted(texts: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> Iterator[str]:
+    """The texts as the format can hold them; what that loses is counted now, not as they are taken."""
+    whole = [whole_characters(text, lost) for text in texts]
+    broken = 0 if keeps.line_breaks else sum("\n" in text or "\r" in text for text in whole)
+    lost["line breaks within a text become spaces"] += broken
+    return (_BREAK.sub(" ", text) for text in whole) if broken else iter(whole)
+
+
+def _names(words: PickedWords, images: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> list[str] | None:
+    """Paths for the images below the folder of images: their own, made safe. None: they are numbered."""
+    if not isinstance(_first(words), FolderWords):
+        return None
+    if not keeps.names or not all(_IMAGE.match(image) for image in images):
+        lost["names of images are not kept"] += len(images)
+        return None
+    names = safe_names([_UNSAFE.sub("_", image) for image in images], unique_stems=False)
+    lost["names of images are changed"] += sum(
+        name != image.removeprefix(f"{IMAGES}/") for name, image in zip(names, images, strict=True)
+    )
+    return names
+
+
+def _first(words: WordSource) -> WordSource:
+    """The source that samples were picked from, however often."""
+    while isinstance(words, PickedWords):
+        words = words.source
+    return words

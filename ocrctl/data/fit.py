@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats import page_format
 from ocrctl.data.polygon_fixes import replaced, signed_area, start_top_left
 from ocrctl.data.polygons import Floats
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int]]:
@@ -26,6 +29,7 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
             lost["texts are not kept"] += bool(text and text != IGNORED)
             texts[index] = ""
             continue
+        texts[index] = text = whole_characters(text, lost)
         if not keeps.line_breaks and ("\n" in text or "\r" in text):
             lost["line breaks within a text become spaces"] += 1
             texts[index] = text = " ".join(text.splitlines())
@@ -48,6 +52,14 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
         keys = Counter(key for extra in data.extras.values() for key in extra)
         lost.update({f"{data.format}'s {key!r} is not kept": count for key, count in keys.items()})
     return replace(data, texts=texts, ignore=ignore), {what: count for what, count in lost.items() if count}
+
+
+def whole_characters(text: str, lost: Counter[str]) -> str:
+    """`text` with halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as U+FFFD."""
+    if text.isascii() or not _HALF.search(text):
+        return text
+    lost["halves of characters become U+FFFD"] += 1
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _shapes(data: Annotations, shape: str, lost: Counter[str]) -> Annotations:

@@ -37,12 +37,13 @@ from ocrctl.data.formats._detection import Keeps, Rendered
 from ocrctl.data.formats._kinds import DetectionFormat, Format
 from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listed_once, listing
 from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps
 from ocrctl.errors import InputError, UsageError
 
 __all__ = [
-    "DETECTION_FORMATS", "FORMATS", "DetectionFormat", "Format", "Keeps", "Rendered", "detect", "detect_pages",
-    "detect_plugged_pages", "format_names", "holds", "label_file", "listed_once", "page_format", "plugged",
-    "word_format", "word_sets",
+    "DETECTION_FORMATS", "FORMATS", "IMAGE_SUFFIX", "DetectionFormat", "Format", "Keeps", "Rendered", "WordKeeps",
+    "detect", "detect_pages", "detect_plugged_pages", "format_names", "holds", "label_file", "listed_once",
+    "page_format", "plugged", "word_format", "word_sets",
 ]  # fmt: skip
 
 

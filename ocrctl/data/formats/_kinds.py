@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered
+from ocrctl.data.formats._text import WordKeeps
 from ocrctl.data.words import WordSource
 
 
@@ -16,6 +17,7 @@ class Format(Protocol):
 
     NAME: str  # the prefix in FORMAT:PATH
     LABEL_FILES: tuple[str, ...]  # glob patterns of its usual label files, most usual first
+    KEEPS: WordKeeps
 
     def sniff(self, path: Path) -> bool:
         """Whether the label file `path` is of this format, judged by its content."""
@@ -23,8 +25,11 @@ class Format(Protocol):
     def read(self, path: Path) -> WordSource:
         """Samples of the label file `path`; InputError names file:line and what was expected."""
 
-    def write(self, samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-        """Write (encoded image, label) pairs into the new folder `out`; returns what `read` takes."""
+    def write(self, samples: Iterable[tuple[bytes, str]], out: Path, *names: Sequence[str]) -> Path:
+        """Write (encoded image, label) pairs into the new folder `out`; returns what `read` takes.
+
+        With KEEPS.names it takes a third argument, the path of each image below the folder of images.
+        """
 
 
 class DetectionFormat(Protocol):

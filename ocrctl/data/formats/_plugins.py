@@ -20,6 +20,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from ocrctl.data.formats._detection import Keeps
+from ocrctl.data.formats._text import WordKeeps
 from ocrctl.errors import OcrctlError, UsageError
 
 GROUP = "ocrctl.formats"
@@ -123,7 +124,7 @@ def _import(file: Path) -> ModuleType:
 
 def checked(module: Any, where: str) -> Any:
     """`module` with its functions guarded. Raises UsageError naming everything that lacks or is of the wrong kind."""
-    pages = any(hasattr(module, name) for name in PAGES)
+    pages = hasattr(module, "PER_IMAGE") or hasattr(module, "render")
     faults = []
     for name, kind in (BOTH | (PAGES if pages else WORDS)).items():
         value = getattr(module, name, None)
@@ -137,7 +138,8 @@ def checked(module: Any, where: str) -> Any:
             f"{where}: {', '.join(faults)}.",
             hint="Word images: NAME, LABEL_FILES, sniff, read, write; pages: PER_IMAGE, KEEPS, render for write.",
         )
-    offered = {name: getattr(module, name) for name in (*BOTH, *PAGES, *WORDS, *MAY) if hasattr(module, name)}
+    offered: dict[str, Any] = {} if pages else {"KEEPS": WordKeeps()}
+    offered |= {name: getattr(module, name) for name in (*BOTH, *PAGES, *WORDS, *MAY) if hasattr(module, name)}
     return SimpleNamespace(
         **{name: _guarded(value, where) if name.islower() else value for name, value in offered.items()}
     )

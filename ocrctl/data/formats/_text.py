@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ocrctl.data.words import FolderWords, image_path, read_lines
@@ -13,6 +14,14 @@ IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
 
 _SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
+
+
+@dataclass(frozen=True)
+class WordKeeps:
+    """What a format of word images can express besides images and texts; `dataset convert` says what is lost by it."""
+
+    names: bool = False  # `write` takes names for the images
+    line_breaks: bool = True
 
 
 def head_lines(path: Path, limit: int = 20) -> list[str]:
@@ -62,14 +71,22 @@ def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expect
     return FolderWords(str(path), str(path.parent), files, labels, numbers)
 
 
-def write_images(samples: Iterable[tuple[bytes, str]], out: Path, folder: str) -> Iterator[tuple[str, str]]:
-    """Write each encoded image as `out/folder/word_N.ext` (N from 1); yield (path below `out`, NFC label)."""
+def write_images(
+    samples: Iterable[tuple[bytes, str]], out: Path, folder: str, names: Sequence[str] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Write each encoded image as `out/folder/NAME`, without names as word_N.ext (N from 1).
+
+    Yields (path below `out`, NFC label). Names are taken as they are: paths below the folder that a line can hold.
+    """
     (out / folder).mkdir(parents=True, exist_ok=True)
     for number, (data, label) in enumerate(samples, 1):
         suffix = next((suffix for magic, suffix in _SIGNATURES if data.startswith(magic)), ".img")
-        name = f"{folder}/word_{number}{suffix}" if folder else f"word_{number}{suffix}"
-        (out / name).write_bytes(data)
-        yield name, normalize_label(label)
+        name = names[number - 1] if names is not None else f"word_{number}{suffix}"
+        path = f"{folder}/{name}" if folder else name
+        if "/" in name:
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(data)
+        yield path, normalize_label(label)
 
 
 def one_line(name: str, label: str, kind: str) -> str:

@@ -9,17 +9,18 @@ Names are relative to `images`. https://github.com/mindee/doctr/tree/main/refere
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._json import read_json, write_json
-from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, write_images
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
 
 NAME = "doctr"
 LABEL_FILES = ("labels.json",)
+KEEPS = WordKeeps(names=True)
 
 _HEAD = re.compile(rf'\{{\s*"(?:[^"\\]|\\.)*{IMAGE_SUFFIX}"\s*:\s*"', re.IGNORECASE)
 
@@ -43,6 +44,6 @@ def read(path: Path) -> FolderWords:
     )
 
 
-def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    table = {Path(name).name: label for name, label in write_images(samples, out, "images")}
+def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
+    table = {name.removeprefix("images/"): label for name, label in write_images(samples, out, "images", names)}
     return write_json(out / LABEL_FILES[0], table)

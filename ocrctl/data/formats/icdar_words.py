@@ -11,14 +11,15 @@ https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.3)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
 from ocrctl.data.words import FolderWords
 
 NAME = "icdar-words"
 LABEL_FILES = ("gt.txt", "*gt*.txt")
+KEEPS = WordKeeps(names=True, line_breaks=False)
 
 _EXPECTED = 'IMAGE, "TEXT"'
 _SNIFF = re.compile(rf'[^\t]*?{IMAGE_SUFFIX}\s*,\s*".*"\s*$', re.IGNORECASE)
@@ -33,8 +34,8 @@ def read(path: Path) -> FolderWords:
     return read_text(path, _parse, _EXPECTED)
 
 
-def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    pairs = write_images(samples, out, "")
+def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
+    pairs = write_images(samples, out, "", names)
     return write_label_file(
         out / LABEL_FILES[0], (f'{name}, "{_escape(one_line(name, label, NAME))}"' for name, label in pairs)
     )

@@ -14,12 +14,14 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+from ocrctl.data.formats._text import WordKeeps
 from ocrctl.data.lmdb import LmdbWords, data_file
 from ocrctl.data.lmdb_write import LmdbWriter
 from ocrctl.text.normalize import normalize_label
 
 NAME = "lmdb"
 LABEL_FILES = ("data.mdb",)
+KEEPS = WordKeeps()
 
 _COMMIT = 512  # pictures written at a time
 

@@ -8,17 +8,18 @@ Each entry holds exactly one instance. https://mmocr.readthedocs.io/en/latest/us
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._json import read_object, write_json
-from ocrctl.data.formats._text import head_text, write_images
+from ocrctl.data.formats._text import WordKeeps, head_text, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
 
 NAME = "mmocr-json"
 LABEL_FILES = ("textrecog_train.json", "textrecog*.json")
+KEEPS = WordKeeps(names=True)
 
 _EXPECTED = '{"img_path": IMAGE, "instances": [{"text": TEXT}]}'
 
@@ -44,9 +45,8 @@ def read(path: Path) -> FolderWords:
     return words
 
 
-def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    entries = [
-        {"img_path": name, "instances": [{"text": label}]} for name, label in write_images(samples, out, "images")
-    ]
+def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
+    pairs = write_images(samples, out, "images", names)
+    entries = [{"img_path": name, "instances": [{"text": label}]} for name, label in pairs]
     metainfo = {"dataset_type": "TextRecogDataset", "task_name": "textrecog"}
     return write_json(out / LABEL_FILES[0], {"metainfo": metainfo, "data_list": entries})

@@ -8,14 +8,15 @@ Other keys are ignored. https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.ht
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import most, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import WordKeeps, most, read_text, write_images, write_label_file
 from ocrctl.data.words import FolderWords
 
 NAME = "mmocr-jsonl"
 LABEL_FILES = ("label.jsonl", "*.jsonl")
+KEEPS = WordKeeps(names=True)
 
 _EXPECTED = '{"filename": IMAGE, "text": TEXT}'
 
@@ -28,8 +29,8 @@ def read(path: Path) -> FolderWords:
     return read_text(path, _parse, _EXPECTED)
 
 
-def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    pairs = write_images(samples, out, "images")
+def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
+    pairs = write_images(samples, out, "images", names)
     return write_label_file(
         out / LABEL_FILES[0],
         (json.dumps({"filename": name, "text": label}, ensure_ascii=False) for name, label in pairs),

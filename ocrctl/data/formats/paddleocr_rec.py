@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 
 NAME = "paddleocr-rec"
 LABEL_FILES = ("rec_gt.txt", "rec_gt*.txt")
+KEEPS = WordKeeps(names=True, line_breaks=False)
 
 _EXPECTED = "IMAGE<TAB>TEXT"
 _LINE = re.compile(rf'(?:[^\t]*{IMAGE_SUFFIX}|\[\s*".*"\s*\])\t(?!\[\s*\{{.*"points")', re.IGNORECASE)
@@ -45,8 +46,8 @@ def read(path: Path) -> FolderWords:
     return expanded
 
 
-def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    lines = (f"{name}\t{one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images"))
+def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
+    lines = (f"{name}\t{one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images", names))
     return write_label_file(out / LABEL_FILES[0], lines)
 
 

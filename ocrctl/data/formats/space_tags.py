@@ -11,14 +11,15 @@ https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
 from ocrctl.data.words import FolderWords
 
 NAME = "space-tags"
 LABEL_FILES = ("tags.txt", "labels.txt", "label.txt", "*.txt")
+KEEPS = WordKeeps(names=True, line_breaks=False)
 
 _EXPECTED = "IMAGE TEXT with a space between"
 _LINE = re.compile(rf"([^\t]+?{IMAGE_SUFFIX}) (.*)$", re.IGNORECASE)
@@ -32,8 +33,8 @@ def read(path: Path) -> FolderWords:
     return read_text(path, _parse, _EXPECTED)
 
 
-def write(samples: Iterable[tuple[bytes, str]], out: Path) -> Path:
-    lines = (f"{name} {one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images"))
+def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
+    lines = (f"{name} {one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images", names))
     return write_label_file(out / LABEL_FILES[0], lines)
 
 

@@ -1,0 +1,64 @@
+"""Convert data sets to every format that can hold them, and back: what each target drops, and what else differs.
+
+python tests/bench/convert_all.py SPEC... [--copy]     prints a Markdown table for each SPEC
+
+Pages are written without their pictures unless --copy is given; word images always with theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ocrctl.core.dataset_convert import convert
+from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, page_format
+from ocrctl.data.sources import open_annotations
+
+
+def differences(first: Annotations, last: Annotations) -> str:
+    """What of pictures, outlines, texts and flags is not as it was."""
+    if first.words is not None and last.words is not None:
+        images = sum(first.words.image_bytes(i) != last.words.image_bytes(i) for i in range(len(first)))
+        counts = {"texts": sum(a != b for a, b in zip(first.texts, last.texts, strict=True)), "images": images}
+        return ", ".join(f"{count:,} {what} differ" for what, count in counts.items() if count) or "equal"
+    if (len(first.images), len(first)) != (len(last.images), len(last)):
+        return f"{len(last.images):,} pictures and {len(last):,} instances"
+    outlines = sum(not np.array_equal(first.polygon(i), last.polygon(i)) for i in range(len(first)))
+    pairs = zip(first.texts, last.texts, first.ignore, last.ignore, strict=True)
+    texts = sum(a != b and not (off and gone and b in ("", IGNORED)) for a, b, off, gone in pairs)
+    counts = {"outlines": outlines, "texts": texts, "flags": int((first.ignore != last.ignore).sum())}
+    return ", ".join(f"{count:,} {what} differ" for what, count in counts.items() if count) or "equal"
+
+
+def main() -> None:
+    """Print one table for each SPEC."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("specs", nargs="+", metavar="SPEC")
+    parser.add_argument("--copy", action="store_true", help="write the pictures of pages as well")
+    options = parser.parse_args()
+    for spec in options.specs:
+        first = open_annotations(spec)
+        words = first.words is not None
+        holds = f"{len(first):,} word images" if words else f"{len(first.images):,} pictures, {len(first):,} instances"
+        print(f"\n{Path(spec).name} ({first.format}): {holds}\n")
+        print("| to | says it drops | back | seconds |\n| --- | --- | --- | --- |")
+        for target in FORMATS if words else DETECTION_FORMATS:
+            with tempfile.TemporaryDirectory() as folder:
+                there, back = Path(folder, "there"), Path(folder, "back")
+                start = time.perf_counter()
+                report = convert(spec, there, target, copy=words or options.copy)
+                home = "paddleocr-rec" if words else first.format
+                convert(f"{target}:{there}", back, home, copy=words or options.copy)
+                seconds = time.perf_counter() - start
+                lost = "; ".join(f"{what} ({count:,})" for what, count in report.lost.items()) or "nothing"
+                last = open_annotations(f"{home}:{back}" if words or page_format(home) else str(back))
+                print(f"| `{target}` | {lost} | {differences(first, last)} | {seconds:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
