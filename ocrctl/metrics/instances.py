@@ -60,15 +60,25 @@ class Instances:
 
     def pick(self, order: NDArray[np.int64]) -> Instances:
         """The polygons `order`, which keeps those of a picture together and the pictures in their order."""
-        counts = np.diff(self.offsets)[order]
-        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        rows = np.repeat(self.offsets[:-1][order] - offsets[:-1], counts) + np.arange(offsets[-1])
         kept = np.bincount(self.image[order], minlength=self.pictures)
+        return self._rows(order, kept)
+
+    def of_pictures(self, pictures: Sequence[int]) -> Instances:
+        """The pictures with these numbers, in this order; -1 is one without a polygon."""
+        spans = self.spans.tolist()
+        members = [range(spans[i], spans[i + 1]) if i >= 0 else range(0) for i in pictures]
+        rows = np.fromiter((i for one in members for i in one), np.int64)
+        return self._rows(rows, np.array([len(one) for one in members], np.int64))
+
+    def _rows(self, order: NDArray[np.int64], counts: NDArray[np.int64]) -> Instances:
+        sizes = np.diff(self.offsets)[order]
+        offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        rows = np.repeat(self.offsets[:-1][order] - offsets[:-1], sizes) + np.arange(offsets[-1])
         return replace(
             self,
             points=self.points[rows],
             offsets=offsets,
-            spans=np.concatenate(([0], np.cumsum(kept))).astype(np.int64),
+            spans=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
             ignore=self.ignore[order],
             texts=[self.texts[i] for i in order.tolist()],
             scores=self.scores[order] if self.scores is not None else None,

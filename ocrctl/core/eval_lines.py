@@ -1,0 +1,106 @@
+"""Result texts as the scripts of the Robust Reading Competition and of CLEval take them, one a picture.
+
+    res_img_1.txt    377,117,463,117,465,130,378,130                    (a quad)
+    res_img_2.txt    377,117,463,117,465,130,378,130,0.97,Genaxis       (with --scores, and a text)
+    img_3.txt        38,43,920,215                                      (a box)
+    img_4.txt        206,633,251,811,386,931,140,629,150,640            (a polygon)
+
+In a folder or a zip; names start with res_, gt_ or neither. Boxes, quads or polygons throughout: boxes when a line has
+fewer than six numbers, polygons when more than a tenth of the lines do not have eight, or nine.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from array import array
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import Annotations
+from ocrctl.data.formats._detection import box_points
+from ocrctl.data.formats._pictures import label_paths, picture_stem
+from ocrctl.data.words import read_lines
+from ocrctl.errors import InputError
+
+_NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$", re.IGNORECASE)
+_QUOTED = re.compile(r'\s*"(.*)"\s*$', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Line:
+    where: str
+    image: int
+    parts: list[str]
+    numbers: int  # how many of the parts, from the first on, are numbers
+
+
+def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.float64] | None]:
+    """The results at `path`, and with `scores` that of each, which stands behind its points.
+
+    Raises InputError naming file:line and what was expected.
+    """
+    builder = Builder(path, "result lines")
+    lines: list[_Line] = []
+    for name, content in _texts(path):
+        builder.label_file(f"{path}/{name}" if path.is_dir() or zipfile.is_zipfile(path) else str(path))
+        image = builder.image(f"{picture_stem(Path(name))}.jpg")
+        for number, raw in enumerate(content, 1):
+            if raw.strip():
+                parts = raw.split(",")
+                count = next((i for i, part in enumerate(parts) if not _NUMBER.match(part)), len(parts))
+                lines.append(_Line(f"{builder.label_files[-1]}:{number}", image, parts, count))
+    coordinates = _coordinates(lines, int(scores))
+    found = array("d")
+    for line in lines:
+        count = coordinates or (line.numbers - scores) // 2 * 2
+        if line.numbers < count + scores or count < 4:
+            what = f"{coordinates or 'an even number of'} coordinates" + (" and a score" if scores else "")
+            raise InputError(
+                f"{line.where}: expected {what}, found {','.join(line.parts)[:60]!r}.",
+                hint="--scores asks for one behind the points of each line" if scores else None,
+            )
+        points = tuple(map(float, line.parts[:count]))
+        text = unquoted(",".join(line.parts[count + scores :]).strip("\r"))
+        number = int(line.where.rpartition(":")[2])
+        builder.add(line.image, box_points(*points) if coordinates == 4 else points, text, False, number)
+        if scores:
+            found.append(float(line.parts[count]))
+    return builder.build(path.parent), np.array(found) if scores else None
+
+
+def unquoted(text: str) -> str:
+    """`"say \\"a\\""` -> `say "a"`, as the official scripts read a text in double quotes; others as they are."""
+    match = _QUOTED.match(text)
+    return match[1].replace("\\\\", "\\").replace('\\"', '"') if match else text
+
+
+def _coordinates(lines: list[_Line], scores: int) -> int:
+    """4 of boxes, 8 of quads, 0 of polygons."""
+    counts = [line.numbers - scores for line in lines]
+    if not counts or min(counts) in (4, 5):
+        return 4
+    return 8 if 10 * sum(count not in (8, 9) for count in counts) <= len(counts) else 0
+
+
+def _texts(path: Path) -> list[tuple[str, list[str]]]:
+    if path.is_dir() or not zipfile.is_zipfile(path):
+        return [(file.name, read_lines(file)) for file in label_paths(path, ".txt")]
+    texts = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir() and PurePosixPath(info.filename).suffix.lower() == ".txt":
+                    content = archive.read(info).decode("utf-8-sig")
+                    texts.append((info.filename, content.replace("\r\n", "\n").split("\n")))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}/{info.filename}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}."
+        ) from error
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{path}: cannot be read as a zip ({error}).") from error
+    return texts

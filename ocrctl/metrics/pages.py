@@ -1,0 +1,200 @@
+"""Scores of found polygons under a protocol, as the terminal, the JSON output and the HTML report show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.errors import UsageError
+from ocrctl.metrics.cleval import CharCounts, CLEvalCounts, CLEvalScores, cleval
+from ocrctl.metrics.hmean import HmeanCounts, Matching, Pairs
+from ocrctl.metrics.instances import Instances
+
+PAGE_PROTOCOLS = ("hmean", "cleval")
+METRICS = ("recall", "precision", "hmean")
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+
+Row = dict[str, Any]  # counts and scores; of CLEval, those of `det` and `e2e` in a row each
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What to draw: a flag for each of the G true and D found polygons."""
+
+    missed: NDArray[np.bool_]  # (G,) counts, and was not found
+    split: NDArray[np.bool_]  # (G,) found by several
+    ignored: NDArray[np.bool_]  # (G,) do-not-care
+    false: NDArray[np.bool_]  # (D,) counts, and is nothing
+    merged: NDArray[np.bool_]  # (D,) lies on several
+    left_out: NDArray[np.bool_]  # (D,) on do-not-care, or below the threshold
+
+
+@dataclass(frozen=True)
+class PageScores:
+    """One set of found polygons under one protocol; `threshold` is the fixed one, None: all were kept."""
+
+    protocol: str
+    e2e: bool
+    threshold: float | None
+    total: Row
+    by_size: list[Row]  # `height`: pixels from which on; smallest first
+    by_picture: list[Row]  # `picture`: its name; in the order given
+    marks: Marks
+
+    def metric(self, name: str) -> float:
+        """`recall`, `precision`, `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
+        part, _, plain = name.rpartition(".")
+        row = self.total if self.protocol == "hmean" else self.total.get(part or "det") or {}
+        if plain not in METRICS or part not in ("", self.protocol, *(("det", "e2e") if "det" in self.total else ())):
+            row = {}
+        if plain not in row:
+            known = [*METRICS, *(f"e2e.{metric}" for metric in METRICS if self.e2e)]
+            raise UsageError(f"no metric '{name}' (known: {', '.join(known)}).{did_you_mean(name, known)}")
+        return float(row[plain])
+
+
+@dataclass(frozen=True)
+class Search:
+    """The scores where only what scores at least `threshold` is kept."""
+
+    threshold: float
+    recall: float
+    precision: float
+    hmean: float
+
+
+def score_pages(
+    names: Sequence[str],
+    truth: Instances,
+    found: Instances,
+    protocol: str = "hmean",
+    *,
+    e2e: bool = False,
+    threshold: float | None = None,
+) -> PageScores:
+    """Score `found` against `truth`, picture for picture; `names` (I,) are the pictures'.
+
+    With `threshold` only what scores at least as much counts. Raises UsageError for an unknown protocol or `e2e` under
+    `hmean`, ValueError when the two sides do not fit together or there are no scores for the threshold.
+    """
+    check_protocol(protocol, e2e)
+    if protocol == "hmean":
+        matching = Pairs(truth, found).match(threshold)
+        total, sizes, pictures = matching.total(), matching.by_size(), matching.by_picture()
+        return PageScores(
+            protocol, e2e, threshold,
+            _row(total) | {
+                "missed": int(matching.missed.sum()), "false": int(matching.false.sum()),
+                "merged": int(matching.merged.sum()), "ignored": int(matching.ignored.sum()),
+                "left_out": int(matching.left_out.sum()),
+            },
+            [{"height": height, **_row(row)} for height, row in sizes],
+            [{"picture": name, **_picture_row(row)} for name, row in zip(names, pictures, strict=True)],
+            _hmean_marks(matching),
+        )  # fmt: skip
+    kept = found if threshold is None else found.pick(np.flatnonzero(_scores(found) >= threshold))
+    scores = cleval(truth, kept, e2e)
+    marks = _cleval_marks(scores)
+    if threshold is not None:
+        marks = _spread(marks, _scores(found) >= threshold)
+    return PageScores(
+        protocol, e2e, threshold,
+        _cleval_row(scores.total()),
+        [{"height": height, **_cleval_row(row)} for height, row in scores.by_size()],
+        [{"picture": name, **_cleval_row(row)} for name, row in zip(names, scores.by_picture(), strict=True)],
+        marks,
+    )  # fmt: skip
+
+
+def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", e2e: bool = False) -> list[Search]:
+    """The scores at each of THRESHOLDS, best hmean first (of equals the lower threshold); with `e2e` those of reading.
+
+    What is best was chosen on the very pictures it is measured on: it is no result, but where to set the threshold for
+    others. Raises as `score_pages` does.
+    """
+    check_protocol(protocol, e2e)
+    pairs = Pairs(truth, found) if protocol == "hmean" else None
+    rows = []
+    for threshold in THRESHOLDS:
+        if pairs is not None:
+            counts: HmeanCounts | CharCounts | None = pairs.match(threshold).total()
+        else:
+            total = cleval(truth, found.pick(np.flatnonzero(_scores(found) >= threshold)), e2e).total()
+            counts = total.e2e if e2e else total.det
+        assert counts is not None
+        rows.append(Search(threshold, counts.recall, counts.precision, counts.hmean))
+    return sorted(rows, key=lambda row: -row.hmean)
+
+
+def check_protocol(protocol: str, e2e: bool = False) -> None:
+    """Raise UsageError unless `protocol` is one of PAGE_PROTOCOLS and can do what is asked."""
+    if protocol not in PAGE_PROTOCOLS:
+        known = ", ".join(PAGE_PROTOCOLS)
+        raise UsageError(
+            f"no protocol '{protocol}' for pages (known: {known}).{did_you_mean(protocol, PAGE_PROTOCOLS)}"
+        )
+    if e2e and protocol == "hmean":
+        raise UsageError("--e2e: hmean compares boxes only; --protocol cleval compares what they read, too.")
+
+
+def _scores(found: Instances) -> NDArray[np.float64]:
+    if found.scores is None:
+        raise ValueError("the detections have no scores to compare with a threshold")
+    return found.scores
+
+
+def _row(counts: HmeanCounts | CharCounts) -> Row:
+    return {**{name: getattr(counts, name) for name in METRICS}, **asdict(counts)}
+
+
+def _picture_row(counts: HmeanCounts) -> Row:
+    """As the official script: a picture without a polygon that counts is right when nothing was found."""
+    row = _row(counts)
+    if not counts.truths:
+        right = 0.0 if counts.detections else 1.0
+        row |= {"recall": 1.0, "precision": right, "hmean": right}
+    return row
+
+
+def _cleval_row(counts: CLEvalCounts) -> Row:
+    return {
+        "det": _row(counts.det),
+        "e2e": _row(counts.e2e) if counts.e2e is not None else None,
+        "num_splitted": counts.num_splitted,
+        "num_merged": counts.num_merged,
+        "num_char_overlapped": counts.num_char_overlapped,
+    }
+
+
+def _hmean_marks(matching: Matching) -> Marks:
+    inside = np.zeros(len(matching.ignored), np.bool_)
+    return Marks(matching.missed, inside, matching.ignored, matching.false, matching.merged, matching.left_out)
+
+
+def _cleval_marks(scores: CLEvalScores) -> Marks:
+    links = scores.links
+    found = np.bincount(links.truth_of, minlength=len(links.ignored)) > 0
+    held = np.bincount(links.found_of, minlength=len(links.left_out)) > 0
+    return Marks(
+        ~found & ~links.ignored, scores.truth.several > 0, links.ignored,
+        ~held & ~links.left_out, scores.found.several > 0, links.left_out,
+    )  # fmt: skip
+
+
+def _spread(marks: Marks, kept: NDArray[np.bool_]) -> Marks:
+    """Flags of all detections from flags of those that were kept."""
+
+    def spread(flags: NDArray[np.bool_], rest: bool) -> NDArray[np.bool_]:
+        full = np.full(len(kept), rest)
+        full[kept] = flags
+        return full
+
+    return Marks(
+        marks.missed, marks.split, marks.ignored,
+        spread(marks.false, False), spread(marks.merged, False), spread(marks.left_out, True),
+    )  # fmt: skip
