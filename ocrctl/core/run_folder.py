@@ -89,7 +89,13 @@ def absolute_paths(settings: Settings) -> Settings:
         return f"{prefix}:{Path(rest).absolute()}" if colon and rest and Path(rest).exists() else text
 
     values = {name: getattr(settings, name) for name in Settings.model_fields}
-    for section, name in (("data", "val"), ("data", "charset"), ("model", "init"), ("synth", "fonts")):
+    for section, name in (
+        ("data", "val"),
+        ("data", "charset"),
+        ("model", "init"),
+        ("synth", "fonts"),
+        ("synth", "backgrounds"),
+    ):
         if text := getattr(values[section], name):
             values[section] = values[section].model_copy(update={name: absolute(text)})
     if specs := settings.data.train:

@@ -18,8 +18,9 @@ from ocrctl.data.synth import pages as stream_module
 from ocrctl.data.synth.labels import split_key
 from ocrctl.data.synth.layers import Image, Mask
 from ocrctl.data.synth.pages import SynthPages
-from ocrctl.data.synth.pages_canvas import Canvas, Style
+from ocrctl.data.synth.pages_canvas import Canvas
 from ocrctl.data.synth.pages_config import KINDS, SynthPagesConfig
+from ocrctl.data.synth.pages_marks import Style
 from ocrctl.errors import InputError, UsageError
 
 ONLY = {kind: tuple(float(kind == other) for other in KINDS) for kind in KINDS}

@@ -11,8 +11,9 @@ import numpy as np
 from ocrctl.data.dice import Dice
 from ocrctl.data.page_words import transform
 from ocrctl.data.synth.fonts import FontFile
-from ocrctl.data.synth.pages_canvas import Canvas, Mark, Style
+from ocrctl.data.synth.pages_canvas import Canvas
 from ocrctl.data.synth.pages_ground import plate
+from ocrctl.data.synth.pages_marks import Mark, Style
 from ocrctl.data.synth.pages_place import Box, against, spot, style_of
 from ocrctl.data.synth.pages_sheet import Sheet
 from ocrctl.data.synth.pages_text import PageText, measure, space

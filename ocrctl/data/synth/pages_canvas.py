@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from ocrctl.data.page_words import Floats, PageWords
-from ocrctl.data.synth.fonts import FontFile
 from ocrctl.data.synth.layers import Image, Mask, fade, paint, shift, thicken
 from ocrctl.data.synth.pages_geometry import at, outset, quad, shown
-from ocrctl.data.synth.palette import Colour, luma
+from ocrctl.data.synth.pages_marks import Mark, Style
+from ocrctl.data.synth.palette import luma
 from ocrctl.data.synth.typeface import EM, open_typeface
 from ocrctl.data.warp import bend, bent
 
@@ -23,27 +23,6 @@ _PAD = 0.5  # pixels of the picture that a polygon stands off its ink: what the 
 
 
 _HALF = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How ink is laid on: its colour, and a rim or a shadow of another."""
-
-    colour: Colour
-    rim: Colour | None = None
-    shadow: float = 0.0  # opacity
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A word on a sheet: the pen's start on the baseline and the size of the em, in the sheet's units."""
-
-    text: str
-    font: FontFile
-    x: float
-    y: float
-    size: float
-    style: Style
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +81,14 @@ class Canvas:
 
     def write(self, mark: Mark, matrix: Floats) -> None:
         """Draw a word of a sheet that `matrix` (3, 3) shows. What lies outside the picture is not drawn."""
+        length = open_typeface(mark.font.path).length(mark.text) * mark.size / EM
+        if not self._near(mark, length, matrix):
+            return
         em, pixels = self._level(mark, matrix)
         run = open_typeface(mark.font.path, em).lay(mark.text)
         unit = mark.size / em
         # hinting rounds each glyph's advance: words as long as they were measured, or they would run together
-        wide = open_typeface(mark.font.path).length(mark.text) * mark.size / EM / max(run.advance, 1.0)
+        wide = length / max(run.advance, 1.0)
         to_sheet = np.array(
             ((wide, 0.0, mark.x + run.left * wide), (0.0, unit, mark.y + run.top * unit), (0.0, 0.0, 1.0))
         )
@@ -146,6 +128,13 @@ class Canvas:
             outline, quads = (bent(p.reshape(-1, 2), far, low - top, arc) for p in (sides, cells))
             drawn.append(_Drawn(mark.text, outline.tolist(), quads.reshape(-1, 4, 2).tolist(), place))
         self._draw(mask, place, em / pixels, first.style, drawn)
+
+    def _near(self, mark: Mark, length: float, matrix: Floats) -> bool:
+        """Whether any of a word could be seen: its baseline, with two ems of room, reaches into the picture."""
+        (x0, y0), (x1, y1) = at(matrix, mark.x, mark.y), at(matrix, mark.x + length, mark.y)
+        room = 2 * mark.size / max(length, 1e-9) * hypot(x1 - x0, y1 - y0)
+        across = max(x0, x1) > -room and min(x0, x1) < self.width + room
+        return across and max(y0, y1) > -room and min(y0, y1) < self.height + room
 
     def _level(self, mark: Mark, matrix: Floats) -> tuple[int, float]:
         """Pixels an em to draw with, and those it has where the word begins: fewer, but in the largest words."""

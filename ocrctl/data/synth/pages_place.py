@@ -9,7 +9,8 @@ import numpy as np
 
 from ocrctl.data.dice import Dice
 from ocrctl.data.page_words import Floats, transform
-from ocrctl.data.synth.pages_canvas import Canvas, Style
+from ocrctl.data.synth.pages_canvas import Canvas
+from ocrctl.data.synth.pages_marks import Style
 from ocrctl.data.synth.palette import Colour, luma, shade
 from ocrctl.data.warp import about_middle
 

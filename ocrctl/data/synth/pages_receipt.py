@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from ocrctl.data.synth.pages_canvas import Style
 from ocrctl.data.synth.pages_ground import paper
+from ocrctl.data.synth.pages_marks import Style
 from ocrctl.data.synth.pages_sheet import Sheet
 from ocrctl.data.synth.pages_text import CODES, DATES, LISTED, PRICES, PageText
 from ocrctl.data.synth.palette import shade

@@ -13,7 +13,8 @@ from ocrctl.data.effects import blur
 from ocrctl.data.page_words import Floats
 from ocrctl.data.synth.fonts import FontFile
 from ocrctl.data.synth.layers import fade
-from ocrctl.data.synth.pages_canvas import Canvas, Mark, Style
+from ocrctl.data.synth.pages_canvas import Canvas
+from ocrctl.data.synth.pages_marks import Mark, Style
 from ocrctl.data.synth.pages_text import PageText, measure, space
 from ocrctl.data.synth.palette import Colour
 

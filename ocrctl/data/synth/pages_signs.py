@@ -11,9 +11,10 @@ from ocrctl.data.dice import Dice
 from ocrctl.data.page_words import Floats, transform
 from ocrctl.data.synth.fonts import FontFile
 from ocrctl.data.synth.pages_bows import badge, bow
-from ocrctl.data.synth.pages_canvas import Canvas, Mark
+from ocrctl.data.synth.pages_canvas import Canvas
 from ocrctl.data.synth.pages_config import SynthPagesConfig
 from ocrctl.data.synth.pages_ground import plate
+from ocrctl.data.synth.pages_marks import Mark
 from ocrctl.data.synth.pages_place import Box, against, spot, style_of
 from ocrctl.data.synth.pages_sheet import Sheet
 from ocrctl.data.synth.pages_text import CODES, DATES, PRICES, PageText, measure, space
