@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ocrctl.errors import UsageError
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.recognition.attention import Dropout
 from ocrctl.models.recognition.parseq_decoder import Decoder, TokenEmbedding
 from ocrctl.models.recognition.parseq_generate import (
     Beams,
@@ -60,7 +61,7 @@ class PARSeq(OCRModel):
         self.decoding, self.refine = decoding, refine
         self.text_embed = TokenEmbedding(num_classes + 2, dim)
         self.pos_queries = nn.Parameter(torch.empty(1, max_label_length + 1, dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.trunc_normal_(self.pos_queries, std=0.02)
 
     def undecayed(self) -> set[str]:

@@ -2,7 +2,7 @@
 
 Bautista, Atienza, 2022, section 3.1 and figure 3 (https://arxiv.org/abs/2207.06966). There is one layer, so the stream
 of characters is never updated by it: its keys and values are computed once and serve every reading order, every
-decoding step and every refinement. Masks are boolean and True attends, as scaled_dot_product_attention reads them.
+decoding step and every refinement. Masks are boolean and True attends, as attention.attend reads them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocrctl.models.recognition.vit import join_heads, split_heads
+from ocrctl.models.recognition.attention import Dropout, attend, join_heads, split_heads
 
 KeyValue = tuple[Tensor, Tensor]  # keys and values, each (N, heads, L, D / heads)
 
@@ -42,9 +42,7 @@ class Attention(nn.Module):
         True attends. Returns (N, Q, D)."""
         keys, values = context
         queries = queries.expand(keys.shape[0], -1, -1, -1)
-        dropout = self.dropout if self.training else 0.0
-        found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
-        return self.out_proj(join_heads(found))
+        return self.out_proj(join_heads(attend(queries, keys, values, mask, self.dropout if self.training else 0.0)))
 
 
 class DecoderLayer(nn.Module):
@@ -60,7 +58,7 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm_q = nn.LayerNorm(dim)
         self.norm_c = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def content(self, characters: Tensor) -> KeyValue:
         """Embedded characters (N, L, D) to keys and values."""

@@ -37,7 +37,7 @@ class Reader:
         self.steps, self.own_heads, self.scale = steps, own.heads, (dim // heads) ** -0.5
         self.memory = memory[:, None]  # (n, 1, S, D)
         self.asked = layer.ask(places).expand(memory.shape[0], -1, -1, -1).split(1, dim=2)  # each (n, own heads, 1, d)
-        self.written: tuple[Tensor, Tensor] | None = None  # keys and values of characters, (n, own heads, steps, d)
+        self.written: Tensor | None = None  # keys and values of characters, (2, n, own heads, steps, d)
         self.tokens = model.text_embed.scale * model.text_embed.embedding.weight
         self.before = (None, *places[0].split(1))  # the place of the character at each context position
         self.start = places[0].split(1)
@@ -70,7 +70,7 @@ class Reader:
     def follow(self, rows: Tensor) -> None:
         """Each row goes on with what row `rows` (int64, (n,)) has written; the pictures stay."""
         assert self.written is not None
-        self.written = self.written[0][rows], self.written[1][rows]
+        self.written = self.written[:, rows]
 
     def _write(self, token: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Keys and values (n, own heads, step + 1, d) of all that is written, `token` now among it."""
@@ -78,27 +78,22 @@ class Reader:
         place = self.before[step]
         if place is not None:
             embedded = embedded + place
-        both = self.own_kv(self.norm_c(embedded)).view(token.shape[0], 2, self.own_heads, 1, -1)
-        new_keys, new_values = both.unbind(1)  # (n, own heads, 1, d)
+        new = self.own_kv(self.norm_c(embedded)).view(token.shape[0], 2, self.own_heads, -1).transpose(0, 1)
         if torch.compiler.is_compiling():  # a graph has no memory to write into
-            if self.written is not None:
-                new_keys = torch.cat([self.written[0], new_keys], dim=2)
-                new_values = torch.cat([self.written[1], new_values], dim=2)
-            self.written = new_keys, new_values
-            return self.written
-        if self.written is None:
-            shape = (*new_keys.shape[:2], self.steps, new_keys.shape[3])
-            self.written = new_keys.new_empty(shape), new_keys.new_empty(shape)
-        keys, values = (kept.narrow(2, 0, step + 1) for kept in self.written)
-        keys.select(2, step).copy_(new_keys.squeeze(2))
-        values.select(2, step).copy_(new_values.squeeze(2))
+            new = new.unsqueeze(3)
+            self.written = new if self.written is None else torch.cat([self.written, new], dim=3)
+        else:
+            if self.written is None:
+                self.written = new.new_empty(*new.shape[:3], self.steps, new.shape[3])
+            self.written.select(3, step).copy_(new)
+        keys, values = self.written.narrow(3, 0, step + 1).unbind(0)
         return keys, values
 
     def _look(self, states: Tensor) -> Tensor:
         """What the normalised states (n, D) find in the picture, (n, D)."""
         rows = states.shape[0]
         query = self.query(states).view(rows, self.key.shape[0], -1)  # (n, H, d)
-        query = torch.bmm(query.transpose(0, 1), self.key).transpose(0, 1)[:, None]  # (n, 1, H, D)
+        query = torch.bmm(query.transpose(0, 1), self.key).transpose(0, 1).unsqueeze(1)  # (n, 1, H, D)
         seen = F.scaled_dot_product_attention(query, self.memory, self.memory, scale=self.scale)
         found = torch.bmm(seen.squeeze(1).transpose(0, 1), self.value).transpose(0, 1)  # (n, H, d)
         return self.cross_out(found.reshape(rows, -1))

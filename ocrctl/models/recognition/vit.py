@@ -10,17 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ocrctl.models.recognition.attention import attend, join_heads, split_heads
+
 NORM_EPS = 1e-6  # of the encoder's LayerNorms, as the published weights were trained
-
-
-def split_heads(states: Tensor, heads: int) -> Tensor:
-    """(N, L, D) to (N, heads, L, D / heads)."""
-    return states.unflatten(2, (heads, -1)).transpose(1, 2)
-
-
-def join_heads(states: Tensor) -> Tensor:
-    """(N, heads, L, D / heads) to (N, L, D)."""
-    return states.transpose(1, 2).flatten(2)
 
 
 class PatchEmbed(nn.Module):
@@ -48,7 +40,7 @@ class SelfAttention(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """(N, S, D) to (N, S, D)."""
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(states).chunk(3, dim=2))  # (N, heads, S, D/heads)
-        return self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        return self.proj(join_heads(attend(q, k, v)))
 
 
 class Mlp(nn.Module):
