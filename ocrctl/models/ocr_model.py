@@ -74,6 +74,17 @@ class OCRModel(nn.Module):
         an architecture does not offer it."""
         raise UsageError("train.checkpointing: only PARSeq's encoder computes its activations again.")
 
+    def layer_depth(self, name: str) -> int | None:
+        """Which layer the parameter `name` belongs to, counted from the picture, for a learning rate that shrinks with
+        the distance from the output: 0 is what first meets the picture, `layers` - 1 what stands behind the last layer.
+        None: the model has no layers to tell apart."""
+        return None
+
+    @property
+    def layers(self) -> int:
+        """How many numbers layer_depth can give."""
+        return 1
+
     def generate(
         self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
     ) -> dict[str, Tensor]:

@@ -68,6 +68,23 @@ class PARSeq(OCRModel):
         """Embeddings are positions and tokens, not weights to shrink."""
         return {"pos_queries", "text_embed.embedding.weight", "encoder.pos_embed"}
 
+    def layer_depth(self, name: str) -> int:
+        """Patches and positions 0, the encoder's blocks from 1 on, all behind them (the decoder too) one number, as
+        BEiT counts (Bao et al., 2022, https://arxiv.org/abs/2106.08254). Raises ValueError for a name that is none of
+        this model's parameters."""
+        if name not in dict(self.named_parameters()):
+            raise ValueError(f"{name!r} is no parameter of this model")
+        if name.startswith(("encoder.patch_embed.", "encoder.pos_embed")):
+            return 0
+        if name.startswith("encoder.blocks."):
+            return int(name.split(".")[2]) + 1
+        return len(self.encoder.blocks) + 1
+
+    @property
+    def layers(self) -> int:
+        """Blocks of the encoder, what stands before them and what stands behind."""
+        return len(self.encoder.blocks) + 2
+
     def memory(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) to (N, S, D)."""
         return self.encoder(self.normalise(images))
