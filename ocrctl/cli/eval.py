@@ -1,4 +1,4 @@
-"""`ocrctl eval`: how well models read."""
+"""`ocrctl eval`: how well models read, and how well boxes were found."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import BatchSize, Decoding, Device, Jobs, Json, Plugins, Quiet, Threads
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.errors import UsageError
 
 if TYPE_CHECKING:
     from ocrctl.metrics.bootstrap import Interval
@@ -22,14 +23,27 @@ CHARS_SHOWN = 12
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Checkpoints, ONNX files, export bundles or run folders.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[MODEL...]", help="Checkpoints, ONNX files, export bundles or run folders."),
+    ] = None,
     data: Annotated[
-        list[str], typer.Option("-d", "--data", metavar="SPEC", help="A path, FORMAT:PATH, or synth:words. Repeatable.")
-    ],
+        list[str] | None,
+        typer.Option("-d", "--data", metavar="SPEC", help="A path, FORMAT:PATH, or synth:words. Repeatable."),
+    ] = None,
+    truth: Annotated[
+        str | None, typer.Option("--gt", metavar="SPEC", help="Score result files instead: pages with their polygons.")
+    ] = None,
+    found: Annotated[
+        str | None,
+        typer.Option("--pred", metavar="SPEC", help="What was found on them: a folder or zip of lines, or any format."),
+    ] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option("--protocol", metavar="exact|str36", help="What counts as equal; the first ranks. Repeatable."),
+        typer.Option(
+            "--protocol",
+            metavar="exact|str36|hmean|cleval",
+            help="What counts as equal; the first ranks. Repeatable. With --gt: hmean or cleval.",
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="Write a self-contained HTML report.")
@@ -40,6 +54,14 @@ def evaluate(
             "--fail-under", metavar="METRIC=X", help="Exit 1 when missed: str36=80%, exact.cer=0.1. Repeatable."
         ),
     ] = None,
+    e2e: Annotated[bool, typer.Option("--e2e", help="With --gt, protocol cleval: what was read counts, too.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Lines of --pred hold a score behind their points.")] = False,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Of --pred, only what scores at least as much. Default: all.")
+    ] = None,
+    search: Annotated[
+        bool, typer.Option("--find-threshold", help="Besides, the scores at other thresholds, the best one named.")
+    ] = False,
     worst: Annotated[int, typer.Option("--worst", min=0, help="Worst samples listed for each model.")] = 20,
     limit: Annotated[
         int | None,
@@ -62,7 +84,28 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score models on the same samples: accuracy, CER, 1-NED with intervals, paired differences, the worst samples."""
+    """Score models on the same samples: accuracy, CER, 1-NED with intervals, paired differences, the worst samples.
+
+    With --gt and --pred: score result files of text detection, made by any tool, by IoU hmean or CLEval.
+    """
+    if truth is not None or found is not None:
+        from ocrctl.cli.eval_files import expect_both, score_files
+        from ocrctl.core.eval_files import FilesOptions
+
+        given = {
+            "MODEL": models, "-d": data, "--limit": limit, "--set": sets, "--jobs": jobs, "--threads": threads,
+            "--decoding": decoding,
+        }  # fmt: skip
+        one, two, name = expect_both(truth, found, protocol or [], [key for key, value in given.items() if value])
+        files = FilesOptions(one, two, name, e2e, scores, threshold, search)
+        return score_files(files, report, fail_under or [], as_json)
+    for name, value in (("--e2e", e2e), ("--scores", scores), ("--threshold", threshold), ("--find-threshold", search)):
+        if value:
+            raise UsageError(f"{name} goes with --gt and --pred.")
+    if not models:
+        raise UsageError("no model given.", hint="ocrctl eval MODEL -d SPEC, or ocrctl eval --gt SPEC --pred SPEC")
+    if not data:
+        raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
     from ocrctl.inference.devices import share_cores
 
     share_cores()

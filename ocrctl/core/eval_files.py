@@ -110,7 +110,8 @@ def _lines_at(spec: Spec) -> Path | None:
     if any(name not in LINES for name, _ in places) and spec.format is None:
         return None
     if path.is_file():
-        return path if path.suffix.lower() in (".zip", ".txt") and (places or not path.read_bytes().strip()) else None
+        suffix = path.suffix.lower()
+        return path if suffix == ".zip" or (suffix == ".txt" and (places or not path.read_bytes().strip())) else None
     within = {place for _, place in places if place.is_dir()}
     if len(within) == 1:
         return within.pop()

@@ -5,8 +5,9 @@
     img_3.txt        38,43,920,215                                      (a box)
     img_4.txt        206,633,251,811,386,931,140,629,150,640            (a polygon)
 
-In a folder or a zip; names start with res_, gt_ or neither. Boxes, quads or polygons throughout: boxes when a line has
-fewer than six numbers, polygons when more than a tenth of the lines do not have eight, or nine.
+In a folder or a zip; names start with res_, gt_ or neither. Boxes, quads or polygons throughout: boxes when most lines
+start with four numbers, polygons when more than a tenth of the lines do not start with eight. A text that is a number
+may follow.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
     found = array("d")
     for line in lines:
         count = coordinates or (line.numbers - scores) // 2 * 2
-        if line.numbers < count + scores or count < 4:
+        if line.numbers < count + scores or count < 4 or (coordinates == 4 and line.numbers - scores > 7):
             what = f"{coordinates or 'an even number of'} coordinates" + (" and a score" if scores else "")
             raise InputError(
                 f"{line.where}: expected {what}, found {','.join(line.parts)[:60]!r}.",
@@ -82,7 +83,7 @@ def unquoted(text: str) -> str:
 def _coordinates(lines: list[_Line], scores: int) -> int:
     """4 of boxes, 8 of quads, 0 of polygons."""
     counts = [line.numbers - scores for line in lines]
-    if not counts or min(counts) in (4, 5):
+    if 2 * sum(count in (4, 5) for count in counts) > len(counts):
         return 4
     return 8 if 10 * sum(count not in (8, 9) for count in counts) <= len(counts) else 0
 

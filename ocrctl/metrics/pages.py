@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,27 +11,16 @@ from numpy.typing import NDArray
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
-from ocrctl.metrics.cleval import CharCounts, CLEvalCounts, CLEvalScores, cleval
-from ocrctl.metrics.hmean import HmeanCounts, Matching, Pairs
+from ocrctl.metrics.cleval import CharCounts, CLEvalCounts, cleval
+from ocrctl.metrics.hmean import HmeanCounts, Pairs
 from ocrctl.metrics.instances import Instances
+from ocrctl.metrics.page_marks import Marks, cleval_marks, hmean_marks
 
 PAGE_PROTOCOLS = ("hmean", "cleval")
 METRICS = ("recall", "precision", "hmean")
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 Row = dict[str, Any]  # counts and scores; of CLEval, those of `det` and `e2e` in a row each
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What to draw: a flag for each of the G true and D found polygons."""
-
-    missed: NDArray[np.bool_]  # (G,) counts, and was not found
-    split: NDArray[np.bool_]  # (G,) found by several
-    ignored: NDArray[np.bool_]  # (G,) do-not-care
-    false: NDArray[np.bool_]  # (D,) counts, and is nothing
-    merged: NDArray[np.bool_]  # (D,) lies on several
-    left_out: NDArray[np.bool_]  # (D,) on do-not-care, or below the threshold
 
 
 @dataclass(frozen=True)
@@ -47,15 +36,10 @@ class PageScores:
     marks: Marks
 
     def metric(self, name: str) -> float:
-        """`recall`, `precision`, `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
+        """`recall`, `precision` or `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
+        check_metrics([name], self.protocol, self.e2e)
         part, _, plain = name.rpartition(".")
-        row = self.total if self.protocol == "hmean" else self.total.get(part or "det") or {}
-        if plain not in METRICS or part not in ("", self.protocol, *(("det", "e2e") if "det" in self.total else ())):
-            row = {}
-        if plain not in row:
-            known = [*METRICS, *(f"e2e.{metric}" for metric in METRICS if self.e2e)]
-            raise UsageError(f"no metric '{name}' (known: {', '.join(known)}).{did_you_mean(name, known)}")
-        return float(row[plain])
+        return float((self.total if self.protocol == "hmean" else self.total[part or "det"])[plain])
 
 
 @dataclass(frozen=True)
@@ -95,13 +79,11 @@ def score_pages(
             },
             [{"height": height, **_row(row)} for height, row in sizes],
             [{"picture": name, **_picture_row(row)} for name, row in zip(names, pictures, strict=True)],
-            _hmean_marks(matching),
+            hmean_marks(matching),
         )  # fmt: skip
     kept = found if threshold is None else found.pick(np.flatnonzero(_scores(found) >= threshold))
     scores = cleval(truth, kept, e2e)
-    marks = _cleval_marks(scores)
-    if threshold is not None:
-        marks = _spread(marks, _scores(found) >= threshold)
+    marks = cleval_marks(scores, None if threshold is None else _scores(found) >= threshold)
     return PageScores(
         protocol, e2e, threshold,
         _cleval_row(scores.total()),
@@ -142,6 +124,17 @@ def check_protocol(protocol: str, e2e: bool = False) -> None:
         raise UsageError("--e2e: hmean compares boxes only; --protocol cleval compares what they read, too.")
 
 
+def check_metrics(names: Iterable[str], protocol: str, e2e: bool) -> None:
+    """Raise UsageError unless each is a metric of `protocol`: `hmean`, under cleval `det.hmean`, `e2e.hmean` too."""
+    parts = ([""] if protocol == "hmean" else ["", "det."]) + (["e2e."] if e2e else [])
+    known = [part + metric for part in parts for metric in METRICS]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"no metric '{name}' under {protocol} (known: {', '.join(known)}).{did_you_mean(name, known)}"
+            )
+
+
 def _scores(found: Instances) -> NDArray[np.float64]:
     if found.scores is None:
         raise ValueError("the detections have no scores to compare with a threshold")
@@ -169,32 +162,3 @@ def _cleval_row(counts: CLEvalCounts) -> Row:
         "num_merged": counts.num_merged,
         "num_char_overlapped": counts.num_char_overlapped,
     }
-
-
-def _hmean_marks(matching: Matching) -> Marks:
-    inside = np.zeros(len(matching.ignored), np.bool_)
-    return Marks(matching.missed, inside, matching.ignored, matching.false, matching.merged, matching.left_out)
-
-
-def _cleval_marks(scores: CLEvalScores) -> Marks:
-    links = scores.links
-    found = np.bincount(links.truth_of, minlength=len(links.ignored)) > 0
-    held = np.bincount(links.found_of, minlength=len(links.left_out)) > 0
-    return Marks(
-        ~found & ~links.ignored, scores.truth.several > 0, links.ignored,
-        ~held & ~links.left_out, scores.found.several > 0, links.left_out,
-    )  # fmt: skip
-
-
-def _spread(marks: Marks, kept: NDArray[np.bool_]) -> Marks:
-    """Flags of all detections from flags of those that were kept."""
-
-    def spread(flags: NDArray[np.bool_], rest: bool) -> NDArray[np.bool_]:
-        full = np.full(len(kept), rest)
-        full[kept] = flags
-        return full
-
-    return Marks(
-        marks.missed, marks.split, marks.ignored,
-        spread(marks.false, False), spread(marks.merged, False), spread(marks.left_out, True),
-    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""`ocrctl eval --gt --pred`: scores of result files, printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from ocrctl.core.eval_files import FilesOptions, FilesResult
+    from ocrctl.metrics.pages import PageScores
+
+NAMED = 5  # pictures in one note
+
+
+def score_files(options: FilesOptions, report: Path | None, fail_under: list[str], as_json: bool) -> None:
+    """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
+    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.core.eval_files import names_of
+    from ocrctl.core.eval_files import score_files as run
+    from ocrctl.inference.writers.files import check_place
+    from ocrctl.metrics.pages import check_metrics, check_protocol
+
+    check_protocol(options.protocol, options.e2e)
+    gates = number_pairs(fail_under, "--fail-under")
+    check_metrics(gates, options.protocol, options.e2e)  # a typo must not cost an evaluation
+    if report is not None:
+        check_place(report)
+    result = run(options)
+    missed = [
+        f"{name} is {value:.4f}, at least {gate:.4f} was asked for"
+        for name, gate in gates.items()
+        if not (value := result.scores.metric(name)) >= gate
+    ]
+    if as_json:
+        console.write_json({**_plain(result), "missed": missed})
+    else:
+        _show(result)
+    for names, what in (
+        (result.without_prediction, f"not in {result.found}, scored as nothing found"),
+        (result.without_truth, f"not in {result.truth}, in no number"),
+    ):
+        if names:
+            sys.stderr.write(f"pictures: {len(names)} {what}: {names_of(names, NAMED)}\n")
+    if report is not None:
+        from ocrctl.core.eval_files_report import write_report
+
+        write_report(report, result)
+        console.note(f"report: {report}")
+    for sentence in missed:
+        sys.stderr.write(f"failed: {sentence}\n")
+    if missed or result.without_truth:
+        raise typer.Exit(1)
+
+
+def expect_both(
+    truth: str | None, found: str | None, protocols: list[str], clashing: list[str]
+) -> tuple[str, str, str]:
+    """--gt, --pred and the one protocol. Raises UsageError when one is missing or goes with models only."""
+    if truth is None or found is None:
+        raise UsageError("--gt and --pred go together: the truth, and what was found.")
+    if clashing:
+        raise UsageError(f"{', '.join(clashing)}: for models; --gt and --pred score files.")
+    if len(protocols) > 1:
+        raise UsageError("--gt and --pred are scored under one --protocol.")
+    return truth, found, protocols[0] if protocols else "hmean"
+
+
+def _plain(result: FilesResult) -> dict[str, Any]:
+    scores = result.scores
+    return {
+        "gt": result.truth,
+        "pred": result.found,
+        "protocol": scores.protocol,
+        "e2e": scores.e2e,
+        "threshold": scores.threshold,
+        "pictures": len(scores.by_picture),
+        "total": scores.total,
+        "by_size": scores.by_size,
+        "by_picture": scores.by_picture,
+        "threshold_search": result.search,
+        "without_prediction": result.without_prediction,
+        "without_truth": result.without_truth,
+    }
+
+
+def _parts(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("boxes", row)] if "det" not in row else [(key, row[key]) for key in ("det", "e2e") if row[key] is not None]
+
+
+def _percents(row: dict[str, Any]) -> list[str]:
+    return [f"{100 * row[name]:.2f}" for name in ("recall", "precision", "hmean")]
+
+
+def _show(result: FilesResult) -> None:
+    heads = ["recall %", "precision %", "hmean %"]
+    scores: PageScores = result.scores
+    counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean")]
+    rows = [
+        [scores.protocol, part, len(scores.by_picture), *_percents(row), *(f"{row.get(name, 0):g}" for name in counts)]
+        for part, row in _parts(scores.total)
+    ]
+    console.table(["protocol", "of", "pictures", *heads, *counts], rows)
+    others = {name: value for name, value in scores.total.items() if name.startswith("num_")}
+    if others:
+        console.write()
+        console.table(list(others), [list(others.values())])
+    console.write()
+    rows = [[f"{row['height']:g}", part, *_percents(one)] for row in scores.by_size for part, one in _parts(row)]
+    console.table(["height from, pixels", "of", *heads], rows)
+    if result.search:
+        best = result.search[0]
+        console.write()
+        rows = [
+            [f"{row.threshold:g}", *(f"{100 * value:.2f}" for value in (row.recall, row.precision, row.hmean))]
+            for row in sorted(result.search, key=lambda row: row.threshold)
+        ]
+        console.table(["threshold", *heads], rows)
+        console.note(
+            f"note: {best.threshold:g} is best on these very pictures: a threshold for others (--threshold), no result"
+        )

@@ -1,0 +1,176 @@
+"""Scores of found polygons as one HTML file that needs nothing else, with missed, false and merged boxes drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl import __version__
+from ocrctl.inference.writers.report.parts import percent, table
+from ocrctl.metrics.instances import Instances
+from ocrctl.metrics.pages import METRICS, PageScores, Row, Search
+
+DRAWN = 60  # pictures in one page, those with most errors
+_STYLE = """
+.page { margin: 0 0 22px; }
+.page svg { background: var(--picture); }
+.page polygon { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.page .found { stroke: var(--s2); } .page .ignored { stroke: var(--soft); stroke-dasharray: 3 3; }
+.page .missed { stroke: var(--s1); stroke-width: 3; } .page .false { stroke: var(--s5); stroke-width: 3; }
+.page .merged { stroke: var(--s3); stroke-width: 3; }
+"""
+_LEGEND = {
+    "found": "found", "missed": "missed", "false": "false", "merged": "merged, or split", "ignored": "do-not-care",
+}  # fmt: skip
+_COLOURS = {"found": "--s2", "missed": "--s1", "false": "--s5", "merged": "--s3", "ignored": "--soft"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to draw on: a data URI, empty when it could not be had, and the size polygons are measured in."""
+
+    source: str
+    width: int
+    height: int
+
+
+def render_pages(
+    title: str,
+    scores: PageScores,
+    truth: Instances,
+    found: Instances,
+    picture: Callable[[int], Picture],
+    search: Sequence[Search] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The whole page. `picture` is asked for the number of each picture drawn, at most DRAWN; `notes` are sentences."""
+    room = files("ocrctl.inference.writers.report")
+    kept = "all that was found" if scores.threshold is None else f"what scores at least {scores.threshold:g}"
+    said = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>ocrctl eval</title>'
+        f"<style>{room.joinpath('report.css').read_text('utf-8')}{_STYLE}</style></head><body><main>"
+        f"<header><div><h1>Text detection</h1><p class='soft'>{escape(title)}. {len(scores.by_picture)} pictures, "
+        f"protocol {scores.protocol}, {kept}. ocrctl {__version__}.</p></div>"
+        '<button id="theme" type="button">Light / dark</button></header>'
+        f"{_heads(scores)}{said}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, picture)}"
+        f"{_pictures(scores)}</main><script>{room.joinpath('report.js').read_text('utf-8')}</script></body></html>\n"
+    )
+
+
+def _parts(row: Row) -> list[tuple[str, Row]]:
+    """The scores in a row: those of boxes, or of characters detected and read."""
+    if "det" not in row:
+        return [("", row)]
+    names = {"det": "detection", "e2e": "end to end"}
+    return [(names[key], row[key]) for key in names if row[key] is not None]
+
+
+def _heads(scores: PageScores) -> str:
+    cards = []
+    for name, row in _parts(scores.total):
+        counts = ", ".join(
+            f"{escape(key)} {value:g}" for key, value in row.items() if key not in METRICS and value is not None
+        )
+        cards.append(
+            f'<div class="head"><div class="name">{name or "boxes"}</div><strong>{percent(row["hmean"])} %</strong>'
+            f"<div>hmean; recall {percent(row['recall'])}, precision {percent(row['precision'])}</div>"
+            f'<div class="soft path">{counts}</div></div>'
+        )
+    if "det" in scores.total:
+        rest = ", ".join(f"{key} {value}" for key, value in scores.total.items() if key.startswith("num_"))
+        cards.append(f'<div class="head"><div class="name">splits and merges</div><div class="soft">{rest}</div></div>')
+    return f'<div class="heads">{"".join(cards)}</div>'
+
+
+def _cells(row: Row) -> list[str]:
+    return [percent(part[name]) for _, part in _parts(row) for name in METRICS]
+
+
+def _headers(scores: PageScores) -> list[str]:
+    return [f"{name} {metric} %".strip() for name, _ in _parts(scores.total) for metric in METRICS]
+
+
+def _sizes(scores: PageScores) -> str:
+    rows = []
+    for place, row in enumerate(scores.by_size):
+        last = place + 1 == len(scores.by_size)
+        upper = "" if last else f" to {scores.by_size[place + 1]['height']:g}"
+        counted = row["truths"] if "truths" in row else row["det"]["num_char_gt"]
+        rows.append([f"{row['height']:g}{upper}", str(counted), *_cells(row)])
+    unit = "boxes" if scores.protocol == "hmean" else "characters"
+    numbers = table(["height, pixels", unit, *_headers(scores)], rows, 1)
+    return f"<h2>By text size</h2><p class='soft'>Height of the text in the picture's pixels.</p>{numbers}"
+
+
+def _search(search: Sequence[Search]) -> str:
+    if not search:
+        return ""
+    rows = [
+        [f"{row.threshold:g}", *(percent(value) for value in (row.recall, row.precision, row.hmean))]
+        for row in sorted(search, key=lambda row: row.threshold)
+    ]
+    note = "Chosen on the pictures it is measured on: where to set the threshold for others, not a result."
+    numbers = table(["threshold", *(f"{name} %" for name in METRICS)], rows, 1)
+    return f"<h2>By threshold</h2><p class='soft'>Best: {search[0].threshold:g}. {note}</p>{numbers}"
+
+
+def _drawn(scores: PageScores, truth: Instances, found: Instances, picture: Callable[[int], Picture]) -> str:
+    marks = scores.marks
+    errors = _per_picture(truth, marks.missed | marks.split) + _per_picture(found, marks.false | marks.merged)
+    order = [int(i) for i in np.argsort(-errors, kind="stable")[:DRAWN] if errors[i]]
+    if not order:
+        return "<h2>Errors</h2><p>None.</p>"
+    legend = "".join(f'<span style="--swatch:var({_COLOURS[key]})">{text}</span>' for key, text in _LEGEND.items())
+    figures = []
+    for number in order:
+        row = scores.by_picture[number]
+        drawing = _drawing(picture(number), scores, truth, found, number)
+        values = ", ".join(f"{name} hmean {percent(part['hmean'])}".strip() for name, part in _parts(row))
+        figures.append(
+            f'<figure class="page"><figcaption>{escape(row["picture"])} <span class="soft">{values}, '
+            f"{errors[number]} errors</span></figcaption>{drawing}</figure>"
+        )
+    some = "" if errors.astype(bool).sum() <= DRAWN else f" The {DRAWN} with most of {(errors > 0).sum()} are shown."
+    return f"<h2>Errors</h2><p class='soft'>Most first.{some}</p><div class='legend'>{legend}</div>{''.join(figures)}"
+
+
+def _pictures(scores: PageScores) -> str:
+    rows = [[escape(row["picture"]), *_cells(row)] for row in scores.by_picture]
+    numbers = table(["picture", *_headers(scores)], rows, 1)
+    return f"<h2>By picture</h2><details><summary>{len(rows)} pictures</summary>{numbers}</details>"
+
+
+def _per_picture(side: Instances, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.bincount(side.image[flags], minlength=side.pictures)
+
+
+def _drawing(picture: Picture, scores: PageScores, truth: Instances, found: Instances, number: int) -> str:
+    marks, shapes = scores.marks, []
+    for i in range(int(truth.spans[number]), int(truth.spans[number + 1])):
+        if marks.ignored[i] or marks.missed[i] or marks.split[i]:
+            kind = "ignored" if marks.ignored[i] else "missed" if marks.missed[i] else "merged"
+            shapes.append(_polygon(truth, i, kind))
+    for i in range(int(found.spans[number]), int(found.spans[number + 1])):
+        if not marks.left_out[i]:
+            shapes.append(_polygon(found, i, "false" if marks.false[i] else "merged" if marks.merged[i] else "found"))
+    image = f'<image href="{picture.source}" width="{picture.width}" height="{picture.height}"/>'
+    return (
+        f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img">{image if picture.source else ""}'
+        f"{''.join(shapes)}</svg>"
+    )
+
+
+def _polygon(side: Instances, index: int, kind: str) -> str:
+    points = side.points[side.offsets[index] : side.offsets[index + 1]].tolist()
+    text = side.texts[index]
+    score = f" {side.scores[index]:.2f}" if side.scores is not None else ""
+    label = escape(f"{_LEGEND[kind]}{score}{': ' if text else ''}{text}")
+    corners = " ".join(f"{x:g},{y:g}" for x, y in points)
+    return f'<polygon class="{kind}" points="{corners}"><title>{label}</title></polygon>'
