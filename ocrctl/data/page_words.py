@@ -75,7 +75,7 @@ class PageWords:
 
         A word that the edge cuts is clipped to what is seen of it; unless 95 % are, its text is unknown from then on,
         and below a half it is ignored. Out of sight a word is gone, and so is one of which less than a half and less
-        than three pixels' height are left. Characters stay when their middle is seen.
+        than three pixels' height are left. Characters stay while any of them is seen.
         """
         boxes = self.boxes()
         inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
@@ -103,8 +103,7 @@ class PageWords:
 
     def _seen_characters(self, index: int, width: int, height: int) -> Floats:
         quads = self.characters[self.character_offsets[index] : self.character_offsets[index + 1]]
-        middle = quads.mean(1)
-        return quads[((middle >= 0) & (middle <= (width, height))).all(1)]
+        return quads[((quads.max(1) > 0) & (quads.min(1) < (width, height))).all(1)]
 
     def _after(self) -> Floats:
         """Of each point the next one around its word."""

@@ -102,11 +102,11 @@ def test_a_bow_that_leaves_and_returns_stays_its_largest_part() -> None:
     assert len(words(crossed).within(50, 200)) == 1
 
 
-def test_characters_leave_with_their_middle() -> None:
-    quads = np.stack([box(x, 10, x + 10, 30) for x in (-22.0, -12.0, -2.0, 8.0)])
+def test_characters_stay_while_any_of_them_is_seen() -> None:
+    quads = np.stack([box(x, 10, x + 10, 30) for x in (-22.0, -12.5, -2.0, 8.0)])
     page = PageWords.of([box(-22, 10, 18, 30)], [False], ["abcd"], [quads])
     seen = page.within(50, 50)
-    np.testing.assert_allclose(seen.characters[:, 0, 0], [-2, 8])
+    np.testing.assert_allclose(seen.characters[:, 0, 0], [-2, 8])  # the second one ends where the picture begins
     assert seen.character_offsets.tolist() == [0, 2] and seen.texts == [""]
 
 
