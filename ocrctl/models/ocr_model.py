@@ -65,10 +65,6 @@ class OCRModel(nn.Module):
             return False
         return parameter.ndim == 2 or parameter.shape[1] > 3
 
-    def blocks_above(self, name: str) -> int:
-        """Blocks between parameter `name` and the output; 0 where an architecture tells no blocks apart."""
-        return 0
-
     def recompute_activations(self) -> None:
         """Compute the encoder's activations again in the backward pass instead of keeping them. Raises UsageError where
         an architecture does not offer it."""

@@ -71,6 +71,8 @@ class MuonAdamW(torch.optim.AdamW):
             state = self.state[p]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(p)
+                state["step"] = torch.zeros((), device=p.device)  # AdamW expects one of every state it loads
+            state["step"] += 1.0 if blocked is None else 1.0 - blocked
             buffers.append(state["momentum"])
         grads = [p.grad for p in params]
         moved = torch._foreach_mul(buffers, group["momentum"])

@@ -80,6 +80,10 @@ class PARSeq(OCRModel):
             return int(name.split(".")[2]) + 1
         return len(self.encoder.blocks) + 1
 
+    def recompute_activations(self) -> None:
+        """See OCRModel; logits and gradients stay the same (vit.VisionTransformer)."""
+        self.encoder.checkpointing = True
+
     @property
     def layers(self) -> int:
         """Blocks of the encoder, what stands before them and what stands behind."""

@@ -1,0 +1,124 @@
+"""A run that was cut in two is the run that was not: bit for bit on a CPU, and whatever killed it."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import ocrctl.training.device as device
+from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.models.checkpoint import read_checkpoint
+
+WORDS = ["cat", "dog", "sun", "hat", "pen", "cup", "map", "fox", "owl", "bee"]
+SETS = ["train.val_every_steps=3", "train.log_every_steps=2", "train.batch_size=4", "data.workers=2",
+        "data.max_val_samples=4", "train.threads=1", "train.schedule=constant", "log.previews=0", "train.ema=0.9",
+        "train.precision=bf16-mixed"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten drawn words: a pass through them is two and a half batches."""
+    folder = tmp_path_factory.mktemp("words")
+    for number, word in enumerate(WORDS):
+        image = np.full((32, 90, 3), 255, np.uint8)
+        cv2.putText(image, word, (4, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 2)
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+    labels = "".join(f"{number}.png\t{word}\n" for number, word in enumerate(WORDS))
+    (folder / "rec_gt.txt").write_text(labels, encoding="utf-8")
+    return folder
+
+
+def go(out: Path, words: Path, steps: int, *sets: str, arch: str = "crnn-tiny") -> None:
+    resume = (out / "config.toml").exists()
+    tree = {} if resume else {"arch": arch, "data": {"train": [str(words)]}}
+    settings = load_train_settings(None, [f"train.max_steps={steps}", *([] if resume else [*SETS, *sets])], tree)
+    train(TrainRequest(settings, out, resume), lambda line: None)
+
+
+def curve(out: Path) -> list[list[str]]:
+    with (out / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [[row["step"], row["loss"], row["val_exact"], row["val_cer"]] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("arch", "sets"),
+    [
+        ("crnn-tiny", ["train.accumulate=2", "train.optimizer=muon"]),
+        ("parseq-tiny", ["train.optimizer=muon", "train.batch_size=2"]),
+    ],
+)
+def test_five_and_five_steps_equal_ten(
+    arch: str, sets: list[str], words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bf16, two workers, stopped in the middle of a pass and between two validations."""
+    monkeypatch.setattr(device, "computes_bf16", lambda _: True)
+    go(tmp_path / "whole", words, 10, *sets, arch=arch)
+    go(tmp_path / "halves", words, 5, *sets, arch=arch)
+    go(tmp_path / "halves", words, 10)
+    whole, halves = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "halves"))
+    assert whole["global_step"] == halves["global_step"] == 10 and whole["next_draw"] == halves["next_draw"]
+    for part in ("state_dict", "ema"):
+        assert all(torch.equal(value, halves[part][name]) for name, value in whole[part].items()), part
+    for place, state in whole["optimizer_states"][0]["state"].items():
+        assert all(torch.equal(v, halves["optimizer_states"][0]["state"][place][n]) for n, v in state.items()), place
+    rows = {row[0]: row for row in curve(tmp_path / "halves") if row[2]}
+    for row in curve(tmp_path / "whole"):
+        if row[2]:
+            assert rows[row[0]] == row
+
+
+KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+import lightning.pytorch, torch
+from ocrctl.core.train import TrainRequest, load_train_settings, train
+import ocrctl.core.train_run, ocrctl.training.runner
+words, out = sys.argv[1], Path(sys.argv[2])
+SETS = ["train.max_steps=60", "train.val_every_steps=4", "train.log_every_steps=1", "train.batch_size=4",
+        "data.workers=1", "data.max_val_samples=4", "train.threads=1", "log.previews=0"]
+def child():
+    resume = (out / "config.toml").exists()
+    tree = {} if resume else {"arch": "crnn-tiny", "data": {"train": [words]}}
+    settings = load_train_settings(None, [] if resume else SETS, tree)
+    train(TrainRequest(settings, out, True), lambda line: None)
+rng, kills = random.Random(7), 0
+while True:
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        child()
+        os._exit(0)
+    limit = time.monotonic() + rng.uniform(0.1, 1.5) if kills < 10 else None
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if limit and time.monotonic() > limit:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            kills += 1
+            break
+        time.sleep(0.01)
+    else:
+        break
+print(kills)
+"""
+
+
+def test_kill_9_at_ten_moments_loses_nothing_and_the_curve_goes_on(words: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    sets = ["train.val_every_steps=4", "train.log_every_steps=1", "data.workers=1", "train.ema=0.0",
+            "train.precision=auto", "train.schedule=one-cycle"]  # fmt: skip
+    go(whole, words, 60, *sets)
+    done = subprocess.run([sys.executable, "-c", KILLER, str(words), str(killed)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 1  # a fast machine finishes before the tenth
+    first, second = (read_checkpoint(run / "last.ckpt")["state_dict"] for run in (whole, killed))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert curve(killed) == curve(whole)
+    assert not list(killed.glob(".*.tmp"))
