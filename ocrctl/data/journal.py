@@ -20,6 +20,7 @@ from ocrctl.data.lmdb_write import sync_folder
 from ocrctl.errors import InputError, UsageError
 
 FOLDER = ".ocrctl-journal"
+_MANY = 32  # files from which the whole system's writes are waited for at once
 
 
 @contextmanager
@@ -54,14 +55,15 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
     step("plan")
     try:
         partial.mkdir(parents=True)
-        plan = []
+        plan, written = [], []
         for position, (path, content) in enumerate(files.items()):
             plan.append(os.path.relpath(path, base))
             if path.exists():
-                _write(partial / f"{position}.old", path.read_bytes())
+                written.append(_write(partial / f"{position}.old", path.read_bytes()))
             if content is not None:
-                _write(partial / f"{position}.new", content)
-        _write(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+                written.append(_write(partial / f"{position}.new", content))
+        _to_disk(written)
+        _write_through(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
         sync_folder(partial)
         step("decide")
         partial.rename(entry)
@@ -75,7 +77,7 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
         ) from error
     _apply(base, entry, "new", step)
     step("done")
-    _write(entry / "done", b"")
+    _write_through(entry / "done", b"")
     return entry
 
 
@@ -96,7 +98,7 @@ def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Pa
                 f"{path}: was edited after it was cleaned; undoing would lose that.",
                 hint=f"What it held before is {entry / f'{position}.old'}.",
             )
-    _write(entry / "undoing", b"")
+    _write_through(entry / "undoing", b"")
     return _take_back(base, entry, step)
 
 
@@ -114,7 +116,7 @@ def recover(base: Path) -> bool:
             found = True
         elif not (entry / "done").exists():
             _apply(base, entry, "new")
-            _write(entry / "done", b"")
+            _write_through(entry / "done", b"")
             found = True
     if journal.is_dir() and not any(journal.iterdir()):
         journal.rmdir()
@@ -134,6 +136,7 @@ def _take_back(base: Path, entry: Path, step: Callable[[str], None] = lambda nam
 
 
 def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lambda name: None) -> None:
+    written = []
     for position, path in _plan(base, entry):
         step(path.name)
         source = entry / f"{position}.{kind}"
@@ -146,6 +149,8 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
         if target.exists():
             shutil.copymode(target, fresh)
         os.replace(fresh, target)
+        written.append(target)
+    _to_disk(written)
     for folder in {path.parent for _, path in _plan(base, entry)}:
         sync_folder(folder)
 
@@ -172,8 +177,20 @@ def _entries(base: Path) -> list[Path]:
     return sorted(entry for entry in journal.iterdir() if entry.name.isdecimal()) if journal.is_dir() else []
 
 
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    _to_disk([_write(path, content)])
+
+
+def _to_disk(files: list[Path]) -> None:
+    """Until `files` would outlive a power cut. Of many files, each its own wait would take minutes."""
+    if len(files) > _MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for file in files:
+        with open(file, "rb+") as stream:
+            os.fsync(stream.fileno())
