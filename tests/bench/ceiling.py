@@ -1,6 +1,6 @@
 """The best that a detector's own coding allows: targets decoded straight back to boxes, scored against the labels.
 
-python tests/bench/ceiling.py SPEC [--model dbnet] [--side 640 960 1280] [--box-threshold 0.6] [--min-size 3]
+python tests/bench/ceiling.py SPEC [--model dbnet|pan|craft] [--side 640 960 1280] [--box-threshold 0.6] [--min-size 3]
 
 Every picture of SPEC (sizes must stand in the labels or the pictures must be there) is scaled so that its longer side
 is SIDE; its kernels become boxes, and those are matched with the polygons as ICDAR 2015 counts.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,26 +18,54 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import look_at
 from ocrctl.data.sources import open_annotations
+from ocrctl.data.targets.craft import craft_targets
 from ocrctl.data.targets.db import db_targets
+from ocrctl.data.targets.pan import pan_targets
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_annotations, from_detections
+from ocrctl.postprocess.craft import craft_boxes
 from ocrctl.postprocess.db import db_boxes
 from ocrctl.postprocess.detections import Detections
+from ocrctl.postprocess.pan import pan_boxes
 
-Coder = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], Detections]
+
+class Page(NamedTuple):
+    """The polygons of one picture in its own pixels."""
+
+    points: np.ndarray
+    offsets: np.ndarray
+    ignore: np.ndarray
+    texts: list[str]
+    height: int
+    width: int
+
+
+Coder = Callable[[Page], Detections]
 
 
 def coders(options: argparse.Namespace) -> dict[str, Coder]:
     """By name: from polygons of a picture to boxes, by way of the targets."""
 
     def db(unclip: float | None) -> Coder:
-        def decode(points: np.ndarray, offsets: np.ndarray, ignore: np.ndarray, height: int, width: int) -> Detections:
-            kernels = db_targets(points, offsets, ignore, height, width)["shrink"].astype(np.float32)
+        def decode(page: Page) -> Detections:
+            found = db_targets(page.points, page.offsets, page.ignore, page.height, page.width)
+            kernels = found["shrink"].astype(np.float32)
             return db_boxes(kernels, unclip=unclip, box_threshold=options.box_threshold, min_size=options.min_size)
 
         return decode
 
-    return {"dbnet, unclip None": db(None), "dbnet, unclip 1.5": db(1.5), "dbnet, unclip 2": db(2.0)}
+    def pan(page: Page) -> Detections:
+        found = pan_targets(page.points, page.offsets, page.ignore, page.height, page.width)
+        instance = found["instance"]
+        apart = 10 * np.stack([instance & 63, instance >> 6]).astype(np.float32)  # a place of its own for each text
+        text, kernel = (instance > 0).astype(np.float32), found["kernel"].astype(np.float32)
+        return pan_boxes(text, kernel, apart, min_kernel=1, min_area=1).scaled(4, 4)
+
+    def craft(page: Page) -> Detections:
+        found = craft_targets(page.points, page.offsets, page.ignore, page.height, page.width, texts=page.texts)
+        return craft_boxes(found["region"], found["affinity"]).scaled(2, 2)
+
+    return {"dbnet, unclip None": db(None), "dbnet, unclip 1.5": db(1.5), "pan": pan, "craft": craft}
 
 
 def score(data: Annotations, sizes: np.ndarray, coder: Coder, side: int) -> str:
@@ -47,10 +76,9 @@ def score(data: Annotations, sizes: np.ndarray, coder: Coder, side: int) -> str:
         scale = side / max(width, height)
         offsets = data.offsets[first : last + 1]
         points = data.points[offsets[0] : offsets[-1]] * scale
-        boxes = coder(
-            points, offsets - offsets[0], data.ignore[first:last], round(height * scale), round(width * scale)
-        )
-        found.append(boxes.scaled(1 / scale, 1 / scale))
+        size = round(height * scale), round(width * scale)
+        page = Page(points, offsets - offsets[0], data.ignore[first:last], data.texts[first:last], *size)
+        found.append(coder(page).scaled(1 / scale, 1 / scale))
     total = match(from_annotations(data), from_detections(found)).total()
     return f"hmean {total.hmean:.3f}, precision {total.precision:.3f}, recall {total.recall:.3f}"
 

@@ -1,0 +1,37 @@
+"""The targets of each family of detectors from the words of a picture: what `data/detection.py` calls in the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ocrctl.data.page_words import PageWords
+from ocrctl.data.targets.craft import craft_targets
+from ocrctl.data.targets.db import db_targets
+from ocrctl.data.targets.pan import pan_targets
+
+Maps = Mapping[str, NDArray[Any]]
+
+
+def db_maps(words: PageWords, height: int, width: int) -> Maps:
+    """Of dbnet and dbnetpp, for an input of height and width in pixels."""
+    return db_targets(words.points, words.offsets, words.ignore, height, width)
+
+
+def pan_maps(words: PageWords, height: int, width: int) -> Maps:
+    """Of pan."""
+    return pan_targets(words.points, words.offsets, words.ignore, height, width)
+
+
+def craft_maps(words: PageWords, height: int, width: int) -> Maps:
+    """Of craft, from the characters that the words have, or else from their texts."""
+    return craft_targets(
+        words.points, words.offsets, words.ignore, height, width,
+        texts=words.texts, characters=words.characters, character_offsets=words.character_offsets,
+    )  # fmt: skip
+
+
+TARGETS: dict[str, Callable[[PageWords, int, int], Maps]] = {"db": db_maps, "pan": pan_maps, "craft": craft_maps}
+"""by `ModelSpec.family`; functions of a module, so that they pickle into a loader's workers"""
