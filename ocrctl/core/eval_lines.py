@@ -28,13 +28,14 @@ from ocrctl.data.formats._pictures import label_paths, picture_stem
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError
 
-_NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$", re.IGNORECASE)
+_LEADING = re.compile(r"(?:\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?\s*(?:,|$))*", re.IGNORECASE)
 _QUOTED = re.compile(r'\s*"(.*)"\s*$', re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Line:
-    where: str
+    file: str
+    number: int
     image: int
     parts: list[str]
     numbers: int  # how many of the parts, from the first on, are numbers
@@ -52,9 +53,7 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
         image = builder.image(f"{picture_stem(Path(name))}.jpg")
         for number, raw in enumerate(content, 1):
             if raw.strip():
-                parts = raw.split(",")
-                count = next((i for i, part in enumerate(parts) if not _NUMBER.match(part)), len(parts))
-                lines.append(_Line(f"{builder.label_files[-1]}:{number}", image, parts, count))
+                lines.append(_Line(builder.label_files[-1], number, image, raw.split(","), _numbers(raw)))
     coordinates = _coordinates(lines, int(scores))
     found = array("d")
     for line in lines:
@@ -62,13 +61,12 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
         if line.numbers < count + scores or count < 4 or (coordinates == 4 and line.numbers - scores > 7):
             what = f"{coordinates or 'an even number of'} coordinates" + (" and a score" if scores else "")
             raise InputError(
-                f"{line.where}: expected {what}, found {','.join(line.parts)[:60]!r}.",
+                f"{line.file}:{line.number}: expected {what}, found {','.join(line.parts)[:60]!r}.",
                 hint="--scores asks for one behind the points of each line" if scores else None,
             )
         points = tuple(map(float, line.parts[:count]))
         text = unquoted(",".join(line.parts[count + scores :]).strip("\r"))
-        number = int(line.where.rpartition(":")[2])
-        builder.add(line.image, box_points(*points) if coordinates == 4 else points, text, False, number)
+        builder.add(line.image, box_points(*points) if coordinates == 4 else points, text, False, line.number)
         if scores:
             found.append(float(line.parts[count]))
     return builder.build(path.parent), np.array(found) if scores else None
@@ -78,6 +76,13 @@ def unquoted(text: str) -> str:
     """`"say \\"a\\""` -> `say "a"`, as the official scripts read a text in double quotes; others as they are."""
     match = _QUOTED.match(text)
     return match[1].replace("\\\\", "\\").replace('\\"', '"') if match else text
+
+
+def _numbers(line: str) -> int:
+    """How many numbers, with commas, the line starts with."""
+    match = _LEADING.match(line)
+    head = match[0] if match else ""
+    return head.count(",") + (len(head) == len(line) and not head.rstrip().endswith(","))
 
 
 def _coordinates(lines: list[_Line], scores: int) -> int:
