@@ -21,17 +21,23 @@ from ocrctl.data.sources import open_annotations
 
 
 def differences(first: Annotations, last: Annotations) -> str:
-    """What of pictures, outlines, texts and flags is not as it was."""
+    """What of outlines, texts and flags is not as it was; pictures may stand in another order."""
     if first.words is not None and last.words is not None:
         images = sum(first.words.image_bytes(i) != last.words.image_bytes(i) for i in range(len(first)))
         counts = {"texts": sum(a != b for a, b in zip(first.texts, last.texts, strict=True)), "images": images}
         return ", ".join(f"{count:,} {what} differ" for what, count in counts.items() if count) or "equal"
     if (len(first.images), len(first)) != (len(last.images), len(last)):
         return f"{len(last.images):,} pictures and {len(last):,} instances"
-    outlines = sum(not np.array_equal(first.polygon(i), last.polygon(i)) for i in range(len(first)))
-    pairs = zip(first.texts, last.texts, first.ignore, last.ignore, strict=True)
-    texts = sum(a != b and not (off and gone and b in ("", IGNORED)) for a, b, off, gone in pairs)
-    counts = {"outlines": outlines, "texts": texts, "flags": int((first.ignore != last.ignore).sum())}
+    counts = {"outlines": 0, "texts": 0, "flags": 0}
+    places = {Path(image).stem: number for number, image in enumerate(last.images)}
+    spans, other = first.spans().tolist(), last.spans().tolist()
+    for image, name in enumerate(first.images):
+        place = places[Path(name).stem]
+        for i, j in zip(range(*spans[image : image + 2]), range(*other[place : place + 2]), strict=True):
+            off = bool(first.ignore[i] and last.ignore[j] and last.texts[j] in ("", IGNORED))
+            counts["outlines"] += not np.array_equal(first.polygon(i), last.polygon(j))
+            counts["texts"] += first.texts[i] != last.texts[j] and not off
+            counts["flags"] += bool(first.ignore[i] != last.ignore[j])
     return ", ".join(f"{count:,} {what} differ" for what, count in counts.items() if count) or "equal"
 
 
