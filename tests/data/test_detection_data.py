@@ -21,6 +21,9 @@ from ocrctl.data.mixture import Mixture
 from ocrctl.data.page_augment import PageAugment
 from ocrctl.data.page_collate import PageBatch, collate
 from ocrctl.data.page_words import PageWords
+from ocrctl.data.synth.pages import SynthPages
+from ocrctl.data.synth.pages_config import SynthPagesConfig
+from ocrctl.data.targets.of_words import TARGETS
 from ocrctl.errors import InputError, UsageError
 
 QUAD = [[20, 10], [70, 10], [70, 30], [20, 30]]
@@ -71,6 +74,29 @@ def test_a_sample_is_a_function_of_seed_and_number(pages: Annotations) -> None:
         np.testing.assert_array_equal(image, other)
         np.testing.assert_array_equal(words.points, same.points)
     assert not np.array_equal(stream.sample(0)[0], training(pages, PageAugment(), seed=4).sample(0)[0])
+
+
+@pytest.mark.parametrize(
+    ("decoder", "maps"),
+    [
+        ("db", {"shrink": 1, "shrink_mask": 1, "border": 1, "border_mask": 1}),
+        ("pan", {"instance": 4, "kernel": 4, "mask": 4}),
+        ("craft", {"region": 2, "affinity": 2, "mask": 2}),
+    ],
+)
+def test_the_targets_of_each_decoder_pass_the_checks(
+    pages: Annotations, tmp_path: Path, decoder: str, maps: dict[str, int]
+) -> None:
+    source = PageSource(pages, None, PageAugment())
+    synth = SynthPages(SynthPagesConfig(height=96, width=128, textless=0.2))
+    mixture = Mixture([6, None], None, 1)
+    stream = pickle.loads(pickle.dumps(TrainingPages([source, synth], mixture, (96, 128), TARGETS[decoder], 1)))
+    batch = stream.__getitems__(list(range(8)))
+    assert isinstance(batch, PageBatch) and batch.images.shape == (8, 96, 128, 3)
+    assert {name: found.shape[1:] for name, found in batch.targets.items()} == {
+        name: (96 // part, 128 // part) for name, part in maps.items()
+    }
+    assert all(found.any() for found in batch.targets.values())
 
 
 def test_a_batch_keeps_its_size_and_its_targets_lie_on_the_words(pages: Annotations) -> None:
