@@ -81,3 +81,22 @@ def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     out = tmp_path_factory.mktemp("bundle")
     assert export(ExportOptions([str(tiny_checkpoint)], out)).ok
     return out / "tiny.onnx"
+
+
+@pytest.fixture
+def no_host_sync():
+    """A context manager that fails on every operation whose result, or its size, the host would have to wait for."""
+    from torch import bool as boolean
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    waiting = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive"}
+
+    class NoHostSync(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            name = func.overloadpacket.__name__
+            assert name not in waiting, f"{func} waits for the device"
+            if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
+                assert all(i is None or i.dtype != boolean for i in args[1]), f"{func} by a mask waits for the device"
+            return func(*args, **(kwargs or {}))
+
+    return NoHostSync

@@ -7,25 +7,6 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-
-WAITING = ("_local_scalar_dense", "item", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive")
-
-
-class NoHostSync(TorchDispatchMode):
-    """Fails on every operation whose result, or the size of whose result, the host would have to wait for."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        name = func.overloadpacket.__name__
-        assert name not in WAITING, f"{func} waits for the device"
-        if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
-            assert all(i is None or i.dtype != torch.bool for i in args[1]), f"{func} by a mask waits for the device"
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.fixture
-def no_host_sync() -> type[TorchDispatchMode]:
-    return NoHostSync
 
 
 @pytest.fixture
