@@ -11,6 +11,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.dataset_clean import clean, undo
 from ocrctl.cli.dataset_convert import convert, crop, split
+from ocrctl.cli.dataset_suspects import suspects
 from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets
@@ -29,6 +30,7 @@ app.command("undo")(undo)
 app.command("convert")(convert)
 app.command("split")(split)
 app.command("crop")(crop)
+app.command("suspects")(suspects)
 
 
 @app.command("charset")

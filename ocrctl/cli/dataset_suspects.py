@@ -1,0 +1,53 @@
+"""`ocrctl dataset suspects`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.dataset_validate import DataSpec
+from ocrctl.cli.options import BatchSize, Device, Jobs, Json, Plugins, Quiet, Threads
+from ocrctl.cli.progress import ProgressLine
+
+
+def suspects(
+    model: Annotated[
+        str,
+        typer.Option("-m", "--model", metavar="MODEL", help="Checkpoint, ONNX file, export bundle or run folder."),
+    ],
+    spec: DataSpec = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Labels that are listed.")] = 50,
+    device: Device = "auto",
+    batch_size: BatchSize = 64,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the labels that a model reads otherwise, the surest first: those most likely wrong. Changes nothing."""
+    from ocrctl.inference.devices import share_cores
+
+    share_cores()
+    from ocrctl.core.dataset_suspects import SuspectsOptions
+    from ocrctl.core.dataset_suspects import suspects as rank
+    from ocrctl.core.dataset_validate import data_spec
+
+    options = SuspectsOptions(data_spec(spec), model, limit, device, batch_size, jobs, threads)
+    with ProgressLine("words") as progress:
+        report = rank(options, progress)
+    if as_json:
+        for suspect in report.suspects:
+            console.write_json(suspect)
+    else:
+        rows = [
+            (f"{one.score:.3f}", repr(one.label), repr(one.reading), f"{one.confidence:.3f}", one.where)
+            for one in report.suspects
+        ]
+        console.table(("score", "label", "reading", "confidence", "where"), rows)
+    for reason in report.unreadable:
+        console.note(f"unreadable: {reason}")
+    unjudged = f", {report.unjudged:,} hold no character that it can write" if report.unjudged else ""
+    console.note(f"{report.disagree:,} of {report.read:,} labels are not what {report.model} reads{unjudged}")
