@@ -19,6 +19,7 @@ from ocrctl.data.formats import words_json
 from ocrctl.data.page_read import CHARACTERS
 from ocrctl.data.page_words import PageWords
 from ocrctl.data.synth.pages import SynthPages
+from ocrctl.data.synth.pages_ground import photographs
 from ocrctl.errors import UsageError
 from ocrctl.inference.writers.files import cannot_write
 
@@ -51,7 +52,10 @@ def write_pages(
     """
     if backgrounds is not None:
         sets = [*sets, f"synth.backgrounds={json.dumps(str(backgrounds))}"]
-    stream = SynthPages(pages_config(load_settings(profiles, sets), "val" if unseen else "train"))
+    config = pages_config(load_settings(profiles, sets), "val" if unseen else "train")
+    if config.backgrounds:
+        photographs(config.backgrounds)  # an empty folder is said before the first page, not at the one that needs it
+    stream = SynthPages(config)
     partial = out.with_name(out.name + ".partial")
     kinds: Counter[str] = Counter()
     totals: Counter[str] = Counter()

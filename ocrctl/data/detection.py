@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os.path import isfile
 from random import Random
 from typing import Any, Protocol
 
@@ -57,6 +58,11 @@ class PageSource:
     def where(self, index: int) -> str:
         """Place of a picture for a message."""
         return self.data.image_where(int(self.images[index]))
+
+    def missing(self) -> list[int]:
+        """Indices whose picture file is not there."""
+        files = ((index, self.data.image_file(int(image))) for index, image in enumerate(self.images))
+        return [index for index, file in files if not isfile(file)]
 
     def words(self, index: int) -> PageWords:
         """The words of picture `index`, in its own pixels."""
