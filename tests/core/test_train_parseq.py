@@ -119,7 +119,7 @@ def test_a_run_starts_from_published_weights(words: Path, tmp_path: Path) -> Non
     torch.testing.assert_close(head[3], published["head.weight"][ASCII94.index("z") + 1], rtol=0, atol=1e-9)
 
 
-def test_weights_of_another_size_or_kind_are_refused(words: Path, tmp_path: Path) -> None:
+def test_weights_of_another_size_or_kind_are_refused(words: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
     card = ModelCard("parseq", "recognition", ASCII94, 32, 128, 3, 25, "ar")
     torch.save(dict(build.build_model(card).state_dict()), tmp_path / "parseq.pt")
     with pytest.raises(InputError, match="weights do not fit parseq-tiny"):
@@ -127,6 +127,14 @@ def test_weights_of_another_size_or_kind_are_refused(words: Path, tmp_path: Path
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="holds no model card"):
         run(tmp_path / "run2", [str(words)], init=tmp_path / "other.pt")
+    with pytest.raises(InputError, match="holds crnn-tiny, whose weights do not fit parseq-tiny"):
+        run(tmp_path / "run3", [str(words)], init=tiny_checkpoint)
+    assert not list(tmp_path.glob("run*"))
+
+
+def test_a_batch_of_one_trains_and_is_validated(words: Path, tmp_path: Path) -> None:
+    result, _ = run(tmp_path / "run", [str(words)], "train.batch_size=1", "data.max_val_samples=1")
+    assert result.steps == 4 and all(bool(value.isfinite().all()) for value in weights(tmp_path / "run").values())
 
 
 def test_resume_with_another_model_is_refused(words: Path, tmp_path: Path) -> None:

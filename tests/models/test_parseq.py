@@ -201,6 +201,14 @@ def test_wrong_calls_are_refused() -> None:
         model.eval().generate(pictures(1), decoding="beam")
     with pytest.raises(UsageError, match="targets of 9 characters, the model reads at most 8"):
         model(pictures(1), targets("abcabcabc"))
+    with pytest.raises(ValueError, match="at least one character, got length 0"):
+        model.train()(pictures(2), targets("", ""))
+    model.eval()
+    for wrong in (torch.zeros(1, 3, 8, 40, dtype=torch.uint8), torch.zeros(1, 3, 16, 32, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"pictures of \(\d+, \d+\) have \d+ patches, not 8"):
+            model.generate(wrong)
+    with pytest.raises(UsageError, match="a beam needs at least one text, found 0"):
+        model.generate_beam(pictures(1), 0)
     with pytest.raises(UsageError, match="reads 1 to 8 characters"):
         model.generate(pictures(1), max_length=9)
     card = ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25, "ctc")

@@ -110,8 +110,13 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch."""
-        states = self.patch_embed(images) + self.pos_embed
+        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for pictures of
+        another size than the model was built for."""
+        states = self.patch_embed(images)
+        if states.shape[1] != self.pos_embed.shape[1]:
+            cells = self.pos_embed.shape[1]
+            raise ValueError(f"pictures of {tuple(images.shape[2:])} have {states.shape[1]} patches, not {cells}")
+        states = states + self.pos_embed
         if not (self.checkpointing and self.training and torch.is_grad_enabled()):
             return self.norm(self.blocks(states))
         for block in self.blocks:
