@@ -192,7 +192,7 @@ def test_report_draws_errors(truth: Path, tmp_path: Path, capsys: pytest.Capture
     assert out.startswith("hmean\tboxes\t3\t")
     page = report.read_text(encoding="utf-8")
     assert "data:image/jpeg;base64," in page and "http" not in page.replace("http://www.w3.org", "")
-    for kind, count in (("missed", 3), ("false", 2), ("ignored", 1)):
+    for kind, count in (("missed", 3), ("merged", 1), ("false", 1), ("ignored", 1)):
         assert page.count(f'<polygon class="{kind}"') == count, kind
     run(["eval", "--gt", str(truth), "--pred", str(found), "--protocol", "cleval", "--report", str(report)])
     assert '<polygon class="merged"' in report.read_text(encoding="utf-8")

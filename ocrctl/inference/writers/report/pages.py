@@ -21,13 +21,13 @@ _STYLE = """
 .page svg { background: var(--picture); }
 .page polygon { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
 .page .found { stroke: var(--s2); } .page .ignored { stroke: var(--soft); stroke-dasharray: 3 3; }
-.page .missed { stroke: var(--s1); stroke-width: 3; } .page .false { stroke: var(--s5); stroke-width: 3; }
+.page .missed { stroke: var(--s0); stroke-width: 3; } .page .false { stroke: var(--s5); stroke-width: 3; }
 .page .merged { stroke: var(--s3); stroke-width: 3; }
 """
 _LEGEND = {
     "found": "found", "missed": "missed", "false": "false", "merged": "merged, or split", "ignored": "do-not-care",
 }  # fmt: skip
-_COLOURS = {"found": "--s2", "missed": "--s1", "false": "--s5", "merged": "--s3", "ignored": "--soft"}
+_COLOURS = {"found": "--s2", "missed": "--s0", "false": "--s5", "merged": "--s3", "ignored": "--soft"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _sizes(scores: PageScores) -> str:
     rows = []
     for place, row in enumerate(scores.by_size):
         last = place + 1 == len(scores.by_size)
-        upper = "" if last else f" to {scores.by_size[place + 1]['height']:g}"
+        upper = " and more" if last else f" to {scores.by_size[place + 1]['height']:g}"
         counted = row["truths"] if "truths" in row else row["det"]["num_char_gt"]
         rows.append([f"{row['height']:g}{upper}", str(counted), *_cells(row)])
     unit = "boxes" if scores.protocol == "hmean" else "characters"
@@ -159,7 +159,7 @@ def _drawing(picture: Picture, scores: PageScores, truth: Instances, found: Inst
             shapes.append(_polygon(truth, i, kind))
     for i in range(int(found.spans[number]), int(found.spans[number + 1])):
         if not marks.left_out[i]:
-            shapes.append(_polygon(found, i, "false" if marks.false[i] else "merged" if marks.merged[i] else "found"))
+            shapes.append(_polygon(found, i, "merged" if marks.merged[i] else "false" if marks.false[i] else "found"))
     image = f'<image href="{picture.source}" width="{picture.width}" height="{picture.height}"/>'
     return (
         f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img">{image if picture.source else ""}'
