@@ -21,7 +21,7 @@ from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
-from ocrctl.models.build import build_model
+from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
 # logits: largest absolute difference allowed; strings: share of samples allowed to read differently.
@@ -106,12 +106,11 @@ def _check_names(files: list[ModelFile]) -> None:
 def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, float]) -> Exported:
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, options.decoding, file.path)
-    model = build_model(card)
-    model.load_state_dict(state)
+    model = build_trained(card, state, file.path)
     final = options.out / f"{file.name}.onnx"
     part = options.out / f".{file.name}.{os.getpid()}.onnx"
     try:
-        write_onnx(to_onnx(model.eval(), card), part)
+        write_onnx(to_onnx(model, card), part)
         size = part.stat().st_size
         torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
         onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))

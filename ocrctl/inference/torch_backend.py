@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ocrctl.errors import ResumableStop
 from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import torch_device
-from ocrctl.models.build import build_model
+from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
 
@@ -28,11 +28,10 @@ class TorchBackend:
             torch.set_num_threads(threads)
         card, state = load_checkpoint(path)
         self.card = with_decoding(card, decoding, path)
-        model = build_model(self.card)
-        model.load_state_dict(state)
+        model = build_trained(self.card, state, path)
         # NHWC memory: the uint8 batch arrives in that order, and convolutions are faster in it.
         model = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = model.eval()
+        self.model = model
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (N, H, W, C) -> float32 (N, T, K). Raises ResumableStop when the device runs out of memory."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
+from ocrctl.errors import InputError
 from ocrctl.models.build_detection import DETECTION_BUILDERS
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.recognition.crnn import BiLSTMDecoder, ConvEncoder, CTCHead, Stage
@@ -42,6 +46,23 @@ def build_model(card: ModelCard) -> OCRModel:
     if spec.task == "detection":
         return DETECTION_BUILDERS[spec.family](card)
     return BUILDERS[spec.family](card, make_tokenizer(card).num_classes)
+
+
+def build_trained(card: ModelCard, weights: dict[str, Tensor], where: Path) -> OCRModel:
+    """The model of `card` with `weights`, both from the file `where`, ready to read. Raises InputError when they do not
+    belong together, as in a file that was put together by hand."""
+    model = build_model(card)
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    held = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in sorted(own.keys() | held.keys()):
+        if own.get(name) != held.get(name):
+            raise InputError(
+                f"{where}: its card says {card.arch} with {len(card.charset)} characters, which needs {name} of shape "
+                f"{own.get(name, 'none')}; its weights hold {held.get(name, 'none')}.",
+                hint="use the checkpoint as its run wrote it",
+            )
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def _crnn(card: ModelCard, num_classes: int) -> OCRModel:

@@ -28,7 +28,7 @@ from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
-from ocrctl.models.build import build_model
+from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
 BATCH = 50
@@ -48,10 +48,9 @@ def onnx_reads(run: str, decoding: str, folder: str, threads: int) -> Reads:
     file = locate(run)
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, decoding, file.path)
-    model = build_model(card)
-    model.load_state_dict(state)
+    model = build_trained(card, state, file.path)
     path = Path(folder) / f"{decoding}.onnx"
-    write_onnx(to_onnx(model.eval(), card), path)
+    write_onnx(to_onnx(model, card), path)
     return Engine(ModelFile(path, "onnx", decoding), OnnxBackend(path, "cpu", threads)).logits
 
 

@@ -1,12 +1,16 @@
-"""What a training recipe may ask of PARSeq: checkpointing, label smoothing, a layer for every parameter."""
+"""What a recipe may ask of PARSeq: checkpointing, label smoothing, a layer for every parameter, weights of its own."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.errors import InputError
 from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models import build
 from ocrctl.models.recognition.parseq import PARSeq
@@ -88,3 +92,26 @@ def test_every_parameter_has_a_layer_that_grows_from_the_picture_to_the_text(mod
         model.layer_depth("encoder.blocks.9.norm1.weight")
     ctc = build.build_model(ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25, "ctc"))
     assert ctc.layer_depth("head.linear.weight") is None and ctc.layers == 1
+
+
+def test_weights_that_are_not_the_cards_are_refused(model: PARSeq) -> None:
+    card = ModelCard("parseq-tiny", "recognition", "abcdef", 32, 128, 3, 25, "ar")
+    weights = model.state_dict()
+    assert not build.build_trained(card, weights, Path("best.ckpt")).training
+    wrong = [
+        (
+            replace(card, charset="abc"),
+            r"best.ckpt: its card says parseq-tiny with 3 characters, which needs head.bias of",
+        ),
+        (replace(card, arch="parseq"), "its card says parseq with 6 characters, which needs decoder"),
+        (
+            replace(card, max_label_length=9),
+            r"needs pos_queries of shape \(1, 10, 192\); its weights hold \(1, 26, 192\)",
+        ),
+    ]
+    for other, message in wrong:
+        with pytest.raises(InputError, match=message):
+            build.build_trained(other, weights, Path("best.ckpt"))
+    del weights["head.bias"]
+    with pytest.raises(InputError, match="head.bias of shape .*; its weights hold none"):
+        build.build_trained(card, weights, Path("best.ckpt"))
