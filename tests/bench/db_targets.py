@@ -1,9 +1,11 @@
 """Shrink and threshold maps of one 640x640 picture, against the published procedure written out below.
 
-pip install pyclipper; python tests/bench/db_targets.py [--rounds 5] [--sloped]
+pip install pyclipper; python tests/bench/db_targets.py [--rounds 5] [--sloped] [--projection]
 
 The two run in turn on the same pictures; the figure is the median of the paired ratios. `--sloped` turns the words by
-up to 45 degrees and skews them; by default they lie within 10 degrees of level.
+up to 45 degrees; by default they lie within 10 degrees of level. The distance to an edge is taken by the law of cosines
+from the distances to its ends, as the paper's authors do; `--projection` takes it by projecting onto the edge, which is
+less work.
 """
 
 from __future__ import annotations
@@ -33,7 +35,29 @@ def words(count: int, generator: np.random.Generator, sloped: bool) -> np.ndarra
     return np.clip(box @ turn + middle + generator.uniform(-2, 2, (count, 4, 2)), 0, SIDE - 1)
 
 
-def published(quads: np.ndarray, height: int, width: int, ratio: float = 0.4) -> dict[str, np.ndarray]:
+def by_cosines(xs: np.ndarray, ys: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Distance to an edge: a height of the triangle with its ends, or the side to the nearer end where the edge is
+    seen under less than a right angle (which is too much straight before a short edge)."""
+    one = np.square(xs - start[0]) + np.square(ys - start[1])
+    two = np.square(xs - stop[0]) + np.square(ys - stop[1])
+    edge = np.square(start - stop).sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosine = (edge - one - two) / (2 * np.sqrt(one * two))
+        height = np.nan_to_num(np.sqrt(one * two * (1 - np.square(cosine)) / edge))
+    height[cosine < 0] = np.sqrt(np.minimum(one, two))[cosine < 0]
+    return height
+
+
+def by_projection(xs: np.ndarray, ys: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Distance to the nearest point of an edge."""
+    edge = stop - start
+    along = np.clip(((xs - start[0]) * edge[0] + (ys - start[1]) * edge[1]) / max(edge @ edge, 1e-9), 0, 1)
+    return np.hypot(xs - start[0] - along * edge[0], ys - start[1] - along * edge[1])
+
+
+def published(
+    quads: np.ndarray, height: int, width: int, projection: bool, ratio: float = 0.4
+) -> dict[str, np.ndarray]:
     """The procedure of Liao et al. 2019 polygon by polygon: offset, draw, distance to every edge over the grown box."""
     shrink, mask = np.zeros((height, width), np.uint8), np.ones((height, width), np.uint8)
     border, border_mask = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
@@ -54,10 +78,7 @@ def published(quads: np.ndarray, height: int, width: int, ratio: float = 0.4) ->
         xs, ys = np.meshgrid(np.arange(left, right + 1), np.arange(top, bottom + 1))
         nearest = np.ones(xs.shape, np.float32)
         for start, stop in zip(quad, closed, strict=True):
-            edge = stop - start
-            along = ((xs - start[0]) * edge[0] + (ys - start[1]) * edge[1]) / max(edge @ edge, 1e-9)
-            along = np.clip(along, 0, 1)
-            away = np.hypot(xs - start[0] - along * edge[0], ys - start[1] - along * edge[1])
+            away = (by_projection if projection else by_cosines)(xs, ys, start, stop)
             nearest = np.minimum(nearest, np.clip(away / distance, 0, 1))
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width - 1), min(bottom, height - 1)
         view = border[y0 : y1 + 1, x0 : x1 + 1]
@@ -70,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sloped", action="store_true")
+    parser.add_argument("--projection", action="store_true")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     generator = np.random.default_rng(0)
@@ -83,7 +105,7 @@ def main() -> None:
             for _ in range(5):
                 mine = db_targets(*arguments)
             middle = time.perf_counter()
-            reference = published(quads, SIDE, SIDE)
+            reference = published(quads, SIDE, SIDE, options.projection)
             end = time.perf_counter()
             ours.append((middle - start) / 5)
             theirs.append(end - middle)

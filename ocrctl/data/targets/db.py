@@ -40,20 +40,19 @@ def db_targets(
     shrink = np.zeros((height, width), np.uint8)
     judged = np.ones((height, width), np.uint8)
     lowest, highest = (np.float32(value) for value in THRESHOLD_RANGE)
-    # Distance to the nearest outline, in units that make its reach the threshold's range.
-    border = np.full((height, width), highest - lowest, np.float32)
+    border = np.full((height, width), lowest, np.float32)
     reach = shapes.shrink_distance(shrink_ratio)
     skipped = np.asarray(ignore, np.bool_) | (shapes.lower_sides() < smallest)
     for index in np.flatnonzero(skipped).tolist():
         cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
-    unit = reach / (highest - lowest)
+    unit = reach / (highest - lowest)  # distances in what the threshold falls by
     # A pixel belongs to the kernel when some of it does: half a pixel, which drawing on whole pixels grants as well.
     kernel = ((reach - 0.5) / np.maximum(unit, 1e-9)).astype(np.float32)
     for index, rows, columns, field in signed_distances(shapes, np.flatnonzero(~skipped), reach, unit, height, width):
         kernels, around = shrink[rows, columns], border[rows, columns]
         cv2.bitwise_or(kernels, (field >= kernel[index]).view(np.uint8), dst=kernels)
-        cv2.min(around, np.abs(field, out=field), dst=around)
-    covered = border < highest - lowest
+        np.subtract(highest, np.abs(field, out=field), out=field)
+        cv2.max(around, field, dst=around)
+    covered = border > lowest
     covered |= shrink.view(np.bool_)  # deeper inside than the reach
-    np.subtract(highest, border, out=border)
     return {"shrink": shrink, "shrink_mask": judged, "border": border, "border_mask": covered.view(np.uint8)}

@@ -96,8 +96,9 @@ def signed_distances(
     """
     reach, unit = reach[chosen], unit[chosen]
     frame = np.array((width, height))
-    low = np.clip(np.floor(shapes.low[chosen] - reach[:, None]), 0, frame).astype(np.int64)
-    high = np.clip(np.floor(shapes.high[chosen] + reach[:, None]) + 1, 0, frame).astype(np.int64)
+    least, most = shapes.low[chosen] - reach[:, None], shapes.high[chosen] + (reach + 1)[:, None]
+    low = np.minimum(np.maximum(np.floor(least), 0), frame).astype(np.int64)  # np.clip takes three times as long
+    high = np.minimum(np.maximum(np.floor(most), 0), frame).astype(np.int64)
     seen = (high > low).all(1)
     if not seen.all():
         chosen, reach, unit, low, high = chosen[seen], reach[seen], unit[seen], low[seen], high[seen]

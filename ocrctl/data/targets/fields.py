@@ -71,8 +71,8 @@ def _beyond_corners(
     tip = (ahead + behind) * (away / np.maximum(1 + (ahead * behind).sum(0), 1e-4))
     ends = np.stack((ahead[1] * away, behind[1] * away, tip[1], np.zeros_like(away)))
     width, height = np.repeat(size, 4, axis=0).T
-    top = np.clip(np.ceil(y + ends.min(0).ravel()), 0, height).astype(np.int64)
-    bottom = np.clip(np.floor(y + ends.max(0).ravel()) + 1, 0, height).astype(np.int64)
+    top = np.maximum(np.ceil(y + ends.min(0).ravel()), 0).astype(np.int64)
+    bottom = np.minimum(np.floor(y + ends.max(0).ravel()) + 1, height).astype(np.int64)
     # One row down (first) or up, where do the two normals pass? One that never does leaves that side open.
     down = np.array((1.0, -1.0))[:, None, None]
     open_side = np.where(tip[0] < 0, -_FAR, _FAR)
