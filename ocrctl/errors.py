@@ -14,6 +14,12 @@ class OcrctlError(Exception):
         self.hint = hint
 
 
+class CheckFailed(OcrctlError):
+    """A check found something (preflight): exit 1."""
+
+    exit_code = 1
+
+
 class UsageError(OcrctlError):
     """Wrong flag, setting, name or combination: exit 2."""
 

@@ -46,6 +46,17 @@ def train(
     fast_dev_run: Annotated[
         bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
     ] = False,
+    preflight: Annotated[
+        bool,
+        typer.Option(
+            "--preflight",
+            help="First see that labels fit, gradient reaches every parameter and one batch is learned by heart; "
+            "exit 1 if not.",
+        ),
+    ] = False,
+    debug_cuda: Annotated[
+        bool, typer.Option("--debug-cuda", help="Wait for every CUDA kernel, so that errors name their line (slow).")
+    ] = False,
     plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -73,7 +84,7 @@ def train(
     }
     goes_on = resume and out is not None and (out / "config.toml").exists()
     settings = load_train_settings(profile, sets or [], flags, stand_ins=not goes_on)
-    result = run_training(TrainRequest(settings, out, resume, fast_dev_run), console.note)
+    result = run_training(TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda), console.note)
     if json:
         console.write_json(result)
     else:

@@ -25,6 +25,8 @@ class TrainRequest:
     out: Path | None = None
     resume: bool = False
     fast_dev_run: bool = False
+    preflight: bool = False
+    debug_cuda: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     # OpenMP threads that wait must sleep, not spin: loader processes need the cores (measured in docs/benchmarks.md).
     # Read once, when torch is loaded, so it has to stand before any import of it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if request.debug_cuda:  # read when CUDA starts, so it has to stand before any device is touched
+        os.environ["CUDA_LAUNCH_BLOCKING"] = "1"
+        report(
+            "debug-cuda: every kernel is waited for (CUDA_LAUNCH_BLOCKING=1), so an error names the line that caused "
+            "it; assertions inside kernels need a debug build of PyTorch (TORCH_USE_CUDA_DSA at compile time)"
+        )
     if request.resume and request.fast_dev_run:
         raise UsageError("--resume and --fast-dev-run do not go together: a trial must not change a run.")
     refuse_taken(request.out, resume=request.resume)
@@ -80,6 +88,10 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     from ocrctl.core.train_data import SYNTH, prepare_data
 
     data = prepare_data(settings, report)
+    if request.preflight:
+        from ocrctl.core.train_preflight import preflight
+
+        preflight(settings, data, report)
     from ocrctl.core.train_run import fit
 
     def make_folder() -> Path:

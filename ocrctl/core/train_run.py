@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.settings import Settings
-from ocrctl.core.run_folder import check_data
+from ocrctl.core.run_folder import check_data, lock_run
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.build import build_model
@@ -71,6 +72,7 @@ def fit(
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
+    lock = lock_run(run)
     for line in _header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 
@@ -98,6 +100,9 @@ def fit(
                 hint=f"try --set data.workers=0; then go on with: ocrctl train --resume -o {run}",
             ) from error
         raise
+    finally:
+        if lock >= 0:
+            os.close(lock)
     state = outcome.state
     return TrainResult(
         run=run, arch=data.spec.name, parameters=parameters, steps=outcome.steps, seconds=outcome.seconds,

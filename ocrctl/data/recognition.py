@@ -15,6 +15,7 @@ from ocrctl.data.images import decode, resize_word
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.sources import WordSource
 from ocrctl.errors import OcrctlError
+from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -83,6 +84,13 @@ class TrainingWords:
         else:
             image, label = part.sample(index)
         return resize_word(image, self.spec.input_height, self.spec.input_width, self.spec.channels), label
+
+    def label(self, n: int) -> str:
+        """The n-th label, NFC, without its picture where the source can tell it apart."""
+        number, index = self.mixture.locate(n)
+        part = self.parts[number]
+        text = part.source.labels[int(part.indices[index])] if isinstance(part, FiniteWords) else part.sample(index)[1]
+        return normalize_label(text)
 
     def place(self, n: int) -> tuple[tuple[int, int], str]:
         """(source, index in it) of the n-th draw, the same for every draw of one sample, and its place in words."""

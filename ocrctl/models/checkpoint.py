@@ -52,11 +52,13 @@ def _damaged(path: Path) -> str | None:
 
 
 def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
-    """Model card and weights, names without the training module's prefix. Raises InputError as `read_checkpoint`."""
+    """Model card and weights, names without the training module's prefix; where training kept a moving average, that is
+    the model. Raises InputError as `read_checkpoint`."""
     raw = read_checkpoint(path)
     card = ModelCard.from_json(raw[CARD_KEY], str(path))
     prefix = "model."
-    return card, {name[len(prefix) :]: value for name, value in raw["state_dict"].items() if name.startswith(prefix)}
+    own = {name[len(prefix) :]: value for name, value in raw["state_dict"].items() if name.startswith(prefix)}
+    return card, {**own, **raw.get("ema", {})}
 
 
 def count_parameters(weights: dict[str, torch.Tensor]) -> int:

@@ -26,6 +26,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Class ids to learn. Raises InputError on a label that the model cannot write."""
 
+    def required_steps(self, text: str) -> int:
+        """Fewest output steps that can spell `text`."""
+
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
         """(B, T) best classes and their probabilities to B pairs (text, confidence in 0..1, NaN without `probs`)."""
 
@@ -109,6 +112,11 @@ class ARTokenizer:
             return [(text, float("nan") if probs is None else 0.0) for text in texts]
         with_end = np.concatenate([np.ones((len(ids), 1), bool), open_[:, :-1]], axis=1)
         return list(zip(texts, _geometric_means(probs, with_end), strict=True))
+
+    @staticmethod
+    def required_steps(text: str) -> int:
+        """One output step per character, and one for the end."""
+        return len(text) + 1
 
 
 TOKENIZERS: dict[str, type[CTCTokenizer] | type[ARTokenizer]] = {"ctc": CTCTokenizer, "ar": ARTokenizer}

@@ -88,6 +88,12 @@ class RunCallback(pl.Callback):
         if done:
             trainer.should_stop = True
 
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """A dead loader process takes no step with it: the state is kept."""
+        assert isinstance(module, TrainingModule)
+        if "DataLoader worker" in str(exception) and trainer.global_step and not module.within_step:
+            self._save_whole(trainer, module)
+
     def on_validation_batch_end(
         self,
         trainer: pl.Trainer,

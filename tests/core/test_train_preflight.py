@@ -1,0 +1,57 @@
+"""`train --preflight`: what would keep a model from learning is found before the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import ocrctl.core.train_preflight as room
+from ocrctl.core.run_folder import lock_run
+from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.errors import CheckFailed, UsageError
+from ocrctl.models.recognition.crnn import BiLSTMDecoder
+
+SETS = ["train.max_steps=2", "train.batch_size=4", "data.workers=0", "data.max_val_samples=4", "train.threads=1",
+        "log.previews=0", "synth.max_length=5", "train.lr=4e-3", "synth.strength=0.2"]  # fmt: skip
+
+
+def go(out: Path, arch: str = "crnn-tiny", preflight: bool = True) -> list[str]:
+    lines: list[str] = []
+    settings = load_train_settings(None, SETS, {"arch": arch})
+    train(TrainRequest(settings, out, preflight=preflight), lines.append)
+    return lines
+
+
+def test_a_sound_model_passes_and_the_run_is_the_same(tmp_path: Path) -> None:
+    from ocrctl.models.checkpoint import read_checkpoint
+
+    lines = [line for line in go(tmp_path / "with") if line.startswith("preflight")]
+    assert lines[0].startswith("preflight: 25 output steps; the longest of 500 labels needs")
+    assert "gradient reaches 26 of 26 parameters" in lines[1] or "gradient reaches" in lines[1]
+    assert "learned by heart in" in lines[2]
+    go(tmp_path / "without", preflight=False)
+    first, second = (read_checkpoint(tmp_path / n / "last.ckpt")["state_dict"] for n in ("with", "without"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_model_that_cannot_learn_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that does not see the picture: no gradient reaches the encoder, and nothing is learned by heart."""
+    forward = BiLSTMDecoder.forward
+    monkeypatch.setattr(BiLSTMDecoder, "forward", lambda self, f, targets=None: forward(self, f.detach() * 0, targets))
+    monkeypatch.setattr(room, "ROUNDS", 20)
+    with pytest.raises(CheckFailed, match="no gradient reaches encoder.* not learned by heart in 20 steps") as caught:
+        go(tmp_path / "run")
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    held = lock_run(tmp_path / "run")
+    with pytest.raises(UsageError, match="another process is training there"):
+        go(tmp_path / "run", preflight=False)
+    import os
+
+    os.close(held)
