@@ -54,7 +54,7 @@ def evaluate(
             "--fail-under", metavar="METRIC=X", help="Exit 1 when missed: str36=80%, exact.cer=0.1. Repeatable."
         ),
     ] = None,
-    e2e: Annotated[bool, typer.Option("--e2e", help="With --gt, protocol cleval: what was read counts, too.")] = False,
+    e2e: Annotated[bool, typer.Option("--e2e", help="With --gt: what was read counts, too.")] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Lines of --pred hold a score behind their points.")] = False,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Of --pred, only what scores at least as much. Default: all.")

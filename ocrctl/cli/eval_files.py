@@ -26,7 +26,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     from ocrctl.inference.writers.files import check_place
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
-    check_protocol(options.protocol, options.e2e)
+    check_protocol(options.protocol)
     gates = number_pairs(fail_under, "--fail-under")
     check_metrics(gates, options.protocol, options.e2e)  # a typo must not cost an evaluation
     if report is not None:
@@ -90,7 +90,8 @@ def _plain(result: FilesResult) -> dict[str, Any]:
 
 
 def _parts(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [("boxes", row)] if "det" not in row else [(key, row[key]) for key in ("det", "e2e") if row[key] is not None]
+    inner = [(key, row[key]) for key in ("det", "e2e") if row.get(key) is not None]
+    return inner if "det" in row else [("boxes", row), *inner]
 
 
 def _percents(row: dict[str, Any]) -> list[str]:
@@ -100,7 +101,7 @@ def _percents(row: dict[str, Any]) -> list[str]:
 def _show(result: FilesResult) -> None:
     heads = ["recall %", "precision %", "hmean %"]
     scores: PageScores = result.scores
-    counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean")]
+    counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean", "e2e")]
     rows = [
         [scores.protocol, part, len(scores.by_picture), *_percents(row), *(f"{row.get(name, 0):g}" for name in counts)]
         for part, row in _parts(scores.total)

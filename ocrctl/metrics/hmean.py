@@ -7,8 +7,8 @@ union is more than 0.5. Totals are sums over pictures, and precision, recall and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 IOU = 0.5  # a match has more
 ON_IGNORED = 0.5  # share of a detection on one do-not-care polygon, above which it is left out
 SIZES = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)  # pixels of text height where a row begins
+_SIGNS = frozenset("!?.:,*\"()·[]/'")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,15 @@ class Matching:
     def false(self) -> NDArray[np.bool_]:
         """(D,) detections that count and are no polygon."""
         return (self.found_match < 0) & ~self.left_out
+
+    def reading(self, texts: Sequence[str], found_texts: Sequence[str]) -> Matching:
+        """Only the pairs that are read right, too: end to end, ICDAR 2015 task 4.4. texts (G,), found_texts (D,)."""
+        truth_match, found_match = self.truth_match.copy(), self.found_match.copy()
+        for truth in np.flatnonzero(truth_match >= 0).tolist():
+            found = int(truth_match[truth])
+            if not same_word(texts[truth], found_texts[found]):
+                truth_match[truth] = found_match[found] = -1
+        return replace(self, truth_match=truth_match, found_match=found_match)
 
     def total(self) -> HmeanCounts:
         """Over all pictures."""
@@ -148,6 +158,17 @@ class Pairs:
 def match(truth: Instances, found: Instances, least: float | None = None) -> Matching:
     """Pair polygons and detections of the same pictures. Raises ValueError when these differ in number."""
     return Pairs(truth, found).match(least)
+
+
+def same_word(truth: str, read: str) -> bool:
+    """Whether `read` is the word `truth` as task 4.4 compares them: without case, and a sign at either end of the truth
+    may be left out."""
+    truth, read = truth.upper(), read.upper()
+    if truth == read:
+        return True
+    first, last = truth[:1] in _SIGNS, truth[-1:] in _SIGNS
+    kept = ((truth[1:], first), (truth[:-1], last), (truth[1:-1], first and last))
+    return bool(truth) and any(may and text == read for text, may in kept)
 
 
 def harmonic(recall: float, precision: float) -> float:

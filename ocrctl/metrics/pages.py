@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
 from ocrctl.metrics.cleval import CharCounts, CLEvalCounts, cleval
-from ocrctl.metrics.hmean import HmeanCounts, Pairs
+from ocrctl.metrics.hmean import HmeanCounts, Matching, Pairs
 from ocrctl.metrics.instances import Instances
 from ocrctl.metrics.page_marks import Marks, cleval_marks, hmean_marks
 
@@ -20,7 +20,9 @@ PAGE_PROTOCOLS = ("hmean", "cleval")
 METRICS = ("recall", "precision", "hmean")
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
-Row = dict[str, Any]  # counts and scores; of CLEval, those of `det` and `e2e` in a row each
+_ERRORS = ("missed", "false", "merged", "ignored", "left_out")
+
+Row = dict[str, Any]  # counts and scores; those of reading in a row within, `e2e`; of CLEval those of boxes, too: `det`
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class PageScores:
         """`recall`, `precision` or `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
         check_metrics([name], self.protocol, self.e2e)
         part, _, plain = name.rpartition(".")
-        return float((self.total if self.protocol == "hmean" else self.total[part or "det"])[plain])
+        row = self.total if self.protocol == "hmean" and not part else self.total[part or "det"]
+        return float(row[plain])
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,25 @@ def score_pages(
 ) -> PageScores:
     """Score `found` against `truth`, picture for picture; `names` (I,) are the pictures'.
 
-    With `threshold` only what scores at least as much counts. Raises UsageError for an unknown protocol or `e2e` under
-    `hmean`, ValueError when the two sides do not fit together or there are no scores for the threshold.
+    With `threshold` only what scores at least as much counts. With `e2e` what they read is scored, too. Raises
+    UsageError for an unknown protocol, ValueError when the sides do not fit together or lack scores for the threshold.
     """
-    check_protocol(protocol, e2e)
+    check_protocol(protocol)
     if protocol == "hmean":
         matching = Pairs(truth, found).match(threshold)
-        total, sizes, pictures = matching.total(), matching.by_size(), matching.by_picture()
+        read = matching.reading(truth.texts, found.texts) if e2e else None
+        rows = _with_reading([matching.total()], [read.total()] if read else None)
+        errors = {name: int(getattr(matching, name).sum()) for name in _ERRORS}
         return PageScores(
             protocol, e2e, threshold,
-            _row(total) | {
-                "missed": int(matching.missed.sum()), "false": int(matching.false.sum()),
-                "merged": int(matching.merged.sum()), "ignored": int(matching.ignored.sum()),
-                "left_out": int(matching.left_out.sum()),
-            },
-            [{"height": height, **_row(row)} for height, row in sizes],
-            [{"picture": name, **_picture_row(row)} for name, row in zip(names, pictures, strict=True)],
+            rows[0] | errors,
+            _hmean_sizes(matching, read),
+            [
+                {"picture": name, **row}
+                for name, row in zip(
+                    names, _with_reading(matching.by_picture(), read.by_picture() if read else None, True), strict=True
+                )
+            ],
             hmean_marks(matching),
         )  # fmt: skip
     kept = found if threshold is None else found.pick(np.flatnonzero(_scores(found) >= threshold))
@@ -99,12 +105,14 @@ def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", 
     What is best was chosen on the very pictures it is measured on: it is no result, but where to set the threshold for
     others. Raises as `score_pages` does.
     """
-    check_protocol(protocol, e2e)
+    check_protocol(protocol)
     pairs = Pairs(truth, found) if protocol == "hmean" else None
     rows = []
     for threshold in THRESHOLDS:
         if pairs is not None:
-            counts: HmeanCounts | CharCounts | None = pairs.match(threshold).total()
+            matching = pairs.match(threshold)
+            matching = matching.reading(truth.texts, found.texts) if e2e else matching
+            counts: HmeanCounts | CharCounts | None = matching.total()
         else:
             total = cleval(truth, found.pick(np.flatnonzero(_scores(found) >= threshold)), e2e).total()
             counts = total.e2e if e2e else total.det
@@ -113,15 +121,13 @@ def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", 
     return sorted(rows, key=lambda row: -row.hmean)
 
 
-def check_protocol(protocol: str, e2e: bool = False) -> None:
-    """Raise UsageError unless `protocol` is one of PAGE_PROTOCOLS and can do what is asked."""
+def check_protocol(protocol: str) -> None:
+    """Raise UsageError unless `protocol` is one of PAGE_PROTOCOLS."""
     if protocol not in PAGE_PROTOCOLS:
         known = ", ".join(PAGE_PROTOCOLS)
         raise UsageError(
             f"no protocol '{protocol}' for pages (known: {known}).{did_you_mean(protocol, PAGE_PROTOCOLS)}"
         )
-    if e2e and protocol == "hmean":
-        raise UsageError("--e2e: hmean compares boxes only; --protocol cleval compares what they read, too.")
 
 
 def check_metrics(names: Iterable[str], protocol: str, e2e: bool) -> None:
@@ -152,6 +158,24 @@ def _picture_row(counts: HmeanCounts) -> Row:
         right = 0.0 if counts.detections else 1.0
         row |= {"recall": 1.0, "precision": right, "hmean": right}
     return row
+
+
+def _with_reading(boxes: Sequence[HmeanCounts], read: Sequence[HmeanCounts] | None, each: bool = False) -> list[Row]:
+    """Rows of counts, with those of reading as `e2e` within; `each`: of one picture each."""
+    make = _picture_row if each else _row
+    if read is None:
+        return [make(counts) for counts in boxes]
+    return [{**make(counts), "e2e": make(right)} for counts, right in zip(boxes, read, strict=True)]
+
+
+def _hmean_sizes(matching: Matching, read: Matching | None) -> list[Row]:
+    boxes, right = dict(matching.by_size()), dict(read.by_size()) if read else None
+    none = HmeanCounts(0, 0, 0)
+    sizes = sorted({*boxes, *(right or ())})
+    rows = _with_reading(
+        [boxes.get(size, none) for size in sizes], None if right is None else [right.get(size, none) for size in sizes]
+    )
+    return [{"height": size, **row} for size, row in zip(sizes, rows, strict=True)]
 
 
 def _cleval_row(counts: CLEvalCounts) -> Row:

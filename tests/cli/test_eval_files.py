@@ -114,6 +114,20 @@ def test_cleval(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert data["total"]["e2e"] is None and data["total"]["det"]["hmean"] == 1
 
 
+def test_hmean_of_reading(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = {"img_1": [f"{quad(0, 0, 40, 10)},WORD", f"{quad(50, 0, 80, 10)},too"], "img_2": []}
+    found = folder(tmp_path / "found", "res_", lines)
+    report = tmp_path / "report.html"
+    arguments = ("--gt", truth, "--pred", found, "--e2e", "--fail-under", "e2e.hmean=0.5", "--report", report)
+    code, data, err = evaluate(capsys, *arguments)
+    assert code == 1 and "e2e.hmean is 0.4000" in err and "end to end" in report.read_text(encoding="utf-8")
+    assert data["total"]["matched"] == 2 and data["total"]["e2e"]["matched"] == 1
+    assert data["by_picture"][0]["e2e"]["precision"] == 0.5
+    assert sum(row["e2e"]["matched"] for row in data["by_size"]) == 1
+    assert run(["eval", "--gt", str(truth), "--pred", str(found), "--e2e"]) == 0
+    assert "hmean\te2e\t3\t33.33\t50.00\t40.00" in capsys.readouterr().out
+
+
 def test_scores_and_thresholds(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = {name: [f"{quad(*b[:4])},{b[5]},{b[4]}" for b in boxes] for name, boxes in FOUND.items()}
     found = archive(tmp_path / "found.zip", "res_", lines)
@@ -174,7 +188,6 @@ def test_usage(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--gt", truth], "go together"),
         (["--gt", truth, "--pred", truth, "model.ckpt"], "MODEL: for models"),
         (["--gt", truth, "--pred", truth, "--protocol", "hmaen"], "Did you mean 'hmean'"),
-        (["--gt", truth, "--pred", truth, "--e2e"], "cleval"),
         (["model.ckpt", "-d", truth, "--e2e"], "--e2e goes with"),
         ([], "no model given"),
         (["model.ckpt"], "no data given"),

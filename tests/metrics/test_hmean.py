@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ocrctl.metrics.hmean import HmeanCounts, Pairs, match
+from ocrctl.metrics.hmean import HmeanCounts, Pairs, match, same_word
 from ocrctl.metrics.instances import Instances, from_detections
 
 
@@ -124,3 +124,17 @@ def test_from_detections() -> None:
     assert found.spans.tolist() == [0, 0, 1, 1] and found.pictures == 3
     assert match(pictures([], [box(0, 0, 40)], []), found).by_picture()[1] == HmeanCounts(1, 1, 1)
     assert from_detections([none]).pictures == 1
+
+
+def test_reading() -> None:
+    matching = match(pictures([box(0, 0, 40), box(100, 0, 40)]), pictures([box(100, 0, 40), box(0, 0, 40)]))
+    read = matching.reading(["one", "two"], ["two", "on"])
+    assert read.total() == HmeanCounts(2, 2, 1) and read.truth_match.tolist() == [-1, 0]
+    assert matching.total() == HmeanCounts(2, 2, 2)
+
+
+def test_same_word() -> None:
+    for truth, read in (("Word", "wORD"), ("word.", "word"), ("(word", "word"), ("(word)", "word"), ("", "")):
+        assert same_word(truth, read), (truth, read)
+    for truth, read in (("word", "word."), ("word-", "word"), ("wo.rd", "word"), ("((word", "word"), ("", "a")):
+        assert not same_word(truth, read), (truth, read)

@@ -66,18 +66,15 @@ def render_pages(
 
 def _parts(row: Row) -> list[tuple[str, Row]]:
     """The scores in a row: those of boxes, or of characters detected and read."""
-    if "det" not in row:
-        return [("", row)]
     names = {"det": "detection", "e2e": "end to end"}
-    return [(names[key], row[key]) for key in names if row[key] is not None]
+    inner = [(names[key], row[key]) for key in names if row.get(key) is not None]
+    return inner if "det" in row else [("", row), *inner]
 
 
 def _heads(scores: PageScores) -> str:
     cards = []
     for name, row in _parts(scores.total):
-        counts = ", ".join(
-            f"{escape(key)} {value:g}" for key, value in row.items() if key not in METRICS and value is not None
-        )
+        counts = ", ".join(f"{escape(key)} {value:g}" for key, value in row.items() if key not in (*METRICS, "e2e"))
         cards.append(
             f'<div class="head"><div class="name">{name or "boxes"}</div><strong>{percent(row["hmean"])} %</strong>'
             f"<div>hmean; recall {percent(row['recall'])}, precision {percent(row['precision'])}</div>"
