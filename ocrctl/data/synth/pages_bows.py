@@ -85,8 +85,8 @@ def _flat(r: Random, text: PageText, font: FontFile, words: list[str]) -> tuple[
     for word in words:
         if drawn := text.drawable(r, font, word):
             marks.append(Mark(drawn, font, x, 0.0, 1.0, Style((0.0, 0.0, 0.0))))
-            x += measure(font, drawn, 1.0) + space(1.0) * 1.3
-    return marks, x - space(1.0) * 1.3
+            x += measure(font, drawn, 1.0) + space(font, 1.0) * 1.3
+    return marks, x - space(font, 1.0) * 1.3
 
 
 def _sized(mark: Mark, size: float, style: Style) -> Mark:

@@ -18,7 +18,7 @@ def prose(r: Random, text: PageText, height: int, width: int) -> Sheet:
     body = text.face(r, kind="text", bold=False)
     heavy = text.face(r, kind="text", bold=True) if r.random() < 0.5 else body
     columns = 1 if r.random() < 0.6 else 2
-    size = width / ((26 + 26 * r.random()) * (1.0 if columns == 1 else 1.2))
+    size = width / ((20 + 24 * r.random()) * (1.0 if columns == 1 else 1.2))
     step = size * (1.15 + 0.45 * r.random())
     ink = Style(shade(r, 8 + 60 * r.random() ** 2, 10 * r.random()))
     left, right = width * (0.07 + 0.05 * r.random()), width * (0.93 - 0.05 * r.random())
@@ -88,7 +88,7 @@ def form(r: Random, text: PageText, height: int, width: int) -> Sheet:
     sheet = Sheet(paper(r, height, width), text, r)
     label, title = text.face(r, kind="text", bold=False), text.face(r, kind="text", bold=True)
     value = text.face(r, kind="mono" if r.random() < 0.5 else "any")
-    size = width / (30 + 16 * r.random())
+    size = width / (22 + 18 * r.random())
     ink = Style(shade(r, 20 + 60 * r.random(), 15))
     line = shade(r, 40 + 120 * r.random(), 40 * r.random())
     written = Style(shade(r, 30 + 40 * r.random(), 60 * r.random()))

@@ -45,8 +45,8 @@ class Sheet:
             if not drawn or used + length > limit:
                 break
             chosen.append((drawn, used))
-            used += length + space(size)
-        used -= space(size) if chosen else 0.0
+            used += length + space(font, size)
+        used -= space(font, size) if chosen else 0.0
         start = x - align * used
         self.marks += [Mark(word, font, start + place, y, size, style) for word, place in chosen]
         return start + used

@@ -52,7 +52,7 @@ def _board(r: Random, text: PageText, width: float) -> Sheet:
         words = _content(r, text, 2 if small else 1)
         face = plain if small else font
         words = [drawn for word in words if (drawn := text.drawable(r, face, word))]
-        length = sum(measure(face, word, 1.0) for word in words) + space(1.0) * (len(words) - 1)
+        length = sum(measure(face, word, 1.0) for word in words) + space(face, 1.0) * (len(words) - 1)
         if not words or length <= 0:
             continue
         size = min(room / length, width * (0.14 if small else 0.45) * (0.6 + 0.8 * r.random()))
@@ -91,7 +91,7 @@ def _letters(r: Random, text: PageText, canvas: Canvas, dice: Dice, width: float
     """Large letters without a plate."""
     font = text.face(r, kind="any")
     words = [drawn for word in _content(r, text, 1) if (drawn := text.drawable(r, font, word))]
-    length = sum(measure(font, word, 1.0) for word in words) + space(1.0) * (len(words) - 1)
+    length = sum(measure(font, word, 1.0) for word in words) + space(font, 1.0) * (len(words) - 1)
     if length <= 0:
         return
     size = min(width / length, canvas.height * 0.25)
@@ -105,4 +105,4 @@ def _write_line(r: Random, canvas: Canvas, words: list[str], font: FontFile, siz
     x = 0.0
     for word in words:
         canvas.write(Mark(word, font, x, size * 0.9, size, style), matrix)
-        x += measure(font, word, size) + space(size)
+        x += measure(font, word, size) + space(font, size)

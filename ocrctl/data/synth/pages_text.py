@@ -100,6 +100,6 @@ def measure(font: FontFile, text: str, size: float) -> float:
     return open_typeface(font.path).length(text) * size / EM
 
 
-def space(size: float) -> float:
-    """Width of the gap between words at `size` units an em: a little more than most faces have."""
-    return 0.3 * size
+def space(font: FontFile, size: float) -> float:
+    """Width of the gap between words at `size` units an em: the face's own, within what leaves them apart."""
+    return min(0.65, max(0.26, open_typeface(font.path).gap / EM)) * size

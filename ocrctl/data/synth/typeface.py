@@ -63,6 +63,7 @@ class Typeface:
             self._font: Any = ImageFont.truetype(path, em, layout_engine=ImageFont.Layout.BASIC)
         except (OSError, TTLibError, KeyError, AssertionError) as error:
             raise InputError(f"{path}: not a readable font file ({error}).") from error
+        self.gap = float(self._font.getlength(" "))  # pixels between words
         if em == EM:
             self.unicase = self._is_unicase()
             self.stroke = self._stroke()
