@@ -33,9 +33,9 @@ RUNTIME = {"cuda": 500 * 2**20, "cpu": 350 * 2**20}  # CUDA context and kernels;
 class TrainingMemory:
     """Bytes of one step by part.
 
-    parameters: with running statistics. gradients: float32, kept over accumulated batches. optimizer: its states.
-    activations: the most that forward pass, loss and backward pass hold at once, batch included. workspace: of the
-    convolution library. runtime: what the process holds before it has a model.
+    parameters: with running statistics and, where one is kept, their moving average. gradients: float32, kept over
+    accumulated batches. optimizer: its states. activations: the most that forward pass, loss and backward pass hold at
+    once, batch included. workspace: of the convolution library. runtime: what the process holds before it has a model.
     """
 
     parameters: int
@@ -60,12 +60,14 @@ def training_memory(
     device: str = "cuda",
     states: int = ADAMW_STATES,
     channels_last: bool = True,
+    averaged: bool = False,
 ) -> TrainingMemory:
     """What one step of `card`'s model needs with `batch` pictures of the card's size.
 
     loss: the model and uint8 pictures (N, C, H, W) to a scalar; it makes its own targets, which count as well.
     precision: "32-true", "16-mixed" or "bf16-mixed". device: "cuda" or "cpu". states: float32 numbers that the
-    optimiser keeps for each parameter. Raises ValueError for another precision or device.
+    optimiser keeps for each parameter. averaged: a moving average of the weights is kept beside them. Raises ValueError
+    for another precision or device.
     """
     if precision not in CASTS or device not in RUNTIME:
         raise ValueError(f"precision {precision!r} on {device!r}: expected one of {list(CASTS)} on {list(RUNTIME)}")
@@ -83,8 +85,9 @@ def training_memory(
             with torch.autocast("cpu", dtype) if dtype else contextlib.nullcontext():
                 value = loss(model, images)
             value.backward()  # type: ignore[no-untyped-call]
+    weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     return TrainingMemory(
-        parameters=sum(t.nbytes for t in (*model.parameters(), *model.buffers())),
+        parameters=2 * weights if averaged else weights,
         gradients=4 * trained,
         optimizer=4 * states * trained,
         activations=step.peak,

@@ -1,0 +1,42 @@
+"""Projected memory of a run, from its card and settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocrctl.config.detection_card import detection_card
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import SPECS, get_spec
+from ocrctl.config.settings import ModelSettings, TrainSettings
+from ocrctl.errors import UsageError
+from ocrctl.models.memory import TrainingMemory
+from ocrctl.training.device import Placement
+from ocrctl.training.projected import projected_memory
+
+DETECTORS = [name for name, spec in SPECS.items() if spec.task == "detection"]
+
+
+def project(name: str, side: int = 64, **train: object) -> TrainingMemory:
+    card = detection_card(get_spec(name), ModelSettings(), height=side, width=side)
+    return projected_memory(card, TrainSettings(batch_size=2, **train), Placement("cpu", "32-true"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_has_a_projection_that_grows_with_its_page(name: str) -> None:
+    small, large = project(name), project(name, 128)
+    assert 0 < small.activations < large.activations
+    assert small.parameters == large.parameters
+
+
+def test_an_average_of_the_weights_counts() -> None:
+    assert project("dbnet", ema=0.999).parameters == 2 * project("dbnet").parameters
+
+
+def test_recognisers_by_ctc_have_one_and_autoregressive_ones_say_so() -> None:
+    ctc = ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25, "ctc")
+    assert projected_memory(ctc, TrainSettings(), Placement("cuda", "16-mixed")).activations > 2**20
+    with pytest.raises(UsageError, match="detectors and CTC"):
+        projected_memory(
+            ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25, "ar"), TrainSettings(),
+            Placement("cpu", "32-true"),
+        )  # fmt: skip
