@@ -78,7 +78,7 @@ class VisionTransformer(nn.Module):
 
     checkpointing: in training each block is run again for its gradient instead of keeping what it computed on the way
     (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174): the same
-    numbers, less memory, about a third more time. May be set at any moment.
+    numbers from less memory, for the time of one more pass forward. May be set at any moment.
     """
 
     def __init__(
