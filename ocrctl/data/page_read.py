@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.formats import words_json
 from ocrctl.data.page_words import Floats, PageWords
 from ocrctl.errors import InputError
 
-CHARACTERS = "characters"  # key of an instance's extras: [[x1, y1, ..., x4, y4], ...], one quad for each character
+CHARACTERS = "characters"  # key of a word in words-json: [[x1, y1, ..., x4, y4], ...], one quad for each character
 
 
 def page_words(data: Annotations, start: int, stop: int) -> PageWords:
@@ -41,7 +42,9 @@ def check_shapes(data: Annotations) -> None:
 
 
 def _characters(data: Annotations, index: int) -> Floats:
-    listed = data.extras.get(index, {}).get(CHARACTERS) if data.extras else None
+    if data.format != words_json.NAME:  # where another format has such a key, it means something of its own
+        return np.zeros((0, 4, 2))
+    listed = data.extras.get(index, {}).get(CHARACTERS)
     if not listed:
         return np.zeros((0, 4, 2))
     try:
