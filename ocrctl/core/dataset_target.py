@@ -25,7 +25,7 @@ def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -
         return None
     if model not in SPECS and Path(model).expanduser().exists():
         return _trained(model, charset)
-    from ocrctl.config.load import load_settings  # pydantic: a third of what `validate` takes to start
+    from ocrctl.config.load import load_settings  # pydantic-settings, which most runs can do without
 
     spec = get_spec(model)
     settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
