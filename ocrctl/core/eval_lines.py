@@ -16,7 +16,7 @@ import re
 import zipfile
 from array import array
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats._detection import box_points
 from ocrctl.data.formats._pictures import label_paths, picture_stem
+from ocrctl.data.formats.cleval_zip import _texts as zipped_texts
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError
 
@@ -55,10 +56,13 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
             if raw.strip():
                 lines.append(_Line(builder.label_files[-1], number, image, raw.split(","), _numbers(raw)))
     coordinates = _coordinates(lines, int(scores))
+    bare = [line for line in lines if line.numbers == len(line.parts) and line.numbers % 2 == 0]
+    unscored = scores and len(bare) == len(lines)  # nothing but pairs of numbers
     found = array("d")
     for line in lines:
         count = coordinates or (line.numbers - scores) // 2 * 2
-        if line.numbers < count + scores or count < 4 or (coordinates == 4 and line.numbers - scores > 7):
+        short = line.numbers < count + scores or count < 4
+        if short or unscored or (coordinates == 4 and line.numbers - scores > 7):
             what = f"{coordinates or 'an even number of'} coordinates" + (" and a score" if scores else "")
             raise InputError(
                 f"{line.file}:{line.number}: expected {what}, found {','.join(line.parts)[:60]!r}.",
@@ -94,19 +98,6 @@ def _coordinates(lines: list[_Line], scores: int) -> int:
 
 
 def _texts(path: Path) -> list[tuple[str, list[str]]]:
-    if path.is_dir() or not zipfile.is_zipfile(path):
-        return [(file.name, read_lines(file)) for file in label_paths(path, ".txt")]
-    texts = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if not info.is_dir() and PurePosixPath(info.filename).suffix.lower() == ".txt":
-                    content = archive.read(info).decode("utf-8-sig")
-                    texts.append((info.filename, content.replace("\r\n", "\n").split("\n")))
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}/{info.filename}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}."
-        ) from error
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{path}: cannot be read as a zip ({error}).") from error
-    return texts
+    if path.is_file() and zipfile.is_zipfile(path):
+        return zipped_texts(path)
+    return [(file.name, read_lines(file)) for file in label_paths(path, ".txt")]
