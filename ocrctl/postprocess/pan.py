@@ -89,7 +89,9 @@ def grown(labels: Labels, wanted: NDArray[np.bool_], embedding: Map, distance: f
     return owner.reshape(height + 2, stride)[1:-1, 1:-1]
 
 
-def _kept(labels: Labels, keep: NDArray[np.bool_], worth: NDArray[np.integer | np.floating], most: int) -> tuple[Labels, int]:
+def _kept(
+    labels: Labels, keep: NDArray[np.bool_], worth: NDArray[np.integer | np.floating], most: int
+) -> tuple[Labels, int]:
     """Labels with only the regions `keep` (N,), at most `most` of them, by `worth`, numbered anew in their order."""
     if keep.sum() > most:
         keep = keep.copy()

@@ -61,7 +61,7 @@ def test_boxes_are_those_of_a_dilated_picture() -> None:
     region = np.zeros((120, 160), np.float32)
     cv2.fillPoly(region, [np.array([[30, 40], [110, 60], [106, 76], [26, 56]], np.int32)], 0.9)
     found = craft_boxes(region, np.zeros_like(region)).quads()[0]
-    mask = (region > 0.4).astype(np.uint8)
+    mask = (region > 0.5).astype(np.uint8)
     width, height = cv2.boundingRect(mask)[2:]
     grow = int(2 * np.sqrt(mask.sum() * min(width, height) / (width * height)))
     wide = cv2.dilate(mask, np.ones((1 + grow, 1 + grow), np.uint8))

@@ -68,7 +68,7 @@ def _beyond_corners(
     behind = ahead[:, :, (3, 0, 1, 2)]
     away = np.repeat(reach, 4).reshape(count, 4)
     # Beyond the tip, where the two grown edges would meet, no plane is nearer than the reach.
-    tip = (ahead + behind) * (away / np.maximum(1 + (ahead * behind).sum(0), 1e-4))
+    tip = (ahead + behind) * (away / np.maximum(1 + (ahead * behind).sum(0), 1e-9))
     ends = np.stack((ahead[1] * away, behind[1] * away, tip[1], np.zeros_like(away)))
     width, height = np.repeat(size, 4, axis=0).T
     top = np.maximum(np.ceil(y + ends.min(0).ravel()), 0).astype(np.int64)
