@@ -13,6 +13,15 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
 
 
+# What postprocess takes (postprocess/db.py, pan.py, craft.py say what each is); kept in the card, so that every reader
+# of a model uses its own.
+THRESHOLDS: dict[str, dict[str, float]] = {
+    "db": {"threshold": 0.3, "box_threshold": 0.6, "unclip": 1.5},
+    "pan": {"threshold": 0.5, "kernel_threshold": 0.5, "distance": 6.0, "box_threshold": 0.85},
+    "craft": {"threshold": 0.7, "link_threshold": 0.4, "low_text": 0.4},
+}
+
+
 def choose_backbone(spec: ModelSpec, asked: str) -> str:
     """`asked`, or for "auto" the architecture's first. Raises UsageError when the architecture has no such backbone."""
     if asked == "auto":
@@ -23,9 +32,11 @@ def choose_backbone(spec: ModelSpec, asked: str) -> str:
 
 
 def detection_card(
-    spec: ModelSpec, model: ModelSettings, *, height: int | None = None, width: int | None = None, version: str = ""
+    spec: ModelSpec, model: ModelSettings, *, height: int | None = None, width: int | None = None, side: int = 1280,
+    version: str = "",
 ) -> ModelCard:
-    """The card of detector `spec`; `height` and `width` in pixels, default the architecture's.
+    """The card of detector `spec`; `height` and `width` in pixels, default the architecture's; `side` the longer side of
+    pages that are read.
 
     Raises UsageError when a side is no multiple of `spec.size_multiple` or the backbone does not fit.
     """
@@ -37,5 +48,6 @@ def detection_card(
     return ModelCard(
         arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
         max_label_length=0, decoder=spec.family, mean=list(mean), std=list(std),
-        model={"backbone": backbone}, version=version,
+        model={"backbone": backbone, "side": side}, preprocessing="page", thresholds=dict(THRESHOLDS[spec.family]),
+        version=version,
     )  # fmt: skip

@@ -123,6 +123,29 @@ class SynthSettings(Section):
     """folder of photographs without text, drawn behind half of the synthetic pages"""
 
 
+class PageSettings(Section):
+    """`page.*`: the pictures of detectors."""
+
+    height: int = Field(640, ge=32, multiple_of=32)
+    """pixels of a training picture, cut out of a page"""
+    width: int = Field(640, ge=32, multiple_of=32)
+    """pixels of a training picture"""
+    side: int = Field(1280, ge=32)
+    """pixels of a page's longer side when it is validated and read; kept with the model"""
+    augment: float = Field(1.0, ge=0, le=1)
+    """strength of turning, scaling, cutting, colour and wear; 0 shows whole pages as they are"""
+    rotate: float = Field(10.0, ge=0, le=180)
+    """degrees to either side"""
+    zoom_least: float = Field(0.6, gt=0, le=20)
+    """sides of a page over those at which its area is the training picture's, at least"""
+    zoom_most: float = Field(2.2, gt=0, le=20)
+    """the same, at most"""
+    flip: float = Field(0.0, ge=0, le=1)
+    """chance of a mirrored page"""
+    mosaic: float = Field(0.0, ge=0, le=1)
+    """chance of four pages in one training picture"""
+
+
 class ModelSettings(Section):
     """`model.*`: what the builder may change without becoming another architecture."""
 
@@ -164,5 +187,6 @@ class Settings(BaseSettings):
     train: TrainSettings = TrainSettings()
     data: DataSettings = DataSettings()
     synth: SynthSettings = SynthSettings()
+    page: PageSettings = PageSettings()
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()

@@ -20,6 +20,7 @@ from ocrctl.inference.writers.files import cannot_write
 
 if TYPE_CHECKING:
     from ocrctl.core.train_data import TrainingData
+    from ocrctl.core.train_pages import PageData
 
 # What may differ when a run goes on; anything else is another run.
 CHANGEABLE = {
@@ -41,7 +42,7 @@ def refuse_taken(out: Path | None, *, resume: bool) -> None:
         )
 
 
-def prepare_run(out: Path | None, settings: Settings, data: TrainingData, *, remember: bool = True) -> Path:
+def prepare_run(out: Path | None, settings: Settings, data: TrainingData | PageData, *, remember: bool = True) -> Path:
     """Make the run folder and write config.toml, data.json and val_split.txt into it; point runs/last at it.
 
     Raises ResumableStop when the disk is full, InputError when the place cannot be written. A trial (`remember` False)
@@ -82,7 +83,7 @@ def lock_run(run: Path) -> int:
     return descriptor
 
 
-def check_data(run: Path, data: TrainingData) -> None:
+def check_data(run: Path, data: TrainingData | PageData) -> None:
     """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out."""
     path = run / "data.json"
     if not path.exists():

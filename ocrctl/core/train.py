@@ -85,9 +85,20 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     if request.fast_dev_run:
         settings = _shortened(settings)
 
-    from ocrctl.core.train_data import SYNTH, prepare_data
+    from ocrctl.config.model_spec import get_spec
 
-    data = prepare_data(settings, report)
+    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    if spec.task == "detection":
+        from ocrctl.core.train_pages import SYNTH_PAGES as SYNTH
+        from ocrctl.core.train_pages import prepare_pages
+
+        if request.preflight:
+            raise UsageError("--preflight looks at recognisers; it has nothing for detectors yet.")
+        data: Any = prepare_pages(settings, spec, report)
+    else:
+        from ocrctl.core.train_data import SYNTH, prepare_data
+
+        data = prepare_data(settings, report)
     if request.preflight:
         from ocrctl.core.train_preflight import preflight
 

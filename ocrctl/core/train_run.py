@@ -23,13 +23,15 @@ from ocrctl.training.objectives import choose_objective
 if TYPE_CHECKING:
     from ocrctl.core.train import TrainResult
     from ocrctl.core.train_data import TrainingData
+    from ocrctl.core.train_pages import PageData
+    from ocrctl.training.validation import Validation
 
 Report = Callable[[str], None]
 
 
 def fit(
     settings: Settings,
-    data: TrainingData,
+    data: TrainingData | PageData,
     make_folder: Callable[[], Path],
     report: Report,
     *,
@@ -62,6 +64,12 @@ def fit(
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     model = build_model(data.card)
+    if settings.model.pretrained and not start_step:
+        from ocrctl.models.backbones.pretrained import load_pretrained
+
+        if data.card.task != "detection":
+            raise UsageError("model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from")
+        report(load_pretrained(model.encoder, data.card.model["backbone"], settings.model.pretrained))  # type: ignore[arg-type]
     if settings.model.init and not start_step:
         from ocrctl.core.train_start import initialise
 
@@ -79,12 +87,11 @@ def fit(
     from ocrctl.core.train import TrainResult
     from ocrctl.training.quarantine import Quarantine
     from ocrctl.training.runner import run_trainer
-    from ocrctl.training.validation import WordValidation
 
     try:
         outcome = run_trainer(
             settings, model, data.card, objective, loader,
-            WordValidation(data.validation_arrays, data.tokenizer, train.batch_size),
+            _validation(settings, data),
             Quarantine(run, data.words.__getitems__, data.words.place, placement.precision),
             placement, run, report, max_steps=steps, elapsed=elapsed, checkpoint=last if start_step else None,
         )  # fmt: skip
@@ -111,7 +118,18 @@ def fit(
     )  # fmt: skip
 
 
-def _resume_point(last: Path, data: TrainingData) -> tuple[int, float, int]:
+def _validation(settings: Settings, data: TrainingData | PageData) -> Validation:
+    """What validates a model of the data's task."""
+    if data.card.task == "detection":
+        from ocrctl.training.page_validation import PageValidation
+
+        return PageValidation(data.val, data.card, settings.page.side)  # type: ignore[arg-type]
+    from ocrctl.training.validation import WordValidation
+
+    return WordValidation(data.validation_arrays, data.tokenizer, settings.train.batch_size)  # type: ignore[union-attr]
+
+
+def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float, int]:
     """Step, seconds and draw number at which the run goes on. Raises UsageError when the checkpoint is of another model
     or charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
@@ -147,7 +165,7 @@ def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainRes
     )  # fmt: skip
 
 
-def _steps(settings: Settings, data: TrainingData) -> int | None:
+def _steps(settings: Settings, data: TrainingData | PageData) -> int | None:
     """Length in optimiser steps, None when only the clock ends the run."""
     train = settings.train
     limits = [train.max_steps] if train.max_steps else []
@@ -165,7 +183,7 @@ def _steps(settings: Settings, data: TrainingData) -> int | None:
 
 def _header(
     settings: Settings,
-    data: TrainingData,
+    data: TrainingData | PageData,
     placement: Placement,
     parameters: int,
     steps: int | None,
@@ -184,8 +202,8 @@ def _header(
     batch = train.batch_size * train.accumulate * train.devices
     return [
         *placement.notes,
-        f"model: {spec.name}, {parameters:,} parameters, input {spec.input_height}x{spec.input_width}x{spec.channels}, "
-        f"{len(data.card.charset)} characters",
+        f"model: {spec.name}, {parameters:,} parameters, input {data.card.height}x{data.card.width}x{spec.channels}, "
+        + (f"{len(data.card.charset)} characters" if data.card.charset else f"backbone {data.card.model['backbone']}"),
         f"device: {where}, precision {placement.precision}",
         f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
         f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "

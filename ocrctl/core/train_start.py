@@ -12,10 +12,11 @@ from ocrctl.models.checkpoint import load_initial
 
 if TYPE_CHECKING:
     from ocrctl.core.train_data import TrainingData
+    from ocrctl.core.train_pages import PageData
     from ocrctl.models.ocr_model import OCRModel
 
 
-def initialise(model: OCRModel, data: TrainingData, init: str) -> str:
+def initialise(model: OCRModel, data: TrainingData | PageData, init: str) -> str:
     """Copy weights from a checkpoint, or from published ones; rows of classes go by character. Raises InputError when
     sizes differ elsewhere."""
     found = locate(init)

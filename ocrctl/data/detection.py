@@ -137,6 +137,12 @@ class TrainingPages:
             return part.sample(index, self.size, Random((self.seed << 64) + n))
         return part.sample(index)
 
+    def place(self, n: int) -> tuple[tuple[int, int], str]:
+        """(source, index in it) of the n-th draw, the same for every draw of one picture, and its place in words."""
+        number, index = self.mixture.locate(n)
+        part = self.parts[number]
+        return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"
+
     def __getitems__(self, numbers: Sequence[int]) -> PageBatch | OcrctlError:
         """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
         whole."""

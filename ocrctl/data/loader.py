@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, islice
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ocrctl.data.recognition import TrainingWords
 from ocrctl.errors import OcrctlError
+
+
+class Batches(Protocol):
+    """A stream of samples by draw number: data.recognition.TrainingWords, data.detection.TrainingPages."""
+
+    def __getitems__(self, numbers: Sequence[int]) -> Any:
+        """The samples `numbers` as one batch, or the OcrctlError that one of them gave."""
 
 
 class StepSampler(Sampler[list[int]]):
@@ -79,7 +85,7 @@ class StartedLoader:
 
 
 def training_loader(
-    words: TrainingWords,
+    words: Batches,
     *,
     batch_size: int,
     start: int,

@@ -24,4 +24,5 @@ def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int, smoot
     later = torch.arange(orders, device=targets.device)[:, None] >= ORDERS_WITH_END  # (P, 1)
     wanted = torch.where(later & (wanted == ends), pad, wanted)
     with torch.autocast(logits.device.type, enabled=False):
-        return F.cross_entropy(logits.float().flatten(0, 2), wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
+        flat = logits.float().flatten(0, 2)
+        return F.cross_entropy(flat, wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)

@@ -15,9 +15,17 @@ from ocrctl.data.annotations import Annotations
 class Found(Protocol):
     """Boxes of one picture, as postprocess gives them."""
 
-    points: NDArray[np.floating]  # (P, 2)
-    offsets: NDArray[np.int64]  # (N + 1,)
-    scores: NDArray[np.floating]  # (N,)
+    @property
+    def points(self) -> NDArray[np.floating]:
+        """(P, 2)."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """(N + 1,)."""
+
+    @property
+    def scores(self) -> NDArray[np.floating]:
+        """(N,)."""
 
 
 @dataclass(frozen=True)

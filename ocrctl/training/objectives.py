@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import UsageError
 from ocrctl.losses.ctc import ctc_loss
+from ocrctl.losses.detection import DETECTION_LOSSES
 from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.tokenizer import ARTokenizer
@@ -45,10 +47,21 @@ class LearnPermuted:
         return permuted_loss(logits, batch["labels"], ends=ARTokenizer.eos, pad=pad, smoothing=self.smoothing)
 
 
+@dataclass(frozen=True)
+class LearnMaps:
+    """A detector's maps against those of its targets; `loss` is one of losses.detection."""
+
+    loss: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
+
+    def __call__(self, model: OCRModel, batch: dict[str, Any]) -> Tensor:
+        """targets: maps (N, h, w) by name, as data.detection.PageBatch holds them."""
+        return self.loss(model(batch["images"]), batch["targets"])
+
+
 def choose_objective(card: ModelCard, train: TrainSettings) -> Objective:
     """What a model with `card`'s decoder learns by. Raises UsageError for a setting that its loss does not have."""
     if card.decoder == "ar":
         return LearnPermuted(train.label_smoothing)
     if train.label_smoothing:
-        raise UsageError(f"train.label_smoothing: {card.arch} learns by CTC, which has no classes to smooth per step.")
-    return learn_ctc
+        raise UsageError(f"train.label_smoothing: {card.arch} learns no class per step that could be smoothed.")
+    return LearnMaps(DETECTION_LOSSES[card.decoder]) if card.task == "detection" else learn_ctc

@@ -1,0 +1,119 @@
+"""Validation of detectors: whole pages through the model, boxes against polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.data.page_resize import resize_page
+from ocrctl.data.page_words import PageWords
+from ocrctl.metrics.hmean import match
+from ocrctl.metrics.instances import Instances, from_detections
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.postprocess.detections import Detections
+from ocrctl.postprocess.find import find
+from ocrctl.training.validation import ReadAhead, Scores
+
+Image = NDArray[np.uint8]
+TRUE, FOUND, IGNORED = (0, 160, 0), (220, 30, 30), (150, 150, 150)  # colours of outlines, RGB
+CELL = 480  # pixels of a preview's longer side
+COLUMNS = 4
+
+
+class Pages(Protocol):
+    """The validation pages."""
+
+    def __len__(self) -> int: ...
+
+    def page(self, index: int) -> tuple[Image, PageWords]:
+        """Picture RGB uint8 (H, W, 3) and its words, in its own pixels."""
+
+
+class PageValidation:
+    """Pages are read anew each time: a hundred of them would take hundreds of megabytes."""
+
+    columns: tuple[str, ...] = ("val_hmean", "val_precision", "val_recall")
+
+    def __init__(self, pages: Pages, card: ModelCard, side: int) -> None:
+        """`side`: pixels of a page's longer side in the network."""
+        self._pages, self._card, self._side = pages, card, side
+        self._first = ReadAhead(lambda: pages.page(0))
+        self._found: list[Detections] = []
+        # By page; a loader asks for the first page before `begin`.
+        self._scales: dict[int, tuple[float, float]] = {}
+        self._words: dict[int, PageWords] = {}
+
+    def read_ahead(self) -> None:
+        """Only the first page: each is read when its turn comes."""
+        self._first.start()
+
+    def check(self) -> None:
+        """See Validation."""
+        self._first.check()
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for index in range(len(self._pages)):
+            image, words = self._pages.page(index)
+            shown, scale = resize_page(image, self._side)
+            self._words[index], self._scales[index] = words, scale
+            yield {
+                "images": torch.from_numpy(shown).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+            }
+
+    def begin(self) -> None:
+        """See Validation."""
+        self._found = []
+
+    def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
+        """Boxes of one page, in its own pixels."""
+        outputs = {name: value[0].float().cpu().numpy() for name, value in model(batch["images"]).items()}
+        x, y = self._scales[len(self._found)]
+        self._found.append(find(self._card.decoder, outputs, self._card.thresholds).scaled(1 / x, 1 / y))
+
+    def score(self) -> Scores:
+        """IoU hmean by the ICDAR 2015 protocol, over all pages."""
+        counts = match(_instances([self._words[index] for index in range(len(self._found))]), from_detections(self._found)).total()
+        row = {"val_hmean": counts.hmean, "val_precision": counts.precision, "val_recall": counts.recall}
+        line = (
+            f"val hmean {counts.hmean:.1%}, precision {counts.precision:.1%}, recall {counts.recall:.1%}, "
+            f"{counts.detections} boxes for {counts.truths}"
+        )
+        return Scores(row, counts.hmean, line)
+
+    def sheet(self, count: int) -> Image:
+        """The first pages with true outlines in green, ignored ones in grey, found ones in red."""
+        cells = [self._drawn(index) for index in range(min(count, len(self._found)))]
+        rows = -(-len(cells) // COLUMNS)
+        sheet = np.full((rows * CELL, min(COLUMNS, len(cells)) * CELL, 3), 255, np.uint8)
+        for number, cell in enumerate(cells):
+            top, left = number // COLUMNS * CELL, number % COLUMNS * CELL
+            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+        return sheet
+
+    def _drawn(self, index: int) -> Image:
+        image, words = self._pages.page(index)
+        scale = CELL / max(image.shape[:2])
+        size = (max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale)))
+        cell: Image = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        for place in range(len(words)):
+            _outline(cell, words.polygon(place) * scale, IGNORED if words.ignore[place] else TRUE)
+        for place in range(len(self._found[index])):
+            _outline(cell, self._found[index].polygon(place) * scale, FOUND)
+        return cell
+
+
+def _outline(image: Image, points: NDArray[np.floating], colour: tuple[int, int, int]) -> None:
+    cv2.polylines(image, [np.rint(points).astype(np.int32)], True, colour, 1, cv2.LINE_AA)
+
+
+def _instances(pages: list[PageWords]) -> Instances:
+    joined = PageWords.joined(pages)
+    spans = np.cumsum([0, *(len(page) for page in pages)]).astype(np.int64)
+    return Instances(joined.points, joined.offsets, spans, joined.ignore, joined.texts)
