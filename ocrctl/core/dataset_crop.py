@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import cv2
 
 from ocrctl.core.dataset_clean import finish_changes
+from ocrctl.core.dataset_write import new_folder
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import word_format
 from ocrctl.data.images import decode
-from ocrctl.data.lmdb_write import LmdbWriter
 from ocrctl.data.rectify import crop
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import InputError, UsageError
 from ocrctl.text.normalize import normalize_label
 
 Progress = Callable[[int, int], None]
-
-_COMMIT = 512  # crops in a commit
 
 
 @dataclass(frozen=True)
@@ -45,31 +41,13 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     if data.words is not None:
         raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {spec} {out}")
     words = word_format(format_name)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists already.", hint="Name a new folder.")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     skipped: Counter[str] = Counter()
     labels: list[str] = []
     crops = _crops(data, labels, skipped, progress)
-    try:
-        if format_name == "lmdb":
-            with LmdbWriter(partial) as writer:
-                while batch := [content for content, _ in islice(crops, _COMMIT)]:
-                    writer.append(batch)
-                writer.finish(labels)
-        else:
-            partial.mkdir(parents=True)
-            words.write(crops, partial)
+    with new_folder(out) as partial:
+        words.write(crops, partial)
         if not labels:
             raise InputError(f"{spec}: holds no instance with a text that could be cropped.")
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return CropReport(out, len(labels), {why: count for why, count in skipped.items() if count})
 
 

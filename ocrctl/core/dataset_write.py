@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +16,12 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import fit
 from ocrctl.data.formats import page_format
 from ocrctl.data.image_header import read_header
+from ocrctl.data.lmdb_place import partial_folder
 from ocrctl.errors import InputError, UsageError
+from ocrctl.inference.writers.files import cannot_write
 
 IMAGES = "images"  # folder of the pictures within the new one
+_LONGEST = 200  # bytes of a name; file systems take 255
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,31 @@ class Written:
     missing: list[str]
 
 
-def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = True) -> Written:
-    """Write `data` to the new folder `out`. Without `copy` only the label files. Raises UsageError when `out` is taken,
-    InputError when it cannot be written."""
-    pages = page_format(format_name)
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `out` when the block ends; when it ends by an error, nothing stays.
+
+    Raises UsageError when `out` is taken, InputError when it cannot be written, ResumableStop when the disk is full.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists already.", hint="Name a new folder.")
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_folder(out)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = True) -> Written:
+    """Write `data` to the new folder `out`. Without `copy` only the label files. Raises as `new_folder` does."""
+    pages = page_format(format_name)
     if pages.KEEPS.sizes:
         data = replace(data, sizes=known_sizes(data))
     names = safe_names(data.images, unique_stems=pages.PER_IMAGE or format_name == "cleval-zip")
@@ -44,10 +67,7 @@ def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = 
     start = getattr(pages, "IMAGES_FROM", "")
     fitted = replace(fitted, images=[os.path.relpath(f"{IMAGES}/{name}", start or ".") for name in names])
     missing = []
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+    with new_folder(out) as partial:
         for rendered in pages.render(fitted):
             target = partial / rendered.name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +81,6 @@ def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = 
             target = partial / IMAGES / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
     return Written(out, len(names), len(data), lost, missing)
 
 
@@ -92,7 +106,8 @@ def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:
     names = []
     for image in images:
         parts = [part for part in PurePosixPath(image.replace("\\", "/")).parts if part not in ("/", "..", ".")]
-        parts = ["".join(c if c.isprintable() and c != ":" else "_" for c in part) for part in parts] or ["picture"]
+        parts = ["".join(c if c.isprintable() and c != ":" else "_" for c in part) for part in parts]
+        parts = [_shortened(part) for part in parts] or ["picture"]
         if len(parts) > 1 and parts[0] == IMAGES:
             parts = parts[1:]
         path = PurePosixPath(parts[-1]) if unique_stems else PurePosixPath(*parts)
@@ -103,3 +118,12 @@ def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:
         taken.add(key)
         names.append(str(name))
     return names
+
+
+def _shortened(part: str) -> str:
+    """A name of a file or folder that, with what label files and repeats add to it, no file system refuses."""
+    path = PurePosixPath(part)
+    room = _LONGEST - len(path.suffix.encode())
+    if room < 1:
+        return part.encode()[:_LONGEST].decode(errors="ignore")
+    return path.stem.encode()[:room].decode(errors="ignore") + path.suffix

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ocrctl.core.dataset_write import IMAGES, Written, safe_names
+from ocrctl.core.dataset_write import IMAGES, Written, new_folder, safe_names
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import whole_characters
 from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
-from ocrctl.data.lmdb_place import partial_folder
 from ocrctl.data.words import FolderWords, PickedWords, WordSource
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError
 
 _IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\s,"\[\]{}]')  # what would end a name in one of the formats of one line a word
@@ -23,11 +21,7 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 
 def write_words(data: Annotations, words: Format, out: Path) -> Written:
     """Write the word images of `data`, with its texts, to the new folder `out`. One that cannot be read is left out and
-    named. Raises UsageError when `out` is taken, InputError when it cannot be written or no image is left."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists already.", hint="Name a new folder.")
-    partial = partial_folder(out)
-    shutil.rmtree(partial, ignore_errors=True)
+    named. Raises as `new_folder` does, and InputError when no image is left."""
     readable, missing = _readable(data)
     if not len(readable):
         raise InputError(f"{data.name}: no image of it can be read; {out} is not written.")
@@ -35,16 +29,8 @@ def write_words(data: Annotations, words: Format, out: Path) -> Written:
     texts = _fitted(readable.labels, words.KEEPS, lost)
     names = _names(readable, [data.images[index] for index in readable.picks], words.KEEPS, lost)
     samples = ((readable.image_bytes(index), text) for index, text in enumerate(texts))
-    try:
-        partial.mkdir(parents=True)
+    with new_folder(out) as partial:
         words.write(samples, partial, *([names] if names is not None else []))
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Written(out, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing)
 
 

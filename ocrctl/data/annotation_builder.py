@@ -49,8 +49,10 @@ class Builder:
         return number
 
     def add(self, image: int, flat: Sequence[float], text: str, ignore: bool, line: int = 0, extra: Any = None) -> None:
-        """Add an instance with points x1, y1, x2, y2 ... Raises TypeError when one is no number, ValueError when their
-        number is odd."""
+        """Add an instance with points x1, y1, x2, y2 ... Raises TypeError when one is no number or the text no text,
+        ValueError when the number of coordinates is odd."""
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
         if len(flat) % 2:
             raise ValueError(f"{len(flat)} coordinates")
         self._points.extend(flat)

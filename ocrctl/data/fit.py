@@ -14,6 +14,7 @@ from ocrctl.data.formats import page_format
 from ocrctl.data.polygon_fixes import replaced, signed_area, start_top_left
 from ocrctl.data.polygons import Floats
 
+_FAR = 1e9  # pixels; beyond it the turned rectangle is no longer sound
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -21,7 +22,8 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
     """`data` as format `format_name` can hold it, and what is lost: sentence to number of instances or pictures."""
     keeps = page_format(format_name).KEEPS
     lost: Counter[str] = Counter()
-    data = _shapes(data, (data.format == format_name and keeps.own_shape) or keeps.shape, lost)
+    shape = (data.format == format_name and keeps.own_shape) or keeps.shape
+    data = _shapes(data, shape, keeps.no_points, lost)
     texts = list(data.texts)
     for index, text in enumerate(texts):
         ignored = bool(data.ignore[index])
@@ -62,19 +64,21 @@ def whole_characters(text: str, lost: Counter[str]) -> str:
     return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _shapes(data: Annotations, shape: str, lost: Counter[str]) -> Annotations:
-    if shape == "polygon":
+def _shapes(data: Annotations, shape: str, no_points: bool, lost: Counter[str]) -> Annotations:
+    if shape == "polygon" and (no_points or np.diff(data.offsets).all()):
         return data
     sizes = np.diff(data.offsets)
     new: list[tuple[int, Floats]] = []
-    for index in np.flatnonzero(sizes > 0) if shape == "box" else np.flatnonzero((sizes != 4) & (sizes > 0)):
+    unfit = sizes > 0 if shape == "box" else (sizes > 0) & (sizes != 4) & (shape == "quad")
+    for index in np.flatnonzero(unfit):
         points = data.polygon(int(index))
         box = upright_box(points) if shape == "box" or len(points) < 3 else turned_box(points)
         if not np.array_equal(box, points):
             new.append((int(index), box))
-    empty = np.flatnonzero(sizes == 0)
-    new += [(int(index), np.zeros((4, 2))) for index in empty]
+    empty = [(int(index), np.zeros((4, 2))) for index in np.flatnonzero(sizes == 0)]
+    lost["instances without points get four of them at 0, 0"] = len(empty)
     lost["polygons become the upright box around them" if shape == "box" else "polygons become a turned box"] = len(new)
+    new += empty
     points, offsets = replaced(data.points, data.offsets, new) if new else (data.points, data.offsets)
     return replace(data, points=points, offsets=offsets)
 
@@ -87,6 +91,8 @@ def upright_box(points: Floats) -> Floats:
 
 def turned_box(points: Floats) -> Floats:
     """The smallest turned rectangle around points (n, 2), clockwise from the corner nearest to the top left."""
+    if not np.abs(points).max() < _FAR:  # NaN, too
+        return upright_box(points)
     found = shapely.oriented_envelope(shapely.MultiPoint(points))
     if found.geom_type != "Polygon":
         return upright_box(points)

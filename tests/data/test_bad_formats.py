@@ -42,7 +42,7 @@ DOCUMENTS: dict[str, Any] = {
 }  # fmt: skip
 WILD = st.sampled_from(
     [None, True, -1, 0, 10**400, 1e308, float("nan"), float("inf"), "", "\0", "\ud800", "../..", "x" * 300,
-     [], [[]], [1, "2"], {}, {"": None}]
+     [], [[]], [1, "2"], {}, {"": None}, 2**31, [[1, 2], [3, 4]]]
 )  # fmt: skip
 
 
@@ -237,3 +237,15 @@ def test_zip_entries_cannot_lead_out_of_a_folder(tmp_path: Path) -> None:
     assert run(["dataset", "convert", str(tmp_path), str(tmp_path / "out"), "--format", "cleval-zip"]) == 0
     with zipfile.ZipFile(tmp_path / "out" / "gt.zip") as archive:
         assert archive.namelist() == ["gt_a.txt", "gt_b.txt"]
+
+
+@pytest.mark.parametrize("target", [*DETECTION_FORMATS])
+def test_what_only_json_can_say_converts_to_something_that_reads(tmp_path: Path, target: str) -> None:
+    polygons = [[1, float("nan"), 5, 1, 5, 3], [1e308, 1, -1e308, 1, 5, 3], [], [1, 1], [1, 1, 5, 1, 5, 3, 2, 9, 1, 5]]
+    items = [{"polygon": polygon, "bbox": [1, 1, 5, 3], "text": "half \ud800"} for polygon in polygons]
+    items[2]["mask"] = [1, 2]
+    entry = {"img_path": f"{'ä' * 300}.jpg", "instances": items}
+    (tmp_path / "textdet.json").write_text(json.dumps({"data_list": [entry, {"img_path": "b.jpg", "instances": []}]}))
+    assert run(["dataset", "convert", str(tmp_path), str(tmp_path / "out"), "--format", target]) == 0
+    back = open_annotations(f"{target}:{tmp_path / 'out'}")
+    assert len(back) == 5 and (target == "doctr-det" or set(back.texts) == {"half �"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +23,7 @@ class Keeps:
     line_breaks: bool = False
     sizes: bool = False
     no_text: bool = True  # an instance with an empty text can be written
+    no_points: bool = True  # so can, where `shape` is polygon, one without points
     own_shape: Shape | None = None  # what it also reads and writes again; None: no more than `shape`
 
 
@@ -88,11 +88,6 @@ def outline(item: dict[str, Any], keys: Sequence[str], *, sized: bool) -> list[f
 def without(item: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
     """The keys of `item` that the index does not hold, kept so that writing the same format loses nothing."""
     return {key: value for key, value in item.items() if key not in known}
-
-
-def dump(value: Any, indent: int | None = 1) -> bytes:
-    """UTF-8 JSON."""
-    return (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode("utf-8", "surrogatepass")
 
 
 def instances(data: Annotations) -> Iterator[tuple[int, range]]:

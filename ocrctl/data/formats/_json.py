@@ -9,6 +9,9 @@ from typing import Any
 from ocrctl.data.label_text import LARGEST_JSON, read_label_text
 from ocrctl.errors import InputError
 
+# What taking values out of a document of another form may raise: a key gone, another type, a number too large.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+
 
 def read_json(path: Path) -> Any:
     """The JSON value in `path`; InputError names file:line when it is not JSON, not UTF-8 or too large."""
@@ -36,5 +39,10 @@ def read_object(path: Path, key: str, kind: type, document: Any = None) -> tuple
 
 def write_json(path: Path, value: Any) -> Path:
     """Write `value` as UTF-8 JSON; returns `path`."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_bytes(dump(value))
     return path
+
+
+def dump(value: Any, indent: int | None = 1) -> bytes:
+    """UTF-8 JSON. Halves of surrogate pairs, which UTF-8 cannot hold, are escaped as JSON does."""
+    return (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode("utf-8", "backslashreplace")

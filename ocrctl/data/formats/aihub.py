@@ -23,14 +23,13 @@ from ocrctl.data.formats._detection import (
     Rendered,
     box,
     box_points,
-    dump,
     flat_points,
     flatten,
     instances,
     number,
     without,
 )
-from ocrctl.data.formats._json import read_json
+from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
 from ocrctl.errors import InputError
 
@@ -61,12 +60,14 @@ def read(path: Path) -> Annotations:
                 raise InputError(f"{file}: holds {len(entries)} pictures, expected one file a picture.")
             info = _dotted(entries[0] if isinstance(entries, list) else entries, "image")
             items = document.get("annotations") or document.get("annotation") or []
+            if not isinstance(items, list):
+                raise TypeError(items)
             stem = stem_of(str(info.get("image.file.name", file.name)))
             name = names.get(stem) or names.get(file.stem) or str(info.get("image.file.name", f"{file.stem}.jpg"))
             size = int(info.get("image.width") or 0), int(info.get("image.height") or 0)
             extra = {"info": info, "rest": without(document, ("images", "image", "annotations", "annotation"))}
             image = builder.image(name, size=size, extra=extra)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise InputError(f"{file}: expected a JSON object with images and annotations.") from error
         for position, raw in enumerate(items, 1):
             try:
@@ -76,7 +77,7 @@ def read(path: Path) -> Annotations:
                 if len(flat) == 4:
                     flat = list(box_points(flat[0], flat[1], flat[0] + flat[2], flat[1] + flat[3]))
                 builder.add(image, flat, text, not text or text in MARKS, 0, without(item, _KNOWN))
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            except MALFORMED as error:
                 raise InputError(
                     f"{file}: annotation {position}: expected {_EXPECTED}, found {str(raw)[:60]}."
                 ) from error
@@ -90,7 +91,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
         for position, i in enumerate(members, 1):
             x1, y1, x2, y2 = box(data, i)
             upright = flat_points(data, i) == list(box_points(x1, y1, x2, y2))
-            bbox = [x1, y1, number(x2 - x1), number(y2 - y1)] if upright else flat_points(data, i)
+            bbox = [x1, y1, number(float(x2) - x1), number(float(y2) - y1)] if upright else flat_points(data, i)
             ignored = data.ignore[i] and data.texts[i] not in (*MARKS, "")
             item = data.extras.get(i, {}) if own else {"id": position, "annotation.type": "rectangle"}
             text = IGNORED if ignored else data.texts[i]

@@ -29,7 +29,7 @@ from ocrctl.errors import InputError
 NAME = "cleval-zip"
 LABEL_FILES = ("*.zip",)
 PER_IMAGE = False
-KEEPS = Keeps("polygon", marks=(IGNORED,))
+KEEPS = Keeps("polygon", marks=(IGNORED,), no_points=False)
 
 _LARGEST = 1 << 28  # bytes a text may unpack to
 _LARGEST_ALL = 1 << 30  # and all of them together
@@ -95,6 +95,8 @@ def _texts(path: Path) -> list[tuple[str, list[str]]]:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if info.is_dir() or PurePosixPath(info.filename).suffix.lower() != ".txt":
+                    continue
+                if info.filename.startswith("__MACOSX/"):  # what macOS packs beside each file
                     continue
                 if info.file_size > _LARGEST:
                     raise InputError(f"{path}/{info.filename}: unpacks to {info.file_size} bytes: too much for a text.")

@@ -20,8 +20,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, dump, flat_points, instances, outline, without
-from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._detection import Keeps, Rendered, box, flat_points, instances, outline, without
+from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
 from ocrctl.errors import InputError
@@ -56,9 +56,10 @@ def read(path: Path) -> Annotations:
             size = int(entry.get("width") or 0), int(entry.get("height") or 0)
             extra = without(entry, ("file_name", "filename", "width", "height")) | {"id": entry.get("id", key)}
             numbers[str(key)] = builder.image(name, size=size, extra=extra)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise InputError(f"{path}: imgs[{key!r}]: expected file_name, found {str(entry)[:60]}.") from error
-    points_key = next((key for entry in anns.values() for key in _OUTLINES if key in entry), "points")
+    entries = (entry for entry in anns.values() if isinstance(entry, dict))
+    points_key = next((key for entry in entries for key in _OUTLINES if key in entry), "points")
     builder.document["points_key"] = points_key
     for key, entry in anns.items():
         try:
@@ -68,7 +69,7 @@ def read(path: Path) -> Annotations:
             ignore = legibility == "illegible" or (points_key == "points" and text == ".")
             extra = without(entry, _KNOWN) | {"id": entry.get("id", key)}
             builder.add(numbers[str(entry["image_id"])], points, text, ignore, 0, extra)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MALFORMED as error:
             raise InputError(f"{path}: anns[{key!r}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
     return builder.build(choose_root(builder.images, path))
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, dump, flatten, instances, pair_points, without
-from ocrctl.data.formats._json import read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
 from ocrctl.errors import InputError
@@ -56,7 +56,7 @@ def read(path: Path) -> Annotations:
             for kind, members in classes.items():
                 for polygon in members:
                     builder.add(image, flatten(polygon), "", False, 0, {"class": kind} if kind else None)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MALFORMED as error:
             raise InputError(f"{path} ({name}): expected {_EXPECTED}, found {str(entry)[:60]}.") from error
     return builder.build(choose_root(builder.images, path))
 

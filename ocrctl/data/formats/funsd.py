@@ -16,8 +16,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, dump, instances, without
-from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, instances, without
+from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
 from ocrctl.errors import InputError
 
@@ -50,7 +50,7 @@ def read(path: Path) -> Annotations:
                         raise TypeError
                     extra = {"field": position, **without(word, ("text", "box"))}
                     builder.add(image, box_points(*word["box"]), text, not text, 0, extra)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            except MALFORMED as error:
                 raise InputError(f"{file}: form[{position}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
     return builder.build(root)
 

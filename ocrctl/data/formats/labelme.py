@@ -16,8 +16,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box_points, dump, flatten, instances, pair_points, without
-from ocrctl.data.formats._json import read_json
+from ocrctl.data.formats._detection import Keeps, Rendered, box_points, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, label_paths, stem_of
 from ocrctl.errors import InputError
 
@@ -46,7 +46,7 @@ def read(path: Path) -> Annotations:
             extra = without(document, ("imagePath", "imageWidth", "imageHeight", "shapes"))
             image = builder.image(name, size=size, extra=extra)
             shapes = list(document["shapes"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise InputError(f"{file}: expected a JSON object with imagePath and shapes.") from error
         for position, shape in enumerate(shapes, 1):
             try:
@@ -58,7 +58,7 @@ def read(path: Path) -> Annotations:
                     raise ValueError(kind)
                 extra = without(shape, ("label", "points", "shape_type"))
                 builder.add(image, flat, str(text), text == IGNORED, 0, extra)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            except MALFORMED as error:
                 raise InputError(f"{file}: shape {position}: expected {_EXPECTED}, found {str(shape)[:60]}.") from error
     return builder.build(folder)
 

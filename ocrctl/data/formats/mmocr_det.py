@@ -19,8 +19,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, dump, flat_points, instances, outline, without
-from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._detection import Keeps, Rendered, box, flat_points, instances, outline, without
+from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
 from ocrctl.errors import InputError
@@ -53,7 +53,7 @@ def read(path: Path) -> Annotations:
             for item in entry["instances"]:
                 points = outline(item, _OUTLINES, sized=False)
                 _add(builder, image, points, item)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MALFORMED as error:
             raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
     return builder.build(choose_root(builder.images, path))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._json import read_object, write_json
+from ocrctl.data.formats._json import MALFORMED, read_object, write_json
 from ocrctl.data.formats._text import WordKeeps, head_text, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
@@ -36,7 +36,7 @@ def read(path: Path) -> FolderWords:
         try:
             name, (instance,) = entry["img_path"], entry["instances"]
             text = instance["text"]
-        except (KeyError, TypeError, ValueError):
+        except MALFORMED:
             name = text = None
         if not isinstance(name, str) or not isinstance(text, str):
             raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.")

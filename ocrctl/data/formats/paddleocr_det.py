@@ -19,6 +19,7 @@ from typing import Any
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import MALFORMED, dump
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import most
 from ocrctl.data.words import image_path, read_lines
@@ -60,7 +61,7 @@ def read(path: Path) -> Annotations:
                 if not isinstance(label, str):
                     raise TypeError
                 builder.add(image, points, label, ignore, line, without(item, _KNOWN))
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            except MALFORMED as error:
                 raise InputError(
                     f"{path}:{line}: instance {position}: expected transcription and points, found {str(item)[:60]}."
                 ) from error
@@ -81,8 +82,8 @@ def render(data: Annotations) -> Iterator[Rendered]:
             if data.ignore[i] and data.texts[i] not in MARKS:
                 item["difficult"] = True
             items.append(item | data.extras.get(i, {}) if own else item)
-        lines.append(f"{data.images[image]}\t{json.dumps(items, ensure_ascii=False)}\n")
-    yield Rendered(None, LABEL_FILES[0], "".join(lines).encode("utf-8", "surrogatepass"))
+        lines.append(f"{data.images[image]}\t".encode() + dump(items, None))
+    yield Rendered(None, LABEL_FILES[0], b"".join(lines))
 
 
 def _companions(builder: Builder, folder: Path) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, dump, flatten, instances, pair_points, without
-from ocrctl.data.formats._json import read_object
+from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
 from ocrctl.errors import InputError
@@ -48,7 +48,7 @@ def read(path: Path) -> Annotations:
             size = int(entry.get("img_w") or 0), int(entry.get("img_h") or 0)
             image = builder.image(name, size=size, extra=without(entry, ("img_w", "img_h", "words")))
             words = entry["words"].items()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise InputError(f"{path} ({name}): expected the object words, found {str(entry)[:60]}.") from error
         for key, word in words:
             try:
@@ -58,7 +58,7 @@ def read(path: Path) -> Annotations:
                 if not isinstance(text, str | None):
                     raise TypeError
                 builder.add(image, flatten(word["points"]), IGNORED if text is None else text, ignore, 0, extra)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            except MALFORMED as error:
                 raise InputError(
                     f"{path} ({name}, word {key}): expected {_EXPECTED}, found {str(word)[:60]}."
                 ) from error
