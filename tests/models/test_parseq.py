@@ -13,6 +13,7 @@ from ocrctl.config.model_spec import get_spec
 from ocrctl.errors import UsageError
 from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models.build import build_model
+from ocrctl.models.recognition import parseq_generate
 from ocrctl.models.recognition.parseq import PARSeq
 from ocrctl.models.recognition.parseq_decoder import Decoder
 from ocrctl.models.recognition.parseq_reader import Reader
@@ -155,6 +156,17 @@ def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes[0] == 24 and sizes == sorted(sizes, reverse=True) and sizes[-1] < 24
     ends = (ids == EOS).any(1)
     assert ends.any() and not ends.all()  # else the test would show nothing
+
+
+@pytest.mark.parametrize("every", [2, 4, 100])
+def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
+    model, images = small(3, spread=3.0).eval(), pictures(24)
+    with torch.inference_mode():
+        before = model.generate(images, refine=0)["logits"]
+        monkeypatch.setitem(parseq_generate.LOOK_EVERY, "cpu", every)
+        after = model.generate(images, refine=0)["logits"]
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
+    assert torch.equal(before == 0, after == 0)
 
 
 def test_refinement_does_not_look_past_the_end() -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ocrctl.models.recognition.parseq import PARSeq
 
 LEAVE_SHARE = 8  # finished rows leave once they are an eighth of the batch: copying the rest costs about one step
-STEPS_AHEAD = 4  # off the CPU, whether all is read is asked every so many steps: the answer has to be waited for
+LOOK_EVERY = {"cpu": 1}  # steps after which it is looked whether rows have finished
+LOOK_EVERY_ELSEWHERE = 4  # on a device that has to be waited for, to look costs more than a few steps for nothing
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def character_by_character(model: PARSeq, memory: Tensor, steps: int) -> Tensor:
     rows go to the end: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
     """
     unrolled = torch.compiler.is_compiling()
-    look_every = 1 if memory.device.type == "cpu" else STEPS_AHEAD
+    look_every = LOOK_EVERY.get(memory.device.type, LOOK_EVERY_ELSEWHERE)
     reader = Reader(model, memory, steps)
     rows = torch.arange(memory.shape[0], device=memory.device)  # which row of the batch each row is
     alive = torch.ones_like(rows, dtype=torch.bool)
