@@ -31,7 +31,7 @@ def list_(
         console.write_json({"runs": runs})
         return
     rows = [
-        (r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best_exact), _percent(r.last_exact))
+        (r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best), _percent(r.last))
         if r.problem is None
         else (r.name, "unreadable", *"----")
         for r in runs
@@ -39,7 +39,7 @@ def list_(
     for r in runs:
         if r.problem is not None:
             console.note(f"unreadable: {r.problem}")
-    console.table(["run", "arch", "steps", "time", "best exact", "last exact"], rows)
+    console.table(["run", "arch", "steps", "time", "best", "last"], rows)
 
 
 @app.command("show")
@@ -56,7 +56,7 @@ def show(
         console.write_json({"run": entry, "settings": settings, "metrics": rows})
         return
     console.write(f"{entry.path}: {entry.arch}, {entry.steps} steps in {entry.seconds:.0f} s")
-    console.write(f"val exact: best {_percent(entry.best_exact)}, last {_percent(entry.last_exact)}")
+    console.write(f"val: best {_percent(entry.best)}, last {_percent(entry.last)}")
     console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}")
     console.table(["setting", "value"], list(flat(settings).items()))
     if entry.checkpoints:
@@ -81,8 +81,8 @@ def compare(
         ("arch", *(e.arch for e in entries)),
         ("steps", *(e.steps for e in entries)),
         ("seconds", *(round(e.seconds) for e in entries)),
-        ("best exact", *(_percent(e.best_exact) for e in entries)),
-        ("last exact", *(_percent(e.last_exact) for e in entries)),
+        ("best", *(_percent(e.best) for e in entries)),
+        ("last", *(_percent(e.last) for e in entries)),
     ]
     settings = [(name, *values) for name, values in different.items() if name != "arch"]
     console.table(["", *names], [*figures, *settings])

@@ -61,9 +61,9 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recogniser.
+    """Train a recogniser or a detector.
 
-    Without -d it trains on synth:words, an endless stream of rendered words. Settings people script against:
+    Without -d it trains on synth:words or synth:pages, endless streams of rendered pictures. Settings people script against:
     train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
     train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
     130/143 stopped by a signal after saving.
@@ -91,10 +91,10 @@ def train(
         last = result.last
         console.write(f"run: {result.run}")
         console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
-        if "val_exact" in last:
-            console.write(
-                f"val exact: {last['val_exact']:.1%} (best {result.best_accuracy:.1%} at step {result.best_step})"
-            )
+        for goal in ("exact", "hmean"):
+            if f"val_{goal}" in last:
+                best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
+                console.write(f"val {goal}: {last[f'val_{goal}']:.1%} ({best})")
     if result.stopped_by_signal is not None:
         console.suggest(shlex.join(["ocrctl", "train", "--resume", "-o", str(result.run)]))
         raise typer.Exit(128 + result.stopped_by_signal)

@@ -13,18 +13,21 @@ from ocrctl.core.run_tree import flat
 from ocrctl.errors import InputError, OcrctlError, UsageError
 
 
+GOALS = ("val_exact", "val_hmean")  # what makes a checkpoint the best one
+
+
 @dataclass(frozen=True)
 class RunSummary:
-    """One run: its folder, architecture, last step, seconds trained, best and last validation accuracy (None before
-    one). `problem` says why a run could not be read; the rest is then empty."""
+    """One run: its folder, architecture, last step, seconds trained, best and last figure of its validations (None
+    before one): word accuracy of a recogniser, hmean of a detector. `problem` says why a run could not be read; the rest is then empty."""
 
     name: str
     path: Path
     arch: str
     steps: int
     seconds: float
-    best_exact: float | None
-    last_exact: float | None
+    best: float | None
+    last: float | None
     checkpoints: list[str]
     problem: str | None = None
 
@@ -48,11 +51,12 @@ def _summary_or_problem(run: Path) -> RunSummary:
 def summary(run: Path) -> RunSummary:
     """What one run folder tells. Raises InputError when it is none."""
     config, rows = load_run(run)
-    exact = [_number(run, row, "val_exact") for row in rows if row.get("val_exact")]
+    metric = next((name for name in GOALS if any(row.get(name) for row in rows)), GOALS[0])
+    goals = [_number(run, row, metric) for row in rows if row.get(metric)]
     last = rows[-1] if rows else {}
     return RunSummary(
         run.name, run, str(config.get("arch", "?")), int(_number(run, last, "step")), _number(run, last, "seconds"),
-        max(exact) if exact else None, exact[-1] if exact else None,
+        max(goals) if goals else None, goals[-1] if goals else None,
         [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
     )  # fmt: skip
 

@@ -150,17 +150,18 @@ def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:
     """The result of a run that had reached its length already: nothing is trained, nothing written."""
-    from ocrctl.core.runs import load_run, summary
+    from ocrctl.core.runs import GOALS, load_run, summary
     from ocrctl.core.train import TrainResult
     from ocrctl.models.checkpoint import load_checkpoint
 
     report(f"{run} has reached its length ({steps} steps, {elapsed:.0f} s); --set train.max_steps=... makes it longer")
     card, weights = load_checkpoint(run / "last.ckpt")
     _, rows = load_run(run)
-    best = max((row for row in rows if row["val_exact"]), key=lambda row: float(row["val_exact"]), default=None)
+    goal = next((name for name in GOALS if any(row.get(name) for row in rows)), GOALS[0])
+    best = max((row for row in rows if row.get(goal)), key=lambda row: float(row[goal]), default=None)
     return TrainResult(
         run=run, arch=card.arch, parameters=count_parameters(weights), steps=steps, seconds=elapsed,
-        best_accuracy=summary(run).best_exact or 0.0, best_step=int(best["step"]) if best else 0,
+        best_accuracy=summary(run).best or 0.0, best_step=int(best["step"]) if best else 0,
         last={name: float(value) for row in rows[-2:] for name, value in row.items() if value},
     )  # fmt: skip
 
