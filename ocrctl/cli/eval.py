@@ -24,7 +24,7 @@ CHARS_SHOWN = 12
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL...]", help="Checkpoints, ONNX files, export bundles or run folders."),
+        typer.Argument(metavar="MODEL...", help="Checkpoints, ONNX files, export bundles or run folders."),
     ] = None,
     data: Annotated[
         list[str] | None,
