@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Map = NDArray[np.float32]
+_ON, _BACK = np.array((1, 2, 3, 0)), np.array((3, 0, 1, 2))  # of each corner the next, and the one before
 _FAR = 1e12  # pixels; no bound
 _MARGIN = 4  # pixels; fillPoly may be off where an outline leaves the picture it draws on
 
@@ -30,17 +31,18 @@ def quad_fields(corners: Floats, sides: Floats, reach: Floats, unit: Floats, low
     if not len(corners):
         return
     corners = corners - low[:, None]  # in the window's own frame, where float32 is exact enough
-    edges = corners[:, (1, 2, 3, 0)] - corners
+    edges = corners[:, _ON] - corners
     edges /= np.hypot(edges[..., 0], edges[..., 1])[..., None]
     normals = edges[..., ::-1] * (sides[:, None, None] * (-1, 1))  # inwards
     scaled = normals / unit[:, None, None]
+    constant = scaled[..., 0] * corners[..., 0] + scaled[..., 1] * corners[..., 1]
     size = high - low
     # Rows of the left factor: for each row y of each edge of each quad, (slope_y * y + constant, slope_x).
     rows = np.repeat(size[:, 1], 4)
     ends = np.cumsum(rows)
     y = np.arange(ends[-1]) - np.repeat(ends - rows, rows)
     left = np.empty((len(y), 2), np.float32)
-    left[:, 0] = np.repeat(scaled[..., 1].ravel(), rows) * y - np.repeat((scaled * corners).sum(-1).ravel(), rows)
+    left[:, 0] = np.repeat(scaled[..., 1].ravel(), rows) * y - np.repeat(constant.ravel(), rows)
     left[:, 1] = np.repeat(scaled[..., 0].ravel(), rows)
     right = np.ones((2, int(size[:, 0].max())), np.float32)
     right[1] = np.arange(right.shape[1])
@@ -64,27 +66,30 @@ def _beyond_corners(
     """
     count = len(corners)
     x, y = np.ascontiguousarray(corners.transpose(2, 0, 1)).reshape(2, -1)
-    ahead = -np.ascontiguousarray(normals.transpose(2, 0, 1))  # outwards, of the edge after each corner
-    behind = ahead[:, :, (3, 0, 1, 2)]
-    away = np.repeat(reach, 4).reshape(count, 4)
+    nx, ny = -np.ascontiguousarray(normals.transpose(2, 0, 1))  # outwards, of the edge after each corner
+    nx0, ny0 = nx[:, _BACK], ny[:, _BACK]  # and of the one before
+    away = reach[:, None]
     # Beyond the tip, where the two grown edges would meet, no plane is nearer than the reach.
-    tip = (ahead + behind) * (away / np.maximum(1 + (ahead * behind).sum(0), 1e-9))
-    ends = np.stack((ahead[1] * away, behind[1] * away, tip[1], np.zeros_like(away)))
+    further = away / np.maximum(1 + nx * nx0 + ny * ny0, 1e-9)
+    tip, end, end0 = (ny + ny0) * further, ny * away, ny0 * away
     width, height = np.repeat(size, 4, axis=0).T
-    top = np.maximum(np.ceil(y + ends.min(0).ravel()), 0).astype(np.int64)
-    bottom = np.minimum(np.floor(y + ends.max(0).ravel()) + 1, height).astype(np.int64)
+    highest = np.minimum(np.minimum(end, end0), np.minimum(tip, 0)).ravel()
+    lowest = np.maximum(np.maximum(end, end0), np.maximum(tip, 0)).ravel()
+    top = np.maximum(np.ceil(y + highest), 0).astype(np.int64)
+    bottom = np.minimum(np.floor(y + lowest) + 1, height).astype(np.int64)
     # One row down (first) or up, where do the two normals pass? One that never does leaves that side open.
     down = np.array((1.0, -1.0))[:, None, None]
-    open_side = np.where(tip[0] < 0, -_FAR, _FAR)
-    slopes = ahead[0] / np.where(ahead[1] == 0, 1 / _FAR, ahead[1]) * down
-    passes = ahead[1] * down > 0
-    one, two = np.where(passes, slopes, open_side), np.where(passes, slopes, np.nan)[..., (3, 0, 1, 2)]
-    two = np.where(np.isnan(two), open_side, two)
+    open_side = np.copysign(_FAR, nx + nx0)
+    slopes = nx / np.where(ny == 0, 1 / _FAR, ny) * down
+    passes = ny * down > 0
+    one = np.where(passes, slopes, open_side)
+    two = np.where(passes[..., _BACK], slopes[..., _BACK], open_side)
     least, most = np.minimum(one, two).ravel(), np.maximum(one, two).ravel()
     # Rows of all corners.
     heights = np.maximum(bottom - top, 0)
+    rows = np.cumsum(heights)
     of = np.repeat(np.arange(4 * count), heights)
-    row = np.arange(len(of)) + (top + heights - np.cumsum(heights))[of]
+    row = np.arange(len(of)) + (top + heights - rows)[of]
     x, dy = x[of], row - y[of]
     cone = of + (dy < 0) * (4 * count)
     rise = np.maximum(np.abs(dy), 1e-6)
@@ -94,15 +99,16 @@ def _beyond_corners(
     # Pixels of all rows.
     line = np.repeat(np.arange(len(of)), counts)
     pixel = np.arange(len(line))
-    start = np.cumsum(counts) - counts
+    total = np.cumsum(counts)
+    start = total - counts
     places = (row * width[of] + np.minimum(first, _FAR).astype(np.int64) - start)[line] + pixel
     values = (first - x - start)[line] + pixel
     values *= values
     values += (dy * dy)[line]
     np.sqrt(values, out=values)
     values *= (-1 / unit)[of >> 2][line]
-    of >>= 2
-    return np.cumsum(np.bincount(of, counts, count)).astype(np.int64).tolist(), places, values.astype(np.float32)
+    ends = np.concatenate(([0], total))[rows[3::4]]
+    return ends.tolist(), places, values.astype(np.float32)
 
 
 def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> Map:
