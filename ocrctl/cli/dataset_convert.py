@@ -53,6 +53,10 @@ def split(
         str | None,
         typer.Option("--group", metavar="REGEX", help="Pictures whose match (first group) is equal stay together."),
     ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="Fixed: the pictures named there are the second of two parts."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another seed parts otherwise.")] = 0,
     format_name: Annotated[
         str | None, typer.Option("--format", metavar="F", help="Format to write (default: that of SPEC).")
@@ -65,7 +69,7 @@ def split(
     from ocrctl.core.dataset_split import split as part
 
     shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part")
-    report = part(spec, out, shares, seed=seed, group=group, format_name=format_name)
+    report = part(spec, out, shares, seed=seed, group=group, listed=listed, format_name=format_name)
     if as_json:
         console.write_json(report)
     else:

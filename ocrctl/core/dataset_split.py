@@ -15,7 +15,8 @@ from ocrctl.core.word_write import write_words
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import word_format
 from ocrctl.data.sources import locate
-from ocrctl.errors import UsageError
+from ocrctl.data.words import read_lines
+from ocrctl.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,25 @@ class SplitReport:
 
 
 def split(
-    spec: str, out: Path, shares: dict[str, float], *, seed: int = 0, group: str | None = None, format_name: str | None
+    spec: str,
+    out: Path,
+    shares: dict[str, float],
+    *,
+    seed: int = 0,
+    group: str | None = None,
+    listed: Path | None = None,
+    format_name: str | None,
 ) -> SplitReport:
     """Part a set by picture into folders of `out`; pictures of one group stay together.
 
     `group`: regular expression whose first group (or whole match) in a picture's name names its group. Without it,
     pages whose names differ in folder and suffix alone are one, and word images that are one file. Parts are filled so
-    that the numbers of pictures and of instances of each length follow the shares. Raises UsageError when there are
-    fewer groups than parts.
+    that the numbers of pictures and of instances of each length follow the shares. `listed`: a file that names the
+    pictures of the second of two parts (`listed_pictures`); shares and seed then decide nothing. Raises UsageError when
+    there are fewer groups than parts.
     """
+    if listed is not None and (group is not None or len(shares) != 2):
+        raise UsageError("--list names the pictures of the second of two parts; it goes with no --group.")
     finish_changes(spec)
     located = locate(spec)
     data = located.annotations()
@@ -43,7 +54,10 @@ def split(
     names = sorted(set(keys))
     if len(names) < len(shares):
         raise UsageError(f"{spec}: {len(names)} groups cannot be parted into {len(shares)}.", hint="Check --group.")
-    part = assign(data, keys, list(shares.values()), seed)
+    if listed is not None:
+        part = listed_pictures(data.images, listed).astype(np.int64)
+    else:
+        part = assign(data, keys, list(shares.values()), seed)
     everything = np.ones(len(data), bool)
     parts: dict[str, Written] = {}
     words = word_format(format_name) if format_name and located.words is not None else located.words
@@ -71,6 +85,34 @@ def group_keys(images: list[str], group: str | None) -> list[str]:
             raise UsageError(f"--group {group}: does not match {image}.")
         keys.append(match[1] if pattern.groups else match[0])
     return keys
+
+
+def listed_pictures(images: list[str], file: Path) -> NDArray[np.bool_]:
+    """(I,) whether `file` names a picture: one name a line, as the label file has it or its last parts; `#` comments.
+
+    Raises InputError naming file:line when a name fits no picture, several, or one that was named before, and when
+    nothing or everything is named.
+    """
+    ends: dict[str, list[int]] = {}
+    for number, image in enumerate(images):
+        parts = image.split("/")
+        for start in range(len(parts)):
+            ends.setdefault("/".join(parts[start:]), []).append(number)
+    chosen = np.zeros(len(images), bool)
+    for line, text in enumerate(read_lines(file), 1):
+        name = text.strip()
+        if not name or name.startswith("#"):
+            continue
+        fits = ends.get(name, [])
+        if len(fits) != 1:
+            hint = "Write more of its path." if fits else None
+            raise InputError(f"{file}:{line}: {name} is the name of {len(fits) or 'no'} pictures.", hint=hint)
+        if chosen[fits[0]]:
+            raise InputError(f"{file}:{line}: {name} is listed twice.")
+        chosen[fits[0]] = True
+    if chosen.all() or not chosen.any():
+        raise InputError(f"{file}: names {'every picture' if chosen.any() else 'no picture'}; one part would be empty.")
+    return chosen
 
 
 def assign(data: Annotations, keys: list[str], shares: list[float], seed: int) -> NDArray[np.int64]:

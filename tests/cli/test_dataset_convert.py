@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core.dataset_split import assign, group_keys
+from ocrctl.core.dataset_split import assign, group_keys, listed_pictures
 from ocrctl.core.dataset_write import safe_names
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.formats import DETECTION_FORMATS
 from ocrctl.data.rectify import crop
 from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.errors import InputError
 
 
 @pytest.fixture
@@ -96,6 +97,45 @@ def test_split_keeps_groups_together_and_shares(pages: Path, tmp_path: Path) -> 
     long = np.array([len(text) > 8 for text in data.texts])
     assert abs(np.mean(part[data.image_id[long]] == 0) - 0.8) < 0.06
     assert np.array_equal(part, assign(data, keys, [0.8, 0.2], 3))
+
+
+def test_split_by_a_fixed_list(pages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = tmp_path / "held.txt"
+    names.write_text("\ufeff# two pages\r\np4.png\r\n\r\n  img/p1.png \n", encoding="utf-8")
+    split = ["dataset", "split", str(pages), str(tmp_path / "parts"), "--list", str(names)]
+    assert run([*split, "--group", "p"]) == 2
+    assert run([*split, "--part", "a=1", "--part", "b=1", "--part", "c=1"]) == 2
+    assert run(split) == 0
+    train, held = (open_annotations(str(tmp_path / "parts" / part)) for part in ("train", "val"))
+    assert held.images == ["images/img/p1.png", "images/img/p4.png"] and held.texts[0] == "wort1"
+    assert [Path(image).stem for image in train.images] == ["p0", "p2", "p3", "p5"]
+    assert held.image_bytes(1) == (pages / "img" / "p4.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("p1.png\nq.png\n", "held.txt:2: q.png is the name of no pictures"),
+        ("p1.png\nimg/p1.png\n", "held.txt:2: img/p1.png is listed twice"),
+        ("# none\n", "names no picture"),
+        ("".join(f"p{number}.png\n" for number in range(6)), "names every picture"),
+    ],
+)
+def test_lists_that_do_not_fit(
+    pages: Path, tmp_path: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "held.txt").write_text(text)
+    out = tmp_path / "parts"
+    assert run(["dataset", "split", str(pages), str(out), "--list", str(tmp_path / "held.txt")]) == 3
+    assert said in capsys.readouterr().err and not out.exists()
+
+
+def test_a_name_of_two_pictures(tmp_path: Path) -> None:
+    (tmp_path / "held.txt").write_text("p.png\n")
+    with pytest.raises(InputError, match="p.png is the name of 2 pictures"):
+        listed_pictures(["a/p.png", "b/p.png", "c/q.png"], tmp_path / "held.txt")
+    (tmp_path / "held.txt").write_text("b/p.png\n")
+    assert listed_pictures(["a/p.png", "b/p.png"], tmp_path / "held.txt").tolist() == [False, True]
 
 
 def test_stats_of_pages(pages: Path, capsys: pytest.CaptureFixture[str]) -> None:
