@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets
 from ocrctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from ocrctl.config.settings import Settings
 
 
 def train(
@@ -45,6 +48,9 @@ def train(
     devices: Annotated[int | None, typer.Option("--devices", metavar="N", help="Number of GPUs. Default: 1.")] = None,
     fast_dev_run: Annotated[
         bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
+    ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how much memory a step will take, by part; train nothing.")
     ] = False,
     preflight: Annotated[
         bool,
@@ -84,6 +90,9 @@ def train(
     }
     goes_on = resume and out is not None and (out / "config.toml").exists()
     settings = load_train_settings(profile, sets or [], flags, stand_ins=not goes_on)
+    if estimate:
+        _estimate(settings, json)
+        return
     result = run_training(TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda), console.note)
     if json:
         console.write_json(result)
@@ -100,6 +109,22 @@ def train(
         raise typer.Exit(128 + result.stopped_by_signal)
     words = ["eval", str(result.run), "-d", result.eval_spec] if result.eval_spec else None
     console.suggest(shlex.join(["ocrctl", *(words or ["export", str(result.run), "-o", str(result.run / "export")])]))
+
+
+def _estimate(settings: Settings, json: bool) -> None:
+    """Memory of one step by part, in MiB, or in bytes with --json."""
+    from dataclasses import fields
+
+    from ocrctl.core.train_estimate import estimate
+
+    result = estimate(settings)
+    if json:
+        console.write_json(result)
+        return
+    rows = [(part.name, f"{getattr(result.memory, part.name) / 2**20:.0f}") for part in fields(result.memory)]
+    console.table(["part", "MiB"], [*rows, ("total", f"{result.total / 2**20:.0f}")])
+    size = f"batch {result.batch_size} of {result.height}x{result.width}"
+    console.note(f"{result.arch}, {size}, {result.precision} on {result.device}")
 
 
 def _corrected(word: str) -> str:

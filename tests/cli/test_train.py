@@ -72,3 +72,11 @@ def test_plain_error_for_a_disk_path_that_is_a_file(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "is a file" in done.stderr
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_estimate_projects_for_a_card_that_is_not_here() -> None:
+    done = ocrctl("train", "dbnet", "-p", "rtx3060", "--estimate", "--json")
+    found = json.loads(done.stdout)
+    assert (found["device"], found["precision"], found["batch_size"]) == ("cuda", "16-mixed", 2)
+    assert found["total"] == sum(found["memory"].values()) < 12 * 2**30
+    assert ocrctl("train", "parseq-tiny", "--estimate").returncode == 2
