@@ -29,11 +29,11 @@ def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -
 
     spec = get_spec(model)
     settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
-    size = spec.input_height, spec.input_width
     if spec.task == "detection":
         if charset:
             raise UsageError(f"--charset: {model} finds text and reads none.", hint="such as --for crnn")
-        return Target(spec, None, size)
+        return Target(spec, None, (settings.page.height, settings.page.width))
+    size = spec.input_height, spec.input_width
     return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
 
 

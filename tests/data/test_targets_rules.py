@@ -56,6 +56,17 @@ def test_kernels_merge_only_within_a_picture_and_the_targets_show_it(tmp_path: P
     assert len(db_boxes(kernels)) == 2
 
 
+def test_a_profile_gives_the_training_size(tmp_path: Path) -> None:
+    profile = tmp_path / "large.toml"
+    profile.write_text("[page]\nheight = 1280\nwidth = 1280\n", encoding="utf-8")
+    judged(tmp_path, "dbnet", [((1280, 1280), [box(20, 20, 100, 7)])])
+    counts = [
+        len(validate(ValidateOptions(str(tmp_path), model="dbnet", profiles=profiles))[2].of("below-stride"))
+        for profiles in ([], [str(profile)])
+    ]
+    assert counts == [1, 0]
+
+
 def test_a_detector_takes_no_charset(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dbnet finds text and reads none"):
         validate(ValidateOptions(str(tmp_path), model="dbnet", charset="ascii94"))
