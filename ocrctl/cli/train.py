@@ -69,8 +69,8 @@ def train(
 ) -> None:
     """Train a recogniser or a detector.
 
-    Without -d it trains on synth:words or synth:pages, endless streams of rendered pictures. Settings people script against:
-    train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
+    Without -d it trains on synth:words or synth:pages, endless streams of rendered pictures. Settings people script
+    against: train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
     train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
     130/143 stopped by a signal after saving.
     """

@@ -62,27 +62,6 @@ def prepare_run(out: Path | None, settings: Settings, data: TrainingData | PageD
     return run
 
 
-def lock_run(run: Path) -> int:
-    """Keep other processes from training in `run` until this one ends; returns the descriptor that holds the lock.
-
-    Raises UsageError when another process trains there. Where the system has no locks, nothing is locked.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return -1
-    descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        hint = "wait for it, or choose another -o"
-        raise UsageError(f"{run}: another process is training there.", hint=hint) from error
-    except OSError:  # a file system without locks
-        pass
-    return descriptor
-
-
 def check_data(run: Path, data: TrainingData | PageData) -> None:
     """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out."""
     path = run / "data.json"

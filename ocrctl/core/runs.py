@@ -12,14 +12,14 @@ from ocrctl.config.profiles import load_profile
 from ocrctl.core.run_tree import flat
 from ocrctl.errors import InputError, OcrctlError, UsageError
 
-
 GOALS = ("val_exact", "val_hmean")  # what makes a checkpoint the best one
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """One run: its folder, architecture, last step, seconds trained, best and last figure of its validations (None
-    before one): word accuracy of a recogniser, hmean of a detector. `problem` says why a run could not be read; the rest is then empty."""
+    before one): word accuracy of a recogniser, hmean of a detector. `problem` says why a run could not be read; the
+    rest is then empty."""
 
     name: str
     path: Path

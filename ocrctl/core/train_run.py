@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.settings import Settings
-from ocrctl.core.run_folder import check_data, lock_run
+from ocrctl.core.run_folder import check_data
+from ocrctl.core.run_lock import lock_run
+from ocrctl.core.train_header import run_header
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
-from ocrctl.training.device import Placement, place
+from ocrctl.training.device import place
 from ocrctl.training.left_out import read_left_out
 from ocrctl.training.loggers import check_logger
 from ocrctl.training.objectives import choose_objective
@@ -81,7 +83,7 @@ def fit(
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
     lock = lock_run(run)
-    for line in _header(settings, data, placement, parameters, steps, run, start_step):
+    for line in run_header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 
     from ocrctl.core.train import TrainResult
@@ -180,34 +182,3 @@ def _steps(settings: Settings, data: TrainingData | PageData) -> int | None:
     if not limits and not train.max_minutes:
         limits.append(10_000)
     return min(limits) if limits else None
-
-
-def _header(
-    settings: Settings,
-    data: TrainingData | PageData,
-    placement: Placement,
-    parameters: int,
-    steps: int | None,
-    run: Path,
-    start: int,
-) -> list[str]:
-    train, spec = settings.train, data.spec
-    where = (
-        f"{train.devices} x {torch.cuda.get_device_name(0)}"
-        if placement.device == "cuda"
-        else (f"cpu, {torch.get_num_threads()} threads")
-    )
-    limits = [f"{steps} steps"] if steps else []
-    limits += [f"{train.max_minutes:g} minutes"] if train.max_minutes else []
-    length = " or ".join(limits)
-    batch = train.batch_size * train.accumulate * train.devices
-    return [
-        *placement.notes,
-        f"model: {spec.name}, {parameters:,} parameters, input {data.card.height}x{data.card.width}x{spec.channels}, "
-        + (f"{len(data.card.charset)} characters" if data.card.charset else f"backbone {data.card.model['backbone']}"),
-        f"device: {where}, precision {placement.precision}",
-        f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
-        f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "
-        f"{train.schedule}, {length}",
-        f"run: {run}" + (f", going on from step {start}" if start else ""),
-    ]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,9 @@ from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.previews import write_sheet
 from ocrctl.training.quarantine import Quarantine
+from ocrctl.training.run_state import RunState, clock
 from ocrctl.training.signals import SignalWatch, StopRequested
 from ocrctl.training.validation import Validation
-
-
-@dataclass
-class RunState:
-    """What a run has to tell when it ends; saved in its checkpoints, so that a resumed run goes on counting."""
-
-    best: float = -1.0
-    best_step: int = 0
-    stale: int = 0  # validations since the best one
-    skipped: int = 0  # steps left out because of values that were not finite
-    last: Row = field(default_factory=dict)
 
 
 class RunCallback(pl.Callback):
@@ -157,7 +146,7 @@ class RunCallback(pl.Callback):
         self._write(module, step, row)
         share = module.progress.share(step)
         left = now / share - now if share > 0 else float("nan")
-        self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {_clock(left)} left")
+        self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {clock(left)} left")
 
     def _write(self, module: TrainingModule, step: int, row: Row) -> None:
         assert self.metrics is not None
@@ -210,11 +199,3 @@ class RunCallback(pl.Callback):
     def _save_whole(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         self._look(trainer, module)
         trainer.save_checkpoint(self.run / "last.ckpt")
-
-
-def _clock(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -19,6 +19,7 @@ from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
 from ocrctl.training.objectives import Objective
 from ocrctl.training.optimizer import build_optimizer, clip
+from ocrctl.training.position import step_seed, wind_back
 from ocrctl.training.schedule import Progress, learning_rate
 from ocrctl.training.validation import Validation
 
@@ -191,22 +192,3 @@ class TrainingModule(pl.LightningModule):
         """Keep what `on_train_start` puts in place."""
         self._restored = {name: checkpoint[name] for name in ("ema", "loss_scale") if name in checkpoint}
         self.next_draw = int(checkpoint["next_draw"])
-
-
-def wind_back(checkpoint: dict[str, Any], steps: int, accumulate: int) -> None:
-    """Take `steps` optimiser steps off the counters of Lightning's loops in `checkpoint`."""
-    checkpoint["global_step"] -= steps
-    loops = checkpoint["loops"]["fit_loop"]
-    for name, taken in (
-        ("epoch_loop.manual_optimization.optim_step_progress", steps),
-        ("epoch_loop.batch_progress", steps * accumulate),
-    ):
-        for counts in loops[name].values():
-            if isinstance(counts, dict):
-                counts.update({key: value - taken for key, value in counts.items()})
-    loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= steps
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Seed of the random state of a step: dropout and reading orders are the same after a restart."""
-    return (seed << 32) + step

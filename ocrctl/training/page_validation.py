@@ -79,7 +79,9 @@ class PageValidation:
 
     def score(self) -> Scores:
         """IoU hmean by the ICDAR 2015 protocol, over all pages."""
-        counts = match(_instances([self._words[index] for index in range(len(self._found))]), from_detections(self._found)).total()
+        counts = match(
+            _instances([self._words[index] for index in range(len(self._found))]), from_detections(self._found)
+        ).total()
         row = {"val_hmean": counts.hmean, "val_precision": counts.precision, "val_recall": counts.recall}
         line = (
             f"val hmean {counts.hmean:.1%}, precision {counts.precision:.1%}, recall {counts.recall:.1%}, "

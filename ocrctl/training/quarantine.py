@@ -21,7 +21,8 @@ from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.loader import to_tensors
 from ocrctl.training.checkpoints import save_atomically, write_atomically
 from ocrctl.training.left_out import read_left_out
-from ocrctl.training.module import TrainingModule, step_seed
+from ocrctl.training.module import TrainingModule
+from ocrctl.training.position import step_seed
 
 MOST_KEPT = 20  # folders with arrays and weights; further bad steps are only listed
 

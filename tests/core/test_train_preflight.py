@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ocrctl.core.train_preflight as room
-from ocrctl.core.run_folder import lock_run
+from ocrctl.core.run_lock import lock_run
 from ocrctl.core.train import TrainRequest, load_train_settings, train
 from ocrctl.errors import CheckFailed, UsageError
 from ocrctl.models.recognition.crnn import BiLSTMDecoder

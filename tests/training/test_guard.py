@@ -15,7 +15,7 @@ import ocrctl.training.objectives as objectives
 from ocrctl.core.train import TrainRequest, load_train_settings, train
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import InputError, ResumableStop
-from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import LossScale, Statistics, StepGuard
 
@@ -97,6 +97,13 @@ def test_replay_plays_the_step_back(stopped: tuple[Path, str], tmp_path: Path) -
     assert f"synth:words {BAD} (draw {BAD})" in rows["samples"].detail
     with pytest.raises(InputError, match="not a quarantined step"):
         replay(tmp_path)
+
+
+def test_the_average_is_what_is_shipped(stopped: tuple[Path, str]) -> None:
+    path = stopped[0] / "last.ckpt"
+    shipped, average = load_checkpoint(path)[1], read_checkpoint(path)["ema"]
+    assert all(torch.equal(value, average[name]) for name, value in shipped.items() if name in average)
+    assert average.keys() >= {"head.linear.weight", "encoder.blocks.1.running_mean"}
 
 
 def test_a_run_goes_on_without_the_sample_or_with_it(stopped: tuple[Path, str], tmp_path: Path) -> None:

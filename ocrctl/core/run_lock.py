@@ -1,0 +1,29 @@
+"""One process per run folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ocrctl.errors import UsageError
+
+
+def lock_run(run: Path) -> int:
+    """Keep other processes from training in `run` until this one ends; returns the descriptor that holds the lock.
+
+    Raises UsageError when another process trains there. Where the system has no locks, nothing is locked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return -1
+    descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        hint = "wait for it, or choose another -o"
+        raise UsageError(f"{run}: another process is training there.", hint=hint) from error
+    except OSError:  # a file system without locks
+        pass
+    return descriptor
