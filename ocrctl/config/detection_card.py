@@ -32,11 +32,18 @@ def choose_backbone(spec: ModelSpec, asked: str) -> str:
 
 
 def detection_card(
-    spec: ModelSpec, model: ModelSettings, *, height: int | None = None, width: int | None = None, side: int = 1280,
+    spec: ModelSpec,
+    model: ModelSettings,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    side: int = 1280,
     version: str = "",
 ) -> ModelCard:
-    """The card of detector `spec`; `height` and `width` in pixels, default the architecture's; `side` the longer side of
-    pages that are read.
+    """The card of detector `spec`.
+
+    `height` and `width` of a training picture in pixels, default the architecture's; `side` the longer side of pages
+    that are read.
 
     Raises UsageError when a side is no multiple of `spec.size_multiple` or the backbone does not fit.
     """
