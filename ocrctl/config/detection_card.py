@@ -18,7 +18,7 @@ NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
 THRESHOLDS: dict[str, dict[str, float]] = {
     "db": {"threshold": 0.3, "box_threshold": 0.6, "unclip": 1.5},
     "pan": {"threshold": 0.5, "kernel_threshold": 0.5, "distance": 6.0, "box_threshold": 0.85},
-    "craft": {"threshold": 0.7, "link_threshold": 0.4, "low_text": 0.4},
+    "craft": {"threshold": 0.7, "link_threshold": 0.4, "low_text": 0.5},
 }
 
 
