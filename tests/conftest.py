@@ -83,6 +83,76 @@ def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     return out / "tiny.onnx"
 
 
+@pytest.fixture(scope="session")
+def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pages of 160x120 pixels in ICDAR 2015's layout, each with two red bars for words, the last with none."""
+    import cv2
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("pages")
+    for number in range(4):
+        image = np.full((120, 160, 3), 220, np.uint8)
+        lines = []
+        for row in range(2 if number < 3 else 0):
+            left, top, right, bottom = 20 + 12 * number, 20 + 52 * row, 100 + 12 * number, 48 + 52 * row
+            image[top:bottom, left:right] = (20, 20, 220)  # blue, green, red
+            lines.append(f"{left},{top},{right},{top},{right},{bottom},{left},{bottom},word\n")
+        cv2.imwrite(str(folder / f"img_{number}.png"), image)
+        (folder / f"gt_img_{number}.txt").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RUN/best.ckpt of a dbnet on MobileNetV3, side 160, whose weights let through what is red and nothing else."""
+    from dataclasses import replace
+
+    import torch
+
+    from ocrctl.config.detection_card import detection_card
+    from ocrctl.config.model_card import CARD_KEY
+    from ocrctl.config.model_spec import get_spec
+    from ocrctl.config.settings import ModelSettings
+    from ocrctl.models.build import build_model
+
+    card = detection_card(get_spec("dbnet"), ModelSettings(backbone="mobilenetv3"), height=128, width=160, side=160)
+    # Red less green, without a mean; whole bars are found, not kernels.
+    card = replace(
+        card, mean=[0.0] * 3, std=[1.0] * 3, thresholds={"threshold": 0.5, "box_threshold": 0.6, "unclip": 0.01}
+    )
+    torch.manual_seed(3)
+    model = build_model(card)
+    weights = model.state_dict()
+
+    def only(name: str, row: int, column: int, *values: float) -> None:
+        """Of kernels (out, in, h, w), row `row` takes the middle of the columns from `column` on."""
+        weights[name][row] = 0
+        middle = (weights[name].shape[2] // 2, weights[name].shape[3] // 2)
+        for place, value in enumerate(values):
+            weights[name][(row, column + place, *middle)] = value
+
+    backbone = "encoder.features"
+    only(f"{backbone}.0.0.weight", 0, 0, 8.0, -8.0)
+    weights[f"{backbone}.1.block.1.1.weight"].zero_()  # leaves what stands beside the block
+    for layer in range(3):
+        only(f"{backbone}.2.block.{layer}.0.weight", 0, 0, 1.0)
+    weights[f"{backbone}.3.block.2.1.weight"].zero_()
+    only("decoder.lateral.0.weight", 0, 0, 1.0)
+    for level in range(1, 4):
+        weights[f"decoder.lateral.{level}.weight"].mul_(0.01)
+    only("decoder.smooth.0.weight", 0, 0, 1.0)
+    only("head.probability.0.weight", 0, 72, 1.0)  # the finest level stands last
+    for layer, value in ((3, 1.0), (6, 2.0)):
+        weights[f"head.probability.{layer}.weight"][:, 0] = 0
+        weights[f"head.probability.{layer}.weight"][0, 0] = value
+        weights[f"head.probability.{layer}.bias"].fill_(-6.0 if layer == 6 else 0.0)
+    folder = tmp_path_factory.mktemp("runs") / "finder"
+    folder.mkdir()
+    state = {f"model.{name}": value for name, value in weights.items()}
+    torch.save({CARD_KEY: card.to_json(), "state_dict": state}, folder / "best.ckpt")
+    return folder / "best.ckpt"
+
+
 @pytest.fixture
 def no_host_sync():
     """A context manager that fails on every operation whose result, or its size, the host would have to wait for."""

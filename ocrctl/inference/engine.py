@@ -1,9 +1,9 @@
-"""The engine: a model loaded once per process, pictures in as arrays, text out as dataclasses, no files in between."""
+"""The engine: a model loaded once per process, pictures in as arrays, text or outlines out, no files in between."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.data.images import resize_word
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import ModelFile, locate
+from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
+from ocrctl.postprocess.detections import Detections
 from ocrctl.text.tokenizer import make_tokenizer
+
+TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 
 
 @dataclass(frozen=True)
@@ -35,26 +39,33 @@ class Backend(Protocol):
     note: str
     card: ModelCard
 
-    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 (N, H, W, C) -> float32 (N, T, K)."""
+    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """uint8 (N, H, W, C) -> what the head gives, float32: logits (N, T, K) or maps (N, ..., h, w)."""
 
 
 class Engine:
-    """A recogniser. `Engine.load("runs/last").recognize([rgb_array, ...])` is the whole use.
+    """A recogniser or a detector; `Engine.load("runs/last").recognize([rgb_array, ...])`, or `.detect`, is its use.
 
     card: the model's own charset, preprocessing and thresholds; device: where it runs; backend: "torch" or "onnx";
     note: what should be told about how it was loaded ("" when nothing).
     """
 
     def __init__(self, file: ModelFile, backend: Backend) -> None:
-        """Use `load`. Raises InputError when the model is no recogniser that this version knows."""
+        """Use `load`. Raises InputError when the model is none that this version knows."""
         self.card = backend.card
-        if self.card.task != "recognition":
-            raise InputError(f"{file.path}: expected a recogniser, found a model for '{self.card.task}'.")
+        if self.card.task not in TASKS:
+            raise InputError(f"{file.path}: expected a recogniser or a detector, found one for '{self.card.task}'.")
+        if self.detects:
+            check_detector(self.card, file.path)
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
-        self._tokenizer = make_tokenizer(self.card)
+        self._tokenizer = None if self.detects else make_tokenizer(self.card)
+
+    @property
+    def detects(self) -> bool:
+        """Whether the model finds text on pages; else it reads words."""
+        return self.card.task == "detection"
 
     @classmethod
     def load(
@@ -81,16 +92,21 @@ class Engine:
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """RGB uint8 (h, w, 3) -> the model's input uint8 (H, W, C), by the one resize that training uses too.
 
-        Raises InputError for an array that is no such picture.
+        Raises InputError for an array that is no such picture, UsageError when the model is a detector.
         """
+        self._expect("recognition")
         return resize_word(image, self.card.height, self.card.width, self.card.channels)
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Prepared uint8 (N, H, W, C) -> float32 (N, T, K): T steps, K classes, class 0 the blank or the end."""
+        """Prepared uint8 (N, H, W, C) -> float32 (N, T, K): T steps, K classes, class 0 the blank or the end.
+
+        Raises UsageError when the model is a detector.
+        """
+        self._expect("recognition")
         wanted = (self.card.height, self.card.width, self.card.channels)
         if batch.dtype != np.uint8 or batch.shape[1:] != wanted:
             raise ValueError(f"expected a prepared uint8 batch (N, {wanted}), got {batch.dtype} {batch.shape}")
-        return self._backend.logits(batch)
+        return self._backend.outputs(batch)["logits"]
 
     def recognize_prepared(self, batch: NDArray[np.uint8]) -> list[Recognition]:
         """Read a batch of `prepare`d pictures, uint8 (N, H, W, C), in order."""
@@ -100,6 +116,8 @@ class Engine:
 
     def decode(self, logits: NDArray[np.float32]) -> list[Recognition]:
         """float32 (N, T, K) -> one Recognition per row, by the best class of each step."""
+        self._expect("recognition")
+        assert self._tokenizer is not None
         ids = logits.argmax(axis=2)  # (N, T)
         best = np.take_along_axis(logits, ids[:, :, None], axis=2)  # (N, T, 1)
         probs = 1.0 / np.exp(logits - best).sum(axis=2)  # softmax of the best class, without overflow
@@ -108,15 +126,62 @@ class Engine:
     def recognize(self, images: Sequence[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
         """Read RGB uint8 pictures (h, w, 3) of any sizes; one Recognition each, in input order.
 
-        Raises InputError for an array that is no such picture, ValueError for a batch size below 1.
+        Raises UsageError when the model is a detector, InputError for an array that is no such picture, ValueError for
+        a batch size below 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self._expect("recognition", batch_size)
         results: list[Recognition] = []
         for start in range(0, len(images), batch_size):
             batch = np.stack([self.prepare(image) for image in images[start : start + batch_size]])
             results.extend(self.recognize_prepared(batch))
         return results
+
+    def detect(
+        self, images: Sequence[NDArray[np.uint8]], polygons: bool = False, batch_size: int = 1
+    ) -> list[Detections]:
+        """Text on RGB uint8 pictures (h, w, 3) of any sizes, in pixels of each picture; in input order.
+
+        polygons: outlines of any form instead of rectangles; batch_size: pages of one size that share a forward pass.
+        Raises UsageError when the model is a recogniser, InputError for an array that is no such picture and for maps
+        with values that are not finite, ValueError for a batch size below 1.
+        """
+        self._expect("detection", batch_size)
+        results: list[Detections] = []
+        for batch in same_sized((self.prepare_page(image) for image in images), batch_size):
+            maps = self.maps(batch)
+            results += [self.find(one, page, polygons) for one, page in zip(maps, batch, strict=True)]
+        return results
+
+    def prepare_page(self, image: NDArray[np.uint8]) -> Page:
+        """RGB uint8 (h, w, 3) -> the model's input and its scale, by the one resize that validation uses too.
+
+        Raises InputError for an array that is no such picture, UsageError when the model is a recogniser.
+        """
+        self._expect("detection")
+        return prepare_page(image, self.card)
+
+    def maps(self, pages: Sequence[Page]) -> list[dict[str, NDArray[np.float32]]]:
+        """What the head says of prepared pages of one size: the maps of each."""
+        self._expect("detection")
+        outputs = self._backend.outputs(np.stack([page.image for page in pages]))
+        return [{name: values[row] for name, values in outputs.items()} for row in range(len(pages))]
+
+    def find(
+        self, maps: Mapping[str, NDArray[np.float32]], page: Page, polygons: bool = False, least: bool = False
+    ) -> Detections:
+        """Outlines in pixels of the picture that `page` was made of, by the card's thresholds.
+
+        least: also what scores below the threshold of the score (`score_threshold`). Raises InputError for values that
+        are not finite.
+        """
+        return find_boxes(maps, page, self.card, self.path, polygons=polygons, least=least)
+
+    def _expect(self, task: str, batch_size: int = 1) -> None:
+        if self.card.task != task:
+            found, wanted = TASKS[self.card.task], TASKS[task]
+            raise UsageError(f"{self.path}: {self.card.arch} {found}; expected a model that {wanted}.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
 
 def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: str | None) -> Backend:

@@ -36,6 +36,7 @@ class OnnxBackend:
                 hint=f"export it again with --decoding {decoding}",
             )
         self._input = session.get_inputs()[0].name
+        self._outputs = [output.name for output in session.get_outputs()]
         self._session = session
 
     def _open(self, path: Path, device: str, threads: int | None) -> Any:
@@ -57,10 +58,10 @@ class OnnxBackend:
         self.device = "cpu"
         return _session(path, [CPU], threads)
 
-    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 (N, H, W, C) -> float32 (N, T, K)."""
+    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """uint8 (N, H, W, C) -> what the graph gives, float32."""
         images = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))  # (N, C, H, W)
-        return self._session.run(None, {self._input: images})[0]
+        return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: images}), strict=True))
 
 
 def _preload() -> str:
@@ -99,7 +100,10 @@ def _card(session: Any, path: Path) -> ModelCard:
         )
     card = ModelCard.from_json(text, where=str(path))
     graph = session.get_inputs()[0]
-    wanted = [card.channels, card.height, card.width]
-    if graph.type != "tensor(uint8)" or list(graph.shape[1:]) != wanted:
+    sides: list[int | str] = [card.height, card.width]
+    if card.task == "detection":
+        sides = [side for side in graph.shape[2:] if isinstance(side, str)]  # pages of any size
+    wanted = [card.channels, *sides]
+    if graph.type != "tensor(uint8)" or len(wanted) != 3 or list(graph.shape[1:]) != wanted:
         raise InputError(f"{path}: the graph takes {graph.type} {graph.shape}, its card says uint8 (N, {wanted}).")
     return card

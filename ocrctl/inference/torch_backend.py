@@ -33,15 +33,16 @@ class TorchBackend:
         model = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model
 
-    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 (N, H, W, C) -> float32 (N, T, K). Raises ResumableStop when the device runs out of memory."""
+    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """uint8 (N, H, W, C) -> what the head gives, float32. Raises ResumableStop when the device runs out of
+        memory."""
         images = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (N, C, H, W), a view that is channels-last already
         try:
             with torch.inference_mode():
-                logits = self.model(images.to(self.device))["logits"]
+                outputs = self.model(images.to(self.device))
+                return {name: value.float().cpu().numpy() for name, value in outputs.items()}
         except torch.OutOfMemoryError as error:
             raise ResumableStop(
                 f"{self.device} ran out of memory with a batch of {len(batch)}.",
-                hint=f"--batch-size {max(1, len(batch) // 2)}",
+                hint=f"--batch-size {len(batch) // 2}" if len(batch) > 1 else "--device cpu",
             ) from error
-        return logits.float().cpu().numpy()

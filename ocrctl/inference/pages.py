@@ -1,0 +1,79 @@
+"""Whole pages to a detector's input and back: resize and thresholds are those of training, read from the card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.data.page_resize import resize_page
+from ocrctl.errors import InputError
+from ocrctl.postprocess.detections import Detections
+from ocrctl.postprocess.find import FINDERS, find
+
+# Which of a card's thresholds every score that is given out has passed.
+SCORE = {"db": "box_threshold", "pan": "box_threshold", "craft": "threshold"}
+LEAST = 0.05  # what it is lowered to where better ones are looked for; at 0 noise would be boxes by the thousand
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as a detector takes it."""
+
+    image: NDArray[np.uint8]  # (H, W, 3) RGB, sides multiples of 32
+    scale: tuple[float, float]  # (x, y) pixels of `image` for each pixel of the picture
+    size: tuple[int, int]  # (height, width) of the picture
+
+
+def check_detector(card: ModelCard, path: Path) -> None:
+    """Raise InputError when `card` is of a detector that this version does not know how to use."""
+    side = card.model.get("side")
+    if card.decoder not in FINDERS or card.preprocessing != "page" or not isinstance(side, int) or side < 1:
+        raise InputError(
+            f"{path}: the card of a detector with decoder '{card.decoder}', preprocessing '{card.preprocessing}' and "
+            f"side {side} is not one that this version knows."
+        )
+
+
+def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:
+    """RGB uint8 (h, w, 3) -> the input of the model with this card. Raises InputError when it is no such picture."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {image.dtype} {image.shape}.")
+    shown, scale = resize_page(image, card.model["side"])
+    return Page(shown, scale, (image.shape[0], image.shape[1]))
+
+
+def score_threshold(card: ModelCard) -> float:
+    """What every outline of the detector with this card scores at least."""
+    return float(card.thresholds[SCORE[card.decoder]])
+
+
+def find_boxes(
+    maps: Mapping[str, NDArray[np.float32]], page: Page, card: ModelCard, path: Path, *, polygons: bool, least: bool
+) -> Detections:
+    """Outlines in pixels of the picture; see Engine.find."""
+    thresholds = card.thresholds
+    if least:
+        thresholds = {**thresholds, SCORE[card.decoder]: min(LEAST, score_threshold(card))}
+    try:
+        found = find(card.decoder, maps, thresholds, polygons=polygons)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}.") from error
+    x, y = page.scale
+    return found.scaled(1 / x, 1 / y)
+
+
+def same_sized(pages: Iterable[Page], batch_size: int) -> Iterator[list[Page]]:
+    """Neighbours of one size together, at most `batch_size` of them."""
+    batch: list[Page] = []
+    for page in pages:
+        if batch and (len(batch) == batch_size or page.image.shape != batch[0].image.shape):
+            yield batch
+            batch = []
+        batch.append(page)
+    if batch:
+        yield batch
