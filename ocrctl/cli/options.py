@@ -28,7 +28,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (a str
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="Only results and errors.")]
 Data = Annotated[
     list[str] | None,
-    typer.Option("-d", "--data", metavar="SPEC", help="Data: a path, FORMAT:PATH, or synth:words. Repeatable."),
+    typer.Option(
+        "-d", "--data", metavar="SPEC", help="Data: a path, FORMAT:PATH, synth:words or synth:pages. Repeatable."
+    ),
 ]
 Profiles = Annotated[
     list[str] | None,
