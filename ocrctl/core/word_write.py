@@ -38,9 +38,9 @@ def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
     """The images that are there, and the places of those that are not."""
     assert data.words is not None
     picks, missing = [], []
-    for index in range(len(data.images)):
+    for index, path in enumerate(data.image_paths(0, len(data.images))):
         try:
-            data.image_start(index, 1)
+            data.image_start(index, path, 1)
         except InputError:
             missing.append(data.image_where(index))
             continue

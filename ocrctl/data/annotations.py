@@ -67,14 +67,21 @@ class Annotations:
         label_file = self.label_files[self.image_label[image]]
         return FolderWords(label_file, self.root, [self.images[image]], [""], line).image_bytes(0)
 
-    def image_start(self, image: int, size: int) -> bytes:
-        """The first `size` bytes of a picture's file, all of it where it is not a file of its own. Raises as
+    def image_paths(self, start: int, stop: int) -> list[str]:
+        """Paths of the pictures from `start` up to `stop`, as fast as can be; "" where a picture is no file of its
+        own."""
+        names = self.images[start:stop]
+        if self.words is not None and not isinstance(self.words, FolderWords):
+            return [""] * len(names)
+        base = os.path.join(self.root, "")
+        return [name if name[:1] == "/" or name[1:2] == ":" else base + name for name in names]
+
+    def image_start(self, image: int, path: str, size: int) -> bytes:
+        """The first `size` bytes of a picture whose path is known, all of it where it is no file of its own. Raises as
         `image_bytes`."""
-        if self.words is None or isinstance(self.words, FolderWords):
+        if path:
             try:
-                handle = os.open(
-                    os.path.join(self.root, self.images[image]), READ
-                )  # os.open: three system calls a picture
+                handle = os.open(path, READ)  # three system calls a picture
                 try:
                     return os.read(handle, size)
                 finally:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _SEGMENT, _SIZE = struct.Struct(">BBH"), struct.Struct(">HH")
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Width and height as stored, before EXIF orientation (1 to 8; 1 is upright) is applied."""
 
     width: int
@@ -31,7 +30,8 @@ def read_header(data: bytes) -> Header | None:
             return _jpeg(data)
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack(">II", data[16:24])
-            return Header(width, height, _png_orientation(data)) if width and height else None
+            orientation = _png_orientation(data)
+            return Header(width, height, orientation) if width and height and orientation else None
         return _webp(data) or _other(data)
     except (struct.error, IndexError, ValueError):
         return None
@@ -76,15 +76,16 @@ def exif_orientation(tiff: bytes) -> int:
 
 
 def _png_orientation(data: bytes) -> int:
+    """0: cut off before the pixels start, so that EXIF may still follow."""
     position = 8
     while position + 8 <= len(data):
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
         if kind == b"eXIf":
             return exif_orientation(data[position + 8 : position + 8 + length])
         if kind == b"IDAT":
-            break
+            return 1
         position += 12 + length
-    return 1
+    return 0
 
 
 def _webp(data: bytes) -> Header | None:

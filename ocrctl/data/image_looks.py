@@ -19,8 +19,7 @@ from ocrctl.errors import InputError
 
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
 _STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
-_HEADER_BYTES = 1 << 12  # nearly every header fits
-_LONGEST_HEADER = 1 << 17  # an EXIF block with a thumbnail fits; where a header is longer, the whole file is read
+_HEADER_BYTES = (1 << 10, 1 << 13, 1 << 17)  # most headers fit; with a colour profile; with an EXIF thumbnail
 
 
 @dataclass
@@ -66,8 +65,8 @@ def look_at(
                     if problem:
                         problems.append((image, name, problem))
         else:
-            for image in range(start, stop):
-                header, name, problem = _header(data, image)
+            for image, path in enumerate(data.image_paths(start, stop), start):
+                header, name, problem = _header(data, image, path)
                 headers.append(header)
                 if problem:
                     problems.append((image, name, problem))
@@ -75,7 +74,7 @@ def look_at(
     known = [image for image, header in enumerate(headers) if header is not None]
     found = [header for header in headers if header is not None]
     if found:
-        looks.stored[known] = [(header.width, header.height) for header in found]
+        looks.stored[known] = [header[:2] for header in found]
         looks.orientations[known] = [header.orientation for header in found]
         looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
     for image, name, problem in problems:
@@ -83,11 +82,11 @@ def look_at(
     return looks
 
 
-def _header(data: Annotations, image: int) -> tuple[Header | None, str, str]:
+def _header(data: Annotations, image: int, path: str) -> tuple[Header | None, str, str]:
     """The header of one file; name of the code and reason of what is wrong with it, if anything."""
     try:
-        for size in (_HEADER_BYTES, _LONGEST_HEADER):
-            content = data.image_start(image, size)
+        for size in _HEADER_BYTES:
+            content = data.image_start(image, path, size)
             header = read_header(content)
             if header is not None:
                 return header, "", ""

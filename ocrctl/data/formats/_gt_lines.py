@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from ocrctl.data.annotation_builder import Builder
@@ -52,6 +53,21 @@ def parse_quad(line: str) -> Line | None:
     return (points, parts[8] if len(parts) == 9 else "") if len(points) == 8 else None
 
 
+def quads_at_once(lines: list[str]) -> tuple[list[float], list[str]] | None:
+    """What `parse_quad` makes of every one of `lines`: eight coordinates each, one after another, and the texts.
+
+    None when a line has no text of its own, is blank or not of the format: then they are looked at one by one.
+    """
+    rows = [line.split(",", 8) for line in lines]
+    if set(map(len, rows)) != {9}:
+        return None
+    texts = [row.pop() for row in rows]
+    try:
+        return list(map(float, chain.from_iterable(rows))), texts
+    except ValueError:
+        return None
+
+
 def parse_polygon(line: str) -> Line | None:
     """Any even number of coordinates, at least two, then the text."""
     parts = line.split(",")
@@ -70,9 +86,13 @@ def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
 
 
 def add_lines(
-    builder: Builder, image: int, lines: Iterable[str], parse: Parse, where: str, expected: str, mark: str = IGNORED
+    builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str, mark: str = IGNORED
 ) -> None:
     """Add each non-blank line to picture `image`. Raises InputError naming `where`:line and what was expected."""
+    at_once = quads_at_once(lines) if parse is parse_quad else None
+    if at_once is not None:
+        builder.add_quads(image, *at_once, mark)
+        return
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

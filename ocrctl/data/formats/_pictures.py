@@ -16,6 +16,7 @@ from ocrctl.errors import InputError
 
 _IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
 LABEL_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip")
+_LABELS = re.compile(rf"(?:{'|'.join(map(re.escape, LABEL_SUFFIXES))})\Z", re.IGNORECASE)
 _IMAGE_FOLDERS = ("images", "imgs", "img", "image")
 _PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
 _PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
@@ -102,7 +103,7 @@ def listing(folder: Path) -> Listing:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}).") from error
     files.sort()
-    result = Listing(files, sorted(folders), [name for name in files if name.lower().endswith(LABEL_SUFFIXES)])
+    result = Listing(files, sorted(folders), [name for name in files if _LABELS.search(name)])
     if known is not None:
         known[folder] = result
     return result
@@ -144,10 +145,10 @@ def _pictures(folder: Path) -> dict[str, str]:
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
-    """The label file `path`, or those of a folder that end in `suffix`, in the order of the numbers in their names."""
+    """The label file `path`, or those of a folder that end in `suffix`, one of LABEL_SUFFIXES, by the numbers in their names."""
     if path.is_file():
         return [path]
-    found = sorted((name for name in listing(path).files if name.lower().endswith(suffix)), key=_natural)
+    found = sorted((name for name in listing(path).labels if name.lower().endswith(suffix)), key=_natural)
     return [path / name for name in found]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ocrctl.data.words import FolderWords, image_path, read_lines
@@ -26,25 +27,25 @@ class WordKeeps:
 
 def head_lines(path: Path, limit: int = 20) -> list[str]:
     """The first `limit` whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(HEAD_BYTES)
-    except OSError:
-        return []
+    data = _head(path)
     text = data.decode("utf-8-sig", errors="replace")
     lines = text.split("\n")
     if len(data) == HEAD_BYTES and len(lines) > 1:
         del lines[-1]
-    return [line for line in (line.removesuffix("\r") for line in lines) if line.strip()][:limit]
+    return list(islice((line.removesuffix("\r") for line in lines if line.strip()), limit))
 
 
 def head_text(path: Path) -> str:
     """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
+    return _head(path).decode("utf-8-sig", errors="replace").lstrip()
+
+
+def _head(path: Path) -> bytes:
     try:
-        with open(path, "rb") as stream:
-            return stream.read(HEAD_BYTES).decode("utf-8-sig", errors="replace").lstrip()
+        with open(path, "rb", buffering=0) as stream:
+            return stream.read(HEAD_BYTES)
     except OSError:
-        return ""
+        return b""
 
 
 def most(path: Path, fits: Callable[[str], object]) -> bool:

@@ -42,6 +42,9 @@ def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] 
 
 
 def _parse(line: str) -> tuple[str, str] | None:
+    name, _, text = line.partition(', "')
+    if text[-1:] == '"' and name and '"' not in name and name == name.strip():  # as nearly every line is
+        return name, text[:-1].replace('\\"', '"')
     match = _LINE.match(line)
     return (match[1], match[2].replace('\\"', '"')) if match else None
 
