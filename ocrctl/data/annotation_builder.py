@@ -65,7 +65,7 @@ class Builder:
         self.texts.append(text)
 
     def add_quads(self, image: int, flat: Sequence[float], texts: Sequence[str], mark: str) -> None:
-        """Add the instances of a label file without blank lines: eight coordinates and a text each, `mark` is ignored."""
+        """Add what a label file without blank lines holds: eight coordinates and a text each; `mark` is ignored."""
         first, count = len(self._points) // 2, len(texts)
         self._points.extend(array("d", flat))  # several times as fast as number by number
         self._offsets.extend(range(first + 4, first + 4 * count + 1, 4))

@@ -145,7 +145,7 @@ def _pictures(folder: Path) -> dict[str, str]:
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
-    """The label file `path`, or those of a folder that end in `suffix`, one of LABEL_SUFFIXES, by the numbers in their names."""
+    """The label file `path`, or those of a folder that end in `suffix` (of LABEL_SUFFIXES), by the numbers in them."""
     if path.is_file():
         return [path]
     found = sorted((name for name in listing(path).labels if name.lower().endswith(suffix)), key=_natural)
