@@ -1,4 +1,4 @@
-"""`ocrctl predict`: the text of pictures."""
+"""`ocrctl predict`: the text of pictures, or where on them there is text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import BatchSize, Decoding, Device, Jobs, Json, Quiet, Threads
+from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, Threads
 
 if TYPE_CHECKING:
-    from ocrctl.inference.writers.prediction import Prediction, Unreadable
+    from ocrctl.inference.writers.choose import Writer
+    from ocrctl.inference.writers.prediction import PagePrediction, Prediction, Unreadable
 
 
 def predict(
@@ -27,23 +28,38 @@ def predict(
         typer.Option("-m", "--model", metavar="MODEL", help="Checkpoint, ONNX file, export bundle or run folder."),
     ],
     fmt: Annotated[
-        str, typer.Option("--format", metavar="txt|tsv|jsonl|rec_gt", help="What is written for each picture.")
-    ] = "tsv",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Words: tsv (default), txt, jsonl, rec_gt. Pages: jsonl (default), tsv; with -o txt, submission, "
+            "overlay, or a format of pages such as paddleocr-det.",
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Write DIR/predictions.* instead of stdout.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Write DIR/predictions.*, and files of pages, not to stdout."),
     ] = None,
     device: Device = "auto",
-    batch_size: BatchSize = 64,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Pictures per forward pass (default: 64 words, 1 page).")
+    ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
+    polygons: Annotated[
+        bool, typer.Option("--polygons", help="On pages: outlines of any form instead of turned rectangles.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write counts, speed and unreadable inputs as JSON.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read the text of pictures. Unreadable ones are named on stderr: exit 1, or 3 when none was readable."""
+    """Read words, or with a detector find text on pages.
+
+    Unreadable pictures are named on stderr: exit 1, or 3 when none was readable.
+    """
     from ocrctl.inference.devices import share_cores
 
     share_cores()
@@ -51,41 +67,40 @@ def predict(
     from ocrctl.core.predict import predict as run
     from ocrctl.errors import InputError, UsageError
     from ocrctl.inference.writers import jsonl
-    from ocrctl.inference.writers.choose import get_writer
+    from ocrctl.inference.writers.choose import line_writer
     from ocrctl.inference.writers.files import check_place, write_atomic
-    from ocrctl.inference.writers.prediction import Unreadable
+    from ocrctl.inference.writers.prediction import Prediction, Unreadable
 
-    if as_json and out is None and fmt not in ("tsv", jsonl.NAME):  # tsv is the default, so it may not have been typed
+    if as_json and out is None and fmt not in (None, jsonl.NAME):
         raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
     if report is not None:
         check_place(report)  # before the pictures are read, not after
-    writer = get_writer(jsonl.NAME if as_json else fmt)
     on_stdout = out is None or as_json
-    header = writer.HEADER if on_stdout else ""
+    writer: Writer | None = None
     counter = None if on_stdout else _Counter()
 
-    def emit(result: Prediction | Unreadable) -> None:
-        nonlocal header
+    def emit(result: Prediction | PagePrediction | Unreadable) -> None:
+        nonlocal writer
         if isinstance(result, Unreadable):
             if counter is not None:
                 counter.wipe()
             sys.stderr.write(f"unreadable: {result.error}\n")
         elif on_stdout:
-            if header:  # with the first result, so that an error before it leaves stdout empty
-                console.write(header)
-                header = ""
+            if writer is None:  # with the first result, so that an error before it leaves stdout empty
+                writer = line_writer(jsonl.NAME if as_json else fmt, not isinstance(result, Prediction))
+                if writer.HEADER:
+                    console.write(writer.HEADER)
             console.write(writer.line(result))
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
         if counter is not None:
             counter.count()
 
-    options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads, decoding)
+    options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons)
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except (KeyboardInterrupt, SystemExit):
-        if out is not None:
-            part = f"{out / 'predictions'}{get_writer(fmt).SUFFIX}.part"
+        for part in sorted(out.glob("predictions.*.part")) if out is not None else ():
             console.note(f"what was read so far is in {part}")
         raise
     finally:
@@ -94,9 +109,12 @@ def predict(
             counter.wipe()
     if result.note:
         console.note(f"note: {result.note}")
+    for what, count in result.lost.items():
+        console.note(f"lost: {what} ({count:,})")
+    boxes = "" if result.boxes is None else f"{result.boxes} boxes, "
     place = f" -> {result.out}" if result.out else ""
     console.note(
-        f"{result.read} read, {len(result.unreadable)} unreadable, {result.images_per_second:.0f} images/s "
+        f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.0f} images/s "
         f"({result.backend} on {result.device}){place}"
     )
     if report is not None:

@@ -1,48 +1,50 @@
-"""Read the text of any number of pictures with one model, in order, and keep going past bad ones."""
+"""What any number of pictures say, with one model, in order, and past bad ones: words read, or text found on pages."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ocrctl.core.predict_pages import PageFiles
+from ocrctl.core.predict_read import PageReader, Reader, Result, Shown, WordReader
 from ocrctl.data.images import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.inputs import Picture, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.writers import rec_gt
-from ocrctl.inference.writers.choose import get_writer
+from ocrctl.inference.writers.choose import check_format, format_for, line_writer
 from ocrctl.inference.writers.files import PartFile
-from ocrctl.inference.writers.prediction import Prediction, Unreadable
+from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
-Emit = Callable[[Prediction | Unreadable], None]
+Emit = Callable[[Result], None]
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to read with what; `jobs` threads decode ahead (None: `default_jobs`), `threads` is the model's own,
-    `decoding` as in Engine.load."""
+    """What to read with what; `format` None is the model's usual one; `batch_size` None: 64 words, 1 page; `jobs`
+    threads decode ahead (None: `default_jobs`), `threads` is the model's own, `decoding` as in Engine.load; `polygons`:
+    outlines of any form on pages."""
 
     model: str
     inputs: list[str]
-    format: str = "tsv"
+    format: str | None = None
     out: Path | None = None
     device: str = "auto"
-    batch_size: int = 64
+    batch_size: int | None = None
     jobs: int | None = None
     threads: int | None = None
     decoding: str | None = None
+    polygons: bool = False
 
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What was done: counts, the unreadable inputs, seconds without and with loading the model."""
+    """What was done: counts (`boxes` of a detector), the unreadable inputs, seconds without and with loading the model;
+    `lost` is what the format cannot hold: sentence to count."""
 
     model: str
     backend: str
@@ -54,11 +56,14 @@ class PredictReport:
     load_seconds: float
     images_per_second: float
     out: Path | None = None
+    boxes: int | None = None
+    lost: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
 class _Tally:
     read: int = 0
+    boxes: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
@@ -66,37 +71,57 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     """Read every picture of `options.inputs`; each result goes to `emit` and, with `out`, to `out`/predictions.*.
 
     A picture that cannot be read is emitted as Unreadable, counted, and does not stop the rest; when none can, an
-    earlier file stays. `stdin` is read in bytes. Raises UsageError for an unknown format or device and for an LMDB
-    whose pictures rec_gt cannot name, InputError for a model that is none or an `out` that cannot be written,
-    MissingRequirement when CUDA was asked for and is not there. Interrupted, it leaves predictions.*.part with every
-    line written so far.
+    earlier file stays. `stdin` is read in bytes. Raises UsageError for an unknown format or device, a format of the
+    other task, and an LMDB whose pictures the format cannot name, InputError for a model that is none or an `out` that
+    cannot be written, MissingRequirement when CUDA was asked for and is not there. Interrupted, it leaves
+    predictions.*.part with every line written so far.
     """
-    writer = get_writer(options.format)
-    for text in options.inputs if writer.NAME == rec_gt.NAME else ():
-        if is_lmdb(text):
-            raise UsageError(f"{text}: rec_gt names files and the pictures of an LMDB are none; use --format jsonl.")
+    check_format(options.format, to_folder=options.out is not None)
+    if options.format == rec_gt.NAME:
+        _refuse_lmdb(options)
     start = time.perf_counter()
     engine = Engine.load(options.model, options.device, options.threads, options.decoding)
+    name = format_for(options.format, engine.detects, options.out is not None)
+    if options.polygons and not engine.detects:
+        raise UsageError(f"--polygons is of pages; {engine.path} reads words.")
+    files = PageFiles(name, options.out) if engine.detects and options.out is not None else None
+    files_only = name == rec_gt.NAME or (files is not None and files.copies)
+    if files_only:
+        _refuse_lmdb(options)
+    reader: Reader = (
+        PageReader(engine, options.polygons, files is not None and files.draws)
+        if engine.detects
+        else WordReader(engine)
+    )
+    size = options.batch_size or (1 if engine.detects else 64)
+    jobs = default_jobs() if options.jobs is None else options.jobs
+    todo = batches(pictures(options.inputs, stdin, files_only=files_only), size)
     loaded = time.perf_counter()
     tally = _Tally()
     target: Path | None = None
     if options.out is None:
-        _run(engine, options, stdin, tally, emit)
+        _run(reader, todo, jobs, tally, lambda shown: emit(shown.result))
     else:
-        folder = options.out
+        folder, writer = options.out, line_writer(name, engine.detects)
         target = folder / f"predictions{writer.SUFFIX}"
         with PartFile(target) as file:
             if writer.HEADER:
                 file.write(writer.HEADER)
 
-            def record(result: Prediction | Unreadable) -> None:
-                if isinstance(result, Prediction):
-                    file.write(writer.line(result, folder))
-                emit(result)
+            def record(shown: Shown) -> None:
+                if not isinstance(shown.result, Unreadable):
+                    lines = writer.line(shown.result, folder)
+                    if files is not None and isinstance(shown.result, PagePrediction):
+                        files.add(shown.result, shown.image)
+                    file.write(lines)
+                emit(shown.result)
 
-            _run(engine, options, stdin, tally, record)
+            _run(reader, todo, jobs, tally, record)
             if tally.read == 0:
                 file.discard()
+            elif files is not None:
+                files.finish()
+                target = files.place or target
     seconds = time.perf_counter() - loaded
     return PredictReport(
         model=str(engine.path),
@@ -109,37 +134,43 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
         load_seconds=loaded - start,
         images_per_second=tally.read / seconds if seconds > 0 else 0.0,
         out=target if tally.read else None,
+        boxes=tally.boxes if engine.detects else None,
+        lost=files.lost if files is not None else {},
     )
 
 
-def _run(engine: Engine, options: PredictOptions, stdin: BinaryIO | None, tally: _Tally, emit: Emit) -> None:
-    def load(chunk: list[Picture]) -> list[tuple[str, NDArray[np.uint8] | InputError]]:
-        return [(picture.path, _load(engine, picture)) for picture in chunk]
+def _refuse_lmdb(options: PredictOptions) -> None:
+    for text in options.inputs:
+        if is_lmdb(text):
+            raise UsageError(
+                f"{text}: {options.format} names files and the pictures of an LMDB are none; use --format jsonl."
+            )
 
-    todo = batches(pictures(options.inputs, stdin, files_only=options.format == rec_gt.NAME), options.batch_size)
-    for chunk in map_ahead(load, todo, default_jobs() if options.jobs is None else options.jobs):
-        good = [image for _, image in chunk if not isinstance(image, InputError)]
-        texts = iter(engine.recognize_prepared(np.stack(good)) if good else [])
-        for path, image in chunk:
-            result: Prediction | Unreadable
-            if isinstance(image, InputError):
-                result = Unreadable(path, image.message)
-            else:
-                recognition = next(texts)
-                result = Prediction(path, recognition.text, recognition.confidence)
+
+def _run(
+    reader: Reader, todo: Iterator[list[Picture] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
+) -> None:
+    def load(chunk: list[Picture]) -> list[tuple[str, Any | InputError]]:
+        return [(picture.path, _load(reader, picture)) for picture in chunk]
+
+    for chunk in map_ahead(load, todo, jobs):
+        results = iter(reader.read([(path, given) for path, given in chunk if not isinstance(given, InputError)]))
+        for path, given in chunk:
+            shown = Shown(Unreadable(path, given.message)) if isinstance(given, InputError) else next(results)
             try:
-                emit(result)
+                take(shown)
             except InputError as error:  # the chosen format cannot hold this path
-                result = Unreadable(path, error.message)
-                emit(result)
-            if isinstance(result, Unreadable):
-                tally.unreadable.append(result)
+                shown = Shown(Unreadable(path, error.message))
+                take(shown)
+            if isinstance(shown.result, Unreadable):
+                tally.unreadable.append(shown.result)
             else:
                 tally.read += 1
+                tally.boxes += len(shown.result.found) if isinstance(shown.result, PagePrediction) else 0
 
 
-def _load(engine: Engine, picture: Picture) -> NDArray[np.uint8] | InputError:
+def _load(reader: Reader, picture: Picture) -> Any | InputError:
     try:
-        return engine.prepare(decode(picture.encoded(), picture.path))
+        return reader.prepare(decode(picture.encoded(), picture.path))
     except InputError as error:
         return error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ocrctl.config.suggest import did_you_mean
+from ocrctl.data.formats import DETECTION_FORMATS, holds
 from ocrctl.errors import UsageError
-from ocrctl.inference.writers import jsonl, rec_gt, tsv, txt
-from ocrctl.inference.writers.prediction import Prediction
+from ocrctl.inference.writers import jsonl, page_jsonl, page_tsv, rec_gt, tsv, txt
 
 
 class Writer(Protocol):
@@ -18,18 +18,47 @@ class Writer(Protocol):
     SUFFIX: str
     HEADER: str
 
-    def line(self, prediction: Prediction, folder: Path | None = None) -> str:
-        """The line of one prediction, without its end, in a file in `folder` (None: stdout).
+    def line(self, prediction: Any, folder: Path | None = None) -> str:
+        """The line of one Prediction, or the lines of one PagePrediction, without the last end, in a file in `folder`
+        (None: stdout).
 
         Raises InputError when the format cannot hold it.
         """
 
 
 WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, jsonl, rec_gt)}
+PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_jsonl, page_tsv)}
+# Of pages, what becomes files of its own below -o DIR; besides, every format of pages in data/formats.
+PAGE_FILES = ("txt", "submission", "overlay")
 
 
-def get_writer(name: str) -> Writer:
-    """The writer called `name`; UsageError with the nearest name when there is none."""
-    if name not in WRITERS:
-        raise UsageError(f"unknown format '{name}' (known: {', '.join(WRITERS)}).{did_you_mean(name, WRITERS)}")
-    return WRITERS[name]
+def check_format(name: str | None, *, to_folder: bool) -> None:
+    """Raise UsageError when no model writes `name` (None: the model's usual one), or it needs a folder and has none."""
+    if name is None or name in WRITERS or name in PAGE_WRITERS:
+        return
+    known = [*dict.fromkeys([*WRITERS, *PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])]
+    if name not in PAGE_FILES and holds(name) != "pages":
+        raise UsageError(f"unknown format '{name}' (known: {', '.join(known)}).{did_you_mean(name, known)}")
+    if not to_folder:
+        raise UsageError(f"--format {name} writes files of its own; name a folder for them with -o DIR.")
+
+
+def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
+    """`name`, or what the task's models usually write. Raises UsageError when those of this task do not write it."""
+    if name is None:
+        return page_jsonl.NAME if detects else tsv.NAME
+    if not detects and name not in WRITERS:
+        raise UsageError(f"--format {name} is of pages, the model reads words: {', '.join(WRITERS)}.")
+    if detects and name == rec_gt.NAME:
+        known = ", ".join([*PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])
+        raise UsageError(f"--format {name} is of words, the model finds text on pages: {known}.")
+    if detects and name == txt.NAME and not to_folder:
+        raise UsageError("--format txt is a file for each page; name a folder for them with -o DIR.")
+    return name
+
+
+def line_writer(name: str | None, detects: bool) -> Writer:
+    """What writes results as lines, under a name that `format_for` let through; for files of pages, JSON lines."""
+    if detects:
+        return PAGE_WRITERS.get(name or "", PAGE_WRITERS[page_jsonl.NAME])
+    return WRITERS[name or tsv.NAME]

@@ -93,3 +93,17 @@ def write_atomic(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` in one step. Raises InputError or ResumableStop when the place cannot take it."""
     with PartFile(path) as file:
         file.write(text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` in one step. Raises as `write_atomic`."""
+    part = path.with_name(path.name + ".part")
+    try:
+        _make_place(path)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error

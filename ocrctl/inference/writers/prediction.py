@@ -1,8 +1,10 @@
-"""What a writer is given: one picture's text, or why there is none."""
+"""What a writer is given: the text of one picture, what was found on one page, or why there is neither."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from ocrctl.postprocess.detections import Detections
 
 
 @dataclass(frozen=True)
@@ -12,6 +14,15 @@ class Prediction:
     path: str
     text: str
     confidence: float
+
+
+@dataclass(frozen=True)
+class PagePrediction:
+    """What was found on `path`, in its own pixels; `size` is its (height, width)."""
+
+    path: str
+    found: Detections
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""What `predict` makes of pages besides lines: result texts, submissions, overlays, data sets with their pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.core.dataset_write import new_folder, write_pages
+from ocrctl.data.annotation_builder import Builder
+from ocrctl.data.annotations import Annotations
+from ocrctl.errors import InputError, UsageError
+from ocrctl.inference.writers.choose import PAGE_FILES, PAGE_WRITERS
+from ocrctl.inference.writers.files import write_bytes
+from ocrctl.inference.writers.overlay import draw, png
+from ocrctl.inference.writers.prediction import PagePrediction
+from ocrctl.inference.writers.results import result_name, result_text, submission
+
+SUBMISSION = "submission.zip"
+SCORE = "score"  # key of an instance, where the format keeps such
+
+
+class PageFiles:
+    """Takes pages as they are read and writes `format_name` below `out`; formats of lines are none of its business.
+
+    `place` is what it writes: `out`/submission.zip or a folder called as the format, None for lines. Raises UsageError
+    when that folder is taken.
+    """
+
+    def __init__(self, format_name: str, out: Path) -> None:
+        self.format = format_name
+        self.place: Path | None = None
+        if format_name not in PAGE_WRITERS:
+            self.place = out / (SUBMISSION if format_name == "submission" else format_name)
+        self.lost: dict[str, int] = {}
+        self._pages: list[PagePrediction] = []
+        self._names: set[str] = set()
+        if self.place is not None and self.place.is_dir() and any(self.place.iterdir()):
+            raise UsageError(f"{self.place} exists already.", hint="name another folder with -o")
+
+    @property
+    def draws(self) -> bool:
+        """Whether `add` is to be given pictures."""
+        return self.format == "overlay"
+
+    @property
+    def copies(self) -> bool:
+        """Whether the pictures themselves are written, so that they must be files."""
+        return self.place is not None and self.format not in PAGE_FILES
+
+    def add(self, page: PagePrediction, image: NDArray[np.uint8] | None) -> None:
+        """Take one page. Raises InputError when the format cannot hold it beside those before."""
+        if self.place is None:
+            return
+        if self.draws:
+            assert image is not None
+            write_bytes(self.place / f"{self._free(page.path)}.png", png(draw(image, page.found)))
+            return
+        if self.format in ("txt", "submission"):
+            if (name := result_name(page.path)) in self._names:
+                raise InputError(f"{page.path}: another picture before it is called {name} in a {self.format}, too.")
+            self._names.add(name)
+        self._pages.append(page)
+
+    def finish(self) -> None:
+        """Write what stands in one piece. Raises InputError or ResumableStop when it cannot be written."""
+        if self.place is None or self.draws:
+            return
+        if self.format == "submission":
+            texts = [(result_name(page.path), result_text(page, scores=False)) for page in self._pages]
+            write_bytes(self.place, submission(texts))
+        elif self.format == "txt":
+            with new_folder(self.place) as folder:
+                for page in self._pages:
+                    (folder / result_name(page.path)).write_text(result_text(page, scores=True), encoding="utf-8")
+        else:
+            written = write_pages(_annotations(self._pages, self.format), self.format, self.place)
+            self.lost = written.lost
+            if written.missing:
+                self.lost["pictures are gone and were not copied"] = len(written.missing)
+
+    def _free(self, path: str) -> str:
+        stem = Path(path).stem
+        name, number = stem, 1
+        while name.lower() in self._names:
+            number += 1
+            name = f"{stem}_{number}"
+        self._names.add(name.lower())
+        return name
+
+
+def _annotations(pages: list[PagePrediction], format_name: str) -> Annotations:
+    """The pages as a set of `format_name`; names start from the folder that holds all of the pictures."""
+    paths = [os.path.abspath(page.path) for page in pages]
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    builder = Builder(Path(root), format_name)
+    builder.label_file(root)
+    for page, path in zip(pages, paths, strict=True):
+        height, width = page.size
+        image = builder.image(os.path.relpath(path, root), size=(width, height))
+        for index, score in enumerate(page.found.scores):
+            points = np.round(page.found.polygon(index).astype(np.float64), 2)
+            builder.add(image, points.ravel().tolist(), "", False, extra={SCORE: round(float(score), 6)})
+    return builder.build(root)

@@ -1,0 +1,28 @@
+"""JSON lines of pages, one object a page:
+
+{"path": ..., "height": 720, "width": 1280, "boxes": [{"points": [[x, y], ...], "score": 0.97}, ...]}
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ocrctl.inference.writers.prediction import PagePrediction
+
+NAME = "jsonl"
+SUFFIX = ".jsonl"
+HEADER = ""
+
+
+def line(prediction: PagePrediction, folder: Path | None = None) -> str:
+    """One object; coordinates in pixels of the picture, to a hundredth."""
+    found = prediction.found
+    boxes = [
+        {"points": np.round(found.polygon(index).astype(float), 2).tolist(), "score": round(float(score), 6)}
+        for index, score in enumerate(found.scores)
+    ]
+    height, width = prediction.size
+    return json.dumps({"path": prediction.path, "height": height, "width": width, "boxes": boxes}, ensure_ascii=False)

@@ -1,0 +1,50 @@
+"""Result texts of pages, as the Robust Reading Competition and CLEval take them: res_IMAGE.txt for each picture.
+
+    res_img_1.txt    377,117,463,117,465,130,378,130          (submission: whole pixels)
+    res_img_1.txt    377.25,117.5,...,378,130,0.9731          (with the score)
+
+https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.1)
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.inference.writers.prediction import PagePrediction
+
+
+def result_name(path: str) -> str:
+    """`photos/img_1.jpg` -> `res_img_1.txt`."""
+    return f"res_{PurePath(path).stem}.txt"
+
+
+def result_text(prediction: PagePrediction, *, scores: bool) -> str:
+    """A line for each box: its points, and with `scores` fractions of pixels and the score behind them."""
+    found = prediction.found
+    return "".join(
+        coordinates(found.polygon(index), digits=2 if scores else 0) + (f",{score:.4f}" if scores else "") + "\n"
+        for index, score in enumerate(found.scores)
+    )
+
+
+def submission(texts: Iterable[tuple[str, str]]) -> bytes:
+    """The zip of (name, text), as it is uploaded; the same bytes for the same results."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts:
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, text.encode("utf-8", "surrogateescape"))
+    return buffer.getvalue()
+
+
+def coordinates(points: NDArray[np.floating], digits: int) -> str:
+    """x1,y1,x2,y2... of (n, 2) points, rounded to `digits` behind the point, none where they are zero."""
+    values = np.round(points.astype(np.float64), digits).ravel() + 0.0  # no -0
+    return ",".join(str(int(value)) if value == int(value) else f"{value:.{digits}f}" for value in values)
