@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import BatchSize, Decoding, Device, Jobs, Json, Plugins, Quiet, Threads
+from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, Threads
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.errors import UsageError
 
-if TYPE_CHECKING:
-    from ocrctl.metrics.bootstrap import Interval
-    from ocrctl.metrics.evaluation import Evaluation
-
 UNREADABLE_SHOWN = 10
-CHARS_SHOWN = 12
 
 
 def evaluate(
@@ -28,7 +24,9 @@ def evaluate(
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("-d", "--data", metavar="SPEC", help="A path, FORMAT:PATH, or synth:words. Repeatable."),
+        typer.Option(
+            "-d", "--data", metavar="SPEC", help="A path, FORMAT:PATH, synth:words or synth:pages. Repeatable."
+        ),
     ] = None,
     truth: Annotated[
         str | None, typer.Option("--gt", metavar="SPEC", help="Score result files instead: pages with their polygons.")
@@ -42,7 +40,7 @@ def evaluate(
         typer.Option(
             "--protocol",
             metavar="exact|str36|hmean|cleval",
-            help="What counts as equal; the first ranks. Repeatable. With --gt: hmean or cleval.",
+            help="What counts; the first ranks. Repeatable. Of pages: hmean (default) or cleval.",
         ),
     ] = None,
     report: Annotated[
@@ -51,7 +49,9 @@ def evaluate(
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail-under", metavar="METRIC=X", help="Exit 1 when missed: str36=80%, exact.cer=0.1. Repeatable."
+            "--fail-under",
+            metavar="METRIC=X",
+            help="Exit 1 when missed: str36=80%, exact.cer=0.1, hmean=0.8. Repeatable.",
         ),
     ] = None,
     e2e: Annotated[bool, typer.Option("--e2e", help="With --gt: what was read counts, too.")] = False,
@@ -65,18 +65,22 @@ def evaluate(
     worst: Annotated[int, typer.Option("--worst", min=0, help="Worst samples listed for each model.")] = 20,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="First N samples of each SPEC (synth:words: 2000 unless given)."),
+        typer.Option(
+            "--limit", min=1, help="First N samples of each SPEC (synth:words: 2000, synth:pages: 100 unless given)."
+        ),
     ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Resamples for the 95 % intervals; 0: none.")
     ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling and of synth:words.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling and of synth:*.")] = 0,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="K=V", help="A setting of synth:words, such as synth.style=scene."),
+        typer.Option("--set", metavar="K=V", help="A setting of synth:*, such as synth.style=scene."),
     ] = None,
     device: Device = "auto",
-    batch_size: BatchSize = 64,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Pictures per forward pass (default: 64 words, 1 page).")
+    ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
@@ -85,6 +89,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score models on the same samples: accuracy, CER, 1-NED with intervals, paired differences, the worst samples.
+
+    Of detectors: IoU hmean or CLEval of what they find on pages, at the thresholds of their cards.
 
     With --gt and --pred: score result files of text detection, made by any tool, by IoU hmean or CLEval.
     """
@@ -99,7 +105,7 @@ def evaluate(
         one, two, name = expect_both(truth, found, protocol or [], [key for key, value in given.items() if value])
         files = FilesOptions(one, two, name, e2e, scores, threshold, search)
         return score_files(files, report, fail_under or [], as_json)
-    for name, value in (("--e2e", e2e), ("--scores", scores), ("--threshold", threshold), ("--find-threshold", search)):
+    for name, value in (("--e2e", e2e), ("--scores", scores), ("--threshold", threshold)):
         if value:
             raise UsageError(f"{name} goes with --gt and --pred.")
     if not models:
@@ -109,11 +115,34 @@ def evaluate(
     from ocrctl.inference.devices import share_cores
 
     share_cores()
+    from ocrctl.cli.eval_pages import eval_pages, of_pages
+    from ocrctl.cli.eval_table import show
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.eval import EvalOptions
     from ocrctl.core.eval import evaluate as run
     from ocrctl.core.eval_gate import check_gates, missed
+    from ocrctl.core.eval_pages import PagesOptions
 
+    pages = PagesOptions(
+        models,
+        data,
+        list(dict.fromkeys(protocol or [])),
+        search,
+        limit,
+        seed,
+        sets or [],
+        device,
+        batch_size,
+        jobs,
+        threads,
+    )
+    if of_pages(pages):
+        if decoding is not None:
+            raise UsageError("--decoding is of recognisers.")
+        pages = replace(pages, protocols=pages.protocols or ["hmean"])
+        return eval_pages(pages, report, fail_under or [], as_json)
+    if search:
+        raise UsageError("--find-threshold is of detectors, or goes with --gt and --pred.")
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
     gates = number_pairs(fail_under or [], "--fail-under")
     check_gates(gates, protocols)  # a typo must not cost an evaluation
@@ -122,7 +151,19 @@ def evaluate(
 
         check_place(report)
     options = EvalOptions(
-        models, data, protocols, limit, bootstrap, seed, worst, device, batch_size, jobs, threads, sets or [], decoding
+        models,
+        data,
+        protocols,
+        limit,
+        bootstrap,
+        seed,
+        worst,
+        device,
+        batch_size or 64,
+        jobs,
+        threads,
+        sets or [],
+        decoding,
     )
     with ProgressLine("images") as progress:
         result, samples = run(options, progress)
@@ -130,7 +171,7 @@ def evaluate(
     if as_json:
         console.write_json({**console.to_plain(result), "missed": sentences})
     else:
-        _show(result)
+        show(result)
     for model in result.models:
         if model.note:
             console.note(f"note: {model.name}: {model.note}")
@@ -147,50 +188,3 @@ def evaluate(
         sys.stderr.write(f"failed: {sentence}\n")
     if sentences or result.unreadable:
         raise typer.Exit(1)
-
-
-def _percent(interval: Interval, signed: bool = False) -> str:
-    def show(value: float) -> str:
-        return "-" if value != value else f"{100 * value:{'+' if signed else ''}.2f}"
-
-    if interval.low != interval.low:
-        return show(interval.value)
-    return f"{show(interval.value)} [{show(interval.low)}, {show(interval.high)}]"
-
-
-def _show(result: Evaluation) -> None:
-    names = ("accuracy", "cer", "one_minus_ned", "empty_rate")
-    rows = []
-    for item in result.results:
-        summary = item.summary
-        values = [_percent(summary.metrics[name]) for name in names]
-        rows.append([item.model, item.dataset, summary.protocol, summary.samples, summary.left_out, *values])
-    heads = ["accuracy %", "CER %", "1-NED %", "empty %"]
-    console.table(["model", "data", "protocol", "words", "left out", *heads], rows)
-    if result.differences:
-        console.write()
-        rows = []
-        for pair in result.differences:
-            values = [_percent(pair.metrics[name], signed=True) for name in names]
-            rows.append([f"{pair.first} - {pair.second}", pair.dataset, pair.protocol, *values])
-        console.table(["paired difference", "data", "protocol", *heads], rows)
-    console.write()
-    rows = []
-    for model in result.models:
-        for row in result.overall(model.name, result.protocols[0]).by_length:
-            rows.append([model.name, row.label, row.samples, f"{100 * row.accuracy:.2f}", f"{100 * row.cer:.2f}"])
-    console.table(["model", f"length ({result.protocols[0]})", "words", "accuracy %", "CER %"], rows)
-    for unknown in result.unknown:
-        chars = " ".join(f"{char!r} x {count}" for char, count in list(unknown.counts.items())[:CHARS_SHOWN])
-        more = f" and {len(unknown.counts) - CHARS_SHOWN} more" if len(unknown.counts) > CHARS_SHOWN else ""
-        console.note(
-            f"note: {unknown.model}, {unknown.protocol}: {unknown.labels} words ({100 * unknown.share:.2f} %) hold "
-            f"characters outside the charset and count as errors: {chars}{more}"
-        )
-    if result.worst:
-        console.write()
-        rows = [
-            [item.model, item.truth, item.prediction or "(nothing)", item.edits, f"{item.confidence:.2f}", item.where]
-            for item in result.worst
-        ]
-        console.table(["model", "ground truth", "read", "edits", "confidence", "where"], rows)

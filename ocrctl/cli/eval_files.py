@@ -13,7 +13,7 @@ from ocrctl.errors import UsageError
 
 if TYPE_CHECKING:
     from ocrctl.core.eval_files import FilesOptions, FilesResult
-    from ocrctl.metrics.pages import PageScores
+    from ocrctl.metrics.pages import PageScores, Search
 
 NAMED = 5  # pictures in one note
 
@@ -40,7 +40,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     if as_json:
         console.write_json({**_plain(result), "missed": missed})
     else:
-        _show(result)
+        show_scores(result.scores, result.search)
     for names, what in (
         (result.without_prediction, f"not in {result.found}, scored as nothing found"),
         (result.without_truth, f"not in {result.truth}, in no number"),
@@ -72,10 +72,18 @@ def expect_both(
 
 
 def _plain(result: FilesResult) -> dict[str, Any]:
-    scores = result.scores
     return {
         "gt": result.truth,
         "pred": result.found,
+        **plain_scores(result.scores, result.search),
+        "without_prediction": result.without_prediction,
+        "without_truth": result.without_truth,
+    }
+
+
+def plain_scores(scores: PageScores, search: list[Search]) -> dict[str, Any]:
+    """What the JSON of any scored set of pages holds."""
+    return {
         "protocol": scores.protocol,
         "e2e": scores.e2e,
         "threshold": scores.threshold,
@@ -83,9 +91,7 @@ def _plain(result: FilesResult) -> dict[str, Any]:
         "total": scores.total,
         "by_size": scores.by_size,
         "by_picture": scores.by_picture,
-        "threshold_search": result.search,
-        "without_prediction": result.without_prediction,
-        "without_truth": result.without_truth,
+        "threshold_search": search,
     }
 
 
@@ -98,9 +104,9 @@ def _percents(row: dict[str, Any]) -> list[str]:
     return [f"{100 * row[name]:.2f}" for name in ("recall", "precision", "hmean")]
 
 
-def _show(result: FilesResult) -> None:
+def show_scores(scores: PageScores, search: list[Search]) -> None:
+    """Tables of the totals, by text size and, where one was made, of the search."""
     heads = ["recall %", "precision %", "hmean %"]
-    scores: PageScores = result.scores
     counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean", "e2e")]
     rows = [
         [scores.protocol, part, len(scores.by_picture), *_percents(row), *(f"{row.get(name, 0):g}" for name in counts)]
@@ -114,12 +120,12 @@ def _show(result: FilesResult) -> None:
     console.write()
     rows = [[f"{row['height']:g}", part, *_percents(one)] for row in scores.by_size for part, one in _parts(row)]
     console.table(["height from, pixels", "of", *heads], rows)
-    if result.search:
-        best = result.search[0]
+    if search:
+        best = search[0]
         console.write()
         rows = [
             [f"{row.threshold:g}", *(f"{100 * value:.2f}" for value in (row.recall, row.precision, row.hmean))]
-            for row in sorted(result.search, key=lambda row: row.threshold)
+            for row in sorted(search, key=lambda row: row.threshold)
         ]
         console.table(["threshold", *heads], rows)
         console.note(

@@ -58,7 +58,7 @@ def evaluate(
     for protocol in options.protocols:
         get_protocol(protocol)
     engines = [Engine.load(model, options.device, options.threads, options.decoding) for model in options.models]
-    infos = _model_infos(engines, options.models)
+    infos = model_infos(engines, options.models)
     data = open_samples(options.data, [engine.card for engine in engines], options.limit, options.seed, options.sets)
 
     start = time.perf_counter()
@@ -114,7 +114,8 @@ def evaluate(
     return evaluation, data
 
 
-def _model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelInfo]:
+def model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelInfo]:
+    """What is said of each model, under names that tell them apart. Raises UsageError when one is given twice."""
     names = [engine.name for engine in engines]
     if len(set(names)) != len(names):  # best.ckpt and last.ckpt of one run, or a run and its export
         names = [f"{engine.path.resolve().parent.name}/{engine.path.name}" for engine in engines]

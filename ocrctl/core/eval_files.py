@@ -65,7 +65,7 @@ def score_files(options: FilesOptions) -> FilesResult:
     order, unknown = _paired(truth, found)
     _check_finite(truth)
     _check_finite(found)
-    side = _ordered(from_annotations(found, scores), options.protocol).of_pictures(order)
+    side = ordered(from_annotations(found, scores), options.protocol).of_pictures(order)
     words = from_annotations(truth)
     result = score_pages(truth.images, words, side, options.protocol, e2e=options.e2e, threshold=options.threshold)
     search = find_threshold(words, side, options.protocol, options.e2e) if options.search else []
@@ -154,7 +154,7 @@ def _paired(truth: Annotations, found: Annotations) -> tuple[list[int], list[str
     return order, [found.images[i] for i, name in enumerate(others) if name not in known]
 
 
-def _ordered(side: Instances, protocol: str) -> Instances:
+def ordered(side: Instances, protocol: str) -> Instances:
     """With scores, best first within a picture, as both scripts sort; the IoU one breaks ties by points and text."""
     if side.scores is None:
         return side

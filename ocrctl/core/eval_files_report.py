@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.core.eval_files import FilesResult, names_of
 from ocrctl.data.annotations import Annotations
@@ -51,6 +52,11 @@ def picture_of(pages: Annotations, number: int) -> Picture:
             right, bottom = np.ceil(points.max(0, initial=1.0)).tolist() if len(points) else (640, 480)
             width, height = int(right) + 20, int(bottom) + 20
         return Picture("", width, height)
+    return shown(pixels)
+
+
+def shown(pixels: NDArray[np.uint8]) -> Picture:
+    """RGB uint8 (H, W, 3) as a JPEG of at most LONGEST_SIDE."""
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))

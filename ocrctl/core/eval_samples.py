@@ -86,7 +86,7 @@ def open_samples(
     parsed = [parse_spec(raw) for raw in specs]
     if sets and not any(spec.format == "synth" for spec in parsed):
         raise UsageError("--set changes synth:words, which is not among the data.")
-    names = _unique_names(parsed)
+    names = unique_names(parsed)
     opened: list[EvalSamples] = []
     for spec, name in zip(parsed, names, strict=True):
         if spec.format == "synth":
@@ -109,7 +109,7 @@ def _stream(cards: Sequence[ModelCard], seed: int, sets: Sequence[str]) -> Synth
     return SynthWords(config.with_(seed=seed + SYNTH_SEED_OFFSET))
 
 
-def _unique_names(specs: Sequence[Spec]) -> list[str]:
+def unique_names(specs: Sequence[Spec]) -> list[str]:
     """The last part of each path, or the whole SPEC where that is not unique."""
     short = [spec.path.resolve().name if spec.path is not None else spec.raw for spec in specs]
     # A label file is called the same in every folder; its folder says more.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.annotations import Annotations
+from ocrctl.data.page_words import PageWords
 
 
 class Found(Protocol):
@@ -96,6 +97,13 @@ class Instances:
 def from_annotations(data: Annotations, scores: NDArray[np.float64] | None = None) -> Instances:
     """The polygons of an annotated set, picture for picture."""
     return Instances(data.points, data.offsets, data.spans(), data.ignore, data.texts, scores)
+
+
+def from_words(pages: Sequence[PageWords]) -> Instances:
+    """The words of each page, in the order of `pages`."""
+    joined = PageWords.joined(list(pages))
+    spans = np.cumsum([0, *(len(page) for page in pages)]).astype(np.int64)
+    return Instances(joined.points, joined.offsets, spans, joined.ignore, joined.texts)
 
 
 def from_detections(pictures: Sequence[Found]) -> Instances:

@@ -15,7 +15,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.data.page_resize import resize_page
 from ocrctl.data.page_words import PageWords
 from ocrctl.metrics.hmean import match
-from ocrctl.metrics.instances import Instances, from_detections
+from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.postprocess.detections import Detections
 from ocrctl.postprocess.find import find
@@ -80,7 +80,7 @@ class PageValidation:
     def score(self) -> Scores:
         """IoU hmean by the ICDAR 2015 protocol, over all pages."""
         counts = match(
-            _instances([self._words[index] for index in range(len(self._found))]), from_detections(self._found)
+            from_words([self._words[index] for index in range(len(self._found))]), from_detections(self._found)
         ).total()
         row = {"val_hmean": counts.hmean, "val_precision": counts.precision, "val_recall": counts.recall}
         line = (
@@ -113,9 +113,3 @@ class PageValidation:
 
 def _outline(image: Image, points: NDArray[np.floating], colour: tuple[int, int, int]) -> None:
     cv2.polylines(image, [np.rint(points).astype(np.int32)], True, colour, 1, cv2.LINE_AA)
-
-
-def _instances(pages: list[PageWords]) -> Instances:
-    joined = PageWords.joined(pages)
-    spans = np.cumsum([0, *(len(page) for page in pages)]).astype(np.int64)
-    return Instances(joined.points, joined.offsets, spans, joined.ignore, joined.texts)

@@ -1,0 +1,80 @@
+"""`ocrctl eval` of detectors: scores of what they find on pages, printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ocrctl.cli import console
+from ocrctl.cli.eval_files import plain_scores, show_scores
+from ocrctl.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ocrctl.core.eval_pages import PagesEvaluation, PagesOptions
+
+UNREADABLE_SHOWN = 10
+
+
+def of_pages(options: PagesOptions) -> bool:
+    """Whether the protocols, or without any the first model, are of pages."""
+    from ocrctl.core.eval_pages import are_detectors
+    from ocrctl.metrics.pages import PAGE_PROTOCOLS
+
+    if options.protocols:
+        return any(protocol in PAGE_PROTOCOLS for protocol in options.protocols)
+    return are_detectors(options)
+
+
+def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str], as_json: bool) -> None:
+    """Score, print, write the reports; exit 1 when a gate is missed or a page is unreadable."""
+    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.core.eval_pages import evaluate_pages
+    from ocrctl.core.eval_pages_report import check_gates, missed, write_reports
+    from ocrctl.inference.writers.files import check_place
+    from ocrctl.metrics.pages import check_protocol
+
+    for protocol in options.protocols:
+        check_protocol(protocol)
+    gates = number_pairs(fail_under, "--fail-under")
+    check_gates(gates, options.protocols)  # a typo must not cost an evaluation
+    if report is not None:
+        check_place(report)
+    with ProgressLine("pages") as progress:
+        result, data = evaluate_pages(options, progress)
+    sentences = missed(result, gates)
+    if as_json:
+        rows = [
+            {"model": item.model, "dataset": item.dataset, "thresholds": item.thresholds}
+            | plain_scores(item.scores, item.search)
+            for item in result.results
+        ]
+        whole = {name: value for name, value in vars(result).items() if name != "results"}
+        console.write_json({**{name: console.to_plain(value) for name, value in whole.items()}, "results": rows,
+                            "missed": sentences})  # fmt: skip
+    else:
+        _show(result)
+    for model in result.models:
+        if model.note:
+            console.note(f"note: {model.name}: {model.note}")
+    for one in result.unreadable[:UNREADABLE_SHOWN]:
+        sys.stderr.write(f"unreadable: {one.error}\n")
+    if len(result.unreadable) > UNREADABLE_SHOWN:
+        sys.stderr.write(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more\n")
+    if report is not None:
+        for place in write_reports(result, data, report):
+            console.note(f"report: {place}")
+    for sentence in sentences:
+        sys.stderr.write(f"failed: {sentence}\n")
+    if sentences or result.unreadable:
+        raise typer.Exit(1)
+
+
+def _show(result: PagesEvaluation) -> None:
+    for number, item in enumerate(result.results):
+        if number:
+            console.write()
+        console.write(f"{item.model} on {item.dataset}")
+        show_scores(item.scores, item.search)
