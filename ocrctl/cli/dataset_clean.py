@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.dataset_validate import DataSpec
-from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
+from ocrctl.cli.dataset_validate import DataFlag, DataSpec
+from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 
 
 def clean(
     spec: DataSpec = None,
+    data: DataFlag = None,
+    profile: Profiles = None,
     clamp: Annotated[bool, typer.Option("--clamp", help="Move points beyond the picture onto its edge.")] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend outlines, texts, stated sizes and labels that EXIF turned away.")
@@ -33,9 +35,9 @@ def clean(
 ) -> None:
     """Mend annotated pictures. Without a flag it says what it would do; exit 1 when that is anything."""
     from ocrctl.core.dataset_clean import CleanOptions, clean_data
-    from ocrctl.core.dataset_validate import data_spec
+    from ocrctl.core.dataset_spec import data_spec
 
-    chosen = data_spec(spec)
+    chosen = data_spec(spec, data, profile or [])
     options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only)
     with ProgressLine("pictures") as progress:
         report = clean_data(options, progress)
@@ -58,12 +60,19 @@ def clean(
         raise typer.Exit(1)
 
 
-def undo(spec: DataSpec = None, plugin: Plugins = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def undo(
+    spec: DataSpec = None,
+    data: DataFlag = None,
+    profile: Profiles = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Take the latest `dataset clean` back: every label file as it was, byte for byte."""
     from ocrctl.core.dataset_clean import undo_clean
-    from ocrctl.core.dataset_validate import data_spec
+    from ocrctl.core.dataset_spec import data_spec
 
-    report = undo_clean(data_spec(spec))
+    report = undo_clean(data_spec(spec, data, profile or []))
     if as_json:
         console.write_json(report)
     else:

@@ -69,7 +69,10 @@ def split(
     from ocrctl.core.dataset_split import split as part
 
     shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part")
-    report = part(spec, out, shares, seed=seed, group=group, listed=listed, format_name=format_name)
+    with ProgressLine("pictures") as progress:
+        report = part(
+            spec, out, shares, seed=seed, group=group, listed=listed, format_name=format_name, progress=progress
+        )
     if as_json:
         console.write_json(report)
     else:
@@ -77,6 +80,10 @@ def split(
             ("part", "pictures", "instances", "folder"),
             [(name, written.images, written.instances, written.out) for name, written in report.parts.items()],
         )
+    if report.joined:
+        console.note(f"{report.joined:,} groups go with another one, because they hold the same picture")
+    first, second = (shlex.quote(str(out / name)) for name in list(shares)[:2])
+    console.suggest(f"ocrctl dataset validate {first}{plugin_flags(plugin)} --against {second}")
 
 
 def crop(

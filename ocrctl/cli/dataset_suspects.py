@@ -31,9 +31,9 @@ def suspects(
     from ocrctl.inference.devices import share_cores
 
     share_cores()
+    from ocrctl.core.dataset_spec import data_spec
     from ocrctl.core.dataset_suspects import SuspectsOptions
     from ocrctl.core.dataset_suspects import suspects as rank
-    from ocrctl.core.dataset_validate import data_spec
 
     options = SuspectsOptions(data_spec(spec), model, limit, device, batch_size, jobs, threads)
     with ProgressLine("words") as progress:

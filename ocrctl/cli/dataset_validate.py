@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,9 +25,15 @@ DataSpec = Annotated[
     typer.Argument(metavar="[SPEC]", help="Annotated pictures: a path, or FORMAT:PATH (default: $OCRCTL_DATA)."),
 ]
 
+DataFlag = Annotated[
+    str | None,
+    typer.Option("-d", "--data", metavar="SPEC", help="The same as SPEC. Without both: data.train of -p."),
+]
+
 
 def validate(
     spec: DataSpec = None,
+    data: DataFlag = None,
     header_only: Annotated[
         bool, typer.Option("--header-only", help="Read the pictures' headers only: fast, finds no damage within.")
     ] = False,
@@ -54,25 +61,26 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Judge annotated pictures: files, polygons, texts. Exit 1 when something at or above --fail-on is found."""
-    from ocrctl.core.dataset_validate import ValidateOptions, data_spec
+    from ocrctl.core.dataset_spec import data_spec
+    from ocrctl.core.dataset_validate import ValidateOptions
     from ocrctl.core.dataset_validate import validate as judge
 
-    chosen = data_spec(spec)
+    chosen = data_spec(spec, data, profile or [])
     options = ValidateOptions(
         spec=chosen,
         decode=not header_only,
         against=against,
         model=model,
         charset=charset,
-        profiles=profile or [],
+        profiles=(profile or []) if model or spec or data else [],  # without --for it named the data set
         fail_on=fail_on or ["error"],
     )
     with ProgressLine("pictures") as progress:
-        result, data, findings = judge(options, progress)
+        result, annotations, findings = judge(options, progress)
     if report is not None:
         from ocrctl.core.dataset_report import write_report
 
-        write_report(report, result, data, findings)
+        write_report(report, result, annotations, findings)
     if as_json:
         console.write_json(result)
     elif github:
@@ -109,12 +117,21 @@ def _table(result: ValidateReport) -> None:
 
 
 def _annotations(result: ValidateReport) -> None:
+    base = os.environ.get("GITHUB_WORKSPACE") or os.getcwd()
     for code in result.codes:
         for place in code.places[:_GITHUB_LIMIT]:
             line = f",line={place.line}" if place.line else ""
             title = f"{code.code} {code.name}"
             text = _escape(f"{place.where}: {place.message}")
-            console.write(f"::{_GITHUB[code.severity]} file={_property(place.file)}{line},title={title}::{text}")
+            console.write(
+                f"::{_GITHUB[code.severity]} file={_property(_below(place.file, base))}{line},title={title}::{text}"
+            )
+
+
+def _below(path: str, base: str) -> str:
+    """`path` as GitHub finds it: from the top of the repository, where it lies within."""
+    whole = os.path.abspath(path)
+    return os.path.relpath(whole, base) if whole.startswith(os.path.join(base, "")) else path
 
 
 def _escape(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.core.dataset_write import Written, write_pages
 from ocrctl.core.word_write import write_words
 from ocrctl.data.annotations import Annotations
+from ocrctl.data.findings import Findings
 from ocrctl.data.formats import word_format
+from ocrctl.data.image_looks import Looks, look_at
 from ocrctl.data.sources import locate
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError, UsageError
@@ -25,6 +28,7 @@ class SplitReport:
 
     parts: dict[str, Written]
     groups: int
+    joined: int  # groups that went into another one because they hold the same picture
 
 
 def split(
@@ -36,11 +40,13 @@ def split(
     group: str | None = None,
     listed: Path | None = None,
     format_name: str | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SplitReport:
-    """Part a set by picture into folders of `out`; pictures of one group stay together.
+    """Part a set by picture into folders of `out`; pictures of one group stay together, and so do groups that share a
+    picture under two names.
 
     `group`: regular expression whose first group (or whole match) in a picture's name names its group. Without it,
-    pages whose names differ in folder and suffix alone are one, and word images that are one file. Parts are filled so
+    pages whose names differ in folder and suffix alone are one. Parts are filled so
     that the numbers of pictures and of instances of each length follow the shares. `listed`: a file that names the
     pictures of the second of two parts (`listed_pictures`); shares and seed then decide nothing. Raises UsageError when
     there are fewer groups than parts.
@@ -51,9 +57,12 @@ def split(
     located = locate(spec)
     data = located.annotations()
     keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
-    names = sorted(set(keys))
-    if len(names) < len(shares):
-        raise UsageError(f"{spec}: {len(names)} groups cannot be parted into {len(shares)}.", hint="Check --group.")
+    named = len(set(keys))
+    if listed is None:
+        keys = joined(keys, data, look_at(data, Findings(), progress=progress))
+    groups = len(set(keys))
+    if groups < len(shares):
+        raise UsageError(f"{spec}: {groups} groups cannot be parted into {len(shares)}.", hint="Check --group.")
     if listed is not None:
         part = listed_pictures(data.images, listed).astype(np.int64)
     else:
@@ -67,7 +76,7 @@ def split(
             parts[name] = write_words(chosen, words, out / name)
         else:
             parts[name] = write_pages(chosen, format_name or data.format, out / name)
-    return SplitReport(parts, len(names))
+    return SplitReport(parts, groups, named - groups)
 
 
 def group_keys(images: list[str], group: str | None) -> list[str]:
@@ -85,6 +94,25 @@ def group_keys(images: list[str], group: str | None) -> list[str]:
             raise UsageError(f"--group {group}: does not match {image}.")
         keys.append(match[1] if pattern.groups else match[0])
     return keys
+
+
+def joined(keys: list[str], data: Annotations, looks: Looks) -> list[str]:
+    """`keys` with those of groups made one that share a picture: byte for byte or, of pages, to look at. What
+    `dataset validate --against` calls the same picture cannot stand in two parts then."""
+    leader = {key: key for key in keys}
+
+    def lead(key: str) -> str:
+        while leader[key] != key:
+            leader[key] = key = leader[leader[key]]
+        return key
+
+    seen: dict[object, str] = {}
+    for key, digest, (along_x, along_y) in zip(keys, looks.digests, looks.hashes.tolist(), strict=True):
+        look = (along_x, along_y) if along_x and data.words is None else None
+        for mark in (digest, look):
+            if mark:
+                leader[lead(key)] = lead(seen.setdefault(mark, key))
+    return [lead(key) for key in keys]
 
 
 def listed_pictures(images: list[str], file: Path) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,14 +76,6 @@ class ValidateReport:
     seconds: float
     notes: list[str]
     codes: list[CodeCount] = field(default_factory=list)
-
-
-def data_spec(spec: str | None) -> str:
-    """`spec`, or what OCRCTL_DATA holds. Raises UsageError when there is neither."""
-    chosen = spec or os.environ.get("OCRCTL_DATA")
-    if not chosen:
-        raise UsageError("No data set given.", hint="Name a SPEC, or set OCRCTL_DATA.")
-    return chosen
 
 
 def validate(

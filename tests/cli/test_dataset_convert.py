@@ -26,6 +26,7 @@ def pages(tmp_path: Path) -> Path:
     for number in range(6):
         image = np.full((80, 160, 3), 40 * number, np.uint8)
         image[10:30, 20:100] = (200, 100, 10 * number)
+        image[62:, 25 * number : 25 * number + 25] = 128 if number < 3 else 0  # no two look alike
         cv2.imwrite(str(folder / "img" / f"p{number}.png"), image)
         items = [
             {"transcription": "wort" + str(number), "points": [[20, 10], [100, 10], [100, 30], [20, 30]]},

@@ -97,8 +97,41 @@ def test_thresholds_github_and_the_environment(
     assert line.startswith("::warning file=") and "Label.txt,line=1,title=P007 counter-clockwise::" in line
     assert run(["dataset", "validate", "--fail-on", "clockwise"]) == 2
     assert "Did you mean 'counter-clockwise'" in capsys.readouterr().err
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    assert run(["dataset", "validate", "--github"]) == 0
+    assert capsys.readouterr().out.startswith("::warning file=Label.txt,line=1,")
     monkeypatch.delenv("OCRCTL_DATA")
     assert run(["dataset", "validate"]) == 2
+
+
+def test_the_set_from_argument_flag_profile_or_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = [[x + 5000, y] for x, y in QUAD]
+    good, bad = (
+        pages(tmp_path / "good", {"a.jpg": [("one", QUAD)]}),
+        pages(tmp_path / "bad", {"a.jpg": [("x", outside)]}),
+    )
+    monkeypatch.delenv("OCRCTL_PROFILE", raising=False)
+    monkeypatch.setenv("OCRCTL_DATA", str(bad))
+    profile = tmp_path / "mine.toml"
+    profile.write_text(f"[data]\ntrain = ['{good}']\n")
+    for arguments, code in (
+        ([], 1),
+        (["-d", str(good)], 0),
+        (["-p", str(profile)], 0),
+        (["-d", str(bad), str(bad)], 1),
+    ):
+        assert run(["dataset", "validate", *arguments]) == code, arguments
+    monkeypatch.setenv("OCRCTL_DATA", f"{good},{bad}")
+    capsys.readouterr()
+    assert run(["dataset", "validate"]) == run(["dataset", "validate", str(good), "-d", str(bad)]) == 2
+    assert "names 2 data sets" in capsys.readouterr().err
+    profile.write_text(f"[data]\ntrain = ['{bad}']\n")
+    assert run(["dataset", "clean", "-p", str(profile), "--remove-bad"]) == 3  # nothing would be left
+    assert run(["dataset", "clean", "-p", str(profile)]) == 1
+    assert run(["dataset", "undo", "-p", str(profile)]) in (2, 3)
+    assert run(["dataset", "validate", str(good), "-p", str(profile)]) == 2  # --profile needs --for
 
 
 def test_the_same_picture_in_another_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
