@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,16 +105,16 @@ def validate(
 
 
 def _table(result: ValidateReport) -> None:
+    wide = not sys.stdout.isatty()  # a place is often longer than a terminal has room for, and is told below then
     rows = [
-        (code.code, code.severity, code.count, code.name, f"{place.where}: {place.message}")
+        (code.code, code.severity, code.count, code.name, f"{place.where}: {place.message}" if wide else place.message)
         for code in result.codes
         for place in code.places[:1]
     ]
     console.table(("code", "severity", "count", "name", "first"), rows)
     for code in result.codes:
-        if code.severity == "error":
-            for place in code.places[1:_EXAMPLES]:
-                console.write(f"{code.code}\t{place.where}: {place.message}")
+        for place in code.places[int(wide) : _EXAMPLES if code.severity == "error" else 1]:
+            console.write(f"{code.code}\t{place.where}: {place.message}")
 
 
 def _annotations(result: ValidateReport) -> None:
