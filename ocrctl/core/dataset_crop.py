@@ -16,6 +16,7 @@ from ocrctl.data.formats import word_format
 from ocrctl.data.images import decode
 from ocrctl.data.rectify import crop
 from ocrctl.data.sources import open_annotations
+from ocrctl.data.text_rules import has_error
 from ocrctl.errors import InputError, UsageError
 from ocrctl.text.normalize import normalize_label
 
@@ -58,8 +59,10 @@ def _crops(
     spans = data.spans().tolist()
     for image in range(len(data.images)):
         members = range(spans[image], spans[image + 1])
-        usable = [i for i in members if not data.ignore[i] and data.texts[i].strip()]
-        skipped["ignored or without text"] += len(members) - len(usable)
+        named = [i for i in members if not data.ignore[i] and data.texts[i].strip()]
+        usable = [i for i in named if not has_error(data.texts[i])]
+        skipped["ignored or without text"] += len(members) - len(named)
+        skipped["text with an error that `dataset validate` names"] += len(named) - len(usable)
         progress(image + 1, len(data.images))
         if not usable:
             continue

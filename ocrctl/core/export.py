@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.export_pages import check_pages
 from ocrctl.data.images import decode
 from ocrctl.data.sources import open_source, parse_spec
 from ocrctl.errors import UsageError
@@ -24,15 +25,15 @@ from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
-# logits: largest absolute difference allowed; strings: share of samples allowed to read differently.
-TOLERANCES = {"logits": 1e-3, "strings": 0.0}
+# logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
+TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
 PROBE_BATCHES = (1, 17)  # one picture alone, and an odd batch that no shape in the model equals
 VERIFY_BATCH = 64
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Which models go where; `verify` is a SPEC whose every sample must read the same; `decoding`, ar or nar, is how
+    """Which models go where; `verify` is a SPEC whose every sample must give the same; `decoding`, ar or nar, is how
     the graph of an autoregressive model reads (None: as the model was trained to)."""
 
     models: list[str]
@@ -80,14 +81,16 @@ def export(options: ExportOptions) -> ExportReport:
     _check_names(files)
     spec = parse_spec(options.verify) if options.verify is not None else None
     if spec is not None and spec.path is None:
-        raise UsageError(f"--verify {spec.raw}: expected a finite set of labelled words.")
+        raise UsageError(f"--verify {spec.raw}: expected a finite set.")
     return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:
     for name in given:
         if name not in TOLERANCES:
-            raise UsageError(f"unknown tolerance '{name}' (known: logits, strings).{did_you_mean(name, TOLERANCES)}")
+            raise UsageError(
+                f"unknown tolerance '{name}' (known: {', '.join(TOLERANCES)}).{did_you_mean(name, TOLERANCES)}"
+            )
     return TOLERANCES | given
 
 
@@ -114,8 +117,11 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
         size = part.stat().st_size
         torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
         onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
-        checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
-        if options.verify is not None:
+        if torch_engine.detects:
+            checks = check_pages(torch_engine, onnx_engine, options.verify)
+        else:
+            checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
+        if options.verify is not None and not torch_engine.detects:
             checks.append(compare(torch_engine, onnx_engine, options.verify, _samples(torch_engine, options.verify)))
         failures = [failure for check in checks for failure in _judge(check, tolerances)]
         if not failures:
@@ -154,9 +160,11 @@ def _samples(engine: Engine, spec: str) -> Iterator[tuple[list[str], NDArray[np.
 
 def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:
     failures = []
-    if not check.max_abs_diff <= tolerances["logits"]:
-        failures.append(f"{check.what}: logits differ by {check.max_abs_diff:.3g}, allowed {tolerances['logits']:.3g}")
+    values = "maps" if check.of == "boxes" else "logits"
+    if not check.max_abs_diff <= tolerances[values]:
+        failures.append(f"{check.what}: {values} differ by {check.max_abs_diff:.3g}, allowed {tolerances[values]:.3g}")
     share = len(check.differing) / max(1, check.samples)
-    if share > tolerances["strings"]:
-        failures.append(f"{check.what}: {len(check.differing)} of {check.samples} strings differ")
+    if share > tolerances[check.of]:
+        pages = "pages' " if check.of == "boxes" else ""
+        failures.append(f"{check.what}: {len(check.differing)} of {check.samples} {pages}{check.of} differ")
     return failures

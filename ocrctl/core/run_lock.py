@@ -8,6 +8,12 @@ from pathlib import Path
 from ocrctl.errors import UsageError
 
 
+def sweep(run: Path) -> None:
+    """Remove what a killed process had begun to write in `run`; only who holds the lock may."""
+    for path in [*run.glob(".*.tmp"), *run.glob("quarantine/*/.*.tmp")]:
+        path.unlink(missing_ok=True)
+
+
 def lock_run(run: Path) -> int:
     """Keep other processes from training in `run` until this one ends; returns the descriptor that holds the lock.
 

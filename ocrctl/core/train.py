@@ -92,8 +92,6 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
         from ocrctl.core.train_pages import SYNTH_PAGES as SYNTH
         from ocrctl.core.train_pages import prepare_pages
 
-        if request.preflight:
-            raise UsageError("--preflight looks at recognisers; it has nothing for detectors yet.")
         data: Any = prepare_pages(settings, spec, report)
     else:
         from ocrctl.core.train_data import SYNTH, prepare_data

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ocrctl.config.settings import Settings
 from ocrctl.data.loader import to_tensors
 from ocrctl.errors import CheckFailed, OcrctlError
+from ocrctl.metrics.hmean import match
+from ocrctl.metrics.instances import Instances, from_detections
 from ocrctl.models.build import build_model
 from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.postprocess.find import find
 from ocrctl.training.device import place
 from ocrctl.training.objectives import choose_objective
 from ocrctl.training.optimizer import build_optimizer, clip
 
 if TYPE_CHECKING:
     from ocrctl.core.train_data import TrainingData
+    from ocrctl.core.train_pages import PageData
 
-SAMPLES = 8  # in the batch that has to be learned by heart
+Report = Callable[[str], None]
+SAMPLES = 8  # words in the batch that has to be learned by heart
+PAGES = 2  # pictures of a detector in it
+HMEAN = 0.9  # of the boxes found on them
 ROUNDS = 300  # optimiser steps it may take
 LOOKED_AT = 500  # training samples whose labels are held against the output steps
 
 
-def preflight(settings: Settings, data: TrainingData, report: Callable[[str], None]) -> None:
+@dataclass(frozen=True)
+class Known:
+    """How much of a batch is known by heart: whether all of it is, in words, and what is wrong."""
+
+    whole: bool
+    share: str
+    wrong: str
+
+
+def preflight(settings: Settings, data: TrainingData | PageData, report: Report) -> None:
     """Look at labels against output steps, let one gradient flow, and learn one batch by heart; report each.
 
     The run itself is not touched: same weights, same order of samples with or without. Raises CheckFailed when
@@ -36,19 +54,27 @@ def preflight(settings: Settings, data: TrainingData, report: Callable[[str], No
     model = build_model(data.card).to(device)
     model.train()
     objective = choose_objective(data.card, settings.train)
-    problems = [found for found in (_steps(data, report),) if found]
-    batch = data.words.__getitems__(list(range(SAMPLES)))
+    pages = data.card.task == "detection"
+    numbers = list(range(PAGES if pages else SAMPLES))
+    batch = data.words.__getitems__(numbers)
     if isinstance(batch, OcrctlError):
         raise batch
-    tensors = {name: value.to(device) for name, value in to_tensors(batch).items()}  # type: ignore[union-attr]
-    problems += [found for found in (_gradients(model, objective, tensors, report),) if found]
-    texts = [data.words.label(n) for n in range(SAMPLES)]
-    problems += [found for found in (_by_heart(model, objective, tensors, texts, settings, data, report),) if found]
-    if problems:
-        raise CheckFailed(f"preflight: {'; '.join(problems)}.", hint="mend that before a long run")
+    tensors = _on(to_tensors(batch), device)
+    look = _pages(data, numbers) if pages else _words(data, numbers)  # type: ignore[arg-type]
+    problems = [
+        None if pages else _steps(data, report),  # type: ignore[arg-type]
+        _gradients(model, objective, tensors, report),
+        _by_heart(model, objective, tensors, look, settings, report),
+    ]
+    if found := [problem for problem in problems if problem]:
+        raise CheckFailed(f"preflight: {'; '.join(found)}.", hint="mend that before a long run")
 
 
-def _steps(data: TrainingData, report: Callable[[str], None]) -> str | None:
+def _on(tensors: Any, device: torch.device) -> Any:
+    return {name: _on(v, device) if isinstance(v, dict) else v.to(device) for name, v in tensors.items()}
+
+
+def _steps(data: TrainingData, report: Report) -> str | None:
     """Labels against the feature grid: a label that needs more output steps than there are cannot be learned."""
     steps = data.spec.output_steps()
     labels = [data.words.label(n) for n in range(LOOKED_AT)]
@@ -60,7 +86,7 @@ def _steps(data: TrainingData, report: Callable[[str], None]) -> str | None:
     )
 
 
-def _gradients(model: OCRModel, objective: Any, batch: dict[str, Any], report: Callable[[str], None]) -> str | None:
+def _gradients(model: OCRModel, objective: Any, batch: dict[str, Any], report: Report) -> str | None:
     loss = objective(model, batch)
     loss.backward()
     named = dict(model.named_parameters())
@@ -74,8 +100,8 @@ def _gradients(model: OCRModel, objective: Any, batch: dict[str, Any], report: C
 
 
 def _by_heart(
-    model: OCRModel, objective: Any, batch: dict[str, Any], texts: list[str], settings: Settings,
-    data: TrainingData, report: Callable[[str], None],
+    model: OCRModel, objective: Any, batch: dict[str, Any], look: Callable[[OCRModel, Any], Known],
+    settings: Settings, report: Report,
 ) -> str | None:  # fmt: skip
     optimizer = build_optimizer(model, settings.train)
     first = last = float("nan")
@@ -90,22 +116,47 @@ def _by_heart(
             first = float(loss.detach())
         if number % 20 == 0:
             last = float(loss.detach())
-            read = _read(model, batch, data)
-            right = sum(a == b for a, b in zip(read, texts, strict=True))
-            if right == len(texts):
-                report(f"preflight: one batch of {len(texts)} learned by heart in {number} steps")
+            model.eval()
+            with torch.no_grad():
+                known = look(model, batch)
+            model.train()
+            if known.whole:
+                report(f"preflight: one batch learned by heart in {number} steps ({known.share})")
                 return None
-    wrong = next((a, b) for a, b in zip(read, texts, strict=True) if a != b)
-    report(f"preflight: {right} of {len(texts)} samples learned by heart in {ROUNDS} steps")
+    report(f"preflight: in {ROUNDS} steps {known.share} learned by heart")
     return (
-        f"one batch of {len(texts)} was not learned by heart in {ROUNDS} steps (loss {first:.3g} to {last:.3g}; "
-        f"{wrong[1]!r} is read as {wrong[0]!r})"
+        f"one batch was not learned by heart in {ROUNDS} steps (loss {first:.3g} to {last:.3g}, {known.share}; "
+        f"{known.wrong})"
     )
 
 
-def _read(model: OCRModel, batch: dict[str, Any], data: TrainingData) -> list[str]:
-    model.eval()
-    with torch.no_grad():
+def _words(data: TrainingData, numbers: list[int]) -> Callable[[OCRModel, Any], Known]:
+    texts = [data.words.label(n) for n in numbers]
+
+    def look(model: OCRModel, batch: dict[str, Any]) -> Known:
         ids, probabilities = best_classes(model(batch["images"])["logits"])
-    model.train()
-    return [text for text, _ in data.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
+        read = [text for text, _ in data.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
+        wrong = [f"{truth!r} is read as {text!r}" for truth, text in zip(texts, read, strict=True) if truth != text]
+        return Known(not wrong, f"{len(texts) - len(wrong)} of {len(texts)} words", (wrong or [""])[0])
+
+    return look
+
+
+def _pages(data: PageData, numbers: list[int]) -> Callable[[OCRModel, Any], Known]:
+    words = [data.words.sample(n)[1] for n in numbers]
+    offsets = np.concatenate([[0], *(np.diff(page.offsets) for page in words)]).cumsum().astype(np.int64)
+    spans = np.cumsum([0, *(len(page) for page in words)]).astype(np.int64)
+    truth = Instances(
+        np.concatenate([page.points for page in words]), offsets, spans,
+        np.concatenate([page.ignore for page in words]), [text for page in words for text in page.texts],
+    )  # fmt: skip
+
+    def look(model: OCRModel, batch: dict[str, Any]) -> Known:
+        outputs = {name: value.float().cpu().numpy() for name, value in model(batch["images"]).items()}
+        rows = [{name: value[row] for name, value in outputs.items()} for row in range(len(numbers))]
+        found = from_detections([find(data.card.decoder, row, data.card.thresholds) for row in rows])
+        counts = match(truth, found).total()
+        wrong = f"{counts.matched} of {counts.truths} words found by {counts.detections} boxes"
+        return Known(counts.hmean >= HMEAN or not counts.truths, f"hmean {counts.hmean:.2f}", wrong)
+
+    return look

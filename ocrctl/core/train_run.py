@@ -11,7 +11,7 @@ import torch
 
 from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import check_data
-from ocrctl.core.run_lock import lock_run
+from ocrctl.core.run_lock import lock_run, sweep
 from ocrctl.core.train_header import run_header
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import ResumableStop, UsageError
@@ -83,6 +83,7 @@ def fit(
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
     lock = lock_run(run)
+    sweep(run)
     for line in run_header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -29,8 +31,8 @@ def test_a_sound_model_passes_and_the_run_is_the_same(tmp_path: Path) -> None:
 
     lines = [line for line in go(tmp_path / "with") if line.startswith("preflight")]
     assert lines[0].startswith("preflight: 25 output steps; the longest of 500 labels needs")
-    assert "gradient reaches 26 of 26 parameters" in lines[1] or "gradient reaches" in lines[1]
-    assert "learned by heart in" in lines[2]
+    assert lines[1] == "preflight: gradient reaches 28 of 28 parameters"
+    assert "one batch learned by heart in" in lines[2] and "8 of 8 words" in lines[2]
     go(tmp_path / "without", preflight=False)
     first, second = (read_checkpoint(tmp_path / n / "last.ckpt")["state_dict"] for n in ("with", "without"))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -55,3 +57,23 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     import os
 
     os.close(held)
+
+
+def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
+    lines: list[str] = []
+    sets = ["train.max_steps=1", "train.batch_size=1", "data.workers=0", "data.max_val_samples=1", "log.previews=0",
+            "train.threads=1", "page.height=160", "page.width=160", "page.side=160", "model.backbone=mobilenetv3",
+            "page.augment=0", "train.lr=5e-3", "train.warmup=0"]  # fmt: skip
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for number in range(3):
+        image = np.full((160, 160, 3), 220, np.uint8)
+        cv2.putText(image, "WORD", (20, 60 + 20 * number), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3)
+        cv2.imwrite(str(pages / f"img_{number}.png"), image)
+        top = 28 + 20 * number
+        line = f"16,{top},136,{top},136,{top + 36},16,{top + 36},WORD\n"
+        (pages / f"gt_img_{number}.txt").write_text(line, encoding="utf-8")
+    settings = load_train_settings(None, sets, {"arch": "dbnet", "data": {"train": [str(pages)]}})
+    train(TrainRequest(settings, tmp_path / "run", preflight=True), lines.append)
+    told = [line for line in lines if line.startswith("preflight")]
+    assert "gradient reaches" in told[0] and told[1].startswith("preflight: one batch learned by heart in")

@@ -89,7 +89,7 @@ def conv_norm(
 ) -> nn.Sequential:
     """Convolution, normalisation and hard swish (True), ReLU (False) or nothing (None)."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    norm = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01)
+    norm = nn.BatchNorm2d(out_channels, eps=1e-3)  # not the published momentum of 0.01: see efficientnet.norm
     if swish is None:
         return nn.Sequential(conv, norm)
     return nn.Sequential(conv, norm, nn.Hardswish() if swish else nn.ReLU())
