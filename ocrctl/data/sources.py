@@ -22,6 +22,7 @@ from ocrctl.data.formats import (
     word_format,
     word_sets,
 )
+from ocrctl.data.formats._pictures import listing
 from ocrctl.data.located import Located
 from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
@@ -143,7 +144,7 @@ def _locate(spec: Spec, path: Path) -> Located:
     if not found and not word_sets(path):
         found = detect_plugged_pages(path)
     if not found:
-        return _locate_words(spec, path)
+        return _only_words(spec, path)
     specs = [f"{pages.NAME}:{place}" for pages, place in found]
     if len(found) == 1 and path.is_dir():
         taken = found[0][1]
@@ -151,6 +152,18 @@ def _locate(spec: Spec, path: Path) -> Located:
         specs += [f"{words}:{file}" for words, file in others if not file.name.startswith(DERIVED)]
     _expect_one(path, specs)
     return Located(found[0][0], None, found[0][1], spec.raw)
+
+
+def _only_words(spec: Spec, path: Path) -> Located:
+    """Word images, where no format of pages fits. Raises InputError naming what lies there when none fits at all."""
+    try:
+        return _locate_words(spec, path)
+    except InputError as error:
+        names = listing(path).labels if path.is_dir() else []
+        there = f"; no format fits {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" if names else ""
+        raise InputError(
+            f"{path}: found no annotations{there}.", hint=f"FORMAT:PATH says why a file does not fit. {_GRAMMAR}"
+        ) from error
 
 
 def _usual(pages: DetectionFormat, path: Path) -> Path:

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from ocrctl.data.annotations import Annotations
+from ocrctl.data.codes import BY_NAME
 from ocrctl.data.findings import Findings
 from ocrctl.text.normalize import normalize_label
 
@@ -66,6 +67,13 @@ def text_problems(text: str) -> list[tuple[str, str]]:
     if text != text.strip():
         problems.append(("edge-spaces", ""))
     return problems
+
+
+def has_error(text: str) -> bool:
+    """Whether a text that is not ignored holds an error: no recogniser should be taught it."""
+    if text.isascii() and text.isprintable() and text not in PLACEHOLDERS and text.strip():
+        return False
+    return any(BY_NAME[name].severity == "error" for name, _ in text_problems(text))
 
 
 def repaired_text(text: str) -> str:

@@ -1,14 +1,16 @@
-"""`dataset split` parts no picture from itself."""
+"""`dataset split` parts no picture from itself, `dataset crop` teaches no placeholder, half a file is named."""
 
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
+from ocrctl.data.sources import open_source
 
 
 @pytest.mark.parametrize("words", [True, False])
@@ -32,3 +34,24 @@ def test_split_keeps_one_picture_of_several_names_together(
     first, second = ({file.read_bytes() for file in (out / part).rglob("*.jpg")} for part in "ab")
     assert len(first) == len(second) == 10 and not first & second
     assert run(["dataset", "validate", str(out / "a"), "--against", str(out / "b")]) == 0
+
+
+def test_crop_teaches_no_placeholder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.effect_noise((90, 60), 60).convert("RGB").save(tmp_path / "a.png")
+    texts = ["TEMPORARY", "待识别", "a\x07b", "broken \ufffd", "straße", "good"]
+    quads = [[[2, 2 + 9 * i], [80, 2 + 9 * i], [80, 9 + 9 * i], [2, 9 + 9 * i]] for i in range(len(texts))]
+    items = [{"transcription": text, "points": quad} for text, quad in zip(texts, quads, strict=True)]
+    (tmp_path / "Label.txt").write_text(f"a.png\t{json.dumps(items)}\n")
+    out = tmp_path / "words"
+    assert run(["dataset", "crop", str(tmp_path), str(out), "--format", "paddleocr-rec", "--json"]) == 0
+    skipped = json.loads(capsys.readouterr().out)["skipped"]
+    assert list(skipped.values()) == [4] and list(open_source(str(out)).labels) == ["straße", "good"]
+
+
+def test_what_fits_no_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "labels.json").write_text('{"a.jpg": {"img_dimensions": [1,')  # half of a file
+    assert run(["dataset", "validate", str(tmp_path)]) == 3
+    error = capsys.readouterr().err
+    assert "no format fits labels.json" in error and "doctr-det" in error
+    assert run(["dataset", "validate", f"doctr-det:{tmp_path}"]) == 3
+    assert "labels.json:1: expected JSON" in capsys.readouterr().err
