@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ocrctl.core.dataset_split import listed_pictures
 from ocrctl.data.lint import lint
 from ocrctl.data.sources import open_annotations
 
+BENCH = Path(__file__).parents[1] / "bench"
 DATA = Path(os.environ.get("OCRCTL_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
@@ -40,7 +42,22 @@ def test_pages_hold_no_error(tmp_path: Path, name: str, format_name: str, counts
 @pytest.mark.slow
 def test_every_fault_is_found_and_taken_back(tmp_path: Path) -> None:
     """Damaged as real sets are: recall and precision of 1, a clean that leaves no error, an undo of every byte."""
-    script = Path(__file__).parents[1] / "bench" / "damage.py"
     folder = unpack("sroie_train_60", tmp_path)
-    outcome = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False)
+    outcome = subprocess.run(
+        [sys.executable, str(BENCH / "damage.py"), str(folder)], capture_output=True, text=True, check=False
+    )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_hold_out_of_receipts(tmp_path: Path) -> None:
+    data = open_annotations(str(unpack("sroie_train_60", tmp_path)))
+    assert listed_pictures(data.images, BENCH / "sroie_holdout.txt").sum() == 20
+
+
+def test_hold_out_of_photos_shares_no_rare_word(tmp_path: Path) -> None:
+    folder, names = unpack("ic15_detection_train", tmp_path), BENCH / "ic15_holdout.txt"
+    assert listed_pictures(open_annotations(str(folder)).images, names).sum() == 100
+    command = [sys.executable, str(BENCH / "scene_groups.py"), str(folder), "--check", str(names)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    rare = next(line for line in outcome.stdout.splitlines() if line.startswith("rare word"))
+    assert " have one, 0 share one" in rare
