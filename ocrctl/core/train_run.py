@@ -18,6 +18,7 @@ from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import place
+from ocrctl.training.import_lightning import import_lightning
 from ocrctl.training.left_out import read_left_out
 from ocrctl.training.loggers import check_logger
 from ocrctl.training.objectives import choose_objective
@@ -87,6 +88,7 @@ def fit(
     for line in run_header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
 
+    import_lightning()
     from ocrctl.core.train import TrainResult
     from ocrctl.training.quarantine import Quarantine
     from ocrctl.training.runner import run_trainer
