@@ -40,7 +40,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     if as_json:
         console.write_json({**_plain(result), "missed": missed})
     else:
-        show_scores(result.scores, result.search)
+        show_scores(result.scores, result.search, " (--threshold)")
     for names, what in (
         (result.without_prediction, f"not in {result.found}, scored as nothing found"),
         (result.without_truth, f"not in {result.truth}, in no number"),
@@ -104,8 +104,8 @@ def _percents(row: dict[str, Any]) -> list[str]:
     return [f"{100 * row[name]:.2f}" for name in ("recall", "precision", "hmean")]
 
 
-def show_scores(scores: PageScores, search: list[Search]) -> None:
-    """Tables of the totals, by text size and, where one was made, of the search."""
+def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None:
+    """Tables of the totals, by text size and, where one was made, of the search; `how` a threshold is set."""
     heads = ["recall %", "precision %", "hmean %"]
     counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean", "e2e")]
     rows = [
@@ -128,6 +128,4 @@ def show_scores(scores: PageScores, search: list[Search]) -> None:
             for row in sorted(search, key=lambda row: row.threshold)
         ]
         console.table(["threshold", *heads], rows)
-        console.note(
-            f"note: {best.threshold:g} is best on these very pictures: a threshold for others (--threshold), no result"
-        )
+        console.note(f"note: {best.threshold:g} is best on these very pictures: a threshold for others{how}, no result")

@@ -22,7 +22,11 @@ def export(
     ] = None,
     tolerance: Annotated[
         list[str] | None,
-        typer.Option("--tolerance", metavar="METRIC=X", help="logits=1e-3 (largest difference), strings=0 (share)."),
+        typer.Option(
+            "--tolerance",
+            metavar="METRIC=X",
+            help="logits=1e-3 and maps=1e-3 (largest difference), strings=0 and boxes=0 (share).",
+        ),
     ] = None,
     decoding: Decoding = None,
     as_json: Json = False,
@@ -40,10 +44,10 @@ def export(
         for model in report.models:
             for check in model.checks:
                 equal = check.samples - len(check.differing)
-                console.write(
-                    f"{model.name}: {check.what}: {equal} of {check.samples} strings equal, "
-                    f"logits within {check.max_abs_diff:.2g}"
-                )
+                pages = check.of == "boxes"
+                same, values = ("pages with equal boxes", "maps") if pages else ("strings equal", "logits")
+                counted = f"{equal} of {check.samples} {same}"
+                console.write(f"{model.name}: {check.what}: {counted}, {values} within {check.max_abs_diff:.2g}")
                 for row in check.differing[:DIFFERING_SHOWN]:
                     console.write(f"  {row.where}: PyTorch {row.torch!r}, ONNX Runtime {row.onnx!r}")
             if model.path is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.core.export_pages import check_pages
+from ocrctl.core.export_pages import check_pages, open_pages
 from ocrctl.data.images import decode
 from ocrctl.data.sources import open_source, parse_spec
 from ocrctl.errors import UsageError
@@ -109,6 +109,8 @@ def _check_names(files: list[ModelFile]) -> None:
 def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, float]) -> Exported:
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, options.decoding, file.path)
+    # Opened before the long work, so that a wrong SPEC is told at once.
+    pages = open_pages(options.verify) if options.verify is not None and card.task == "detection" else None
     model = build_trained(card, state, file.path)
     final = options.out / f"{file.name}.onnx"
     part = options.out / f".{file.name}.{os.getpid()}.onnx"
@@ -118,7 +120,7 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
         torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
         onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
         if torch_engine.detects:
-            checks = check_pages(torch_engine, onnx_engine, options.verify)
+            checks = check_pages(torch_engine, onnx_engine, pages)
         else:
             checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
         if options.verify is not None and not torch_engine.detects:

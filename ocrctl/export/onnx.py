@@ -1,6 +1,7 @@
 """A trained model as one ONNX file that needs nothing else: uint8 pictures in, logits out, its card in the metadata.
 
-Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). Normalisation is part of the graph, so
+Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). Of a detector H and W are free, too,
+multiples of 32, and the outputs are the maps that postprocess asks for. Normalisation is part of the graph, so
 that no second copy of it can drift from the one the model was trained with. A graph has no loop that ends early: the
 reading character by character of an autoregressive model is unrolled to its last step, cache and all.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -18,29 +21,45 @@ from torch import Tensor, nn
 
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.data.page_resize import MULTIPLE
 from ocrctl.inference.writers.files import cannot_write
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.postprocess.find import NEEDED
 
 INPUT, OUTPUT = "images", "logits"
+EXAMPLE_PAGE = (96, 128)  # traced at; unlike sides, so that neither is taken for the other
 # The opset PyTorch's exporter is written in: no version conversion takes place; ONNX Runtime reads it since 1.14.
 OPSET = 18
 
 
-class _Logits(nn.Module):
-    """The model as a function of one tensor to one tensor, as an ONNX graph is."""
+class _Outputs(nn.Module):
+    """The model as a function of one tensor to tensors, as an ONNX graph is."""
 
-    def __init__(self, model: OCRModel) -> None:
+    def __init__(self, model: OCRModel, names: Sequence[str]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.names = model, names
 
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) -> float32 (N, T, K)."""
-        return self.model(images)["logits"]
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """uint8 (N, C, H, W) -> float32 (N, T, K), or the maps (N, ..., h, w)."""
+        outputs = self.model(images)
+        return tuple(outputs[name] for name in self.names)
+
+
+def output_names(card: ModelCard) -> tuple[str, ...]:
+    """What a graph gives: logits, or of a detector the maps on which outlines are found."""
+    return NEEDED[card.decoder] if card.task == "detection" else (OUTPUT,)
 
 
 def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
-    """Trace `model` (on the CPU) with a free batch dimension and put `card` into the file's metadata."""
-    example = torch.zeros(2, card.channels, card.height, card.width, dtype=torch.uint8)  # 2: a 1 would be specialised
+    """Trace `model` (on the CPU) with a free batch dimension, of a detector free sides as well, and put `card` into the
+    file's metadata."""
+    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    height, width = card.height, card.width
+    if card.task == "detection":
+        height, width = EXAMPLE_PAGE
+        free |= {2: MULTIPLE * torch.export.Dim("rows", min=1), 3: MULTIPLE * torch.export.Dim("columns", min=1)}
+    example = torch.zeros(2, card.channels, height, width, dtype=torch.uint8)  # 2: a 1 would be specialised
+    names = output_names(card)
     logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [log.level for log in logs]
     for log in logs:
@@ -49,12 +68,12 @@ def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
         with warnings.catch_warnings():  # the exporter warns about its own internals
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _Logits(model).eval(),
+                _Outputs(model, names).eval(),
                 (example,),
                 dynamo=True,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}},
+                output_names=list(names),
+                dynamic_shapes={INPUT: free},
                 opset_version=OPSET,
                 external_data=False,
                 verbose=False,

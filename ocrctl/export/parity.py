@@ -13,7 +13,7 @@ from ocrctl.inference.engine import Engine
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A sample on which the two read different strings."""
+    """A sample on which the two read different strings, or found other boxes."""
 
     where: str
     torch: str
@@ -22,12 +22,14 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Parity:
-    """One comparison: largest absolute logit difference, and the samples whose strings differ."""
+    """One comparison: largest absolute difference of logits or maps, and the samples whose strings or boxes (`of`)
+    differ."""
 
     what: str
     samples: int
     max_abs_diff: float
     differing: list[Disagreement]
+    of: str = "strings"
 
 
 def probe_batch(engine: Engine, size: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -14,6 +14,8 @@ from ocrctl.postprocess.detections import Detections
 from ocrctl.postprocess.pan import pan_boxes
 
 Maps = Mapping[str, NDArray[np.float32]]
+# The maps that outlines are found on; DB's thresholds are of training alone.
+NEEDED = {"db": ("probability",), "pan": ("text", "kernel", "embedding"), "craft": ("region", "affinity")}
 STRIDES = {"db": 1, "pan": 4, "craft": 2}  # pixels of the input for each cell of the maps
 
 

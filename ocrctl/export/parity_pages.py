@@ -1,0 +1,76 @@
+"""Does the exported detector answer as the trained one? Maps and boxes of both, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.export.onnx import output_names
+from ocrctl.export.parity import Disagreement, Parity
+from ocrctl.inference.engine import Engine
+from ocrctl.inference.pages import Page, same_sized
+from ocrctl.postprocess.detections import Detections
+from ocrctl.postprocess.find import STRIDES
+
+MOVED = 1.5  # cells of the map by which corners may differ: a cell at the edge of a region more or less
+PROBE_SIZES = ((64, 96), (160, 64))  # height, width of probes, neither the one a graph is traced at
+
+
+def probe_pages(count: int, size: tuple[int, int], seed: int = 0) -> list[Page]:
+    """Seeded pages of the network's input size (height, width): noise of every contrast over ramps and bars."""
+    height, width = size
+    rng = np.random.default_rng(seed)
+    pages = []
+    for _ in range(count):
+        ramp = np.linspace(0, 255, width)[None, :, None] * rng.uniform(0, 1, 3)
+        image = ramp + rng.uniform(0, 64) * rng.normal(0, 1, (height, width, 3))
+        top, left = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))
+        image[top : top + height // 4, left : left + width // 2] = rng.uniform(0, 255, 3)
+        pages.append(Page(np.clip(image, 0, 255).astype(np.uint8), (1.0, 1.0), size))
+    return pages
+
+
+def compare_pages(
+    torch_engine: Engine, onnx_engine: Engine, what: str, batches: Iterable[tuple[list[str], Sequence[Page]]]
+) -> Parity:
+    """Run both on every batch of (names, pages) and collect where maps and boxes differ.
+
+    A value that is not finite on either side counts as an infinite difference, and its page as one that differs.
+    """
+    samples, largest = 0, 0.0
+    differing: list[Disagreement] = []
+    for names, pages in batches:
+        ours = [one for group in same_sized(pages, len(pages)) for one in torch_engine.maps(group)]
+        theirs = [one for group in same_sized(pages, len(pages)) for one in onnx_engine.maps(group)]
+        for name, page, one, other in zip(names, pages, ours, theirs, strict=True):
+            gap = max(_gap(one[key], other[key]) for key in output_names(torch_engine.card))
+            largest = max(largest, gap)
+            if gap == float("inf"):
+                differing.append(Disagreement(name, "", "values that are not finite"))
+                continue
+            found, again = torch_engine.find(one, page), onnx_engine.find(other, page)
+            moved = _moved(found, again, max(page.scale) / STRIDES[torch_engine.card.decoder])
+            if moved > MOVED:
+                by = f", moved by up to {moved:.1f} cells of the map" if moved < float("inf") else ""
+                differing.append(Disagreement(name, f"{len(found)} boxes", f"{len(again)} boxes{by}"))
+        samples += len(names)
+    return Parity(what, samples, largest, differing, of="boxes")
+
+
+def _gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    if one.shape != other.shape:
+        raise ValueError(f"maps differ in shape: PyTorch {one.shape}, ONNX Runtime {other.shape}")
+    gap = np.abs(one - other)
+    return float(gap.max()) if np.isfinite(gap).all() else float("inf")
+
+
+def _moved(one: Detections, other: Detections, scale: float) -> float:
+    """How far the corners that differ most are apart, in cells of the map, `scale` for each pixel of the picture.
+
+    Infinite where one has more boxes or points.
+    """
+    if not np.array_equal(one.offsets, other.offsets):
+        return float("inf")
+    return float(np.abs(one.points - other.points).max(initial=0.0)) * scale
