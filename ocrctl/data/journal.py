@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ocrctl.data.durable import disk_errors, to_disk, write, write_through
 from ocrctl.data.lmdb_lock import only_writer
 from ocrctl.data.lmdb_write import sync_folder
 from ocrctl.errors import InputError, UsageError
 
 FOLDER = ".ocrctl-journal"
-_MANY = 32  # files from which the whole system's writes are waited for at once
+_HALF = "half of the change is made; the next `dataset` command of this set finishes it"
 
 
 @contextmanager
@@ -59,25 +60,25 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
         for position, (path, content) in enumerate(files.items()):
             plan.append(os.path.relpath(path, base))
             if path.exists():
-                written.append(_write(partial / f"{position}.old", path.read_bytes()))
+                written.append(write(partial / f"{position}.old", path.read_bytes()))
             if content is not None:
-                written.append(_write(partial / f"{position}.new", content))
-        _to_disk(written)
-        _write_through(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+                written.append(write(partial / f"{position}.new", content))
+        to_disk(written)
+        write_through(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
         sync_folder(partial)
         step("decide")
         partial.rename(entry)
         sync_folder(journal)
-    except OSError as error:
+    except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         if journal.is_dir() and not any(journal.iterdir()):
             journal.rmdir()
-        raise InputError(
-            f"{error.filename or base}: cannot be written ({error.strerror}); nothing was changed."
-        ) from error
-    _apply(base, entry, "new", step)
-    step("done")
-    _write_through(entry / "done", b"")
+        with disk_errors(base, "nothing was changed"):
+            raise
+    with disk_errors(base, _HALF):
+        _apply(base, entry, "new", step)
+        step("done")
+        write_through(entry / "done", b"")
     return entry
 
 
@@ -98,8 +99,9 @@ def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Pa
                 f"{path}: was edited after it was cleaned; undoing would lose that.",
                 hint=f"What it held before is {entry / f'{position}.old'}.",
             )
-    _write_through(entry / "undoing", b"")
-    return _take_back(base, entry, step)
+    with disk_errors(base, _HALF):
+        write_through(entry / "undoing", b"")
+        return _take_back(base, entry, step)
 
 
 def recover(base: Path) -> bool:
@@ -108,16 +110,17 @@ def recover(base: Path) -> bool:
     if not journal.is_dir():
         return False
     found = False
-    for left in (*journal.glob("*.partial"), *journal.glob("*.gone")):
-        shutil.rmtree(left)
-    for entry in _entries(base):
-        if (entry / "undoing").exists():
-            _take_back(base, entry)
-            found = True
-        elif not (entry / "done").exists():
-            _apply(base, entry, "new")
-            _write_through(entry / "done", b"")
-            found = True
+    with disk_errors(base, _HALF):
+        for left in (*journal.glob("*.partial"), *journal.glob("*.gone")):
+            shutil.rmtree(left)
+        for entry in _entries(base):
+            if (entry / "undoing").exists():
+                _take_back(base, entry)
+                found = True
+            elif not (entry / "done").exists():
+                _apply(base, entry, "new")
+                write_through(entry / "done", b"")
+                found = True
     if journal.is_dir() and not any(journal.iterdir()):
         journal.rmdir()
     return found
@@ -145,12 +148,12 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
             target.unlink(missing_ok=True)
             continue
         fresh = target.with_name(f".{target.name}.ocrctl")
-        _write(fresh, source.read_bytes())
+        write(fresh, source.read_bytes())
         if target.exists():
             shutil.copymode(target, fresh)
         os.replace(fresh, target)
         written.append(target)
-    _to_disk(written)
+    to_disk(written)
     for folder in {path.parent for _, path in _plan(base, entry)}:
         sync_folder(folder)
 
@@ -175,22 +178,3 @@ def _within(base: Path, path: Path) -> Path:
 def _entries(base: Path) -> list[Path]:
     journal = base / FOLDER
     return sorted(entry for entry in journal.iterdir() if entry.name.isdecimal()) if journal.is_dir() else []
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    _to_disk([_write(path, content)])
-
-
-def _to_disk(files: list[Path]) -> None:
-    """Until `files` would outlive a power cut. Of many files, each its own wait would take minutes."""
-    if len(files) > _MANY and hasattr(os, "sync"):
-        os.sync()
-        return
-    for file in files:
-        with open(file, "rb+") as stream:
-            os.fsync(stream.fileno())

@@ -1,0 +1,47 @@
+"""Writing files so that they outlive a power cut, and what to say when the disk does not take them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ocrctl.errors import InputError, ResumableStop
+
+_MANY = 32  # files from which the whole system's writes are waited for at once
+
+
+@contextmanager
+def disk_errors(base: Path, state: str) -> Iterator[None]:
+    """Within, a failed write ends as InputError, on a full disk as ResumableStop; `state` says what it leaves."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResumableStop(
+                f"{base}: the disk is full; {state}.", hint="free some space and run the command again"
+            ) from error
+        raise InputError(f"{error.filename or base}: cannot be written ({error.strerror}); {state}.") from error
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a file; returns `path`."""
+    path.write_bytes(content)
+    return path
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file, and wait until it would outlive a power cut."""
+    to_disk([write(path, content)])
+
+
+def to_disk(files: list[Path]) -> None:
+    """Until `files` would outlive a power cut. Of many files, each its own wait would take minutes."""
+    if len(files) > _MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for file in files:
+        with open(file, "rb+") as stream:
+            os.fsync(stream.fileno())

@@ -1,0 +1,45 @@
+"""A full disk while labels are changed: nothing has changed, or the next command finishes it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ocrctl.data import durable, journal
+from ocrctl.errors import InputError, ResumableStop
+
+
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_writes_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int) -> None:
+    files = [tmp_path / f"gt_{name}.txt" for name in "ab"]
+    for file in files:
+        file.write_bytes(b"old")
+    left = number
+
+    def write(path: Path, content: bytes) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(code, os.strerror(code), str(path))
+        path.write_bytes(content)
+        return path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write", write)
+        patch.setattr(durable, "write", write)
+        with pytest.raises(ResumableStop if code == errno.ENOSPC else InputError) as caught:
+            journal.change(tmp_path, dict.fromkeys(files, b"new"))
+        if journal.half_done(tmp_path):
+            with pytest.raises(type(caught.value)):
+                journal.recover(tmp_path)
+    decided = number > 4  # two old ones, two new ones and the plan are written before that
+    assert ("half of the change" in caught.value.message) == decided == journal.half_done(tmp_path)
+    assert journal.recover(tmp_path) == decided and not journal.half_done(tmp_path)
+    assert {file.read_bytes() for file in files} == {b"new" if decided else b"old"}
+    if decided:
+        assert journal.undo(tmp_path) == files
+    assert {file.read_bytes() for file in files} == {b"old"} and sorted(tmp_path.iterdir()) == files
