@@ -4,9 +4,10 @@ python tests/bench/scene_groups.py SPEC [--hold-out 100] [--seed 0] [-o FILE] [-
 python tests/bench/scene_groups.py SPEC --check FILE
 
 Two pictures are of one scene when they share a rare word (letters only, at least 4, in at most 20 pictures, in English
-less common than once in 100,000 words), when the words they share weigh as much together, or when SIFT features agree
-on one homography (compared for pairs that share a word or stand within 4 places of each other, and for the 12 that look
-most alike). With `--by lines` (receipts, forms): when three tenths of the shorter one's lines stand in both; no looks.
+less common than once in 100,000 words), when several shared words are rare together (sum of ln(pictures / pictures with
+the word) of 12), or when SIFT features agree on one homography (compared for pairs that share a word, stand within 4
+places of each other, or are among the 12 that look most alike). With `--by lines` (receipts, forms): when three tenths
+of the shorter one's lines stand in both; no looks.
 Scenes are the connected components. Whole scenes, chosen from SEED, are held out: exactly so many pictures, with words
 as many and as large as in the set, that share as few other words with the rest as the choice allows. `--check` counts
 what a list shares with its rest, beside random lists of its length.
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scene_choice import choose, sharing, words_of
-from scene_looks import ANY, LEAST, NEXT, agreeing, features_of, neighbours
+from scene_looks import ANY, LEAST, LIKELY, agreeing, features_of, neighbours
 from wordfreq import zipf_frequency
 
 from ocrctl.core.dataset_split import listed_pictures
@@ -74,9 +75,11 @@ def edges_by_scene(data: Annotations, agree: int) -> list[Edge]:
         for pair in zip(ranks, ranks[reach:], strict=False)
     }  # fmt: skip
     features = features_of(data)
-    candidates = sorted(set(shared) | near | set(neighbours(features, 12)))
+    alike = set(neighbours(features, 12))
+    likely = near | (alike & set(shared))
+    candidates = sorted(alike | likely | set(shared))
     print(f"{len(candidates)} pairs to compare", file=sys.stderr)
-    counts = {(a, b): agreeing(features[a], features[b], NEXT if (a, b) in near else ANY) for a, b in candidates}
+    counts = {(a, b): agreeing(features[a], features[b], LIKELY if (a, b) in likely else ANY) for a, b in candidates}
     pairs = sorted(same | {pair for pair, count in counts.items() if count >= agree})
     return [Edge(a, b, tuple(shared.get((a, b), ())), counts[a, b]) for a, b in pairs]
 

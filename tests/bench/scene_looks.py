@@ -38,8 +38,8 @@ class Care(NamedTuple):
     spread: float  # pixels: deviation of the agreeing points along their lesser axis, in both pictures
 
 
-ANY = Care(0.8, 4.0, 12.0)
-NEXT = Care(0.85, 5.0, 6.0)  # photographed one after the other, so likely of one place
+ANY = Care(0.8, 4.0, 6.0)
+LIKELY = Care(0.85, 5.0, 6.0)  # photographed one after the other, or alike as a whole and with a word in common
 
 
 def features_of(data: Annotations) -> list[Features]:
