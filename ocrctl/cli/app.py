@@ -83,11 +83,14 @@ def main() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line in this process and return its exit code."""
     debug = os.environ.get("OCRCTL_DEBUG") == "1"
+    # A shell's `>&-` closes them: what would be written is not wanted then.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
         width = max(20, min(80, get_terminal_size().columns)) - 2
         code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
-        sys.stdout.flush()
+        console.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         return _reader_left()

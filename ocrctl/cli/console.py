@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from ocrctl.errors import OcrctlError
+from ocrctl.errors import OcrctlError, ResumableStop
 
 _state = {"quiet": False}
 
@@ -35,7 +35,31 @@ def _put(text: str) -> None:
     if not text.isascii():
         for encoding in ("utf-8", sys.stdout.encoding or "utf-8"):  # lone surrogates, then a terminal that is not UTF-8
             text = text.encode(encoding, "backslashreplace").decode(encoding)
-    sys.stdout.write(text)
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def flush() -> None:
+    """Hand what was written over to the system. Raises as writing does."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> OcrctlError:
+    """The error of a standard output that takes nothing more; what waits to be written is let go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ResumableStop(
+        f"Standard output cannot be written ({error.strerror or error}); the results are not whole.",
+        hint="free some space, or send them elsewhere",
+    )
 
 
 def note(text: str = "") -> None:

@@ -82,3 +82,16 @@ def test_a_full_disk_is_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr("ocrctl.core.dataset_synth.paddleocr_rec.write", full)
     assert run(["dataset", "synth", str(tmp_path / "out"), "--count", "1"]) == 5
     assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_full_or_closed_standard_output() -> None:
+    full = "import sys; sys.argv = ['ocrctl', 'profile', 'list']; from ocrctl.cli.app import main; main()"
+    with open("/dev/full", "w") as device:
+        done = subprocess.run(
+            [sys.executable, "-c", full], stdout=device, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 5 and done.stderr.startswith("error: Standard output cannot be written (No space left")
+    assert "Exception ignored" not in done.stderr
+    shell = f"{sys.executable} -m ocrctl profile list >&-"
+    closed = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
+    assert closed.returncode == 0 and closed.stderr == ""
