@@ -112,6 +112,10 @@ def evaluate(
         raise UsageError("no model given.", hint="ocrctl eval MODEL -d SPEC, or ocrctl eval --gt SPEC --pred SPEC")
     if not data:
         raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
+    if report is not None:
+        from ocrctl.inference.writers.files import check_place
+
+        check_place(report)  # before the models are looked for, let alone the pictures
     from ocrctl.inference.devices import share_cores
 
     share_cores()
@@ -146,10 +150,6 @@ def evaluate(
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
     gates = number_pairs(fail_under or [], "--fail-under")
     check_gates(gates, protocols)  # a typo must not cost an evaluation
-    if report is not None:
-        from ocrctl.inference.writers.files import check_place
-
-        check_place(report)
     options = EvalOptions(
         models,
         data,
