@@ -37,12 +37,14 @@ def repair(points: Floats) -> Floats:
 
     Returns an empty array when nothing with an area is left.
     """
-    points = _without_repeats(points)
-    points = _without_spikes(points)
-    if len(points) >= 3 and not shapely.LinearRing(points).is_simple:
-        points = _without_crossing(points)
-    if len(points) < 3:
-        return np.zeros((0, 2))
+    before = np.zeros((0, 2))
+    while not np.array_equal(points, before):  # what is left of a crossing may be a spike
+        before = points
+        points = _without_spikes(_without_repeats(points))
+        if len(points) >= 3 and not shapely.LinearRing(points).is_simple:
+            points = _without_crossing(points)
+        if len(points) < 3:
+            return np.zeros((0, 2))
     if signed_area(points) < 0:
         points = np.concatenate((points[:1], points[:0:-1]))
     return points

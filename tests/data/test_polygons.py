@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocrctl.data.findings import Findings
@@ -84,6 +84,7 @@ def test_crossings_agree_with_shapely(polygons: list) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example([(0, 0), (10, 9), (10, 0), (9, 8), (0, 1)])
 @given(st.lists(POINT, min_size=3, max_size=9))
 def test_repair_leaves_nothing_to_repair(polygon: list) -> None:
     mended = repair(np.asarray(polygon, float))
