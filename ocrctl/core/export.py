@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.eval_samples import open_samples
 from ocrctl.core.export_pages import check_pages, open_pages
-from ocrctl.data.images import decode
-from ocrctl.data.sources import open_source, parse_spec
+from ocrctl.data.sources import parse_spec
 from ocrctl.errors import UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
 from ocrctl.export.parity import Parity, compare, probe_batch
@@ -29,6 +29,7 @@ from ocrctl.models.checkpoint import load_checkpoint
 TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
 PROBE_BATCHES = (1, 17)  # one picture alone, and an odd batch that no shape in the model equals
 VERIFY_BATCH = 64
+VERIFY_SYNTH = 1000  # words of a stream, which has no end
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ def export(options: ExportOptions) -> ExportReport:
     files = [locate(model) for model in options.models]
     _check_names(files)
     spec = parse_spec(options.verify) if options.verify is not None else None
-    if spec is not None and spec.path is None:
-        raise UsageError(f"--verify {spec.raw}: expected a finite set.")
+    if spec is not None and spec.name == "pages":
+        hint = "ocrctl dataset synth OUT --pages writes one"
+        raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
     return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
 
 
@@ -149,15 +151,18 @@ def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
 
 
 def _samples(engine: Engine, spec: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
-    """Every sample of `spec`, prepared, in batches. Raises InputError at the first picture that is none."""
-    source = open_source(spec)
+    """Every sample of `spec`, or the first VERIFY_SYNTH words of a stream, prepared, in batches.
+
+    Raises InputError at the first picture that is none.
+    """
+    limit = VERIFY_SYNTH if parse_spec(spec).format == "synth" else None
+    [source] = open_samples([spec], [engine.card], limit, 0, [])
 
     def load(indices: list[int]) -> tuple[list[str], NDArray[np.uint8]]:
         names = [source.where(index) for index in indices]
-        images = [decode(source.image_bytes(index), name) for index, name in zip(indices, names, strict=True)]
-        return names, np.stack([engine.prepare(image) for image in images])
+        return names, np.stack([engine.prepare(source.image(index)) for index in indices])
 
-    return map_ahead(load, chunks(range(len(source)), VERIFY_BATCH), default_jobs())
+    return map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
 
 
 def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:

@@ -118,7 +118,7 @@ def test_non_finite_logits_are_a_gap(exported: Path, tiny_checkpoint: Path, monk
         (["--tolerance", "logit=1"], 2, "Did you mean 'logits'?"),
         (["--tolerance", "logits"], 2, "expected METRIC=NUMBER"),
         (["--verify", "gone/words"], 3, "gone/words"),
-        (["--verify", "synth:words"], 2, "finite set"),
+        (["--verify", "synth:pages"], 2, "finite set"),
     ],
 )
 def test_wrong_options(
@@ -179,3 +179,11 @@ def test_the_program_of_the_documentation_reads_what_the_engine_reads(
         exec(program.replace("exported/last.onnx", str(exported)).replace("word.png", str(path)), {})
         printed = capsys.readouterr().out.removesuffix("\n")
         assert printed == engine.recognize([decode(path.read_bytes(), path.name)])[0].text
+
+
+def test_words_of_the_stream_verify_as_the_readme_says(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ocrctl.core.export.VERIFY_SYNTH", 70)
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "out"), "--verify", "synth:words"]) == 0
+    assert "synth:words: 70 of 70 strings equal" in "".join(capsys.readouterr())
