@@ -62,7 +62,7 @@ def load_train_settings(
 
 
 def train(request: TrainRequest, report: Report) -> TrainResult:
-    """Train a recogniser, reporting line by line.
+    """Train a recogniser or a detector, reporting line by line.
 
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
     (non-finite loss, out of memory, dead worker, full disk).

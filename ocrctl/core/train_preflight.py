@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ocrctl.config.settings import Settings
 from ocrctl.data.loader import to_tensors
 from ocrctl.errors import CheckFailed, OcrctlError
 from ocrctl.metrics.hmean import match
-from ocrctl.metrics.instances import Instances, from_detections
+from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.build import build_model
 from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.postprocess.find import find
+from ocrctl.training.batches import to_device
 from ocrctl.training.device import place
 from ocrctl.training.objectives import choose_objective
 from ocrctl.training.optimizer import build_optimizer, clip
@@ -59,7 +59,7 @@ def preflight(settings: Settings, data: TrainingData | PageData, report: Report)
     batch = data.words.__getitems__(numbers)
     if isinstance(batch, OcrctlError):
         raise batch
-    tensors = _on(to_tensors(batch), device)
+    tensors = to_device(to_tensors(batch), device)
     look = _pages(data, numbers) if pages else _words(data, numbers)  # type: ignore[arg-type]
     problems = [
         None if pages else _steps(data, report),  # type: ignore[arg-type]
@@ -68,10 +68,6 @@ def preflight(settings: Settings, data: TrainingData | PageData, report: Report)
     ]
     if found := [problem for problem in problems if problem]:
         raise CheckFailed(f"preflight: {'; '.join(found)}.", hint="mend that before a long run")
-
-
-def _on(tensors: Any, device: torch.device) -> Any:
-    return {name: _on(v, device) if isinstance(v, dict) else v.to(device) for name, v in tensors.items()}
 
 
 def _steps(data: TrainingData, report: Report) -> str | None:
@@ -144,12 +140,7 @@ def _words(data: TrainingData, numbers: list[int]) -> Callable[[OCRModel, Any], 
 
 def _pages(data: PageData, numbers: list[int]) -> Callable[[OCRModel, Any], Known]:
     words = [data.words.sample(n)[1] for n in numbers]
-    offsets = np.concatenate([[0], *(np.diff(page.offsets) for page in words)]).cumsum().astype(np.int64)
-    spans = np.cumsum([0, *(len(page) for page in words)]).astype(np.int64)
-    truth = Instances(
-        np.concatenate([page.points for page in words]), offsets, spans,
-        np.concatenate([page.ignore for page in words]), [text for page in words for text in page.texts],
-    )  # fmt: skip
+    truth = from_words(words)
 
     def look(model: OCRModel, batch: dict[str, Any]) -> Known:
         outputs = {name: value.float().cpu().numpy() for name, value in model(batch["images"]).items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import torch
 
 from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import check_data
-from ocrctl.core.run_lock import lock_run, sweep
+from ocrctl.core.run_lock import lock_run, sweep, unlock
 from ocrctl.core.train_header import run_header
 from ocrctl.data.loader import training_loader, usable_cores
 from ocrctl.errors import ResumableStop, UsageError
@@ -44,6 +43,21 @@ def fit(
 
     The run folder is made (`make_folder`) once everything that can be refused has been looked at.
     """
+    lock = lock_run(resume_from) if resume_from and resume_from.is_dir() else None  # before anything there is read
+    try:
+        return _fit(settings, data, make_folder, report, resume_from, lock)
+    finally:
+        unlock(lock)
+
+
+def _fit(
+    settings: Settings,
+    data: TrainingData | PageData,
+    make_folder: Callable[[], Path],
+    report: Report,
+    resume_from: Path | None,
+    lock: int | None,
+) -> TrainResult:
     placement = place(settings.train)
     check_logger(settings)
     torch.set_num_threads(settings.train.threads or usable_cores())
@@ -71,7 +85,9 @@ def fit(
         from ocrctl.models.backbones.pretrained import load_pretrained
 
         if data.card.task != "detection":
-            raise UsageError("model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from")
+            raise UsageError(
+                "model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL"
+            )
         report(load_pretrained(model.encoder, data.card.model["backbone"], settings.model.pretrained))  # type: ignore[arg-type]
     if settings.model.init and not start_step:
         from ocrctl.core.train_start import initialise
@@ -83,7 +99,7 @@ def fit(
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
-    lock = lock_run(run)
+    new_lock = lock_run(run) if lock is None else None
     sweep(run)
     for line in run_header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
@@ -113,8 +129,7 @@ def fit(
             ) from error
         raise
     finally:
-        if lock >= 0:
-            os.close(lock)
+        unlock(new_lock)
     state = outcome.state
     return TrainResult(
         run=run, arch=data.spec.name, parameters=parameters, steps=outcome.steps, seconds=outcome.seconds,

@@ -27,6 +27,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go_in_child)
 
 
+def keep_from_children(handle: int) -> None:
+    """Have every process that is forked from now on close `handle`, the descriptor of a lock, at once."""
+    _held.add(handle)
+
+
+def let_go(handle: int) -> None:
+    """Close a lock's descriptor, which frees the lock."""
+    _held.discard(handle)
+    os.close(handle)
+
+
 @contextmanager
 def only_writer(target: Path) -> Iterator[None]:
     """Hold TARGET.lock while the block runs; the file is gone afterwards.
@@ -42,13 +53,12 @@ def only_writer(target: Path) -> Iterator[None]:
         handle = _locked(path, target)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
-    _held.add(handle)
+    keep_from_children(handle)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is still locked, so that it is nobody else's
-        _held.discard(handle)
-        os.close(handle)
+        let_go(handle)
 
 
 def _locked(path: Path, target: Path) -> int:

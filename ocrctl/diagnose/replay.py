@@ -18,9 +18,10 @@ from ocrctl.errors import InputError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.training.batches import one_row
+from ocrctl.training.device import DTYPES
 from ocrctl.training.objectives import Objective, choose_objective
 
-DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 SHOWN = 5  # names listed in a row
 
 
@@ -89,7 +90,7 @@ def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: di
         for row, number in enumerate(batch["ids"].tolist()):
             torch.manual_seed(meta["seed"])
             with torch.no_grad(), cast:
-                loss = float(objective(model, _row(batch, row)))
+                loss = float(objective(model, one_row(batch, row)))
             losses.append(loss)
             if not np.isfinite(loss):
                 bad.append(f"{meta['places'].get(str(number), number)} (draw {number})")
@@ -129,10 +130,6 @@ def _step(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[
     bad = [n for n, p in model.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
     gradients = fail("gradients", f"{_some(bad)} not finite", lower) if bad else ok("gradients", "all finite")
     return [outputs, losses, gradients]
-
-
-def _row(tensors: Any, row: int) -> Any:
-    return {k: _row(v, row) if isinstance(v, dict) else v[row : row + 1] for k, v in tensors.items()}
 
 
 def _some(names: list[str]) -> str:

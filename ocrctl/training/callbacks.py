@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,7 +169,7 @@ class RunCallback(pl.Callback):
         """
         report = module.read_guard()
         first = trainer.global_step - report.steps
-        broken = module.broken_weights() if report.bad or not math.isfinite(report.loss) else []
+        broken = module.broken_weights()  # an update may break them under a loss that still was finite
         if report.bad and not broken and not module.guard_latched:
             self.state.skipped += len(report.bad)
             for place in report.bad:

@@ -10,6 +10,8 @@ import torch
 from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import MissingRequirement
 
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # what autocast computes in, by train.precision
+
 
 @dataclass(frozen=True)
 class Placement:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.device import Placement
+from ocrctl.training.device import DTYPES, Placement
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
 from ocrctl.training.objectives import Objective
@@ -22,8 +22,6 @@ from ocrctl.training.optimizer import build_optimizer, clip
 from ocrctl.training.position import step_seed, wind_back
 from ocrctl.training.schedule import Progress, learning_rate
 from ocrctl.training.validation import Validation
-
-DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class TrainingModule(pl.LightningModule):

@@ -19,6 +19,7 @@ import torch
 
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.loader import to_tensors
+from ocrctl.training.batches import one_row, to_device
 from ocrctl.training.checkpoints import save_atomically, write_atomically
 from ocrctl.training.left_out import read_left_out
 from ocrctl.training.module import TrainingModule
@@ -109,17 +110,8 @@ def _bad_samples(module: TrainingModule, batches: list[Any], step: int) -> list[
         for row, number in enumerate(batch.ids.tolist()):
             torch.manual_seed(step_seed(module.seed, step - 1))
             with torch.no_grad(), module.autocast():
-                loss = module.objective(module.model, _on(_rows(tensors, row), module.device))
+                loss = module.objective(module.model, to_device(one_row(tensors, row), module.device))
             if not bool(torch.isfinite(loss)):
                 found.append(number)
     module.statistics.restore_where(torch.ones((), device=module.device))
     return found
-
-
-def _rows(tensors: Any, row: int) -> Any:
-    """One sample of a batch as a batch of one."""
-    return {k: _rows(v, row) if isinstance(v, dict) else v[row : row + 1] for k, v in tensors.items()}
-
-
-def _on(tensors: Any, device: torch.device) -> Any:
-    return {k: _on(v, device) if isinstance(v, dict) else v.to(device) for k, v in tensors.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 import ocrctl.core.train_preflight as room
-from ocrctl.core.run_lock import lock_run
+from ocrctl.core.run_lock import lock_run, unlock
 from ocrctl.core.train import TrainRequest, load_train_settings, train
 from ocrctl.errors import CheckFailed, UsageError
 from ocrctl.models.recognition.crnn import BiLSTMDecoder
@@ -54,9 +56,18 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     held = lock_run(tmp_path / "run")
     with pytest.raises(UsageError, match="another process is training there"):
         go(tmp_path / "run", preflight=False)
-    import os
+    unlock(held)
 
-    os.close(held)
+
+def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
+    go(tmp_path / "run", preflight=False)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    held = lock_run(tmp_path / "run")
+    settings = load_train_settings(None, ["train.max_steps=9"], {}, stand_ins=False)
+    with pytest.raises(UsageError, match="another process is training there"):
+        train(TrainRequest(settings, tmp_path / "run", resume=True), lambda line: None)
+    unlock(held)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
 
 
 def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
@@ -77,3 +88,22 @@ def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
     train(TrainRequest(settings, tmp_path / "run", preflight=True), lines.append)
     told = [line for line in lines if line.startswith("preflight")]
     assert "gradient reaches" in told[0] and told[1].startswith("preflight: one batch learned by heart in")
+
+
+ORPHAN = """
+import os, sys, time
+import subprocess
+import sys
+from pathlib import Path
+from ocrctl.core.run_lock import lock_run
+lock_run(Path(sys.argv[1]))
+if os.fork() == 0:
+    os.close(1)
+    time.sleep(20)
+os._exit(0)
+"""
+
+
+def test_a_process_left_behind_by_a_killed_run_does_not_keep_its_lock(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", ORPHAN, str(tmp_path)], check=True, timeout=15)
+    unlock(lock_run(tmp_path))

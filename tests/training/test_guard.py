@@ -149,6 +149,23 @@ def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert all(bool(torch.isfinite(v).all()) for v in (*saved["state_dict"].values(), *saved["ema"].values()))
 
 
+def test_weights_broken_by_an_update_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of the step before a validation was finite, what its update left is not."""
+    learn, calls = objectives.learn_ctc, []
+
+    def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        calls.append(1)
+        loss = learn(model, batch)
+        if len(calls) == 8:
+            model.head.linear.bias.data[3] = torch.nan
+        return loss
+
+    monkeypatch.setattr(objectives, "learn_ctc", planted)
+    with pytest.raises(ResumableStop, match="step 8: 1 weights are not finite, first head.linear.bias"):
+        go(tmp_path / "run")
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 4
+
+
 def test_accumulated_batches_are_all_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, BAD)
     with pytest.raises(ResumableStop, match="step 4: 1 of its 8 samples"):
