@@ -1,4 +1,4 @@
-"""`ocrctl predict`: the text of pictures, or where on them there is text."""
+"""`ocrctl predict`: the text of pictures, where on them there is text, or both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, Threads
 
 if TYPE_CHECKING:
     from ocrctl.inference.writers.choose import Writer
-    from ocrctl.inference.writers.prediction import PagePrediction, Prediction, Unreadable
+    from ocrctl.inference.writers.prediction import Prediction
 
 
 def predict(
@@ -23,9 +23,14 @@ def predict(
         list[str],
         typer.Argument(metavar="INPUT...", help="Image files, folders, quoted globs, LMDBs, or - for paths on stdin."),
     ],
-    model: Annotated[
-        str,
-        typer.Option("-m", "--model", metavar="MODEL", help="Checkpoint, ONNX file, export bundle or run folder."),
+    models: Annotated[
+        list[str],
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="Checkpoint, ONNX file, export bundle or run folder. Twice, a detector and a recogniser: reads pages.",
+        ),
     ],
     fmt: Annotated[
         str | None,
@@ -42,7 +47,10 @@ def predict(
     ] = None,
     device: Device = "auto",
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Pictures per forward pass (default: 64 words, 1 page).")
+        int | None,
+        typer.Option(
+            "--batch-size", min=1, help="Pictures per forward pass (default: 64 words, 1 page). With two models: pages."
+        ),
     ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
@@ -56,7 +64,7 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read words, or with a detector find text on pages.
+    """Read words, with a detector find text on pages, or with both models read pages.
 
     Unreadable pictures are named on stderr: exit 1, or 3 when none was readable.
     """
@@ -69,7 +77,7 @@ def predict(
     from ocrctl.inference.writers import jsonl
     from ocrctl.inference.writers.choose import line_writer
     from ocrctl.inference.writers.files import check_place, write_atomic
-    from ocrctl.inference.writers.prediction import Prediction, Unreadable
+    from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
     if as_json and out is None and fmt not in (None, jsonl.NAME):
         raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
@@ -87,7 +95,9 @@ def predict(
             sys.stderr.write(f"unreadable: {result.error}\n")
         elif on_stdout:
             if writer is None:  # with the first result, so that an error before it leaves stdout empty
-                writer = line_writer(jsonl.NAME if as_json else fmt, not isinstance(result, Prediction))
+                page = isinstance(result, PagePrediction)
+                reads = not isinstance(result, PagePrediction) or result.words is not None
+                writer = line_writer(jsonl.NAME if as_json else fmt, page, reads)
                 if writer.HEADER:
                     console.write(writer.HEADER)
             console.write(writer.line(result))
@@ -95,7 +105,7 @@ def predict(
         if counter is not None:
             counter.count()
 
-    options = PredictOptions(model, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons)
+    options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons)
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
@@ -112,6 +122,7 @@ def predict(
     for what, count in result.lost.items():
         console.note(f"lost: {what} ({count:,})")
     boxes = "" if result.boxes is None else f"{result.boxes} boxes, "
+    boxes += "" if result.words is None else f"{result.words} words, "
     place = f" -> {result.out}" if result.out else ""
     console.note(
         f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.0f} images/s "

@@ -1,20 +1,21 @@
-"""What any number of pictures say, with one model, in order, and past bad ones: words read, or text found on pages."""
+"""What any number of pictures say, in order, and past bad ones: words read, text found on pages, or both."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ocrctl.core.predict_models import Models, load_models
 from ocrctl.core.predict_pages import PageFiles
-from ocrctl.core.predict_read import PageReader, Reader, Result, Shown, WordReader
+from ocrctl.core.predict_read import PageTask, Result, Shown, Task, WordTask
 from ocrctl.data.images import decode
 from ocrctl.errors import InputError, UsageError
-from ocrctl.inference.engine import Engine
 from ocrctl.inference.inputs import Picture, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
+from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import rec_gt
 from ocrctl.inference.writers.choose import check_format, format_for, line_writer
 from ocrctl.inference.writers.files import PartFile
@@ -25,11 +26,11 @@ Emit = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to read with what; `format` None is the model's usual one; `batch_size` None: 64 words, 1 page; `jobs`
-    threads decode ahead (None: `default_jobs`), `threads` is the model's own, `decoding` as in Engine.load; `polygons`:
-    outlines of any form on pages."""
+    """What to read with what: one model, or a detector and a recogniser in either order; `format` None is the usual
+    one; `batch_size` of pictures, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads`
+    are the models' own, `decoding` as in Engine.load, the recogniser's; `polygons`: outlines of any form on pages."""
 
-    model: str
+    models: Sequence[str]
     inputs: list[str]
     format: str | None = None
     out: Path | None = None
@@ -43,8 +44,9 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What was done: counts (`boxes` of a detector), the unreadable inputs, seconds without and with loading the model;
-    `lost` is what the format cannot hold: sentence to count."""
+    """What was done: counts (`boxes` of a detector, `words` those of them with a text), the unreadable inputs, seconds
+    without and with loading the models; `recogniser` beside a detector; `lost` is what the format cannot hold: sentence
+    to count."""
 
     model: str
     backend: str
@@ -57,6 +59,8 @@ class PredictReport:
     images_per_second: float
     out: Path | None = None
     boxes: int | None = None
+    recogniser: str | None = None
+    words: int | None = None
     lost: dict[str, int] = field(default_factory=dict)
 
 
@@ -64,6 +68,7 @@ class PredictReport:
 class _Tally:
     read: int = 0
     boxes: int = 0
+    words: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
@@ -80,29 +85,26 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     if options.format == rec_gt.NAME:
         _refuse_lmdb(options)
     start = time.perf_counter()
-    engine = Engine.load(options.model, options.device, options.threads, options.decoding)
-    name = format_for(options.format, engine.detects, options.out is not None)
-    if options.polygons and not engine.detects:
-        raise UsageError(f"--polygons is of pages; {engine.path} reads words.")
-    files = PageFiles(name, options.out) if engine.detects and options.out is not None else None
+    models = load_models(options.models, options.device, options.threads, options.decoding)
+    detects, reads = models.detector is not None, models.recogniser is not None
+    name = format_for(options.format, detects, options.out is not None)
+    if options.polygons and not detects:
+        raise UsageError(f"--polygons is of pages; {models.first.path} reads words.")
+    files = PageFiles(name, options.out) if detects and options.out is not None else None
     files_only = name == rec_gt.NAME or (files is not None and files.copies)
     if files_only:
         _refuse_lmdb(options)
-    reader: Reader = (
-        PageReader(engine, options.polygons, files is not None and files.draws)
-        if engine.detects
-        else WordReader(engine)
-    )
-    size = options.batch_size or (1 if engine.detects else 64)
+    task = _task(models, options.polygons, files is not None and files.draws)
+    size = options.batch_size or (1 if detects else 64)
     jobs = default_jobs() if options.jobs is None else options.jobs
     todo = batches(pictures(options.inputs, stdin, files_only=files_only), size)
     loaded = time.perf_counter()
     tally = _Tally()
     target: Path | None = None
     if options.out is None:
-        _run(reader, todo, jobs, tally, lambda shown: emit(shown.result))
+        _run(task, todo, jobs, tally, lambda shown: emit(shown.result))
     else:
-        folder, writer = options.out, line_writer(name, engine.detects)
+        folder, writer = options.out, line_writer(name, detects, reads)
         target = folder / f"predictions{writer.SUFFIX}"
         with PartFile(target) as file:
             if writer.HEADER:
@@ -116,7 +118,7 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
                     file.write(lines)
                 emit(shown.result)
 
-            _run(reader, todo, jobs, tally, record)
+            _run(task, todo, jobs, tally, record)
             if tally.read == 0:
                 file.discard()
             elif files is not None:
@@ -124,17 +126,19 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
                 target = files.place or target
     seconds = time.perf_counter() - loaded
     return PredictReport(
-        model=str(engine.path),
-        backend=engine.backend,
-        device=engine.device,
-        note=engine.note,
+        model=str(models.first.path),
+        backend=models.of_each("backend"),
+        device=models.of_each("device"),
+        note=models.of_each("note"),
         read=tally.read,
         unreadable=tally.unreadable,
         seconds=seconds,
         load_seconds=loaded - start,
         images_per_second=tally.read / seconds if seconds > 0 else 0.0,
         out=target if tally.read else None,
-        boxes=tally.boxes if engine.detects else None,
+        boxes=tally.boxes if detects else None,
+        recogniser=str(models.recogniser.path) if models.detector and models.recogniser else None,
+        words=tally.words if detects and reads else None,
         lost=files.lost if files is not None else {},
     )
 
@@ -147,14 +151,21 @@ def _refuse_lmdb(options: PredictOptions) -> None:
             )
 
 
+def _task(models: Models, polygons: bool, keep_images: bool) -> Task:
+    if models.detector is None:
+        return WordTask(models.first)
+    reader = PageReader(models.detector, models.recogniser) if models.recogniser else None
+    return PageTask(models.detector, reader, polygons, keep_images)
+
+
 def _run(
-    reader: Reader, todo: Iterator[list[Picture] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
+    task: Task, todo: Iterator[list[Picture] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
 ) -> None:
     def load(chunk: list[Picture]) -> list[tuple[str, Any | InputError]]:
-        return [(picture.path, _load(reader, picture)) for picture in chunk]
+        return [(picture.path, _load(task, picture)) for picture in chunk]
 
     for chunk in map_ahead(load, todo, jobs):
-        results = iter(reader.read([(path, given) for path, given in chunk if not isinstance(given, InputError)]))
+        results = iter(task.read([(path, given) for path, given in chunk if not isinstance(given, InputError)]))
         for path, given in chunk:
             shown = Shown(Unreadable(path, given.message)) if isinstance(given, InputError) else next(results)
             try:
@@ -166,11 +177,13 @@ def _run(
                 tally.unreadable.append(shown.result)
             else:
                 tally.read += 1
-                tally.boxes += len(shown.result.found) if isinstance(shown.result, PagePrediction) else 0
+                if isinstance(shown.result, PagePrediction):
+                    tally.boxes += len(shown.result.found)
+                    tally.words += sum(word.text != "" for word in shown.result.words or ())
 
 
-def _load(reader: Reader, picture: Picture) -> Any | InputError:
+def _load(task: Task, picture: Picture) -> Any | InputError:
     try:
-        return reader.prepare(decode(picture.encoded(), picture.path))
+        return task.prepare(decode(picture.encoded(), picture.path))
     except InputError as error:
         return error

@@ -19,7 +19,7 @@ from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, submission
 
 SUBMISSION = "submission.zip"
-SCORE = "score"  # key of an instance, where the format keeps such
+SCORE, CONFIDENCE = "score", "confidence"  # keys of an instance, of outline and text, where the format keeps such
 
 
 class PageFiles:
@@ -36,6 +36,7 @@ class PageFiles:
             self.place = out / (SUBMISSION if format_name == "submission" else format_name)
         self.lost: dict[str, int] = {}
         self._pages: list[PagePrediction] = []
+        self._texts: dict[str, str] = {}  # of txt and submission, by name
         self._names: set[str] = set()
         if self.place is not None and self.place.is_dir() and any(self.place.iterdir()):
             raise UsageError(f"{self.place} exists already.", hint="name another folder with -o")
@@ -56,25 +57,25 @@ class PageFiles:
             return
         if self.draws:
             assert image is not None
-            write_bytes(self.place / f"{self._free(page.path)}.png", png(draw(image, page.found)))
-            return
-        if self.format in ("txt", "submission"):
-            if (name := result_name(page.path)) in self._names:
+            drawn = draw(image, page.found, [word.text for word in page.words or ()])
+            write_bytes(self.place / f"{self._free(page.path)}.png", png(drawn))
+        elif self.format in ("txt", "submission"):
+            if (name := result_name(page.path)) in self._texts:
                 raise InputError(f"{page.path}: another picture before it is called {name} in a {self.format}, too.")
-            self._names.add(name)
-        self._pages.append(page)
+            self._texts[name] = result_text(page, scores=self.format == "txt")
+        else:
+            self._pages.append(page)
 
     def finish(self) -> None:
         """Write what stands in one piece. Raises InputError or ResumableStop when it cannot be written."""
         if self.place is None or self.draws:
             return
         if self.format == "submission":
-            texts = [(result_name(page.path), result_text(page, scores=False)) for page in self._pages]
-            write_bytes(self.place, submission(texts))
+            write_bytes(self.place, submission(self._texts.items()))
         elif self.format == "txt":
             with new_folder(self.place) as folder:
-                for page in self._pages:
-                    (folder / result_name(page.path)).write_text(result_text(page, scores=True), encoding="utf-8")
+                for name, text in self._texts.items():
+                    (folder / name).write_text(text, encoding="utf-8")
         else:
             written = write_pages(_annotations(self._pages, self.format), self.format, self.place)
             self.lost = written.lost
@@ -102,5 +103,8 @@ def _annotations(pages: list[PagePrediction], format_name: str) -> Annotations:
         image = builder.image(os.path.relpath(path, root), size=(width, height))
         for index, score in enumerate(page.found.scores):
             points = np.round(page.found.polygon(index).astype(np.float64), 2)
-            builder.add(image, points.ravel().tolist(), "", False, extra={SCORE: round(float(score), 6)})
+            text, extra = "", {SCORE: round(float(score), 6)}
+            if page.words is not None:
+                text, extra[CONFIDENCE] = page.words[index].text, round(page.words[index].confidence, 6)
+            builder.add(image, points.ravel().tolist(), text, False, extra=extra)
     return builder.build(root)

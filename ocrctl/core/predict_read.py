@@ -1,18 +1,21 @@
-"""One batch of decoded pictures through the engine: words to texts, pages to outlines."""
+"""One batch of decoded pictures through the engines: words to texts, pages to outlines and their texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.errors import InputError
-from ocrctl.inference.engine import Engine
+from ocrctl.inference.engine import Engine, Recognition
 from ocrctl.inference.pages import Page, same_sized
+from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction, Unreadable
+from ocrctl.postprocess.detections import Detections
 
 Image = NDArray[np.uint8]
 Result = Prediction | PagePrediction | Unreadable
@@ -26,8 +29,8 @@ class Shown:
     image: Image | None = None
 
 
-class Reader(Protocol):
-    """What `predict` needs of a task."""
+class Task(Protocol):
+    """What `predict` needs of what it does with pictures."""
 
     def prepare(self, image: Image) -> Any:
         """What the model takes, made ahead in a thread. Raises InputError."""
@@ -36,44 +39,66 @@ class Reader(Protocol):
         """(path, prepared) to results, in order."""
 
 
-class WordReader:
+class WordTask:
     """Texts of word pictures."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def prepare(self, image: Image) -> Image:
-        """See Reader."""
+        """See Task."""
         return self._engine.prepare(image)
 
     def read(self, batch: Sequence[tuple[str, Image]]) -> list[Shown]:
-        """See Reader."""
+        """See Task."""
         texts = self._engine.recognize_prepared(np.stack([image for _, image in batch])) if batch else []
         return [
             Shown(Prediction(path, item.text, item.confidence)) for (path, _), item in zip(batch, texts, strict=True)
         ]
 
 
-class PageReader:
-    """Outlines on pages; a page whose maps are not finite is unreadable and does not stop the others."""
+class PageTask:
+    """Outlines on pages, and with a reader their texts; a page whose maps are not finite is unreadable and does not
+    stop the others."""
 
-    def __init__(self, engine: Engine, polygons: bool, keep_images: bool) -> None:
-        """`keep_images`: results come with their pictures."""
-        self._engine, self._polygons, self._keep = engine, polygons, keep_images
+    def __init__(self, engine: Engine, reader: PageReader | None, polygons: bool, keep_images: bool) -> None:
+        """`reader`: one with `engine` as its detector; `keep_images`: results come with their pictures."""
+        self._engine, self._reader, self._polygons, self._keep = engine, reader, polygons, keep_images
 
     def prepare(self, image: Image) -> tuple[Page, Image | None]:
-        """See Reader."""
-        return self._engine.prepare_page(image), image if self._keep else None
+        """See Task."""
+        return self._engine.prepare_page(image), image if self._keep or self._reader else None
 
     def read(self, batch: Sequence[tuple[str, tuple[Page, Image | None]]]) -> list[Shown]:
-        """See Reader."""
+        """See Task."""
         pages = [page for _, (page, _) in batch]
         maps = [one for group in same_sized(pages, len(pages)) for one in self._engine.maps(group)]
-        results = []
-        for (path, (page, image)), one in zip(batch, maps, strict=True):
+        found: list[Detections | InputError] = []
+        for page, one in zip(pages, maps, strict=True):
             try:
-                found = self._engine.find(one, page, self._polygons)
-                results.append(Shown(PagePrediction(path, found, page.size), image))
+                found.append(self._engine.find(one, page, self._polygons))
             except InputError as error:
-                results.append(Shown(Unreadable(path, f"{path}: {error.message}")))
+                found.append(error)
+        images = [image for _, (_, image) in batch]
+        words = self._words(images, found)
+        results = []
+        for (path, (page, image)), outlines in zip(batch, found, strict=True):
+            if isinstance(outlines, InputError):
+                results.append(Shown(Unreadable(path, f"{path}: {outlines.message}")))
+            else:
+                result = PagePrediction(path, outlines, page.size, next(words))
+                results.append(Shown(result, image if self._keep else None))
         return results
+
+    def _words(
+        self, images: Sequence[Image | None], found: Sequence[Detections | InputError]
+    ) -> Iterator[list[Recognition] | None]:
+        """Of each page whose outlines are there."""
+        if self._reader is None:
+            return repeat(None)
+        there = [
+            (image, outlines)
+            for image, outlines in zip(images, found, strict=True)
+            if image is not None and not isinstance(outlines, InputError)
+        ]
+        return iter(self._reader.words(there, self._polygons))

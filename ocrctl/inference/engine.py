@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
+from ocrctl.inference.prefetch import chunks
 from ocrctl.postprocess.detections import Detections
 from ocrctl.text.tokenizer import make_tokenizer
 
@@ -123,7 +124,7 @@ class Engine:
         probs = 1.0 / np.exp(logits - best).sum(axis=2)  # softmax of the best class, without overflow
         return [Recognition(text, confidence) for text, confidence in self._tokenizer.decode(ids, probs)]
 
-    def recognize(self, images: Sequence[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
+    def recognize(self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
         """Read RGB uint8 pictures (h, w, 3) of any sizes; one Recognition each, in input order.
 
         Raises UsageError when the model is a detector, InputError for an array that is no such picture, ValueError for
@@ -131,9 +132,8 @@ class Engine:
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
-        for start in range(0, len(images), batch_size):
-            batch = np.stack([self.prepare(image) for image in images[start : start + batch_size]])
-            results.extend(self.recognize_prepared(batch))
+        for batch in chunks((self.prepare(image) for image in images), batch_size):
+            results.extend(self.recognize_prepared(np.stack(batch)))
         return results
 
     def detect(

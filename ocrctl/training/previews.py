@@ -3,48 +3,17 @@ letters."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.lettering import draw_text
+
 Image = NDArray[np.uint8]
 TEXT_SIZE, PAD, SCALE = 18, 6, 2  # pixels; the picture is enlarged SCALE times
 RIGHT, WRONG, INK = (0, 120, 0), (180, 0, 0), (60, 60, 60)
-
-
-def draw_text(image: Image, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: int = TEXT_SIZE) -> int:
-    """Write `text` onto RGB uint8 (H, W, 3), baseline at (x, y); a letter the font lacks appears as \\uXXXX. Returns
-    the end x.
-
-    Uses OpenCV 5's built-in Unicode font ("uni": Latin, Greek, Cyrillic, Arabic, kana, CJK, Hangul).
-    """
-    shown = "".join(char if drawable(char) else f"\\u{ord(char):04x}" for char in text)
-    (x, _), _ = cv2.putText(image, shown, at, colour, _font(), size, 400)
-    return int(x)
-
-
-@lru_cache(maxsize=1)
-def _font() -> cv2.FontFace:
-    return cv2.FontFace("uni")
-
-
-@lru_cache(maxsize=20000)
-def drawable(char: str) -> bool:
-    """Whether the font has a glyph for `char`; it draws a question mark where it has none."""
-    if char in "? " or not char.isprintable():
-        return char in "? "
-    picture = _glyph(char)
-    return not np.array_equal(picture, _glyph("?"))
-
-
-@lru_cache(maxsize=16)
-def _glyph(char: str) -> Image:
-    image = np.full((32, 48, 3), 255, np.uint8)
-    cv2.putText(image, char, (4, 24), (0, 0, 0), _font(), 20, 400)
-    return image
 
 
 def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: list[str], columns: int = 4) -> Image:
@@ -62,9 +31,10 @@ def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: lis
         baseline = top + height * SCALE + TEXT_SIZE
         cell = sheet[:, left : left + cell_w - 2 * PAD]  # a view: text longer than its cell is cut at its edge
         clip = np.ascontiguousarray(cell)
-        draw_text(clip, truth, (0, baseline), INK)
+        draw_text(clip, truth, (0, baseline), INK, TEXT_SIZE)
         shown = prediction or "(empty)"
-        draw_text(clip, shown, (0, baseline + TEXT_SIZE + PAD), RIGHT if prediction == truth else WRONG)
+        colour = RIGHT if prediction == truth else WRONG
+        draw_text(clip, shown, (0, baseline + TEXT_SIZE + PAD), colour, TEXT_SIZE)
         cell[:] = clip
     return sheet
 

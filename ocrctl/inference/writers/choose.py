@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.formats import DETECTION_FORMATS, holds
 from ocrctl.errors import UsageError
-from ocrctl.inference.writers import jsonl, page_jsonl, page_tsv, rec_gt, tsv, txt
+from ocrctl.inference.writers import jsonl, page_jsonl, page_text_tsv, page_tsv, rec_gt, tsv, txt
 
 
 class Writer(Protocol):
@@ -57,8 +57,13 @@ def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
     return name
 
 
-def line_writer(name: str | None, detects: bool) -> Writer:
-    """What writes results as lines, under a name that `format_for` let through; for files of pages, JSON lines."""
+def line_writer(name: str | None, detects: bool, reads: bool = True) -> Writer:
+    """What writes results as lines, under a name that `format_for` let through; for files of pages, JSON lines.
+
+    `detects`: results are of pages; `reads`: they hold texts.
+    """
+    if detects and reads and name == page_text_tsv.NAME:
+        return page_text_tsv
     if detects:
         return PAGE_WRITERS.get(name or "", PAGE_WRITERS[page_jsonl.NAME])
     return WRITERS[name or tsv.NAME]

@@ -1,12 +1,15 @@
 """JSON lines of pages, one object a page:
 
 {"path": ..., "height": 720, "width": 1280, "boxes": [{"points": [[x, y], ...], "score": 0.97}, ...]}
+
+and in each box, when a recogniser read it, "text" and "confidence".
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +23,11 @@ HEADER = ""
 def line(prediction: PagePrediction, folder: Path | None = None) -> str:
     """One object; coordinates in pixels of the picture, to a hundredth."""
     found = prediction.found
-    boxes = [
+    boxes: list[dict[str, Any]] = [
         {"points": np.round(found.polygon(index).astype(float), 2).tolist(), "score": round(float(score), 6)}
         for index, score in enumerate(found.scores)
     ]
+    for box, word in zip(boxes, prediction.words or (), strict=prediction.words is not None):
+        box |= {"text": word.text, "confidence": round(word.confidence, 6)}
     height, width = prediction.size
     return json.dumps({"path": prediction.path, "height": height, "width": width, "boxes": boxes}, ensure_ascii=False)

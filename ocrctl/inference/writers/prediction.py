@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ocrctl.inference.engine import Recognition
 from ocrctl.postprocess.detections import Detections
 
 
@@ -18,11 +20,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PagePrediction:
-    """What was found on `path`, in its own pixels; `size` is its (height, width)."""
+    """What was found on `path`, in its own pixels; `size` is its (height, width); `words` what each outline reads, None
+    when no recogniser was asked."""
 
     path: str
     found: Detections
     size: tuple[int, int]
+    words: Sequence[Recognition] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """Result texts of pages, as the Robust Reading Competition and CLEval take them: res_IMAGE.txt for each picture.
 
-    res_img_1.txt    377,117,463,117,465,130,378,130          (submission: whole pixels)
-    res_img_1.txt    377.25,117.5,...,378,130,0.9731          (with the score)
+    res_img_1.txt    377,117,463,117,465,130,378,130                    (submission: whole pixels)
+    res_img_1.txt    377.25,117.5,...,378,130,0.9731                    (with the score)
+    res_img_1.txt    377,117,463,117,465,130,378,130,Genaxis, Theatre   (read: the rest of the line is the text)
 
-https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.1)
+https://rrc.cvc.uab.es/?ch=4&com=tasks (Tasks 4.1 and 4.4)
 """
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -16,7 +18,11 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.errors import InputError
 from ocrctl.inference.writers.prediction import PagePrediction
+
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*(,|$)", re.IGNORECASE)
+_QUOTED = re.compile(r'\s*".*"\s*$', re.DOTALL)
 
 
 def result_name(path: str) -> str:
@@ -25,12 +31,34 @@ def result_name(path: str) -> str:
 
 
 def result_text(prediction: PagePrediction, *, scores: bool) -> str:
-    """A line for each box: its points, and with `scores` fractions of pixels and the score behind them."""
+    """A line for each box: its points, with `scores` fractions of pixels and the score behind them, then its text.
+
+    Raises InputError when a line break in a text would break its line.
+    """
     found = prediction.found
-    return "".join(
-        coordinates(found.polygon(index), digits=2 if scores else 0) + (f",{score:.4f}" if scores else "") + "\n"
-        for index, score in enumerate(found.scores)
-    )
+    lines = []
+    for index, score in enumerate(found.scores):
+        points = found.polygon(index)
+        line = coordinates(points, digits=2 if scores else 0) + (f",{score:.4f}" if scores else "")
+        if prediction.words is not None:
+            text = prediction.words[index].text
+            if any(char in text for char in "\r\n"):
+                raise InputError(f"{prediction.path}: {text!r} has a line break, which a result line cannot hold.")
+            line += "," + result_word(text, quad=len(points) == 4)
+        lines.append(f"{line}\n")
+    return "".join(lines)
+
+
+def result_word(text: str, *, quad: bool) -> str:
+    """`text` as the last field of a line, in quotes where the official scripts would else take it for something else.
+
+    They take quotes off that stand around a text; and numbers at its start are more points, but for one behind a quad.
+    """
+    number = _NUMBER.match(text)
+    if _QUOTED.match(text) or (number and (number[3] or not quad)):
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return text
 
 
 def submission(texts: Iterable[tuple[str, str]]) -> bytes:

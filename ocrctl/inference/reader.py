@@ -1,0 +1,89 @@
+"""Whole pages read: a detector finds outlines, each is straightened out of the picture, a recogniser reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.rectify import TALL, crop
+from ocrctl.errors import UsageError
+from ocrctl.inference.engine import TASKS, Engine, Recognition
+from ocrctl.postprocess.detections import Detections
+from ocrctl.postprocess.rectangles import Rectangles
+
+Image = NDArray[np.uint8]
+NOTHING_READ = Recognition("", 0.0)
+
+
+@dataclass(frozen=True)
+class PageText:
+    """What stands on one page: outlines in its pixels, and one word for each, in their order."""
+
+    found: Detections
+    words: list[Recognition]
+
+
+class PageReader:
+    """`PageReader(Engine.load("runs/detector"), Engine.load("runs/words")).read([rgb_array, ...])` is its use."""
+
+    def __init__(self, detector: Engine, recogniser: Engine) -> None:
+        """Raises UsageError when one of them is of the other task."""
+        for engine, wanted in ((detector, "detection"), (recogniser, "recognition")):
+            if engine.card.task != wanted:
+                found = TASKS[engine.card.task]
+                raise UsageError(f"{engine.path}: {engine.card.arch} {found}; expected a model that {TASKS[wanted]}.")
+        self.detector, self.recogniser = detector, recogniser
+
+    def read(self, images: Sequence[Image], polygons: bool = False, batch_size: int = 1) -> list[PageText]:
+        """Outlines and texts of RGB uint8 pictures (h, w, 3) of any sizes, in input order.
+
+        `polygons` and `batch_size` (pages) are those of Engine.detect, which says what is raised.
+        """
+        found = self.detector.detect(images, polygons, batch_size)
+        words = self.words(zip(images, found, strict=True), polygons)
+        return [PageText(one, said) for one, said in zip(found, words, strict=True)]
+
+    def words(self, pages: Iterable[tuple[Image, Detections]], polygons: bool = False) -> list[list[Recognition]]:
+        """One word for each outline of each (RGB uint8 (h, w, 3), outlines in its pixels); passes hold words of
+        several pages.
+
+        A quad is straightened from its first point, the top left of its text; with `polygons`, where an outline starts
+        anywhere, the rectangle of least area around it is. What is at least TALL times as high as wide may be a short
+        word or one that runs down or up: it is read upright and turned a quarter to either side, and the surest reading
+        stays. An outline under a pixel high or wide has an empty text.
+        """
+        owners: list[tuple[int, int]] = []
+        best: list[list[Recognition | None]] = []
+
+        def crops() -> Iterator[Image]:
+            for page, (image, found) in enumerate(pages):
+                best.append([None] * len(found))
+                for index, points in enumerate(_outlines(found, polygons)):
+                    for view in _views(crop(image, points)):
+                        owners.append((page, index))
+                        yield view
+
+        for (page, index), said in zip(owners, self.recogniser.recognize(crops()), strict=True):
+            before = best[page][index]
+            if before is None or said.confidence > before.confidence:
+                best[page][index] = said
+        return [[said or NOTHING_READ for said in page] for page in best]
+
+
+def _outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
+    outlines = [found.polygon(index) for index in range(len(found))]
+    if polygons and outlines:
+        return list(Rectangles.around(outlines).corners())
+    return [points.astype(np.float64) for points in outlines]
+
+
+def _views(flat: Image | None) -> list[Image]:
+    """The ways to look at a straightened word."""
+    if flat is None:
+        return []
+    if flat.shape[0] < TALL * flat.shape[1]:
+        return [flat]
+    return [flat, np.rot90(flat), np.rot90(flat, -1)]  # a text that runs down is upright when turned to the left
