@@ -57,7 +57,8 @@ class PageFiles:
             return
         if self.draws:
             assert image is not None
-            drawn = draw(image, page.found, [word.text for word in page.words or ()])
+            texts = None if page.words is None else [word.text for word in page.words]
+            drawn = draw(image, page.found, texts)
             write_bytes(self.place / f"{self._free(page.path)}.png", png(drawn))
         elif self.format in ("txt", "submission"):
             if (name := result_name(page.path)) in self._texts:
