@@ -51,6 +51,15 @@ def test_outlines_may_be_polygons(engine: Engine, image: np.ndarray) -> None:
     assert len(found) == 2 and all(len(found.polygon(index)) >= 3 for index in range(2))
 
 
+@pytest.mark.parametrize("polygons", [False, True])
+def test_outlines_end_with_the_picture(engine: Engine, image: np.ndarray, polygons: bool) -> None:
+    """A region that reaches the edge grows into what was added to make sides multiples of 32."""
+    image = image[:110].copy()
+    image[60:] = (220, 20, 20)
+    (found,) = engine.detect([image], polygons)
+    assert found.points[:, 1].max() == 110 and found.points[:, 0].max() <= 160
+
+
 def test_lower_scores_are_there_for_those_who_ask(engine: Engine, image: np.ndarray) -> None:
     page = engine.prepare_page(image)
     (maps,) = engine.maps([page])
