@@ -30,14 +30,17 @@ def db_boxes(
     shrink_ratio: float = 0.4,
     min_size: float = 3,
     max_candidates: int = 1000,
+    whole_pixels: bool = False,
     polygons: bool = False,
 ) -> Detections:
     """Boxes on a map (H, W) of probabilities 0 to 1, from the top down.
 
     A region above `threshold` becomes a box when its shorter side is at least `min_size` pixels and the mean within it
     at least `box_threshold`, its score. Of more than `max_candidates` regions the largest are taken. `unclip` None
-    undoes the shrinking by `shrink_ratio` exactly. `polygons`: outlines of any form instead of rectangles. Boxes are
-    cut to the map. Raises ValueError when the map holds values that are not finite, or is empty.
+    undoes the shrinking by `shrink_ratio` exactly. `polygons`: outlines of any form instead of rectangles, which
+    `whole_pixels` has no say in: rectangles as PaddleOCR and rapidocr give them, whose corners lose their fractions
+    before they are grown and are rounded after, half a pixel to the upper left on average. Boxes are cut to the map.
+    Raises ValueError when the map holds values that are not finite, or is empty.
     """
     probability = checked(probability)
     bitmap = (probability > threshold).view(np.uint8)
@@ -60,9 +63,11 @@ def db_boxes(
     sure = scores >= box_threshold
     rectangles, scores = rectangles[sure], scores[sure]
     area, length = rectangles.sizes.prod(1), 2 * rectangles.sizes.sum(1)
-    rectangles = rectangles.grown(_distance(area, length, unclip, shrink_ratio))
+    away = _distance(area, length, unclip, shrink_ratio)
+    rectangles = Rectangles.least(np.trunc(rectangles.corners()), away) if whole_pixels else rectangles.grown(away)
     large = rectangles.sizes.min(1, initial=np.inf) >= min_size + 2
-    quads = np.clip(rectangles[large].corners(), 0, probability.shape[::-1])
+    quads = rectangles[large].corners()
+    quads = np.clip(np.rint(quads) if whole_pixels else quads, 0, probability.shape[::-1])
     return Detections.of_quads(quads, scores[large])
 
 

@@ -50,6 +50,12 @@ class Detections:
         """The same outlines where a pixel of the map is sx by sy pixels."""
         return Detections(self.points * np.array((sx, sy), np.float32), self.offsets, self.scores)
 
+    def on_picture(self, scale: tuple[float, float], size: tuple[int, int]) -> Detections:
+        """In pixels of the picture of `size` (height, width) that became the network's input by `scale` (x, y), and cut
+        to it: the input is larger by up to 31 black pixels."""
+        points = self.scaled(1 / scale[0], 1 / scale[1]).points
+        return Detections(np.clip(points, 0, np.array(size[::-1], np.float32)), self.offsets, self.scores)
+
 
 NOTHING = Detections.of_quads(np.zeros((0, 4, 2)), np.zeros(0))
 

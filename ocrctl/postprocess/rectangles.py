@@ -27,6 +27,23 @@ class Rectangles:
         table = np.array([(*center, *size, angle) for center, size, angle in found], np.float64).reshape(-1, 5)
         return cls(table[:, :2], table[:, 2:4], table[:, 4])
 
+    @classmethod
+    def least(cls, quads: Floats, distance: Floats) -> Rectangles:
+        """Of least area around convex quads (N, 4, 2) grown by distance (N,) with round corners.
+
+        One side runs along an edge, so four are tried.
+        """
+        along = np.roll(quads, -1, axis=1) - quads
+        angles = np.arctan2(along[..., 1], along[..., 0])  # (N, 4)
+        axes = np.stack((np.cos(angles), np.sin(angles), -np.sin(angles), np.cos(angles)), -1).reshape(-1, 4, 2, 2)
+        places = np.einsum("neij,npj->neip", axes, quads)  # of each corner along and across each edge
+        low, high = places.min(3) - distance[:, None, None], places.max(3) + distance[:, None, None]
+        best = (high - low).prod(2).argmin(1)
+        row = np.arange(len(quads))
+        low, high, axes = low[row, best], high[row, best], axes[row, best]
+        centers = np.einsum("nij,ni->nj", axes, (low + high) / 2)
+        return cls(centers, high - low, np.rad2deg(angles[row, best]))
+
     def __len__(self) -> int:
         return len(self.angles)
 

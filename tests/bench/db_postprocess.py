@@ -1,11 +1,12 @@
 """Boxes from a 736x1280 probability map with 20, 100 and 300 texts, against rapidocr's DBPostProcess.
 
 pip install --no-deps rapidocr pyclipper omegaconf colorlog antlr4-python3-runtime==4.9.3
-python tests/bench/db_postprocess.py [--rounds 15]
+python tests/bench/db_postprocess.py [--rounds 15] [--whole-pixels]
 
 Both with threshold 0.3, box threshold 0.6, unclip 1.5, in turn on the same map; the figure is the median of the paired
 ratios. The farthest corner is that of any box from the nearest box of the other's; "exact" is rapidocr with hundredths
-of a pixel given to pyclipper, which takes whole numbers only, and with its results left unrounded.
+of a pixel given to pyclipper, which takes whole numbers only, and with its results left unrounded. `--whole-pixels`:
+ours take them, too (`whole_pixels` of db_boxes).
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def main() -> None:
     """Print milliseconds a map, the ratio, the number of boxes and how far apart they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--whole-pixels", action="store_true")
+    args = parser.parse_args()
+    rounds = args.rounds
     cv2.setNumThreads(1)
     reference = DBPostProcess(thresh=0.3, box_thresh=0.6, max_candidates=1000, unclip_ratio=1.5)
     generator = np.random.default_rng(0)
@@ -69,7 +72,7 @@ def main() -> None:
         ours, theirs = [], []
         for _ in range(rounds):
             start = time.perf_counter()
-            found = db_boxes(values)
+            found = db_boxes(values, whole_pixels=args.whole_pixels)
             middle = time.perf_counter()
             boxes, _ = reference(values[None, None], (HEIGHT, WIDTH))
             ours.append(middle - start)

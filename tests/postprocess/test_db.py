@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrctl.data.targets.db import db_targets
 from ocrctl.postprocess.db import db_boxes
 from ocrctl.postprocess.detections import Detections, checked
+from ocrctl.postprocess.rectangles import Rectangles
 
 
 def kernels(*polygons: object, height: int = 200, width: int = 300) -> np.ndarray:
@@ -55,6 +57,39 @@ def test_unclip_takes_area_over_outline() -> None:
     assert np.allclose(found.quads(), [[[37.5, 27.5], [162.5, 27.5], [162.5, 72.5], [37.5, 72.5]]], atol=0.01)
     assert found.scores == pytest.approx([0.9])
     assert np.allclose(found.scaled(2, 4).quads()[0, 2], [325, 290], atol=0.05)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(12, 60), st.floats(1, 5), st.floats(-90, 90))
+def test_whole_pixels_round_the_same_boxes(height: float, ratio: float, angle: float) -> None:
+    box = cv2.boxPoints(((150.3, 100.6), (min(height * ratio, 120), height), angle)).astype(float)
+    values = kernels(box)
+    exact, whole = db_boxes(values).quads(), db_boxes(values, whole_pixels=True).quads()
+    assert len(exact) == len(whole)
+    assert (whole == np.rint(whole)).all()
+    assert all(overlap(a, b) > 0.75 for a, b in zip(exact, whole, strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.01, 30))
+def test_the_least_rectangle_around_a_grown_quad(seed: int, distance: float) -> None:
+    quads = np.random.default_rng(seed).integers(0, 100, (20, 4, 2)).astype(float)
+    convex = [shapely.MultiPoint(quad).convex_hull for quad in quads]
+    rings = [np.array(hull.exterior.coords) for hull in convex if isinstance(hull, shapely.Polygon)]
+    quads = np.array([ring[:4] for ring in rings if len(ring) == 5])
+    if not len(quads):
+        return
+    found = Rectangles.least(quads, np.full(len(quads), distance))
+    for quad, corners in zip(quads, found.corners(), strict=True):
+        grown = shapely.Polygon(quad).buffer(distance, quad_segs=32)
+        assert shapely.Polygon(corners).buffer(1e-6).contains(grown)
+        turned = [shapely.affinity.rotate(grown, -angle).envelope.area for angle in edge_angles(quad)]
+        assert shapely.Polygon(corners).area == pytest.approx(min(turned), rel=0.01, abs=0.1)
+
+
+def edge_angles(quad: np.ndarray) -> np.ndarray:
+    along = np.roll(quad, -1, axis=0) - quad
+    return np.rad2deg(np.arctan2(along[:, 1], along[:, 0]))
 
 
 def test_boxes_come_from_the_top_down_and_are_cut_to_the_map() -> None:
