@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ def score_threshold(card: ModelCard) -> float:
 def find_boxes(
     maps: Mapping[str, NDArray[np.float32]], page: Page, card: ModelCard, path: Path, *, polygons: bool, least: bool
 ) -> Detections:
-    """Outlines in pixels of the picture, cut to it: the input is wider by up to 31 black pixels; see Engine.find."""
+    """Outlines in pixels of the picture; see Engine.find."""
     thresholds = card.thresholds
     if least:
         thresholds = {**thresholds, SCORE[card.decoder]: min(LEAST, score_threshold(card))}
@@ -63,9 +63,7 @@ def find_boxes(
         found = find(card.decoder, maps, thresholds, polygons=polygons)
     except ValueError as error:
         raise InputError(f"{path}: {error}.") from error
-    x, y = page.scale
-    found = found.scaled(1 / x, 1 / y)
-    return replace(found, points=np.clip(found.points, 0, np.array(page.size[::-1], np.float32)))
+    return found.on_picture(page.scale, page.size)
 
 
 def same_sized(pages: Iterable[Page], batch_size: int) -> Iterator[list[Page]]:

@@ -47,7 +47,7 @@ class PageValidation:
         self._first = ReadAhead(lambda: pages.page(0))
         self._found: list[Detections] = []
         # By page; a loader asks for the first page before `begin`.
-        self._scales: dict[int, tuple[float, float]] = {}
+        self._shown: dict[int, tuple[tuple[float, float], tuple[int, int]]] = {}  # scale (x, y), size (height, width)
         self._words: dict[int, PageWords] = {}
 
     def read_ahead(self) -> None:
@@ -62,7 +62,7 @@ class PageValidation:
         for index in range(len(self._pages)):
             image, words = self._pages.page(index)
             shown, scale = resize_page(image, self._side)
-            self._words[index], self._scales[index] = words, scale
+            self._words[index], self._shown[index] = words, (scale, (image.shape[0], image.shape[1]))
             yield {
                 "images": torch.from_numpy(shown).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
             }
@@ -74,8 +74,8 @@ class PageValidation:
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
         """Boxes of one page, in its own pixels."""
         outputs = {name: value[0].float().cpu().numpy() for name, value in model(batch["images"]).items()}
-        x, y = self._scales[len(self._found)]
-        self._found.append(find(self._card.decoder, outputs, self._card.thresholds).scaled(1 / x, 1 / y))
+        found = find(self._card.decoder, outputs, self._card.thresholds)
+        self._found.append(found.on_picture(*self._shown[len(self._found)]))
 
     def score(self) -> Scores:
         """IoU hmean by the ICDAR 2015 protocol, over all pages."""
