@@ -10,7 +10,9 @@ from ocrctl.cli import console
 from ocrctl.cli.options import Json, Quiet
 
 app = typer.Typer(
-    help="Models: list the architectures, show a trained one.", no_args_is_help=True, rich_markup_mode=None
+    help="Models: list the architectures, show a trained one, set a detector's thresholds.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -51,3 +53,28 @@ def info(
     if card.thresholds:
         console.write(f"thresholds: {card.thresholds}")
     console.suggest(f"ocrctl predict IMAGE... -m {model}")
+
+
+@app.command("set")
+def set_(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
+    values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="Such as box_threshold=0.5.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Set thresholds of a trained detector: eval, predict and export read them from its file.
+
+    `eval --find-threshold` says which serves best on your pages.
+    """
+    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.core.model_set import set_thresholds
+
+    changed = set_thresholds(model, number_pairs(values, "model set", "NAME=NUMBER, such as box_threshold=0.5"))
+    if json:
+        console.write_json(changed)
+        return
+    for name, value in changed.now.items():
+        before = changed.before.get(name)
+        if before != value:
+            console.write(f"{name}: {'unset' if before is None else f'{before:g}'} -> {value:g}")
+    console.note(f"written: {changed.path}")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from ocrctl.errors import UsageError
 
 
-def number_pairs(texts: Sequence[str], option: str) -> dict[str, float]:
+def number_pairs(
+    texts: Sequence[str], option: str, example: str = "METRIC=NUMBER, such as cer=0.1 or exact=80%"
+) -> dict[str, float]:
     """["cer=0.1", "exact=80%"] -> {"cer": 0.1, "exact": 0.8}; a later one wins. Raises UsageError naming `option`."""
     pairs: dict[str, float] = {}
     for text in texts:
@@ -18,6 +20,6 @@ def number_pairs(texts: Sequence[str], option: str) -> dict[str, float]:
         except ValueError:
             value = float("nan")
         if not name or not equals or value != value:
-            raise UsageError(f"{option} {text}: expected METRIC=NUMBER, such as cer=0.1 or exact=80%.")
+            raise UsageError(f"{option} {text}: expected {example}.")
         pairs[name.strip()] = value / 100 if percent else value
     return pairs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.model_spec import SPECS, ModelSpec
@@ -33,7 +35,8 @@ def model_info(model: str) -> ModelInfo:
     found = locate(model)
     path = found.path
     if found.kind == "onnx":
-        card, parameters = _read_onnx(path)
+        graph, card = read_onnx(path)
+        parameters = sum(math.prod(tensor.dims) for tensor in graph.graph.initializer)
     else:
         from ocrctl.models.checkpoint import count_parameters, load_checkpoint
 
@@ -42,9 +45,8 @@ def model_info(model: str) -> ModelInfo:
     return ModelInfo(path, card, parameters, path.stat().st_size)
 
 
-def _read_onnx(path: Path) -> tuple[ModelCard, int]:
-    import math
-
+def read_onnx(path: Path) -> tuple[Any, ModelCard]:
+    """The onnx.ModelProto at `path` and its card. Raises InputError when it is no ONNX file, or has no card."""
     import onnx
 
     try:
@@ -56,4 +58,4 @@ def _read_onnx(path: Path) -> tuple[ModelCard, int]:
         raise InputError(
             f"{path}: an ONNX file without ocrctl's model card.", hint="write it with: ocrctl export CHECKPOINT -o DIR"
         )
-    return ModelCard.from_json(text, str(path)), sum(math.prod(tensor.dims) for tensor in graph.graph.initializer)
+    return graph, ModelCard.from_json(text, str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -47,4 +48,11 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float32))), np.float32)  # no overflow at either end
 
 
+def _options(function: Callable[..., Detections]) -> dict[str, type]:
+    named = signature(function).parameters.values()
+    return {one.name: type(one.default) for one in named if one.kind is one.KEYWORD_ONLY and one.name != "polygons"}
+
+
+# What a card's thresholds may name, and of which type.
+OPTIONS = {"db": _options(db_boxes), "pan": _options(pan_boxes), "craft": _options(craft_boxes)}
 FINDERS: dict[str, Callable[[Maps, Mapping[str, Any], bool], Detections]] = {"db": _db, "pan": _pan, "craft": _craft}

@@ -1,0 +1,100 @@
+"""`ocrctl model set`: other thresholds for a trained detector, written into the file that carries it."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.data.durable import disk_errors, to_disk
+from ocrctl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The file that was written, and its thresholds before and now."""
+
+    path: Path
+    before: dict[str, float]
+    now: dict[str, float]
+
+
+def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
+    """Change the card of the detector at `model` (checkpoint, ONNX file, bundle, run folder); weights stay.
+
+    The file is replaced in one piece, or not at all. Raises UsageError for a recogniser, a threshold that its
+    postprocess does not have and a value that is none; InputError where there is no model or it cannot be written.
+    """
+    from ocrctl.inference.locate import locate
+
+    found = locate(model)
+    if found.kind == "onnx":
+        card, save = _onnx(found.path)
+    else:
+        card, save = _checkpoint(found.path)
+    now = {**card.thresholds, **_checked(card, values, found.path)}
+    folder = found.path.parent
+    with disk_errors(folder, "the model is as before"):
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{found.path.name}.")
+        os.close(handle)
+        part = Path(name)
+        try:
+            save(part, replace(card, thresholds=now).to_json())
+            to_disk([part])
+            part.chmod(found.path.stat().st_mode & 0o777)
+            part.replace(found.path)
+        finally:
+            part.unlink(missing_ok=True)
+    return Changed(found.path, dict(card.thresholds), now)
+
+
+def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
+    import torch
+
+    from ocrctl.models.checkpoint import read_checkpoint
+
+    raw: dict[str, Any] = read_checkpoint(path)
+
+    def save(part: Path, card: str) -> None:
+        torch.save({**raw, CARD_KEY: card}, part)
+
+    return ModelCard.from_json(raw[CARD_KEY], str(path)), save
+
+
+def _onnx(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
+    from ocrctl.core.model import read_onnx
+
+    graph, card = read_onnx(path)
+
+    def save(part: Path, text: str) -> None:
+        for item in graph.metadata_props:
+            if item.key == CARD_KEY:
+                item.value = text
+        part.write_bytes(graph.SerializeToString())
+
+    return card, save
+
+
+def _checked(card: ModelCard, values: Mapping[str, float], path: Path) -> dict[str, float]:
+    if card.task != "detection":
+        raise UsageError(f"{path}: {card.arch} reads words and has no thresholds.")
+    from ocrctl.postprocess.find import OPTIONS
+
+    known = OPTIONS[card.decoder]
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(
+                f"{name}: {card.arch} has no such threshold.{did_you_mean(name, list(known))}",
+                hint=f"it takes {', '.join(known)}",
+            )
+        if not math.isfinite(value) or value < 0:
+            raise UsageError(f"{name}={value:g}: expected a number from 0.")
+        if known[name] is not float and value != known[name](value):
+            raise UsageError(f"{name}={value:g}: expected {'0 or 1' if known[name] is bool else 'a whole number'}.")
+    return {name: known[name](value) for name, value in values.items()}

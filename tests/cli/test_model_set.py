@@ -1,0 +1,77 @@
+"""`ocrctl model set`: thresholds in the file of a detector, read by what comes after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ocrctl.cli.app import run
+
+
+def thresholds(model: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    capsys.readouterr()
+    assert run(["model", "info", str(model), "--json"]) == 0
+    return dict(json.loads(capsys.readouterr().out)["card"]["thresholds"])
+
+
+@pytest.fixture
+def detector(tiny_detector: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(tiny_detector, tmp_path / "detector.ckpt"))
+
+
+def boxes(model: Path, pages: Path, capsys: pytest.CaptureFixture[str]) -> int:
+    capsys.readouterr()
+    assert run(["predict", str(pages), "-m", str(model), "--device", "cpu"]) == 0
+    return sum(len(json.loads(line)["boxes"]) for line in capsys.readouterr().out.splitlines())
+
+
+def test_thresholds_are_written_into_the_checkpoint_and_used(
+    detector: Path, page_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = thresholds(detector, capsys)
+    assert boxes(detector, page_folder, capsys) > 0
+    assert run(["model", "set", str(detector), "box_threshold=1.1", "whole_pixels=1"]) == 0
+    out = capsys.readouterr().out
+    assert f"box_threshold: {before['box_threshold']:g} -> 1.1" in out and "whole_pixels: unset -> 1" in out
+    assert thresholds(detector, capsys) == {**before, "box_threshold": 1.1, "whole_pixels": True}
+    assert boxes(detector, page_folder, capsys) == 0
+    assert [file.name for file in detector.parent.iterdir()] == [detector.name]
+
+
+def test_an_onnx_file_carries_them_too(
+    detector: Path, page_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", str(detector), "-o", str(tmp_path / "bundle")]) == 0
+    assert run(["model", "set", str(tmp_path / "bundle"), "box_threshold=110%"]) == 0
+    (graph,) = (tmp_path / "bundle").glob("*.onnx")
+    assert thresholds(graph, capsys)["box_threshold"] == 1.1
+    assert boxes(graph, page_folder, capsys) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["box_treshold=0.5"], "did you mean"),
+        (["distance=6"], "has no such threshold"),
+        (["box_threshold=-1"], "expected a number from 0"),
+        (["box_threshold=inf"], "expected a number from 0"),
+        (["max_candidates=1.5"], "expected a whole number"),
+        (["whole_pixels=2"], "expected 0 or 1"),
+        (["box_threshold"], "NAME=NUMBER"),
+    ],
+)
+def test_what_is_no_threshold_is_refused_and_nothing_written(
+    detector: Path, values: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = detector.read_bytes()
+    assert run(["model", "set", str(detector), *values]) == 2
+    assert said in capsys.readouterr().err.lower().replace("name=number", "NAME=NUMBER")
+    assert detector.read_bytes() == before
+
+
+def test_a_recogniser_has_none(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["model", "set", str(tiny_checkpoint), "box_threshold=0.5"]) == 2
+    assert "reads words" in capsys.readouterr().err
