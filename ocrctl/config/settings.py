@@ -88,6 +88,9 @@ class DataSettings(Section):
     """loader processes; 0 loads in the training process"""
     start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"
     """how loader processes start; auto: fork on Linux, before any device is touched, else spawn"""
+    targets: Literal["worker", "device"] = "worker"
+    """where a detector's maps are made from its polygons: by the loader's processes, or on the device for the whole
+    batch"""
     val_fraction: float = Field(0.05, gt=0, lt=1)
     """share held out by image when --val is not given"""
     max_val_samples: int = Field(2000, ge=1)

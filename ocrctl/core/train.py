@@ -94,6 +94,8 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
 
         data: Any = prepare_pages(settings, spec, report)
     else:
+        if settings.data.targets == "device":
+            raise UsageError(f"data.targets: {spec.name} learns from texts, which are no maps; only detectors have it.")
         from ocrctl.core.train_data import SYNTH, prepare_data
 
         data = prepare_data(settings, report)

@@ -17,11 +17,13 @@ from ocrctl.core.synth_config import pages_config
 from ocrctl.data.detection import PageSource, TrainingPages
 from ocrctl.data.images import Image
 from ocrctl.data.mixture import Mixture
+from ocrctl.data.outline_collate import collate_outlines
 from ocrctl.data.page_augment import PageAugment
+from ocrctl.data.page_collate import collate
 from ocrctl.data.page_words import PageWords
 from ocrctl.data.sources import Spec, expect_stream, open_annotations, parse_spec
 from ocrctl.data.synth.pages import SynthPages
-from ocrctl.data.targets.of_words import TARGETS
+from ocrctl.data.targets.of_words import OUTLINES, TARGETS
 from ocrctl.errors import InputError, UsageError
 
 SYNTH_PAGES = "synth:pages"
@@ -111,7 +113,12 @@ def prepare_pages(settings: Settings, spec: ModelSpec, report: Callable[[str], N
     card = detection_card(
         spec, settings.model, height=size[0], width=size[1], side=settings.page.side, version=__version__
     )
-    pages = TrainingPages(parts, mixture, size, TARGETS[spec.family], settings.seed)
+    send, stack = (
+        (OUTLINES[spec.family], collate_outlines)
+        if settings.data.targets == "device"
+        else (TARGETS[spec.family], collate)
+    )
+    pages = TrainingPages(parts, mixture, size, send, settings.seed, stack)
     for line in header:
         report(line)
     return PageData(spec, card, pages, ValidationPages(val), header, held_out, mixture.epoch_size(), prints)

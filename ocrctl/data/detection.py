@@ -1,4 +1,5 @@
-"""Annotated pages as batches of arrays: decoded once, warped once, targets made where the picture is."""
+"""Annotated pages as batches of arrays: decoded once, warped once, targets made, or at least measured, where the
+picture is."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.image_header import read_header
 from ocrctl.data.images import Image, decode
 from ocrctl.data.mixture import Mixture
+from ocrctl.data.outline_collate import OutlineBatch
 from ocrctl.data.page_augment import PageAugment, draw_sight, reduction, show, worn
 from ocrctl.data.page_collate import PageBatch, collate
 from ocrctl.data.page_read import check_shapes, page_words
@@ -21,7 +23,8 @@ from ocrctl.data.page_resize import MULTIPLE
 from ocrctl.data.page_words import PageWords
 from ocrctl.errors import OcrctlError, UsageError
 
-Targets = Callable[[PageWords, int, int], Mapping[str, NDArray[Any]]]  # words as the input shows them, height, width
+Targets = Callable[[PageWords, int, int], Mapping[str, Any]]  # words as the input shows them, height, width
+Batch = PageBatch | OutlineBatch
 Size = tuple[int, int]  # height, width
 
 
@@ -116,10 +119,12 @@ class TrainingPages:
     workers."""
 
     def __init__(
-        self, parts: Sequence[PageSource | PageStream], mixture: Mixture, size: Size, targets: Targets, seed: int
-    ) -> None:
-        """`size`: height and width of the network's input. `targets`: a function of the module level, so that it
-        pickles. Raises UsageError when a side is no multiple of 32."""
+        self, parts: Sequence[PageSource | PageStream], mixture: Mixture, size: Size, targets: Targets, seed: int,
+        stack: Callable[[list[Image], list[Any], Sequence[int]], Batch] = collate,
+    ) -> None:  # fmt: skip
+        """`size`: height and width of the network's input. `targets` and `stack`: functions of the module level, so
+        that they pickle; the second makes a batch of what the first gave. Raises UsageError when a side is no multiple
+        of 32."""
         if min(size) < MULTIPLE or size[0] % MULTIPLE or size[1] % MULTIPLE:
             raise UsageError(f"Detection input {size[0]}x{size[1]}: sides must be multiples of {MULTIPLE}.")
         self.parts = list(parts)
@@ -127,6 +132,7 @@ class TrainingPages:
         self.size = size
         self.targets = targets
         self.seed = seed
+        self.stack = stack
 
     def sample(self, n: int) -> tuple[Image, PageWords]:
         """The n-th picture, RGB uint8 (H, W, 3) of the input size, and its words. Raises InputError naming the place
@@ -143,7 +149,7 @@ class TrainingPages:
         part = self.parts[number]
         return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"
 
-    def __getitems__(self, numbers: Sequence[int]) -> PageBatch | OcrctlError:
+    def __getitems__(self, numbers: Sequence[int]) -> Batch | OcrctlError:
         """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
         whole."""
         try:
@@ -152,6 +158,6 @@ class TrainingPages:
                 image, words = self.sample(n)
                 images.append(image)
                 targets.append(self.targets(words, *self.size))
-            return collate(images, targets, numbers)
+            return self.stack(images, targets, numbers)
         except OcrctlError as error:
             return error

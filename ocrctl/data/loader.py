@@ -46,8 +46,8 @@ class StepSampler(Sampler[list[int]]):
 
 
 def to_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
-    """The arrays of a WordBatch or PageBatch to tensors without a copy, dictionaries of arrays to dictionaries of
-    tensors; images become (N, C, H, W) in NHWC memory order, still uint8."""
+    """The arrays of a WordBatch, PageBatch or OutlineBatch to tensors without a copy, dictionaries of arrays to
+    dictionaries of tensors; images become (N, C, H, W) in NHWC memory order, still uint8."""
     if isinstance(batch, OcrctlError):
         return batch
     tensors = {name: _tensors(value) for name, value in vars(batch).items()}

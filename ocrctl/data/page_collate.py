@@ -32,14 +32,9 @@ def collate(
     for maps that differ in name, type or size, and for values out of range: uint8 maps hold 0 and 1, floating ones
     0..1, whole numbers are not negative.
     """
-    if not images or len(images) != len(targets) or len(images) != len(numbers):
-        raise ValueError(f"a batch of {len(images)} pictures, {len(targets)} targets and {len(numbers)} numbers")
-    size, names = images[0].shape, list(targets[0])
-    if len(size) != 3 or size[2] != 3 or size[0] % MULTIPLE or size[1] % MULTIPLE or not size[0] or not size[1]:
-        raise ValueError(f"draw {numbers[0]}: expected a picture (H, W, 3) in multiples of {MULTIPLE}, found {size}")
-    for image, maps, n in zip(images, targets, numbers, strict=True):
-        if image.shape != size or image.dtype != np.uint8:
-            raise ValueError(f"draw {n}: expected a uint8 picture {size}, found {image.dtype} {image.shape}")
+    check_pictures(images, targets, numbers)
+    names = list(targets[0])
+    for maps, n in zip(targets, numbers, strict=True):
         if list(maps) != names:
             raise ValueError(f"draw {n}: expected the maps {names}, found {list(maps)}")
         for name, found in maps.items():
@@ -52,6 +47,18 @@ def collate(
                 raise ValueError(f"draw {n}: {name} {problem}")
     stacked = {name: np.stack([maps[name] for maps in targets]) for name in names}
     return PageBatch(np.stack(images), stacked, np.asarray(numbers, dtype=np.int64))
+
+
+def check_pictures(images: Sequence[NDArray[np.uint8]], targets: Sequence[object], numbers: Sequence[int]) -> None:
+    """Raise ValueError, naming the draw, where a batch's pictures are not as `collate` takes them."""
+    if not images or len(images) != len(targets) or len(images) != len(numbers):
+        raise ValueError(f"a batch of {len(images)} pictures, {len(targets)} targets and {len(numbers)} numbers")
+    size = images[0].shape
+    if len(size) != 3 or size[2] != 3 or size[0] % MULTIPLE or size[1] % MULTIPLE or not size[0] or not size[1]:
+        raise ValueError(f"draw {numbers[0]}: expected a picture (H, W, 3) in multiples of {MULTIPLE}, found {size}")
+    for image, n in zip(images, numbers, strict=True):
+        if image.shape != size or image.dtype != np.uint8:
+            raise ValueError(f"draw {n}: expected a uint8 picture {size}, found {image.dtype} {image.shape}")
 
 
 def _out_of_range(found: NDArray[Any]) -> str:

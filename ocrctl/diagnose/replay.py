@@ -59,18 +59,18 @@ def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], l
 
 
 def _batch(arrays: Any, number: int) -> dict[str, Any]:
-    """Arrays `NAME.number` and `NAME/INNER.number` as nested tensors, images (N, C, H, W)."""
+    """Arrays `NAME.number` and `NAME/INNER.number`, as deep as may be, as nested tensors, images (N, C, H, W)."""
     batch: dict[str, Any] = {}
     for key in arrays.files:
         name, _, place = key.rpartition(".")
         if int(place) != number:
             continue
-        outer, _, inner = name.partition("/")
+        *groups, last = name.split("/")
+        inner = batch
+        for group in groups:
+            inner = inner.setdefault(group, {})
         value = torch.from_numpy(arrays[key])
-        if inner:
-            batch.setdefault(outer, {})[inner] = value
-        else:
-            batch[outer] = value.permute(0, 3, 1, 2) if outer == "images" else value
+        inner[last] = value.permute(0, 3, 1, 2) if name == "images" else value
     return batch
 
 

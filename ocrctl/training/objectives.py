@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from ocrctl.losses.detection import DETECTION_LOSSES
 from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.tokenizer import ARTokenizer
+
+if TYPE_CHECKING:
+    from ocrctl.training.targets.of_outlines import Maps
 
 
 class Objective(Protocol):
@@ -49,13 +52,19 @@ class LearnPermuted:
 
 @dataclass(frozen=True)
 class LearnMaps:
-    """A detector's maps against those of its targets; `loss` is one of losses.detection."""
+    """A detector's maps against those of its targets; `loss` is one of losses.detection, `maps` of training.targets."""
 
     loss: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
+    maps: Maps
 
     def __call__(self, model: OCRModel, batch: dict[str, Any]) -> Tensor:
-        """targets: maps (N, h, w) by name, as data.detection.PageBatch holds them."""
-        return self.loss(model(batch["images"]), batch["targets"])
+        """targets: maps (N, h, w) by name, as data.page_collate.PageBatch holds them; or outlines, as
+        data.outline_collate.OutlineBatch does, from which the maps are made here."""
+        if "targets" in batch:
+            targets = batch["targets"]
+        else:
+            targets = self.maps(batch["outlines"], *batch["images"].shape[-2:])
+        return self.loss(model(batch["images"]), targets)
 
 
 def choose_objective(card: ModelCard, train: TrainSettings) -> Objective:
@@ -64,4 +73,8 @@ def choose_objective(card: ModelCard, train: TrainSettings) -> Objective:
         return LearnPermuted(train.label_smoothing)
     if train.label_smoothing:
         raise UsageError(f"train.label_smoothing: {card.arch} learns no class per step that could be smoothed.")
-    return LearnMaps(DETECTION_LOSSES[card.decoder]) if card.task == "detection" else learn_ctc
+    if card.task == "detection":
+        from ocrctl.training.targets.of_outlines import MAPS  # geometry that no recogniser waits for
+
+        return LearnMaps(DETECTION_LOSSES[card.decoder], MAPS[card.decoder])
+    return learn_ctc

@@ -9,7 +9,7 @@ resumed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,17 @@ class Quarantine:
 
 
 def _arrays(batch: Any) -> dict[str, Any]:
-    """Named arrays of a batch; targets of detectors are flattened to `targets/NAME`."""
-    flat: dict[str, Any] = {}
-    for name, value in vars(batch).items():
-        flat |= {f"{name}/{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
+    """Named arrays of a batch; targets of detectors are flattened to `targets/NAME`, outlines to
+    `outlines/GROUP/NAME`."""
+    return dict(_flat("", vars(batch)))
+
+
+def _flat(above: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(f"{above}{name}/", value)
+        else:
+            yield above + name, value
 
 
 def _bad_samples(module: TrainingModule, batches: list[Any], step: int) -> list[int]:

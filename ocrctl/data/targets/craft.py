@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.targets.characters import links, split
-from ocrctl.data.targets.distance import Floats, Ints, outlines
+from ocrctl.data.targets.distance import Floats, Ints, Outlines, outlines, windows
+from ocrctl.data.targets.packed import Packed, packed_drawn, touched
 
 STRIDE = 2  # pixels of the input for a cell of the maps
 LARGER = 1.5
 DEVIATION = 0.4  # of half a side of the enlarged quad
 FLAT = 0.05  # square cells: a quad of less is no place
+TILE = 8  # cells
 _CHUNK = 1 << 18  # cells looked at together
 
 
@@ -41,9 +43,52 @@ def craft_targets(
     Returns `region` and `affinity` float32 0 to 1, and `mask` uint8, 0 over ignored words and those of which neither
     characters nor text are known. Raises ValueError for polygons of fewer than three points or numbers not finite.
     """
-    shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
     size = -(-height // STRIDE), -(-width // STRIDE)
+    shapes, unjudged, regions, affinities = _quads(points, offsets, ignore, texts, characters, character_offsets)
     judged = np.ones(size, np.uint8)
+    for index in unjudged.tolist():
+        cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
+    return {"region": gaussians(regions, *size), "affinity": gaussians(affinities, *size), "mask": judged}
+
+
+def craft_outlines(
+    points: Floats,
+    offsets: Ints,
+    ignore: NDArray[np.bool_],
+    height: int,
+    width: int,
+    *,
+    texts: Sequence[str],
+    characters: Floats | None = None,
+    character_offsets: Ints | None = None,
+) -> Packed:
+    """What `training/targets/craft.py` makes the same maps from; height and width are multiples of 32.
+
+    Groups "region" and "affinity" have of each quad `origin` (n, 2) int32, x and y of its first cell, and `inverse`
+    (n, 9) float32, the matrix that takes cells counted from there to the square from -1 to 1; `tiles` as in
+    `packed.py`. Group "unjudged" is of `packed.packed_drawn`. Raises as `craft_targets`.
+    """
+    size = height // STRIDE, width // STRIDE
+    shapes, unjudged, regions, affinities = _quads(points, offsets, ignore, texts, characters, character_offsets)
+    groups: Packed = {"unjudged": packed_drawn(shapes, unjudged, *size, TILE)}
+    for name, quads in (("region", regions), ("affinity", affinities)):
+        inverse, low, high = _blobs(quads, *size)
+        shift = np.tile(np.eye(3), (len(low), 1, 1))
+        shift[:, :2, 2] = low
+        groups[name] = {
+            "inverse": (inverse @ shift).reshape(-1, 9).astype(np.float32),
+            "origin": low.astype(np.int32),
+            "tiles": touched(low, high, size[1], TILE),
+        }
+    return groups
+
+
+def _quads(
+    points: Floats, offsets: Ints, ignore: NDArray[np.bool_], texts: Sequence[str], characters: Floats | None,
+    character_offsets: Ints | None,
+) -> tuple[Outlines, Ints, Floats, Floats]:  # fmt: skip
+    """In cells: the words, which of them are not judged, quads of characters and of the links between them."""
+    shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
     parts: list[Floats] = []
     for index in range(len(shapes)):
         quads = np.zeros((0, 4, 2))
@@ -52,30 +97,34 @@ def craft_targets(
                 quads = characters[character_offsets[index] : character_offsets[index + 1]] / STRIDE
             if not len(quads) and texts[index]:
                 quads = split(shapes.polygon(index), texts[index])
-        if not len(quads):
-            cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
         parts.append(quads)
     regions = np.concatenate([*parts, np.zeros((0, 4, 2))])
     if not np.isfinite(regions).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(regions))} coordinates of characters are not finite")
-    ends = np.cumsum([0, *(len(part) for part in parts)])
-    return {"region": gaussians(regions, *size), "affinity": gaussians(links(regions, ends), *size), "mask": judged}
+    counts = [len(part) for part in parts]
+    return shapes, np.flatnonzero(np.array(counts) == 0), regions, links(regions, np.cumsum([0, *counts]))
 
 
 def gaussians(quads: Floats, height: int, width: int) -> NDArray[np.float32]:
     """Map (height, width): at each cell the highest of the Gaussians warped into quads (C, 4, 2), 0 beyond all."""
     result = np.zeros(height * width, np.float32)
+    inverse, low, high = _blobs(quads, height, width)
+    groups = np.cumsum((high - low).prod(1)) // _CHUNK
+    for group in np.unique(groups):
+        chosen = np.flatnonzero(groups == group)
+        _splash(result, inverse[chosen], low[chosen], high[chosen], width)
+    return result.reshape(height, width)
+
+
+def _blobs(quads: Floats, height: int, width: int) -> tuple[Floats, Ints, Ints]:
+    """Of the quads that have an area in the picture: matrices from their enlarged form to the square from -1 to 1, and
+    windows as `distance.windows` gives them."""
     middle = quads.mean(1, keepdims=True)
     quads = middle + (_usable(quads) - middle) * LARGER
     inverse, fine = _to_square(quads)
-    low = np.clip(np.ceil(quads.min(1)), 0, (width, height)).astype(np.int64)
-    high = np.clip(np.floor(quads.max(1)) + 1, 0, (width, height)).astype(np.int64)
-    cells = np.where(fine, np.maximum(high - low, 0).prod(1), 0)
-    groups = np.cumsum(cells) // _CHUNK if len(cells) else cells
-    for group in np.unique(groups[cells > 0]):
-        chosen = np.flatnonzero((groups == group) & (cells > 0))
-        _splash(result, inverse[chosen], low[chosen], high[chosen], width)
-    return result.reshape(height, width)
+    low, high = windows(np.ceil(quads.min(1)), quads.max(1), height, width)
+    fine &= (high > low).all(1)
+    return inverse[fine], low[fine], high[fine]
 
 
 def _splash(result: NDArray[np.float32], inverse: Floats, low: Ints, high: Ints, width: int) -> None:

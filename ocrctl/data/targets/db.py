@@ -8,15 +8,19 @@ inwards.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.targets.distance import Floats, Ints, outlines, signed_distances
+from ocrctl.data.targets.distance import Floats, Ints, Outlines, outlines, signed_distances
+from ocrctl.data.targets.packed import Packed, packed_drawn, packed_fields
 
 SHRINK_RATIO = 0.4
 THRESHOLD_RANGE = (0.3, 0.7)
 SMALLEST = 3.0  # pixels: the offset both ways of a lower text leaves no ring to learn from
+TILE = 16  # pixels
 
 
 def db_targets(
@@ -36,19 +40,15 @@ def db_targets(
     thresholds 0.3 to 0.7; `border_mask` uint8, 1 within the grown polygons. Texts that overlap: the union of kernels,
     the highest threshold. Raises ValueError for polygons of fewer than three points or coordinates not finite.
     """
-    shapes = outlines(points, offsets)
+    texts = _measured(points, offsets, ignore, shrink_ratio, smallest)
+    shapes, kernel = texts.shapes, texts.kernel
     shrink = np.zeros((height, width), np.uint8)
     judged = np.ones((height, width), np.uint8)
     lowest, highest = (np.float32(value) for value in THRESHOLD_RANGE)
     border = np.full((height, width), lowest, np.float32)
-    reach = shapes.shrink_distance(shrink_ratio)
-    skipped = np.asarray(ignore, np.bool_) | (shapes.lower_sides() < smallest)
-    for index in np.flatnonzero(skipped).tolist():
+    for index in texts.skipped.tolist():
         cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
-    unit = reach / (highest - lowest)  # distances in what the threshold falls by
-    # A pixel belongs to the kernel when some of it does: half a pixel, which drawing on whole pixels grants as well.
-    kernel = ((reach - 0.5) / np.maximum(unit, 1e-9)).astype(np.float32)
-    for index, rows, columns, field in signed_distances(shapes, np.flatnonzero(~skipped), reach, unit, height, width):
+    for index, rows, columns, field in signed_distances(shapes, texts.kept, texts.reach, texts.unit, height, width):
         kernels, around = shrink[rows, columns], border[rows, columns]
         cv2.bitwise_or(kernels, (field >= kernel[index]).view(np.uint8), dst=kernels)
         np.subtract(highest, np.abs(field, out=field), out=field)
@@ -56,3 +56,39 @@ def db_targets(
     covered = border > lowest
     covered |= shrink.view(np.bool_)  # deeper inside than the reach
     return {"shrink": shrink, "shrink_mask": judged, "border": border, "border_mask": covered.view(np.uint8)}
+
+
+def db_outlines(points: Floats, offsets: Ints, ignore: NDArray[np.bool_], height: int, width: int) -> Packed:
+    """What `training/targets/db.py` makes the same maps from; height and width are multiples of 32.
+
+    Groups "quads" and "curves" of `packed.packed_fields`, with the level of each kernel as `kernel` (n,) float32, and
+    "unjudged" of `packed.packed_drawn`. Raises as `db_targets`.
+    """
+    texts = _measured(points, offsets, ignore, SHRINK_RATIO, SMALLEST)
+    return {
+        **packed_fields(texts.shapes, texts.kept, texts.reach, texts.unit, height, width, TILE, kernel=texts.kernel),
+        "unjudged": packed_drawn(texts.shapes, texts.skipped, height, width, TILE),
+    }
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Polygons (N,) of one picture: which are taught, which are not judged, and the levels of their fields."""
+
+    shapes: Outlines
+    kept: Ints
+    skipped: Ints
+    reach: Floats  # (N,) pixels
+    unit: Floats  # (N,) pixels over which the threshold falls by 1
+    kernel: NDArray[np.float32]  # (N,) units
+
+
+def _measured(points: Floats, offsets: Ints, ignore: NDArray[np.bool_], shrink_ratio: float, smallest: float) -> _Texts:
+    shapes = outlines(points, offsets)
+    lowest, highest = (np.float32(value) for value in THRESHOLD_RANGE)
+    reach = shapes.shrink_distance(shrink_ratio)
+    skipped = np.asarray(ignore, np.bool_) | (shapes.lower_sides() < smallest)
+    unit = reach / (highest - lowest)
+    # A pixel belongs to the kernel when some of it does: half a pixel, which drawing on whole pixels grants as well.
+    kernel = ((reach - 0.5) / np.maximum(unit, 1e-9)).astype(np.float32)
+    return _Texts(shapes, np.flatnonzero(~skipped), np.flatnonzero(skipped), reach, unit, kernel)

@@ -85,6 +85,14 @@ def outlines(points: Floats, offsets: Ints) -> Outlines:
     )
 
 
+def windows(least: Floats, most: Floats, height: int, width: int) -> tuple[Ints, Ints]:
+    """First pixels (N, 2) x and y of boxes least to most (N, 2), and those behind the last, cut to the picture."""
+    frame = np.array((width, height))
+    low = np.minimum(np.maximum(np.floor(least), 0), frame).astype(np.int64)  # np.clip takes three times as long
+    high = np.minimum(np.maximum(np.floor(most + 1), 0), frame).astype(np.int64)
+    return low, high
+
+
 def signed_distances(
     shapes: Outlines, chosen: Ints, reach: Floats, unit: Floats, height: int, width: int
 ) -> Iterator[tuple[int, slice, slice, Map]]:
@@ -95,10 +103,7 @@ def signed_distances(
     at least as great. The array is the caller's to change.
     """
     reach, unit = reach[chosen], unit[chosen]
-    frame = np.array((width, height))
-    least, most = shapes.low[chosen] - reach[:, None], shapes.high[chosen] + (reach + 1)[:, None]
-    low = np.minimum(np.maximum(np.floor(least), 0), frame).astype(np.int64)  # np.clip takes three times as long
-    high = np.minimum(np.maximum(np.floor(most), 0), frame).astype(np.int64)
+    low, high = windows(shapes.low[chosen] - reach[:, None], shapes.high[chosen] + reach[:, None], height, width)
     seen = (high > low).all(1)
     if not seen.all():
         chosen, reach, unit, low, high = chosen[seen], reach[seen], unit[seen], low[seen], high[seen]

@@ -117,13 +117,11 @@ def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> M
     field: Map = np.full((height, width), _FAR, np.float32)  # squares first
     points = polygon - box[:2]
     following = np.roll(points, -1, axis=0)
+    middles, directions, halves = edge_parts(points, following, unit)
     low = np.clip(np.floor(np.minimum(points, following) - reach), 0, (width, height)).astype(np.int64).tolist()
     high = np.clip(np.floor(np.maximum(points, following) + reach) + 1, 0, (width, height)).astype(np.int64).tolist()
-    lengths = np.hypot(*(following - points).T)
-    along = np.where(lengths[:, None] > 0, following - points, (1.0, 0.0)) / np.where(lengths > 0, lengths, 1)[:, None]
-    along /= unit
     for middle, (dx, dy), half, (left, top), (right, bottom) in zip(
-        (points + following) / 2, along, (lengths / 2 / unit).astype(np.float32), low, high, strict=True
+        middles, directions, halves.astype(np.float32), low, high, strict=True
     ):
         if right <= left or bottom <= top:
             continue
@@ -140,6 +138,16 @@ def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> M
         np.minimum(view, across, out=view)
     np.sqrt(field, out=field)
     inside = np.zeros((height + 2 * _MARGIN, width + 2 * _MARGIN), np.uint8)
-    cv2.fillPoly(inside, [np.rint(points + _MARGIN).astype(np.int32)], 1)
+    frame = np.array(box[:2]) - _MARGIN  # taken off once rounded: what is drawn does not depend on the window
+    cv2.fillPoly(inside, [(np.rint(polygon) - frame).astype(np.int32)], 1)
     np.negative(field, where=inside[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width] == 0, out=field)
     return field
+
+
+def edge_parts(points: Floats, following: Floats, unit: float | Floats) -> tuple[Floats, Floats, Floats]:
+    """Of the edges from points (n, 2) to following (n, 2): middles (n, 2) in pixels, directions (n, 2) as long as one
+    unit's inverse, half lengths (n,) in units. An edge without length lies level."""
+    apart = following - points
+    lengths = np.hypot(*apart.T)
+    along = np.where(lengths[:, None] > 0, apart, (1.0, 0.0)) / np.where(lengths > 0, lengths, 1)[:, None]
+    return (points + following) / 2, along / np.reshape(unit, (-1, 1)), lengths / 2 / unit

@@ -7,15 +7,21 @@ A (1 - r^2) / L; the paper takes r = 0.5 to 0.7 by data set, the smaller where t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.targets.distance import Floats, Ints, outlines, signed_distances
+from ocrctl.data.targets.distance import Floats, Ints, Outlines, outlines, signed_distances
+from ocrctl.data.targets.packed import Packed, packed_drawn, packed_fields
 
 STRIDE = 4  # pixels of the input for a cell of the maps
 SHRINK_RATIO = 0.5
 SMALLEST = 3.0  # pixels of the input: height below which a text is not judged
+GRANTED = 0.5  # cells beyond its outline that a text takes where no other is
+TILE = 8  # cells
 
 
 def pan_targets(
@@ -35,38 +41,85 @@ def pan_targets(
     `mask` uint8, 0 over what is not judged: ignored texts and those lower than `smallest` pixels. Raises ValueError
     for polygons of fewer than three points or coordinates not finite.
     """
-    shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
+    texts = _measured(points, offsets, ignore, shrink_ratio, smallest)
+    shapes = texts.shapes
     rows, columns = -(-height // STRIDE), -(-width // STRIDE)
     instance, cores = np.zeros((2, rows, columns), np.int32)
     judged = np.ones((rows, columns), np.uint8)
-    skipped = np.asarray(ignore, np.bool_) | (shapes.lower_sides() * STRIDE < smallest)
-    for index in np.flatnonzero(skipped).tolist():
+    for index in texts.skipped.tolist():
         cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
+    for index, down, across, field in signed_distances(
+        shapes, texts.largest_first, texts.reach, texts.unit, rows, columns
+    ):
+        number, cells = int(texts.numbers[index]), instance[down, across]
+        # A cell belongs to a text when some of it does, but only what lies inside takes a cell from another text.
+        cells[(field >= 0) | ((field >= -GRANTED) & (cells == 0))] = number
+        # The middle line of a text too low for a kernel of its own still is one.
+        cores[down, across][field >= min(texts.kernel[index], field.max())] = number
+    cores[cores != instance] = 0
+    return {"instance": instance, "kernel": apart(cores).astype(np.uint8), "mask": judged}
+
+
+def pan_outlines(points: Floats, offsets: Ints, ignore: NDArray[np.bool_], height: int, width: int) -> Packed:
+    """What `training/targets/pan.py` makes the same maps from; height and width are multiples of 32.
+
+    Groups "quads" and "curves" of `packed.packed_fields`, "unjudged" of `packed.packed_drawn`. Each text has `kernel`
+    (n,) float32, the level of its kernel, and two keys (n,) int32, of which a cell keeps the greatest: `within` where
+    the text holds it, the greater the smaller the text, and below all of these `beside`, where only a part of the cell
+    is the text's, the greater the larger the text. Group "texts" has `names` (2 n + 1,) int32: the number of the text
+    with a key, 0 for 0. Raises as `pan_targets`.
+    """
+    texts = _measured(points, offsets, ignore, SHRINK_RATIO, SMALLEST)
+    count, order = len(texts.largest_first), texts.largest_first
+    beside, within = np.zeros((2, len(texts.shapes)), np.int32)
+    beside[order] = np.arange(count, 0, -1)
+    within[order] = np.arange(count + 1, 2 * count + 1)
+    names = np.concatenate(([0], texts.numbers[order][::-1], texts.numbers[order])).astype(np.int32)
+    rows, columns = height // STRIDE, width // STRIDE
+    return {
+        **packed_fields(
+            texts.shapes, order, texts.reach, texts.unit, rows, columns, TILE,
+            kernel=texts.kernel, beside=beside, within=within,
+        ),
+        "unjudged": packed_drawn(texts.shapes, texts.skipped, rows, columns, TILE),
+        "texts": {"names": names},
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Polygons (N,) of one picture in cells: which are taught, from the largest on, and which are not judged."""
+
+    shapes: Outlines
+    largest_first: Ints
+    skipped: Ints
+    numbers: Ints  # (N,) of those that are taught, from 1 on
+    reach: Floats  # (N,)
+    unit: Floats  # (N,) 1
+    kernel: NDArray[np.float32]  # (N,)
+
+
+def _measured(points: Floats, offsets: Ints, ignore: NDArray[np.bool_], shrink_ratio: float, smallest: float) -> _Texts:
+    shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
+    skipped = np.asarray(ignore, np.bool_) | (shapes.lower_sides() * STRIDE < smallest)
     kept = np.flatnonzero(~skipped)
-    numbers = np.cumsum(~skipped)
     largest_first = kept[np.argsort(-np.abs(shapes.areas[kept]), kind="stable")]
     away = shapes.shrink_distance(shrink_ratio)
-    cells = np.ones(len(shapes))
-    for index, down, across, field in signed_distances(
-        shapes, largest_first, np.maximum(away, 1), cells, rows, columns
-    ):
-        number, texts = int(numbers[index]), instance[down, across]
-        # A cell belongs to a text when some of it does, but only what lies inside takes a cell from another text.
-        texts[(field >= 0) | ((field >= -0.5) & (texts == 0))] = number
-        # The middle line of a text too low for a kernel of its own still is one.
-        cores[down, across][field >= min(away[index] - 0.5, float(field.max()))] = number
-    cores[cores != instance] = 0
-    return {"instance": instance, "kernel": _apart(cores).astype(np.uint8), "mask": judged}
+    return _Texts(
+        shapes, largest_first, np.flatnonzero(skipped), np.cumsum(~skipped),
+        np.maximum(away, 1), np.ones(len(shapes)), (away - 0.5).astype(np.float32),
+    )  # fmt: skip
 
 
-def _apart(cores: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Where numbers (h, w) stand, less one of any two cells that touch, be it by a corner, with different ones."""
+def apart(cores: Any) -> Any:
+    """Where numbers (..., h, w) stand, less one of any two cells that touch, be it by a corner, with different ones.
+    Of an array an array of bool, of a tensor a tensor."""
     kept = cores > 0
     for one, two in (
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1], np.s_[1:]),
-        (np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (np.s_[:-1, 1:], np.s_[1:, :-1]),
+        (np.s_[..., :-1], np.s_[..., 1:]),
+        (np.s_[..., :-1, :], np.s_[..., 1:, :]),
+        (np.s_[..., :-1, :-1], np.s_[..., 1:, 1:]),
+        (np.s_[..., :-1, 1:], np.s_[..., 1:, :-1]),
     ):
         a, b = cores[one], cores[two]
         kept[one] &= (a == b) | (b == 0) | ~kept[two]
