@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ocrctl.errors import UsageError
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.recognition.attention import Dropout
+from ocrctl.models.recognition.first_weights import PLACES
 from ocrctl.models.recognition.parseq_decoder import Decoder, TokenEmbedding
 from ocrctl.models.recognition.parseq_generate import (
     Beams,
@@ -62,7 +63,7 @@ class PARSeq(OCRModel):
         self.text_embed = TokenEmbedding(num_classes + 2, dim)
         self.pos_queries = nn.Parameter(torch.empty(1, max_label_length + 1, dim))
         self.dropout = Dropout(dropout)
-        nn.init.trunc_normal_(self.pos_queries, std=0.02)
+        nn.init.trunc_normal_(self.pos_queries, std=PLACES)
 
     def undecayed(self) -> set[str]:
         """Embeddings are positions and tokens, not weights to shrink."""

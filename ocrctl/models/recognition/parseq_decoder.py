@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.models.recognition.attention import Dropout, attend, join_heads, split_heads
+from ocrctl.models.recognition.first_weights import start
 
+BRANCHES = 12  # as if of the encoder's depth: what the branches add starts small beside the question for a place
 KeyValue = tuple[Tensor, Tensor]  # keys and values, each (N, heads, L, D / heads)
 
 
@@ -96,10 +98,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([DecoderLayer(dim, heads, mlp_ratio, dropout)])
         self.norm = nn.LayerNorm(dim)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        start(self.layers, ("out_proj", "linear2"), BRANCHES)
 
     @property
     def layer(self) -> DecoderLayer:
@@ -127,7 +126,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(tokens, dim)
         self.scale = dim**0.5
-        nn.init.trunc_normal_(self.embedding.weight, std=0.02)
+        nn.init.trunc_normal_(self.embedding.weight, std=1 / self.scale)
 
     def forward(self, ids: Tensor) -> Tensor:
         """int64 (N, L) to (N, L, D)."""

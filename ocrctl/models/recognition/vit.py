@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ocrctl.models.recognition.attention import attend, join_heads, split_heads
+from ocrctl.models.recognition.first_weights import PLACES, start
 
 NORM_EPS = 1e-6  # of the encoder's LayerNorms, as the published weights were trained
 
@@ -103,11 +104,8 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, cells, dim))
         self.blocks = nn.Sequential(*(Block(dim, heads, mlp_ratio=4) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.pos_embed, std=PLACES)
+        start(self.blocks, ("proj", "fc2"), depth)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for pictures of
