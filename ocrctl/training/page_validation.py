@@ -92,11 +92,13 @@ class PageValidation:
     def sheet(self, count: int) -> Image:
         """The first pages with true outlines in green, ignored ones in grey, found ones in red."""
         cells = [self._drawn(index) for index in range(min(count, len(self._found)))]
-        rows = -(-len(cells) // COLUMNS)
-        sheet = np.full((rows * CELL, min(COLUMNS, len(cells)) * CELL, 3), 255, np.uint8)
-        for number, cell in enumerate(cells):
-            top, left = number // COLUMNS * CELL, number % COLUMNS * CELL
-            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+        rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+        heights = [max(cell.shape[0] for cell in row) for row in rows]
+        sheet = np.full((sum(heights), min(COLUMNS, len(cells)) * CELL, 3), 255, np.uint8)
+        for row, top in zip(rows, np.cumsum([0, *heights]).tolist(), strict=False):
+            for column, cell in enumerate(row):
+                left = column * CELL
+                sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
         return sheet
 
     def _drawn(self, index: int) -> Image:

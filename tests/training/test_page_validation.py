@@ -1,0 +1,55 @@
+"""Validation of detectors: scores of whole pages, and the sheet of previews."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ocrctl.config.detection_card import detection_card
+from ocrctl.config.model_spec import get_spec
+from ocrctl.config.settings import ModelSettings
+from ocrctl.data.page_words import PageWords
+from ocrctl.training.page_validation import CELL, COLUMNS, PageValidation
+
+BOX = np.array([[8.0, 8.0], [88.0, 8.0], [88.0, 40.0], [8.0, 40.0]])
+SIZES = [(64, 128)] * COLUMNS + [(100, 100)]
+
+
+class Pages:
+    def __len__(self) -> int:
+        return len(SIZES)
+
+    def page(self, index: int) -> tuple[np.ndarray, PageWords]:
+        nowhere = np.zeros((0, 4, 2))
+        words = PageWords(BOX, np.array([0, 4]), np.array([False]), ["word"], nowhere, np.array([0, 0]))
+        return np.full((*SIZES[index], 3), 90, np.uint8), words
+
+
+class Finder(nn.Module):
+    """Finds the kernel of BOX wherever it is."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        logits = torch.full((1, *images.shape[-2:]), -9.0)
+        scale = images.shape[-1] // 128
+        logits[:, 17 * scale : 32 * scale, 17 * scale : 80 * scale] = 9.0
+        return {"probability": logits}
+
+
+def test_pages_are_scored_and_drawn_without_empty_bands() -> None:
+    card = detection_card(get_spec("dbnet"), ModelSettings())
+    validation = PageValidation(Pages(), card, side=128)
+    batches = iter(validation)
+    first = next(batches)
+    validation.begin()
+    model = Finder()
+    validation.step(model, first)  # type: ignore[arg-type]
+    for batch in batches:
+        validation.step(model, batch)  # type: ignore[arg-type]
+    scores = validation.score()
+    assert scores.row["val_recall"] > 0.5 and f"for {len(SIZES)}" in scores.line
+    sheet = validation.sheet(10)
+    assert sheet.shape == (CELL // 2 + CELL, COLUMNS * CELL, 3)
+    drawn = sheet[: CELL // 2]
+    assert (drawn.min(2) < 60).any() and not (drawn == 255).all(2).any()
+    assert (sheet[CELL // 2 :, CELL:] == 255).all()  # where no page is
