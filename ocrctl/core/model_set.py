@@ -12,8 +12,9 @@ from typing import Any
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.run_lock import lock_run, unlock
 from ocrctl.data.durable import disk_errors, to_disk
-from ocrctl.errors import UsageError
+from ocrctl.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -28,30 +29,33 @@ class Changed:
 def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     """Change the card of the detector at `model` (checkpoint, ONNX file, bundle, run folder); weights stay.
 
-    The file is replaced in one piece, or not at all. Raises UsageError for a recogniser, a threshold that its
-    postprocess does not have and a value that is none; InputError where there is no model or it cannot be written.
+    The file is replaced in one piece, or not at all. Raises UsageError for a recogniser, a run that is being trained, a
+    threshold that the postprocess does not have and a value that is none; InputError where there is no model or it
+    cannot be written.
     """
     from ocrctl.inference.locate import locate
 
     found = locate(model)
-    if found.kind == "onnx":
-        card, save = _onnx(found.path)
-    else:
-        card, save = _checkpoint(found.path)
-    now = {**card.thresholds, **_checked(card, values, found.path)}
-    folder = found.path.parent
-    with disk_errors(folder, "the model is as before"):
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{found.path.name}.")
-        os.close(handle)
-        part = Path(name)
-        try:
-            save(part, replace(card, thresholds=now).to_json())
-            to_disk([part])
-            part.chmod(found.path.stat().st_mode & 0o777)
-            part.replace(found.path)
-        finally:
-            part.unlink(missing_ok=True)
-    return Changed(found.path, dict(card.thresholds), now)
+    path = found.path.resolve()  # of a link, what it points to
+    folder = path.parent
+    lock = lock_run(folder) if (folder / "config.toml").is_file() else None  # a newer checkpoint may be on its way
+    try:
+        card, save = _onnx(path) if found.kind == "onnx" else _checkpoint(path)
+        now = {**card.thresholds, **_checked(card, values, path)}
+        with disk_errors(folder, "the model is as before"):
+            handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".tmp")
+            os.close(handle)
+            part = Path(name)
+            try:
+                save(part, replace(card, thresholds=now).to_json())
+                to_disk([part])
+                part.chmod(path.stat().st_mode & 0o777)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+    finally:
+        unlock(lock)
+    return Changed(path, dict(card.thresholds), now)
 
 
 def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
@@ -62,7 +66,10 @@ def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
     raw: dict[str, Any] = read_checkpoint(path)
 
     def save(part: Path, card: str) -> None:
-        torch.save({**raw, CARD_KEY: card}, part)
+        try:
+            torch.save({**raw, CARD_KEY: card}, part)
+        except RuntimeError as error:  # what torch's zip writer makes of a failed write
+            raise InputError(f"{path}: could not be written again ({error}); the model is as before.") from error
 
     return ModelCard.from_json(raw[CARD_KEY], str(path)), save
 

@@ -42,8 +42,16 @@ def refuse_taken(out: Path | None, *, resume: bool) -> None:
         )
 
 
-def prepare_run(out: Path | None, settings: Settings, data: TrainingData | PageData, *, remember: bool = True) -> Path:
-    """Make the run folder and write config.toml, data.json and val_split.txt into it; point runs/last at it.
+def prepare_run(
+    out: Path | None,
+    settings: Settings,
+    data: TrainingData | PageData,
+    claim: Callable[[Path], None],
+    *,
+    remember: bool = True,
+) -> Path:
+    """Make the run folder, `claim` it, and write config.toml, data.json and val_split.txt into it; point runs/last at
+    it.
 
     Raises ResumableStop when the disk is full, InputError when the place cannot be written. A trial (`remember` False)
     leaves runs/last alone.
@@ -51,6 +59,7 @@ def prepare_run(out: Path | None, settings: Settings, data: TrainingData | PageD
     try:
         run = out or _new_folder(Path("runs") / f"{datetime.date.today().isoformat()}-{settings.arch or 'run'}")
         run.mkdir(parents=True, exist_ok=True)
+        claim(run)
         if data.held_out:
             write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
         write_text(run / "data.json", json.dumps(data.fingerprints, ensure_ascii=False, indent=1) + "\n")

@@ -105,8 +105,8 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
         preflight(settings, data, report)
     from ocrctl.core.train_run import fit
 
-    def make_folder() -> Path:
-        return prepare_run(request.out, settings, data, remember=not request.fast_dev_run)
+    def make_folder(claim: Callable[[Path], None]) -> Path:
+        return prepare_run(request.out, settings, data, claim, remember=not request.fast_dev_run)
 
     result = fit(settings, data, make_folder, report, resume_from=request.out if request.resume else None)
     return replace(result, eval_spec=settings.data.val or (None if data.held_out else SYNTH))

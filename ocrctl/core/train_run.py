@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.settings import Settings
-from ocrctl.core.run_folder import check_data
+from ocrctl.core.run_folder import check_data, refuse_taken
 from ocrctl.core.run_lock import lock_run, sweep, unlock
 from ocrctl.core.train_header import run_header
 from ocrctl.data.loader import training_loader, usable_cores
@@ -34,14 +34,15 @@ Report = Callable[[str], None]
 def fit(
     settings: Settings,
     data: TrainingData | PageData,
-    make_folder: Callable[[], Path],
+    make_folder: Callable[[Callable[[Path], None]], Path],
     report: Report,
     *,
     resume_from: Path | None,
 ) -> TrainResult:
     """Train until the run's length, early stopping or a signal; see core.train.train for what it raises.
 
-    The run folder is made (`make_folder`) once everything that can be refused has been looked at.
+    The run folder is made (`make_folder`) once everything that can be refused has been looked at, and claimed before
+    anything is written there.
     """
     lock = lock_run(resume_from) if resume_from and resume_from.is_dir() else None  # before anything there is read
     try:
@@ -53,7 +54,7 @@ def fit(
 def _fit(
     settings: Settings,
     data: TrainingData | PageData,
-    make_folder: Callable[[], Path],
+    make_folder: Callable[[Callable[[Path], None]], Path],
     report: Report,
     resume_from: Path | None,
     lock: int | None,
@@ -98,8 +99,18 @@ def _fit(
     if train.checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
-    run = make_folder()
-    new_lock = lock_run(run) if lock is None else None
+    new_lock: int | None = None
+
+    def claim(folder: Path) -> None:
+        nonlocal new_lock
+        new_lock = lock_run(folder) if lock is None else None
+        try:
+            refuse_taken(folder, resume=resume_from is not None)  # by another process, since it was first looked at
+        except UsageError:
+            unlock(new_lock)
+            raise
+
+    run = make_folder(claim)
     sweep(run)
     for line in run_header(settings, data, placement, parameters, steps, run, start_step):
         report(line)

@@ -28,7 +28,7 @@ def db_boxes(
     box_threshold: float = 0.6,
     unclip: float | None = 1.5,
     shrink_ratio: float = 0.4,
-    min_size: float = 3,
+    min_size: float = 3.0,
     max_candidates: int = 1000,
     whole_pixels: bool = False,
     polygons: bool = False,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.core.run_lock import lock_run, unlock
 
 
 def thresholds(model: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
@@ -70,6 +71,22 @@ def test_what_is_no_threshold_is_refused_and_nothing_written(
     assert run(["model", "set", str(detector), *values]) == 2
     assert said in capsys.readouterr().err.lower().replace("name=number", "NAME=NUMBER")
     assert detector.read_bytes() == before
+
+
+def test_a_run_that_is_being_trained_is_left_alone(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (detector.parent / "config.toml").touch()
+    held = lock_run(detector.parent)
+    assert run(["model", "set", str(detector), "box_threshold=0.5"]) == 2
+    assert "is training there" in capsys.readouterr().err
+    unlock(held)
+    assert run(["model", "set", str(detector), "min_size=2.5"]) == 0
+
+
+def test_of_a_link_the_model_itself_is_changed(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = detector.with_name("current.ckpt")
+    link.symlink_to(detector.name)
+    assert run(["model", "set", str(link), "box_threshold=0.25"]) == 0
+    assert link.is_symlink() and thresholds(detector, capsys)["box_threshold"] == 0.25
 
 
 def test_a_recogniser_has_none(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,15 @@ def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
 
 
+def test_of_two_fresh_runs_in_one_folder_the_second_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    held = lock_run(tmp_path / "run")  # another process, before it has written anything
+    with pytest.raises(UsageError, match="another process is training there"):
+        go(tmp_path / "run", preflight=False)
+    assert not list((tmp_path / "run").iterdir())
+    unlock(held)
+
+
 def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
     lines: list[str] = []
     sets = ["train.max_steps=1", "train.batch_size=1", "data.workers=0", "data.max_val_samples=1", "log.previews=0",

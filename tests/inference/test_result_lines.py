@@ -31,6 +31,7 @@ def page(outline: np.ndarray, texts: list[str]) -> PagePrediction:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=5), st.booleans(), st.booleans())
 @example(["12,50", "7", "1e3, 4", '"x"', '"', '\\"a\\\\"', " spaced ", "a,b,", ",", "###"], True, False)
+@example(["2015"], True, True)  # every text a number: not to be taken for more points
 def test_texts_come_back(texts: list[str], quad: bool, scores: bool) -> None:
     result = page(QUAD if quad else BENT, texts)
     with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,7 @@ def result_text(prediction: PagePrediction, *, scores: bool) -> str:
             text = prediction.words[index].text
             if any(char in text for char in "\r\n"):
                 raise InputError(f"{prediction.path}: {text!r} has a line break, which a result line cannot hold.")
-            line += "," + result_word(text, quad=len(points) == 4)
+            line += "," + result_word(text, quad=len(points) == 4 and not scores)
         lines.append(f"{line}\n")
     return "".join(lines)
 

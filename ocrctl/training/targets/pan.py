@@ -25,7 +25,8 @@ def pan_maps(outlines: Groups, height: int, width: int) -> dict[str, Tensor]:
         beside, within, level = (group[name].flatten() for name in ("beside", "within", "kernel"))
         deepest = torch.full_like(level, -torch.inf)
         for part, field in fields(group, sheet):
-            raise_to(deepest[:, None], part.owner, field.amax((1, 2))[:, None])
+            seen = part.place % sheet.tiles > 0  # the first tile lies outside, for padding
+            raise_to(deepest[:, None], part.owner, torch.where(seen, field.amax((1, 2)), -torch.inf)[:, None])
             held = torch.where(field >= 0, within[part.owner][:, None, None], 0)
             touched = torch.where(field >= -GRANTED, beside[part.owner][:, None, None], 0)
             raise_to(texts, part.place, torch.maximum(held, touched))
