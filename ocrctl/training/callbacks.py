@@ -173,7 +173,7 @@ class RunCallback(pl.Callback):
         if report.bad and not broken and not module.guard_latched:
             self.state.skipped += len(report.bad)
             for place in report.bad:
-                found = self.quarantine.take(module, first + place)
+                found = self.quarantine.take(module, first + place, stops=False)
                 self.report(f"step {first + place} left out: {found.sentence}; {found.folder}")
         elif report.bad or broken:
             step = first + (report.bad[0] if report.bad else report.steps)

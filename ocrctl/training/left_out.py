@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ocrctl.errors import InputError
 
+LIST = "left_out.json"
+
 
 def read_left_out(run: Path) -> frozenset[tuple[int, int]]:
     """Every pair found so far, none where no step of the run was bad. Raises InputError for a damaged file."""
-    path = run / "quarantine" / "left_out.json"
+    path = run / "quarantine" / LIST
     try:
         text = path.read_text(encoding="utf-8")
         return frozenset((int(source), int(index)) for source, index in json.loads(text))

@@ -21,16 +21,17 @@ from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.loader import to_tensors
 from ocrctl.training.batches import one_row, to_device
 from ocrctl.training.checkpoints import save_atomically, write_atomically
-from ocrctl.training.left_out import read_left_out
+from ocrctl.training.left_out import LIST, read_left_out
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.position import step_seed
 
-MOST_KEPT = 20  # folders with arrays and weights; further bad steps are only listed
+MOST_KEPT = 20  # folders with arrays and weights of steps left out; further ones are only listed
 
 
 @dataclass(frozen=True)
 class Found:
-    """A bad step in quarantine: its folder, a sentence on the cause, the draw numbers that are bad by themselves."""
+    """A bad step in quarantine: its folder (or the list, where that is all that was kept), a sentence on the cause, the
+    draw numbers that are bad by themselves."""
 
     folder: Path
     sentence: str
@@ -51,10 +52,11 @@ class Quarantine:
         it) and its place in words."""
         self.folder, self.rebuild, self.place, self.precision = run / "quarantine", rebuild, place, precision
 
-    def take(self, module: TrainingModule, step: int, broken: list[str] | None = None) -> Found:
+    def take(self, module: TrainingModule, step: int, broken: list[str] | None = None, *, stops: bool = True) -> Found:
         """Rebuild the batches of `step`, find what is bad in them, write it all down.
 
-        `broken` names weights that are not finite. Raises KeyError when `step` is older than the guard's last reading.
+        `broken` names weights that are not finite; a step that `stops` the run is kept whatever there is already.
+        Raises KeyError when `step` is older than the guard's last reading.
         """
         parts = dict(module.recent)[step]
         numbers = [[int(n) for n in ids.tolist()] for ids in parts]
@@ -75,7 +77,8 @@ class Quarantine:
             "places": {n: self.place(n)[1] for n in flat},
         }  # fmt: skip
         known = len(list(self.folder.glob("step-*"))) if self.folder.is_dir() else 0
-        if known < MOST_KEPT:
+        kept = stops or known < MOST_KEPT
+        if kept:
             folder.mkdir(parents=True, exist_ok=True)
             arrays = {f"{name}.{i}": value for i, batch in enumerate(batches) for name, value in _arrays(batch).items()}
             write_atomically(folder / "batch.npz", lambda file: np.savez(file, **arrays))
@@ -85,12 +88,12 @@ class Quarantine:
             write_atomically(folder / "step.json", lambda file: file.write(text.encode()))
         if not broken:
             self._leave_out([self.place(n)[0] for n in samples or flat])
-        return Found(folder, sentence, samples)
+        return Found(folder if kept else self.folder / LIST, sentence, samples)
 
     def _leave_out(self, pairs: list[tuple[int, int]]) -> None:
         text = json.dumps(sorted({*read_left_out(self.folder.parent), *pairs}))
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / "left_out.json", lambda file: file.write(text.encode()))
+        write_atomically(self.folder / LIST, lambda file: file.write(text.encode()))
 
 
 def _arrays(batch: Any) -> dict[str, Any]:

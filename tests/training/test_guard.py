@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import ocrctl.training.objectives as objectives
+import ocrctl.training.quarantine as quarantine
 from ocrctl.core.train import TrainRequest, load_train_settings, train
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import InputError, ResumableStop
@@ -129,6 +130,20 @@ def test_skip_counts_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.steps == 12 and result.last["skipped"] == 1
     assert any(line.startswith("step 7 left out: 1 of its 4 samples") for line in lines)
     assert json.loads((tmp_path / "run" / "quarantine" / "left_out.json").read_text()) == [[0, BAD]]
+
+
+def test_past_the_most_that_is_kept_a_step_is_only_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, BAD)
+    monkeypatch.setattr(quarantine, "MOST_KEPT", 0)
+    lines: list[str] = []
+    settings = load_train_settings(None, [*SETS, "train.on_nonfinite=skip"], {"arch": "crnn-tiny"})
+    train(TrainRequest(settings, tmp_path / "run"), lines.append)
+    (told,) = [line for line in lines if line.startswith("step 7 left out")]
+    assert told.endswith("quarantine/left_out.json")
+    assert [path.name for path in (tmp_path / "run" / "quarantine").iterdir()] == ["left_out.json"]
+    with pytest.raises(ResumableStop, match="step 7"):  # what stops a run is kept all the same
+        go(tmp_path / "other")
+    assert (tmp_path / "other" / "quarantine" / "step-0000007" / "batch.npz").is_file()
 
 
 def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
