@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.config.model_card import CARD_KEY
 from ocrctl.core.run_lock import lock_run, unlock
+from ocrctl.models.checkpoint import load_checkpoint
 
 
 def thresholds(model: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
@@ -42,14 +44,24 @@ def test_thresholds_are_written_into_the_checkpoint_and_used(
     assert [file.name for file in detector.parent.iterdir()] == [detector.name]
 
 
-def test_an_onnx_file_carries_them_too(
-    detector: Path, page_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["export", str(detector), "-o", str(tmp_path / "bundle")]) == 0
+def test_an_onnx_file_carries_them_too(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from onnx import TensorProto, checker, helper, load, save
+
+    card, _ = load_checkpoint(detector)
+    value = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["images"], ["maps"])], "g", [value],
+                              [helper.make_tensor_value_info("maps", TensorProto.FLOAT, [1])])  # fmt: skip
+    model = helper.make_model(graph)
+    helper.set_model_props(model, {CARD_KEY: card.to_json(), "other": "kept"})
+    (tmp_path / "bundle").mkdir()
+    save(model, tmp_path / "bundle" / "base.onnx")
     assert run(["model", "set", str(tmp_path / "bundle"), "box_threshold=110%"]) == 0
-    (graph,) = (tmp_path / "bundle").glob("*.onnx")
-    assert thresholds(graph, capsys)["box_threshold"] == 1.1
-    assert boxes(graph, page_folder, capsys) == 0
+    assert thresholds(tmp_path / "bundle" / "base.onnx", capsys)["box_threshold"] == 1.1
+    again = load(tmp_path / "bundle" / "base.onnx")
+    checker.check_model(again)
+    assert again.graph == model.graph and [item.value for item in again.metadata_props if item.key == "other"] == [
+        "kept"
+    ]
 
 
 @pytest.mark.parametrize(
