@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,20 +45,25 @@ def fit(
     The run folder is made (`make_folder`) once everything that can be refused has been looked at, and claimed before
     anything is written there.
     """
-    lock = lock_run(resume_from) if resume_from and resume_from.is_dir() else None  # before anything there is read
-    try:
-        return _fit(settings, data, make_folder, report, resume_from, lock)
-    finally:
-        unlock(lock)
+    with ExitStack() as held:
+        resumes = resume_from is not None and resume_from.is_dir()
+        if resume_from and resumes:
+            held.callback(unlock, lock_run(resume_from))  # before anything there is read
+
+        def claim(folder: Path) -> None:
+            if not resumes:
+                held.callback(unlock, lock_run(folder))
+                refuse_taken(folder, resume=resume_from is not None)  # by another process, since it was first looked at
+
+        return _fit(settings, data, lambda: make_folder(claim), report, resume_from)
 
 
 def _fit(
     settings: Settings,
     data: TrainingData | PageData,
-    make_folder: Callable[[Callable[[Path], None]], Path],
+    make_folder: Callable[[], Path],
     report: Report,
     resume_from: Path | None,
-    lock: int | None,
 ) -> TrainResult:
     placement = place(settings.train)
     check_logger(settings)
@@ -99,18 +105,7 @@ def _fit(
     if train.checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
-    new_lock: int | None = None
-
-    def claim(folder: Path) -> None:
-        nonlocal new_lock
-        new_lock = lock_run(folder) if lock is None else None
-        try:
-            refuse_taken(folder, resume=resume_from is not None)  # by another process, since it was first looked at
-        except UsageError:
-            unlock(new_lock)
-            raise
-
-    run = make_folder(claim)
+    run = make_folder()
     sweep(run)
     for line in run_header(settings, data, placement, parameters, steps, run, start_step):
         report(line)
@@ -139,8 +134,6 @@ def _fit(
                 hint=f"try --set data.workers=0; then go on with: ocrctl train --resume -o {run}",
             ) from error
         raise
-    finally:
-        unlock(new_lock)
     state = outcome.state
     return TrainResult(
         run=run, arch=data.spec.name, parameters=parameters, steps=outcome.steps, seconds=outcome.seconds,
