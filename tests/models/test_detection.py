@@ -46,6 +46,19 @@ def pictures(count: int, height: int = 64, width: int = 96) -> Tensor:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
+def test_maps_start_where_a_sigmoid_has_a_gradient(name: str) -> None:
+    # PAN's head once started so far out that its dice loss had nothing to pull at: all of the picture stayed text.
+    with torch.no_grad():
+        outputs = make(name).train()(pictures(2))
+    for key in ("text", "kernel", "probability"):
+        if key in outputs:
+            assert float(outputs[key].abs().quantile(0.99)) < 4
+    for key in ("region", "affinity"):  # CRAFT's maps are linear, 0 to 1 once trained
+        if key in outputs:
+            assert float(outputs[key].abs().max()) < 0.3
+
+
+@pytest.mark.parametrize("name", DETECTORS)
 def test_maps_have_the_names_and_sizes_of_their_kind(name: str) -> None:
     spec = get_spec(name)
     with torch.inference_mode():

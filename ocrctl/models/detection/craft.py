@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocrctl.models.backbones.backbone import init_convolutions
+from ocrctl.models.backbones.backbone import init_convolutions, init_last
 
 
 class UNet(nn.Module):
@@ -59,6 +59,7 @@ class CRAFTHead(nn.Module):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+        last = nn.Conv2d(16, 2, 1)
         self.layers = nn.Sequential(
             nn.Conv2d(in_channels, 32, 3, padding=1),
             nn.ReLU(),
@@ -68,9 +69,10 @@ class CRAFTHead(nn.Module):
             nn.ReLU(),
             nn.Conv2d(16, 16, 1),
             nn.ReLU(),
-            nn.Conv2d(16, 2, 1),
+            last,
         )
         init_convolutions(self)
+        init_last(last)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
         """(N, C, h, w) to {"region": (N, h, w), "affinity": (N, h, w)}, linear, 0..1 once trained."""

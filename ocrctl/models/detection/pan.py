@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocrctl.models.backbones.backbone import init_convolutions
+from ocrctl.models.backbones.backbone import init_convolutions, init_last
 
 LEVELS = 4  # strides 4, 8, 16, 32
 EMBEDDING = 4  # numbers of a pixel's embedding
@@ -82,13 +82,12 @@ class PANHead(nn.Module):
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
+        last = nn.Conv2d(width, 2 + EMBEDDING, 1)
         self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, 2 + EMBEDDING, 1),
+            nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), last
         )
         init_convolutions(self)
+        init_last(last)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
         """(N, C, h, w) to {"text": logits (N, h, w), "kernel": logits (N, h, w), "embedding": (N, 4, h, w)}."""
