@@ -45,7 +45,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run at -o (starts it if it is not there).")
     ] = False,
-    devices: Annotated[int | None, typer.Option("--devices", metavar="N", help="Number of GPUs. Default: 1.")] = None,
+    devices: Annotated[
+        int | None, typer.Option("--devices", metavar="N", help="Number of GPUs: 1, more are refused so far.")
+    ] = None,
     fast_dev_run: Annotated[
         bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
     ] = False,

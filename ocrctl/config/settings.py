@@ -61,7 +61,7 @@ class TrainSettings(Section):
     channels_last: bool = True
     """keep images in NHWC memory order: faster convolutions on CPUs and tensor cores"""
     devices: int = Field(1, ge=1)
-    """number of GPUs; more than one only when asked for"""
+    """number of GPUs; a run trains on one so far, more are refused"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA when usable, else CPU; cuda: exit 4 when it is not usable"""
     threads: int | None = Field(None, ge=1)

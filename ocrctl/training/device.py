@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ocrctl.config.settings import TrainSettings
-from ocrctl.errors import MissingRequirement
+from ocrctl.errors import MissingRequirement, UsageError
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # what autocast computes in, by train.precision
 
@@ -24,7 +24,7 @@ class Placement:
 
 def place(train: TrainSettings) -> Placement:
     """Resolve `train.device` and `train.precision`. Raises MissingRequirement when CUDA was asked for and is not
-    usable."""
+    usable, UsageError for more than one GPU, whose processes would not share the samples yet."""
     usable = torch.cuda.is_available()
     if train.device == "cuda" and not usable:
         raise MissingRequirement(
@@ -34,6 +34,12 @@ def place(train: TrainSettings) -> Placement:
     if train.devices > 1 and (device == "cpu" or torch.cuda.device_count() < train.devices):
         found = torch.cuda.device_count() if device == "cuda" else 0
         raise MissingRequirement(f"train.devices is {train.devices}, but {found} CUDA devices are usable.")
+    if train.devices > 1:
+        raise UsageError(
+            f"train.devices is {train.devices}, but a run trains on one GPU so far: each process would learn the same"
+            " samples.",
+            hint="leave train.devices at 1 and raise train.accumulate for larger batches",
+        )
     notes = []
     precision: str = train.precision
     if precision == "auto":
