@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ocrctl.config.suggest import did_you_mean
@@ -33,6 +33,23 @@ class ModelSpec:
     lr: float = 1e-3  # peak learning rate of AdamW unless a profile, a variable or a flag names one
     size_multiple: int = 1  # both sides of an input must be multiples of this many pixels
     backbones: tuple[str, ...] = ()  # what model.backbone may name, the default first
+
+    def at_width(self, width: int) -> ModelSpec:
+        """The same architecture for pictures `width` pixels wide; with CTC, longer labels fit in proportion. Raises
+        UsageError for a detector, and for a width that its cells do not fill."""
+        if self.task == "detection":
+            raise UsageError(
+                f"model.width: {self.name} takes pages of any size.", hint="page.width is its training size"
+            )
+        if width < self.min_width or width % self.stride_w:
+            raise UsageError(
+                f"model.width: {self.name} takes widths in multiples of {self.stride_w} pixels from"
+                f" {self.min_width} on, found {width}."
+            )
+        longest = self.max_label_length
+        if self.charset_kind == "ctc":
+            longest = max(1, longest * width // self.input_width)
+        return replace(self, input_width=width, max_label_length=longest)
 
     def output_steps(self, width: int | None = None) -> int:
         """Number of output steps for an input `width` pixels wide (default: the model's own input width); an
@@ -81,8 +98,9 @@ SPECS: dict[str, ModelSpec] = {
 }  # fmt: skip
 
 
-def get_spec(name: str) -> ModelSpec:
-    """Return the spec of architecture `name`. Raises UsageError, with the nearest name, when it is unknown."""
+def get_spec(name: str, width: int | None = None) -> ModelSpec:
+    """Return the spec of architecture `name`, for pictures of another `width` in pixels where one is given. Raises
+    UsageError, with the nearest name, when the name is unknown, and where the width does not suit."""
     if name in SPECS:
-        return SPECS[name]
+        return SPECS[name] if width is None else SPECS[name].at_width(width)
     raise UsageError(f"Unknown architecture {name!r}.{did_you_mean(name, SPECS)}", hint="ocrctl model list")

@@ -38,7 +38,7 @@ def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[s
     except OSError as error:
         raise cannot_write(out, error) from error
     settings = load_settings(profiles, sets)
-    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
     words = SynthWords(config)
     try:

@@ -33,6 +33,7 @@ def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -
         if charset:
             raise UsageError(f"--charset: {model} finds text and reads none.", hint="such as --for crnn")
         return Target(spec, None, (settings.page.height, settings.page.width))
+    spec = get_spec(model, settings.model.width)
     size = spec.input_height, spec.input_width
     return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
 

@@ -104,7 +104,7 @@ def _stream(cards: Sequence[ModelCard], seed: int, sets: Sequence[str]) -> Synth
     shared = [char for char in cards[0].charset if all(char in card.charset for card in cards)]
     if not shared:
         raise UsageError("the models share no character, so no synthetic word suits them all; evaluate them apart.")
-    shortest = min((get_spec(card.arch) for card in cards), key=lambda spec: spec.longest_label())
+    shortest = min((get_spec(card.arch, card.width) for card in cards), key=lambda spec: spec.longest_label())
     config = synth_config(load_settings(sets=sets), shortest, Charset("".join(shared)), "val")
     return SynthWords(config.with_(seed=seed + SYNTH_SEED_OFFSET))
 

@@ -87,7 +87,7 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
 
     from ocrctl.config.model_spec import get_spec
 
-    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     if spec.task == "detection":
         from ocrctl.core.train_pages import SYNTH_PAGES as SYNTH
         from ocrctl.core.train_pages import prepare_pages

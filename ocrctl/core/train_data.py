@@ -56,7 +56,7 @@ class TrainingData:
 
 def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingData:
     """Open, check and split the data. Raises UsageError or InputError before anything is trained on bad labels."""
-    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     names = settings.data.train or [SYNTH]
     header = [] if settings.data.train else [f"no data given (-d): training on {SYNTH}"]
     specs = [parse_spec(name) for name in names]

@@ -34,7 +34,7 @@ def estimate(settings: Settings) -> Estimate:
 
     Raises UsageError for an autoregressive model, whose step depends on values.
     """
-    spec = get_spec(settings.arch or DEFAULT_ARCH)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     if spec.charset_kind == "ar":
         raise UsageError(f"--estimate: {spec.name} draws its reading orders as it goes; its memory is not projected.")
     device = "cpu" if settings.train.device == "cpu" else "cuda"

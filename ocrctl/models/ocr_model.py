@@ -54,6 +54,9 @@ class OCRModel(nn.Module):
         outputs: dict[str, Tensor] = self.head(states)
         return outputs
 
+    def fit_size(self, weights: dict[str, Tensor]) -> None:
+        """Bring those of `weights` that depend on the picture's size to this model's, in place. Most have none."""
+
     def undecayed(self) -> set[str]:
         """Names of matrices that weight decay leaves alone, besides every vector."""
         return set()

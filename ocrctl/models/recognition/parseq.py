@@ -65,6 +65,14 @@ class PARSeq(OCRModel):
         self.dropout = Dropout(dropout)
         nn.init.trunc_normal_(self.pos_queries, std=PLACES)
 
+    def fit_size(self, weights: dict[str, Tensor]) -> None:
+        """Positions of patches learnt at another width are interpolated; other sizes stay as they are."""
+        given, own, rows = weights.get("encoder.pos_embed"), self.encoder.pos_embed, self.encoder.rows
+        if given is None or given.ndim != 3 or given.shape[2] != own.shape[2] or given.shape[1] % rows:
+            return
+        if given.shape != own.shape:
+            weights["encoder.pos_embed"] = self.encoder.places(given)
+
     def undecayed(self) -> set[str]:
         """Embeddings are positions and tokens, not weights to shrink."""
         return {"pos_queries", "text_embed.embedding.weight", "encoder.pos_embed"}

@@ -99,13 +99,27 @@ class VisionTransformer(nn.Module):
         self.checkpointing = checkpointing
         if height % patch[0] or width % patch[1]:
             raise ValueError(f"patches of {patch} do not tile a picture of ({height}, {width})")
-        cells = (height // patch[0]) * (width // patch[1])
+        self.rows = height // patch[0]
+        cells = self.rows * (width // patch[1])
         self.patch_embed = PatchEmbed(channels, dim, patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, cells, dim))
         self.blocks = nn.Sequential(*(Block(dim, heads, mlp_ratio=4) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
         nn.init.trunc_normal_(self.pos_embed, std=PLACES)
         start(self.blocks, ("proj", "fc2"), depth)
+
+    def places(self, given: Tensor) -> Tensor:
+        """Learnt positions (1, S', D) of pictures as high but of another width, for pictures of this one, (1, S, D).
+
+        Interpolated bicubically along the line (Dosovitskiy et al., 2021, section 3.2). Raises ValueError when S' is no
+        multiple of the rows of patches.
+        """
+        cells = self.pos_embed.shape[1]
+        if given.shape[1] % self.rows:
+            raise ValueError(f"{given.shape[1]} patches do not stand in {self.rows} rows")
+        grid = given.unflatten(1, (self.rows, -1)).permute(0, 3, 1, 2)  # (1, D, rows, columns)
+        grid = F.interpolate(grid.float(), (self.rows, cells // self.rows), mode="bicubic", align_corners=False)
+        return grid.flatten(2).transpose(1, 2).contiguous()
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for pictures of

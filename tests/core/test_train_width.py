@@ -1,0 +1,84 @@
+"""model.width: a recogniser for pictures of another width than its architecture's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import get_spec
+from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.errors import UsageError
+from ocrctl.inference.engine import Engine
+from ocrctl.models.build import build_model
+from ocrctl.models.checkpoint import load_checkpoint
+
+QUICK = [
+    "train.max_steps=2", "train.batch_size=4", "train.val_every_steps=2", "train.threads=1", "train.device=cpu",
+    "data.workers=0", "data.max_val_samples=4", "log.previews=0", "data.charset=lower36",
+]  # fmt: skip
+
+
+def run(out: Path, arch: str, *sets: str) -> list[str]:
+    lines: list[str] = []
+    train(TrainRequest(load_train_settings(None, [*QUICK, *sets], {"arch": arch}), out), lines.append)
+    return lines
+
+
+def test_wider_pictures_give_ctc_more_steps_and_longer_labels() -> None:
+    spec, wide = get_spec("crnn"), get_spec("crnn", 320)
+    assert (spec.output_steps(), spec.max_label_length) == (32, 32)
+    assert (wide.output_steps(), wide.max_label_length) == (80, 80)
+    assert get_spec("parseq-tiny", 256).max_label_length == 25  # its queries are learnt one by one
+
+
+@pytest.mark.parametrize(
+    ("arch", "width", "said"),
+    [("crnn", 130, "multiples of 4"), ("parseq", 100, "multiples of 8"), ("dbnet", 640, "pages of any size")],
+)
+def test_widths_that_do_not_suit_are_refused(tmp_path: Path, arch: str, width: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(tmp_path / "run", arch, f"model.width={width}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_keeps_the_width_it_was_trained_at(tmp_path: Path) -> None:
+    run(tmp_path / "wide", "crnn-tiny", "model.width=160", "synth.min_length=28", "synth.max_length=30")
+    card, _ = load_checkpoint(tmp_path / "wide" / "last.ckpt")
+    assert (card.width, card.max_label_length) == (160, 40)
+    engine = Engine.load(tmp_path / "wide")
+    assert engine.prepare(np.zeros((20, 300, 3), np.uint8)).shape == (32, 160, 1)
+    assert len(engine.recognize([np.zeros((20, 300, 3), np.uint8)])) == 1
+    lines = run(tmp_path / "narrow", "crnn-tiny", f"model.init={tmp_path / 'wide'}")
+    assert any(line.startswith("from:") for line in lines)
+
+
+def test_positions_learnt_at_one_width_are_interpolated_for_another(tmp_path: Path) -> None:
+    run(tmp_path / "narrow", "parseq-tiny", "model.width=32", "synth.max_length=4")
+    still = ["train.lr=1e-12", "train.weight_decay=0"]
+    run(tmp_path / "wide", "parseq-tiny", *still, f"model.init={tmp_path / 'narrow'}")
+    _, given = load_checkpoint(tmp_path / "narrow" / "best.ckpt")
+    card, taken = load_checkpoint(tmp_path / "wide" / "best.ckpt")
+    assert card.width == 128
+    before, after = (weights["encoder.pos_embed"][0].T.reshape(192, 8, -1) for weights in (given, taken))
+    assert (before.shape[2], after.shape[2]) == (4, 16)
+    # Rows are not mixed, and along the line it is the same curve in finer steps.
+    fine = cv2.resize(before[5].numpy(), (16, 8), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(after[5].numpy() - fine).max() < 0.5 * float(before.abs().max())
+    torch.testing.assert_close(after.mean(2), before.mean(2), rtol=0, atol=0.1)
+    for name, value in given.items():
+        if name != "encoder.pos_embed":
+            torch.testing.assert_close(taken[name], value, rtol=0, atol=1e-6)
+
+
+def test_positions_of_the_same_width_stay_as_they_are() -> None:
+    model = build_model(ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25, "ar"))
+    weights = dict(model.state_dict())
+    before = weights["encoder.pos_embed"].clone()
+    model.fit_size(weights)
+    assert torch.equal(weights["encoder.pos_embed"], before)
+    torch.testing.assert_close(model.encoder.places(before), before, rtol=0, atol=1e-6)  # type: ignore[operator]
