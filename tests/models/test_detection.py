@@ -47,7 +47,7 @@ def pictures(count: int, height: int = 64, width: int = 96) -> Tensor:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_maps_start_where_a_sigmoid_has_a_gradient(name: str) -> None:
-    # PAN's head once started so far out that its dice loss had nothing to pull at: all of the picture stayed text.
+    # PAN's text once started at up to 12.7, and all of the picture stayed text; DBNet's starts at about 3.
     with torch.no_grad():
         outputs = make(name).train()(pictures(2))
     for key in ("text", "kernel", "probability"):

@@ -38,7 +38,7 @@ def init_last(layer: nn.Conv2d) -> None:
     """Start the layer that gives the maps near 0, where no sigmoid has lost its gradient.
 
     Lin et al., "Focal Loss for Dense Object Detection", 2017, section 4.1 (https://arxiv.org/abs/1708.02002). With as
-    few outputs as maps, `init_convolutions` would start them at a deviation of 3 to 5.
+    few outputs as maps, `init_convolutions` would start them at a deviation of 2 to 3.
     """
     nn.init.normal_(layer.weight, std=0.01)
     if layer.bias is not None:
