@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -66,13 +65,28 @@ def test_positions_learnt_at_one_width_are_interpolated_for_another(tmp_path: Pa
     assert card.width == 128
     before, after = (weights["encoder.pos_embed"][0].T.reshape(192, 8, -1) for weights in (given, taken))
     assert (before.shape[2], after.shape[2]) == (4, 16)
-    # Rows are not mixed, and along the line it is the same curve in finer steps.
-    fine = cv2.resize(before[5].numpy(), (16, 8), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(after[5].numpy() - fine).max() < 0.5 * float(before.abs().max())
     torch.testing.assert_close(after.mean(2), before.mean(2), rtol=0, atol=0.1)
     for name, value in given.items():
         if name != "encoder.pos_embed":
             torch.testing.assert_close(taken[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [64, 256])
+def test_a_straight_line_of_positions_is_the_same_line_in_coarser_or_finer_steps(width: int) -> None:
+    """Row r, dimension d, at x pixels: 100 r + d + x / 8, given at 128 pixels, 16 columns whose middles lie 8 apart."""
+    model = build_model(ModelCard("parseq-tiny", "recognition", "abc", 32, width, 3, 25, "ar"))
+
+    def line(columns: int, pixels: float) -> torch.Tensor:
+        x = (torch.arange(columns) + 0.5) * pixels / 8
+        rows, dims = torch.arange(8.0)[:, None, None] * 100, torch.arange(192.0)
+        return (rows + x[:, None] + dims).reshape(1, -1, 192)
+
+    columns = width // 8
+    taken = model.encoder.places(line(16, 8)).view(8, columns, 192)  # type: ignore[operator]
+    expected = line(columns, 128 / columns).view(8, columns, 192)
+    # At the ends the curve has no neighbour to go by; between them torch's cubic (a = -0.75) sways by 3/64 of a column.
+    inside = slice(columns // 8, -(columns // 8))
+    torch.testing.assert_close(taken[:, inside], expected[:, inside], rtol=0, atol=0.05)
 
 
 def test_positions_of_the_same_width_stay_as_they_are() -> None:
