@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -23,7 +24,7 @@ from ocrctl.cli.predict import predict
 from ocrctl.cli.profile import app as profile_app
 from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
-from ocrctl.errors import OcrctlError
+from ocrctl.errors import InputError, OcrctlError, ResumableStop
 
 
 class Commands(LazyGroup):
@@ -113,7 +114,21 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return console.report_bug(error)
+        known = _system_says(error)
+        return console.report_bug(error) if known is None else console.report_error(known)
+
+
+def _system_says(error: Exception) -> OcrctlError | None:
+    """What the file system answered and no room of its own had to say about: no permission, an impossible path, a full
+    disk."""
+    if not isinstance(error, OSError):
+        return None
+    place = error.filename if isinstance(error.filename, str) else "what is to be written"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResumableStop(f"{place}: the disk is full.", hint="free some space and run the command again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):
+        return InputError(f"{place}: {(error.strerror or 'cannot be used').lower()}.")
+    return None
 
 
 def _reader_left() -> int:

@@ -38,8 +38,9 @@ def convert(
         for place in report.missing:
             console.write(f"not copied: {place}")
     console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
-    if not report.missing:
-        console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}{plugin_flags(plugin)}")
+    if report.missing:
+        raise typer.Exit(1)
+    console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}{plugin_flags(plugin)}")
 
 
 def split(
@@ -68,7 +69,7 @@ def split(
     """Part a data set by picture: groups stay together, lengths of texts are spread alike."""
     from ocrctl.core.dataset_split import split as part
 
-    shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part")
+    shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part", "NAME=SHARE, such as val=0.1")
     with ProgressLine("pictures") as progress:
         report = part(
             spec, out, shares, seed=seed, group=group, listed=listed, format_name=format_name, progress=progress

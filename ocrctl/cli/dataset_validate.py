@@ -76,6 +76,10 @@ def validate(
         profiles=(profile or []) if model or spec or data else [],  # without --for it named the data set
         fail_on=fail_on or ["error"],
     )
+    if report is not None:
+        from ocrctl.inference.writers.files import check_place
+
+        check_place(report)
     with ProgressLine("pictures") as progress:
         result, annotations, findings = judge(options, progress)
     if report is not None:

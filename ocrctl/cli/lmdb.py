@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Plugins, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def build(
         number = stop.args[0] if stop.args else signal.SIGINT
         console.note("interrupted; what was done is kept")
         flags = "" if max_label_length is None else f" --max-label-length {max_label_length}"
+        flags += f" --jobs {jobs}" if jobs else ""
         flags += " --overwrite --resume" if overwrite else " --resume"
+        flags += plugin_flags(plugin)
         console.suggest(f"ocrctl lmdb build {shlex.quote(spec)} {shlex.quote(str(out))}{flags}")
         raise typer.Exit(128 + number) from stop
     if as_json:

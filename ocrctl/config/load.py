@@ -45,7 +45,7 @@ def load_settings(
     if task is None:
         arch = flag_tree.get("arch") or set_tree.get("arch") or os.environ.get("OCRCTL_ARCH")
         arch = arch or next((tree["arch"] for _, tree in reversed(files) if "arch" in tree), None)
-        spec = get_spec(arch) if arch else None
+        spec = get_spec(arch) if isinstance(arch, str) and arch else None  # else its type is what is wrong
         task = spec.task if spec else None
     layers = [(f"profile {name}", for_task(tree, task, spec.family if spec else None)) for name, tree in files]
     profile_tree: Tree = {}

@@ -154,7 +154,7 @@ class ModelSettings(Section):
 
     init: str | None = None
     """what --from names: weights to start from; characters that both charsets hold keep theirs"""
-    width: int | None = Field(None, ge=8)
+    width: int | None = Field(None, ge=8, le=8192)
     """pixels of a recogniser's picture, which words and lines are stretched to; default: the architecture's. Kept with
     the model"""
     dropout: float = Field(0.1, ge=0, lt=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,8 +51,9 @@ def split(
     pages whose names differ in folder and suffix alone are one. Parts are filled so
     that the numbers of pictures and of instances of each length follow the shares. `listed`: a file that names the
     pictures of the second of two parts (`listed_pictures`); shares and seed then decide nothing. Raises UsageError when
-    there are fewer groups than parts.
+    there are fewer groups than parts, or the parts are no parts.
     """
+    check_parts(shares)
     if listed is not None and (group is not None or len(shares) != 2):
         raise UsageError("--list names the pictures of the second of two parts; it goes with no --group.")
     finish_changes(spec)
@@ -77,6 +80,17 @@ def split(
         else:
             parts[name] = write_pages(chosen, format_name or data.format, out / name)
     return SplitReport(parts, groups, named - groups)
+
+
+def check_parts(shares: dict[str, float]) -> None:
+    """Raise UsageError unless there are two parts or more, each a folder's name with a share above 0."""
+    if len(shares) < 2:
+        raise UsageError("--part: a set is split into two parts or more.", hint="--part train=0.9 --part val=0.1")
+    for name, share in shares.items():
+        if name in (".", "..") or "/" in name or os.sep in name:
+            raise UsageError(f"--part {name}: is no name of a folder; parts stand side by side in OUT.")
+        if not 0 < share < math.inf:
+            raise UsageError(f"--part {name}={share:g}: a share is a number above 0.")
 
 
 def group_keys(images: list[str], group: str | None) -> list[str]:

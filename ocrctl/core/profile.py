@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ocrctl.config.load import TASKS, check_profile, for_task, load_settings
-from ocrctl.config.model_spec import SPECS
+from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
 from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import write_text
@@ -65,6 +65,9 @@ def check_profiles(names: list[str]) -> list[str]:
             load_settings([name], task=task)
         for spec in SPECS.values():
             load_settings([name], flags={"arch": spec.name})
+        own = load_settings([name])
+        if own.arch and own.model.width is not None:
+            get_spec(own.arch, own.model.width)
     return checked
 
 

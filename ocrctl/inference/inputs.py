@@ -124,13 +124,25 @@ def _stored(folder: str) -> Iterator[Picture]:
 
 
 def _folder(folder: str) -> Iterator[Picture]:
-    """Image files below `folder` in name order, hidden ones left out; other files are no pictures and are passed by."""
+    """Image files below `folder` in name order, hidden ones left out; other files are no pictures and are passed by.
+
+    A folder that links to one above or beside it is visited once; one that may not be read is a picture that cannot be.
+    """
     empty = True
-    for place, folders, files in os.walk(folder, followlinks=True):
+    closed: list[OSError] = []
+    visited: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
+        real = os.path.realpath(place)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 empty = False
                 yield FilePicture(os.path.join(place, name))
-    if empty:
+    for error in closed:
+        yield NoPicture(str(error.filename), f"{error.filename}: cannot be read ({error.strerror}).")
+    if empty and not closed:
         yield NoPicture(folder, f"{folder}: holds no image file.")

@@ -31,9 +31,6 @@ def place(train: TrainSettings) -> Placement:
             "train.device is cuda, but PyTorch finds no usable CUDA device.", hint="ocrctl diagnose cuda tells why"
         )
     device = "cuda" if usable and train.device != "cpu" else "cpu"
-    if train.devices > 1 and (device == "cpu" or torch.cuda.device_count() < train.devices):
-        found = torch.cuda.device_count() if device == "cuda" else 0
-        raise MissingRequirement(f"train.devices is {train.devices}, but {found} CUDA devices are usable.")
     if train.devices > 1:
         raise UsageError(
             f"train.devices is {train.devices}, but a run trains on one GPU so far: each process would learn the same"

@@ -55,3 +55,29 @@ def test_what_fits_no_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "no format fits labels.json" in error and "doctr-det" in error
     assert run(["dataset", "validate", f"doctr-det:{tmp_path}"]) == 3
     assert "labels.json:1: expected JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (["only=1"], "two parts or more"),
+        (["a=0", "b=1"], "a number above 0"),
+        (["a=-1", "b=2"], "a number above 0"),
+        (["a=inf", "b=1"], "a number above 0"),
+        (["../out=0.5", "b=0.5"], "no name of a folder"),
+        (["/abs=0.5", "b=0.5"], "no name of a folder"),
+        (["val=abc", "b=1"], "expected NAME=SHARE"),
+    ],
+)
+def test_parts_that_are_no_parts_are_refused_before_anything_is_written(
+    tmp_path: Path, parts: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number in range(4):
+        Image.effect_noise((60, 20), 40 + number).convert("RGB").save(folder / f"{number}.jpg")
+    (folder / "rec_gt.txt").write_text("".join(f"{number}.jpg\tword\n" for number in range(4)))
+    flags = [word for part in parts for word in ("--part", part)]
+    assert run(["dataset", "split", str(folder), str(tmp_path / "out"), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]

@@ -95,3 +95,55 @@ def test_a_full_or_closed_standard_output() -> None:
     shell = f"{sys.executable} -m ocrctl profile list >&-"
     closed = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
     assert closed.returncode == 0 and closed.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["dataset", "validate"],
+        ["lmdb", "info"],
+        ["runs", "show"],
+        ["model", "info"],
+        ["train", "--charset"],
+        ["train", "-p"],
+    ],
+)
+def test_an_impossible_path_is_the_users_to_mend(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "x" * 300]) in (2, 3)
+    assert "bug in ocrctl" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(errno.EACCES, 3, "place: permission denied."), (errno.ENOSPC, 5, "place: the disk is full.")],
+)
+def test_what_the_file_system_answers_is_no_bug(
+    number: int, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise OSError(number, os.strerror(number), "place")
+
+    monkeypatch.setattr("ocrctl.core.profile.list_profiles", refused)
+    monkeypatch.delenv("OCRCTL_DEBUG", raising=False)
+    assert run(["profile", "list"]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_an_architecture_that_is_no_text_is_a_wrong_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    for value in ("3", "[1]"):
+        assert run(["train", "--set", f"arch={value}"]) == 2
+        assert "arch" in capsys.readouterr().err
+
+
+def test_a_profile_with_a_width_that_does_not_suit_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wide.toml").write_text("arch = 'crnn'\n[model]\nwidth = 33\n")
+    assert run(["profile", "check", str(tmp_path / "wide.toml")]) == 2
+    assert "multiples of 4" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("ocrctl.core.dataset_validate.validate", broken)  # would be 70
+    assert run(["dataset", "validate", str(words), "--report", str(tmp_path / "file" / "x.html")]) == 3

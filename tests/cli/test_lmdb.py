@@ -117,5 +117,5 @@ def test_a_signal_ends_with_its_code_and_how_to_go_on(words: Path, tmp_path: Pat
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == code, done.stderr
-    assert done.stderr.splitlines()[-1] == f"next: ocrctl lmdb build {words} {out} --resume"
+    assert done.stderr.splitlines()[-1] == f"next: ocrctl lmdb build {words} {out} --jobs 1 --resume"
     assert not out.exists() and run(["lmdb", "build", str(words), str(out), "--resume", "-q"]) == 0

@@ -119,3 +119,33 @@ def test_a_report_that_cannot_be_written_is_known_first(
             out, err = capsys.readouterr()
             assert out == "" and f"{place}: cannot be written" in err  # before the missing model is looked for
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_links_to_itself_is_read_once(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    inner = tmp_path / "loop" / "a"
+    inner.mkdir(parents=True)
+    (inner / "one.png").write_bytes((word_folder / "00.png").read_bytes())
+    (inner / "up").symlink_to("..")
+    assert run(["predict", str(tmp_path / "loop"), "-m", str(tiny_checkpoint), "--device", "cpu"]) == 0
+    assert "1 read, 0 unreadable" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_read_is_named(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path,
+                                                capsys: pytest.CaptureFixture[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Root may read everything, so the refusal is the file system's as os.walk would meet it."""
+    folder = tmp_path / "mix"
+    (folder / "closed").mkdir(parents=True)
+    (folder / "one.png").write_bytes((word_folder / "00.png").read_bytes())
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert run(["predict", str(folder), "-m", str(tiny_checkpoint), "--device", "cpu"]) == 1
+    said = capsys.readouterr()
+    assert "closed" in said.out + said.err and "Permission denied" in said.out + said.err

@@ -25,9 +25,11 @@ def test_more_than_one_gpu_is_refused_not_trained_on_the_same_samples() -> None:
 
 
 @pytest.mark.usefixtures("two_cards")
-def test_more_gpus_than_there_are_is_what_the_machine_lacks() -> None:
-    with pytest.raises(MissingRequirement, match="train.devices is 3, but 2 CUDA devices are usable"):
-        place(TrainSettings(devices=3))
+def test_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for usable in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda usable=usable: usable)
+        with pytest.raises(UsageError, match="train.devices is 3, but a run trains on one GPU so far"):
+            place(TrainSettings(devices=3))
 
 
 def test_cuda_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
