@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from shutil import get_terminal_size
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -26,6 +26,9 @@ from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
 from ocrctl.errors import InputError, OcrctlError, ResumableStop
 
+if TYPE_CHECKING:
+    from typer._click import Context
+
 
 class Commands(LazyGroup):
     """The commands in the order of the work."""
@@ -43,6 +46,14 @@ class Commands(LazyGroup):
         "model": model_app,
         "runs": runs_app,
     }
+
+    def invoke(self, ctx: Context) -> Any:
+        """Ctrl-C says so: Typer would end the command without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            sys.stderr.write("interrupted\n")
+            raise typer.Exit(130) from stop
 
 
 app = typer.Typer(

@@ -147,3 +147,12 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("ocrctl.core.dataset_validate.validate", broken)  # would be 70
     assert run(["dataset", "validate", str(words), "--report", str(tmp_path / "file" / "x.html")]) == 3
+
+
+def test_ctrl_c_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ocrctl.core.profile.list_profiles", stopped)
+    assert run(["profile", "list"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
