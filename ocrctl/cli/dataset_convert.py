@@ -38,9 +38,8 @@ def convert(
         for place in report.missing:
             console.write(f"not copied: {place}")
     console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
-    if report.missing:
-        raise typer.Exit(1)
-    console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}{plugin_flags(plugin)}")
+    if not report.missing:
+        console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}{plugin_flags(plugin)}")
 
 
 def split(
