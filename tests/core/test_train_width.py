@@ -37,7 +37,12 @@ def test_wider_pictures_give_ctc_more_steps_and_longer_labels() -> None:
 
 @pytest.mark.parametrize(
     ("arch", "width", "said"),
-    [("crnn", 130, "multiples of 4"), ("parseq", 100, "multiples of 8"), ("dbnet", 640, "pages of any size")],
+    [
+        ("crnn", 130, "multiples of 4"),
+        ("parseq", 100, "multiples of 8"),
+        ("dbnet", 640, "pages of any size"),
+        ("crnn", 1_000_000, "8192"),
+    ],
 )
 def test_widths_that_do_not_suit_are_refused(tmp_path: Path, arch: str, width: int, said: str) -> None:
     with pytest.raises(UsageError, match=said):
