@@ -2,6 +2,8 @@
 
 Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
 (https://arxiv.org/abs/1908.05900), section 3.5: L = L_text + 0.5 L_kernel + 0.25 (L_aggregation + L_discrimination).
+Kernels are judged inside the text and, as in PSENet (Wang et al., 2019, https://arxiv.org/abs/1903.12473, section 3.5),
+where the model takes text to be.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def pan_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Te
         kernel = (targets["kernel"] > 0) & care
         logits = bounded(outputs["text"])
         loss = dice(logits, text, mined(logits, text, care))
-        loss = loss + KERNEL * dice(bounded(outputs["kernel"]), kernel, text.float())
+        # Kernels are looked for wherever text is found, in the gap between two words too when the text runs over it.
+        sought = text | (care & (logits.detach() > 0))
+        loss = loss + KERNEL * dice(bounded(outputs["kernel"]), kernel, sought.float())
         return loss + EMBEDDING * embedding_loss(bounded(outputs["embedding"]), instance, kernel)
 
 

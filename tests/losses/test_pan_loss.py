@@ -73,6 +73,28 @@ def test_a_right_answer_costs_nearly_nothing_and_a_wrong_one_much(page_targets) 
     assert pan_loss(wrong, targets) > 1.2
 
 
+def test_a_kernel_that_bridges_two_words_is_held_against_the_model_where_its_text_does_too() -> None:
+    instance = torch.zeros(1, 16, 32, dtype=torch.int32)
+    instance[0, 4:12, 2:14], instance[0, 4:12, 18:30] = 1, 2
+    kernel = torch.zeros(1, 16, 32, dtype=torch.uint8)
+    kernel[0, 6:10, 4:12], kernel[0, 6:10, 20:28] = 1, 1
+    targets = {"instance": instance, "kernel": kernel, "mask": torch.ones(1, 16, 32, dtype=torch.uint8)}
+    gap = torch.zeros(1, 16, 32, dtype=torch.bool)
+    gap[0, 6:10, 14:18] = True
+
+    def pushed(text_in_the_gap: float, care: bool = True) -> Tensor:
+        text = torch.where(gap, text_in_the_gap, 20.0 * (instance > 0) - 10)
+        bridge = torch.where(gap, 2.0, 20.0 * kernel - 10).requires_grad_()
+        maps = {"text": text, "kernel": bridge, "embedding": torch.zeros(1, 4, 16, 32)}
+        judged = {**targets, "mask": torch.where(gap & (not care), 0, targets["mask"])}
+        (gradient,) = torch.autograd.grad(pan_loss(maps, judged), bridge)
+        return gradient[gap]
+
+    assert (pushed(2.0) > 0).all()  # its words would be found as one
+    assert (pushed(-2.0) == 0).all()  # no text, no kernel: nothing to say
+    assert (pushed(2.0, care=False) == 0).all()
+
+
 def test_pages_without_text_cost_only_false_alarms(page_targets) -> None:
     targets = page_targets("pan", 2, 128, text=False)
     text = torch.full((2, 32, 32), -20.0)
