@@ -36,6 +36,14 @@ def test_ignored_texts_are_not_counted_and_not_judged() -> None:
     assert found["mask"][18, 20] == 0 and found["mask"][5, 60] == 0 and found["mask"][8, 20] == 1
 
 
+def test_words_are_judged_to_their_ends_under_an_ignored_mark_between_them() -> None:
+    found = targets(box(20, 40, 80, 24), box(96, 36, 20, 32), box(112, 40, 80, 24), ignore=(1,))
+    word = found["instance"] > 0
+    assert np.flatnonzero(~word[13, 5:49]).tolist() == [21, 22]  # from 100 to 112 the mark lies alone
+    assert found["mask"][word].all() and not found["mask"][9:17, 26:28].any()
+    assert found["kernel"][13, [15, 35]].all() and not found["kernel"][13, 24:30].any()
+
+
 def test_kernels_of_neighbours_never_touch() -> None:
     generator = np.random.default_rng(0)
     for _ in range(30):

@@ -93,11 +93,15 @@ def unsure(shapes: Outlines, kept: np.ndarray, levels: Callable[[int, np.ndarray
     return near
 
 
-def same_mask(shapes: Outlines, chosen: np.ndarray, wanted: np.ndarray, found: np.ndarray) -> None:
-    assert np.array_equal(found, drawn(shapes, chosen, wanted.shape))
+def same_mask(
+    shapes: Outlines, chosen: np.ndarray, wanted: np.ndarray, found: np.ndarray, over: Any = (False, False)
+) -> None:
+    """over: where a mask is 1 all the same, (of the worker's, of the device's)."""
+    assert np.array_equal(found, drawn(shapes, chosen, wanted.shape) | over[1])
     low, high = np.rint(shapes.low[chosen]), np.rint(shapes.high[chosen])
     if (low >= 0).all() and (high < wanted.shape[::-1]).all():
-        assert np.array_equal(found, wanted)
+        same = np.equal(*over)
+        assert np.array_equal(found | ~same, wanted | ~same)
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,7 +133,8 @@ def test_pan_agrees_with_the_worker(words: list[Any]) -> None:
         assert np.array_equal(found["instance"][~near], wanted["instance"][~near])
         near = cv2.dilate(near.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0  # whom a cell touches counts
         assert np.array_equal(found["kernel"][~near], wanted["kernel"][~near])
-        same_mask(shapes, np.flatnonzero(skipped), wanted["mask"], found["mask"])
+        texts = wanted["instance"] > 0, found["instance"] > 0
+        same_mask(shapes, np.flatnonzero(skipped), wanted["mask"], found["mask"], texts)
 
 
 @settings(max_examples=40, deadline=None)

@@ -38,8 +38,8 @@ def pan_targets(
 
     points (P, 2) pixels of the input, offsets (N + 1,), ignore (N,). Returns `instance` int32, 0 background, k the k-th
     polygon that is kept, the smaller one where two lie on each other; `kernel` uint8 0/1, never two texts' touching;
-    `mask` uint8, 0 over what is not judged: ignored texts and those lower than `smallest` pixels. Raises ValueError
-    for polygons of fewer than three points or coordinates not finite.
+    `mask` uint8, 0 over what is not judged: ignored texts and those lower than `smallest` pixels, where no other text
+    lies. Raises ValueError for polygons of fewer than three points or coordinates not finite.
     """
     texts = _measured(points, offsets, ignore, shrink_ratio, smallest)
     shapes = texts.shapes
@@ -57,6 +57,8 @@ def pan_targets(
         # The middle line of a text too low for a kernel of its own still is one.
         cores[down, across][field >= min(texts.kernel[index], field.max())] = number
     cores[cores != instance] = 0
+    # An ignored mark between two words must not hide their ends, or nothing keeps their kernels from meeting under it.
+    judged[instance > 0] = 1
     return {"instance": instance, "kernel": apart(cores).astype(np.uint8), "mask": judged}
 
 

@@ -38,5 +38,6 @@ def pan_maps(outlines: Groups, height: int, width: int) -> dict[str, Tensor]:
         names.gather(1, sheet.whole(keys).flatten(1).long()).reshape(len(names), sheet.height, sheet.width)
         for keys in (texts, cores)
     )
+    mask = torch.where(instance > 0, 1, judged(unjudged, sheet))
     kernel = apart(torch.where(core == instance, core, 0))
-    return {"instance": instance, "kernel": kernel.to(torch.uint8), "mask": judged(unjudged, sheet)}
+    return {"instance": instance, "kernel": kernel.to(torch.uint8), "mask": mask}
