@@ -1,6 +1,19 @@
-"""`python -m ocrctl` is the `ocrctl` command."""
+"""The `ocrctl` command, which `python -m ocrctl` is too."""
 
-from ocrctl.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Load the command line and run it. Ctrl-C ends it with one word and 130, while it is still being loaded too."""
+    try:
+        from ocrctl.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        if sys.stderr:
+            sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

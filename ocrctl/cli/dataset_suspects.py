@@ -28,9 +28,10 @@ def suspects(
     quiet: Quiet = False,
 ) -> None:
     """List the labels that a model reads otherwise, the surest first: those most likely wrong. Changes nothing."""
-    from ocrctl.inference.devices import share_cores
+    from ocrctl.inference.devices import keep_memory, share_cores
 
     share_cores()
+    keep_memory()
     from ocrctl.core.dataset_spec import data_spec
     from ocrctl.core.dataset_suspects import SuspectsOptions
     from ocrctl.core.dataset_suspects import suspects as rank

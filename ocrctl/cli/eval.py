@@ -116,9 +116,10 @@ def evaluate(
         from ocrctl.inference.writers.files import check_place
 
         check_place(report)  # before the models are looked for, let alone the pictures
-    from ocrctl.inference.devices import share_cores
+    from ocrctl.inference.devices import keep_memory, share_cores
 
     share_cores()
+    keep_memory()
     from ocrctl.cli.eval_pages import eval_pages, of_pages
     from ocrctl.cli.eval_table import show
     from ocrctl.cli.pairs import number_pairs

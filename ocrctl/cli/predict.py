@@ -68,9 +68,10 @@ def predict(
 
     Unreadable pictures are named on stderr: exit 1, or 3 when none was readable.
     """
-    from ocrctl.inference.devices import share_cores
+    from ocrctl.inference.devices import keep_memory, share_cores
 
     share_cores()
+    keep_memory()
     from ocrctl.core.predict import PredictOptions
     from ocrctl.core.predict import predict as run
     from ocrctl.errors import InputError, UsageError

@@ -10,6 +10,7 @@ import sys
 from ocrctl.errors import MissingRequirement, UsageError
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3), bytes
 DIAGNOSE = "what is missing: ocrctl diagnose cuda"
 
 
@@ -36,6 +37,25 @@ def share_cores() -> None:
     """
     if "torch" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_memory() -> None:
+    """Let the C library keep freed memory for the next picture; the user's own settings of it win.
+
+    glibc gives blocks of more than 32 MiB back to the system, which a detector's maps are at every layer: the pages are
+    then cleared and mapped anew each time. Other C libraries are left alone.
+    """
+    chosen = any(
+        f"MALLOC_{name}_" in os.environ for name in ("MMAP_THRESHOLD", "MMAP_MAX", "TRIM_THRESHOLD", "TOP_PAD")
+    )
+    if chosen or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no such function, or no C library to ask
+        return
+    for setting, value in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1)):
+        mallopt(setting, value)
 
 
 def driver_gpu_count() -> int:

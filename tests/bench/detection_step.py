@@ -22,6 +22,7 @@ from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import ModelSettings
+from ocrctl.inference.devices import keep_memory
 from ocrctl.losses.detection import DETECTION_LOSSES
 from ocrctl.models.build import build_model
 from ocrctl.models.memory import CASTS, training_memory
@@ -84,6 +85,7 @@ def main() -> None:
 
 def measure(card: ModelCard, learn: Callable[[OCRModel, Tensor], Tensor], options: argparse.Namespace) -> None:
     """Run the steps and print what they took."""
+    keep_memory()  # as training does
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     layout = torch.contiguous_format if options.no_channels_last else torch.channels_last

@@ -48,7 +48,7 @@ def test_debug_lets_the_traceback_through(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_debug_shows_the_traceback_of_expected_errors_too() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ocrctl.cli.app", "profile", "show", "nope"],
+        [sys.executable, "-m", "ocrctl", "profile", "show", "nope"],
         capture_output=True, text=True, env={**os.environ, "OCRCTL_DEBUG": "1"}, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert "Traceback" in done.stderr and "UsageError: Unknown profile 'nope'" in done.stderr
@@ -156,3 +156,16 @@ def test_ctrl_c_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr("ocrctl.core.profile.list_profiles", stopped)
     assert run(["profile", "list"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_while_the_command_line_is_still_loaded() -> None:
+    stop = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from ocrctl.__main__ import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", stop], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
