@@ -14,11 +14,13 @@ from ocrctl.cli.dataset_convert import convert, crop, split
 from ocrctl.cli.dataset_suspects import suspects
 from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows, page_rows
+from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.errors import UsageError
 
 app = typer.Typer(
+    cls=Group,
     help="Look at and mend annotated data before it is trained on.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -102,8 +104,10 @@ def synth(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write pictures of a synthetic stream: words with rec_gt.txt, or --pages with train.json, in which each word has
-    its outline, its text and a quad for each character. synth.* settings say what they look like."""
+    """Write pictures of a synthetic stream: words with rec_gt.txt, or --pages with train.json.
+
+    On pages each word has its outline, its text and a quad for each character. synth.* settings say what they look
+    like."""
     if pages:
         _synth_pages(out, count, backgrounds, profile or [], sets or [], unseen, as_json)
         return

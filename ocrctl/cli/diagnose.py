@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Quiet
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 COLOURS = {"ok": "32", "warn": "33", "fail": "31", "skipped": "2"}
 
 app = typer.Typer(
+    cls=Group,
     help="Look for what breaks training and serving, and say how to mend it.",
     no_args_is_help=True,
     rich_markup_mode=None,

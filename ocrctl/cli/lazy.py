@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 Member = Callable[..., None] | typer.Typer
 
 
+# Whoever guesses one of the two has guessed right: `lmdb info` and `runs show` describe something alike.
+SYNONYMS = {"show": "info", "info": "show"}
+
+
+class Group(TyperGroup):
+    """A group of commands whose help gives each one's whole line, however narrow the terminal."""
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """The command of that name, or of its synonym where there is none."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, ""))
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """The `Commands:` section, from the names and the first line of each one's help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_line(self.commands[name].help)) for name in self.list_commands(ctx)])
+
+
 class LazyGroup(TyperGroup):
     """Subclass it with `members`: command name to its function, or to the Typer app of a group of commands."""
 
@@ -77,5 +94,9 @@ def _build(name: str, member: Member, parent: Context) -> Command:
 
 
 def _summary(member: Member) -> str:
-    text = str(member.info.help or "") if isinstance(member, typer.Typer) else getdoc(member) or ""
-    return text.partition("\n")[0]
+    return first_line(str(member.info.help or "") if isinstance(member, typer.Typer) else getdoc(member))
+
+
+def first_line(text: str | None) -> str:
+    """Of a help text, without the rest."""
+    return (text or "").partition("\n")[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 20  # problems listed in text; --json lists all
 
 app = typer.Typer(
+    cls=Group,
     help="Word images and labels in one LMDB file: build, verify, describe.",
     no_args_is_help=True,
     rich_markup_mode=None,

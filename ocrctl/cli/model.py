@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Quiet
 
 app = typer.Typer(
+    cls=Group,
     help="Models: list the architectures, show a trained one, set a detector's thresholds.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -45,14 +48,21 @@ def info(
     console.write(
         f"{found.path}: {card.arch} ({card.task}), {found.parameters:,} parameters, {found.bytes / 2**20:.1f} MiB"
     )
-    console.write(
-        f"input: {card.height}x{card.width}x{card.channels}, {card.preprocessing}, mean {card.mean}, std {card.std}"
-    )
-    console.write(f"charset: {len(card.charset)} characters, {card.charset}")
-    console.write(f"labels: at most {card.max_label_length} characters, decoder {card.decoder}")
+    mean, std = (_numbers(value) for value in (card.mean, card.std))
+    size = f"longer side {card.model['side']}, trained on" if card.task == "detection" else card.preprocessing
+    console.write(f"input: {size} {card.height}x{card.width}x{card.channels}, mean {mean}, std {std}")
+    if card.charset:
+        console.write(f"charset: {len(card.charset)} characters, {card.charset}")
+        console.write(f"labels: at most {card.max_label_length} characters, decoder {card.decoder}")
     if card.thresholds:
-        console.write(f"thresholds: {card.thresholds}")
+        thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
+        console.write(f"thresholds: {thresholds}; change one: ocrctl model set {model} NAME=VALUE")
     console.suggest(f"ocrctl predict IMAGE... -m {model}")
+
+
+def _numbers(value: float | Sequence[float]) -> str:
+    """One for all channels, or one for each."""
+    return ", ".join(f"{one:.4g}" for one in (value if isinstance(value, Sequence) else (value,)))
 
 
 @app.command("set")

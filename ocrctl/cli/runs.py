@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Quiet
 
-app = typer.Typer(help="Runs: list, show, compare.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=Group, help="Runs: list, show, compare.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _percent(value: float | None) -> str:

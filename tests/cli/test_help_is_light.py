@@ -75,6 +75,13 @@ def test_every_help_page_is_there(pages: dict[str, str]):
     assert {"diagnose cuda", "diagnose environment", "profile list", "model list", "runs list"} <= set(pages)
 
 
+def test_groups_say_what_each_command_does_in_whole_sentences(pages: dict[str, str]):
+    for path in ("", "dataset", "diagnose", "lmdb", "model", "profile", "runs"):
+        lines = pages[path].partition("Commands:\n")[2].splitlines()
+        entries = " ".join(lines).replace("...", "CUT")
+        assert lines and entries.rstrip().endswith(".") and "CUT" not in entries, path
+
+
 def test_every_page_says_what_the_command_does(pages: dict[str, str]):
     for path, page in pages.items():
         assert page.startswith(f"Usage: {' '.join(['ocrctl', path]).strip()} ["), path

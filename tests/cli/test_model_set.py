@@ -104,3 +104,13 @@ def test_of_a_link_the_model_itself_is_changed(detector: Path, capsys: pytest.Ca
 def test_a_recogniser_has_none(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "set", str(tiny_checkpoint), "box_threshold=0.5"]) == 2
     assert "reads words" in capsys.readouterr().err
+
+
+def test_info_says_of_a_detector_what_it_has_and_answers_to_show(
+    detector: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["model", "show", str(detector)]) == 0
+    out = capsys.readouterr().out
+    assert "charset" not in out and "labels" not in out
+    assert "input: longer side" in out and f"box_threshold {thresholds(detector, capsys)['box_threshold']:g}" in out
+    assert run(["profile", "info", "cpu"]) == 0 and run(["profile", "sho"]) == 2
