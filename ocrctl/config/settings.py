@@ -45,6 +45,9 @@ class TrainSettings(Section):
     """share of the probability spread over all classes (autoregressive models only)"""
     checkpointing: bool = False
     """compute the encoder's activations again in the backward pass: less memory, slower (PARSeq)"""
+    freeze_norm: bool = False
+    """batch normalisation trains with the statistics that its model brings (--from) and leaves them: for batches of one
+    or two pictures, whose own say little"""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """a loss or gradient that is not finite: stop with its batch in quarantine, or leave the batch out and go on"""
     weight_decay: float = Field(0.01, ge=0)

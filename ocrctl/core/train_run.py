@@ -104,6 +104,9 @@ def _fit(
         report(initialise(model, data, settings.model.init))
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if train.freeze_norm and not settings.model.init:
+        raise UsageError("train.freeze_norm: a new model has no statistics to keep yet.", hint="--from MODEL")
+    model.norm_frozen = train.freeze_norm
     if train.checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())

@@ -33,6 +33,7 @@ def replay(folder: Path) -> Diagnosis:
     meta, card, weights, batches = _load(folder)
     model = build_model(card)
     model.load_state_dict(weights)
+    model.norm_frozen = meta.get("norm_frozen", False)
     model.train()
     objective = choose_objective(card, TrainSettings())
     dtype = DTYPES.get(meta["precision"])

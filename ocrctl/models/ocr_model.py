@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ocrctl.errors import UsageError
 
@@ -18,6 +21,8 @@ class OCRModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    norm_frozen = False
+    """batch normalisation stays in evaluation's mode, with the statistics it has, when the model is set to train"""
 
     def __init__(
         self,
@@ -38,6 +43,15 @@ class OCRModel(nn.Module):
         self.head = head
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch does it, but for `norm_frozen`."""
+        super().train(mode)
+        if self.norm_frozen:
+            for part in self.modules():
+                if isinstance(part, _BatchNorm):
+                    part.eval()
+        return self
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) in 0..255 to float32 (x / 255 - mean) / std, same shape and memory format."""

@@ -69,6 +69,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """On the device now: the guard, the loss scale and the average take their places."""
+        self.model.train()  # which may leave its normalisation as it is
         train = self.train_settings
         self.statistics = Statistics(self.model)
         self.guard = StepGuard(self.device, train.log_every_steps, latch=train.on_nonfinite == "stop")

@@ -72,7 +72,8 @@ class Quarantine:
         else:
             sentence = f"no single one of its {len(flat)} samples gives it"
         meta = {
-            "step": step, "seed": step_seed(module.seed, step - 1), "precision": self.precision, "broken": broken or [],
+            "step": step, "seed": step_seed(module.seed, step - 1), "precision": self.precision,
+            "norm_frozen": module.model.norm_frozen, "broken": broken or [],
             "sizes": [len(part) for part in numbers], "samples": samples, "sentence": sentence,
             "places": {n: self.place(n)[1] for n in flat},
         }  # fmt: skip
