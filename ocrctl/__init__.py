@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 __all__ = ["Engine", "PageReader", "__version__"]
 
+TYPE_CHECKING = False  # as type checkers know it; `typing` itself would be loaded before `__main__` can hear Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocrctl.inference.engine import Engine
     from ocrctl.inference.reader import PageReader
 

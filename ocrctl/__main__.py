@@ -4,7 +4,8 @@ import sys
 
 
 def main() -> None:
-    """Load the command line and run it. Ctrl-C ends it with one word and 130, while it is still being loaded too."""
+    """Load the command line and run it. Ctrl-C ends it with one word and 130, while ocrctl is still being loaded too;
+    only Python's own start comes before."""
     try:
         from ocrctl.cli.app import main as run
 

@@ -161,3 +161,7 @@ def _usage(error: typer.TyperException) -> int:
     if context is not None:
         sys.stderr.write(f"hint: {context.command_path} --help\n")
     return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -47,7 +47,11 @@ def split(
     out: Out,
     parts: Annotated[
         list[str] | None,
-        typer.Option("--part", metavar="NAME=SHARE", help="A part and its share (default: train=0.9, val=0.1)."),
+        typer.Option(
+            "--part",
+            metavar="NAME=SHARE",
+            help="A part and its share, of 1 or beside the others' (8 and 2). Default: train=0.9, val=0.1.",
+        ),
     ] = None,
     group: Annotated[
         str | None,
@@ -68,7 +72,12 @@ def split(
     """Part a data set by picture: groups stay together, lengths of texts are spread alike."""
     from ocrctl.core.dataset_split import split as part
 
-    shares = number_pairs(parts or ["train=0.9", "val=0.1"], "--part", "NAME=SHARE, such as val=0.1")
+    parts = parts or ["train=0.9", "val=0.1"]
+    shares = number_pairs(parts, "--part", "NAME=SHARE, such as val=0.1")
+    if len(shares) < len(parts):
+        from ocrctl.errors import UsageError
+
+        raise UsageError(f"--part: {' '.join(parts)}: a name stands there twice.")
     with ProgressLine("pictures") as progress:
         report = part(
             spec, out, shares, seed=seed, group=group, listed=listed, format_name=format_name, progress=progress

@@ -33,7 +33,7 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
 
 @app.command("info")
 def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file or run folder.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

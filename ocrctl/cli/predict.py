@@ -126,7 +126,7 @@ def predict(
     boxes += "" if result.words is None else f"{result.words} words, "
     place = f" -> {result.out}" if result.out else ""
     console.note(
-        f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.0f} images/s "
+        f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.3g} images/s "
         f"({result.backend} on {result.device}){place}"
     )
     if report is not None:

@@ -83,7 +83,8 @@ def split(
 
 
 def check_parts(shares: dict[str, float]) -> None:
-    """Raise UsageError unless there are two parts or more, each a folder's name with a share above 0."""
+    """Raise UsageError unless there are two parts or more, each a folder's name with a share above 0, fractions of no
+    more than 1."""
     if len(shares) < 2:
         raise UsageError("--part: a set is split into two parts or more.", hint="--part train=0.9 --part val=0.1")
     for name, share in shares.items():
@@ -91,6 +92,9 @@ def check_parts(shares: dict[str, float]) -> None:
             raise UsageError(f"--part {name}: is no name of a folder; parts stand side by side in OUT.")
         if not 0 < share < math.inf:
             raise UsageError(f"--part {name}={share:g}: a share is a number above 0.")
+    if sum(shares.values()) > 1.0001 and max(shares.values()) < 1:
+        total = " + ".join(f"{share:g}" for share in shares.values())
+        raise UsageError(f"--part: {total} is more than the whole.", hint="--part train=0.9 --part val=0.1")
 
 
 def group_keys(images: list[str], group: str | None) -> list[str]:

@@ -95,8 +95,9 @@ def evaluate_pages(
     engines = [Engine.load(model, options.device, options.threads) for model in options.models]
     for engine in engines:
         if not engine.detects:
+            names, score = " and ".join(options.protocols), "score" if len(options.protocols) > 1 else "scores"
             raise UsageError(
-                f"{engine.path}: {engine.card.arch} reads words; {' and '.join(options.protocols)} score detectors.",
+                f"{engine.path}: {engine.card.arch} reads words; {names} {score} detectors.",
                 hint="--protocol exact, --protocol str36",
             )
     infos = model_infos(engines, options.models)

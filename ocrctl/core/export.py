@@ -22,6 +22,7 @@ from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
+from ocrctl.inference.writers.files import check_place
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
@@ -84,6 +85,8 @@ def export(options: ExportOptions) -> ExportReport:
     if spec is not None and spec.name == "pages":
         hint = "ocrctl dataset synth OUT --pages writes one"
         raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
+    for file in files:
+        check_place(options.out / f"{file.name}.onnx")  # before minutes of work
     return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
 
 

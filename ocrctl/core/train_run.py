@@ -13,9 +13,9 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import check_data, refuse_taken
 from ocrctl.core.run_lock import lock_run, sweep, unlock
 from ocrctl.core.train_header import run_header
-from ocrctl.data.loader import training_loader, usable_cores
+from ocrctl.data.loader import training_loader
 from ocrctl.errors import ResumableStop, UsageError
-from ocrctl.inference.devices import keep_memory
+from ocrctl.inference.devices import keep_memory, model_threads
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import place
@@ -69,7 +69,7 @@ def _fit(
     placement = place(settings.train)
     check_logger(settings)
     keep_memory()
-    torch.set_num_threads(settings.train.threads or usable_cores())
+    torch.set_num_threads(model_threads(settings.train.threads))
     train = settings.train
     last = resume_from / "last.ckpt" if resume_from else None
     objective = choose_objective(data.card, train)

@@ -47,6 +47,11 @@ def replay(folder: Path) -> Diagnosis:
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], list[dict[str, Any]]]:
+    if not (folder / "step.json").is_file():
+        raise InputError(
+            f"{folder}: is no quarantined step: no step.json is there.",
+            hint="one is a folder such as RUN/quarantine/step-0000123",
+        )
     try:
         meta = json.loads((folder / "step.json").read_text(encoding="utf-8"))
         card, weights = load_checkpoint(folder / "weights.ckpt")

@@ -10,7 +10,7 @@ import sys
 from ocrctl.errors import MissingRequirement, UsageError
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3), bytes
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # mallopt(3): bytes, bytes, blocks
 DIAGNOSE = "what is missing: ocrctl diagnose cuda"
 
 
@@ -27,6 +27,25 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def model_threads(asked: int | None = None) -> int:
+    """CPU threads for a model: `asked`, or OMP_NUM_THREADS where it is set, or the cores this process may use.
+
+    Never more than OMP_THREAD_LIMIT: PyTorch waits for threads that OpenMP does not start, or goes on without their
+    share of the result. Raises UsageError when more are asked for.
+    """
+    limit = _number("OMP_THREAD_LIMIT")
+    if asked and limit and asked > limit:
+        raise UsageError(f"{asked} threads were asked for, but OMP_THREAD_LIMIT={limit} allows no more than {limit}.")
+    wanted = asked or _number("OMP_NUM_THREADS") or available_cores()
+    return min(wanted, limit or wanted)
+
+
+def _number(variable: str) -> int | None:
+    """The number in an environment variable of OpenMP, the first of a list; None when it holds none above 0."""
+    first = os.environ.get(variable, "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else None
 
 
 def share_cores() -> None:
@@ -54,8 +73,10 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # no such function, or no C library to ask
         return
-    for setting, value in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1)):
-        mallopt(setting, value)
+    # glibc before 2.35 refuses so large a threshold. It must not be left where it is: any setting ends its growing by
+    # itself from 128 KiB, and all larger blocks would be mapped anew.
+    if mallopt(_M_MMAP_THRESHOLD, 1 << 30) or mallopt(_M_MMAP_MAX, 0):
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def driver_gpu_count() -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.decoding import with_decoding
-from ocrctl.inference.devices import DIAGNOSE, available_cores, driver_gpu_count, parse_device
+from ocrctl.inference.devices import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -76,7 +76,7 @@ def _preload() -> str:
 def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     # An explicit count: ONNX Runtime's own default pins threads to physical cores, which fails noisily in containers.
-    options.intra_op_num_threads = threads or available_cores()
+    options.intra_op_num_threads = model_threads(threads)
     options.inter_op_num_threads = 1  # the graph is one chain
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is reported here, in one sentence

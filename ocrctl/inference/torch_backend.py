@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ocrctl.errors import ResumableStop
 from ocrctl.inference.decoding import with_decoding
-from ocrctl.inference.devices import torch_device
+from ocrctl.inference.devices import model_threads, torch_device
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
@@ -25,7 +25,7 @@ class TorchBackend:
         self.device = torch_device(device)
         self.note = ""
         if threads is not None:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(model_threads(threads))
         card, state = load_checkpoint(path)
         self.card = with_decoding(card, decoding, path)
         model = build_trained(self.card, state, path)

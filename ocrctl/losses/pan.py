@@ -2,8 +2,8 @@
 
 Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
 (https://arxiv.org/abs/1908.05900), section 3.5: L = L_text + 0.5 L_kernel + 0.25 (L_aggregation + L_discrimination).
-Kernels are judged inside the text and, as in PSENet (Wang et al., 2019, https://arxiv.org/abs/1903.12473, section 3.5),
-where the model takes text to be.
+Kernels are judged inside the text and where the model takes text to be: the latter is how PSENet does it (Wang et al.,
+2019, https://arxiv.org/abs/1903.12473, section 3.5).
 """
 
 from __future__ import annotations

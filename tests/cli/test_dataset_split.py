@@ -67,6 +67,8 @@ def test_what_fits_no_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
         (["../out=0.5", "b=0.5"], "no name of a folder"),
         (["/abs=0.5", "b=0.5"], "no name of a folder"),
         (["val=abc", "b=1"], "expected NAME=SHARE"),
+        (["a=0.8", "b=0.8"], "0.8 + 0.8 is more than the whole"),
+        (["a=0.5", "a=0.5"], "twice"),
     ],
 )
 def test_parts_that_are_no_parts_are_refused_before_anything_is_written(

@@ -36,10 +36,10 @@ def test_thresholds_are_written_into_the_checkpoint_and_used(
 ) -> None:
     before = thresholds(detector, capsys)
     assert boxes(detector, page_folder, capsys) > 0
-    assert run(["model", "set", str(detector), "box_threshold=1.1", "whole_pixels=1"]) == 0
+    assert run(["model", "set", str(detector), "box_threshold=1", "whole_pixels=1"]) == 0
     out = capsys.readouterr().out
-    assert f"box_threshold: {before['box_threshold']:g} -> 1.1" in out and "whole_pixels: unset -> 1" in out
-    assert thresholds(detector, capsys) == {**before, "box_threshold": 1.1, "whole_pixels": True}
+    assert f"box_threshold: {before['box_threshold']:g} -> 1" in out and "whole_pixels: unset -> 1" in out
+    assert thresholds(detector, capsys) == {**before, "box_threshold": 1.0, "whole_pixels": True}
     assert boxes(detector, page_folder, capsys) == 0
     assert [file.name for file in detector.parent.iterdir()] == [detector.name]
 
@@ -55,8 +55,8 @@ def test_an_onnx_file_carries_them_too(detector: Path, tmp_path: Path, capsys: p
     helper.set_model_props(model, {CARD_KEY: card.to_json(), "other": "kept"})
     (tmp_path / "bundle").mkdir()
     save(model, tmp_path / "bundle" / "base.onnx")
-    assert run(["model", "set", str(tmp_path / "bundle"), "box_threshold=110%"]) == 0
-    assert thresholds(tmp_path / "bundle" / "base.onnx", capsys)["box_threshold"] == 1.1
+    assert run(["model", "set", str(tmp_path / "bundle"), "box_threshold=90%"]) == 0
+    assert thresholds(tmp_path / "bundle" / "base.onnx", capsys)["box_threshold"] == 0.9
     again = load(tmp_path / "bundle" / "base.onnx")
     checker.check_model(again)
     assert again.graph == model.graph and [item.value for item in again.metadata_props if item.key == "other"] == [
@@ -71,6 +71,7 @@ def test_an_onnx_file_carries_them_too(detector: Path, tmp_path: Path, capsys: p
         (["distance=6"], "has no such threshold"),
         (["box_threshold=-1"], "expected a number from 0"),
         (["box_threshold=inf"], "expected a number from 0"),
+        (["box_threshold=45"], "expected 0 to 1"),
         (["max_candidates=1.5"], "expected a whole number"),
         (["whole_pixels=2"], "expected 0 or 1"),
         (["box_threshold"], "NAME=NUMBER"),

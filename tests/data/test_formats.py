@@ -83,6 +83,10 @@ def test_paddleocr_lists_of_images_share_their_text(tmp_path: Path) -> None:
 
 def test_paddleocr_detection_is_not_taken_for_recognition(tmp_path: Path) -> None:
     put(tmp_path, "Label.txt", 'a.png\t[{"transcription": "x", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}]\n')
+    with pytest.raises(InputError, match="pages with polygons") as caught:
+        open_source(str(tmp_path))
+    assert "dataset crop" in str(caught.value.hint)
+    (tmp_path / "Label.txt").write_text("nothing of any kind\n")
     with pytest.raises(InputError, match="found no word annotations"):
         open_source(str(tmp_path))
 

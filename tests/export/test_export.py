@@ -187,3 +187,12 @@ def test_words_of_the_stream_verify_as_the_readme_says(
     monkeypatch.setattr("ocrctl.core.export.VERIFY_SYNTH", 70)
     assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "out"), "--verify", "synth:words"]) == 0
     assert "synth:words: 70 of 70 strings equal" in "".join(capsys.readouterr())
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(core_export, "_export_one", lambda *_: pytest.fail("work was begun"))
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "file" / "out")]) == 3
+    assert "cannot be written" in capsys.readouterr().err

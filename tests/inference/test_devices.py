@@ -9,6 +9,10 @@ import sys
 
 import pytest
 
+from ocrctl.errors import UsageError
+from ocrctl.inference import devices
+from ocrctl.inference.devices import available_cores, keep_memory, model_threads
+
 FAULTS = """
 import ctypes, resource
 from ocrctl.inference.devices import keep_memory
@@ -36,3 +40,46 @@ def test_memory_of_the_last_picture_serves_the_next_unless_the_user_says_otherwi
     assert faults() < 20
     assert faults(MALLOC_MMAP_THRESHOLD_="131072") > 40
     assert faults(GLIBC_TUNABLES="glibc.malloc.mmap_threshold=131072") > 40
+
+
+@pytest.mark.parametrize(
+    ("refused", "asked"),
+    [((), [-3, -1]), ((-3,), [-3, -4, -1]), ((-3, -4), [-3, -4])],
+    ids=["new glibc", "one that limits the threshold", "one that takes nothing"],
+)
+def test_glibc_is_not_left_half_told(
+    refused: tuple[int, ...], asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    class Library:
+        def mallopt(self, setting: int, value: int) -> int:
+            seen.append(setting)
+            return setting not in refused
+
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: Library())
+    keep_memory()
+    assert seen == asked
+
+
+@pytest.mark.parametrize(
+    ("variables", "threads"),
+    [({}, available_cores()), ({"OMP_NUM_THREADS": "3"}, 3), ({"OMP_NUM_THREADS": "5,2"}, 5),
+     ({"OMP_NUM_THREADS": "x"}, available_cores()), ({"OMP_NUM_THREADS": "0"}, available_cores()),
+     ({"OMP_NUM_THREADS": "8", "OMP_THREAD_LIMIT": "2"}, 2), ({"OMP_THREAD_LIMIT": "1"}, 1)],
+)  # fmt: skip
+def test_openmps_variables_are_heard(variables: dict[str, str], threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert model_threads() == threads
+
+
+def test_more_threads_than_openmp_may_start_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "2")
+    assert model_threads(2) == 2
+    with pytest.raises(UsageError, match="OMP_THREAD_LIMIT=2"):
+        model_threads(3)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -114,6 +115,11 @@ def detect(path: Path) -> tuple[Format, Path]:
     found = word_sets(path) or word_sets(path, [words for words in plugins(_names()) if not is_pages(words)])
     if not found:
         kinds = ", ".join(f"{words.NAME} ({words.LABEL_FILES[0]})" for words in FORMATS.values())
+        if detect_pages(path):
+            raise InputError(
+                f"{path}: holds pages with polygons, here pictures of words are expected.",
+                hint=f"cut the words out: ocrctl dataset crop {shlex.quote(str(path))} words.lmdb",
+            )
         raise InputError(f"{path}: found no word annotations in it.", hint=f"Formats: {kinds}.")
     if len(found) > 1:
         specs = ", ".join(f"{words.NAME}:{file}" for words, file in found[:8])
