@@ -49,7 +49,7 @@ def replay(folder: Path) -> Diagnosis:
 def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], list[dict[str, Any]]]:
     if not (folder / "step.json").is_file():
         raise InputError(
-            f"{folder}: is no quarantined step: no step.json is there.",
+            f"{folder}: not a quarantined step (no step.json is there).",
             hint="one is a folder such as RUN/quarantine/step-0000123",
         )
     try:
