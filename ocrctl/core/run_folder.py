@@ -93,6 +93,8 @@ def absolute_paths(settings: Settings) -> Settings:
     """The same settings with every existing path in them absolute, so that a run goes on from any folder."""
 
     def absolute(text: str) -> str:
+        if text.startswith("synth:"):  # a stream, whatever folder is called `words` here
+            return text
         if Path(text).exists():
             return str(Path(text).absolute())
         prefix, colon, rest = text.partition(":")

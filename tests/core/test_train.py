@@ -271,3 +271,11 @@ def test_missing_pictures_stop_before_anything_is_written(words: Path, tmp_path:
     with pytest.raises(InputError, match=r"1 of 10 images are missing, such as .*rec_gt.txt:4 \(3.png\)"):
         run(tmp_path / "run", data)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_called_words_does_not_stand_for_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "words").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tree = {"arch": "crnn-tiny", "data": {"train": ["synth:words", "words", "lmdb:words"], "val": "synth:words"}}
+    data = load_train_settings(None, [], tree).data
+    assert data.train == ["synth:words", f"{tmp_path}/words", f"lmdb:{tmp_path}/words"] and data.val == "synth:words"
