@@ -12,6 +12,7 @@ from ocrctl.cli import console
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.errors import UsageError
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; it appears once it is whole.")]
@@ -50,7 +51,7 @@ def split(
         typer.Option(
             "--part",
             metavar="NAME=SHARE",
-            help="A part and its share, of 1 or beside the others' (8 and 2). Default: train=0.9, val=0.1.",
+            help="A part and its share: train=0.8 or train=8 beside val=2. Default: train=0.9, val=0.1.",
         ),
     ] = None,
     group: Annotated[
@@ -75,8 +76,6 @@ def split(
     parts = parts or ["train=0.9", "val=0.1"]
     shares = number_pairs(parts, "--part", "NAME=SHARE, such as val=0.1")
     if len(shares) < len(parts):
-        from ocrctl.errors import UsageError
-
         raise UsageError(f"--part: {' '.join(parts)}: a name stands there twice.")
     with ProgressLine("pictures") as progress:
         report = part(

@@ -18,6 +18,7 @@ from ocrctl.data.lmdb_build import Problem, build
 from ocrctl.data.lmdb_verify import verify
 from ocrctl.data.sources import open_source
 from ocrctl.errors import InputError
+from ocrctl.inference.devices import available_cores
 
 MAX_LABEL_LENGTH = 255  # code points; longer ones are nearly always two lines run together
 
@@ -103,7 +104,7 @@ class StopSignals:
 def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: None) -> BuildReport:
     """Build. Raises what the source and the builder raise; KeyboardInterrupt(signal number) on SIGINT and SIGTERM,
     with everything done so far kept for --resume."""
-    jobs = options.jobs or usable_cores()
+    jobs = options.jobs or available_cores()
     start = time.perf_counter()
     source = open_source(options.spec)
     with StopSignals() as signals:
@@ -140,7 +141,7 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
 def verify_lmdb(path: Path, jobs: int | None = None, progress: Progress = lambda done, total: None) -> VerifyReport:
     """Verify. Raises InputError when `path` is no LMDB or is cut off."""
     start = time.perf_counter()
-    verified = verify(path, jobs=jobs or usable_cores(), progress=progress)
+    verified = verify(path, jobs=jobs or available_cores(), progress=progress)
     return VerifyReport(
         path=path,
         ok=not verified.faults,
@@ -159,11 +160,6 @@ def describe_lmdb(path: Path) -> InfoReport:
     if not len(words):
         raise InputError(f"{path}: num-samples is 0: it holds nothing.")
     return InfoReport(path, _size(path), label_stats(words.labels))
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _size(path: Path) -> int:

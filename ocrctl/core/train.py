@@ -13,6 +13,7 @@ from ocrctl.config.model_spec import DEFAULT_ARCH
 from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import absolute_paths, prepare_run, refuse_taken, resume_settings
 from ocrctl.errors import UsageError
+from ocrctl.inference.devices import keep_memory, share_cores
 
 Report = Callable[[str], None]
 
@@ -67,9 +68,8 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
     (non-finite loss, out of memory, dead worker, full disk).
     """
-    # OpenMP threads that wait must sleep, not spin: loader processes need the cores (measured in docs/benchmarks.md).
-    # Read once, when torch is loaded, so it has to stand before any import of it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    share_cores()  # before any import of torch; loader processes need the cores (measured in docs/benchmarks.md)
+    keep_memory()
     if request.debug_cuda:  # read when CUDA starts, so it has to stand before any device is touched
         os.environ["CUDA_LAUNCH_BLOCKING"] = "1"
         report(

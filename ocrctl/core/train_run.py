@@ -15,7 +15,7 @@ from ocrctl.core.run_lock import lock_run, sweep, unlock
 from ocrctl.core.train_header import run_header
 from ocrctl.data.loader import training_loader
 from ocrctl.errors import ResumableStop, UsageError
-from ocrctl.inference.devices import keep_memory, model_threads
+from ocrctl.inference.devices import model_threads
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.training.device import place
@@ -68,7 +68,6 @@ def _fit(
 ) -> TrainResult:
     placement = place(settings.train)
     check_logger(settings)
-    keep_memory()
     torch.set_num_threads(model_threads(settings.train.threads))
     train = settings.train
     last = resume_from / "last.ckpt" if resume_from else None

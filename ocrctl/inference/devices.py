@@ -52,10 +52,14 @@ def share_cores() -> None:
     """Let OpenMP threads sleep between operators instead of spinning; a setting of the user's own wins.
 
     Spinning threads take the cores that decode the next pictures: with every core busy, two of PyTorch's threads then
-    run several times slower than one. OpenMP reads this when torch is first imported, so call it before that.
+    run several times slower than one. OpenMP reads this when torch is first imported, so call it before that. Where
+    OMP_THREAD_LIMIT allows fewer threads than torch would count on, torch is told (`model_threads`).
     """
-    if "torch" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "torch" in sys.modules:
+        return
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if _number("OMP_THREAD_LIMIT"):
+        os.environ["OMP_NUM_THREADS"] = str(model_threads())
 
 
 def keep_memory() -> None:

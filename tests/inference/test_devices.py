@@ -11,7 +11,7 @@ import pytest
 
 from ocrctl.errors import UsageError
 from ocrctl.inference import devices
-from ocrctl.inference.devices import available_cores, keep_memory, model_threads
+from ocrctl.inference.devices import available_cores, keep_memory, model_threads, share_cores
 
 FAULTS = """
 import ctypes, resource
@@ -83,3 +83,16 @@ def test_more_threads_than_openmp_may_start_are_refused(monkeypatch: pytest.Monk
     assert model_threads(2) == 2
     with pytest.raises(UsageError, match="OMP_THREAD_LIMIT=2"):
         model_threads(3)
+
+
+def test_torch_is_told_of_openmps_limit_before_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")  # so that what is set here is taken back
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    share_cores()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and "OMP_NUM_THREADS" not in os.environ
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    share_cores()
+    assert os.environ["OMP_NUM_THREADS"] == "1"
