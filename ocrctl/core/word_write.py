@@ -11,6 +11,7 @@ from ocrctl.core.dataset_write import IMAGES, Written, new_folder, safe_names
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import whole_characters
 from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
+from ocrctl.data.label_text import read_start
 from ocrctl.data.words import FolderWords, PickedWords, WordSource
 from ocrctl.errors import InputError
 
@@ -40,7 +41,8 @@ def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
     picks, missing = [], []
     for index, path in enumerate(data.image_paths(0, len(data.images))):
         try:
-            data.image_start(index, path, 1)
+            if not path or not read_start(path, 1):
+                data.image_bytes(index)
         except InputError:
             missing.append(data.image_where(index))
             continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.data.annotations import Annotations, by_image
 from ocrctl.data.words import FolderWords, WordSource, image_path
@@ -64,14 +66,34 @@ class Builder:
             self.extras[len(self.texts)] = extra
         self.texts.append(text)
 
-    def add_quads(self, image: int, flat: Sequence[float], texts: Sequence[str], mark: str) -> None:
-        """Add what a label file without blank lines holds: eight coordinates and a text each; `mark` is ignored."""
-        first, count = len(self._points) // 2, len(texts)
-        self._points.extend(array("d", flat))  # several times as fast as number by number
-        self._offsets.extend(range(first + 4, first + 4 * count + 1, 4))
-        self._image_id.extend([image] * count)
+    def add_all(
+        self, image: int, flat: array[float], sizes: list[int], texts: list[str], ignore: list[bool], line: int
+    ) -> None:
+        """Add L instances of one picture and line: coordinates one after another, and how many points each has."""
+        ends = accumulate(sizes, initial=len(self._points) // 2)
+        next(ends)
+        self._offsets.extend(ends)
+        self._points.extend(flat)
+        self._image_id.extend([image] * len(texts))
+        self._lines.extend([line] * len(texts))
+        self._ignore.extend(ignore)
+        self.texts.extend(texts)
+
+    def add_quads(
+        self,
+        images: NDArray[np.int32],
+        quads: NDArray[np.float64],
+        texts: list[str],
+        lines: NDArray[np.int32],
+        mark: str,
+    ) -> None:
+        """Add L instances at once: picture and line (L,), points (L, 8), texts; one whose text is `mark` is ignored."""
+        first = len(self._points) // 2
+        self._points.frombytes(np.ascontiguousarray(quads, np.float64).tobytes())
+        self._offsets.frombytes(np.arange(first + 4, first + 4 * len(texts) + 1, 4, dtype=np.int64).tobytes())
+        self._image_id.frombytes(np.asarray(images, np.int32).tobytes())
+        self._lines.frombytes(np.asarray(lines, np.int32).tobytes())
         self._ignore.extend([text == mark for text in texts])
-        self._lines.extend(range(1, count + 1))
         self.texts.extend(texts)
 
     def build(self, root: Path | str, words: WordSource | None = None) -> Annotations:

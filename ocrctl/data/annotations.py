@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.words import READ, FolderWords, PickedWords, WordSource
+from ocrctl.data.words import FolderWords, PickedWords, WordSource
 
 IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
 
@@ -75,20 +75,6 @@ class Annotations:
             return [""] * len(names)
         base = os.path.join(self.root, "")
         return [name if name[:1] == "/" or name[1:2] == ":" else base + name for name in names]
-
-    def image_start(self, image: int, path: str, size: int) -> bytes:
-        """The first `size` bytes of a picture whose path is known, all of it where it is no file of its own. Raises as
-        `image_bytes`."""
-        if path:
-            try:
-                handle = os.open(path, READ)  # three system calls a picture
-                try:
-                    return os.read(handle, size)
-                finally:
-                    os.close(handle)
-            except (OSError, ValueError):
-                pass  # reading it all says what is wrong
-        return self.image_bytes(image)
 
     def image_where(self, image: int) -> str:
         """Place of a picture for a message: `Label.txt:3 (img_3.jpg)`."""

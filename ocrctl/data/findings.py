@@ -60,6 +60,15 @@ class Findings:
             new.notes = (old.notes or []) + (new.notes or []) if old.notes or new.notes else None
         self.hits[code.code] = new
 
+    def in_order(self) -> None:
+        """Put the hits of each code in the order of their indices."""
+        for hits in self.hits.values():
+            if np.any(hits.indices[1:] < hits.indices[:-1]):
+                order = np.argsort(hits.indices, kind="stable")
+                hits.indices = hits.indices[order]
+                hits.values = None if hits.values is None else hits.values[order]
+                hits.notes = None if hits.notes is None else [hits.notes[place] for place in order]
+
     def sorted(self) -> list[Hits]:
         """Errors first, then by code."""
         return sorted(self.hits.values(), key=lambda hits: (-_ORDER.index(hits.code.severity), hits.code.code))

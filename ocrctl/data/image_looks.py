@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.findings import Findings
-from ocrctl.data.image_header import Header, read_header
+from ocrctl.data.image_header import Header, HeaderReader, read_header
 from ocrctl.data.images import damage
+from ocrctl.data.label_text import read_start
 from ocrctl.errors import InputError
 
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
 _STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
+_UNKNOWN = Header(0, 0)
 _HEADER_BYTES = (1 << 10, 1 << 13, 1 << 17)  # most headers fit; with a colour profile; with an EXIF thumbnail
 
 
@@ -53,30 +56,30 @@ def look_at(
         digests=[b""] * count,
         hashes=np.zeros((count, 2), np.uint64),
     )
-    headers: list[Header | None] = []
+    headers = array("i")  # width, height and orientation of each
     problems: list[tuple[int, str, str]] = []
+    reader = HeaderReader()
     for start in range(0, count, _STRETCH):
         stop = min(start + _STRETCH, count)
         if decode:
             with DecoderWarnings() as decoder:
                 for image in range(start, stop):
                     header, name, problem = _decoded(data, image, looks, decoder)
-                    headers.append(header)
+                    headers.extend(header or _UNKNOWN)
                     if problem:
                         problems.append((image, name, problem))
         else:
             for image, path in enumerate(data.image_paths(start, stop), start):
-                header, name, problem = _header(data, image, path)
-                headers.append(header)
-                if problem:
-                    problems.append((image, name, problem))
+                header = reader.read(read_start(path, _HEADER_BYTES[0])) if path else None  # nearly always enough
+                if header is None:
+                    header, name, problem = _header(data, image, path)
+                    if problem:
+                        problems.append((image, name, problem))
+                headers.extend(header or _UNKNOWN)
         progress(stop, count)
-    known = [image for image, header in enumerate(headers) if header is not None]
-    found = [header for header in headers if header is not None]
-    if found:
-        looks.stored[known] = [header[:2] for header in found]
-        looks.orientations[known] = [header.orientation for header in found]
-        looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
+    columns = np.frombuffer(headers, np.int32).reshape(-1, 3)
+    looks.stored[:], looks.orientations[:] = columns[:, :2], columns[:, 2]
+    looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
     for image, name, problem in problems:
         findings.add(name, [image], None, [problem])
     return looks
@@ -84,20 +87,20 @@ def look_at(
 
 def _header(data: Annotations, image: int, path: str) -> tuple[Header | None, str, str]:
     """The header of one file; name of the code and reason of what is wrong with it, if anything."""
+    for size in _HEADER_BYTES if path else ():
+        content = read_start(path, size)
+        header = read_header(content)
+        if header is not None:
+            return header, "", ""
+        if len(content) < size:
+            break
     try:
-        for size in _HEADER_BYTES:
-            content = data.image_start(image, path, size)
-            header = read_header(content)
-            if header is not None:
-                return header, "", ""
-            if len(content) < size:
-                break
-        else:
-            header = read_header(data.image_bytes(image))
+        content = data.image_bytes(image)  # of a picture that is no file of its own; or this says what is wrong
     except InputError as error:
         return None, *_unread(data, image, error)
     if not content:
         return None, "empty-file", "the image file is empty"
+    header = read_header(content)
     return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
 
 

@@ -85,6 +85,8 @@ def _exif(findings: Findings, data: Annotations, looks: Looks) -> NDArray[np.boo
 
 
 def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
+    if len(set(data.images)) == len(data.images) and not any(looks.digests):
+        return
     first_name: dict[str, int] = {}
     first_file: dict[bytes, int] = {}
     listed: list[tuple[int, int]] = []
@@ -109,6 +111,8 @@ def near_pairs(hashes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> list[tu
     of the first is equal."""
     found: dict[int, int] = {}
     members = np.flatnonzero(chosen)
+    if len(members) < 2:
+        return []
     for band in range(_NEAR + 1):
         keys = (hashes[members, 0] >> np.uint64(16 * band)) & np.uint64(0xFFFF)
         order = members[np.argsort(keys, kind="stable")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,38 +11,71 @@ from ocrctl.errors import InputError
 
 LONGEST_LINE = 64 << 20  # bytes; a page of 10,000 long polygons with texts takes a few MiB
 LARGEST_JSON = 1 << 30  # bytes; TextOCR's training set takes 0.3 GiB, and parsing needs about ten times as much memory
+READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_SHORT = 1 << 16  # bytes; the label file of one picture is shorter
 _CHUNK = 1 << 20
 
 
-def read_label_text(path: Path, *, largest: int | None = None) -> str:
+def read_label_text(path: str | Path, *, largest: int | None = None) -> str:
     """The text of a UTF-8 label file without its BOM.
 
     Raises InputError naming file:line when it cannot be read, is not UTF-8, has a line of more than LONGEST_LINE bytes,
     or, with `largest`, when it holds more bytes than that, however long its lines are.
     """
     try:
-        with open(path, "rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if largest is not None and size > largest:
-                raise InputError(
-                    f"{path}: holds {size / 2**20:,.0f} MiB, expected at most {largest >> 20:,} MiB of JSON.",
-                    hint="Part it into several files, or convert it to a format of one line or one file a picture.",
-                )
-            if largest is None and size > LONGEST_LINE:
-                _expect_lines(stream, path)
-            data = stream.read()
+        data = _read_short(path, min(_SHORT, largest or LONGEST_LINE)) or _read_long(path, largest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     try:
-        return data.decode("utf-8-sig")
+        return data.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise InputError(
-            f"{path}:{line}: expected UTF-8 text, found byte 0x{data[error.start]:02x}.", hint=_encoding(data)
+            f"{path}:{line}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}.", hint=_encoding(data)
         ) from error
 
 
-def _expect_lines(stream: BinaryIO, path: Path) -> None:
+def read_start(path: str, size: int) -> bytes:
+    """The first `size` bytes of a file; b"" for one that cannot be read: reading it all says why."""
+    try:
+        handle = os.open(path, READ)  # three system calls
+        try:
+            return os.read(handle, size)
+        finally:
+            os.close(handle)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return b""
+
+
+def _read_short(path: str | Path, size: int) -> bytes:
+    """All of a file of less than `size` bytes, in four system calls; b"" for a longer one."""
+    handle = os.open(path, READ)
+    try:
+        data = os.read(handle, size)
+        while len(data) < size:
+            more = os.read(handle, size - len(data))
+            if not more:
+                return data
+            data += more
+        return b""
+    finally:
+        os.close(handle)
+
+
+def _read_long(path: str | Path, largest: int | None) -> bytes:
+    with open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if largest is not None and size > largest:
+            raise InputError(
+                f"{path}: holds {size / 2**20:,.0f} MiB, expected at most {largest >> 20:,} MiB of JSON.",
+                hint="Part it into several files, or convert it to a format of one line or one file a picture.",
+            )
+        if largest is None and size > LONGEST_LINE:
+            _expect_lines(stream, path)
+        return stream.read()
+
+
+def _expect_lines(stream: BinaryIO, path: str | Path) -> None:
     """Look for line ends before all of a large file is in memory, and go back to its start."""
     line, length = 1, 0
     while chunk := stream.read(_CHUNK):

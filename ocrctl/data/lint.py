@@ -14,7 +14,7 @@ from ocrctl.data.image_looks import Looks, look_at
 from ocrctl.data.image_rules import check_images, frames
 from ocrctl.data.kernel_rules import check_kernels
 from ocrctl.data.polygon_pairs import check_pairs
-from ocrctl.data.polygons import Floats, check_polygons
+from ocrctl.data.polygons import Floats, boxes, check_polygons
 from ocrctl.data.target_rules import check_target
 from ocrctl.data.text_rules import check_texts
 from ocrctl.text.charset import Charset
@@ -44,8 +44,8 @@ def lint(
     check_images(findings, data, seen)
     if data.words is None:
         widths, heights = frames(data, seen, findings)
-        lengths = np.fromiter((0 if off else len(text) for text, off in zip(data.texts, data.ignore, strict=True)),
-                              np.int64, len(data))  # fmt: skip
+        lengths = np.fromiter(map(len, data.texts), np.int64, len(data))
+        lengths[data.ignore] = 0
         found = check_polygons(data.points, data.offsets, widths, heights, lengths if any(data.texts) else None)
         check_pairs(found, data.points, data.offsets, data.image_id, data.texts)
         findings.hits.update(found.hits)
@@ -63,10 +63,5 @@ def text_heights(data: Annotations, looks: Looks) -> Floats:
         heights = looks.sizes[data.image_id, 1].astype(np.float64)
         heights[heights == 0] = np.nan
         return heights
-    result = np.full(len(data), np.nan)
-    filled = np.flatnonzero(np.diff(data.offsets) > 0)
-    if len(filled):
-        starts = data.offsets[:-1][filled]
-        extent = np.maximum.reduceat(data.points, starts) - np.minimum.reduceat(data.points, starts)
-        result[filled] = extent.min(1)
-    return result
+    left, top, right, bottom = boxes(data.points, data.offsets)
+    return np.minimum(right - left, bottom - top)

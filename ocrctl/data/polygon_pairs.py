@@ -7,9 +7,10 @@ import shapely
 from numpy.typing import NDArray
 
 from ocrctl.data.findings import Findings
-from ocrctl.data.polygons import Floats, Ints
+from ocrctl.data.polygons import Floats, Ints, boxes
 
 OVERLAP = 0.7  # intersection over union from which two instances are taken for the same text
+_FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _BOX_OVERLAP = 0.4  # of the boxes around them: pairs below it are not looked at
 
 
@@ -24,7 +25,8 @@ def check_pairs(
     broken = findings.of("too-few-points", "not-finite", "no-area")
     usable = np.ones(len(offsets) - 1, bool)
     usable[broken] = False
-    repeats = _duplicates(points, offsets, image_id, usable)
+    around = boxes(points, offsets)
+    repeats = _duplicates(points, offsets, image_id, usable, around)
     if len(repeats):
         later = repeats[:, 0]
         notes = ["" if texts[a] == texts[b] else f", with another text ({texts[b]!r})" for a, b in repeats.tolist()]
@@ -33,44 +35,51 @@ def check_pairs(
     chosen = np.flatnonzero(usable)
     if len(chosen) < 2:
         return
-    pairs = _near_pairs(points, offsets, image_id, chosen)
+    pairs = _near_pairs(around, image_id, chosen)
     if len(pairs):
         shares = _shares(points, offsets, pairs)
         heavy = shares > OVERLAP
         findings.add("overlap", pairs[heavy].max(1), shares[heavy])
 
 
-def _duplicates(points: Floats, offsets: Ints, image_id: NDArray[np.int32], usable: NDArray[np.bool_]) -> Ints:
+def _duplicates(
+    points: Floats, offsets: Ints, image_id: NDArray[np.int32], usable: NDArray[np.bool_], around: Floats
+) -> Ints:
     """(K, 2): each polygon that repeats an earlier one of its picture point for point, and that one."""
-    sizes = np.diff(offsets)
-    if not usable.any():
-        return np.zeros((0, 2), np.int64)
-    place = np.arange(len(points), dtype=np.uint64) - np.repeat(offsets[:-1], sizes).astype(np.uint64)
-    with np.errstate(over="ignore"):
-        bits = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0: no negative zero
-        mixed = (bits[:, 0] * np.uint64(0x9E3779B97F4A7C15)) ^ (bits[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F))
-        mixed = (mixed ^ (mixed >> np.uint64(29))) * (2 * place + np.uint64(0xBF58476D1CE4E5B9))
-        mixed ^= mixed >> np.uint64(32)
-        filled = sizes > 0
-        key = np.zeros(len(sizes), np.uint64)
-        key[filled] = np.add.reduceat(mixed, offsets[:-1][filled]) if filled.any() else 0
-        key = (key ^ (key >> np.uint64(31))) * np.uint64(0x94D049BB133111EB) + image_id.astype(np.uint64)
     chosen = np.flatnonzero(usable)
-    order = chosen[np.argsort(key[chosen], kind="stable")]  # stable: earlier ones first
-    new = np.concatenate(([True], key[order][1:] != key[order][:-1]))
+    key = image_id[chosen].astype(np.uint64)
+    for side, factor in zip(around, _FACTORS, strict=True):
+        key ^= _bits(side[chosen]) * factor
+    order = np.argsort(key, kind="stable")
+    same = key[order][1:] == key[order][:-1]
+    if not same.any():
+        return np.zeros((0, 2), np.int64)
+    chosen = np.sort(
+        chosen[order[np.append(same, False) | np.append(False, same)]]
+    )  # the others share their box with none
+    sizes = np.diff(offsets)[chosen]
+    starts = np.cumsum(sizes) - sizes
+    place = np.arange(sizes.sum()) - np.repeat(starts, sizes)
+    x, y = _bits(points[np.repeat(offsets[:-1][chosen], sizes) + place]).T
+    mixed = (x * _FACTORS[0]) ^ (y * _FACTORS[1])
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * (2 * place.astype(np.uint64) + _FACTORS[2])
+    key = np.add.reduceat(mixed ^ (mixed >> np.uint64(32)), starts)
+    key = (key ^ (key >> np.uint64(31))) * _FACTORS[3] + image_id[chosen].astype(np.uint64)
+    order = chosen[np.argsort(key, kind="stable")]  # stable: earlier ones first
+    key = np.sort(key)
+    new = np.append(True, key[1:] != key[:-1])
     first = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
     return np.column_stack((order[~new], first[~new]))
 
 
-def _near_pairs(points: Floats, offsets: Ints, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
-    starts = offsets[:-1]
-    filled = np.flatnonzero(np.diff(offsets) > 0)
-    low, high = np.full((len(starts), 2), np.nan), np.full((len(starts), 2), np.nan)
-    low[filled] = np.minimum.reduceat(points, starts[filled])
-    high[filled] = np.maximum.reduceat(points, starts[filled])
-    order = chosen[np.lexsort((low[chosen, 1], image_id[chosen]))]
-    image, left, top = image_id[order], low[order, 0], low[order, 1]
-    right, bottom = high[order, 0], high[order, 1]
+def _bits(values: Floats) -> NDArray[np.uint64]:
+    return (values + 0.0).view(np.uint64)  # + 0.0: no negative zero
+
+
+def _near_pairs(around: Floats, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
+    left, top, right, bottom = around
+    order = chosen[np.lexsort((top[chosen], image_id[chosen]))]
+    image, left, top, right, bottom = image_id[order], left[order], top[order], right[order], bottom[order]
     area = (right - left) * (bottom - top)
     found = []
     active = np.arange(len(order))

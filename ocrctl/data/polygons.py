@@ -6,6 +6,8 @@ not plainly convex. Coordinates are pixels, x right, y down, so a positive signe
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ SPIKE_COS = -0.9962  # an outline that turns back within 5 degrees
 UPRIGHT = 0.5  # slope of a quad's first edges below which "top left" is beyond doubt
 NARROWEST_CHARACTER = 0.1  # width in heights of the text; a label that needs less belongs to another box
 LONGEST_CHARACTER = 8.0  # widths of the text's height; letter-spaced signs stay below
-_CHUNK = 1 << 14  # polygons judged together: their columns stay in the processor's cache
+_CHUNK = 1 << 14  # points judged together: their columns stay in the processor's cache
 
 
 def check_polygons(
@@ -34,58 +36,62 @@ def check_polygons(
     lengths (N,) of the texts in characters, 0 where there is none to compare with.
     """
     findings = Findings()
-    count = len(offsets) - 1
-    for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
-        first, part = int(offsets[start]), slice(start, stop)
-        text = lengths[part] if lengths is not None else None
-        block, ends = points[first : offsets[stop]], offsets[start : stop + 1] - first
-        _check_chunk(findings, start, block, ends, widths[part], heights[part], text)
+    sizes = np.diff(offsets)
+    few = np.flatnonzero(sizes < 3)
+    findings.add("too-few-points", few, sizes[few])
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        members = np.flatnonzero(sizes == size)
+        step = max(_CHUNK // size, 1)
+        for start in range(0, len(members), step):
+            ids = members[start : start + step]
+            x, y = _columns(points, offsets[ids], size)
+            with np.errstate(invalid="ignore"):
+                whole = ((np.abs(x) <= LARGEST) & (np.abs(y) <= LARGEST)).all(0)  # false for NaN, too
+            if not whole.all():
+                findings.add("not-finite", ids[~whole])
+                x, y, ids = np.compress(whole, x, 1), np.compress(whole, y, 1), ids[whole]
+            if size >= 3 and len(ids):
+                _Group(findings, ids, x, y).judge(widths[ids], heights[ids], None if lengths is None else lengths[ids])
+    findings.in_order()
     return findings
 
 
-def _check_chunk(
-    findings: Findings, base: int, points: Floats, offsets: Ints, widths: Floats, heights: Floats, lengths: Ints | None
-) -> None:
+def boxes(points: Floats, offsets: Ints) -> Floats:
+    """(4, N) left, top, right and bottom of the upright box around each polygon, NaN where it has no points."""
     sizes = np.diff(offsets)
-    whole = np.ones(len(sizes), bool)
-    if sizes.min() < 3:
-        few = sizes < 3
-        findings.add("too-few-points", base + np.flatnonzero(few), sizes[few])
-        whole &= ~few
-    with np.errstate(invalid="ignore"):
-        wild = ~(np.abs(points) <= LARGEST).all(1)  # true for NaN, too
-    if wild.any():
-        bad = np.zeros(len(sizes), bool)
-        bad[np.repeat(np.arange(len(sizes)), sizes)[wild]] = True
-        findings.add("not-finite", base + np.flatnonzero(bad))
-        whole &= ~bad
-    ids = base + np.flatnonzero(whole)
-    if not len(ids):
-        return
-    if not whole.all():
-        points = points[np.repeat(whole, sizes)]
-        sizes, widths, heights = sizes[whole], widths[whole], heights[whole]
-        lengths = lengths[whole] if lengths is not None else None
-        offsets = np.concatenate(([0], np.cumsum(sizes)))
-    _Chunk(findings, ids, points, offsets[:-1], sizes).judge(widths, heights, lengths)
+    result = np.full((4, len(sizes)), np.nan)
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        members = np.flatnonzero(sizes == size)
+        x, y = _columns(points, offsets[members], size)
+        box = np.array([x.min(0), y.min(0), x.max(0), y.max(0)])
+        if len(members) == len(sizes):
+            return box
+        result[:, members] = box
+    return result
 
 
-class _Chunk:
-    """Finite polygons of three points or more; `starts` (N,) is the row of each one's first point."""
+def _columns(points: Floats, starts: Ints, size: int) -> tuple[Floats, Floats]:
+    """x and y (size, N) of polygons of `size` points each, whose first points stand in rows `starts` (N,)."""
+    if starts[-1] - starts[0] == size * (len(starts) - 1):  # one behind the other
+        block = points[starts[0] : starts[-1] + size].reshape(-1, size, 2)
+        return np.ascontiguousarray(block[:, :, 0].T), np.ascontiguousarray(block[:, :, 1].T)
+    rows = starts + np.arange(size)[:, None]
+    return points[:, 0][rows], points[:, 1][rows]
 
-    def __init__(self, findings: Findings, ids: Ints, points: Floats, starts: Ints, sizes: Ints) -> None:
-        self.findings, self.ids, self.starts, self.sizes = findings, ids, starts, sizes
-        self.count = len(sizes)
-        self.same = int(sizes[0]) if sizes.min() == sizes.max() else 0  # number of points, where all have as many
-        self.x, self.y = np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])
-        self.dx, self.dy = self._next(self.x) - self.x, self._next(self.y) - self.y
+
+class _Group:
+    """N finite polygons of as many points each, at least three; row j of `x` and `y` holds the j-th point of each."""
+
+    def __init__(self, findings: Findings, ids: Ints, x: Floats, y: Floats) -> None:
+        self.findings, self.ids, self.x, self.y = findings, ids, x, y
+        self.size, self.count = x.shape
+        self.dx, self.dy = _next(x) - x, _next(y) - y
 
     def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         """Run every rule."""
         x, y, dx, dy = self.x, self.y, self.dx, self.dy
-        left, right, top, bottom = self._min(x), self._max(x), self._min(y), self._max(y)
-        area = self._sum(x * self._next(y) - self._next(x) * y) / 2
+        left, right, top, bottom = x.min(0), x.max(0), y.min(0), y.max(0)
+        area = (x * _next(y) - _next(x) * y).sum(0) / 2
         size = np.abs(area)
         flat = size < SMALLEST_AREA
         if flat.any():  # a bow tie has none of its own either, but spans one
@@ -97,7 +103,7 @@ class _Chunk:
         self._add("outside", outside)
         self._add("out-of-bounds", (beyond > 0) & ~outside, beyond)
         squares = dx * dx + dy * dy
-        repeated = self._sum((squares == 0).astype(np.float64))
+        repeated = (squares == 0).sum(0)
         self._add("repeated-points", (repeated > 0) & ~flat, repeated)
         spiked, leftover = self._turns(squares)
         crossed = np.zeros(self.count, bool)
@@ -105,8 +111,9 @@ class _Chunk:
         self._add("self-intersecting", crossed & ~flat)
         self._add("spike", spiked & ~flat)
         self._add("counter-clockwise", (area < 0) & ~flat & ~crossed)
-        self._first_corner((area > 0) & ~flat & ~crossed, left, top)
-        extent = self._sum(np.sqrt(squares)) / 2  # half the way around: length plus height of a strip
+        if self.size == 4:
+            self._first_corner(np.flatnonzero((area > 0) & ~flat & ~crossed), left, top)
+        extent = np.sqrt(squares).sum(0) / 2  # half the way around: length plus height of a strip
         low = size / np.maximum(extent / 2 + np.sqrt(np.maximum(extent * extent / 4 - size, 0)), 1e-9)
         self._add("tiny", (low < SMALLEST_HEIGHT) & ~flat & ~crossed, low)
         if lengths is not None:
@@ -117,39 +124,26 @@ class _Chunk:
 
     def _turns(self, squares: Floats) -> tuple[NDArray[np.bool_], Ints]:
         """Which polygons have a spike, and the indices of those that are not plainly convex."""
-        before_x, before_y = self._previous(self.dx), self._previous(self.dy)
+        before_x, before_y = _previous(self.dx), _previous(self.dy)
         cross = before_x * self.dy - before_y * self.dx
         dot = before_x * self.dx + before_y * self.dy
-        limit = SPIKE_COS * np.sqrt(squares * self._previous(squares))
-        spiked = self._max((dot < limit).astype(np.float64)) > 0
-        bent = (self._min(cross) < 0) & (self._max(cross) > 0)
-        # All turns one way: convex for a quad; a star of five points and more may still wind twice.
-        return spiked, np.flatnonzero(bent | (self.sizes > 4) | spiked)
+        spiked = np.asarray((dot < SPIKE_COS * np.sqrt(squares * _previous(squares))).any(0))
+        if self.size > 4:  # all turns one way: convex for a quad; a star of five points and more may still wind twice
+            return spiked, np.arange(self.count)
+        return spiked, np.flatnonzero((cross.min(0) < 0) & (cross.max(0) > 0) | spiked)
 
     def _crossing(self, chosen: Ints) -> NDArray[np.bool_]:
-        if not len(chosen):
-            return np.zeros(0, bool)
-        if self.same == 4:
+        if self.size == 4:
             return self._quads_crossing(chosen)
-        return ~shapely.is_simple(self._rings(chosen))
+        return ~shapely.is_simple(self._rings(chosen)) if len(chosen) else np.zeros(0, bool)
 
     def _rings(self, chosen: Ints) -> NDArray[np.object_]:
-        if self.same:
-            corners = np.stack((self.x, self.y), axis=-1).reshape(self.count, self.same, 2)[chosen]
-            return np.asarray(shapely.linearrings(np.concatenate((corners, corners[:, :1]), axis=1)))
-        sizes = self.sizes[chosen]
-        rows = np.repeat(self.starts[chosen] - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
-        rows += np.arange(len(rows))
-        first = self.starts[chosen]
-        ends = np.cumsum(sizes)
-        closed = np.insert(
-            np.column_stack((self.x[rows], self.y[rows])), ends, np.column_stack((self.x[first], self.y[first])), axis=0
-        )
-        return np.asarray(shapely.linearrings(closed, indices=np.repeat(np.arange(len(chosen)), sizes + 1)))
+        corners = np.stack((self.x[:, chosen].T, self.y[:, chosen].T), axis=-1)
+        return np.asarray(shapely.linearrings(np.concatenate((corners, corners[:, :1]), axis=1)))
 
     def _quads_crossing(self, chosen: Ints) -> NDArray[np.bool_]:
         """A quad crosses itself where two opposite edges do."""
-        x, y = self.x.reshape(-1, 4)[chosen].T, self.y.reshape(-1, 4)[chosen].T
+        x, y = self.x[:, chosen], self.y[:, chosen]
 
         def side(a: int, b: int, c: int) -> Floats:
             return np.asarray((x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a]))
@@ -159,42 +153,23 @@ class _Chunk:
 
         return cross(0, 1, 2, 3) | cross(1, 2, 3, 0)
 
-    def _first_corner(self, chosen: NDArray[np.bool_], left: Floats, top: Floats) -> None:
+    def _first_corner(self, chosen: Ints, left: Floats, top: Floats) -> None:
         """Quads near upright whose first point is not the top left one."""
-        quads = np.flatnonzero(chosen & (self.sizes == 4))
-        if not len(quads):
-            return
-        rows = self.starts[quads][:, None] + np.arange(4)
-        dx, dy = np.abs(self.dx[rows]), np.abs(self.dy[rows])
-        upright = (np.minimum(dx, dy) <= UPRIGHT * np.maximum(dx, dy)).all(1)
-        corner = np.argmin((self.x[rows] - left[quads][:, None]) + (self.y[rows] - top[quads][:, None]), axis=1)
-        wrong = upright & (corner != 0)
-        self.findings.add("start-not-top-left", self.ids[quads[wrong]], (4 - corner[wrong]) % 4)
+        corner = np.argmin((self.x - left) + (self.y - top), axis=0)[chosen]
+        turned, corner = chosen[corner != 0], corner[corner != 0]
+        dx, dy = np.abs(self.dx[:, turned]), np.abs(self.dy[:, turned])
+        upright = (np.minimum(dx, dy) <= UPRIGHT * np.maximum(dx, dy)).all(0)
+        self.findings.add("start-not-top-left", self.ids[turned[upright]], (4 - corner[upright]) % 4)
 
-    def _add(self, name: str, hit: NDArray[np.bool_], values: Floats | None = None) -> None:
+    def _add(self, name: str, hit: NDArray[np.bool_], values: NDArray[Any] | None = None) -> None:
         if hit.any():
             self.findings.add(name, self.ids[hit], None if values is None else values[hit])
 
-    def _next(self, values: Floats) -> Floats:
-        """Of each point, the value at the next one around its polygon."""
-        if self.same:
-            return np.roll(values.reshape(self.count, self.same), -1, axis=1).ravel()
-        moved = np.roll(values, -1)
-        moved[self.starts + self.sizes - 1] = values[self.starts]
-        return moved
 
-    def _previous(self, values: Floats) -> Floats:
-        if self.same:
-            return np.roll(values.reshape(self.count, self.same), 1, axis=1).ravel()
-        moved = np.roll(values, 1)
-        moved[self.starts] = values[self.starts + self.sizes - 1]
-        return moved
+def _next(values: Floats) -> Floats:
+    """Of each point (k, N), the value at the next one around its polygon."""
+    return np.concatenate((values[1:], values[:1]))
 
-    def _sum(self, values: Floats) -> Floats:
-        return np.asarray(np.add.reduceat(values, self.starts))
 
-    def _min(self, values: Floats) -> Floats:
-        return np.asarray(np.minimum.reduceat(values, self.starts))
-
-    def _max(self, values: Floats) -> Floats:
-        return np.asarray(np.maximum.reduceat(values, self.starts))
+def _previous(values: Floats) -> Floats:
+    return np.concatenate((values[-1:], values[:-1]))

@@ -119,7 +119,8 @@ def open_annotations(spec: Spec | str) -> Annotations:
 
     Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read.
     """
-    return locate(spec).annotations()
+    with listed_once():
+        return locate(spec).annotations()
 
 
 def locate(spec: Spec | str) -> Located:

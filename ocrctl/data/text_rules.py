@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.codes import BY_NAME
@@ -12,6 +15,7 @@ from ocrctl.text.normalize import normalize_label
 
 PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyone has read the box
 
+_TOGETHER = 1 << 13  # texts that are looked at as one array of bytes
 _SCRIPTS = {"LATIN": "Latin", "CYRILLIC": "Cyrillic", "GREEK": "Greek"}
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables, UTS #39).
 _LOOK_ALIKE = dict(
@@ -34,16 +38,30 @@ def check_texts(findings: Findings, data: Annotations) -> None:
     if not any(data.texts):
         return
     found: dict[str, _Columns] = {}
-    for index, text in enumerate(data.texts):
-        if text and text.isascii() and text.isprintable() and text[0] != " " and text[-1] != " ":
-            if text in PLACEHOLDERS and not data.ignore[index]:
-                found.setdefault("placeholder", _Columns()).add(index, repr(text))
-            continue  # nearly all of them
-        if not data.ignore[index]:
-            for name, note in text_problems(text):
-                found.setdefault(name, _Columns()).add(index, note)
+    for start in range(0, len(data), _TOGETHER):
+        for index in _odd(data.texts[start : start + _TOGETHER]):
+            if not data.ignore[start + index]:
+                for name, note in text_problems(data.texts[start + index]):
+                    found.setdefault(name, _Columns()).add(start + index, note)
     for name, columns in found.items():
         findings.add(name, columns.indices, None, columns.notes if any(columns.notes) else None)
+
+
+def _odd(texts: list[str]) -> Iterable[int]:
+    """Indices of all of `texts` in which something may be wrong: those that are not printable ASCII, are empty or a
+    placeholder, or have a space at an end."""
+    content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")
+    data = np.frombuffer(content, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in PLACEHOLDERS):
+        return range(len(texts))
+    before, behind = data[ends[1:] - 1], data[ends[:-1] + 1]
+    odd = (before == ord(" ")) | (behind == ord(" ")) | (behind == ord("\n"))
+    letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # what is below " " comes out above
+    if len(letters) > len(ends):
+        odd[np.searchsorted(ends, letters[data[letters] != ord("\n")]) - 1] = True
+    chosen: list[int] = np.flatnonzero(odd).tolist()
+    return chosen
 
 
 def text_problems(text: str) -> list[tuple[str, str]]:

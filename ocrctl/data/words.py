@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ocrctl.data.label_text import read_label_text
+from ocrctl.data.label_text import READ, read_label_text
 from ocrctl.errors import InputError
 
-READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _ONE_READ = 1 << 16  # bytes; a word image nearly always fits, and a shorter read is its end
 
 
@@ -117,15 +116,18 @@ def image_path(text: str) -> str:
     return text.replace("\\", "/")
 
 
+def read_plain(path: str | Path) -> str:
+    """The text of a UTF-8 label file with \\n as its line ends, without a BOM. Raises as `read_label_text`."""
+    text = read_label_text(path)
+    return text.replace("\r\n", "\n").removesuffix("\r") if "\r" in text else text
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 label file without line ends; a BOM and CRLF are taken off. Raises as `read_label_text`.
 
     Only \\n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a label may hold.
     """
-    text = read_label_text(path)
-    lines = text.split("\n")
-    if "\r" in text:
-        lines = [line.removesuffix("\r") for line in lines]
+    lines = read_plain(path).split("\n")
     if lines[-1] == "":
         del lines[-1]
     return lines

@@ -55,6 +55,18 @@ def test_each_rule(polygon: list, names: list[str]) -> None:
     assert all(indices == [1] for indices in found.values())
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(POINT, min_size=4, max_size=4), min_size=1, max_size=4))
+def test_a_polygon_is_judged_alike_in_any_company(quads: list) -> None:
+    alone = check(quads)
+    star = [[50, 10], [90, 90], [10, 40], [90, 40], [10, 90]]
+    together = check([quad for pair in zip(quads, [star] * len(quads), strict=True) for quad in pair])
+    assert {name: [2 * i for i in found] for name, found in alone.items()} == {
+        name: even for name, found in together.items() if (even := [i for i in found if i % 2 == 0])
+    }
+    assert together["self-intersecting"][-1] == 2 * len(quads) - 1
+
+
 def test_bounds_measure_and_unknown_sizes_are_not_judged() -> None:
     points, offsets = columns([[[-3, 10], [60, 10], [60, 108.5], [10, 30]]])
     hits = check_polygons(points, offsets, np.array([100.0]), np.array([100.0])).hits["P010"]

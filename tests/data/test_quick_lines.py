@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,46 +14,106 @@ from PIL import Image
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats import _gt_lines, icdar_words
-from ocrctl.data.image_header import Header, read_header
+from ocrctl.data.formats import _gt_lines, icdar_words, paddleocr_det
+from ocrctl.data.formats._quad_lines import quads_at_once
+from ocrctl.data.image_header import Header, HeaderReader, read_header
 from ocrctl.errors import InputError
 
 PART = st.sampled_from(
-    ["1", "-2", "3.5", " 4", "5 ", "1e3", "nan", "inf", "٣", "1_0", "", "x", "###", "a b", '"', "\r"]
+    ["1", "-2", "3.5", " 4", "5 ", "1e3", "nan", "inf", "٣", "1_0", "", "x", "###", "a b", '"', "\r", "-", "é"]
 )
-LINE = st.lists(PART, min_size=0, max_size=11).map(",".join) | st.lists(
-    st.integers(-9, 4000).map(str), min_size=8, max_size=8
-).map(lambda numbers: ",".join(numbers) + ",text, more")
+NUMBER = st.integers(-9, 4000).map(str) | st.sampled_from(["-0", "007", "12345678", "123456789", "1/2", "1:2", "99"])
+LINE = st.lists(PART, min_size=0, max_size=11).map(",".join) | st.lists(NUMBER, min_size=8, max_size=8).map(
+    lambda numbers: ",".join(numbers) + ",text, é more"
+)
+
+COLUMNS = ("points", "offsets", "image_id", "ignore", "lines")
 
 
-def read(lines: list[str], quick: bool) -> Annotations | str:
+def read(files: list[list[str]], quick: bool) -> Annotations | str:
     builder = Builder(Path("gt.txt"), "icdar15")
     builder.label_file("gt.txt")
     builder.add(builder.image("before.jpg"), (1, 2, 3, 4, 5, 6), "first", False)
-    parse = _gt_lines.parse_quad if quick else lambda line: _gt_lines.parse_quad(line)
+    names = [f"gt_{number}.txt" for number in range(len(files))]
+    images = [builder.image(name) for name in names]
     try:
-        _gt_lines.add_lines(builder, builder.image("a.jpg"), lines, parse, "gt.txt", "8 numbers")
+        if quick:
+            texts = map("\n".join, files)
+            whole = [_gt_lines.LabelFile(*file) for file in zip(images, texts, names, strict=True)]
+            _gt_lines.add_files(builder, whole, _gt_lines.parse_quad, "8 numbers")
+        else:
+            for image, lines, name in zip(images, files, names, strict=True):
+                _gt_lines.add_lines(builder, image, lines, _gt_lines.parse_quad, name, "8 numbers")
     except InputError as error:
         return str(error)
     return builder.build("root")
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(LINE, max_size=5))
-def test_quads_at_once(lines: list[str]) -> None:
-    one, other = read(lines, quick=True), read(lines, quick=False)
+@given(st.lists(st.lists(LINE, max_size=5), max_size=3))
+def test_quads_at_once(files: list[list[str]]) -> None:
+    one, other = read(files, quick=True), read(files, quick=False)
     if isinstance(one, str) or isinstance(other, str):
         assert one == other
         return
-    for column in ("points", "offsets", "image_id", "ignore", "lines"):
+    for column in COLUMNS:
         mine, theirs = getattr(one, column), getattr(other, column)
         assert mine.dtype == theirs.dtype and mine.tobytes() == theirs.tobytes(), column
     assert one.texts == other.texts and one.images == other.images
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(NUMBER, min_size=8, max_size=8), min_size=1, max_size=4))
+def test_whole_numbers_are_read_at_once_and_others_never(rows: list[list[str]]) -> None:
+    found = quads_at_once("\n".join(",".join(row) + ",a,b" for row in rows))
+    plain = all(number.lstrip("-").isdecimal() and len(number) <= 8 for row in rows for number in row)
+    assert (found is not None) == plain
+    if found is not None:
+        assert found[0].tolist() == [[float(number) for number in row] for row in rows]
+        assert found[1] == ["a,b"] * len(rows)
+
+
+POINTS = st.lists(
+    st.lists(st.integers(-5, 900) | st.floats(allow_nan=False) | st.sampled_from(["7", None, True]), max_size=3)
+    | st.sampled_from([3, "ab", {"x": 1, "y": 2}]),
+    max_size=5,
+)
+ITEM = st.fixed_dictionaries(
+    {
+        "transcription": st.sampled_from(["a", "###", "*", "", "é", 5]),
+        "points": st.just([[1, 2], [3, 4], [5, 6]]) | POINTS,
+    },
+    optional={"difficult": st.booleans(), "key_cls": st.just("total")},
+) | st.sampled_from([[], 3, "ab", {"points": [[1, 2]]}])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(ITEM, max_size=4), min_size=1, max_size=3))
+def test_plain_instances_of_paddleocr_are_read_as_others(pages: list[list]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "Label.txt"
+        lines = [f"{number}.jpg\t{json.dumps(items)}\n" for number, items in enumerate(pages)]
+        file.write_text("".join(lines), encoding="utf-8")
+        found = []
+        for quick in (paddleocr_det._add_plain, lambda *anything: False):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(paddleocr_det, "_add_plain", quick)
+                try:
+                    found.append(paddleocr_det.read(file))
+                except InputError as error:
+                    found.append(str(error))
+    one, other = found
+    if isinstance(one, str) or isinstance(other, str):
+        assert one == other
+        return
+    for column in COLUMNS:
+        assert getattr(one, column).tobytes() == getattr(other, column).tobytes(), column
+    assert (one.texts, one.images, one.extras) == (other.texts, other.images, other.extras)
+
+
 def test_a_wrong_line_among_many_is_named() -> None:
     lines = ["1,2,3,4,5,6,7,8,a"] * 500 + ["1,2,3,4,5,6,7,b"] + [f"1,2,3,4,5,6,7,8,{IGNORED}"]
-    assert str(read(lines, quick=True)).startswith("gt.txt:501: expected 8 numbers")
+    assert str(read([["1,2,3,4,5,6,7,8,a"], lines], quick=True)).startswith("gt_1.txt:501: expected 8 numbers")
 
 
 @settings(max_examples=400, deadline=None)
@@ -72,3 +134,41 @@ def test_the_start_of_a_picture_says_what_all_of_it_says_or_nothing(kind: str) -
     assert read_header(whole) == Header(31, 17, 6)
     for size in (1, 30, 200, 1 << 10, 1 << 12, len(whole)):
         assert read_header(whole[:size]) in (None, Header(31, 17, 6))
+
+
+SIDE = st.integers(1, 300)
+
+
+def jpeg(width: int, height: int, *, quality: int = 75, turned: bool = False) -> bytes:
+    exif = Image.Exif()
+    if turned:
+        exif[0x0112] = 8
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "JPEG", quality=quality, exif=exif)
+    return buffer.getvalue()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 300), st.integers(1, 300), st.sampled_from([50, 75]), st.booleans(), st.integers(0, 700)
+        ),
+        max_size=6,
+    )
+)
+def test_many_headers_are_read_as_each_alone(pictures: list[tuple[int, int, int, bool, int]]) -> None:
+    reader = HeaderReader()
+    for width, height, quality, turned, cut in pictures:
+        data = jpeg(width, height, quality=quality, turned=turned)
+        assert reader.read(data) == read_header(data) == Header(width, height, 8 if turned else 1)
+        assert reader.read(data[:cut]) == read_header(data[:cut])
+
+
+@pytest.mark.parametrize("width", [0, 1 << 31, (1 << 32) - 1])
+def test_a_size_that_no_picture_has_is_no_header(width: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (3, 5)).save(buffer, "PNG")
+    whole = buffer.getvalue()
+    assert read_header(whole) == Header(3, 5)
+    assert read_header(whole[:16] + width.to_bytes(4, "big") + whole[20:]) is None

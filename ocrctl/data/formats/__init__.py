@@ -36,7 +36,8 @@ from ocrctl.data.formats import (
 )
 from ocrctl.data.formats._detection import Keeps, Rendered
 from ocrctl.data.formats._kinds import DetectionFormat, Format
-from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listed_once, listing
+from ocrctl.data.formats._once import listed_once
+from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listing
 from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps
 from ocrctl.errors import InputError, UsageError

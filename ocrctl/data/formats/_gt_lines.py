@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats._detection import Rendered, box_points, instances
-from ocrctl.data.formats._pictures import image_root, label_paths, looked_at, picture_stem, stem_of
-from ocrctl.data.formats._text import head_lines
-from ocrctl.data.words import read_lines
+from ocrctl.data.formats._pictures import image_root, label_names, looked_at, picture_stem, stem_of
+from ocrctl.data.formats._quad_lines import quads_at_once
+from ocrctl.data.formats._text import head_lines, lines_fit, mostly
+from ocrctl.data.words import read_plain
 from ocrctl.errors import InputError
 
 Line = tuple[tuple[float, ...], str]  # x1, y1, x2, y2 ..., text
 Parse = Callable[[str], Line | None]  # None: the line is not of the format
 
+
+class LabelFile(NamedTuple):
+    """One picture's label file."""
+
+    image: int  # its number
+    text: str  # lines parted by \n, none blank at the end
+    where: str  # for messages
+
+
+_BLOCK = 1 << 15  # characters of label files that are read at once: its columns stay in the processor's cache
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 _BOX = re.compile(rf"\s*({_NUMBER})(?:,\s*|\s+)" + rf"({_NUMBER})(?:,\s*|\s+)" * 2 + rf"({_NUMBER})(.*)$", re.I | re.S)
 _QUAD = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*){{7}}(?:,|$)", re.I)
@@ -53,21 +67,6 @@ def parse_quad(line: str) -> Line | None:
     return (points, parts[8] if len(parts) == 9 else "") if len(points) == 8 else None
 
 
-def quads_at_once(lines: list[str]) -> tuple[list[float], list[str]] | None:
-    """What `parse_quad` makes of every one of `lines`: eight coordinates each, one after another, and the texts.
-
-    None when a line has no text of its own, is blank or not of the format: then they are looked at one by one.
-    """
-    rows = [line.split(",", 8) for line in lines]
-    if set(map(len, rows)) != {9}:
-        return None
-    texts = [row.pop() for row in rows]
-    try:
-        return list(map(float, chain.from_iterable(rows))), texts
-    except ValueError:
-        return None
-
-
 def parse_polygon(line: str) -> Line | None:
     """Any even number of coordinates, at least two, then the text."""
     parts = line.split(",")
@@ -78,21 +77,13 @@ def parse_polygon(line: str) -> Line | None:
 
 def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most first lines of most first .txt files of `path` (a folder or one file) fit."""
-    counts = []
-    for file in looked_at(path, ".txt"):
-        if lines := head_lines(file):
-            counts.append(2 * sum(bool(fits(line)) for line in lines) > len(lines))
-    return 2 * sum(counts) > len(counts)
+    return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
 
 
 def add_lines(
     builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str, mark: str = IGNORED
 ) -> None:
     """Add each non-blank line to picture `image`. Raises InputError naming `where`:line and what was expected."""
-    at_once = quads_at_once(lines) if parse is parse_quad else None
-    if at_once is not None:
-        builder.add_quads(image, *at_once, mark)
-        return
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -101,6 +92,20 @@ def add_lines(
             raise InputError(f"{where}:{number}: expected {expected}, found {line[:60]!r}.")
         points, text = parsed
         builder.add(image, points, text, text == mark, number)
+
+
+def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expected: str) -> None:
+    """As `add_lines`, of several label files; where they hold plain quads, all of their lines at once."""
+    if parse is parse_quad and (quads := quads_at_once("\n".join(file.text for file in files if file.text))):
+        counts = [file.text.count("\n") + 1 if file.text else 0 for file in files]
+        lines = np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts])
+        images = np.repeat(np.array([file.image for file in files], np.int32), counts)
+        builder.add_quads(images, *quads, lines, IGNORED)
+    elif len(files) > 1:
+        for file in files:
+            add_files(builder, [file], parse, expected)
+    elif files:
+        add_lines(builder, files[0].image, files[0].text.split("\n"), parse, files[0].where, expected)
 
 
 def render_folder(data: Annotations, start: Callable[[int], str], quote: str = "") -> Iterator[Rendered]:
@@ -113,15 +118,21 @@ def render_folder(data: Annotations, start: Callable[[int], str], quote: str = "
 
 def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotations:
     """Read gt_IMAGE.txt files, one a picture. Raises InputError naming file:line."""
-    files = label_paths(path, ".txt")
+    folder, files = label_names(path, ".txt")
     builder = Builder(path, name)
-    folder = path if path.is_dir() else path.parent
-    root, names = image_root([picture_stem(file) for file in files], folder)
+    stems = [picture_stem(file) for file in files]
+    root, names = image_root(stems, folder)
     if root != folder:
         builder.notes.append(f"pictures are taken from {root}")
-    for file in files:
-        stem = picture_stem(file)
-        builder.label_file(file)
+    waiting: list[LabelFile] = []
+    size, base = 0, os.path.join(folder, "")
+    for file, stem in zip(files, stems, strict=True):
+        builder.label_file(base + file)
         image = builder.image(names.get(stem, f"{stem}.jpg"))
-        add_lines(builder, image, read_lines(file), parse, str(file), expected)
+        waiting.append(LabelFile(image, read_plain(base + file).rstrip("\n"), base + file))
+        size += len(waiting[-1].text)
+        if size >= _BLOCK:
+            add_files(builder, waiting, parse, expected)
+            waiting, size = [], 0
+    add_files(builder, waiting, parse, expected)
     return builder.build(root)

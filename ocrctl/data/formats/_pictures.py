@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
+from ocrctl.data.formats._once import once
+from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, mostly
 from ocrctl.data.links import is_file, is_folder
 from ocrctl.errors import InputError
 
-_IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
+_IMAGE = re.compile(rf"{IMAGE_SUFFIX}\Z", re.IGNORECASE)
 LABEL_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip")
-_LABELS = re.compile(rf"(?:{'|'.join(map(re.escape, LABEL_SUFFIXES))})\Z", re.IGNORECASE)
 _IMAGE_FOLDERS = ("images", "imgs", "img", "image")
 _PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
 _PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
@@ -74,24 +72,12 @@ class Listing(NamedTuple):
     labels: list[str]  # the files that may hold labels, by their suffix
 
 
-_listings: ContextVar[dict[Path, Listing] | None] = ContextVar("_listings", default=None)
-
-
-@contextmanager
-def listed_once() -> Iterator[None]:
-    """Within, each folder is listed once: telling a format asks every reader about the same ones."""
-    token = _listings.set({})
-    try:
-        yield
-    finally:
-        _listings.reset(token)
-
-
 def listing(folder: Path) -> Listing:
     """What lies in `folder`. Raises InputError when it cannot be listed."""
-    known = _listings.get()
-    if known is not None and folder in known:
-        return known[folder]
+    return once(_listing, folder)
+
+
+def _listing(folder: Path) -> Listing:
     files, folders = [], []
     try:
         with os.scandir(folder) as found:
@@ -103,10 +89,7 @@ def listing(folder: Path) -> Listing:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}).") from error
     files.sort()
-    result = Listing(files, sorted(folders), [name for name in files if _LABELS.search(name)])
-    if known is not None:
-        known[folder] = result
-    return result
+    return Listing(files, sorted(folders), [name for name in files if name.lower().endswith(LABEL_SUFFIXES)])
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -139,35 +122,49 @@ def _common(first: str, second: str) -> int:
 
 def _pictures(folder: Path) -> dict[str, str]:
     try:
-        return {os.path.splitext(name)[0]: name for name in listing(folder).files if _IMAGE.match(name)}
+        parts = map(os.path.splitext, listing(folder).files)
+        return {stem: stem + suffix for stem, suffix in parts if _IMAGE.match(suffix)}
     except InputError:
         return {}
 
 
+def label_names(path: Path, suffix: str) -> tuple[Path, list[str]]:
+    """The folder and name of label file `path`, or of those in folder `path` that end in `suffix` (of LABEL_SUFFIXES),
+    by the numbers in them."""
+    return (path.parent, [path.name]) if path.is_file() else (path, once(_label_names, (path, suffix)))
+
+
 def label_paths(path: Path, suffix: str) -> list[Path]:
-    """The label file `path`, or those of a folder that end in `suffix` (of LABEL_SUFFIXES), by the numbers in them."""
-    if path.is_file():
-        return [path]
-    found = sorted((name for name in listing(path).labels if name.lower().endswith(suffix)), key=_natural)
-    return [path / name for name in found]
+    """As `label_names`, whole paths."""
+    folder, names = label_names(path, suffix)
+    return [folder / name for name in names]
 
 
 def looked_at(path: Path, suffix: str) -> list[Path]:
     """The first label files of a folder: enough to tell its format."""
+    return once(_looked_at, (path, suffix))
+
+
+def _looked_at(place: tuple[Path, str]) -> list[Path]:
+    path, suffix = place
     if path.is_file():
         return [path] if path.name.lower().endswith(suffix) else []
-    return label_paths(path, suffix)[:_LOOKED_AT] if path.is_dir() else []
+    return [path / name for name in once(_label_names, place)[:_LOOKED_AT]] if path.is_dir() else []
+
+
+def _label_names(place: tuple[Path, str]) -> list[str]:
+    folder, suffix = place
+    return sorted((name for name in listing(folder).labels if name.lower().endswith(suffix)), key=_natural)
 
 
 def heads_fit(path: Path, suffix: str, fits: Callable[[str], object]) -> bool:
     """Whether most of the first label files of `path` (a folder or one file) start in a way that `fits`."""
-    heads = [head for file in looked_at(path, suffix) if (head := head_text(file))]
-    return 2 * sum(bool(fits(head)) for head in heads) > len(heads)
+    return mostly(looked_at(path, suffix), lambda file: bool(fits(head)) if (head := head_text(file)) else None)
 
 
-def picture_stem(label: Path) -> str:
+def picture_stem(label: str | Path) -> str:
     """Name of the picture that `gt_img_1.txt` is about, without suffix: `img_1`."""
-    return _PREFIX.sub("", label.stem)
+    return _PREFIX.sub("", os.path.splitext(os.path.basename(label))[0])
 
 
 def stem_of(image: str) -> str:

@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from ocrctl.data.words import FolderWords, image_path, read_lines
+from ocrctl.data.formats._once import once
+from ocrctl.data.words import FolderWords, image_path, read_plain
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
 
+Item = TypeVar("Item")
+
 IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
+_HEAD_LINES = 20
 
 _SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
 
@@ -25,19 +30,26 @@ class WordKeeps:
     line_breaks: bool = True
 
 
-def head_lines(path: Path, limit: int = 20) -> list[str]:
-    """The first `limit` whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
-    data = _head(path)
-    text = data.decode("utf-8-sig", errors="replace")
-    lines = text.split("\n")
-    if len(data) == HEAD_BYTES and len(lines) > 1:
-        del lines[-1]
-    return list(islice((line.removesuffix("\r") for line in lines if line.strip()), limit))
+def head_lines(path: Path) -> list[str]:
+    """The first whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
+    return once(_head_lines, path)
 
 
 def head_text(path: Path) -> str:
     """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
-    return _head(path).decode("utf-8-sig", errors="replace").lstrip()
+    return once(_head_text, path)
+
+
+def _head_text(path: Path) -> str:
+    return once(_head, path).decode(errors="replace").removeprefix("\ufeff").lstrip()
+
+
+def _head_lines(path: Path) -> list[str]:
+    data = once(_head, path)
+    lines = data.decode(errors="replace").removeprefix("\ufeff").split("\n")
+    if len(data) == HEAD_BYTES and len(lines) > 1:
+        del lines[-1]
+    return list(islice((line.removesuffix("\r") for line in lines if line.strip()), _HEAD_LINES))
 
 
 def _head(path: Path) -> bytes:
@@ -48,10 +60,32 @@ def _head(path: Path) -> bytes:
         return b""
 
 
+def mostly(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:
+    """Whether more than half of `items` fit, those left out for which `fits` returns None.
+
+    No more of them are looked at than that takes.
+    """
+    fitting, counted, left = 0, 0, len(items)
+    for item in items:
+        fit = fits(item)
+        left -= 1
+        if fit is not None:
+            fitting, counted = fitting + fit, counted + 1
+        if 2 * fitting > counted + left:
+            return True
+        if 2 * (fitting + left) <= counted + left:
+            return False
+    return False
+
+
 def most(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most of the first lines fit: one bad line must not hide the format, so that reading can name it."""
-    lines = head_lines(path)
-    return 2 * sum(bool(fits(line)) for line in lines) > len(lines)
+    return lines_fit(head_lines(path), fits)
+
+
+def lines_fit(lines: Sequence[str], fits: Callable[[str], object]) -> bool:
+    """Whether more than half of `lines` fit."""
+    return mostly(lines, lambda line: bool(fits(line)))
 
 
 def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expected: str) -> FolderWords:
@@ -60,15 +94,18 @@ def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expect
     `parse` returns None for a line that is not of the format: InputError names file:line and `expected`.
     """
     files, labels, numbers = [], [], []
-    for number, line in enumerate(read_lines(path), 1):
+    text = read_plain(path)
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         pair = parse(line)
         if pair is None:
             raise InputError(f"{path}:{number}: expected {expected}, found {line[:60]!r}.")
-        files.append(image_path(pair[0]))
-        labels.append(normalize_label(pair[1]))
+        files.append(pair[0])
+        labels.append(pair[1])
         numbers.append(number)
+    if not text.isascii() or "\\" in text:  # an escape may stand for any character
+        files, labels = list(map(image_path, files)), list(map(normalize_label, labels))
     return FolderWords(str(path), str(path.parent), files, labels, numbers)
 
 

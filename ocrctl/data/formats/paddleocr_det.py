@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def read(path: Path) -> Annotations:
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}:{line}: expected {_EXPECTED}, found {text[:60]!r}.") from error
         image = builder.image(name, line=line)
+        if _add_plain(builder, image, items, line):
+            continue
         for position, item in enumerate(items, 1):
             try:
                 label, points = item["transcription"], flatten(item["points"])
@@ -70,6 +73,20 @@ def read(path: Path) -> Annotations:
         builder.notes.append(f"pictures are taken from {root}")
     _companions(builder, path.parent)
     return builder.build(root)
+
+
+def _add_plain(builder: Builder, image: int, items: list[Any], line: int) -> bool:
+    """Add instances that hold a text and points and nothing else, all at once; False, and none added, for others."""
+    try:
+        texts = [item["transcription"] for item in items]
+        outlines = [item["points"] for item in items]
+        if any(len(item) != 2 for item in items) or not all(isinstance(text, str) for text in texts):
+            return False
+        flat = array("d", [value for outline in outlines for x, y in outline for value in (x, y)])
+        builder.add_all(image, flat, list(map(len, outlines)), texts, [text in MARKS for text in texts], line)
+    except MALFORMED:
+        return False
+    return True
 
 
 def render(data: Annotations) -> Iterator[Rendered]:

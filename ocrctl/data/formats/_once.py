@@ -1,0 +1,36 @@
+"""What is read only once while a format is told: every reader asks about the same folders and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+Place = TypeVar("Place", bound=Hashable)
+Seen = TypeVar("Seen")
+
+_seen: ContextVar[dict[Any, Any] | None] = ContextVar("_seen", default=None)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within, and within what that calls, `once` keeps what it was told; outside, it asks each time."""
+    known = _seen.get()
+    token = _seen.set({} if known is None else known)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+def once(look: Callable[[Place], Seen], place: Place) -> Seen:
+    """`look(place)`, looked at once within `listed_once`. What `look` raises is not kept."""
+    known = _seen.get()
+    if known is None:
+        return look(place)
+    key = (look, place)
+    if key not in known:
+        known[key] = look(place)
+    found: Seen = known[key]
+    return found
