@@ -17,6 +17,7 @@ from ocrctl.config.settings import Section, Settings
 from ocrctl.core.run_tree import flat, nested
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.writers.files import cannot_write
+from ocrctl.text.charset import BUILTIN
 
 if TYPE_CHECKING:
     from ocrctl.core.train_data import TrainingData
@@ -92,8 +93,10 @@ def check_data(run: Path, data: TrainingData | PageData) -> None:
 def absolute_paths(settings: Settings) -> Settings:
     """The same settings with every existing path in them absolute, so that a run goes on from any folder."""
 
-    def absolute(text: str) -> str:
-        if text.startswith("synth:"):  # a stream, whatever folder is called `words` here
+    names = {"fonts": {"system"}, "charset": {name for name in BUILTIN if not Path(name).is_file()}}
+
+    def absolute(text: str, name: str = "") -> str:
+        if text.startswith("synth:") or text in names.get(name, ()):  # whatever folder is called `words` or so here
             return text
         if Path(text).exists():
             return str(Path(text).absolute())
@@ -109,7 +112,7 @@ def absolute_paths(settings: Settings) -> Settings:
         ("synth", "backgrounds"),
     ):
         if text := getattr(values[section], name):
-            values[section] = values[section].model_copy(update={name: absolute(text)})
+            values[section] = values[section].model_copy(update={name: absolute(text, name)})
     if specs := settings.data.train:
         values["data"] = values["data"].model_copy(update={"train": [absolute(spec) for spec in specs]})
     return Settings.model_construct(_fields_set=set(settings.model_fields_set), **values)

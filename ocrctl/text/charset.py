@@ -93,7 +93,7 @@ class Charset:
 
     @classmethod
     def load(cls, source: str | Path) -> Charset:
-        """A file, or a built-in name (`BUILTIN`); an existing file wins.
+        """A file, or a built-in name (`BUILTIN`); an existing file wins, a folder does not.
 
         One line: the characters themselves, in order, exactly. Several lines: PaddleOCR's dictionary, one character
         a line; it cannot hold the space, which is appended last when missing. An entry of several code points (a flag,
@@ -101,9 +101,9 @@ class Charset:
         Raises UsageError when neither file nor built-in, InputError naming file and line when it is no charset.
         """
         path = Path(source)
+        if str(source) in BUILTIN and not path.is_file():
+            return cls(BUILTIN[str(source)])
         if not path.exists():
-            if str(source) in BUILTIN:
-                return cls(BUILTIN[str(source)])
             raise UsageError(
                 f"Charset {str(source)!r} is neither a file nor built in.{did_you_mean(str(source), BUILTIN)}",
                 hint=f"Built in: {', '.join(BUILTIN)}.",

@@ -52,7 +52,7 @@ def curve(out: Path) -> list[list[str]]:
     ("arch", "sets"),
     [
         ("crnn-tiny", ["train.accumulate=2", "train.optimizer=muon"]),
-        ("parseq-tiny", ["train.optimizer=muon", "train.batch_size=2"]),
+        ("parseq-tiny", ["train.optimizer=muon", "train.batch_size=2", "model.width=48"]),
     ],
 )
 def test_five_and_five_steps_equal_ten(

@@ -133,7 +133,8 @@ def test_damaged_documents_end_as_input_errors(
     if name == "paddleocr-det":
         content = b"a.jpg\t" + content + b"\n"
     content = content[: draw.draw(st.just(len(content)) | st.integers(0, len(content)))]
-    folder = tmp_path_factory.mktemp("damaged")
+    folder = tmp_path_factory.mktemp("damaged") / "set" / "labels"  # pictures are looked for beside it
+    folder.mkdir(parents=True)
     label = folder / {"labelme": "a.json", "aihub": "a.json", "funsd": "a.json"}.get(name, "labels.txt")
     label.write_bytes(content)
     try:
