@@ -62,7 +62,7 @@ def split(
         Path | None,
         typer.Option("--list", metavar="FILE", help="Fixed: the pictures named there are the second of two parts."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed parts otherwise.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed parts otherwise.")] = 0,
     format_name: Annotated[
         str | None, typer.Option("--format", metavar="F", help="Format to write (default: that of SPEC).")
     ] = None,

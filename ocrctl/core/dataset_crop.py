@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.core.dataset_write import new_folder
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import word_format
 from ocrctl.data.images import decode
-from ocrctl.data.rectify import crop
+from ocrctl.data.polygons import check_polygons
+from ocrctl.data.rectify import crop, in_reach
 from ocrctl.data.sources import open_annotations
 from ocrctl.data.text_rules import has_error
 from ocrctl.errors import InputError, UsageError
@@ -57,12 +59,18 @@ def _crops(
 ) -> Iterator[tuple[bytes, str]]:
     """(PNG, NFC label) of each word; labels are collected as well."""
     spans = data.spans().tolist()
+    nowhere = np.full(len(data), np.nan)
+    found = check_polygons(data.points, data.offsets, nowhere, nowhere)
+    broken = np.zeros(len(data), bool)
+    broken[found.of("too-few-points", "not-finite", "no-area", "self-intersecting")] = True
     for image in range(len(data.images)):
         members = range(spans[image], spans[image + 1])
         named = [i for i in members if not data.ignore[i] and data.texts[i].strip()]
-        usable = [i for i in named if not has_error(data.texts[i])]
+        legible = [i for i in named if not has_error(data.texts[i])]
+        usable = [i for i in legible if not broken[i]]
         skipped["ignored or without text"] += len(members) - len(named)
-        skipped["text with an error that `dataset validate` names"] += len(named) - len(usable)
+        skipped["text with an error that `dataset validate` names"] += len(named) - len(legible)
+        skipped["outline with an error that `dataset validate` names"] += len(legible) - len(usable)
         progress(image + 1, len(data.images))
         if not usable:
             continue
@@ -73,7 +81,10 @@ def _crops(
             continue
         for index in usable:
             points = data.polygon(index)
-            word = crop(pixels, points, len(data.texts[index])) if len(points) >= 3 else None
+            if not in_reach(pixels, points):
+                skipped["outline outside its picture, or far larger"] += 1
+                continue
+            word = crop(pixels, points, len(data.texts[index]))
             if word is None:
                 skipped["no area"] += 1
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable
@@ -22,6 +21,8 @@ from ocrctl.data.image_looks import Looks, look_at
 from ocrctl.data.sources import locate
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError, UsageError
+
+_LARGEST_SHARE = 1e9
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def check_parts(shares: dict[str, float]) -> None:
     for name, share in shares.items():
         if name in (".", "..") or "/" in name or os.sep in name:
             raise UsageError(f"--part {name}: is no name of a folder; parts stand side by side in OUT.")
-        if not 0 < share < math.inf:
-            raise UsageError(f"--part {name}={share:g}: a share is a number above 0.")
+        if not 0 < share <= _LARGEST_SHARE:
+            raise UsageError(f"--part {name}={share:g}: a share is a number above 0, of at most {_LARGEST_SHARE:g}.")
     if sum(shares.values()) > 1.0001 and max(shares.values()) < 1:
         total = " + ".join(f"{share:g}" for share in shares.values())
         raise UsageError(f"--part: {total} is more than the whole.", hint="--part train=0.9 --part val=0.1")

@@ -147,6 +147,6 @@ def from_words(source: WordSource) -> Annotations:
         image_id=np.arange(count, dtype=np.int32),
         ignore=np.zeros(count, np.bool_),
         lines=np.zeros(count, np.int32),
-        texts=list(source.labels),
+        texts=list(source.texts if isinstance(source, FolderWords) else source.labels),
         words=source,
     )

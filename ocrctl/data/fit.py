@@ -11,6 +11,7 @@ import shapely
 
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats import page_format
+from ocrctl.data.formats._gt_lines import starts_as_points
 from ocrctl.data.polygon_fixes import replaced, signed_area, start_top_left
 from ocrctl.data.polygons import Floats
 
@@ -24,6 +25,9 @@ def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int
     lost: Counter[str] = Counter()
     shape = (data.format == format_name and keeps.own_shape) or keeps.shape
     data = _shapes(data, shape, keeps.no_points, lost)
+    if not keeps.leading_numbers and (np.diff(data.offsets) != 4).any():
+        texts = [text for text, off in zip(data.texts, data.ignore, strict=True) if not off]
+        lost["texts that start with a number and a comma may be read as points"] += sum(map(starts_as_points, texts))
     texts = list(data.texts)
     for index, text in enumerate(texts):
         ignored = bool(data.ignore[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from typing import NamedTuple
 
 _LARGEST = (1 << 31) - 1  # pixels; PNG's own limit (https://www.w3.org/TR/png-3/#11IHDR)
@@ -134,7 +135,7 @@ def _other(data: bytes) -> Header | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             orientation = image.getexif().get(0x0112, 1)
             header = Header(*image.size, orientation if orientation in range(1, 9) else 1)
             return header if min(image.size) > 0 and max(image.size) <= _LARGEST else None

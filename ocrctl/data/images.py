@@ -52,6 +52,8 @@ def look(data: bytes) -> tuple[str, Image | None]:
         return problem, None
     jpeg = data.startswith(b"\xff\xd8")
     image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if jpeg else cv2.IMREAD_UNCHANGED)
+    if image is not None and image.dtype not in (np.uint8, np.uint16):  # which `decode` refuses
+        return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image
 
 

@@ -71,6 +71,10 @@ class LmdbWords:
         if not count.strip().isdigit():
             raise InputError(f"{self.name}: num-samples should be a number, found {count[:20]!r}.")
         self._count = int(count)
+        with _lock:
+            keys = _environment(self._path, self.name).stat()["entries"]
+        if self._count > keys:
+            raise InputError(f"{self.name}: num-samples is {self._count}, but the LMDB holds {keys} keys.")
 
     def __len__(self) -> int:
         return self._count

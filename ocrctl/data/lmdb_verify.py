@@ -40,6 +40,8 @@ def verify(path: Path, *, jobs: int = 1, progress: Callable[[int, int], None] = 
     """
     words = LmdbWords(path)
     result = Verified(len(words))
+    if not len(words):
+        result.faults.append((0, "num-samples is 0: it holds nothing"))
     chunks = [range(first, min(first + _CHUNK, len(words) + 1)) for first in range(1, len(words) + 1, _CHUNK)]
     try:
         with ProcessPoolExecutor(jobs, worker_context(), _initialise, (str(path),)) as pool:

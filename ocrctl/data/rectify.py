@@ -10,14 +10,23 @@ from ocrctl.data.images import Image
 from ocrctl.data.polygons import Floats
 
 TALL = 1.5  # height over width from which a quad of several characters is read from the top down and turned upright
-_COLUMN = 1  # pixels between the sampled columns of a curve
+_TURNED = 32766  # pixels; what cv2.remap takes
+
+
+def in_reach(image: Image, points: Floats) -> bool:
+    """Whether some of outline `points` (n, 2) may lie on `image`, and it is no more than twice as large."""
+    height, width = image.shape[:2]
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    inside = right > 0 and bottom > 0 and left < width and top < height
+    return bool(inside and max(right - left, bottom - top) <= 2 * max(width, height))
 
 
 def crop(image: Image, points: Floats, characters: int = 0) -> Image | None:
-    """The text within polygon `points` (n, 2), upright, as (h, w, 3) RGB; None when it is under a pixel high or wide.
+    """The text within polygon `points` (n, 2), finite, upright, as (h, w, 3) RGB.
 
-    The first point is the top left of the text, clockwise. `characters`: of its text; 2 and more in a tall quad mean
-    that the text runs down, and the crop is turned a quarter to the left, as recognition sets do.
+    None when it is under a pixel high or wide, or it or the picture is larger than OpenCV can turn. The first point is
+    the top left of the text, clockwise. `characters`: of its text; 2 and more in a tall quad mean that the text runs
+    down, and the crop is turned a quarter to the left, as recognition sets do.
     """
     if len(points) >= 6 and len(points) % 2 == 0:
         return _unrolled(image, points)
@@ -26,7 +35,7 @@ def crop(image: Image, points: Floats, characters: int = 0) -> Image | None:
         points = np.roll(points, -int(np.argmin(points.sum(1))), axis=0)
     top, right, bottom, left = (float(np.hypot(*(points[(i + 1) % 4] - points[i]))) for i in range(4))
     width, height = round(max(top, bottom)), round(max(left, right))
-    if width < 1 or height < 1:
+    if min(width, height) < 1 or max(width, height, *image.shape[:2]) > _TURNED:
         return None
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
     transform = cv2.getPerspectiveTransform(points.astype(np.float32) - np.float32(0.5), corners)
@@ -45,7 +54,7 @@ def _unrolled(image: Image, points: Floats) -> Image | None:
     length = max(_length(top), _length(bottom))
     height = float(np.median(np.hypot(*(top - bottom).T)))
     width, rows = round(length), round(height)
-    if width < 1 or rows < 1:
+    if min(width, rows) < 1 or max(width, rows, *image.shape[:2]) > _TURNED:
         return None
     upper, lower = _along(top, width), _along(bottom, width)
     share = ((np.arange(rows) + 0.5) / rows)[:, None, None]

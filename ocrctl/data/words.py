@@ -43,10 +43,16 @@ class FolderWords:
     files: list[str]
     labels: list[str]  # NFC
     lines: list[int] | None = None  # 1-based line of each sample in `label_file`; None where the format has no lines
+    written: list[str] | None = None  # texts as they stand in the file; None where all of them are NFC
 
     @property
     def name(self) -> str:
         return self.label_file
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts as they stand in the file."""
+        return self.labels if self.written is None else self.written
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -64,6 +64,7 @@ def test_what_fits_no_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
         (["a=0", "b=1"], "a number above 0"),
         (["a=-1", "b=2"], "a number above 0"),
         (["a=inf", "b=1"], "a number above 0"),
+        (["a=1e308", "b=1e308"], "at most 1e+09"),
         (["../out=0.5", "b=0.5"], "no name of a folder"),
         (["/abs=0.5", "b=0.5"], "no name of a folder"),
         (["val=abc", "b=1"], "expected NAME=SHARE"),
@@ -83,3 +84,8 @@ def test_parts_that_are_no_parts_are_refused_before_anything_is_written(
     assert run(["dataset", "split", str(folder), str(tmp_path / "out"), *flags]) == 2
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
+def test_a_seed_below_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["dataset", "split", str(tmp_path), str(tmp_path / "out"), "--seed", "-1"]) == 2
+    assert "--seed" in capsys.readouterr().err

@@ -44,6 +44,19 @@ def test_a_whole_file_is_ok(path: Path) -> None:
     assert report.ok and report.samples == report.images == report.labels == 50
 
 
+@pytest.mark.parametrize("count", [b"1" + b"0" * 30, b"102"])
+def test_a_count_that_the_file_cannot_hold(path: Path, count: bytes) -> None:
+    change(path, num_samples=count)
+    with pytest.raises(InputError, match=f"num-samples is {count.decode()}, but the LMDB holds 101 keys"):
+        verify_lmdb(path, jobs=1)
+
+
+def test_an_empty_file_is_a_fault(path: Path) -> None:
+    change(path, num_samples=b"0")
+    report = verify_lmdb(path, jobs=1)
+    assert not report.ok and any("holds nothing" in fault["reason"] for fault in report.faults)
+
+
 def test_every_kind_of_fault_is_found(path: Path) -> None:
     change(
         path,

@@ -24,6 +24,7 @@ class Keeps:
     sizes: bool = False
     no_text: bool = True  # an instance with an empty text can be written
     no_points: bool = True  # so can, where `shape` is polygon, one without points
+    leading_numbers: bool = True  # beside polygons that are no quads, a text can start with a number and a comma
     own_shape: Shape | None = None  # what it also reads and writes again; None: no more than `shape`
 
 

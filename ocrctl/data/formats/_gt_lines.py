@@ -75,6 +75,12 @@ def parse_polygon(line: str) -> Line | None:
     return (tuple(map(float, parts[:count])), ",".join(parts[count:])) if count >= 2 else None
 
 
+def starts_as_points(text: str) -> bool:
+    """Whether the start of a text would be read as the coordinates before it go on."""
+    first, comma, _ = text.partition(",")
+    return bool(comma and _NUMERIC.match(first))
+
+
 def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most first lines of most first .txt files of `path` (a folder or one file) fit."""
     return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)

@@ -13,11 +13,27 @@ from ocrctl.errors import InputError
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
 
+class _TwiceError(Exception):
+    """A key that an object holds twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _TwiceError(next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number])))
+    return value
+
+
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`; InputError names file:line when it is not JSON, not UTF-8 or too large."""
+    """The JSON value in `path`. Raises InputError naming file:line when it is not JSON, not UTF-8 or too large, or the
+    key when an object holds one twice."""
     text = read_label_text(path, largest=LARGEST_JSON)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
+    except _TwiceError as error:
+        raise InputError(
+            f"{path}: the key {str(error)[:60]!r} stands twice in one object; the first of its values would be lost."
+        ) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: expected JSON, found a fault at column {error.colno}.") from error
     except RecursionError as error:

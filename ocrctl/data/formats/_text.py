@@ -17,6 +17,7 @@ Item = TypeVar("Item")
 
 IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
+_LONG_LINE = 1 << 20  # bytes more of a file whose first line is longer
 _HEAD_LINES = 20
 
 _SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
@@ -47,7 +48,7 @@ def _head_text(path: Path) -> str:
 def _head_lines(path: Path) -> list[str]:
     data = once(_head, path)
     lines = data.decode(errors="replace").removeprefix("\ufeff").split("\n")
-    if len(data) == HEAD_BYTES and len(lines) > 1:
+    if len(data) >= HEAD_BYTES and len(lines) > 1:
         del lines[-1]
     return list(islice((line.removesuffix("\r") for line in lines if line.strip()), _HEAD_LINES))
 
@@ -55,7 +56,10 @@ def _head_lines(path: Path) -> list[str]:
 def _head(path: Path) -> bytes:
     try:
         with open(path, "rb", buffering=0) as stream:
-            return stream.read(HEAD_BYTES)
+            data = stream.read(HEAD_BYTES)
+            if len(data) == HEAD_BYTES and b"\n" not in data:
+                data += stream.read(_LONG_LINE)
+            return data
     except OSError:
         return b""
 
@@ -105,8 +109,14 @@ def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expect
         labels.append(pair[1])
         numbers.append(number)
     if not text.isascii() or "\\" in text:  # an escape may stand for any character
-        files, labels = list(map(image_path, files)), list(map(normalize_label, labels))
-    return FolderWords(str(path), str(path.parent), files, labels, numbers)
+        files = list(map(image_path, files))
+    return FolderWords(str(path), str(path.parent), files, *in_nfc(labels, numbers))
+
+
+def in_nfc(texts: list[str], lines: list[int] | None) -> tuple[list[str], list[int] | None, list[str] | None]:
+    """`labels`, `lines` and `written` of FolderWords."""
+    labels = [text if text.isascii() else normalize_label(text) for text in texts]
+    return labels, lines, texts if labels != texts else None
 
 
 def write_images(

@@ -72,7 +72,7 @@ def read(path: Path) -> Annotations:
         for position, raw in enumerate(items, 1):
             try:
                 item = _dotted(raw, "annotation")
-                text = item["annotation.text"] or ""
+                text = "" if item["annotation.text"] is None else item["annotation.text"]
                 flat = [float(value) for value in flatten(item["annotation.bbox"])]
                 if len(flat) == 4:
                     flat = list(box_points(flat[0], flat[1], flat[0] + flat[2], flat[1] + flat[3]))

@@ -4,10 +4,10 @@
     gt_img_2.txt     377,117,463,117,465,130,378,130,Genaxis Theatre    (quad: ICDAR 2015)
     gt_img3.txt      206,633,251,811,...,629,PETROSAINS                 (polygon: Total-Text)
 
-One of the three is used throughout a zip; which one is told from all of its lines (polygon when a tenth of them start
-with fewer or more than eight numbers; a text that starts with numbers and commas is then taken for points). `###` is
-ignored. Pictures lie beside the zip or in a folder beside it. Written as polygons, entries in the order of the
-pictures, without time stamps.
+One of the three is used throughout a zip; which one is told from all of its lines: polygons when a tenth of them start
+with fewer than eight numbers, or with more that go on near the first four points. In a zip of polygons, a text that
+starts with a number and a comma is taken for points. `###` is ignored. Pictures lie beside the zip or in a folder
+beside it. Written as polygons, entries in the order of the pictures, without time stamps.
 https://github.com/clovaai/CLEval
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -29,8 +28,9 @@ from ocrctl.errors import InputError
 NAME = "cleval-zip"
 LABEL_FILES = ("*.zip",)
 PER_IMAGE = False
-KEEPS = Keeps("polygon", marks=(IGNORED,), no_points=False)
+KEEPS = Keeps("polygon", marks=(IGNORED,), no_points=False, leading_numbers=False)
 
+_REACH = 3  # sizes of the first four points' box within which an outline goes on
 _LARGEST = 1 << 28  # bytes a text may unpack to
 _LARGEST_ALL = 1 << 30  # and all of them together
 
@@ -52,15 +52,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path) -> Annotations:
     texts = _texts(path)
-    lines = [line for _, content in texts for line in content if line.strip()]
-    counts = Counter(len(parsed[0]) if (parsed := parse_polygon(line)) else 0 for line in lines)
-    parse: Parse
-    if 2 * counts[4] > len(lines):
-        parse, expected = parse_box, 'LEFT, TOP, RIGHT, BOTTOM, "TEXT"'
-    elif 10 * (len(lines) - counts[8]) > len(lines):
-        parse, expected = parse_polygon, "an even number of coordinates and the text"
-    else:
-        parse, expected = parse_quad, "8 numbers and the text, separated by commas"
+    parse, expected = _parse([line for _, content in texts for line in content if line.strip()])
     builder = Builder(path, NAME)
     builder.label_file(path)
     stems = [picture_stem(Path(name)) for name, _ in texts]
@@ -87,6 +79,30 @@ def render(data: Annotations) -> Iterator[Rendered]:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, "".join(lines))
     yield Rendered(None, "gt.zip", buffer.getvalue())
+
+
+def _parse(lines: list[str]) -> tuple[Parse, str]:
+    """What reads `lines`, and what it expects."""
+    starts = [parsed[0] if (parsed := parse_polygon(line)) else () for line in lines]
+    few = sum(len(start) < 8 for start in starts)
+    more = [start for start in starts if len(start) > 8]
+    if 2 * sum(len(start) == 4 for start in starts) > len(lines):
+        return parse_box, 'LEFT, TOP, RIGHT, BOTTOM, "TEXT"'
+    going_on = 10 * len(more) > len(lines) and 2 * sum(map(_goes_on, more)) > len(more)
+    if 10 * few > len(lines) or going_on:
+        return parse_polygon, "an even number of coordinates and the text"
+    return parse_quad, "8 numbers and the text, separated by commas"
+
+
+def _goes_on(start: tuple[float, ...]) -> bool:
+    """Whether numbers behind the first eight may be points of the same outline, and not a price in the text."""
+    sides = start[0:8:2], start[1:8:2]
+    reach = _REACH * max(max(side) - min(side) for side in sides)
+    return all(
+        min(side) - reach <= value <= max(side) + reach
+        for side, values in zip(sides, (start[8::2], start[9::2]), strict=True)
+        for value in values
+    )
 
 
 def _texts(path: Path) -> list[tuple[str, list[str]]]:

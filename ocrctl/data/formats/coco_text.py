@@ -15,6 +15,7 @@ https://bgshih.github.io/cocotext/  https://textvqa.org/textocr/dataset/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def read(path: Path) -> Annotations:
     for key, entry in anns.items():
         try:
             points = outline(entry, _OUTLINES, sized=True)
-            text = entry.get("utf8_string") or ""
+            text = entry.get("utf8_string", "")
+            text = "" if text is None else text
             legibility = entry.get("legibility")
             ignore = legibility == "illegible" or (points_key == "points" and text == ".")
             extra = without(entry, _KNOWN) | {"id": entry.get("id", key)}
@@ -80,14 +82,19 @@ def render(data: Annotations) -> Iterator[Rendered]:
     imgs: dict[str, Any] = {}
     anns: dict[str, Any] = {}
     by_image: dict[str, Any] = {}
+    free = count(len(data) + len(data.images) + 1)  # identifiers for what would stand under another's
     for image, members in instances(data):
         width, height = data.sizes[image].tolist()
         entry = {"id": image + 1, **(data.image_extras.get(image, {}) if own else {"set": "train"})}
+        if str(entry["id"]) in imgs:
+            entry["id"] = next(number for number in free if str(number) not in imgs)
         imgs[str(entry["id"])] = entry | {"file_name": data.images[image], "width": width, "height": height}
         by_image[str(entry["id"])] = []
         for i in members:
             x1, y1, x2, y2 = box(data, i)
             item = {"id": i + 1, **(data.extras.get(i, {}) if own else {})}
+            if str(item["id"]) in anns:
+                item["id"] = next(number for number in free if str(number) not in anns)
             item |= {"image_id": entry["id"], "utf8_string": data.texts[i], points_key: flat_points(data, i),
                      "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}  # fmt: skip
             if points_key != "points":

@@ -63,7 +63,7 @@ def read(path: Path) -> Annotations:
 
 def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
-    table = {}
+    table: dict[str, Any] = {}
     for image, members in instances(data):
         kinds = [data.extras.get(i, {}).get("class", "") if own else "" for i in members]
         polygons: Any = [pair_points(data, i) for i in members]
@@ -74,5 +74,16 @@ def render(data: Annotations) -> Iterator[Rendered]:
         width, height = data.sizes[image].tolist()
         entry: dict[str, Any] = {"img_dimensions": [height, width]} if width else {}
         entry |= data.image_extras.get(image, {}) if own else {}
-        table[data.images[image]] = entry | {"polygons": polygons}
+        name = data.images[image]
+        table[name] = entry | {"polygons": _both(table[name]["polygons"] if name in table else None, polygons)}
     yield Rendered(None, LABEL_FILES[0], dump(table))
+
+
+def _both(one: Any, other: Any) -> Any:
+    """The polygons of a picture that is listed twice: it can stand once."""
+    if one is None:
+        return other
+    if isinstance(one, list) and isinstance(other, list):
+        return one + other
+    parts = [polygons if isinstance(polygons, dict) else {"words": polygons} for polygons in (one, other)]
+    return {kind: parts[0].get(kind, []) + parts[1].get(kind, []) for kind in dict.fromkeys([*parts[0], *parts[1]])}

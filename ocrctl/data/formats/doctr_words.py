@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._json import read_json, write_json
-from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, write_images
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, in_nfc, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
-from ocrctl.text.normalize import normalize_label
 
 NAME = "doctr"
 LABEL_FILES = ("labels.json",)
@@ -40,7 +39,7 @@ def read(path: Path) -> FolderWords:
         str(path),
         str(path.parent / "images"),
         [image_path(name) for name in table],
-        [normalize_label(text) for text in table.values()],
+        *in_nfc(list(table.values()), None),
     )
 
 

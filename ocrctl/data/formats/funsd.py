@@ -26,6 +26,7 @@ LABEL_FILES = ("*.json",)
 PER_IMAGE = True
 KEEPS = Keeps("box", marks=("",), line_breaks=True, no_text=False)
 
+_FIELD = "field of the form"  # of a word, in the index
 _EXPECTED = '{"text": TEXT, "box": [x1, y1, x2, y2]} in words'
 
 
@@ -48,7 +49,7 @@ def read(path: Path) -> Annotations:
                     text = word["text"]
                     if not isinstance(text, str):
                         raise TypeError
-                    extra = {"field": position, **without(word, ("text", "box"))}
+                    extra = {**without(word, ("text", "box")), _FIELD: position}
                     builder.add(image, box_points(*word["box"]), text, not text, 0, extra)
             except MALFORMED as error:
                 raise InputError(f"{file}: form[{position}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
@@ -64,7 +65,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
         for position, i in enumerate(members):
             text = "" if data.ignore[i] else data.texts[i]
             extra = dict(data.extras.get(i, {})) if own else {}
-            number = extra.pop("field", None)
+            number = extra.pop(_FIELD, None)
             word = {"text": text, "box": list(box(data, i)), **extra}
             if number is None:
                 fields.append({"id": position, "text": text, "label": "other", "box": word["box"], "linking": [],

@@ -57,7 +57,7 @@ def read(path: Path) -> Annotations:
                 elif kind not in ("polygon", "rectangle", "rotation"):
                     raise ValueError(kind)
                 extra = without(shape, ("label", "points", "shape_type"))
-                builder.add(image, flat, str(text), text == IGNORED, 0, extra)
+                builder.add(image, flat, text, text == IGNORED, 0, extra)
             except MALFORMED as error:
                 raise InputError(f"{file}: shape {position}: expected {_EXPECTED}, found {str(shape)[:60]}.") from error
     return builder.build(folder)

@@ -82,5 +82,5 @@ def _add(builder: Builder, image: int, points: Any, item: dict[str, Any]) -> Non
     text = item.get("text", "")
     if not isinstance(text, str):
         raise TypeError
-    extra = without(item, (*_OUTLINES, "bbox", "bbox_label", "ignore", "text"))
+    extra = without(item, (*_OUTLINES, "bbox", "ignore", "text"))
     builder.add(image, points, text, bool(item.get("ignore")), 0, extra)

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._json import MALFORMED, read_object, write_json
-from ocrctl.data.formats._text import WordKeeps, head_text, write_images
+from ocrctl.data.formats._text import WordKeeps, head_text, in_nfc, write_images
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
-from ocrctl.text.normalize import normalize_label
 
 NAME = "mmocr-json"
 LABEL_FILES = ("textrecog_train.json", "textrecog*.json")
@@ -31,7 +30,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path) -> FolderWords:
     _, entries = read_object(path, "data_list", list)
-    words = FolderWords(str(path), str(path.parent), [], [])
+    files, texts = [], []
     for index, entry in enumerate(entries):
         try:
             name, (instance,) = entry["img_path"], entry["instances"]
@@ -40,9 +39,9 @@ def read(path: Path) -> FolderWords:
             name = text = None
         if not isinstance(name, str) or not isinstance(text, str):
             raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.")
-        words.files.append(image_path(name))
-        words.labels.append(normalize_label(text))
-    return words
+        files.append(image_path(name))
+        texts.append(text)
+    return FolderWords(str(path), str(path.parent), files, *in_nfc(texts, None))
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:

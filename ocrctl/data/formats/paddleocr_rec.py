@@ -15,7 +15,16 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import (
+    IMAGE_SUFFIX,
+    WordKeeps,
+    in_nfc,
+    most,
+    one_line,
+    read_text,
+    write_images,
+    write_label_file,
+)
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 
@@ -35,15 +44,13 @@ def read(path: Path) -> FolderWords:
     words = read_text(path, _parse, _EXPECTED)
     if not any(file.startswith("[") for file in words.files):
         return words
-    expanded = FolderWords(words.label_file, words.root, [], [], [])
-    for file, label, line in zip(words.files, words.labels, words.lines or (), strict=True):
+    files, texts, lines = [], [], []
+    for file, text, line in zip(words.files, words.texts, words.lines or (), strict=True):
         names = _images(file, f"{path}:{line}") if file.startswith("[") else [file]
-        for name in names:
-            expanded.files.append(name)
-            expanded.labels.append(label)
-            assert expanded.lines is not None
-            expanded.lines.append(line)
-    return expanded
+        files += names
+        texts += [text] * len(names)
+        lines += [line] * len(names)
+    return FolderWords(words.label_file, words.root, files, *in_nfc(texts, lines))
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:

@@ -29,7 +29,7 @@ LABEL_FILES = ("poly_gt_*.txt", "gt_*.txt")
 PER_IMAGE = True
 KEEPS = Keeps("polygon", marks=("#", IGNORED), line_breaks=True)
 
-_HEAD = re.compile(r"x:\s*\[\[[-\d.\s]*\]\]\s*,\s*y:")
+_HEAD = re.compile(r"x:\s*\[\[[-+\d.\seinfa]*\]\]\s*,\s*y:")
 _LITERAL = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _ENTRY = re.compile(
     r"x:\s*\[\[([^\]]*)\]\]\s*,\s*y:\s*\[\[([^\]]*)\]\]\s*,\s*ornt:\s*\[\s*u?['\"]?([^'\"\]]*)['\"]?\s*\]\s*,"

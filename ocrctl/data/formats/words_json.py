@@ -12,7 +12,8 @@ https://boostcamp.connect.or.kr (data annotation competition), UFO: Upstage Form
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,20 @@ def read(path: Path) -> Annotations:
 
 def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
-    table = {data.images[image]: picture(data, image, members) for image, members in instances(data)}
+    table: dict[str, Any] = {}
+    for image, members in instances(data):
+        entry = picture(data, image, members)
+        if (twice := table.get(data.images[image])) is None:
+            table[data.images[image]] = entry
+        else:  # a picture that is listed twice stands once, with the words of both
+            for key, word in entry["words"].items():
+                twice["words"][unused(key, twice["words"])] = word
     yield Rendered(None, LABEL_FILES[0], dump({**(data.document if own else {}), "images": table}))
+
+
+def unused(key: str, taken: Container[str]) -> str:
+    """`key`, or another that is not `taken`."""
+    return next(name for name in chain([key], (f"{key}-{number}" for number in count(2))) if name not in taken)
 
 
 def picture(data: Annotations, image: int, members: range) -> dict[str, Any]:
@@ -83,7 +96,7 @@ def picture(data: Annotations, image: int, members: range) -> dict[str, Any]:
             "transcription": data.texts[i],
             "illegibility": bool(data.ignore[i]),
         }
-        words[key] = word | extra
+        words[unused(key, words)] = word | extra
     width, height = data.sizes[image].tolist()
     entry: dict[str, Any] = {"img_w": width, "img_h": height} if width else {}
     entry |= data.image_extras.get(image, {}) if own else {}
