@@ -89,6 +89,8 @@ def main() -> None:
     # Importing torch and lightning makes a million objects that stay; at Python's usual threshold of 700 the collector
     # spends a fifth of the start looking for garbage among them.
     gc.set_threshold(100_000, 10, 10)
+    if sys.stderr is not None:
+        sys.stderr = console.Unheard(sys.stderr)  # type: ignore[assignment]
     sys.exit(run())
 
 
@@ -102,7 +104,8 @@ def run(arguments: list[str] | None = None) -> int:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
         width = max(20, min(80, get_terminal_size().columns)) - 2
         code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
-        console.flush()
+        with console.to_the_end():
+            console.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         return _reader_left()
@@ -144,7 +147,7 @@ def _system_says(error: Exception) -> OcrctlError | None:
 
 def _reader_left() -> int:
     """The reader (`| head`) has what it wanted; keep the interpreter's own flush at exit from complaining."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    console.nobody_listens()
     return 0
 
 

@@ -7,13 +7,43 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TextIO
 
 from ocrctl.errors import OcrctlError, ResumableStop
 
+_LEAST = 12  # characters of the last column of a table below which it is not cut but moved
 _state = {"quiet": False}
+
+
+class Unheard:
+    """A stream of progress and log: a reader of it that leaves (`2>&1 | head`, a dead `tee`) ends no training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As the stream does, into nothing once nobody reads it."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        """As the stream does."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def set_quiet(value: bool) -> None:
@@ -51,6 +81,20 @@ def flush() -> None:
         raise
     except OSError as error:
         raise _unwritable(error) from error
+
+
+@contextmanager
+def to_the_end() -> Iterator[None]:
+    """Within, a reader that leaves (`| head`) ends the printing alone: reports, gates and exit codes still come."""
+    try:
+        yield
+    except BrokenPipeError:
+        nobody_listens()
+
+
+def nobody_listens() -> None:
+    """Let go what standard output would still be given, also by the interpreter's own flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unwritable(error: OSError) -> OcrctlError:
@@ -99,7 +143,11 @@ def to_plain(value: Any) -> Any:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows to stdout: aligned columns, the last one cut to the terminal's width; tab-separated when piped."""
+    """Rows to stdout: aligned columns, tab-separated when piped.
+
+    What a terminal has no room for: the last column is cut where that is enough; else the columns are shown in several
+    tables, one below another, each with the first column.
+    """
     cells = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in cells:
@@ -107,6 +155,28 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         return
     lines = [list(headers), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    for number, band in enumerate(_bands(widths, columns())):
+        if number:
+            write()
+        _aligned([[line[i] for i in band] for line in lines], [widths[i] for i in band])
+
+
+def _bands(widths: list[int], room: int) -> list[list[int]]:
+    """Which columns stand in each of the tables."""
+    everything = list(range(len(widths)))
+    if sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _LEAST) <= room:
+        return [everything]
+    bands, taken = [[0]], widths[0]
+    for column in everything[1:]:
+        taken += 2 + widths[column]
+        if taken > room and len(bands[-1]) > 1:
+            bands.append([0])
+            taken = widths[0] + 2 + widths[column]
+        bands[-1].append(column)
+    return bands
+
+
+def _aligned(lines: list[list[str]], widths: list[int]) -> None:
     room = columns()
     for number, line in enumerate(lines):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

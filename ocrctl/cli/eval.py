@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,7 @@ def evaluate(
         ),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Resamples for the 95 % intervals; 0: none.")
+        int, typer.Option("--bootstrap", min=0, max=1_000_000, help="Resamples for the 95 % intervals; 0: none.")
     ] = 1000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling and of synth:*.")] = 0,
     sets: Annotated[
@@ -79,7 +80,8 @@ def evaluate(
     ] = None,
     device: Device = "auto",
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Pictures per forward pass (default: 64 words, 1 page).")
+        int | None,
+        typer.Option("--batch-size", min=1, max=1 << 20, help="Pictures per forward pass (default: 64 words, 1 page)."),
     ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
@@ -94,6 +96,8 @@ def evaluate(
 
     With --gt and --pred: score result files of text detection, made by any tool, by IoU hmean or CLEval.
     """
+    if threshold is not None and not isfinite(threshold):
+        raise UsageError(f"--threshold {threshold:g}: expected a number.")
     if truth is not None or found is not None:
         from ocrctl.cli.eval_files import expect_both, score_files
         from ocrctl.core.eval_files import FilesOptions
@@ -169,10 +173,11 @@ def evaluate(
     with ProgressLine("images") as progress:
         result, samples = run(options, progress)
     sentences = missed(result, gates)
-    if as_json:
-        console.write_json({**console.to_plain(result), "missed": sentences})
-    else:
-        show(result)
+    with console.to_the_end():
+        if as_json:
+            console.write_json({**console.to_plain(result), "missed": sentences})
+        else:
+            show(result)
     for model in result.models:
         if model.note:
             console.note(f"note: {model.name}: {model.note}")

@@ -37,10 +37,11 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
         for name, gate in gates.items()
         if not (value := result.scores.metric(name)) >= gate
     ]
-    if as_json:
-        console.write_json({**_plain(result), "missed": missed})
-    else:
-        show_scores(result.scores, result.search, " (--threshold)")
+    with console.to_the_end():
+        if as_json:
+            console.write_json({**_plain(result), "missed": missed})
+        else:
+            show_scores(result.scores, result.search, " (--threshold)")
     for names, what in (
         (result.without_prediction, f"not in {result.found}, scored as nothing found"),
         (result.without_truth, f"not in {result.truth}, in no number"),
@@ -109,7 +110,13 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
     heads = ["recall %", "precision %", "hmean %"]
     counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean", "e2e")]
     rows = [
-        [scores.protocol, part, len(scores.by_picture), *_percents(row), *(f"{row.get(name, 0):g}" for name in counts)]
+        [
+            scores.protocol,
+            part,
+            len(scores.by_picture),
+            *_percents(row),
+            *(f"{row[name]:g}" if name in row else "-" for name in counts),
+        ]
         for part, row in _parts(scores.total)
     ]
     console.table(["protocol", "of", "pictures", *heads, *counts], rows)

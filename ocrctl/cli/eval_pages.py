@@ -45,17 +45,18 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     with ProgressLine("pages") as progress:
         result, data = evaluate_pages(options, progress)
     sentences = missed(result, gates)
-    if as_json:
-        rows = [
-            {"model": item.model, "dataset": item.dataset, "thresholds": item.thresholds}
-            | plain_scores(item.scores, item.search)
-            for item in result.results
-        ]
-        whole = {name: value for name, value in vars(result).items() if name != "results"}
-        console.write_json({**{name: console.to_plain(value) for name, value in whole.items()}, "results": rows,
-                            "missed": sentences})  # fmt: skip
-    else:
-        _show(result)
+    with console.to_the_end():
+        if as_json:
+            rows = [
+                {"model": item.model, "dataset": item.dataset, "thresholds": item.thresholds}
+                | plain_scores(item.scores, item.search)
+                for item in result.results
+            ]
+            whole = {name: value for name, value in vars(result).items() if name != "results"}
+            console.write_json({**{name: console.to_plain(value) for name, value in whole.items()}, "results": rows,
+                                "missed": sentences})  # fmt: skip
+        else:
+            _show(result)
     for model in result.models:
         if model.note:
             console.note(f"note: {model.name}: {model.note}")

@@ -67,8 +67,10 @@ Decoding = Annotated[
 Device = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures per forward pass.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, max=1 << 20, help="Pictures per forward pass.")]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", min=0, help="Threads that decode ahead (default: half the cores, at most 8).")
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of the model (default: all cores).")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads of the model (default: all cores).")
+]

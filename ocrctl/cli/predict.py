@@ -49,7 +49,10 @@ def predict(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            "--batch-size", min=1, help="Pictures per forward pass (default: 64 words, 1 page). With two models: pages."
+            "--batch-size",
+            min=1,
+            max=1 << 20,
+            help="Pictures per forward pass (default: 64 words, 1 page). With two models: pages.",
         ),
     ] = None,
     jobs: Jobs = None,

@@ -40,6 +40,8 @@ def list_(
     for r in runs:
         if r.problem is not None:
             console.note(f"unreadable: {r.problem}")
+    if not runs:
+        console.note(f"{folder}: no runs in it")
     console.table(["run", "arch", "steps", "time", "best", "last"], rows)
 
 

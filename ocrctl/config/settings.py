@@ -25,9 +25,9 @@ class TrainSettings(Section):
     """passes over the finite training data (converted to steps; endless streams have no epochs)"""
     max_minutes: float | None = Field(None, gt=0)
     """wall-clock budget in minutes of training, validation included; the schedule then follows the clock"""
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, le=1 << 20)
     """samples per device and forward pass"""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1, le=1 << 20)
     """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
     lr: float = Field(1e-3, gt=0)
     """peak learning rate of AdamW; default: the architecture's (crnn 1e-3, parseq 5e-4)"""
@@ -67,7 +67,7 @@ class TrainSettings(Section):
     """number of GPUs; a run trains on one so far, more are refused"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA when usable, else CPU; cuda: exit 4 when it is not usable"""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads of PyTorch; default: the cores this process may use"""
     val_every_steps: int | None = Field(None, ge=1)
     """optimiser steps between validations; default: a tenth of the run, at most 1000"""
@@ -87,7 +87,7 @@ class DataSettings(Section):
     weights: list[float] | None = None
     """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite
     sets"""
-    workers: int = Field(2, ge=0)
+    workers: int = Field(2, ge=0, le=1024)
     """loader processes; 0 loads in the training process"""
     start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"
     """how loader processes start; auto: fork on Linux, before any device is touched, else spawn"""
@@ -136,7 +136,7 @@ class PageSettings(Section):
     """pixels of a training picture, cut out of a page"""
     width: int = Field(640, ge=32, multiple_of=32)
     """pixels of a training picture"""
-    side: int = Field(1280, ge=32)
+    side: int = Field(1280, ge=32, le=1 << 15)
     """pixels of a page's longer side when it is validated and read; kept with the model"""
     augment: float = Field(1.0, ge=0, le=1)
     """strength of turning, scaling, cutting, colour and wear; 0 shows whole pages as they are"""

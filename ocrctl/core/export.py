@@ -91,6 +91,9 @@ def export(options: ExportOptions) -> ExportReport:
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:
+    for name, value in given.items():
+        if value < 0:
+            raise UsageError(f"--tolerance {name}={value:g}: expected a number of at least 0.")
     for name in given:
         if name not in TOLERANCES:
             raise UsageError(

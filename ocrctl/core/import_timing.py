@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -170,8 +172,11 @@ def _budget_of(name: str, budgets: Mapping[str, float]) -> float | None:
 def _save(path: Path, bare: float, runs: int, timings: Sequence[Timing]) -> None:
     ratios = {row.name: round(row.ratio, 3) for row in timings if row.ratio is not None}
     text = json.dumps({"bare_seconds": round(bare, 5), "runs": runs, "ratios": ratios}, indent=1)
+    path = Path(os.path.realpath(path))
     part = path.with_name(path.name + ".part")
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, "it is there and no file")
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:

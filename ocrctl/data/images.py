@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -77,14 +79,22 @@ def damage(data: bytes) -> str:
     return ""
 
 
+def expect_picture(image: object) -> None:
+    """Raise InputError unless `image` is RGB uint8 (h, w, 3) with a pixel at least."""
+    if not isinstance(image, np.ndarray):
+        hint = "numpy.asarray(PIL.Image.open(FILE).convert('RGB')) reads one" if isinstance(image, str | Path) else None
+        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {type(image).__name__}.", hint=hint)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {image.dtype} {image.shape}.")
+
+
 def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Stretch a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous; channels 1 is luma grey.
 
     An axis that shrinks is averaged over area, one that grows is interpolated linearly, each on its own: a long thin
     word shrinks along its width without aliasing though its height grows.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {image.dtype} {image.shape}.")
+    expect_picture(image)
     if channels == 1:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
     elif channels != 3:

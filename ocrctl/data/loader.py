@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +15,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ocrctl.errors import OcrctlError
+
+_GRACE = 60  # seconds that a training has to save before a worker that SIGTERM reached ends, too
 
 
 class Batches(Protocol):
@@ -60,10 +64,23 @@ def _tensors(value: Any) -> Any:
 
 
 def start_worker(_: int) -> None:
-    """One thread per worker; Ctrl-C is the training process's business (it saves, then ends its workers)."""
+    """One thread per worker; Ctrl-C and SIGTERM, which reach the whole group, are the training process's business (it
+    saves, then ends its workers). Where it does not come to that, SIGTERM ends a worker _GRACE seconds later."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Before multiprocessing ends what is left by SIGTERM, and waits for it."""
+    left = [process for process in multiprocessing.active_children() if process.daemon]
+    if left and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would call their end a failure
+    for process in left:
+        process.kill()
 
 
 class StartedLoader:

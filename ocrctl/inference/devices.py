@@ -33,8 +33,10 @@ def model_threads(asked: int | None = None) -> int:
     """CPU threads for a model: `asked`, or OMP_NUM_THREADS where it is set, or the cores this process may use.
 
     Never more than OMP_THREAD_LIMIT: PyTorch waits for threads that OpenMP does not start, or goes on without their
-    share of the result. Raises UsageError when more are asked for.
+    share of the result. Raises UsageError when more are asked for, or fewer than one.
     """
+    if asked is not None and asked < 1:
+        raise UsageError(f"threads should be 1 or more, found {asked}.")
     limit = _number("OMP_THREAD_LIMIT")
     if asked and limit and asked > limit:
         raise UsageError(f"{asked} threads were asked for, but OMP_THREAD_LIMIT={limit} allows no more than {limit}.")

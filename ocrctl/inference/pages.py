@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.data.images import expect_picture
 from ocrctl.data.page_resize import resize_page
 from ocrctl.errors import InputError
 from ocrctl.postprocess.detections import Detections
@@ -41,8 +42,7 @@ def check_detector(card: ModelCard, path: Path) -> None:
 
 def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:
     """RGB uint8 (h, w, 3) -> the input of the model with this card. Raises InputError when it is no such picture."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {image.dtype} {image.shape}.")
+    expect_picture(image)
     shown, scale = resize_page(image, card.model["side"])
     return Page(shown, scale, (image.shape[0], image.shape[1]))
 

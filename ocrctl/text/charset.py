@@ -151,7 +151,9 @@ class Charset:
         (which gains a space when read again, if it has none). Written in one step, with the folders it needs; raises
         InputError when the place cannot be written."""
         body = "\n".join(self.chars) if one_per_line else self.chars
-        path = Path(path)
+        path = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is there and no file; another place, please.")
         temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"  # "." has no name to replace
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

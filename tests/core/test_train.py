@@ -244,16 +244,31 @@ def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, numbe
     command = [sys.executable, "-m", "ocrctl", "train", "crnn-tiny", "-d", str(words), "-o", str(out)]
     for item in [*QUICK, "train.max_steps=100000", "train.val_every_steps=50000", "data.workers=1"]:
         command += ["--set", item]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OCRCTL_DATA": ""})
+    environment = {**os.environ, "OCRCTL_DATA": ""}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
     assert process.stderr is not None
     wait_for(
         lambda: (out / "metrics.csv").exists() and len((out / "metrics.csv").read_text().splitlines()) > 1, process
     )
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # a terminal's Ctrl-C, `timeout` and job managers signal the workers, too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert errors.splitlines()[-1] == f"next: ocrctl train --resume -o {out}"
     assert read_checkpoint(out / "last.ckpt")["global_step"] >= 2
+
+
+def test_a_log_that_nobody_reads_any_more_ends_no_training(words: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "ocrctl", "train", "crnn-tiny", "-d", str(words), "-o", str(out)]
+    for item in [*QUICK, "train.max_steps=3", "train.log_every_steps=1", "data.workers=0"]:
+        command += ["--set", item]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(command, stderr=writer, stdout=writer, env={**os.environ, "OCRCTL_DATA": ""}, timeout=120)
+    finally:
+        os.close(writer)
+    assert done.returncode == 0 and read_checkpoint(out / "last.ckpt")["global_step"] == 3
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

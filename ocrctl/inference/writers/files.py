@@ -29,7 +29,7 @@ class PartFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.part = path.with_name(path.name + ".part")
+        self.part = _part_of(path)
         self._file: TextIO | None = None
         self._keep = True
 
@@ -60,11 +60,14 @@ class PartFile:
         try:
             with self._file as file:
                 file.flush()
-                os.fsync(file.fileno())
+                if self.part != self.path:
+                    os.fsync(file.fileno())
+            if self.part == self.path:
+                return
             if not self._keep:
                 self.part.unlink()
             elif kind is None:
-                os.replace(self.part, self.path)
+                os.replace(self.part, os.path.realpath(self.path))
         except OSError as failure:
             if kind is None:  # else what ended the block is the better news
                 raise cannot_write(self.part, failure) from failure
@@ -72,15 +75,26 @@ class PartFile:
 
 def check_place(path: Path) -> None:
     """Raise InputError or ResumableStop when `path` cannot be written, before work that would be lost is begun."""
-    probe = path.with_name(path.name + ".part")
+    probe = _part_of(path)
     try:
         _make_place(path)
+        if probe == path:
+            return
         there = probe.exists()
         probe.open("ab").close()
         if not there:
             probe.unlink()
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _part_of(path: Path) -> Path:
+    """Where the content of `path` grows before it takes its place: beside the file that a link leads to. What is there
+    and no file, a device or a pipe, is written itself: nothing may take its place."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return path
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + ".part")
 
 
 def _make_place(path: Path) -> None:
@@ -97,13 +111,15 @@ def write_atomic(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` in one step. Raises as `write_atomic`."""
-    part = path.with_name(path.name + ".part")
+    part = _part_of(path)
     try:
         _make_place(path)
         with part.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+            if part != path:
+                os.fsync(file.fileno())
+        if part != path:
+            os.replace(part, os.path.realpath(path))
     except OSError as error:
         raise cannot_write(path, error) from error
