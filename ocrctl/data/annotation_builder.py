@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.annotations import Annotations, by_image
+from ocrctl.data.annotations import IGNORED, Annotations, by_image
 from ocrctl.data.words import FolderWords, WordSource, image_path
 from ocrctl.errors import InputError
 
@@ -85,15 +85,14 @@ class Builder:
         quads: NDArray[np.float64],
         texts: list[str],
         lines: NDArray[np.int32],
-        mark: str,
     ) -> None:
-        """Add L instances at once: picture and line (L,), points (L, 8), texts; one whose text is `mark` is ignored."""
+        """Add L instances at once: picture and line (L,), points (L, 8), texts; one whose text is IGNORED is."""
         first = len(self._points) // 2
         self._points.frombytes(np.ascontiguousarray(quads, np.float64).tobytes())
         self._offsets.frombytes(np.arange(first + 4, first + 4 * len(texts) + 1, 4, dtype=np.int64).tobytes())
         self._image_id.frombytes(np.asarray(images, np.int32).tobytes())
         self._lines.frombytes(np.asarray(lines, np.int32).tobytes())
-        self._ignore.extend([text == mark for text in texts])
+        self._ignore.extend([text == IGNORED for text in texts])
         self.texts.extend(texts)
 
     def build(self, root: Path | str, words: WordSource | None = None) -> Annotations:

@@ -42,12 +42,12 @@ def read_header(data: bytes) -> Header | None:
 
 
 def _jpeg(data: bytes) -> Header | None:
-    found = _jpeg_frame(data)
+    found = _frame(data)
     return found[1] if found is not None else None
 
 
-def _jpeg_frame(data: bytes) -> tuple[int, Header] | None:
-    """The place of height and width in a JPEG, and what stands there."""
+def _frame(data: bytes) -> tuple[int, Header] | None:
+    """The place of height and width in a JPEG, and what stands there. Raises struct.error where it is cut off."""
     position, orientation = 2, 1
     while position + 4 <= len(data):
         start, marker, length = _SEGMENT.unpack_from(data, position)
@@ -68,8 +68,8 @@ def _jpeg_frame(data: bytes) -> tuple[int, Header] | None:
 
 
 class HeaderReader:
-    """Reads the headers of many pictures: JPEGs that are alike up to their size, as those of one camera or one encoder
-    are, take one comparison each."""
+    """Reads the headers of many pictures: JPEGs that are alike up to their size, as those of one encoder without dates
+    and thumbnails are, take one comparison each."""
 
     def __init__(self) -> None:
         self._alike, self._orientation = b"", 1
@@ -79,9 +79,16 @@ class HeaderReader:
         if self._alike and data.startswith(self._alike) and len(data) >= len(self._alike) + _SIZE.size:
             height, width = _SIZE.unpack_from(data, len(self._alike))
             return Header(width, height, self._orientation) if width and height else None
-        header = read_header(data)
-        if header is not None and data.startswith(_JPEG) and (found := _jpeg_frame(data)) is not None:
-            self._alike, self._orientation = data[: found[0]], header.orientation
+        if not data.startswith(_JPEG):
+            return read_header(data)
+        try:
+            found = _frame(data)
+        except struct.error:
+            return None
+        if found is None:
+            return None
+        place, header = found
+        self._alike, self._orientation = data[:place], header.orientation
         return header
 
 
@@ -133,11 +140,15 @@ def _webp(data: bytes) -> Header | None:
 
 def _other(data: bytes) -> Header | None:
     from PIL import Image
+    from PIL.TiffImagePlugin import TiffImageFile
 
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
-            orientation = image.getexif().get(0x0112, 1)
-            header = Header(*image.size, orientation if orientation in range(1, 9) else 1)
-            return header if min(image.size) > 0 and max(image.size) <= _LARGEST else None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            stated = image.getexif().get(0x0112, 1)
+            size = image.size
+            if isinstance(image, TiffImageFile):  # its size is as displayed; a tag of another type is not followed
+                size = int(image.tag_v2[256]), int(image.tag_v2[257])
+            header = Header(*size, stated if isinstance(stated, int) and 1 <= stated <= 8 else 1)
+            return header if min(size) > 0 and max(size) <= _LARGEST else None
+    except (OSError, ValueError, KeyError, TypeError, SyntaxError, Image.DecompressionBombError):
         return None

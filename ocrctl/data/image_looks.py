@@ -87,7 +87,7 @@ def look_at(
 
 def _header(data: Annotations, image: int, path: str) -> tuple[Header | None, str, str]:
     """The header of one file; name of the code and reason of what is wrong with it, if anything."""
-    for size in _HEADER_BYTES if path else ():
+    for size in _HEADER_BYTES[1:] if path else ():
         content = read_start(path, size)
         header = read_header(content)
         if header is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from codecs import BOM_UTF8
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from ocrctl.errors import InputError
@@ -23,7 +24,7 @@ def read_label_text(path: str | Path, *, largest: int | None = None) -> str:
     or, with `largest`, when it holds more bytes than that, however long its lines are.
     """
     try:
-        data = _read_short(path, min(_SHORT, largest or LONGEST_LINE)) or _read_long(path, largest)
+        data = _read(path, largest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     try:
@@ -47,32 +48,35 @@ def read_start(path: str, size: int) -> bytes:
         return b""
 
 
-def _read_short(path: str | Path, size: int) -> bytes:
-    """All of a file of less than `size` bytes, in four system calls; b"" for a longer one."""
+def _read(path: str | Path, largest: int | None) -> bytes:
+    """All of a file, or of a pipe; what is shorter than _SHORT in four system calls."""
     handle = os.open(path, READ)
     try:
-        data = os.read(handle, size)
-        while len(data) < size:
-            more = os.read(handle, size - len(data))
+        short, data = min(_SHORT, largest or LONGEST_LINE), b""
+        while len(data) < short:
+            more = os.read(handle, short - len(data))
             if not more:
                 return data
             data += more
-        return b""
+        with open(handle, "rb", closefd=False) as stream:
+            status = os.fstat(handle)
+            if not S_ISREG(status.st_mode):  # it can be read but once
+                return data + stream.read()
+            stream.seek(0)
+            return _read_long(stream, path, status.st_size, largest)
     finally:
         os.close(handle)
 
 
-def _read_long(path: str | Path, largest: int | None) -> bytes:
-    with open(path, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if largest is not None and size > largest:
-            raise InputError(
-                f"{path}: holds {size / 2**20:,.0f} MiB, expected at most {largest >> 20:,} MiB of JSON.",
-                hint="Part it into several files, or convert it to a format of one line or one file a picture.",
-            )
-        if largest is None and size > LONGEST_LINE:
-            _expect_lines(stream, path)
-        return stream.read()
+def _read_long(stream: BinaryIO, path: str | Path, size: int, largest: int | None) -> bytes:
+    if largest is not None and size > largest:
+        raise InputError(
+            f"{path}: holds {size / 2**20:,.0f} MiB, expected at most {largest >> 20:,} MiB of JSON.",
+            hint="Part it into several files, or convert it to a format of one line or one file a picture.",
+        )
+    if largest is None and size > LONGEST_LINE:
+        _expect_lines(stream, path)
+    return stream.read()
 
 
 def _expect_lines(stream: BinaryIO, path: str | Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrctl.data.annotation_builder import from_words
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats import DetectionFormat, Format
+from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, DetectionFormat, Format
 from ocrctl.data.journal import half_done
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError
@@ -22,6 +22,13 @@ class Located:
     words: Format | None
     place: Path  # the label file, or the folder of label files
     raw: str  # the SPEC
+
+    @property
+    def built_in(self) -> bool:
+        """Whether no plug-in reads it."""
+        return any(self.pages is pages for pages in DETECTION_FORMATS.values()) or any(
+            self.words is words for words in FORMATS.values()
+        )
 
     @property
     def folder(self) -> Path:

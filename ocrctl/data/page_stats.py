@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.image_looks import Looks
 from ocrctl.data.lint import text_heights
+from ocrctl.data.polygons import boxes
 
 _BINS = 10
 
@@ -50,12 +51,9 @@ def page_stats(data: Annotations, looks: Looks) -> PageStats:
     counts = np.bincount(data.image_id, minlength=len(data.images))
     lower = text_heights(data, looks)
     lengths, numbers = np.unique(np.diff(data.offsets), return_counts=True)
-    filled = np.flatnonzero(np.diff(data.offsets) > 0)
-    aspects = np.zeros(0)
-    if len(filled):
-        starts = data.offsets[:-1][filled]
-        extent = np.maximum.reduceat(data.points, starts) - np.minimum.reduceat(data.points, starts)
-        aspects = extent.max(1)[extent.min(1) > 0] / extent.min(1)[extent.min(1) > 0]
+    left, top, right, bottom = boxes(data.points, data.offsets)
+    extent = np.sort(np.array([right - left, bottom - top]), axis=0)
+    aspects = extent[1][extent[0] > 0] / extent[0][extent[0] > 0]  # NaN, of no points, is not above 0
     return PageStats(
         format=data.format,
         pictures=len(data.images),

@@ -120,7 +120,10 @@ def open_annotations(spec: Spec | str) -> Annotations:
     Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read.
     """
     with listed_once():
-        return locate(spec).annotations()
+        located = locate(spec)
+        if located.built_in:
+            return located.annotations()
+    return located.annotations()  # a plug-in may unpack what it then reads
 
 
 def locate(spec: Spec | str) -> Located:

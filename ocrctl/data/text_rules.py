@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,7 @@ from ocrctl.text.normalize import normalize_label
 
 PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyone has read the box
 
-_TOGETHER = 1 << 13  # texts that are looked at as one array of bytes
+_TOGETHER = 1 << 11  # texts that are looked at as one array of bytes
 _SCRIPTS = {"LATIN": "Latin", "CYRILLIC": "Cyrillic", "GREEK": "Greek"}
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables, UTS #39).
 _LOOK_ALIKE = dict(
@@ -47,17 +46,22 @@ def check_texts(findings: Findings, data: Annotations) -> None:
         findings.add(name, columns.indices, None, columns.notes if any(columns.notes) else None)
 
 
-def _odd(texts: list[str]) -> Iterable[int]:
+def _sound(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text.strip() == text != "" and text not in PLACEHOLDERS
+
+
+def _odd(texts: list[str]) -> list[int]:
     """Indices of all of `texts` in which something may be wrong: those that are not printable ASCII, are empty or a
     placeholder, or have a space at an end."""
     content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")
     data = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
-    if len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in PLACEHOLDERS):
-        return range(len(texts))
+    letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # what is below " " comes out above
+    crowded = len(letters) > len(ends) + len(texts)  # of another script: one by one is as fast
+    if crowded or len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in PLACEHOLDERS):
+        return [i for i, text in enumerate(texts) if not _sound(text)]
     before, behind = data[ends[1:] - 1], data[ends[:-1] + 1]
     odd = (before == ord(" ")) | (behind == ord(" ")) | (behind == ord("\n"))
-    letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # what is below " " comes out above
     if len(letters) > len(ends):
         odd[np.searchsorted(ends, letters[data[letters] != ord("\n")]) - 1] = True
     chosen: list[int] = np.flatnonzero(odd).tolist()

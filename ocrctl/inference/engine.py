@@ -127,8 +127,8 @@ class Engine:
     def recognize(self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
         """Read RGB uint8 pictures (h, w, 3) of any sizes; one Recognition each, in input order.
 
-        Raises UsageError when the model is a detector, InputError for an array that is no such picture, ValueError for
-        a batch size below 1.
+        Raises UsageError when the model is a detector or the batch size below 1, InputError for what is no such
+        picture.
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
@@ -142,8 +142,8 @@ class Engine:
         """Text on RGB uint8 pictures (h, w, 3) of any sizes, in pixels of each picture; in input order.
 
         polygons: outlines of any form instead of rectangles; batch_size: pages of one size that share a forward pass.
-        Raises UsageError when the model is a recogniser, InputError for an array that is no such picture and for maps
-        with values that are not finite, ValueError for a batch size below 1.
+        Raises UsageError when the model is a recogniser or the batch size below 1, InputError for what is no such
+        picture and for maps with values that are not finite.
         """
         self._expect("detection", batch_size)
         results: list[Detections] = []
@@ -181,7 +181,7 @@ class Engine:
             found, wanted = TASKS[self.card.task], TASKS[task]
             raise UsageError(f"{self.path}: {self.card.arch} {found}; expected a model that {wanted}.")
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+            raise UsageError(f"batch_size should be 1 or more, found {batch_size}.")
 
 
 def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: str | None) -> Backend:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin, TiffTags
 
+from ocrctl.data import text_rules
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats import _gt_lines, icdar_words, paddleocr_det
+from ocrctl.data.formats import _gt_lines, _quad_lines, icdar_words, paddleocr_det
+from ocrctl.data.formats._once import listed_once, once
 from ocrctl.data.formats._quad_lines import quads_at_once
+from ocrctl.data.formats._text import mostly
 from ocrctl.data.image_header import Header, HeaderReader, read_header
+from ocrctl.data.images import decode
+from ocrctl.data.label_text import read_label_text
+from ocrctl.data.sources import open_annotations
+from ocrctl.data.text_rules import PLACEHOLDERS, text_problems
 from ocrctl.errors import InputError
 
 PART = st.sampled_from(
@@ -64,13 +73,17 @@ def test_quads_at_once(files: list[list[str]]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(NUMBER, min_size=8, max_size=8), min_size=1, max_size=4))
-def test_whole_numbers_are_read_at_once_and_others_never(rows: list[list[str]]) -> None:
+def test_whole_numbers_are_read_at_once_and_others_as_float_reads_them(rows: list[list[str]]) -> None:
     found = quads_at_once("\n".join(",".join(row) + ",a,b" for row in rows))
+    quick = _quad_lines._whole("\n".join(",".join(row) + ",a,b" for row in rows))
     plain = all(number.lstrip("-").isdecimal() and len(number) <= 8 for row in rows for number in row)
-    assert (found is not None) == plain
-    if found is not None:
-        assert found[0].tolist() == [[float(number) for number in row] for row in rows]
-        assert found[1] == ["a,b"] * len(rows)
+    assert (quick is not None) == plain
+    try:
+        wanted = [[float(number) for number in row] for row in rows]
+    except ValueError:
+        assert found is None
+        return
+    assert found is not None and found[0].tolist() == wanted and found[1] == ["a,b"] * len(rows)
 
 
 POINTS = st.lists(
@@ -172,3 +185,62 @@ def test_a_size_that_no_picture_has_is_no_header(width: int) -> None:
     whole = buffer.getvalue()
     assert read_header(whole) == Header(3, 5)
     assert read_header(whole[:16] + width.to_bytes(4, "big") + whole[20:]) is None
+
+
+@pytest.mark.parametrize("size", [0, 5, 65_535, 65_536, 65_537, 200_000])
+def test_a_label_file_of_any_length_or_a_pipe_is_read_whole(size: int, tmp_path: Path) -> None:
+    text = "x" * (size - 1) + "\n" if size else ""
+    (tmp_path / "plain").write_text(text)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text(text))
+    writer.start()
+    assert read_label_text(tmp_path / "plain") == read_label_text(tmp_path / "pipe") == text
+    writer.join(10)
+
+
+def test_an_earlier_file_is_named_before_a_later_one(tmp_path: Path) -> None:
+    (tmp_path / "gt_1.txt").write_text("1,2,3\n")
+    (tmp_path / "gt_2.txt").write_bytes(b"1,2,3,4,5,6,7,8,\xff\n")
+    with pytest.raises(InputError, match="gt_1.txt:1: expected 8 numbers"):
+        open_annotations(f"icdar15:{tmp_path}")
+
+
+def test_what_is_looked_at_once_is_looked_at_again_later() -> None:
+    asked: list[int] = []
+
+    def look(place: int) -> int:
+        asked.append(place)
+        return -place
+
+    for _ in range(2):
+        with listed_once(), listed_once():
+            assert [once(look, place, 2) for place in (1, 1, 2, 3, 3, 1)] == [-1, -1, -2, -3, -3, -1]
+        assert asked == [1, 2, 3, 3]
+        asked.clear()
+    assert once(look, 1) == once(look, 1) == -1 and asked == [1, 1]
+
+
+@given(st.lists(st.sampled_from([True, False, None]), max_size=12))
+def test_mostly_is_a_plain_count(fits: list[bool | None]) -> None:
+    counted = [fit for fit in fits if fit is not None]
+    assert mostly(list(enumerate(fits)), lambda item: item[1]) == (2 * sum(counted) > len(counted))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.sampled_from([*"aZ \n\x07é", *PLACEHOLDERS]), max_size=4).map("".join)))
+def test_texts_looked_at_together_are_those_looked_at_alone(texts: list[str]) -> None:
+    odd = set(text_rules._odd(texts))
+    assert odd >= {index for index, text in enumerate(texts) if text_problems(text)}
+
+
+@pytest.mark.parametrize("kind", [TiffTags.SHORT, TiffTags.FLOAT])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_header_of_a_tiff_says_what_its_decoder_shows(kind: int, orientation: int) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x0112] = orientation if kind == TiffTags.SHORT else float(orientation)
+    tags.tagtype[0x0112] = kind
+    buffer = io.BytesIO()
+    Image.new("RGB", (31, 17)).save(buffer, "TIFF", tiffinfo=tags)
+    header, shown = read_header(buffer.getvalue()), decode(buffer.getvalue(), "a.tif")
+    assert header is not None and header.displayed == (shown.shape[1], shown.shape[0])
+    assert header[:2] == (31, 17) and type(header.orientation) is int

@@ -88,7 +88,10 @@ def test_tasks_are_not_mixed_up(engine: Engine, tiny_checkpoint: Path, image: np
 def test_what_is_no_picture_is_named(engine: Engine) -> None:
     with pytest.raises(InputError, match="Expected an RGB uint8 image"):
         engine.detect([np.zeros((9, 9), np.uint8)])
-    with pytest.raises(ValueError, match="batch_size"):
+    for anything, name in (("a.png", "str"), (None, "NoneType"), ([[1, 2]], "list")):
+        with pytest.raises(InputError, match=f"Expected an RGB uint8 image .*, found {name}"):
+            engine.detect([anything])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="batch_size"):
         engine.detect([], batch_size=0)
     assert engine.detect([]) == []
 

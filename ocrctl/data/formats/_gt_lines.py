@@ -27,7 +27,7 @@ class LabelFile(NamedTuple):
     """One picture's label file."""
 
     image: int  # its number
-    text: str  # lines parted by \n, none blank at the end
+    text: str  # lines parted by \n, no empty one at the end
     where: str  # for messages
 
 
@@ -86,9 +86,7 @@ def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
     return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
 
 
-def add_lines(
-    builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str, mark: str = IGNORED
-) -> None:
+def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str) -> None:
     """Add each non-blank line to picture `image`. Raises InputError naming `where`:line and what was expected."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -97,7 +95,7 @@ def add_lines(
         if parsed is None:
             raise InputError(f"{where}:{number}: expected {expected}, found {line[:60]!r}.")
         points, text = parsed
-        builder.add(image, points, text, text == mark, number)
+        builder.add(image, points, text, text == IGNORED, number)
 
 
 def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expected: str) -> None:
@@ -106,7 +104,7 @@ def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expect
         counts = [file.text.count("\n") + 1 if file.text else 0 for file in files]
         lines = np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts])
         images = np.repeat(np.array([file.image for file in files], np.int32), counts)
-        builder.add_quads(images, *quads, lines, IGNORED)
+        builder.add_quads(images, *quads, lines)
     elif len(files) > 1:
         for file in files:
             add_files(builder, [file], parse, expected)
@@ -131,12 +129,17 @@ def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotatio
     if root != folder:
         builder.notes.append(f"pictures are taken from {root}")
     waiting: list[LabelFile] = []
-    size, base = 0, os.path.join(folder, "")
+    size, base = 0, "" if str(folder) == "." else os.path.join(folder, "")
     for file, stem in zip(files, stems, strict=True):
         builder.label_file(base + file)
         image = builder.image(names.get(stem, f"{stem}.jpg"))
-        waiting.append(LabelFile(image, read_plain(base + file).rstrip("\n"), base + file))
-        size += len(waiting[-1].text)
+        try:
+            text = read_plain(base + file).rstrip("\n")
+        except InputError:
+            add_files(builder, waiting, parse, expected)  # what is wrong with an earlier file is said first
+            raise
+        waiting.append(LabelFile(image, text, base + file))
+        size += len(text)
         if size >= _BLOCK:
             add_files(builder, waiting, parse, expected)
             waiting, size = [], 0

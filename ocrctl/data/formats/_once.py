@@ -1,4 +1,4 @@
-"""What is read only once while a format is told: every reader asks about the same folders and files."""
+"""What is looked at only once while a data set is told and read: every format asks about the same folders and files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def listed_once() -> Iterator[None]:
         _seen.reset(token)
 
 
-def once(look: Callable[[Place], Seen], place: Place) -> Seen:
-    """`look(place)`, looked at once within `listed_once`. What `look` raises is not kept."""
+def once(look: Callable[[Place], Seen], place: Place, most: int | None = None) -> Seen:
+    """`look(place)`, looked at once within `listed_once`. Not kept: what it raises, and more than `most` places."""
     known = _seen.get()
     if known is None:
         return look(place)
-    key = (look, place)
-    if key not in known:
-        known[key] = look(place)
-    found: Seen = known[key]
-    return found
+    places: dict[Place, Seen] = known.setdefault(look, {})
+    if place not in places:
+        found = look(place)
+        if most is not None and len(places) >= most:
+            return found
+        places[place] = found
+    return places[place]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +19,25 @@ _SUMS = [
 def quads_at_once(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
     """Points (L, 8) and the L texts of lines such as `377,117,463,117,465,130,378,130,Genaxis, Theatre`.
 
-    The lines of `text` are parted by \\n. None where a number is not whole, or a line not of the format: then they are
-    looked at one by one.
+    The lines of `text` are parted by \\n. None where one is not of the format: then they are looked at one by one.
     """
+    return _whole(text) or _any(text)
+
+
+def _any(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
+    """As `quads_at_once`, of whatever `float` reads."""
+    rows = [line.split(",", 8) for line in text.split("\n")]
+    if set(map(len, rows)) != {9}:
+        return None
+    texts = [row.pop() for row in rows]
+    try:
+        return np.array(list(map(float, chain.from_iterable(rows)))).reshape(-1, 8), texts
+    except ValueError:
+        return None
+
+
+def _whole(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
+    """As `quads_at_once`, of whole numbers of up to eight digits."""
     content = text.encode()
     data = np.frombuffer(content, np.uint8)
     ends = np.append(np.flatnonzero(data == ord("\n")), len(data))

@@ -17,7 +17,8 @@ Item = TypeVar("Item")
 
 IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
-_LONG_LINE = 1 << 20  # bytes more of a file whose first line is longer
+_LONG_LINE = 1 << 20  # bytes more of a file of lines whose first is longer
+_HEADS = 128  # files whose start is kept while a format is told
 _HEAD_LINES = 20
 
 _SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
@@ -33,20 +34,20 @@ class WordKeeps:
 
 def head_lines(path: Path) -> list[str]:
     """The first whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
-    return once(_head_lines, path)
+    return once(_head_lines, path, _HEADS)
 
 
 def head_text(path: Path) -> str:
     """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
-    return once(_head_text, path)
+    return once(_head_text, path, _HEADS)
 
 
 def _head_text(path: Path) -> str:
-    return once(_head, path).decode(errors="replace").removeprefix("\ufeff").lstrip()
+    return once(_head, path, _HEADS).decode(errors="replace").removeprefix("\ufeff").lstrip()
 
 
 def _head_lines(path: Path) -> list[str]:
-    data = once(_head, path)
+    data = once(_head, path, _HEADS)
     lines = data.decode(errors="replace").removeprefix("\ufeff").split("\n")
     if len(data) >= HEAD_BYTES and len(lines) > 1:
         del lines[-1]
@@ -57,7 +58,7 @@ def _head(path: Path) -> bytes:
     try:
         with open(path, "rb", buffering=0) as stream:
             data = stream.read(HEAD_BYTES)
-            if len(data) == HEAD_BYTES and b"\n" not in data:
+            if len(data) == HEAD_BYTES and b"\n" not in data and path.suffix.lower() != ".json":
                 data += stream.read(_LONG_LINE)
             return data
     except OSError:

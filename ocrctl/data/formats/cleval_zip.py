@@ -7,7 +7,8 @@
 One of the three is used throughout a zip; which one is told from all of its lines: polygons when a tenth of them start
 with fewer than eight numbers, or with more that go on near the first four points. In a zip of polygons, a text that
 starts with a number and a comma is taken for points. `###` is ignored. Pictures lie beside the zip or in a folder
-beside it. Written as polygons, entries in the order of the pictures, without time stamps.
+beside it. Written as quads or polygons, which a comment of the zip says, entries in the order of the pictures, without
+time stamps.
 https://github.com/clovaai/CLEval
 """
 
@@ -17,6 +18,9 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
@@ -30,6 +34,13 @@ LABEL_FILES = ("*.zip",)
 PER_IMAGE = False
 KEEPS = Keeps("polygon", marks=(IGNORED,), no_points=False, leading_numbers=False)
 
+Kind = Literal["boxes", "quads", "polygons"]
+_READERS: dict[Kind, tuple[Parse, str]] = {
+    "boxes": (parse_box, 'LEFT, TOP, RIGHT, BOTTOM, "TEXT"'),
+    "quads": (parse_quad, "8 numbers and the text, separated by commas"),
+    "polygons": (parse_polygon, "an even number of coordinates and the text"),
+}
+_KINDS: dict[bytes, Kind] = {b"ocrctl: quads": "quads", b"ocrctl: polygons": "polygons"}  # what ours say in a comment
 _REACH = 3  # sizes of the first four points' box within which an outline goes on
 _LARGEST = 1 << 28  # bytes a text may unpack to
 _LARGEST_ALL = 1 << 30  # and all of them together
@@ -52,7 +63,10 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path) -> Annotations:
     texts = _texts(path)
-    parse, expected = _parse([line for _, content in texts for line in content if line.strip()])
+    with zipfile.ZipFile(path) as archive:
+        comment = archive.comment
+    kind = _KINDS.get(comment) or _kind([line for _, content in texts for line in content if line.strip()])
+    parse, expected = _READERS[kind]
     builder = Builder(path, NAME)
     builder.label_file(path)
     stems = [picture_stem(Path(name)) for name, _ in texts]
@@ -78,20 +92,22 @@ def render(data: Annotations) -> Iterator[Rendered]:
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, "".join(lines))
+        kind: Kind = "quads" if (np.diff(data.offsets) == 4).all() else "polygons"
+        archive.comment = next(comment for comment, said in _KINDS.items() if said == kind)
     yield Rendered(None, "gt.zip", buffer.getvalue())
 
 
-def _parse(lines: list[str]) -> tuple[Parse, str]:
-    """What reads `lines`, and what it expects."""
+def _kind(lines: list[str]) -> Kind:
+    """What `lines` hold."""
     starts = [parsed[0] if (parsed := parse_polygon(line)) else () for line in lines]
     few = sum(len(start) < 8 for start in starts)
     more = [start for start in starts if len(start) > 8]
     if 2 * sum(len(start) == 4 for start in starts) > len(lines):
-        return parse_box, 'LEFT, TOP, RIGHT, BOTTOM, "TEXT"'
+        return "boxes"
     going_on = 10 * len(more) > len(lines) and 2 * sum(map(_goes_on, more)) > len(more)
     if 10 * few > len(lines) or going_on:
-        return parse_polygon, "an even number of coordinates and the text"
-    return parse_quad, "8 numbers and the text, separated by commas"
+        return "polygons"
+    return "quads"
 
 
 def _goes_on(start: tuple[float, ...]) -> bool:
