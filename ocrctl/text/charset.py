@@ -153,7 +153,7 @@ class Charset:
         body = "\n".join(self.chars) if one_per_line else self.chars
         path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is there and no file; another place, please.")
+            raise InputError(f"{path}: cannot be written (it is there, and no file).")
         temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"  # "." has no name to replace
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
