@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO, cast
 
 import typer
 
@@ -90,7 +90,7 @@ def main() -> None:
     # spends a fifth of the start looking for garbage among them.
     gc.set_threshold(100_000, 10, 10)
     if sys.stderr is not None:
-        sys.stderr = console.Unheard(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = cast(TextIO, console.Unheard(sys.stderr))
     sys.exit(run())
 
 

@@ -99,7 +99,7 @@ def nobody_listens() -> None:
 
 def _unwritable(error: OSError) -> OcrctlError:
     """The error of a standard output that takes nothing more; what waits to be written is let go."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nobody_listens()
     return ResumableStop(
         f"Standard output cannot be written ({error.strerror or error}); the results are not whole.",
         hint="free some space, or send them elsewhere",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def test_what_is_no_picture_is_named(engine: Engine) -> None:
         engine.detect([np.zeros((9, 9), np.uint8)])
     for anything, name in (("a.png", "str"), (None, "NoneType"), ([[1, 2]], "list")):
         with pytest.raises(InputError, match=f"Expected an RGB uint8 image .*, found {name}"):
-            engine.detect([anything])  # type: ignore[list-item]
+            engine.detect(cast(Any, [anything]))
     with pytest.raises(UsageError, match="batch_size"):
         engine.detect([], batch_size=0)
     assert engine.detect([]) == []

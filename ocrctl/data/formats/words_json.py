@@ -75,11 +75,11 @@ def render(data: Annotations) -> Iterator[Rendered]:
             table[data.images[image]] = entry
         else:  # a picture that is listed twice stands once, with the words of both
             for key, word in entry["words"].items():
-                twice["words"][unused(key, twice["words"])] = word
+                twice["words"][_unused(key, twice["words"])] = word
     yield Rendered(None, LABEL_FILES[0], dump({**(data.document if own else {}), "images": table}))
 
 
-def unused(key: str, taken: Container[str]) -> str:
+def _unused(key: str, taken: Container[str]) -> str:
     """`key`, or another that is not `taken`."""
     return next(name for name in chain([key], (f"{key}-{number}" for number in count(2))) if name not in taken)
 
@@ -96,7 +96,7 @@ def picture(data: Annotations, image: int, members: range) -> dict[str, Any]:
             "transcription": data.texts[i],
             "illegibility": bool(data.ignore[i]),
         }
-        words[unused(key, words)] = word | extra
+        words[_unused(key, words)] = word | extra
     width, height = data.sizes[image].tolist()
     entry: dict[str, Any] = {"img_w": width, "img_h": height} if width else {}
     entry |= data.image_extras.get(image, {}) if own else {}
