@@ -115,7 +115,7 @@ def run(arguments: list[str] | None = None) -> int:
         raise
     except OcrctlError as error:
         if debug:
-            raise
+            sys.excepthook(type(error), error, error.__traceback__)
         return console.report_error(error)
     except typer.TyperException as error:
         return _usage(error)
@@ -127,7 +127,7 @@ def run(arguments: list[str] | None = None) -> int:
         return 130
     except Exception as error:
         if debug:
-            raise
+            sys.excepthook(type(error), error, error.__traceback__)
         known = _system_says(error)
         return console.report_bug(error) if known is None else console.report_error(known)
 

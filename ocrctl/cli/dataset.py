@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.errors import UsageError
+from ocrctl.shell import typed
 
 app = typer.Typer(
     cls=Group,
@@ -61,8 +61,8 @@ def charset(
         console.write(report.charset)
     console.note(f"{report.size} characters in {report.samples:,} labels" + (f" -> {out}" if out else ""))
     if out is not None:
-        data = " ".join(f"-d {shlex.quote(spec)}" for spec in specs)
-        console.suggest(f"ocrctl train {data} --charset {shlex.quote(str(out))}")
+        data = " ".join(f"-d {typed(spec)}" for spec in specs)
+        console.suggest(f"ocrctl train {data} --charset {typed(out)}")
 
 
 @app.command("stats")
@@ -120,7 +120,7 @@ def synth(
         console.write_json(report)
     else:
         console.write(f"{report.samples} words in {report.out}, labels in {report.labels}")
-    console.suggest(f"ocrctl lmdb build {shlex.quote(str(out))} {shlex.quote(str(out))}.lmdb")
+    console.suggest(f"ocrctl lmdb build {typed(out)} {typed(out)}.lmdb")
 
 
 def _synth_pages(
@@ -136,4 +136,4 @@ def _synth_pages(
         kinds = ", ".join(f"{name} {number}" for name, number in sorted(report.kinds.items()))
         console.write(f"{report.samples} pages ({kinds}) in {report.out}, labels in {report.labels}")
         console.write(f"{report.words} words ({report.ignored} to be ignored), {report.characters} characters")
-    console.suggest(f"ocrctl dataset stats {shlex.quote(str(out))}")
+    console.suggest(f"ocrctl dataset stats {typed(out)}")

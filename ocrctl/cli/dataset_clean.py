@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from ocrctl.cli import console
 from ocrctl.cli.dataset_validate import DataFlag, DataSpec
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.shell import typed
 
 
 def clean(
@@ -51,7 +51,7 @@ def clean(
         f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"
         f" instances {verb} kept; {report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
     )
-    name = shlex.quote(chosen) + plugin_flags(plugin)
+    name = typed(chosen) + plugin_flags(plugin)
     if report.dry and report.actions:
         console.suggest(f"ocrctl dataset clean {name} --clamp --repair --remove-bad")
     elif report.journal is not None:

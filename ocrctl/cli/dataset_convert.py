@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.errors import UsageError
+from ocrctl.shell import typed
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; it appears once it is whole.")]
@@ -40,7 +40,7 @@ def convert(
             console.write(f"not copied: {place}")
     console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
     if not report.missing:
-        console.suggest(f"ocrctl dataset validate {shlex.quote(str(out))}{plugin_flags(plugin)}")
+        console.suggest(f"ocrctl dataset validate {typed(out)}{plugin_flags(plugin)}")
 
 
 def split(
@@ -90,7 +90,7 @@ def split(
         )
     if report.joined:
         console.note(f"{report.joined:,} groups go with another one, because they hold the same picture")
-    first, second = (shlex.quote(str(out / name)) for name in list(shares)[:2])
+    first, second = (typed(out / name) for name in list(shares)[:2])
     console.suggest(f"ocrctl dataset validate {first}{plugin_flags(plugin)} --against {second}")
 
 
@@ -111,4 +111,4 @@ def crop(
         console.write_json(report)
     else:
         console.table(("", "count"), [("words", report.words), *((why, n) for why, n in report.skipped.items())])
-    console.suggest(f"ocrctl train -d {shlex.quote(str(out))}")
+    console.suggest(f"ocrctl train -d {typed(out)}")

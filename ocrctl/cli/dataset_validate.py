@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.core.dataset_validate import ValidateReport
@@ -101,9 +101,7 @@ def validate(
     if report is not None:
         console.note(f"report: {report}")
     if any(code.fix and code.severity == "error" for code in result.codes):
-        console.suggest(
-            f"ocrctl dataset clean {shlex.quote(chosen)}{plugin_flags(plugin)} --clamp --repair --remove-bad"
-        )
+        console.suggest(f"ocrctl dataset clean {typed(chosen)}{plugin_flags(plugin)} --clamp --repair --remove-bad")
     if result.failed:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Decoding, Json, Quiet
+from ocrctl.shell import typed
 
 DIFFERING_SHOWN = 10
 
@@ -62,4 +63,5 @@ def export(
             typer.echo(f"not written: {model.name}: {failure}", err=True)
     if not report.ok:
         raise typer.Exit(1)
-    console.suggest(f"ocrctl predict IMAGES -m {report.models[0].path}")
+    if (first := report.models[0].path) is not None:
+        console.suggest(f"ocrctl predict IMAGES -m {typed(first)}")

@@ -9,6 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Quiet
+from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ def import_timing(
     else:
         _show(result)
     if save:
-        console.suggest(f"ocrctl import-timing --baseline {save}")
+        console.suggest(f"ocrctl import-timing --baseline {typed(save)}")
     if result.failures:
         raise typer.Exit(1)
 

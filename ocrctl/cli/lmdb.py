@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.data.lmdb_build import Problem
@@ -65,7 +65,7 @@ def build(
         flags += f" --jobs {jobs}" if jobs else ""
         flags += " --overwrite --resume" if overwrite else " --resume"
         flags += plugin_flags(plugin)
-        console.suggest(f"ocrctl lmdb build {shlex.quote(spec)} {shlex.quote(str(out))}{flags}")
+        console.suggest(f"ocrctl lmdb build {typed(spec)} {typed(out)}{flags}")
         raise typer.Exit(128 + number) from stop
     if as_json:
         console.write_json(report)
@@ -83,7 +83,7 @@ def build(
         )
     if strict and report.left_out:
         raise typer.Exit(1)
-    console.suggest(f"ocrctl train -d {shlex.quote(str(out))}")
+    console.suggest(f"ocrctl train -d {typed(out)}")
 
 
 @app.command("verify")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ocrctl.cli.console import set_quiet
+from ocrctl.shell import typed
 
 
 def _quiet(value: bool) -> bool:
@@ -53,7 +53,7 @@ Plugins = Annotated[
 
 def plugin_flags(files: list[Path] | None) -> str:
     """The `--plugin` options of this command, for the one it suggests next."""
-    return "".join(f" --plugin {shlex.quote(str(file))}" for file in files or ())
+    return "".join(f" --plugin {typed(file)}" for file in files or ())
 
 
 Decoding = Annotated[

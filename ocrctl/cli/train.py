@@ -12,6 +12,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets
 from ocrctl.errors import UsageError
+from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
@@ -107,10 +108,11 @@ def train(
                 best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
                 console.write(f"val {goal}: {last[f'val_{goal}']:.1%} ({best})")
     if result.stopped_by_signal is not None:
-        console.suggest(shlex.join(["ocrctl", "train", "--resume", "-o", str(result.run)]))
+        console.suggest(f"ocrctl train --resume -o {typed(result.run)}")
         raise typer.Exit(128 + result.stopped_by_signal)
-    words = ["eval", str(result.run), "-d", result.eval_spec] if result.eval_spec else None
-    console.suggest(shlex.join(["ocrctl", *(words or ["export", str(result.run), "-o", str(result.run / "export")])]))
+    run = typed(result.run)
+    measure = f"eval {run} -d {typed(result.eval_spec)}" if result.eval_spec else None
+    console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}")
 
 
 def _estimate(settings: Settings, json: bool) -> None:

@@ -20,6 +20,7 @@ from ocrctl.data.rectify import crop, in_reach
 from ocrctl.data.sources import open_annotations
 from ocrctl.data.text_rules import has_error
 from ocrctl.errors import InputError, UsageError
+from ocrctl.shell import typed
 from ocrctl.text.normalize import normalize_label
 
 Progress = Callable[[int, int], None]
@@ -42,7 +43,7 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     finish_changes(spec)
     data = open_annotations(spec)
     if data.words is not None:
-        raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {spec} {out}")
+        raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {typed(spec)} {typed(out)}")
     words = word_format(format_name)
     skipped: Counter[str] = Counter()
     labels: list[str] = []

@@ -17,6 +17,7 @@ from ocrctl.config.settings import Section, Settings
 from ocrctl.core.run_tree import flat, nested
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.writers.files import cannot_write
+from ocrctl.shell import typed
 from ocrctl.text.charset import BUILTIN
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def refuse_taken(out: Path | None, *, resume: bool) -> None:
         raise UsageError(f"{out} is a file, not a run folder.")
     if not resume and (out / "config.toml").exists():
         raise UsageError(
-            f"{out} already holds a run.", hint=f"go on with it: ocrctl train --resume -o {out}, or choose another -o"
+            f"{out} already holds a run.",
+            hint=f"go on with it: ocrctl train --resume -o {typed(out)}, or choose another -o",
         )
 
 
@@ -86,7 +88,7 @@ def check_data(run: Path, data: TrainingData | PageData) -> None:
             raise UsageError(
                 f"{name} has changed since {run} began ({before.get(name, 'nothing')} then, {print_} now): "
                 "held-out samples would get into training.",
-                hint=f"start a new run from it: ocrctl train -p {run / 'config.toml'} --from {run}",
+                hint=f"start a new run from it: ocrctl train -p {typed(run / 'config.toml')} --from {typed(run)}",
             )
 
 
@@ -135,7 +137,7 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         name = fixed[0]
         raise UsageError(
             f"{out}: {name} was {before.get(name)!r} and cannot become {changed[name]!r} on resume.",
-            hint=f"start a new run from it: ocrctl train -p {config} --from {out} --set {name}=...",
+            hint=f"start a new run from it: ocrctl train -p {typed(config)} --from {typed(out)} --set {name}=...",
         )
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")

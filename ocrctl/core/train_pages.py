@@ -25,6 +25,7 @@ from ocrctl.data.sources import Spec, expect_stream, open_annotations, parse_spe
 from ocrctl.data.synth.pages import SynthPages
 from ocrctl.data.targets.of_words import OUTLINES, TARGETS
 from ocrctl.errors import InputError, UsageError
+from ocrctl.shell import typed
 
 SYNTH_PAGES = "synth:pages"
 SYNTH_VAL = 100  # pages of a stream that validate
@@ -130,7 +131,7 @@ def _opened(spec: Spec, settings: Settings) -> PageSource:
         raise InputError(
             f"{source.data.name}: {len(missing)} of {len(source)} pictures are missing, such as "
             f"{source.where(missing[0])}.",
-            hint=f"ocrctl dataset validate {spec.raw} lists them",
+            hint=f"ocrctl dataset validate {typed(spec.raw)} lists them",
         )
     return source
 

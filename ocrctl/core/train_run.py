@@ -18,6 +18,7 @@ from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.inference.devices import model_threads
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
+from ocrctl.shell import typed
 from ocrctl.training.device import place
 from ocrctl.training.import_lightning import import_lightning
 from ocrctl.training.left_out import read_left_out
@@ -135,7 +136,7 @@ def _fit(
         if "DataLoader worker" in str(error):
             raise ResumableStop(
                 f"A loader process died: {str(error).splitlines()[0]}",
-                hint=f"try --set data.workers=0; then go on with: ocrctl train --resume -o {run}",
+                hint=f"try --set data.workers=0; then go on with: ocrctl train --resume -o {typed(run)}",
             ) from error
         raise
     state = outcome.state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, DetectionFormat, For
 from ocrctl.data.journal import half_done
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError
+from ocrctl.shell import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +56,5 @@ class Located:
         if half_done(self.folder):
             raise InputError(
                 f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
-                hint=f"once none runs any more, this finishes it: ocrctl dataset validate {shlex.quote(self.raw)}",
+                hint=f"once none runs any more, this finishes it: ocrctl dataset validate {typed(self.raw)}",
             )

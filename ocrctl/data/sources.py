@@ -26,6 +26,7 @@ from ocrctl.data.formats._pictures import listing
 from ocrctl.data.located import Located
 from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
+from ocrctl.shell import typed
 
 __all__ = [
     "SYNTH",
@@ -95,7 +96,7 @@ def open_source(spec: Spec | str) -> WordSource:
     if spec.format is not None and holds(spec.format) == "pages":
         raise UsageError(
             f"{spec.raw}: {spec.format} holds pages with polygons, expected word images.",
-            hint=f"ocrctl dataset crop {spec.raw} OUT",
+            hint=f"ocrctl dataset crop {typed(spec.raw)} OUT",
         )
     with listed_once():
         located = _locate_words(spec, spec.path)

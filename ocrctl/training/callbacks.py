@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
+from ocrctl.shell import typed
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.previews import write_sheet
@@ -181,7 +182,7 @@ class RunCallback(pl.Callback):
             kept = self._keep_before(trainer, module, step, culprit=bool(found.samples))
             raise ResumableStop(
                 f"The loss or its gradients were not finite at step {step}: {found.sentence}; {kept}.",
-                hint=f"look at it: ocrctl diagnose replay {found.folder}",
+                hint=f"look at it: ocrctl diagnose replay {typed(found.folder)}",
             )
         return report.loss
 

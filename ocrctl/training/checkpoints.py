@@ -14,6 +14,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ocrctl.errors import ResumableStop
 from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.shell import typed
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -49,9 +50,10 @@ def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") 
             temporary.unlink(missing_ok=True)
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "file write failed" in str(error)
         reason = "the disk is full" if full or _no_space(path.parent) else str(error).splitlines()[0]
+        before = "; the one written before it is intact" if path.exists() else ""
         raise ResumableStop(
-            f"{path}: {what} could not be written, {reason}; the one written before it is intact.",
-            hint="free some space, then go on with: ocrctl train --resume -o " + str(path.parent),
+            f"{path}: {what} could not be written, {reason}{before}.",
+            hint=f"free some space, then go on with: ocrctl train --resume -o {typed(path.parent)}",
         ) from error
 
 

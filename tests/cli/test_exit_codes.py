@@ -39,11 +39,14 @@ def test_a_bug_is_70_without_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys
     assert log.startswith("bug in ocrctl: IndexError: list index out of range\nhint: ") and "OCRCTL_DEBUG=1" in log
 
 
-def test_debug_lets_the_traceback_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_the_traceback_of_a_bug_before_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("OCRCTL_DEBUG", "1")
-    with monkeypatch.context() as patch, pytest.raises(IndexError):
-        patch.setattr("ocrctl.core.profile.list_profiles", broken)
-        run(["profile", "list"])
+    monkeypatch.setattr("ocrctl.core.profile.list_profiles", broken)
+    assert run(["profile", "list"]) == 70
+    log = capsys.readouterr().err
+    assert log.startswith("Traceback") and "in broken" in log and "bug in ocrctl: IndexError" in log
 
 
 def test_debug_shows_the_traceback_of_expected_errors_too() -> None:
@@ -52,6 +55,7 @@ def test_debug_shows_the_traceback_of_expected_errors_too() -> None:
         capture_output=True, text=True, env={**os.environ, "OCRCTL_DEBUG": "1"}, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert "Traceback" in done.stderr and "UsageError: Unknown profile 'nope'" in done.stderr
+    assert done.stderr.splitlines()[-2].startswith("error: Unknown profile 'nope'") and done.returncode == 2
 
 
 def test_places_that_cannot_be_written_are_3(words: Path, capsys: pytest.CaptureFixture[str]) -> None:

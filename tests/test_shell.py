@@ -1,0 +1,20 @@
+"""Paths in the commands that messages suggest can be copied into a shell as they stand."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ocrctl.shell import typed
+
+
+@pytest.mark.parametrize("name", ["run", "-run", "--run x", "a b", "it's", "$HOME", "*", "", "数据"])
+def test_a_shell_hands_over_the_same_place(name: str) -> None:
+    said = subprocess.run(["sh", "-c", f"printf %s {typed(name)}"], capture_output=True, text=True, check=True).stdout
+    assert said == (f"./{name}" if name.startswith("-") else name)
+
+
+def test_a_path_is_typed_as_its_text() -> None:
+    assert typed(Path("a/-b c")) == "'a/-b c'" and typed("icdar15:-x") == "icdar15:-x"
