@@ -92,7 +92,8 @@ class Builder:
         self._offsets.frombytes(np.arange(first + 4, first + 4 * len(texts) + 1, 4, dtype=np.int64).tobytes())
         self._image_id.frombytes(np.asarray(images, np.int32).tobytes())
         self._lines.frombytes(np.asarray(lines, np.int32).tobytes())
-        self._ignore.extend([text == IGNORED for text in texts])
+        ignore = [text == IGNORED for text in texts] if IGNORED in texts else len(texts)  # looking is quicker
+        self._ignore.frombytes(bytes(ignore))  # of a number: as many zeros
         self.texts.extend(texts)
 
     def build(self, root: Path | str, words: WordSource | None = None) -> Annotations:

@@ -12,8 +12,8 @@ import shapely
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats import page_format
 from ocrctl.data.formats._gt_lines import starts_as_points
+from ocrctl.data.polygon_columns import Floats
 from ocrctl.data.polygon_fixes import replaced, signed_area, start_top_left
-from ocrctl.data.polygons import Floats
 
 _FAR = 1e9  # pixels; beyond it the turned rectangle is no longer sound
 _HALF = re.compile("[\ud800-\udfff]")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import Looks
-from ocrctl.data.polygons import Floats
+from ocrctl.data.polygon_columns import Floats
 
 LONGEST_ASPECT = 20.0
 _NEAR = 3  # differing bits of 64 up to which two pages look the same

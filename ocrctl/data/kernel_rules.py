@@ -10,7 +10,7 @@ import shapely
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
-from ocrctl.data.polygons import Floats, Ints
+from ocrctl.data.polygon_columns import Floats, Ints
 from ocrctl.data.targets.distance import outlines
 
 BROKEN = ("too-few-points", "not-finite", "no-area", "self-intersecting", "outside")

@@ -13,8 +13,9 @@ from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import Looks, look_at
 from ocrctl.data.image_rules import check_images, frames
 from ocrctl.data.kernel_rules import check_kernels
+from ocrctl.data.polygon_columns import Floats, boxes
 from ocrctl.data.polygon_pairs import check_pairs
-from ocrctl.data.polygons import Floats, boxes, check_polygons
+from ocrctl.data.polygons import check_polygons
 from ocrctl.data.target_rules import check_target
 from ocrctl.data.text_rules import check_texts
 from ocrctl.text.charset import Charset

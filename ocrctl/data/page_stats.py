@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.image_looks import Looks
 from ocrctl.data.lint import text_heights
-from ocrctl.data.polygons import boxes
+from ocrctl.data.polygon_columns import boxes
 
 _BINS = 10
 

@@ -8,7 +8,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ocrctl.data.polygons import SPIKE_COS, Floats, Ints
+from ocrctl.data.polygon_columns import Floats, Ints
+from ocrctl.data.polygons import SPIKE_COS
 
 _ORIENTED = {  # EXIF orientation to the place of (x, y) of a stored picture w x h once it is displayed
     2: lambda x, y, w, h: (w - x, y),

@@ -7,10 +7,11 @@ import shapely
 from numpy.typing import NDArray
 
 from ocrctl.data.findings import Findings
-from ocrctl.data.polygons import Floats, Ints, boxes
+from ocrctl.data.polygon_columns import Floats, Ints, boxes
 
 OVERLAP = 0.7  # intersection over union from which two instances are taken for the same text
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
+_TOGETHER = 1 << 16  # pairs whose boxes are compared at once
 _BOX_OVERLAP = 0.4  # of the boxes around them: pairs below it are not looked at
 
 
@@ -25,38 +26,49 @@ def check_pairs(
     broken = findings.of("too-few-points", "not-finite", "no-area")
     usable = np.ones(len(offsets) - 1, bool)
     usable[broken] = False
+    chosen = np.flatnonzero(usable)
+    if len(chosen) < 2:
+        return
     around = boxes(points, offsets)
-    repeats = _duplicates(points, offsets, image_id, usable, around)
+    top, bottom = around[1][chosen], around[3][chosen]
+    below = image_id[chosen] * (bottom.max() - top.min() + 1)  # pictures in one long column, none beside another
+    top += below
+    order = np.argsort(top, kind="stable")
+    chosen, top, bottom = chosen[order], top[order], (bottom + below)[order]
+    level = top[1:] == top[:-1]
+    alike = _alike(around, image_id, np.sort(chosen[np.append(level, False) | np.append(False, level)]))
+    repeats = _duplicates(points, offsets, image_id, alike)
     if len(repeats):
         later = repeats[:, 0]
         notes = ["" if texts[a] == texts[b] else f", with another text ({texts[b]!r})" for a, b in repeats.tolist()]
         findings.add("duplicate", later, None, notes)
         usable[later] = False
-    chosen = np.flatnonzero(usable)
-    if len(chosen) < 2:
-        return
-    pairs = _near_pairs(around, image_id, chosen)
+        left = usable[chosen]
+        chosen, top, bottom = chosen[left], top[left], bottom[left]
+    pairs = _near_pairs(around, chosen, top, bottom)
     if len(pairs):
         shares = _shares(points, offsets, pairs)
         heavy = shares > OVERLAP
         findings.add("overlap", pairs[heavy].max(1), shares[heavy])
 
 
-def _duplicates(
-    points: Floats, offsets: Ints, image_id: NDArray[np.int32], usable: NDArray[np.bool_], around: Floats
-) -> Ints:
-    """(K, 2): each polygon that repeats an earlier one of its picture point for point, and that one."""
-    chosen = np.flatnonzero(usable)
+def _alike(around: Floats, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
+    """Those of the `chosen` polygons, ascending as they are, that share their box with another one of their picture."""
     key = image_id[chosen].astype(np.uint64)
     for side, factor in zip(around, _FACTORS, strict=True):
-        key ^= _bits(side[chosen]) * factor
+        bits = _bits(side[chosen])
+        bits *= factor
+        key ^= bits
     order = np.argsort(key, kind="stable")
     same = key[order][1:] == key[order][:-1]
-    if not same.any():
+    return np.sort(chosen[order[np.append(same, False) | np.append(False, same)]]) if len(chosen) else chosen
+
+
+def _duplicates(points: Floats, offsets: Ints, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
+    """(K, 2): each of the `chosen` polygons, ascending, that repeats an earlier one of its picture point for point, and
+    that one."""
+    if not len(chosen):
         return np.zeros((0, 2), np.int64)
-    chosen = np.sort(
-        chosen[order[np.append(same, False) | np.append(False, same)]]
-    )  # the others share their box with none
     sizes = np.diff(offsets)[chosen]
     starts = np.cumsum(sizes) - sizes
     place = np.arange(sizes.sum()) - np.repeat(starts, sizes)
@@ -76,27 +88,36 @@ def _bits(values: Floats) -> NDArray[np.uint64]:
     return (values + 0.0).view(np.uint64)  # + 0.0: no negative zero
 
 
-def _near_pairs(around: Floats, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
-    left, top, right, bottom = around
-    order = chosen[np.lexsort((top[chosen], image_id[chosen]))]
-    image, left, top, right, bottom = image_id[order], left[order], top[order], right[order], bottom[order]
-    area = (right - left) * (bottom - top)
-    found = []
-    active = np.arange(len(order))
-    step = 0
+def _near_pairs(around: Floats, chosen: Ints, top: Floats, bottom: Floats) -> Ints:
+    """(K, 2) of the `chosen` polygons: those of one picture whose boxes share enough of each other. They stand in the
+    order of `top`; `top` and `bottom` are where they lie in a column of all pictures, one below the other."""
+    found, waiting = [], []
+    active = np.flatnonzero(top[1:] < bottom[:-1])
+    step, count = 1, 0
     while len(active):
+        waiting.append((active, step))
+        count += len(active)
         step += 1
-        active = active[active + step < len(order)]
-        other = active + step
-        still = (image[other] == image[active]) & (top[other] < bottom[active])
-        active, other = active[still], other[still]
-        across = np.minimum(right[active], right[other]) - np.maximum(left[active], left[other])
-        down = np.minimum(bottom[active], bottom[other]) - top[other]
-        shared = np.maximum(across, 0) * np.maximum(down, 0)
-        near = shared > _BOX_OVERLAP * (area[active] + area[other] - shared)
-        if near.any():
-            found.append(np.column_stack((order[active[near]], order[other[near]])))
+        active = active[: np.searchsorted(active, len(chosen) - step)]
+        active = active[top[active + step] < bottom[active]]
+        if count > _TOGETHER or not len(active):
+            one = np.concatenate([upper for upper, _ in waiting])
+            other = np.concatenate([upper + by for upper, by in waiting])
+            found.append(_sharing(around, chosen[one], chosen[other]))
+            waiting, count = [], 0
     return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+
+
+def _sharing(around: Floats, one: Ints, other: Ints) -> Ints:
+    """Those of K pairs whose boxes share enough of each other."""
+    left, top, right, bottom = around
+    across = np.minimum(right[one], right[other]) - np.maximum(left[one], left[other])
+    beside = across > 0
+    one, other, across = one[beside], other[beside], across[beside]
+    shared = across * (np.minimum(bottom[one], bottom[other]) - np.maximum(top[one], top[other]))
+    areas = [(right[box] - left[box]) * (bottom[box] - top[box]) for box in (one, other)]
+    near = shared > _BOX_OVERLAP * (areas[0] + areas[1] - shared)
+    return np.column_stack((one[near], other[near]))
 
 
 def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:

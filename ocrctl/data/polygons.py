@@ -13,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from ocrctl.data.findings import Findings
+from ocrctl.data.polygon_columns import Floats, Ints, by_size, columns
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 LARGEST = 1e7  # pixels; beyond it a coordinate is an error of another kind
 SMALLEST_AREA = 1.0  # square pixels
@@ -39,44 +39,33 @@ def check_polygons(
     sizes = np.diff(offsets)
     few = np.flatnonzero(sizes < 3)
     findings.add("too-few-points", few, sizes[few])
-    for size in np.unique(sizes[sizes > 0]).tolist():
-        members = np.flatnonzero(sizes == size)
+    for size, members in by_size(sizes):
         step = max(_CHUNK // size, 1)
         for start in range(0, len(members), step):
             ids = members[start : start + step]
-            x, y = _columns(points, offsets[ids], size)
-            with np.errstate(invalid="ignore"):
-                whole = ((np.abs(x) <= LARGEST) & (np.abs(y) <= LARGEST)).all(0)  # false for NaN, too
-            if not whole.all():
+            x, y = columns(points, offsets[ids], size)
+            if not all(side.min() >= -LARGEST and side.max() <= LARGEST for side in (x, y)):  # or NaN
+                with np.errstate(invalid="ignore"):
+                    whole = ((np.abs(x) <= LARGEST) & (np.abs(y) <= LARGEST)).all(0)
                 findings.add("not-finite", ids[~whole])
                 x, y, ids = np.compress(whole, x, 1), np.compress(whole, y, 1), ids[whole]
-            if size >= 3 and len(ids):
-                _Group(findings, ids, x, y).judge(widths[ids], heights[ids], None if lengths is None else lengths[ids])
+            if size < 3 or not len(ids):
+                continue
+            for part, kind in _kinds(x, y):
+                group = kind(findings, ids[part], x[:, part], y[:, part])
+                group.judge(widths[ids[part]], heights[ids[part]], None if lengths is None else lengths[ids[part]])
     findings.in_order()
     return findings
 
 
-def boxes(points: Floats, offsets: Ints) -> Floats:
-    """(4, N) left, top, right and bottom of the upright box around each polygon, NaN where it has no points."""
-    sizes = np.diff(offsets)
-    result = np.full((4, len(sizes)), np.nan)
-    for size in np.unique(sizes[sizes > 0]).tolist():
-        members = np.flatnonzero(sizes == size)
-        x, y = _columns(points, offsets[members], size)
-        box = np.array([x.min(0), y.min(0), x.max(0), y.max(0)])
-        if len(members) == len(sizes):
-            return box
-        result[:, members] = box
-    return result
-
-
-def _columns(points: Floats, starts: Ints, size: int) -> tuple[Floats, Floats]:
-    """x and y (size, N) of polygons of `size` points each, whose first points stand in rows `starts` (N,)."""
-    if starts[-1] - starts[0] == size * (len(starts) - 1):  # one behind the other
-        block = points[starts[0] : starts[-1] + size].reshape(-1, size, 2)
-        return np.ascontiguousarray(block[:, :, 0].T), np.ascontiguousarray(block[:, :, 1].T)
-    rows = starts + np.arange(size)[:, None]
-    return points[:, 0][rows], points[:, 1][rows]
+def _kinds(x: Floats, y: Floats) -> list[tuple[slice | Bools, type[_Group]]]:
+    """Which of N polygons of as many points are judged together, and as what."""
+    if len(x) != 4:
+        return [(slice(None), _Outlines)]
+    upright = (x[0] == x[3]) & (x[1] == x[2]) & (y[0] == y[1]) & (y[2] == y[3]) & (x[0] < x[1]) & (y[0] < y[2])
+    if upright.all():
+        return [(slice(None), _Upright)]
+    return [(upright, _Upright), (~upright, _Outlines)] if upright.any() else [(slice(None), _Outlines)]
 
 
 class _Group:
@@ -85,11 +74,61 @@ class _Group:
     def __init__(self, findings: Findings, ids: Ints, x: Floats, y: Floats) -> None:
         self.findings, self.ids, self.x, self.y = findings, ids, x, y
         self.size, self.count = x.shape
-        self.dx, self.dy = _next(x) - x, _next(y) - y
 
     def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         """Run every rule."""
-        x, y, dx, dy = self.x, self.y, self.dx, self.dy
+        raise NotImplementedError
+
+    def _bounds(
+        self, left: Floats, top: Floats, right: Floats, bottom: Floats, widths: Floats, heights: Floats
+    ) -> None:
+        """Boxes (N,) around the polygons against their pictures."""
+        beyond = np.maximum(np.maximum(-left, right - widths), np.maximum(-top, bottom - heights))
+        if not (beyond < 0).all():  # or NaN
+            outside = (right <= 0) | (left >= widths) | (bottom <= 0) | (top >= heights)
+            self._add("outside", outside)
+            self._add("out-of-bounds", (beyond > 0) & ~outside, beyond)
+
+    def _strips(self, low: Floats, long: Floats, sound: Bools, lengths: Ints | None) -> None:
+        """Height and length (N,) of strips of text against what is written in them."""
+        high = low >= SMALLEST_HEIGHT
+        self._add("tiny", sound & ~high, low)
+        if lengths is None:
+            return
+        unit = low * lengths
+        wide = np.flatnonzero(long > LONGEST_CHARACTER * unit)
+        narrow = np.flatnonzero(long < NARROWEST_CHARACTER * unit)
+        for name, chosen, least, share in (
+            ("box-too-large", wide, 1, LONGEST_CHARACTER),
+            ("text-too-long", narrow, 3, 1.0),
+        ):
+            chosen = chosen[(lengths[chosen] >= least) & high[chosen] & sound[chosen]]
+            self.findings.add(name, self.ids[chosen], long[chosen] / unit[chosen] / share)
+
+    def _add(self, name: str, hit: Bools, values: NDArray[Any] | None = None) -> None:
+        if hit.any():
+            self.findings.add(name, self.ids[hit], None if values is None else values[hit])
+
+
+class _Upright(_Group):
+    """Upright rectangles, clockwise from the top left: neither crossing, turned nor spiked."""
+
+    def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
+        left, right, top, bottom = self.x[0], self.x[1], self.y[0], self.y[2]
+        width, height = right - left, bottom - top
+        area = width * height
+        sound = area >= SMALLEST_AREA
+        self._add("no-area", ~sound, area)
+        self._bounds(left, top, right, bottom, widths, heights)
+        self._strips(np.minimum(width, height), np.maximum(width, height), sound, lengths)
+
+
+class _Outlines(_Group):
+    """Any polygons."""
+
+    def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
+        x, y = self.x, self.y
+        self.dx, self.dy = dx, dy = _next(x) - x, _next(y) - y
         left, right, top, bottom = x.min(0), x.max(0), y.min(0), y.max(0)
         area = (x * _next(y) - _next(x) * y).sum(0) / 2
         size = np.abs(area)
@@ -98,31 +137,24 @@ class _Group:
             few = np.flatnonzero(flat)
             flat[few] = shapely.area(shapely.convex_hull(self._rings(few))) < SMALLEST_AREA
         self._add("no-area", flat, size)
-        beyond = np.maximum(np.maximum(-left, right - widths), np.maximum(-top, bottom - heights))
-        outside = (right <= 0) | (left >= widths) | (bottom <= 0) | (top >= heights)  # false where NaN
-        self._add("outside", outside)
-        self._add("out-of-bounds", (beyond > 0) & ~outside, beyond)
+        self._bounds(left, top, right, bottom, widths, heights)
         squares = dx * dx + dy * dy
         repeated = (squares == 0).sum(0)
         self._add("repeated-points", (repeated > 0) & ~flat, repeated)
         spiked, leftover = self._turns(squares)
         crossed = np.zeros(self.count, bool)
         crossed[leftover] = self._crossing(leftover)
+        sound = ~(flat | crossed)
         self._add("self-intersecting", crossed & ~flat)
         self._add("spike", spiked & ~flat)
-        self._add("counter-clockwise", (area < 0) & ~flat & ~crossed)
+        self._add("counter-clockwise", (area < 0) & sound)
         if self.size == 4:
-            self._first_corner(np.flatnonzero((area > 0) & ~flat & ~crossed), left, top)
+            self._first_corner(np.flatnonzero((area > 0) & sound), left, top)
         extent = np.sqrt(squares).sum(0) / 2  # half the way around: length plus height of a strip
         low = size / np.maximum(extent / 2 + np.sqrt(np.maximum(extent * extent / 4 - size, 0)), 1e-9)
-        self._add("tiny", (low < SMALLEST_HEIGHT) & ~flat & ~crossed, low)
-        if lengths is not None:
-            width = (extent - low) / np.maximum(low * np.maximum(lengths, 1), 1e-9)  # of a character, in heights
-            judged = (lengths > 0) & (low >= SMALLEST_HEIGHT) & ~crossed
-            self._add("box-too-large", (width > LONGEST_CHARACTER) & judged, width / LONGEST_CHARACTER)
-            self._add("text-too-long", (width < NARROWEST_CHARACTER) & (lengths > 2) & judged, width)
+        self._strips(low, extent - low, sound, lengths)
 
-    def _turns(self, squares: Floats) -> tuple[NDArray[np.bool_], Ints]:
+    def _turns(self, squares: Floats) -> tuple[Bools, Ints]:
         """Which polygons have a spike, and the indices of those that are not plainly convex."""
         before_x, before_y = _previous(self.dx), _previous(self.dy)
         cross = before_x * self.dy - before_y * self.dx
@@ -132,7 +164,7 @@ class _Group:
             return spiked, np.arange(self.count)
         return spiked, np.flatnonzero((cross.min(0) < 0) & (cross.max(0) > 0) | spiked)
 
-    def _crossing(self, chosen: Ints) -> NDArray[np.bool_]:
+    def _crossing(self, chosen: Ints) -> Bools:
         if self.size == 4:
             return self._quads_crossing(chosen)
         return ~shapely.is_simple(self._rings(chosen)) if len(chosen) else np.zeros(0, bool)
@@ -141,14 +173,14 @@ class _Group:
         corners = np.stack((self.x[:, chosen].T, self.y[:, chosen].T), axis=-1)
         return np.asarray(shapely.linearrings(np.concatenate((corners, corners[:, :1]), axis=1)))
 
-    def _quads_crossing(self, chosen: Ints) -> NDArray[np.bool_]:
+    def _quads_crossing(self, chosen: Ints) -> Bools:
         """A quad crosses itself where two opposite edges do."""
         x, y = self.x[:, chosen], self.y[:, chosen]
 
         def side(a: int, b: int, c: int) -> Floats:
             return np.asarray((x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a]))
 
-        def cross(a: int, b: int, c: int, d: int) -> NDArray[np.bool_]:
+        def cross(a: int, b: int, c: int, d: int) -> Bools:
             return np.asarray((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0))
 
         return cross(0, 1, 2, 3) | cross(1, 2, 3, 0)
@@ -160,10 +192,6 @@ class _Group:
         dx, dy = np.abs(self.dx[:, turned]), np.abs(self.dy[:, turned])
         upright = (np.minimum(dx, dy) <= UPRIGHT * np.maximum(dx, dy)).all(0)
         self.findings.add("start-not-top-left", self.ids[turned[upright]], (4 - corner[upright]) % 4)
-
-    def _add(self, name: str, hit: NDArray[np.bool_], values: NDArray[Any] | None = None) -> None:
-        if hit.any():
-            self.findings.add(name, self.ids[hit], None if values is None else values[hit])
 
 
 def _next(values: Floats) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.images import Image
-from ocrctl.data.polygons import Floats
+from ocrctl.data.polygon_columns import Floats
 
 TALL = 1.5  # height over width from which a quad of several characters is read from the top down and turned upright
 _TURNED = 32766  # pixels; what cv2.remap takes

@@ -7,7 +7,7 @@ import numpy as np
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
-from ocrctl.data.polygons import Floats
+from ocrctl.data.polygon_columns import Floats
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import CTCTokenizer

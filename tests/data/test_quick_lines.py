@@ -74,8 +74,8 @@ def test_quads_at_once(files: list[list[str]]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(NUMBER, min_size=8, max_size=8), min_size=1, max_size=4))
 def test_whole_numbers_are_read_at_once_and_others_as_float_reads_them(rows: list[list[str]]) -> None:
-    found = quads_at_once("\n".join(",".join(row) + ",a,b" for row in rows))
-    quick = _quad_lines._whole("\n".join(",".join(row) + ",a,b" for row in rows))
+    lines = ["\n".join(",".join(row) + ",a,b" for row in rows)]
+    found, quick = quads_at_once(lines), _quad_lines._whole(lines)
     plain = all(number.lstrip("-").isdecimal() and len(number) <= 8 for row in rows for number in row)
     assert (quick is not None) == plain
     try:
@@ -83,7 +83,8 @@ def test_whole_numbers_are_read_at_once_and_others_as_float_reads_them(rows: lis
     except ValueError:
         assert found is None
         return
-    assert found is not None and found[0].tolist() == wanted and found[1] == ["a,b"] * len(rows)
+    assert found is not None and found.points.tolist() == wanted
+    assert found.texts == ["a,b"] * len(rows) and found.counts == [len(rows)]
 
 
 POINTS = st.lists(

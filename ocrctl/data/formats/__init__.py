@@ -35,7 +35,7 @@ from ocrctl.data.formats import (
 )
 from ocrctl.data.formats._detection import Keeps, Rendered
 from ocrctl.data.formats._kinds import DetectionFormat, Format
-from ocrctl.data.formats._once import listed_once
+from ocrctl.data.formats._once import listed_once, once
 from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listing
 from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps
@@ -163,12 +163,7 @@ def detect_pages(
     """
     found: list[tuple[DetectionFormat, Path]] = []
     for pages in formats:
-        if path.is_file():
-            places = [path]
-        elif pages.PER_IMAGE:
-            places = [path, *(path / name for name in listing(path).folders)]
-        else:
-            places = _candidates(path, pages.LABEL_FILES)
+        places = once(_folders, path) if pages.PER_IMAGE else _candidates(path, pages.LABEL_FILES)
         fitting = [place for place in places if pages.sniff(place)]
         found += [(pages, place) for place in (fitting[:1] if fitting[:1] == [path] else fitting)]
     return found
@@ -190,12 +185,20 @@ def _unfit(name: str, what: str, built_in: Iterable[str]) -> UsageError:
     )
 
 
+def _folders(path: Path) -> list[Path]:
+    """The places of a format of one file a picture: `path`, and the folders within it."""
+    return [path] if once(Path.is_file, path) else [path, *(path / name for name in listing(path).folders)]
+
+
 def _candidates(path: Path, patterns: Sequence[str]) -> list[Path]:
-    if path.is_file():
-        return [path]
-    names = listing(path)
+    """The places of a format of one label file: `path`, or the files within it that may be one."""
     odd = [pattern for pattern in patterns if not pattern.lower().endswith(LABEL_SUFFIXES)]  # a plug-in's
-    if odd:
-        chosen = set(names.labels) | {name for name in names.files if any(fnmatchcase(name, one) for one in odd)}
-        return [path / name for name in sorted(chosen)]
-    return [path / name for name in names.labels]
+    if not odd or once(Path.is_file, path):
+        return once(_label_files, path)
+    names = listing(path)
+    chosen = set(names.labels) | {name for name in names.files if any(fnmatchcase(name, one) for one in odd)}
+    return [path / name for name in sorted(chosen)]
+
+
+def _label_files(path: Path) -> list[Path]:
+    return [path] if once(Path.is_file, path) else [path / name for name in listing(path).labels]

@@ -32,6 +32,7 @@ class LabelFile(NamedTuple):
 
 
 _BLOCK = 1 << 15  # characters of label files that are read at once: its columns stay in the processor's cache
+_JUDGED = 8  # lines of each label file that tell the format of a folder of them
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 _BOX = re.compile(rf"\s*({_NUMBER})(?:,\s*|\s+)" + rf"({_NUMBER})(?:,\s*|\s+)" * 2 + rf"({_NUMBER})(.*)$", re.I | re.S)
 _QUAD = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*){{7}}(?:,|$)", re.I)
@@ -83,7 +84,9 @@ def starts_as_points(text: str) -> bool:
 
 def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most first lines of most first .txt files of `path` (a folder or one file) fit."""
-    return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
+    return mostly(
+        looked_at(path, ".txt"), lambda file: lines_fit(lines[:_JUDGED], fits) if (lines := head_lines(file)) else None
+    )
 
 
 def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str) -> None:
@@ -100,11 +103,12 @@ def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, wher
 
 def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expected: str) -> None:
     """As `add_lines`, of several label files; where they hold plain quads, all of their lines at once."""
-    if parse is parse_quad and (quads := quads_at_once("\n".join(file.text for file in files if file.text))):
-        counts = [file.text.count("\n") + 1 if file.text else 0 for file in files]
-        lines = np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts])
-        images = np.repeat(np.array([file.image for file in files], np.int32), counts)
-        builder.add_quads(images, *quads, lines)
+    full = [file for file in files if file.text] if parse is parse_quad else []
+    if full and (quads := quads_at_once([file.text for file in full])):
+        images = np.repeat(np.array([file.image for file in full], np.int32), quads.counts)
+        starts = np.cumsum(quads.counts) - quads.counts
+        lines = np.arange(1, len(images) + 1, dtype=np.int32) - np.repeat(starts, quads.counts)
+        builder.add_quads(images, quads.points, quads.texts, lines.astype(np.int32))
     elif len(files) > 1:
         for file in files:
             add_files(builder, [file], parse, expected)

@@ -13,11 +13,12 @@ from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, mostly
 from ocrctl.data.links import is_file, is_folder
 from ocrctl.errors import InputError
 
-_IMAGE = re.compile(rf"{IMAGE_SUFFIX}\Z", re.IGNORECASE)
+_IMAGE = re.compile(rf"(\.*[^.].*){IMAGE_SUFFIX}\Z", re.IGNORECASE | re.DOTALL)
 LABEL_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip")
 _IMAGE_FOLDERS = ("images", "imgs", "img", "image")
 _PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
 _PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
+_DIGITS = re.compile(r"(\d+)")
 _TRIED = 64  # picture names that decide which root is meant
 _LOOKED_AT = 8  # files of a folder that decide whether it is of a format
 _LEVELS = 4  # folders upwards that may part labels/a/b from images/a/b
@@ -56,7 +57,7 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
         found = _pictures(root)
         if any(stem in found for stem in stems):
             return root, found
-    for root in (*_folders(folder), *_counterparts(folder)):
+    for root in (*(folder / name for name in _folders(folder)), *_counterparts(folder)):
         found = _pictures(root)
         score = sum(stem in found for stem in stems), _common(root.name, folder.name)
         if score > best[0] and score[0]:
@@ -92,9 +93,9 @@ def _listing(folder: Path) -> Listing:
     return Listing(files, sorted(folders), [name for name in files if name.lower().endswith(LABEL_SUFFIXES)])
 
 
-def _folders(folder: Path) -> list[Path]:
+def _folders(folder: Path) -> list[str]:
     try:
-        return [folder / name for name in listing(folder).folders]
+        return listing(folder).folders
     except InputError:
         return []
 
@@ -104,13 +105,13 @@ def _counterparts(folder: Path) -> Iterator[Path]:
 
     Only a name tells that such a tree holds pictures: a test set beside a training set has the same layout, too.
     """
-    yield from (beside for beside in _folders(folder.parent) if beside.name != folder.name)
+    yield from (folder.parent / name for name in _folders(folder.parent) if name != folder.name)
     place = folder.absolute()
-    for base in list(place.parents)[1:_LEVELS]:
-        _, *below = place.relative_to(base).parts
-        for beside in _folders(base):
-            if _PICTURES.search(beside.name) and beside.joinpath(*below).is_dir():
-                yield beside.joinpath(*below)
+    for level, base in enumerate(list(place.parents)[1:_LEVELS], 2):
+        for name in filter(_PICTURES.search, _folders(base)):
+            found = base.joinpath(name, *place.parts[1 - level :])
+            if found.is_dir():
+                yield found
 
 
 def _common(first: str, second: str) -> int:
@@ -122,8 +123,7 @@ def _common(first: str, second: str) -> int:
 
 def _pictures(folder: Path) -> dict[str, str]:
     try:
-        parts = map(os.path.splitext, listing(folder).files)
-        return {stem: stem + suffix for stem, suffix in parts if _IMAGE.match(suffix)}
+        return {match[1]: match[0] for match in map(_IMAGE.match, listing(folder).files) if match}
     except InputError:
         return {}
 
@@ -131,7 +131,7 @@ def _pictures(folder: Path) -> dict[str, str]:
 def label_names(path: Path, suffix: str) -> tuple[Path, list[str]]:
     """The folder and name of label file `path`, or of those in folder `path` that end in `suffix` (of LABEL_SUFFIXES),
     by the numbers in them."""
-    return (path.parent, [path.name]) if path.is_file() else (path, once(_label_names, (path, suffix)))
+    return (path.parent, [path.name]) if once(Path.is_file, path) else (path, once(_label_names, (path, suffix)))
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
@@ -147,7 +147,7 @@ def looked_at(path: Path, suffix: str) -> list[Path]:
 
 def _looked_at(place: tuple[Path, str]) -> list[Path]:
     path, suffix = place
-    if path.is_file():
+    if once(Path.is_file, path):
         return [path] if path.name.lower().endswith(suffix) else []
     return [path / name for name in once(_label_names, place)[:_LOOKED_AT]] if path.is_dir() else []
 
@@ -180,4 +180,4 @@ def _is_file(path: str) -> bool:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence
+from itertools import accumulate, chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_COMMA, _MINUS = b",-"
+_COMMA, _MINUS, _BREAK = b",-\n"
 _LONGEST = 8  # digits of a coordinate: as many bytes as one word of the processor holds
 _SUMS = [
     (np.uint64(10), np.uint64(8), np.uint64(0x00FF00FF00FF00FF)),
@@ -16,42 +18,59 @@ _SUMS = [
 ]
 
 
-def quads_at_once(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
-    """Points (L, 8) and the L texts of lines such as `377,117,463,117,465,130,378,130,Genaxis, Theatre`.
+class Quads(NamedTuple):
+    """What L lines hold."""
 
-    The lines of `text` are parted by \\n. None where one is not of the format: then they are looked at one by one.
+    points: NDArray[np.float64]  # (L, 8)
+    texts: list[str]
+    counts: list[int]  # lines of each label file
+
+
+def quads_at_once(files: Sequence[str]) -> Quads | None:
+    """All lines, such as `377,117,463,117,465,130,378,130,Genaxis, Theatre`, of label files with at least one.
+
+    Lines are parted by \\n. None where one is not of the format: then they are looked at one by one.
     """
-    return _whole(text) or _any(text)
+    return _whole(files) or _any(files)
 
 
-def _any(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
+def _any(files: Sequence[str]) -> Quads | None:
     """As `quads_at_once`, of whatever `float` reads."""
-    rows = [line.split(",", 8) for line in text.split("\n")]
+    rows = [line.split(",", 8) for line in "\n".join(files).split("\n")]
     if set(map(len, rows)) != {9}:
         return None
     texts = [row.pop() for row in rows]
     try:
-        return np.array(list(map(float, chain.from_iterable(rows)))).reshape(-1, 8), texts
+        points = np.array(list(map(float, chain.from_iterable(rows)))).reshape(-1, 8)
     except ValueError:
         return None
+    return Quads(points, texts, [text.count("\n") + 1 for text in files])
 
 
-def _whole(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
+def _whole(files: Sequence[str]) -> Quads | None:
     """As `quads_at_once`, of whole numbers of up to eight digits."""
-    content = text.encode()
+    contents = [text.encode() for text in files]
+    content = b"\n".join(contents)
     data = np.frombuffer(content, np.uint8)
-    ends = np.append(np.flatnonzero(data == ord("\n")), len(data))
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    commas = np.flatnonzero(data == _COMMA)
-    first = np.searchsorted(commas, starts)
-    if first[-1] + 8 > len(commas):
+    marks = np.flatnonzero((data == _COMMA) | (data == _BREAK))
+    breaks = np.flatnonzero(data[marks] == _BREAK)
+    edges = np.empty(len(breaks) + 2, np.int64)  # line i has the marks between edges i and i + 1
+    edges[0], edges[1:-1], edges[-1] = -1, breaks, len(marks)
+    if (edges[1:] - edges[:-1]).min() <= 8:
         return None
-    stops = commas[first + np.arange(8)[:, None]]  # (8, L): the comma behind each number
-    if (stops[7] > ends).any():
-        return None
-    begins = np.concatenate((starts[None], stops[:7] + 1))
-    negative = data[begins] == _MINUS
-    widths = stops - begins
+    windows = np.ndarray((len(marks) - 7, 8), np.int64, marks, strides=(8, 8))
+    stops = windows[edges[:-1] + 1]  # (L, 8): the comma behind each number
+    ends = np.append(marks[breaks], len(data))
+    widths = np.empty_like(stops)  # at first where each number begins
+    widths[0, 0] = 0
+    np.add(ends[:-1], 1, out=widths[1:, 0])
+    np.add(stops[:, :7], 1, out=widths[:, 1:])
+    runs = np.empty((len(ends), 2), np.int64)  # of each line: bytes of its numbers, of the text and its \n
+    np.subtract(stops[:, 7] + 1, widths[:, 0], out=runs[:, 0])
+    np.subtract(ends, stops[:, 7], out=runs[:, 1])
+    runs[-1, 1] -= 1  # nothing parts the last line from a next one
+    negative = data[widths] == _MINUS
+    np.subtract(stops, widths, out=widths)
     widths -= negative
     if widths.min() < 1 or widths.max() > _LONGEST:
         return None
@@ -59,15 +78,16 @@ def _whole(text: str) -> tuple[NDArray[np.float64], list[str]] | None:
     if values is None:
         return None
     values[negative] *= -1  # a zero, too, as float() reads it
-    behind = stops[7] + 1
-    if len(content) == len(text):
-        return values.T, [text[start:stop] for start, stop in zip(behind.tolist(), ends.tolist(), strict=True)]
-    behind -= starts  # in characters as in bytes: digits, commas and signs stand before it
-    return values.T, [line[start:] for line, start in zip(text.split("\n"), behind.tolist(), strict=True)]
+    kept = np.zeros(2 * len(ends), np.bool_)
+    kept[1::2] = True
+    texts = data[np.repeat(kept, runs.ravel())].tobytes().decode().split("\n")
+    last = ends.searchsorted([stop - 1 for stop in accumulate(len(one) + 1 for one in contents)]).tolist()
+    return Quads(values, texts, [stop - start for start, stop in pairwise([-1, *last])])
 
 
 def _whole_numbers(content: bytes, stops: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """The numbers of one to eight digits that end before the bytes `stops`; None when one holds anything but digits.
+    `widths` is written over: the fewer arrays, the more of them stay in the processor's cache.
 
     The eight bytes before each stop are one word, the last digit its highest byte; neighbours are then added up by
     twos, fours and eights (Lemire, https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits/).
@@ -75,10 +95,12 @@ def _whole_numbers(content: bytes, stops: NDArray[np.int64], widths: NDArray[np.
     padded = bytes(_LONGEST) + content  # byte i of `content` is byte i + 8
     words = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))[stops]
     words ^= np.uint64(0x3030303030303030)
-    before = (8 * (_LONGEST - widths)).astype(np.uint64)  # bits that belong to what stands before the number
-    words >>= before
-    words <<= before
-    part = words + np.uint64(0x7676767676767676)  # lifts 10 and more to the highest bit of their byte
+    np.subtract(_LONGEST, widths, out=widths)
+    widths *= 8  # bits that belong to what stands before the number
+    part = widths.view(np.uint64)
+    words >>= part
+    words <<= part
+    np.add(words, np.uint64(0x7676767676767676), out=part)  # lifts 10 and more to the highest bit of their byte
     part |= words
     part &= np.uint64(0x8080808080808080)
     if part.any():

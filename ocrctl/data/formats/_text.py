@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ocrctl.data.formats._once import once
+from ocrctl.data.label_text import read_start
 from ocrctl.data.words import FolderWords, image_path, read_plain
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
@@ -55,14 +56,9 @@ def _head_lines(path: Path) -> list[str]:
 
 
 def _head(path: Path) -> bytes:
-    try:
-        with open(path, "rb", buffering=0) as stream:
-            data = stream.read(HEAD_BYTES)
-            if len(data) == HEAD_BYTES and b"\n" not in data and path.suffix.lower() != ".json":
-                data += stream.read(_LONG_LINE)
-            return data
-    except OSError:
-        return b""
+    data = read_start(str(path), HEAD_BYTES)
+    long = len(data) == HEAD_BYTES and b"\n" not in data and path.suffix.lower() != ".json"
+    return read_start(str(path), HEAD_BYTES + _LONG_LINE) if long else data
 
 
 def mostly(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:

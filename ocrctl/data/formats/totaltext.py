@@ -31,6 +31,7 @@ KEEPS = Keeps("polygon", marks=("#", IGNORED), line_breaks=True)
 
 _HEAD = re.compile(r"x:\s*\[\[[-+\d.\seinfa]*\]\]\s*,\s*y:")
 _LITERAL = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_PLAIN = re.compile(r"u?(['\"])([^\\\r\n\0]*)\1\Z")  # a literal that says what it stands for
 _ENTRY = re.compile(
     r"x:\s*\[\[([^\]]*)\]\]\s*,\s*y:\s*\[\[([^\]]*)\]\]\s*,\s*ornt:\s*\[\s*u?['\"]?([^'\"\]]*)['\"]?\s*\]\s*,"
     rf"\s*transcriptions:\s*\[\s*({_LITERAL})?\s*\]",
@@ -78,14 +79,16 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 def _add(builder: Builder, image: int, match: re.Match[str], file: Path, line: int) -> None:
     try:
-        x, y = ([float(value) for value in match[axis].replace(",", " ").split()] for axis in (1, 2))
-        text = ast.literal_eval(match[4]) if match[4] else ""
+        x, y = (list(map(float, match[axis].replace(",", " ").split())) for axis in (1, 2))
+        plain = _PLAIN.match(match[4] or "''")
+        text = plain[2] if plain else ast.literal_eval(match[4])
     except (ValueError, SyntaxError) as error:
         raise InputError(f"{file}:{line}: expected {_EXPECTED}, found {match[0][:60]!r}.") from error
     if len(x) != len(y):
         raise InputError(f"{file}:{line}: expected as many x as y, found {len(x)} and {len(y)}.")
     ignore = text in ("#", IGNORED)
-    flat = [value for point in zip(x, y, strict=True) for value in point]
+    flat = x + y
+    flat[::2], flat[1::2] = x, y
     builder.add(image, flat, IGNORED if ignore else text, ignore, line, {"ornt": match[3]} if match[3] else None)
 
 
