@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 
 WORDS = ["hotel", "Exit", "24h", "cafe", "OPEN", "n0", "street", "a", "parking", "b7", "zoo", "Market-1"]
 
+
+# Several workers (pytest -n) share the cores, and their threads would wait for each other.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

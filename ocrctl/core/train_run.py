@@ -57,7 +57,7 @@ def fit(
                 held.callback(unlock, lock_run(folder))
                 refuse_taken(folder, resume=resume_from is not None)  # by another process, since it was first looked at
 
-        return _fit(settings, data, lambda: make_folder(claim), report, resume_from)
+        return _fit(settings, data, lambda: make_folder(claim), report, resume_from, held)
 
 
 def _fit(
@@ -66,6 +66,7 @@ def _fit(
     make_folder: Callable[[], Path],
     report: Report,
     resume_from: Path | None,
+    held: ExitStack,
 ) -> TrainResult:
     placement = place(settings.train)
     check_logger(settings)
@@ -88,6 +89,7 @@ def _fit(
         start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
         wanted=(lambda n: data.words.place(n)[0] not in left_out) if left_out else None,
     )  # fmt: skip
+    held.callback(loader.close)
     torch.manual_seed(settings.seed)
     model = build_model(data.card)
     if settings.model.pretrained and not start_step:

@@ -6,7 +6,9 @@ import atexit
 import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count, islice
 from typing import Any, Protocol
 
@@ -76,15 +78,26 @@ def start_worker(_: int) -> None:
 @atexit.register
 def _end_workers() -> None:
     """Before multiprocessing ends what is left by SIGTERM, and waits for it."""
-    left = [process for process in multiprocessing.active_children() if process.daemon]
-    if left and hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would call their end a failure
-    for process in left:
-        process.kill()
+    with _deaths_expected():
+        for process in multiprocessing.active_children():
+            if process.daemon:
+                process.kill()
+
+
+@contextmanager
+def _deaths_expected() -> Iterator[None]:
+    """Within, PyTorch does not call the end of a loader process a failure."""
+    mine = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if mine else None
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 class StartedLoader:
-    """One pass through an endless loader, whose processes are at work from the moment this is made.
+    """One pass through an endless loader, whose processes are at work from the moment this is made, until `close`.
 
     Lightning asks for an iterator twice before it takes the first batch; a DataLoader throws away at each asking what
     its processes have prepared, this one does not.
@@ -99,6 +112,19 @@ class StartedLoader:
     def __next__(self) -> Any:
         return next(self._batches)
 
+    def close(self) -> None:
+        """End its processes, whatever they still prepare.
+
+        Left to the garbage collector, PyTorch's own end may find its queues closed already: then it waits for each
+        process in vain, and they stay.
+        """
+        processes = getattr(self._batches, "_workers", [])
+        with _deaths_expected():
+            for process in processes:
+                process.kill()
+            if processes:
+                self._batches._shutdown_workers()  # type: ignore[attr-defined]
+
 
 def training_loader(
     words: Batches,
@@ -110,8 +136,8 @@ def training_loader(
     pin_memory: bool = False,
     wanted: Callable[[int], bool] | None = None,
 ) -> StartedLoader:
-    """Endless loader whose first batch begins with draw number `start`, already at work on it; `wanted` as in
-    StepSampler."""
+    """Endless loader whose first batch begins with draw number `start`, at work on it from now until it is closed;
+    `wanted` as in StepSampler."""
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
     dataset: Dataset[Any] = words  # type: ignore[assignment]  # map-style by __getitems__, without a length

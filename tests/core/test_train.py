@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -81,6 +82,7 @@ def test_config_toml_reproduces_the_run_bit_for_bit(words: Path, tmp_path: Path)
 def test_workers_change_no_sample(words: Path, tmp_path: Path) -> None:
     run(tmp_path / "a", words)
     run(tmp_path / "b", words, "data.workers=2")
+    assert not multiprocessing.active_children()  # a notebook trains again and again
     for name, value in weights(tmp_path / "a").items():
         assert torch.equal(value, weights(tmp_path / "b")[name]), name
 

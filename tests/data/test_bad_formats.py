@@ -159,7 +159,9 @@ def walk(value: Any) -> Any:
 @settings(max_examples=30, deadline=None)
 @given(content=st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace")))
 def test_noise_is_never_a_crash(tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes) -> None:
-    path = tmp_path_factory.mktemp("noise") / {"cleval-zip": "a.zip", "lmdb": "data.mdb"}.get(name, "a.txt")
+    folder = tmp_path_factory.mktemp("noise") / "set"  # alone: pictures are looked for in the folders beside it
+    folder.mkdir()
+    path = folder / {"cleval-zip": "a.zip", "lmdb": "data.mdb"}.get(name, "a.txt")
     path.write_bytes(content)
     for spec in (f"{name}:{path}", str(path.parent)):
         try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import time
+
 import numpy as np
 import pytest
 
@@ -28,3 +32,27 @@ def test_batches_go_on_where_they_were_however_often_an_iterator_is_asked_for(wo
     assert second["ids"].tolist() == [9, 10, 11]
     assert first["images"].shape == (3, 1, 4, 8)
     assert first["images"][:, 0, 0, 0].tolist() == [6, 7, 8]
+    loader.close()
+
+
+class Slow(Numbers):
+    """A stream that is never done with its second batch."""
+
+    def __getitems__(self, numbers):
+        if numbers[0]:
+            time.sleep(600)
+        return super().__getitems__(numbers)
+
+
+def test_closing_ends_the_processes_at_once_whatever_they_do():
+    loader = training_loader(Slow(), batch_size=3, start=0, workers=2)
+    assert next(loader)["ids"].tolist() == [0, 1, 2]
+    processes = multiprocessing.active_children()
+    handler = signal.getsignal(signal.SIGCHLD)
+    start = time.monotonic()
+    loader.close()
+    assert time.monotonic() - start < 4 and signal.getsignal(signal.SIGCHLD) is handler
+    assert len(processes) == 2 and not any(process.is_alive() for process in processes)
+    again = training_loader(Numbers(), batch_size=3, start=0, workers=1)  # PyTorch holds nothing against the next one
+    assert next(again)["ids"].tolist() == [0, 1, 2] and next(again)["ids"].tolist() == [3, 4, 5]
+    again.close()
