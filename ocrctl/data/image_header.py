@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 _LARGEST = (1 << 31) - 1  # pixels; PNG's own limit (https://www.w3.org/TR/png-3/#11IHDR)
 _JPEG = b"\xff\xd8"
@@ -73,6 +77,22 @@ class HeaderReader:
 
     def __init__(self) -> None:
         self._alike, self._orientation = b"", 1
+
+    def read_all(self, starts: Sequence[bytes]) -> NDArray[np.int32]:
+        """(I, 3): what `read` finds at the start of each picture; zeros where it finds nothing."""
+        if not self._alike and starts:
+            self.read(starts[0])
+        place = len(self._alike)
+        alike = [start.startswith(self._alike) for start in starts]
+        if self._alike and False not in alike:
+            sides = b"".join([start[place : place + _SIZE.size] for start in starts])
+            if len(sides) == _SIZE.size * len(starts):
+                found = np.empty((len(starts), 3), np.int32)
+                found[:, 1::-1] = np.frombuffer(sides, ">u2").reshape(-1, 2)
+                found[:, 2] = self._orientation
+                found[(found[:, :2] == 0).any(1)] = 0
+                return found
+        return np.array([self.read(start) or (0, 0, 0) for start in starts], np.int32).reshape(-1, 3)
 
     def read(self, data: bytes) -> Header | None:
         """As `read_header`."""

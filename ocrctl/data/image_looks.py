@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_header import Header, HeaderReader, read_header
 from ocrctl.data.images import damage
-from ocrctl.data.label_text import read_start
 from ocrctl.errors import InputError
 
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
@@ -56,7 +54,7 @@ def look_at(
         digests=[b""] * count,
         hashes=np.zeros((count, 2), np.uint64),
     )
-    headers = array("i")  # width, height and orientation of each
+    headers = np.empty((count, 3), np.int32)  # width, height and orientation of each
     problems: list[tuple[int, str, str]] = []
     reader = HeaderReader()
     for start in range(0, count, _STRETCH):
@@ -65,30 +63,29 @@ def look_at(
             with DecoderWarnings() as decoder:
                 for image in range(start, stop):
                     header, name, problem = _decoded(data, image, looks, decoder)
-                    headers.extend(header or _UNKNOWN)
+                    headers[image] = header or _UNKNOWN
                     if problem:
                         problems.append((image, name, problem))
         else:
-            for image, path in enumerate(data.image_paths(start, stop), start):
-                header = reader.read(read_start(path, _HEADER_BYTES[0])) if path else None  # nearly always enough
-                if header is None:
-                    header, name, problem = _header(data, image, path)
-                    if problem:
-                        problems.append((image, name, problem))
-                headers.extend(header or _UNKNOWN)
+            block = headers[start:stop]
+            block[:] = reader.read_all(data.image_starts(start, stop, _HEADER_BYTES[0]))  # nearly always enough
+            for image in (np.flatnonzero(block[:, 0] == 0) + start).tolist():
+                header, name, problem = _header(data, image)
+                headers[image] = header or _UNKNOWN
+                if problem:
+                    problems.append((image, name, problem))
         progress(stop, count)
-    columns = np.frombuffer(headers, np.int32).reshape(-1, 3)
-    looks.stored[:], looks.orientations[:] = columns[:, :2], columns[:, 2]
+    looks.stored[:], looks.orientations[:] = headers[:, :2], headers[:, 2]
     looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
     for image, name, problem in problems:
         findings.add(name, [image], None, [problem])
     return looks
 
 
-def _header(data: Annotations, image: int, path: str) -> tuple[Header | None, str, str]:
+def _header(data: Annotations, image: int) -> tuple[Header | None, str, str]:
     """The header of one file; name of the code and reason of what is wrong with it, if anything."""
-    for size in _HEADER_BYTES[1:] if path else ():
-        content = read_start(path, size)
+    for size in _HEADER_BYTES[1:]:
+        (content,) = data.image_starts(image, image + 1, size)
         header = read_header(content)
         if header is not None:
             return header, "", ""

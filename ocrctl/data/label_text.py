@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from codecs import BOM_UTF8
+from collections.abc import Iterable
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -38,14 +39,22 @@ def read_label_text(path: str | Path, *, largest: int | None = None) -> str:
 
 def read_start(path: str, size: int) -> bytes:
     """The first `size` bytes of a file; b"" for one that cannot be read: reading it all says why."""
-    try:
-        handle = os.open(path, READ)  # three system calls
+    return read_starts((path,), size)[0]
+
+
+def read_starts(paths: Iterable[str], size: int) -> list[bytes]:
+    """As `read_start`, of many files."""
+    starts = []
+    for path in paths:
         try:
-            return os.read(handle, size)
-        finally:
-            os.close(handle)
-    except (OSError, ValueError):  # ValueError: a NUL in the name
-        return b""
+            handle = os.open(path, READ)  # three system calls
+            try:
+                starts.append(os.read(handle, size))
+            finally:
+                os.close(handle)
+        except (OSError, ValueError):  # ValueError: a NUL in the name
+            starts.append(b"")
+    return starts
 
 
 def _read(path: str | Path, largest: int | None) -> bytes:

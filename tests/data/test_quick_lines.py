@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import tempfile
 import threading
 from pathlib import Path
 
+import lmdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +19,13 @@ from PIL import Image, TiffImagePlugin, TiffTags
 from ocrctl.data import text_rules
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.findings import Findings
 from ocrctl.data.formats import _gt_lines, _quad_lines, icdar_words, paddleocr_det
 from ocrctl.data.formats._once import listed_once, once
 from ocrctl.data.formats._quad_lines import quads_at_once
 from ocrctl.data.formats._text import mostly
 from ocrctl.data.image_header import Header, HeaderReader, read_header
+from ocrctl.data.image_looks import look_at
 from ocrctl.data.images import decode
 from ocrctl.data.label_text import read_label_text
 from ocrctl.data.sources import open_annotations
@@ -177,6 +181,34 @@ def test_many_headers_are_read_as_each_alone(pictures: list[tuple[int, int, int,
         data = jpeg(width, height, quality=quality, turned=turned)
         assert reader.read(data) == read_header(data) == Header(width, height, 8 if turned else 1)
         assert reader.read(data[:cut]) == read_header(data[:cut])
+        starts = [data, data[:cut], data, b"", data]
+        for few in (starts, starts[::2], starts[3:4], []):
+            assert reader.read_all(few).tolist() == [list(read_header(start) or (0, 0, 0)) for start in few]
+        place = data.index(struct.pack(">BHBHH", 0xC0, 17, 8, height, width)) + 4
+        blank = data[:place] + bytes(4) + data[place + 4 :]
+        assert reader.read_all([data, blank])[1].tolist() == [0, 0, 0]
+
+
+def test_headers_of_an_lmdb_are_read_in_one_go_and_what_is_wrong_is_said_of_each(tmp_path: Path) -> None:
+    path, count = tmp_path / "words.lmdb", 150
+    with lmdb.open(str(path), map_size=1 << 22) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"num-samples", b"%d" % count)
+        for number in range(1, count + 1):
+            transaction.put(b"label-%09d" % number, b"word%d" % number)
+            picture = {77: b"", 78: b"no picture", 79: jpeg(9, 7)[:30]}.get(
+                number, jpeg(number, 7, turned=number == 80)
+            )
+            if number != 76:
+                transaction.put(b"image-%09d" % number, picture)
+    data = open_annotations(str(path))
+    findings = Findings()
+    looks = look_at(data, findings, decode=False)
+    said = {hits.code.name: [i + 1 for i in hits.indices.tolist()] for hits in findings.sorted()}
+    assert said == {"missing": [76], "empty-file": [77], "unreadable": [78, 79]}
+    wrong = [76, 77, 78, 79]
+    assert looks.sizes.tolist() == [
+        [0, 0] if n in wrong else [7, n] if n == 80 else [n, 7] for n in range(1, count + 1)
+    ]
 
 
 @pytest.mark.parametrize("width", [0, 1 << 31, (1 << 32) - 1])
