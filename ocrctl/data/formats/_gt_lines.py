@@ -31,7 +31,7 @@ class LabelFile(NamedTuple):
     where: str  # for messages
 
 
-_BLOCK = 1 << 15  # characters of label files that are read at once: its columns stay in the processor's cache
+_BLOCK = 1 << 16  # characters of label files that are read at once: its columns stay in the processor's cache
 _JUDGED = 8  # lines of each label file that tell the format of a folder of them
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 _BOX = re.compile(rf"\s*({_NUMBER})(?:,\s*|\s+)" + rf"({_NUMBER})(?:,\s*|\s+)" * 2 + rf"({_NUMBER})(.*)$", re.I | re.S)

@@ -179,5 +179,8 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]
+def _natural(name: str) -> list[str | int]:
+    """Text and numbers by turns, text first."""
+    parts: list[str | int] = [*_DIGITS.split(name)]
+    parts[1::2] = map(int, parts[1::2])
+    return parts
