@@ -137,7 +137,7 @@ def _system_says(error: Exception) -> OcrctlError | None:
     disk."""
     if not isinstance(error, OSError):
         return None
-    place = error.filename if isinstance(error.filename, str) else "what is to be written"
+    place = error.filename if isinstance(error.filename, str) else "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResumableStop(f"{place}: the disk is full.", hint="free some space and run the command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from ocrctl.config.model_spec import SPECS, ModelSpec, get_spec
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings, TrainSettings
-from ocrctl.config.suggest import did_you_mean
+from ocrctl.config.suggest import did_you_mean, nearest_setting
 from ocrctl.errors import UsageError
 
 RESERVED = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
@@ -149,7 +149,7 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
         if any(name.startswith(dotted + ".") for name in names):
             inside = ", ".join(name for name in names if name.startswith(dotted + "."))
             raise UsageError(f"{origin}: {dotted} is a section, not a value; it holds {inside}.")
-        near = did_you_mean(dotted, [*names, *sorted({n.split(".")[0] for n in names if "." in n})])
+        near = nearest_setting(dotted, names)
         raise UsageError(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
 
 

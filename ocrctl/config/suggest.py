@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` for the nearest known name, or an empty string when none is near."""
-    names = list(known)
-    folded = {name.lower(): name for name in names}
+def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
+    """Return `" Did you mean 'x'?"` for the nearest known name, or an empty string when none is near. `shown`: what to
+    say instead of a known name."""
+    folded = {name.lower(): shown[name] if shown else name for name in known}
     near = get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return f" Did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def nearest_setting(dotted: str, names: list[str]) -> str:
+    """As `did_you_mean`, of a dotted setting: one of its own section, else one of such a name elsewhere."""
+    section, dot, last = dotted.rpartition(".")
+    if not dot:
+        return did_you_mean(dotted, [*names, *sorted({name.split(".")[0] for name in names if "." in name})])
+    own = {name.removeprefix(section + "."): name for name in names if name.startswith(section + ".")}
+    others = {name.rpartition(".")[2]: name for name in names}
+    return did_you_mean(last, own, own) or did_you_mean(last, others, others)

@@ -50,6 +50,9 @@ def test_every_shipped_profile_loads_for_both_tasks(name: str, task: str) -> Non
     ("sets", "sentence"),
     [
         (["train.lrr=1"], "unknown setting 'train.lrr'. Did you mean 'train.lr'?"),
+        (["train.workers=1"], "unknown setting 'train.workers'. Did you mean 'data.workers'?"),
+        (["trian.lr=1"], "unknown setting 'trian'. Did you mean 'train'?"),
+        (["train.foo=1"], "unknown setting 'train.foo'."),
         (["train.lr=fast"], "train.lr: input should be a valid number"),
         (["train.batch_size=0"], "train.batch_size: input should be greater than or equal to 1"),
         (["train.precision=bf16"], "train.precision: input should be 'auto'"),
