@@ -129,7 +129,7 @@ def run(arguments: list[str] | None = None) -> int:
         if debug:
             sys.excepthook(type(error), error, error.__traceback__)
         known = _system_says(error)
-        return console.report_bug(error) if known is None else console.report_error(known)
+        return console.report_bug(error, traced=debug) if known is None else console.report_error(known)
 
 
 def _system_says(error: Exception) -> OcrctlError | None:

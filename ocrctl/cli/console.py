@@ -214,8 +214,10 @@ def report_error(error: OcrctlError) -> int:
     return error.exit_code
 
 
-def report_bug(error: BaseException) -> int:
-    """Print an unexpected error with how to report it; the traceback only with OCRCTL_DEBUG=1. Returns 70."""
+def report_bug(error: BaseException, *, traced: bool = False) -> int:
+    """Print an unexpected error with how to report it, the traceback above it (`traced`) or still to be had with
+    OCRCTL_DEBUG=1. Returns 70."""
     sys.stderr.write(f"bug in ocrctl: {type(error).__name__}: {error}\n")
-    sys.stderr.write("hint: run again with OCRCTL_DEBUG=1 and report the traceback with the command you typed\n")
+    how = "report the traceback above" if traced else "run again with OCRCTL_DEBUG=1 and report the traceback"
+    sys.stderr.write(f"hint: {how} with the command you typed\n")
     return 70

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,9 +86,15 @@ def export(options: ExportOptions) -> ExportReport:
     if spec is not None and spec.name == "pages":
         hint = "ocrctl dataset synth OUT --pages writes one"
         raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
-    for file in files:
-        check_place(options.out / f"{file.name}.onnx")  # before minutes of work
-    return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
+    new = not options.out.exists()
+    try:
+        for file in files:
+            check_place(options.out / f"{file.name}.onnx")  # before minutes of work
+        return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
+    finally:
+        if new:
+            with suppress(OSError):  # it holds a model
+                options.out.rmdir()
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.label_text import read_starts
-from ocrctl.data.words import FolderWords, PickedWords, QuickStarts, WordSource
+from ocrctl.data.lmdb import LmdbWords
+from ocrctl.data.words import FolderWords, PickedWords, WordSource
 
 IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
 
@@ -80,7 +81,7 @@ class Annotations:
     def image_starts(self, start: int, stop: int, size: int) -> list[bytes]:
         """The first `size` bytes of the pictures from `start` up to `stop`, as fast as can be; b"" where one cannot be
         read, or its source has no quick way to."""
-        if isinstance(self.words, QuickStarts):
+        if isinstance(self.words, LmdbWords):
             return self.words.image_starts(start, stop, size)
         paths = self.image_paths(start, stop)
         return read_starts(paths, size) if all(paths) else [b""] * len(paths)

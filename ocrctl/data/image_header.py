@@ -32,6 +32,8 @@ class Header(NamedTuple):
 
 def read_header(data: bytes) -> Header | None:
     """The header of a picture, from the whole file or enough of its start; None when it is none or is cut off."""
+    if not data:
+        return None
     try:
         if data.startswith(_JPEG):
             return _jpeg(data)

@@ -68,9 +68,10 @@ def look_at(
                         problems.append((image, name, problem))
         else:
             block = headers[start:stop]
-            block[:] = reader.read_all(data.image_starts(start, stop, _HEADER_BYTES[0]))  # nearly always enough
+            starts = data.image_starts(start, stop, _HEADER_BYTES[0])
+            block[:] = reader.read_all(starts)  # nearly always enough
             for image in (np.flatnonzero(block[:, 0] == 0) + start).tolist():
-                header, name, problem = _header(data, image)
+                header, name, problem = _header(data, image, len(starts[image - start]))
                 headers[image] = header or _UNKNOWN
                 if problem:
                     problems.append((image, name, problem))
@@ -82,9 +83,10 @@ def look_at(
     return looks
 
 
-def _header(data: Annotations, image: int) -> tuple[Header | None, str, str]:
-    """The header of one file; name of the code and reason of what is wrong with it, if anything."""
-    for size in _HEADER_BYTES[1:]:
+def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, str, str]:
+    """The header of a file whose first `seen` bytes hold none; name of the code and reason of what is wrong, if
+    anything."""
+    for size in _HEADER_BYTES[1:] if seen == _HEADER_BYTES[0] else ():
         (content,) = data.image_starts(image, image + 1, size)
         header = read_header(content)
         if header is not None:

@@ -99,14 +99,17 @@ class LmdbWords:
         return data
 
     def image_starts(self, start: int, stop: int, size: int) -> list[bytes]:
-        """The first `size` bytes of the images from `start` up to `stop`, b"" where one is missing: in one go, and
-        without taking those that are longer out of the LMDB."""
-        keys = map(image_key, range(start + 1, min(stop, self._count) + 1))
-        try:
-            with _lock, _environment(self._path, self.name).begin(buffers=True) as transaction:
-                return [bytes(data[:size]) if (data := transaction.get(key)) is not None else b"" for key in keys]
-        except lmdb.Error as error:
-            raise InputError(f"{self.name}: the LMDB is damaged ({error}).") from error
+        """The first `size` bytes of the images from `start` up to `stop`, b"" where one is missing or lies in a damaged
+        page: in one go, and without taking those that are longer out of the LMDB."""
+        starts = []
+        with _lock, _environment(self._path, self.name).begin(buffers=True) as transaction:
+            for number in range(start + 1, min(stop, self._count) + 1):
+                try:
+                    data = transaction.get(image_key(number))
+                except lmdb.Error:
+                    data = None
+                starts.append(b"" if data is None else bytes(data[:size]))
+        return starts
 
     def where(self, index: int) -> str:
         return f"{self.name}: sample {index + 1}"

@@ -6,9 +6,7 @@ import atexit
 import multiprocessing
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import count, islice
 from typing import Any, Protocol
 
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ocrctl.errors import OcrctlError
 
+_PINNED = 5  # seconds in which the thread that pins memory is done with its batch
 _GRACE = 60  # seconds that a training has to save before a worker that SIGTERM reached ends, too
 
 
@@ -78,22 +77,11 @@ def start_worker(_: int) -> None:
 @atexit.register
 def _end_workers() -> None:
     """Before multiprocessing ends what is left by SIGTERM, and waits for it."""
-    with _deaths_expected():
-        for process in multiprocessing.active_children():
-            if process.daemon:
-                process.kill()
-
-
-@contextmanager
-def _deaths_expected() -> Iterator[None]:
-    """Within, PyTorch does not call the end of a loader process a failure."""
-    mine = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if mine else None
-    try:
-        yield
-    finally:
-        if mine:
-            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    left = [process for process in multiprocessing.active_children() if process.daemon]
+    if left and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would call their end a failure
+    for process in left:
+        process.kill()
 
 
 class StartedLoader:
@@ -113,17 +101,23 @@ class StartedLoader:
         return next(self._batches)
 
     def close(self) -> None:
-        """End its processes, whatever they still prepare.
+        """End its processes, whatever they still prepare; from any thread.
 
         Left to the garbage collector, PyTorch's own end may find its queues closed already: then it waits for each
         process in vain, and they stay.
         """
-        processes = getattr(self._batches, "_workers", [])
-        with _deaths_expected():
-            for process in processes:
-                process.kill()
-            if processes:
-                self._batches._shutdown_workers()  # type: ignore[attr-defined]
+        batches: Any = self._batches
+        if not getattr(batches, "_worker_pids_set", False):
+            return
+        torch._C._remove_worker_pids(id(batches))  # their end is no failure
+        batches._worker_pids_set = False
+        if hasattr(batches, "_pin_memory_thread"):  # it may be taking a batch from one of them
+            batches._pin_memory_thread_done_event.set()
+            batches._worker_result_queue.put((None, None))
+            batches._pin_memory_thread.join(_PINNED)
+        for process in batches._workers:
+            process.kill()
+        batches._shutdown_workers()
 
 
 def training_loader(

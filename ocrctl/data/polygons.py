@@ -51,21 +51,25 @@ def check_polygons(
                 x, y, ids = np.compress(whole, x, 1), np.compress(whole, y, 1), ids[whole]
             if size < 3 or not len(ids):
                 continue
-            for part, kind in _kinds(x, y):
-                group = kind(findings, ids[part], x[:, part], y[:, part])
-                group.judge(widths[ids[part]], heights[ids[part]], None if lengths is None else lengths[ids[part]])
+            for kind, part in _kinds(x, y):
+                if part is None:
+                    group, these = kind(findings, ids, x, y), ids
+                else:  # compressed, not indexed: each row of points stays in one piece
+                    these = ids[part]
+                    group = kind(findings, these, np.compress(part, x, 1), np.compress(part, y, 1))
+                group.judge(widths[these], heights[these], None if lengths is None else lengths[these])
     findings.in_order()
     return findings
 
 
-def _kinds(x: Floats, y: Floats) -> list[tuple[slice | Bools, type[_Group]]]:
-    """Which of N polygons of as many points are judged together, and as what."""
+def _kinds(x: Floats, y: Floats) -> list[tuple[type[_Group], Bools | None]]:
+    """As what N polygons of as many points are judged, and which of them; None: all."""
     if len(x) != 4:
-        return [(slice(None), _Outlines)]
+        return [(_Outlines, None)]
     upright = (x[0] == x[3]) & (x[1] == x[2]) & (y[0] == y[1]) & (y[2] == y[3]) & (x[0] < x[1]) & (y[0] < y[2])
     if upright.all():
-        return [(slice(None), _Upright)]
-    return [(upright, _Upright), (~upright, _Outlines)] if upright.any() else [(slice(None), _Outlines)]
+        return [(_Upright, None)]
+    return [(_Upright, upright), (_Outlines, ~upright)] if upright.any() else [(_Outlines, None)]
 
 
 class _Group:

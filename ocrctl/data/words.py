@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from ocrctl.data.label_text import READ, read_label_text
 from ocrctl.errors import InputError
@@ -32,14 +32,6 @@ class WordSource(Protocol):
 
     def where(self, index: int) -> str:
         """Place of the sample for an error message: `dir/gt.txt:17 (word_17.png)`."""
-
-
-@runtime_checkable
-class QuickStarts(Protocol):
-    """A source that reads the first bytes of many images faster than each by itself."""
-
-    def image_starts(self, start: int, stop: int, size: int) -> list[bytes]:
-        """The first `size` bytes of the images from `start` up to `stop`; b"" where one is missing."""
 
 
 @dataclass(frozen=True, slots=True)

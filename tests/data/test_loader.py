@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ocrctl.data.loader import training_loader
 from ocrctl.data.recognition import WordBatch
@@ -42,6 +47,46 @@ class Slow(Numbers):
         if numbers[0]:
             time.sleep(600)
         return super().__getitems__(numbers)
+
+
+class Large(Numbers):
+    """A stream whose batches take a while to be handed over."""
+
+    def __getitems__(self, numbers):
+        batch = super().__getitems__(numbers)
+        return dataclasses.replace(batch, images=batch.images.repeat(200, 1).repeat(50, 2))
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_closing_says_nothing_of_a_batch_on_its_way_to_the_device(monkeypatch: pytest.MonkeyPatch):
+    """PyTorch's own thread, with its calls to a device left out."""
+    for name, value in (
+        ("is_available", True), ("current_accelerator", torch.device("cuda")), ("current_device_index", 0),
+        ("set_device_index", None),
+    ):  # fmt: skip
+        monkeypatch.setattr(torch.accelerator, name, lambda *_, value=value, **__: value)
+    monkeypatch.setattr("torch.utils.data._utils.pin_memory.pin_memory", lambda data, device=None: data)
+    for batches in range(5, 13):
+        loader = training_loader(Large(), batch_size=4, start=0, workers=2, pin_memory=True)
+        assert len([next(loader) for _ in range(batches)]) == batches
+        thread = loader._batches._pin_memory_thread  # type: ignore[attr-defined]
+        loader.close()
+        assert not thread.is_alive() and not multiprocessing.active_children()
+
+
+UNCLOSED = """
+from tests.data.test_loader import Numbers
+from ocrctl.data.loader import training_loader
+loader = training_loader(Numbers(), batch_size=1, start=0, workers=2)
+next(loader)
+"""
+
+
+def test_a_loader_that_nobody_closes_ends_with_its_process():
+    done = subprocess.run(
+        [sys.executable, "-c", UNCLOSED], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_closing_ends_the_processes_at_once_whatever_they_do():

@@ -211,6 +211,26 @@ def test_headers_of_an_lmdb_are_read_in_one_go_and_what_is_wrong_is_said_of_each
     ]
 
 
+def test_headers_of_a_damaged_lmdb_page_are_named_and_the_others_read(tmp_path: Path) -> None:
+    path, count, page = tmp_path / "words.lmdb", 300, 4096
+    with lmdb.open(str(path), map_size=1 << 22) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"num-samples", b"%d" % count)
+        for number in range(1, count + 1):
+            transaction.put(b"label-%09d" % number, b"word%d" % number)
+            transaction.put(b"image-%09d" % number, jpeg(60, 50))
+    data = bytearray((path / "data.mdb").read_bytes())
+    for start in range(2 * page, len(data), page):
+        if data[start + 10] & 2 and b"image-000000150" in data[start : start + page]:  # a leaf
+            data[start + 10] = 4  # says it is an overflow page
+    (path / "data.mdb").write_bytes(data)
+    findings = Findings()
+    looks = look_at(open_annotations(str(path)), findings, decode=False)
+    (hits,) = findings.sorted()
+    bad = hits.indices.tolist()
+    assert hits.code.name == "unreadable" and 149 in bad and len(bad) < 10
+    assert (looks.sizes[[i for i in range(count) if i not in bad]] == (60, 50)).all()
+
+
 @pytest.mark.parametrize("width", [0, 1 << 31, (1 << 32) - 1])
 def test_a_size_that_no_picture_has_is_no_header(width: int) -> None:
     buffer = io.BytesIO()

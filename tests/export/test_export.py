@@ -77,6 +77,20 @@ def test_the_file_is_one_and_nothing_is_left_beside_it(exported: Path) -> None:
     assert not any(tensor.external_data for tensor in onnx.load(str(exported)).graph.initializer)
 
 
+def test_a_stopped_export_leaves_no_folder(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(core_export, "to_onnx", stopped)
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "new")]) == 130
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "mine")]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_gap_is_exit_1_with_the_numbers_and_no_file(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,6 @@ class LabelFile(NamedTuple):
 
 
 _BLOCK = 1 << 16  # characters of label files that are read at once: its columns stay in the processor's cache
-_JUDGED = 8  # lines of each label file that tell the format of a folder of them
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 _BOX = re.compile(rf"\s*({_NUMBER})(?:,\s*|\s+)" + rf"({_NUMBER})(?:,\s*|\s+)" * 2 + rf"({_NUMBER})(.*)$", re.I | re.S)
 _QUAD = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*){{7}}(?:,|$)", re.I)
@@ -84,9 +83,7 @@ def starts_as_points(text: str) -> bool:
 
 def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most first lines of most first .txt files of `path` (a folder or one file) fit."""
-    return mostly(
-        looked_at(path, ".txt"), lambda file: lines_fit(lines[:_JUDGED], fits) if (lines := head_lines(file)) else None
-    )
+    return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
 
 
 def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str) -> None:
