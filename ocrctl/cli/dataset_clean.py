@@ -41,11 +41,12 @@ def clean(
     options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only)
     with ProgressLine("pictures") as progress:
         report = clean_data(options, progress)
-    if as_json:
-        console.write_json(report)
-    else:
-        rows = [(count, action, report.examples[action]) for action, count in report.actions.items()]
-        console.table(("count", "action", "first"), rows)
+    with console.to_the_end():
+        if as_json:
+            console.write_json(report)
+        else:
+            rows = [(count, action, report.examples[action]) for action, count in report.actions.items()]
+            console.table(("count", "action", "first"), rows)
     verb = "would be" if report.dry else "are"
     console.note(
         f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"

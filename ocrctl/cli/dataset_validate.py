@@ -86,12 +86,13 @@ def validate(
         from ocrctl.core.dataset_report import write_report
 
         write_report(report, result, annotations, findings)
-    if as_json:
-        console.write_json(result)
-    elif github:
-        _annotations(result)
-    else:
-        _table(result)
+    with console.to_the_end():
+        if as_json:
+            console.write_json(result)
+        elif github:
+            _annotations(result)
+        else:
+            _table(result)
     for note in result.notes:
         console.note(note)
     console.note(

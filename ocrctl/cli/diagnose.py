@@ -35,7 +35,8 @@ def cuda(
     from ocrctl.core.diagnose import diagnose_cuda
 
     result = diagnose_cuda()
-    _show(result, as_json)
+    with console.to_the_end():
+        _show(result, as_json)
     if require and not result.usable:
         from ocrctl.errors import MissingRequirement
 
@@ -51,7 +52,8 @@ def environment(as_json: Json = False, quiet: Quiet = False) -> None:
     from ocrctl.core.diagnose import diagnose_environment
 
     result = diagnose_environment()
-    _show(result, as_json)
+    with console.to_the_end():
+        _show(result, as_json)
     if result.failed:
         raise typer.Exit(1)
 
@@ -66,7 +68,8 @@ def replay(
     from ocrctl.core.diagnose import diagnose_replay
 
     result = diagnose_replay(folder)
-    _show(result, as_json)
+    with console.to_the_end():
+        _show(result, as_json)
     if result.failed:
         raise typer.Exit(1)
 

@@ -126,7 +126,7 @@ def evaluate(
     keep_memory()
     from ocrctl.cli.eval_pages import eval_pages, of_pages
     from ocrctl.cli.eval_table import show
-    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.cli.pairs import gates
     from ocrctl.core.eval import EvalOptions
     from ocrctl.core.eval import evaluate as run
     from ocrctl.core.eval_gate import check_gates, missed
@@ -153,8 +153,8 @@ def evaluate(
     if search:
         raise UsageError("--find-threshold is of detectors, or goes with --gt and --pred.")
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
-    gates = number_pairs(fail_under or [], "--fail-under")
-    check_gates(gates, protocols)  # a typo must not cost an evaluation
+    asked = gates(fail_under or [])
+    check_gates(asked, protocols)  # a typo must not cost an evaluation
     options = EvalOptions(
         models,
         data,
@@ -172,7 +172,7 @@ def evaluate(
     )
     with ProgressLine("images") as progress:
         result, samples = run(options, progress)
-    sentences = missed(result, gates)
+    sentences = missed(result, asked)
     with console.to_the_end():
         if as_json:
             console.write_json({**console.to_plain(result), "missed": sentences})

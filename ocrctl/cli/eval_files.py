@@ -20,21 +20,21 @@ NAMED = 5  # pictures in one note
 
 def score_files(options: FilesOptions, report: Path | None, fail_under: list[str], as_json: bool) -> None:
     """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
-    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_files import names_of
     from ocrctl.core.eval_files import score_files as run
     from ocrctl.inference.writers.files import check_place
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
     check_protocol(options.protocol)
-    gates = number_pairs(fail_under, "--fail-under")
-    check_metrics(gates, options.protocol, options.e2e)  # a typo must not cost an evaluation
+    asked = gates(fail_under)
+    check_metrics(asked, options.protocol, options.e2e)  # a typo must not cost an evaluation
     if report is not None:
         check_place(report)
     result = run(options)
     missed = [
         f"{name} is {value:.4f}, at least {gate:.4f} was asked for"
-        for name, gate in gates.items()
+        for name, gate in asked.items()
         if not (value := result.scores.metric(name)) >= gate
     ]
     with console.to_the_end():

@@ -30,7 +30,7 @@ def of_pages(options: PagesOptions) -> bool:
 
 def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str], as_json: bool) -> None:
     """Score, print, write the reports; exit 1 when a gate is missed or a page is unreadable."""
-    from ocrctl.cli.pairs import number_pairs
+    from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_pages import evaluate_pages
     from ocrctl.core.eval_pages_report import check_gates, missed, write_reports
     from ocrctl.inference.writers.files import check_place
@@ -38,13 +38,13 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
 
     for protocol in options.protocols:
         check_protocol(protocol)
-    gates = number_pairs(fail_under, "--fail-under")
-    check_gates(gates, options.protocols)  # a typo must not cost an evaluation
+    asked = gates(fail_under)
+    check_gates(asked, options.protocols)  # a typo must not cost an evaluation
     if report is not None:
         check_place(report)
     with ProgressLine("pages") as progress:
         result, data = evaluate_pages(options, progress)
-    sentences = missed(result, gates)
+    sentences = missed(result, asked)
     with console.to_the_end():
         if as_json:
             rows = [

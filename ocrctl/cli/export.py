@@ -41,23 +41,24 @@ def export(
     from ocrctl.core.export import export as run
 
     report = run(ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding))
-    if as_json:
-        console.write_json({"ok": report.ok, **console.to_plain(report)})
-    else:
-        for model in report.models:
-            for check in model.checks:
-                equal = check.samples - len(check.differing)
-                pages = check.of == "boxes"
-                same, values = ("pages with equal boxes", "maps") if pages else ("strings equal", "logits")
-                counted = f"{equal} of {check.samples} {same}"
-                console.write(f"{model.name}: {check.what}: {counted}, {values} within {check.max_abs_diff:.2g}")
-                for row in check.differing[:DIFFERING_SHOWN]:
-                    console.write(f"  {row.where}: PyTorch {row.torch!r}, ONNX Runtime {row.onnx!r}")
-            if model.path is not None:
-                console.write(
-                    f"{model.path}  {model.size_bytes / 1e6:.1f} MB, {model.parameters / 1e6:.2f} M parameters, "
-                    f"opset {model.opset}"
-                )
+    with console.to_the_end():
+        if as_json:
+            console.write_json({"ok": report.ok, **console.to_plain(report)})
+        else:
+            for model in report.models:
+                for check in model.checks:
+                    equal = check.samples - len(check.differing)
+                    pages = check.of == "boxes"
+                    same, values = ("pages with equal boxes", "maps") if pages else ("strings equal", "logits")
+                    counted = f"{equal} of {check.samples} {same}"
+                    console.write(f"{model.name}: {check.what}: {counted}, {values} within {check.max_abs_diff:.2g}")
+                    for row in check.differing[:DIFFERING_SHOWN]:
+                        console.write(f"  {row.where}: PyTorch {row.torch!r}, ONNX Runtime {row.onnx!r}")
+                if model.path is not None:
+                    console.write(
+                        f"{model.path}  {model.size_bytes / 1e6:.1f} MB, {model.parameters / 1e6:.2f} M parameters, "
+                        f"opset {model.opset}"
+                    )
     for model in report.models:
         for failure in model.failures:
             typer.echo(f"not written: {model.name}: {failure}", err=True)

@@ -67,10 +67,11 @@ def import_timing(
         tolerance=tolerance,
         progress=_progress(),
     )
-    if as_json:
-        console.write_json(result)
-    else:
-        _show(result)
+    with console.to_the_end():
+        if as_json:
+            console.write_json(result)
+        else:
+            _show(result)
     if save:
         console.suggest(f"ocrctl import-timing --baseline {typed(save)}")
     if result.failures:

@@ -67,20 +67,21 @@ def build(
         flags += plugin_flags(plugin)
         console.suggest(f"ocrctl lmdb build {typed(spec)} {typed(out)}{flags}")
         raise typer.Exit(128 + number) from stop
-    if as_json:
-        console.write_json(report)
-    else:
-        _list("left out", report.left_out)
-        _list("repeated", report.repeated)
-        rows = [("samples", report.samples), ("written", report.written), ("left out", len(report.left_out))]
-        rows += [(f"  {reason}", count) for reason, count in report.reasons.items()]
-        rows += [("repeated", len(report.repeated)), ("bytes", report.bytes)]
-        console.table(("", "count"), rows)
-        after = f", resumed after {report.resumed_from:,}" if report.resumed_from else ""
-        console.note(
-            f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
-            f" ({report.samples_per_second:,.0f}/s, {report.jobs} processes{after})"
-        )
+    with console.to_the_end():
+        if as_json:
+            console.write_json(report)
+        else:
+            _list("left out", report.left_out)
+            _list("repeated", report.repeated)
+            rows = [("samples", report.samples), ("written", report.written), ("left out", len(report.left_out))]
+            rows += [(f"  {reason}", count) for reason, count in report.reasons.items()]
+            rows += [("repeated", len(report.repeated)), ("bytes", report.bytes)]
+            console.table(("", "count"), rows)
+            after = f", resumed after {report.resumed_from:,}" if report.resumed_from else ""
+            console.note(
+                f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
+                f" ({report.samples_per_second:,.0f}/s, {report.jobs} processes{after})"
+            )
     if strict and report.left_out:
         raise typer.Exit(1)
     console.suggest(f"ocrctl train -d {typed(out)}")
@@ -98,16 +99,17 @@ def verify(
 
     with ProgressLine("samples") as progress:
         report = verify_lmdb(path, jobs, progress)
-    if as_json:
-        console.write_json(report)
-    else:
-        for fault in report.faults[:SHOWN]:
-            place = f"sample {fault['sample']}" if fault["sample"] else "file"
-            console.write(f"{path}: {place}: {fault['reason']}")
-        if len(report.faults) > SHOWN:
-            console.write(f"... and {len(report.faults) - SHOWN} more (--json lists all)")
-        rows = [("samples", report.samples), ("images", report.images), ("labels", report.labels)]
-        console.table(("", "count"), [*rows, ("faults", len(report.faults)), ("bytes", report.bytes)])
+    with console.to_the_end():
+        if as_json:
+            console.write_json(report)
+        else:
+            for fault in report.faults[:SHOWN]:
+                place = f"sample {fault['sample']}" if fault["sample"] else "file"
+                console.write(f"{path}: {place}: {fault['reason']}")
+            if len(report.faults) > SHOWN:
+                console.write(f"... and {len(report.faults) - SHOWN} more (--json lists all)")
+            rows = [("samples", report.samples), ("images", report.images), ("labels", report.labels)]
+            console.table(("", "count"), [*rows, ("faults", len(report.faults)), ("bytes", report.bytes)])
     if not report.ok:
         raise typer.Exit(1)
 

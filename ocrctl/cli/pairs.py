@@ -23,3 +23,18 @@ def number_pairs(
             raise UsageError(f"{option} {text}: expected {example}.")
         pairs[name.strip()] = value / 100 if percent else value
     return pairs
+
+
+def gates(texts: Sequence[str]) -> dict[str, float]:
+    """`number_pairs` of --fail-under, each a share. Raises UsageError for one that is passed by all or by none, as
+    `cer=10` for 10 % would be."""
+    found = number_pairs(texts, "--fail-under")
+    for text in texts:
+        name, _, number = text.partition("=")
+        value = found[name.strip()]
+        error_rate = name.strip().rpartition(".")[2] in ("cer", "empty")  # a CER may be above 100 %
+        if value > 1 and not number.endswith("%"):
+            raise UsageError(f"--fail-under {text}: {number} is {100 * value:g} %.", hint=f"{name}={number}% ?")
+        if value < 0 or (value > 1 and not error_rate):
+            raise UsageError(f"--fail-under {text}: expected a share from 0 to 100 %.")
+    return found

@@ -18,6 +18,7 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.formats import word_format
 from ocrctl.data.image_looks import Looks, look_at
+from ocrctl.data.image_rules import near_pairs
 from ocrctl.data.sources import locate
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError, UsageError
@@ -131,6 +132,9 @@ def joined(keys: list[str], data: Annotations, looks: Looks) -> list[str]:
         for mark in (digest, look):
             if mark:
                 leader[lead(key)] = lead(seen.setdefault(mark, key))
+    if data.words is None:
+        for later, earlier in near_pairs(looks.hashes, looks.hashes[:, 0] > 0):
+            leader[lead(keys[later])] = lead(keys[earlier])
     return [lead(key) for key in keys]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.annotations import Annotations
+from ocrctl.data.annotations import Annotations, by_image
 from ocrctl.data.findings import Findings
 from ocrctl.data.fit import fit
 from ocrctl.data.image_looks import Looks
@@ -61,6 +61,8 @@ def clean(
         if data.words is None:  # a mended outline may not be of the shape that the label file holds
             result.data, _ = fit(result.data, data.format)
     if removing:
+        if data.words is None:
+            _merge(result, first)
         _remove(result, looks, first)
     data = result.data
     after, _ = lint(data, looks=looks.subset(result.kept))
@@ -128,6 +130,23 @@ def _repair(result: Cleaned, findings: Findings) -> bool:
     return touched
 
 
+def _merge(result: Cleaned, first: Findings) -> None:
+    """Give the instances of a picture that is listed again to where it stands first."""
+    data = result.data
+    again = first.of("listed-twice")
+    if not len(again):
+        return
+    place: dict[str, int] = {}
+    for image, name in enumerate(data.images):
+        place.setdefault(name, image)
+    to = np.arange(len(data.images), dtype=np.int32)
+    to[again] = [place[data.images[image]] for image in again.tolist()]
+    moved = to[data.image_id]
+    result.changed[np.unique(moved[moved != data.image_id])] = True
+    result.clamped = result.clamped[np.argsort(moved, kind="stable")]
+    result.data = by_image(replace(data, image_id=moved))
+
+
 def _remove(result: Cleaned, looks: Looks, first: Findings) -> None:
     data = result.data
     unusable = np.zeros(len(data.images), bool)
@@ -136,7 +155,8 @@ def _remove(result: Cleaned, looks: Looks, first: Findings) -> None:
         new = images[~unusable[images]]
         unusable[new] = True
         if len(new):
-            result.note(f"picture removed: {name}", len(new), data.image_where(int(new[0])))
+            action = "merged" if name == "listed-twice" and data.words is None else "picture removed"
+            result.note(f"{action}: {name}", len(new), data.image_where(int(new[0])))
     findings, _ = lint(data, looks=looks)
     bad = np.zeros(len(data), bool)
     for hits in findings.sorted():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -129,7 +130,9 @@ def _unread(data: Annotations, image: int, error: InputError) -> tuple[str, str]
 
 
 def _dhash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    grey = image[..., 0] if image.ndim == 3 else image
+    grey: NDArray[Any] = image
+    if image.ndim == 3:  # as bright as a JPEG, which is read in grey: the same picture in two formats looks the same
+        grey = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY) if image.shape[2] >= 3 else image[..., 0]
     if grey.dtype != np.uint8:
         grey = (grey >> 8).astype(np.uint8)
     small = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.int16)

@@ -50,13 +50,20 @@ def frames(data: Annotations, looks: Looks, findings: Findings) -> tuple[Floats,
 def in_other_set(findings: Findings, data: Annotations, looks: Looks, other: Annotations, seen: Looks) -> None:
     """Add pictures that also stand in `other`, byte for byte or by their looks."""
     files = {digest: image for image, digest in enumerate(seen.digests) if digest}
-    pages = other.words is None and data.words is None  # single words look alike without being the same
-    shapes = {value: image for image, value in enumerate(map(tuple, seen.hashes.tolist())) if value[0] and pages}
+    alike: dict[int, int] = {}
+    if other.words is None and data.words is None:  # single words look alike without being the same
+        count = len(seen.digests)
+        hashes = np.concatenate((seen.hashes, looks.hashes))
+        sides = np.arange(len(hashes)) >= count
+        alike = {later - count: earlier for later, earlier in near_pairs(hashes, hashes[:, 0] > 0, sides)}
+        equal = {value: image for image, value in enumerate(map(tuple, seen.hashes.tolist())) if value[0]}
+        same = [(image, equal.get(tuple(value))) for image, value in enumerate(looks.hashes.tolist())]
+        alike |= {image: match for image, match in same if match is not None}
     hits, notes = [], []
     for image, digest in enumerate(looks.digests):
         match = files.get(digest) if digest else None
         if match is None:
-            match = shapes.get(tuple(looks.hashes[image].tolist()))
+            match = alike.get(image)
         if match is not None:
             hits.append(image)
             notes.append(other.image_where(match))
@@ -106,9 +113,11 @@ def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
     _add_pairs(findings, "same-picture", data, near_pairs(looks.hashes, single & (looks.hashes[:, 0] > 0)))
 
 
-def near_pairs(hashes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def near_pairs(
+    hashes: NDArray[np.uint64], chosen: NDArray[np.bool_], sides: NDArray[np.bool_] | None = None
+) -> list[tuple[int, int]]:
     """(later, earlier) pictures whose hashes (I, 2) differ in at most `_NEAR` bits each: then one of four 16-bit bands
-    of the first is equal."""
+    of the first is equal. With `sides` (I,), only pairs of two sides."""
     found: dict[int, int] = {}
     members = np.flatnonzero(chosen)
     if len(members) < 2:
@@ -119,7 +128,10 @@ def near_pairs(hashes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> list[tu
         for group in np.split(order, np.flatnonzero(np.diff(np.sort(keys))) + 1):
             if 2 <= len(group) <= 1000:  # a band that more share is blank sky or paper
                 bits = np.bitwise_count(hashes[group][:, None] ^ hashes[group][None, :])
-                later, earlier = np.nonzero(np.tril((bits <= _NEAR).all(2), -1))
+                near = np.tril((bits <= _NEAR).all(2), -1)
+                if sides is not None:
+                    near &= sides[group][:, None] != sides[group][None, :]
+                later, earlier = np.nonzero(near)
                 for a, b in zip(group[later].tolist(), group[earlier].tolist(), strict=True):
                     found[a] = min(b, found.get(a, b))
     return sorted(found.items())

@@ -9,8 +9,9 @@ import shapely
 from numpy.typing import NDArray
 
 from ocrctl.data.polygon_columns import Floats, Ints
-from ocrctl.data.polygons import SPIKE_COS
+from ocrctl.data.polygons import SPIKE_COS, UPRIGHT
 
+_KEPT = 0.9  # of an outline's area, at least, where a crossing is mended by leaving the smaller parts out
 _ORIENTED = {  # EXIF orientation to the place of (x, y) of a stored picture w x h once it is displayed
     2: lambda x, y, w, h: (w - x, y),
     3: lambda x, y, w, h: (w - x, h - y),
@@ -34,9 +35,9 @@ def clamp(points: Floats, offsets: Ints, chosen: Ints, widths: Floats, heights: 
 
 
 def repair(points: Floats) -> Floats:
-    """One polygon (n, 2) without repeated points, spikes and crossings, clockwise; an upright quad from its top left.
+    """One polygon (n, 2) without repeated points, spikes and crossings, clockwise.
 
-    Returns an empty array when nothing with an area is left.
+    Returns an empty array when nothing with an area is left, or less than _KEPT of what a crossing parts.
     """
     before = np.zeros((0, 2))
     while not np.array_equal(points, before):  # what is left of a crossing may be a spike
@@ -46,9 +47,23 @@ def repair(points: Floats) -> Floats:
             points = _without_crossing(points)
         if len(points) < 3:
             return np.zeros((0, 2))
-    if signed_area(points) < 0:
-        points = np.concatenate((points[:1], points[:0:-1]))
-    return points
+    return clockwise(points)
+
+
+def clockwise(points: Floats) -> Floats:
+    """A polygon (n, 2) the other way round where it runs counter-clockwise, and then from the top left of its text, as
+    far as it can be told: of a curve of 2k points, its upper side comes first; of a quad, the point it began with, or
+    the top left one where its edges are near upright."""
+    if signed_area(points) >= 0:
+        return points
+    if len(points) >= 6 and len(points) % 2 == 0:
+        half = len(points) // 2
+        back = points[::-1]
+        return np.roll(back, half, axis=0) if back[:half, 1].mean() > back[half:, 1].mean() else back
+    back = np.concatenate((points[:1], points[:0:-1]))
+    edges = np.abs(np.roll(back, -1, axis=0) - back)
+    upright = len(back) == 4 and bool((edges.min(1) <= UPRIGHT * edges.max(1)).all())
+    return start_top_left(back) if upright else back
 
 
 def start_top_left(points: Floats) -> Floats:
@@ -107,6 +122,10 @@ def _without_crossing(points: Floats) -> Floats:
         return start_top_left(around)
     parts = shapely.get_parts(shapely.make_valid(shapely.Polygon(points)))
     areas = shapely.area(parts)
-    if not len(parts) or areas.max() <= 0:
-        return np.zeros((0, 2))
-    return shapely.get_coordinates(shapely.get_exterior_ring(parts[int(areas.argmax())]))[:-1]
+    if len(parts) and areas.max() >= _KEPT * areas.sum() > 0:
+        return shapely.get_coordinates(shapely.get_exterior_ring(parts[int(areas.argmax())]))[:-1]
+    half = len(points) // 2
+    turned = np.concatenate((points[:half], points[half:][::-1]))
+    if len(points) % 2 == 0 and shapely.LinearRing(turned).is_simple:  # both sides of a curve ran the same way
+        return turned
+    return np.zeros((0, 2))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.images import Image
 from ocrctl.data.polygon_columns import Floats
+from ocrctl.data.polygon_fixes import clockwise
 
 TALL = 1.5  # height over width from which a quad of several characters is read from the top down and turned upright
 _TURNED = 32766  # pixels; what cv2.remap takes
@@ -25,9 +26,11 @@ def crop(image: Image, points: Floats, characters: int = 0) -> Image | None:
     """The text within polygon `points` (n, 2), finite, upright, as (h, w, 3) RGB.
 
     None when it is under a pixel high or wide, or it or the picture is larger than OpenCV can turn. The first point is
-    the top left of the text, clockwise. `characters`: of its text; 2 and more in a tall quad mean that the text runs
-    down, and the crop is turned a quarter to the left, as recognition sets do.
+    the top left of the text, clockwise; an outline that runs the other way is turned first (`clockwise`).
+    `characters`: of its text; 2 and more in a tall quad mean that the text runs down, and the crop is turned a quarter
+    to the left, as recognition sets do.
     """
+    points = clockwise(points)
     if len(points) >= 6 and len(points) % 2 == 0:
         return _unrolled(image, points)
     if len(points) != 4:

@@ -160,6 +160,21 @@ def test_crop_writes_words(pages: Path, tmp_path: Path, name: str) -> None:
     assert run(["dataset", "crop", str(out), str(tmp_path / "again")]) == 2
 
 
+def test_crops_of_outlines_that_run_the_other_way_are_not_mirrored() -> None:
+    image = np.zeros((60, 120, 3), np.uint8)
+    cv2.putText(image, "Fern", (12, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 2)
+    corners = np.array([[8, 8], [112, 8], [112, 52], [8, 52.0]])
+    straight = crop(image, corners)
+    assert straight is not None
+    for mirrored in (corners[[0, 3, 2, 1]], corners[[1, 0, 3, 2]], corners[::-1]):
+        assert np.array_equal(crop(image, mirrored), straight)
+    curve = np.array([[8, 8], [60, 8], [112, 8], [112, 52], [60, 52], [8, 52.0]])
+    unrolled = crop(image, curve)
+    assert unrolled is not None
+    for mirrored in (curve[::-1], curve[[2, 1, 0, 5, 4, 3]]):
+        assert np.array_equal(crop(image, mirrored), unrolled)
+
+
 def test_crops_are_straight() -> None:
     image = np.zeros((100, 200, 3), np.uint8)
     cv2.line(image, (20, 80), (180, 20), (255, 255, 255), 24)

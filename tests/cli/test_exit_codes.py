@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.cli.pairs import gates
 
 
 @pytest.fixture
@@ -173,3 +174,20 @@ def test_ctrl_c_while_the_command_line_is_still_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", stop], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("cer=10", "10 is 1000 %"),
+        ("hmean=80", "80 is 8000 %"),
+        ("hmean=101%", "from 0 to 100 %"),
+        ("hmean=-1%", "from 0 to 100 %"),
+    ],
+)
+def test_a_gate_that_all_or_none_would_pass_is_2(
+    gate: str, said: str, words: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["eval", "--gt", str(words), "--pred", str(words), "--fail-under", gate]) == 2
+    assert said in capsys.readouterr().err
+    assert gates(["cer=150%", "exact=0.9", "str36.cer=1"]) == {"cer": 1.5, "exact": 0.9, "str36.cer": 1.0}

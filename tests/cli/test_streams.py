@@ -33,6 +33,21 @@ def test_a_missed_gate_outlives_its_reader(tmp_path: Path) -> None:
     assert done.returncode == 1 and "failed: hmean is 0.0000" in done.stderr and report.exists()
 
 
+@pytest.mark.parametrize("command", [["validate"], ["validate", "--json"], ["clean"]])
+def test_what_a_check_found_outlives_its_reader(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "gt_a.txt").write_text("1,1,50,1,50,20,1,20,word\n" * 2)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ocrctl", "dataset", *command, f"icdar15:{tmp_path}"], stdout=writer,
+            stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert done.returncode == 1 and done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_log_that_nobody_reads_goes_nowhere() -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -106,6 +106,30 @@ def test_repair_leaves_nothing_to_repair(polygon: list) -> None:
         assert np.array_equal(repair(mended), mended)
 
 
+CURVE = [[20, 100], [80, 96], [140, 100], [140, 120], [80, 116], [20, 120]]
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ([GOOD[0], *GOOD[:0:-1]], GOOD),  # down first
+        ([GOOD[1], GOOD[0], GOOD[3], GOOD[2]], GOOD),  # mirrored: from the top right to the left
+        ([[20, 0], [0, 20], [20, 40], [40, 20]], [[20, 0], [40, 20], [20, 40], [0, 20]]),  # no corner is the top left
+        (CURVE[:3] + CURVE[:2:-1], CURVE),  # both sides from left to right
+        (CURVE[::-1], CURVE),  # the lower side first
+        (CURVE[2::-1] + CURVE[:2:-1], CURVE),  # mirrored
+        ([[0, 0], [99, 0], [99, 20], [98.9, 20], [99.1, 19.9], [0, 20]], 4),  # a corner that crosses itself
+        ([[0, 0], [40, 0], [90, 30], [90, 0], [50, 20], [0, 30], [9, 9]], 0),  # two lobes: which is the word?
+    ],
+)
+def test_repair_keeps_the_word_or_leaves_the_outline_alone(broken: list, mended: list | int) -> None:
+    found = repair(np.asarray(broken, float))
+    if isinstance(mended, int):
+        assert (len(found) >= mended > 0) or len(found) == mended
+    else:
+        assert found.tolist() == mended
+
+
 def test_duplicates_and_overlaps() -> None:
     shifted = (np.asarray(GOOD) + 2).tolist()
     near = np.add(GOOD, [4, 0]).tolist()

@@ -1,0 +1,77 @@
+"""The same picture in two formats or qualities is found, kept out of a second part, and never costs a label."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocrctl.cli.app import run
+from ocrctl.data.lint import lint
+from ocrctl.data.sources import open_annotations
+
+
+def page(seed: int) -> np.ndarray:
+    """(240, 320, 3) BGR: coarse coloured patches, their brightness not that of their blue."""
+    patches = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), np.uint8)
+    return cv2.resize(patches, (320, 240), interpolation=cv2.INTER_CUBIC)
+
+
+def label(name: str, *items: tuple[int, str]) -> str:
+    outlines = [{"transcription": text, "points": [[x, 50], [x + 60, 50], [x + 60, 70], [x, 70]]} for x, text in items]
+    return f"{name}\t{json.dumps(outlines)}\n"
+
+
+def pages(folder: Path, suffix: str, *flags: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(6):
+        cv2.imwrite(str(folder / f"{folder.name}{number}{suffix}"), page(number), flags)
+    names = [f"{folder.name}{number}{suffix}" for number in range(6)]
+    with open(folder / "Label.txt", "a", encoding="utf-8") as stream:
+        stream.writelines(label(name, (10, "word")) for name in names)
+    return folder
+
+
+@pytest.mark.parametrize(("suffix", "quality"), [(".png", 3), (".jpg", 70)])
+def test_another_format_or_quality(
+    suffix: str, quality: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flag = cv2.IMWRITE_JPEG_QUALITY if suffix == ".jpg" else cv2.IMWRITE_PNG_COMPRESSION
+    first, second = pages(tmp_path / "a", ".jpg"), pages(tmp_path / "b", suffix, flag, quality)
+    assert run(["dataset", "validate", str(first), "--against", str(second), "--json"]) == 1
+    codes = json.loads(capsys.readouterr().out)["codes"]
+    assert {code["name"]: code["count"] for code in codes} == {"in-both-sets": 6}
+    both = tmp_path / "both"
+    both.mkdir()
+    lines = ""
+    for folder in (first, second):
+        for picture in folder.glob(f"{folder.name}*"):
+            picture.rename(both / picture.name)
+        lines += (folder / "Label.txt").read_text()
+    (both / "Label.txt").write_text(lines)
+    findings, _ = lint(open_annotations(str(both)))
+    assert findings.of("same-picture").tolist() == list(range(6, 12))
+    assert run(["dataset", "split", str(both), str(tmp_path / "out"), "--part", "t=0.5", "--part", "v=0.5", "-q"]) == 0
+    parts = [{Path(name).name[1] for name in open_annotations(str(tmp_path / "out" / part)).images} for part in "tv"]
+    assert not parts[0] & parts[1] and len(parts[0] | parts[1]) == 6
+
+
+def test_a_picture_listed_again_gives_its_labels_to_the_first(tmp_path: Path) -> None:
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), page(number))
+    file = tmp_path / "Label.txt"
+    file.write_text(
+        label("0.png", (10, "a"), (90, "both")) + label("1.png", (10, "c")) + label("0.png", (170, "b"), (90, "both"))
+    )
+    before = file.read_bytes()
+    assert run(["dataset", "clean", str(tmp_path), "--remove-bad", "-q"]) == 0
+    data = open_annotations(str(tmp_path))
+    assert data.images == ["0.png", "1.png"]
+    assert [(int(i), text) for i, text in zip(data.image_id, data.texts, strict=True)] == [
+        (0, "a"), (0, "both"), (0, "b"), (1, "c"),
+    ]  # fmt: skip
+    assert run(["dataset", "clean", str(tmp_path), "--remove-bad", "-q"]) == 0
+    assert run(["dataset", "undo", str(tmp_path), "-q"]) == 0 and file.read_bytes() == before
