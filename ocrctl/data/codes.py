@@ -69,6 +69,8 @@ _ALL = (
     Code("T008", "text-too-long", "warning", "instance", "",
          "the text would need characters {value:.2f} times as wide as high"),
     Code("T009", "placeholder", "error", "instance", "remove", "the text {note} is an annotation tool's placeholder"),
+    Code("T010", "points-in-text", "warning", "instance", "",
+         "the text starts with numbers ({note}): is it a polygon of more points than the format has?"),
     Code("M001", "too-many-steps", "error", "instance", "", "the text needs {value:.0f} output steps, {note}"),
     Code("M002", "unknown-character", "error", "instance", "", "the charset lacks {note}"),
     Code("M003", "over-length-limit", "error", "instance", "", "the text has {value:.0f} characters, {note}"),

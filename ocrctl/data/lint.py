@@ -47,8 +47,9 @@ def lint(
         widths, heights = frames(data, seen, findings)
         lengths = np.fromiter(map(len, data.texts), np.int64, len(data))
         lengths[data.ignore] = 0
-        found = check_polygons(data.points, data.offsets, widths, heights, lengths if any(data.texts) else None)
-        check_pairs(found, data.points, data.offsets, data.image_id, data.texts)
+        around = np.empty((4, len(data)))
+        found = check_polygons(data.points, data.offsets, widths, heights, lengths if any(data.texts) else None, around)
+        check_pairs(found, data.points, data.offsets, data.image_id, data.texts, around)
         findings.hits.update(found.hits)
     check_texts(findings, data)
     if target is not None and target.charset is not None:

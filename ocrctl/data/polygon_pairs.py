@@ -16,11 +16,17 @@ _BOX_OVERLAP = 0.4  # of the boxes around them: pairs below it are not looked at
 
 
 def check_pairs(
-    findings: Findings, points: Floats, offsets: Ints, image_id: NDArray[np.int32], texts: list[str]
+    findings: Findings,
+    points: Floats,
+    offsets: Ints,
+    image_id: NDArray[np.int32],
+    texts: list[str],
+    around: Floats | None = None,
 ) -> None:
     """Add duplicates and overlaps to `findings`; polygons that it already calls broken are left out.
 
-    points (P, 2), offsets (N + 1,), image_id (N,) ascending. Boxes are sorted by their top within each picture and each
+    points (P, 2), offsets (N + 1,), image_id (N,) ascending; around (4, N), where they are known, the boxes of all that
+    are not broken, as `boxes` gives them. Boxes are sorted by their top within each picture and each
     is compared with those that start before it ends, one step down the list at a time, all pictures at once.
     """
     broken = findings.of("too-few-points", "not-finite", "no-area")
@@ -29,7 +35,7 @@ def check_pairs(
     chosen = np.flatnonzero(usable)
     if len(chosen) < 2:
         return
-    around = boxes(points, offsets)
+    around = boxes(points, offsets) if around is None else around
     top, bottom = around[1][chosen], around[3][chosen]
     below = image_id[chosen] * (bottom.max() - top.min() + 1)  # pictures in one long column, none beside another
     top += below

@@ -28,12 +28,18 @@ _CHUNK = 1 << 14  # points judged together: their columns stay in the processor'
 
 
 def check_polygons(
-    points: Floats, offsets: Ints, widths: Floats, heights: Floats, lengths: Ints | None = None
+    points: Floats,
+    offsets: Ints,
+    widths: Floats,
+    heights: Floats,
+    lengths: Ints | None = None,
+    around: Floats | None = None,
 ) -> Findings:
     """Rules that look at one polygon at a time.
 
     points (P, 2), offsets (N + 1,); widths and heights (N,) of each polygon's picture in pixels, NaN where unknown;
-    lengths (N,) of the texts in characters, 0 where there is none to compare with.
+    lengths (N,) of the texts in characters, 0 where there is none to compare with. `around` (4, N), where given, takes
+    left, top, right and bottom of the box around each polygon that is finite and has three points.
     """
     findings = Findings()
     sizes = np.diff(offsets)
@@ -57,6 +63,7 @@ def check_polygons(
                 else:  # compressed, not indexed: each row of points stays in one piece
                     these = ids[part]
                     group = kind(findings, these, np.compress(part, x, 1), np.compress(part, y, 1))
+                group.around = around
                 group.judge(widths[these], heights[these], None if lengths is None else lengths[these])
     findings.in_order()
     return findings
@@ -75,6 +82,8 @@ def _kinds(x: Floats, y: Floats) -> list[tuple[type[_Group], Bools | None]]:
 class _Group:
     """N finite polygons of as many points each, at least three; row j of `x` and `y` holds the j-th point of each."""
 
+    around: Floats | None = None
+
     def __init__(self, findings: Findings, ids: Ints, x: Floats, y: Floats) -> None:
         self.findings, self.ids, self.x, self.y = findings, ids, x, y
         self.size, self.count = x.shape
@@ -87,6 +96,11 @@ class _Group:
         self, left: Floats, top: Floats, right: Floats, bottom: Floats, widths: Floats, heights: Floats
     ) -> None:
         """Boxes (N,) around the polygons against their pictures."""
+        if self.around is not None:
+            first, last = self.ids[0], self.ids[-1] + 1
+            place = slice(first, last) if last - first == self.count else self.ids
+            for row, side in zip(self.around, (left, top, right, bottom), strict=True):
+                row[place] = side
         beyond = np.maximum(np.maximum(-left, right - widths), np.maximum(-top, bottom - heights))
         if not (beyond < 0).all():  # or NaN
             outside = (right <= 0) | (left >= widths) | (bottom <= 0) | (top >= heights)

@@ -23,6 +23,7 @@ from ocrctl.data.formats import (
     word_sets,
 )
 from ocrctl.data.formats._pictures import listing
+from ocrctl.data.label_text import LONGEST_LINE, read_label_text
 from ocrctl.data.located import Located
 from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
@@ -165,10 +166,18 @@ def _only_words(spec: Spec, path: Path) -> Located:
         return _locate_words(spec, path)
     except InputError as error:
         names = listing(path).labels if path.is_dir() else []
+        for file in [path / name for name in names[:4]] or [path]:
+            _expect_text(file)
         there = f"; no format fits {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" if names else ""
         raise InputError(
             f"{path}: found no annotations{there}.", hint=f"FORMAT:PATH says why a file does not fit. {_GRAMMAR}"
         ) from error
+
+
+def _expect_text(file: Path) -> None:
+    """Raise InputError where a file fits no format because it cannot be read, or as text."""
+    if file.suffix.lower() not in (".zip", ".mdb") and file.is_file() and file.stat().st_size < LONGEST_LINE:
+        read_label_text(file)
 
 
 def _usual(pages: DetectionFormat, path: Path) -> Path:

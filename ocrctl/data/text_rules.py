@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ from ocrctl.text.normalize import normalize_label
 
 PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyone has read the box
 
+_AFTER_POINTS = ("icdar13", "icdar15")
+_POINTS = re.compile(r"(?:-?\d+(?:\.\d+)?\s*,\s*-?\d+(?:\.\d+)?\s*,)+(?=.)")
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?![\d,])")  # 1,000,000
 _TOGETHER = 1 << 11  # texts that are looked at as one array of bytes
 _SCRIPTS = {"LATIN": "Latin", "CYRILLIC": "Cyrillic", "GREEK": "Greek"}
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables, UTS #39).
@@ -37,39 +41,46 @@ def check_texts(findings: Findings, data: Annotations) -> None:
     if not any(data.texts):
         return
     found: dict[str, _Columns] = {}
+    lines = data.format in _AFTER_POINTS
     for start in range(0, len(data), _TOGETHER):
-        for index in _odd(data.texts[start : start + _TOGETHER]):
+        for index in _odd(data.texts[start : start + _TOGETHER], lines):
             if not data.ignore[start + index]:
-                for name, note in text_problems(data.texts[start + index]):
+                for name, note in text_problems(data.texts[start + index], lines):
                     found.setdefault(name, _Columns()).add(start + index, note)
     for name, columns in found.items():
         findings.add(name, columns.indices, None, columns.notes if any(columns.notes) else None)
 
 
-def _sound(text: str) -> bool:
+def _sound(text: str, lines: bool) -> bool:
+    if lines and _POINTS.match(text):
+        return False
     return text.isascii() and text.isprintable() and text.strip() == text != "" and text not in PLACEHOLDERS
 
 
-def _odd(texts: list[str]) -> list[int]:
+def _odd(texts: list[str], lines: bool) -> list[int]:
     """Indices of all of `texts` in which something may be wrong: those that are not printable ASCII, are empty or a
-    placeholder, or have a space at an end."""
+    placeholder, have a space at an end or, of `lines` whose text follows points, start like numbers with commas."""
     content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")
     data = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
     letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # what is below " " comes out above
     crowded = len(letters) > len(ends) + len(texts)  # of another script: one by one is as fast
     if crowded or len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in PLACEHOLDERS):
-        return [i for i, text in enumerate(texts) if not _sound(text)]
+        return [i for i, text in enumerate(texts) if not _sound(text, lines)]
     before, behind = data[ends[1:] - 1], data[ends[:-1] + 1]
     odd = (before == ord(" ")) | (behind == ord(" ")) | (behind == ord("\n"))
     if len(letters) > len(ends):
         odd[np.searchsorted(ends, letters[data[letters] != ord("\n")]) - 1] = True
+    if lines:
+        commas = np.searchsorted(ends, np.flatnonzero(data == ord(","))) - 1
+        several = commas[1:][commas[1:] == commas[:-1]]
+        odd[several[behind[several] <= ord("9")]] = True
     chosen: list[int] = np.flatnonzero(odd).tolist()
     return chosen
 
 
-def text_problems(text: str) -> list[tuple[str, str]]:
-    """(name of the code, note) of everything that is wrong with one text."""
+def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
+    """(name of the code, note) of everything that is wrong with one text; `line`: it follows points on a line."""
     if not text.strip():
         return [("empty-text", "")]
     problems = []
@@ -88,6 +99,8 @@ def text_problems(text: str) -> list[tuple[str, str]]:
         problems.append(("look-alike", look))
     if text != text.strip():
         problems.append(("edge-spaces", ""))
+    if line and (points := _POINTS.match(text)) and not _THOUSANDS.match(text):
+        problems.append(("points-in-text", repr(points[0])))
     return problems
 
 

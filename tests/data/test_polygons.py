@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocrctl.data.findings import Findings
+from ocrctl.data.polygon_columns import boxes
 from ocrctl.data.polygon_fixes import clamp, repair, replaced, start_top_left, to_displayed
 from ocrctl.data.polygon_pairs import check_pairs
 from ocrctl.data.polygons import check_polygons
@@ -65,6 +66,16 @@ def test_a_polygon_is_judged_alike_in_any_company(quads: list) -> None:
         name: even for name, found in together.items() if (even := [i for i in found if i % 2 == 0])
     }
     assert together["self-intersecting"][-1] == 2 * len(quads) - 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(POINT, max_size=6) | st.just(GOOD), min_size=1, max_size=6))
+def test_boxes_around_what_is_judged(polygons: list) -> None:
+    points, offsets = columns(polygons)
+    sides, around = np.full(len(polygons), 100.0), np.full((4, len(polygons)), -7.0)
+    check_polygons(points, offsets, sides, sides, None, around)
+    judged = np.diff(offsets) >= 3
+    assert np.array_equal(around[:, judged], boxes(points, offsets)[:, judged]) and (around[:, ~judged] == -7).all()
 
 
 def test_bounds_measure_and_unknown_sizes_are_not_judged() -> None:

@@ -280,10 +280,23 @@ def test_mostly_is_a_plain_count(fits: list[bool | None]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.lists(st.sampled_from([*"aZ \n\x07é", *PLACEHOLDERS]), max_size=4).map("".join)))
-def test_texts_looked_at_together_are_those_looked_at_alone(texts: list[str]) -> None:
-    odd = set(text_rules._odd(texts))
-    assert odd >= {index for index, text in enumerate(texts) if text_problems(text)}
+@given(
+    st.lists(st.lists(st.sampled_from([*"aZ \n\x07é", "1,", "25,x", *PLACEHOLDERS]), max_size=4).map("".join)),
+    st.booleans(),
+)
+def test_texts_looked_at_together_are_those_looked_at_alone(texts: list[str], lines: bool) -> None:
+    odd = set(text_rules._odd(texts, lines))
+    assert odd >= {index for index, text in enumerate(texts) if text_problems(text, lines)}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("60,82,20,80,WORLD", "60,82,20,80,"), ("1.5,-2,###", "1.5,-2,"), ("1,000,000", ""), ("10,5 kg", ""),
+     ("1,234,567.80", ""), ("3,4", ""), ("a,b,c", ""), ("12,34,", "")],
+)  # fmt: skip
+def test_points_that_were_read_as_text(text: str, found: str) -> None:
+    problems = dict(text_problems(text, line=True))
+    assert problems.get("points-in-text", "''") == repr(found) and "points-in-text" not in dict(text_problems(text))
 
 
 @pytest.mark.parametrize("kind", [TiffTags.SHORT, TiffTags.FLOAT])

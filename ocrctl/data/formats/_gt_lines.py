@@ -13,7 +13,14 @@ import numpy as np
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats._detection import Rendered, box_points, instances
-from ocrctl.data.formats._pictures import image_root, label_names, looked_at, picture_stem, stem_of
+from ocrctl.data.formats._pictures import (
+    image_root,
+    label_names,
+    looked_at,
+    picture_stem,
+    stem_of,
+    unlabelled,
+)
 from ocrctl.data.formats._quad_lines import quads_at_once
 from ocrctl.data.formats._text import head_lines, lines_fit, mostly
 from ocrctl.data.words import read_plain
@@ -129,6 +136,8 @@ def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotatio
     root, names = image_root(stems, folder)
     if root != folder:
         builder.notes.append(f"pictures are taken from {root}")
+    if not path.is_file():
+        builder.notes += unlabelled(stems, root, names)
     waiting: list[LabelFile] = []
     size, base = 0, "" if str(folder) == "." else os.path.join(folder, "")
     for file, stem in zip(files, stems, strict=True):

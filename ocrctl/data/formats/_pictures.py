@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +63,15 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
         if score > best[0] and score[0]:
             best = (score, root, found)
     return best[1], best[2]
+
+
+def unlabelled(stems: Iterable[str], root: Path, names: Mapping[str, str]) -> list[str]:
+    """A note of the pictures, `names` by stem as in `image_root`, that no label file is about; none where all are."""
+    left = sorted(set(names) - set(stems), key=_natural)
+    if not left:
+        return []
+    which = names[left[0]] + (" ..." if len(left) > 1 else "")
+    return [f"{len(left):,} pictures in {root} have no label file and are left out ({which})"]
 
 
 class Listing(NamedTuple):

@@ -23,10 +23,11 @@ KEEPS = WordKeeps(names=True, line_breaks=False)
 
 _EXPECTED = "IMAGE TEXT with a space between"
 _LINE = re.compile(rf"([^\t]+?{IMAGE_SUFFIX}) (.*)$", re.IGNORECASE)
+_OUTLINES = re.compile(r'\[\s*\{.*"points"')  # PaddleOCR's detection lines, their TAB lost
 
 
 def sniff(path: Path) -> bool:
-    return most(path, _LINE.match)
+    return most(path, lambda line: (match := _LINE.match(line)) and not _OUTLINES.match(match[2]))
 
 
 def read(path: Path) -> FolderWords:

@@ -20,7 +20,7 @@ from pathlib import Path
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, instances, number
-from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, picture_stem, stem_of
+from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, picture_stem, stem_of, unlabelled
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError
 
@@ -47,7 +47,9 @@ def sniff(path: Path) -> bool:
 def read(path: Path) -> Annotations:
     files = label_paths(path, ".txt")
     builder = Builder(path, NAME)
-    root, names = image_root([picture_stem(file) for file in files], path if path.is_dir() else path.parent)
+    stems = [picture_stem(file) for file in files]
+    root, names = image_root(stems, path if path.is_dir() else path.parent)
+    builder.notes += unlabelled(stems, root, names) if path.is_dir() else []
     for file in files:
         stem = picture_stem(file)
         builder.label_file(file)
