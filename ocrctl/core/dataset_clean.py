@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,17 +151,33 @@ def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | Non
     fitted, _ = fit(cleaned.data, data.format)
     fitted = replace(fitted, images=cleaned.data.images)
     files: dict[Path, bytes | None] = {}
+    old = [image for image, kept in enumerate(cleaned.kept) if kept]
     if pages.PER_IMAGE:
-        old = [image for image, kept in enumerate(cleaned.kept) if kept]
         for image, kept in enumerate(cleaned.kept):
             if not kept:
                 files[Path(data.label_files[data.image_label[image]])] = None
     for rendered in pages.render(fitted):
         if rendered.image is None:
-            files[Path(data.label_files[0])] = rendered.content
+            file = Path(data.label_files[0])
+            files[file] = _among_old_lines(rendered.content, file, data, cleaned, old)
         elif cleaned.changed[old[rendered.image]]:
             files[Path(data.label_files[data.image_label[old[rendered.image]]])] = rendered.content
     return files
+
+
+def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cleaned, old: list[int]) -> bytes:
+    """New `content` of a label file of one picture a line, where the pictures that did not change, of the numbers `old`
+    before, have their lines as they stand; BOM and line ends are those of the file."""
+    new = content.split(b"\n")[:-1] if data.image_line.all() else []
+    before = file.read_bytes()
+    lines = before.removeprefix(BOM_UTF8).split(b"\n")
+    if len(new) != len(old) or len(lines) < data.image_line.max():
+        return content
+    end = b"\r" if lines[0].endswith(b"\r") else b""
+    for place, image in enumerate(old):
+        new[place] = new[place] + end if cleaned.changed[image] else lines[data.image_line[image] - 1]
+    last = b"\n" if before.endswith(b"\n") else b""
+    return (BOM_UTF8 if before.startswith(BOM_UTF8) else b"") + b"\n".join(new) + last
 
 
 def word_changes(located: Located, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:

@@ -75,3 +75,24 @@ def test_a_picture_listed_again_gives_its_labels_to_the_first(tmp_path: Path) ->
     ]  # fmt: skip
     assert run(["dataset", "clean", str(tmp_path), "--remove-bad", "-q"]) == 0
     assert run(["dataset", "undo", str(tmp_path), "-q"]) == 0 and file.read_bytes() == before
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("mark", "last"), [("", True), ("\ufeff", False)])
+def test_lines_that_no_rule_accuses_stay_byte_for_byte(mark: str, end: str, last: bool, tmp_path: Path) -> None:
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), page(number))
+    good = '[{ "points": [[10.0,50],[70,50],[70,70],[10,70]],  "transcription":"caf\\u00e9", "difficult": false}]'
+    bad = good.replace("[70,50]", "[900,50]")
+    lines = [f"{number}.png\t{bad if number == 1 else good}" for number in range(4)]
+    file = tmp_path / "Label.txt"
+    file.write_bytes((mark + end.join(lines) + (end if last else "")).encode())
+    before = file.read_bytes().split(b"\n")
+    assert run(["dataset", "clean", str(tmp_path), "--clamp", "-q"]) == 0
+    after = file.read_bytes().split(b"\n")
+    assert len(after) == len(before) and [i for i in range(len(after)) if after[i] != before[i]] == [1]
+    assert json.loads(after[1].partition(b"\t")[2]) == [
+        {"transcription": "café", "points": [[10, 50], [320, 50], [70, 70], [10, 70]], "difficult": False}
+    ]
+    assert after[1].endswith(b"\r") == (end == "\r\n")
+    assert run(["dataset", "undo", str(tmp_path), "-q"]) == 0 and file.read_bytes().split(b"\n") == before

@@ -35,6 +35,7 @@ KEEPS = Keeps("polygon", ignore="flag", marks=MARKS, line_breaks=True)
 _EXPECTED = 'IMAGE<TAB>[{"transcription": TEXT, "points": [[x, y], ...]}, ...]'
 _LINE = re.compile(r'[^\t]+\t\s*\[\s*(?:\]\s*$|\{(?=.*"points"\s*:)(?=.*"transcription"\s*:))')
 _KNOWN = ("transcription", "points", "difficult")
+_EASY = {"difficult": False}  # what PPOCRLabel writes beside nearly every instance: kept as one object
 
 
 def sniff(path: Path) -> bool:
@@ -63,7 +64,10 @@ def read(path: Path) -> Annotations:
                 ignore = bool(item.get("difficult")) or label in MARKS
                 if not isinstance(label, str):
                     raise TypeError
-                builder.add(image, points, label, ignore, line, without(item, _KNOWN))
+                extra = without(item, _KNOWN)
+                if "difficult" in item and (not item["difficult"] or label in MARKS):  # what ignoring does not tell
+                    extra["difficult"] = item["difficult"]
+                builder.add(image, points, label, ignore, line, _EASY if extra == _EASY else extra)
             except MALFORMED as error:
                 raise InputError(
                     f"{path}:{line}: instance {position}: expected transcription and points, found {str(item)[:60]}."
@@ -96,9 +100,11 @@ def render(data: Annotations) -> Iterator[Rendered]:
         items = []
         for i in members:
             item: dict[str, Any] = {"transcription": data.texts[i], "points": pair_points(data, i)}
+            if own:
+                item |= data.extras.get(i, {})
             if data.ignore[i] and data.texts[i] not in MARKS:
                 item["difficult"] = True
-            items.append(item | data.extras.get(i, {}) if own else item)
+            items.append(item)
         lines.append(f"{data.images[image]}\t".encode() + dump(items, None))
     yield Rendered(None, LABEL_FILES[0], b"".join(lines))
 
