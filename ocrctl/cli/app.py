@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 
+_VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # no settings
+
+
 class Commands(LazyGroup):
     """The commands in the order of the work."""
 
@@ -103,6 +106,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
         width = max(20, min(80, get_terminal_size().columns)) - 2
+        _check_environment(sys.argv[1:] if arguments is None else arguments)
         code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
         with console.to_the_end():
             console.flush()
@@ -130,6 +134,15 @@ def run(arguments: list[str] | None = None) -> int:
             sys.excepthook(type(error), error, error.__traceback__)
         known = _system_says(error)
         return console.report_bug(error, traced=debug) if known is None else console.report_error(known)
+
+
+def _check_environment(words: list[str]) -> None:
+    """A misspelt OCRCTL_* variable is an error of every command; what help costs stays as it is."""
+    odd = any(name.startswith("OCRCTL_") and name not in _VARIABLES for name in os.environ)
+    if odd and words and not {"-h", "--help", "--version"} & set(words):
+        from ocrctl.config.load import check_environment
+
+        check_environment(os.environ)
 
 
 def _system_says(error: Exception) -> OcrctlError | None:

@@ -128,7 +128,7 @@ def check_environment(environ: Mapping[str, str]) -> None:
     known = {f"OCRCTL_{name.replace('.', '__').upper()}" for name in setting_names()}
     for name in sorted(environ):
         if name.startswith("OCRCTL_") and name not in known and name not in RESERVED:
-            if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE")):
+            if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE", "OCRCTL_CI_")):
                 continue
             raise UsageError(
                 f"Environment variable {name} is not a setting.{did_you_mean(name, [*known, *RESERVED])}",

@@ -191,3 +191,16 @@ def test_a_gate_that_all_or_none_would_pass_is_2(
     assert run(["eval", "--gt", str(words), "--pred", str(words), "--fail-under", gate]) == 2
     assert said in capsys.readouterr().err
     assert gates(["cer=150%", "exact=0.9", "str36.cer=1"]) == {"cer": 1.5, "exact": 0.9, "str36.cer": 1.0}
+
+
+def test_a_misspelt_variable_is_2_of_every_command(
+    words: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OCRCTL_DAT", str(words))
+    for command in (["dataset", "validate", str(words)], ["profile", "list"]):
+        assert run(command) == 2
+        assert "Did you mean 'OCRCTL_DATA'?" in capsys.readouterr().err
+    assert run(["dataset", "--help"]) == 0 and run([]) == 2
+    monkeypatch.delenv("OCRCTL_DAT")
+    monkeypatch.setenv("OCRCTL_TRAIN__LR", "0.1")
+    assert run(["profile", "list"]) == 0
