@@ -3,8 +3,8 @@
 python tests/bench/validate_speed.py SPEC... [--runs 3] [--no-start]
 
 Of each SPEC: only reading and decoding its files (`cv2.imread`'s work), every rule with every picture decoded, every
-rule with headers alone; best of the interleaved runs. Once within a process that has done it before, and once as
-commands of their own, start of the process included (`--no-start` leaves that out).
+rule with headers alone; best of the interleaved runs, and the sums over all SPECs. Once within a process that has done
+it before, and once as commands of their own, start of the process included (`--no-start` leaves that out).
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--no-start", action="store_true", help="leave out commands of their own")
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    together, pictures = [0.0] * 3, 0
     for spec in options.specs:
         data = open_annotations(spec)
         files = [data.image_file(image) for image in range(len(data.images))]
@@ -70,6 +71,7 @@ def main() -> None:
                 way()
                 best[number] = min(best[number], time.process_time() - start)
         show(spec, "work alone", best, len(files))
+        together, pictures = [sum(pair) for pair in zip(together, best, strict=True)], pictures + len(files)
         if not options.no_start:
             validate = [sys.executable, "-m", "ocrctl", "dataset", "validate", spec]
             best = [float("inf")] * 3
@@ -81,6 +83,8 @@ def main() -> None:
                 ]
                 best = [min(pair) for pair in zip(best, times, strict=True)]
             show(spec, "with the start", best, len(files))
+    if len(options.specs) > 1:
+        show("together", "work alone", together, pictures)
 
 
 def show(spec: str, what: str, seconds: list[float], files: int) -> None:
