@@ -1,4 +1,4 @@
-"""The same picture in two formats or qualities is found, kept out of a second part, and never costs a label."""
+"""The same picture in two formats or qualities is found; no label, line or picture goes without a word."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from ocrctl.cli.app import run
 from ocrctl.data.lint import lint
 from ocrctl.data.sources import open_annotations
+from ocrctl.errors import InputError
 
 
 def page(seed: int) -> np.ndarray:
@@ -96,3 +97,34 @@ def test_lines_that_no_rule_accuses_stay_byte_for_byte(mark: str, end: str, last
     ]
     assert after[1].endswith(b"\r") == (end == "\r\n")
     assert run(["dataset", "undo", str(tmp_path), "-q"]) == 0 and file.read_bytes().split(b"\n") == before
+
+
+def test_what_cannot_be_read_is_named_and_lost_tabs_are_no_words(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), page(0))
+    file = tmp_path / "Label.txt"
+    file.write_text(label("0.png", (10, "a")) * 2, encoding="utf-16")
+    with pytest.raises(InputError, match=r"Label\.txt:1: expected UTF-8") as caught:
+        open_annotations(str(tmp_path))
+    assert "UTF-16" in str(caught.value.hint)
+    file.write_text(label("0.png", (10, "a")).replace("\t", " ") * 2)
+    for spec in (tmp_path, file):
+        with pytest.raises(InputError, match="found no annotations"):
+            open_annotations(str(spec))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("gt_{}.txt", "10,50,70,50,70,70,10,70,word\n"),
+        ("poly_gt_{}.txt", "x: [[10 70 70 10]], y: [[50 50 70 70]], ornt: [u'h'], transcriptions: [u'word']\n"),
+    ],
+)
+def test_pictures_whose_label_file_is_gone_are_counted(name: str, line: str, tmp_path: Path) -> None:
+    for number in range(12):
+        cv2.imwrite(str(tmp_path / f"img_{number}.png"), page(number))
+        if number not in (2, 10):
+            (tmp_path / name.format(f"img_{number}")).write_text(line)
+    data = open_annotations(str(tmp_path))
+    assert len(data.images) == 10
+    assert data.notes == [f"2 pictures in {tmp_path} have no label file and are left out (img_2.png ...)"]
+    assert not open_annotations(str(tmp_path / name.format("img_3"))).notes
