@@ -142,7 +142,7 @@ SAMPLES = {
         "0001.json",
         json.dumps({"form": [{"box": [84, 109, 136, 119], "text": "COMPOUND 1", "label": "question",
                     "linking": [[0, 37]], "id": 0, "words": [{"box": [84, 109, 120, 119], "text": "COMPOUND"},
-                                       {"box": [121, 109, 136, 119], "text": ""}]}]}),
+                                       {"box": [121, 109, 136, 119], "text": ""}]}], "source": {"page": 3}}),
     ),
 }  # fmt: skip
 READS = {

@@ -39,9 +39,9 @@ def read(path: Path) -> Annotations:
     builder = Builder(path, NAME)
     root, names = image_root([file.stem for file in files], path if path.is_dir() else path.parent)
     for file in files:
-        _, form = read_object(file, "form", list)
+        document, form = read_object(file, "form", list)
         builder.label_file(file)
-        image = builder.image(names.get(file.stem, f"{file.stem}.png"), extra={"form": []})
+        image = builder.image(names.get(file.stem, f"{file.stem}.png"), extra={**document, "form": []})
         for position, entry in enumerate(form):
             try:
                 builder.image_extras[image]["form"].append(without(entry, ("words",)))
@@ -59,9 +59,8 @@ def read(path: Path) -> Annotations:
 def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     for image, members in instances(data):
-        fields: list[dict[str, Any]] = []
-        if own:
-            fields = [{**entry, "words": []} for entry in data.image_extras.get(image, {}).get("form", [])]
+        document = data.image_extras.get(image, {}) if own else {}
+        fields: list[dict[str, Any]] = [{**entry, "words": []} for entry in document.get("form", [])]
         for position, i in enumerate(members):
             text = "" if data.ignore[i] else data.texts[i]
             extra = dict(data.extras.get(i, {})) if own else {}
@@ -72,4 +71,4 @@ def render(data: Annotations) -> Iterator[Rendered]:
                                "words": [word]})  # fmt: skip
             else:
                 fields[number]["words"].append(word)
-        yield Rendered(image, f"annotations/{stem_of(data.images[image])}.json", dump({"form": fields}))
+        yield Rendered(image, f"annotations/{stem_of(data.images[image])}.json", dump({**document, "form": fields}))
