@@ -168,6 +168,9 @@ def test_documented_samples(tmp_path: Path, name: str) -> None:
     assert (data.texts, data.ignore.tolist(), np.diff(data.offsets).tolist()) == READS[name]
     again = tmp_path / "again"
     write(data, name, again)
+    if name == "funsd":
+        (file,) = again.rglob("*.json")
+        assert json.loads(file.read_text())["source"] == {"page": 3}
     back = open_annotations(f"{name}:{again}")
     assert back.extras == data.extras and back.image_extras == data.image_extras and back.document == data.document
     with pytest.raises((UsageError, InputError)):
