@@ -176,8 +176,9 @@ def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cle
     end = b"\r" if lines[0].endswith(b"\r") else b""
     for place, image in enumerate(old):
         new[place] = new[place] + end if cleaned.changed[image] else lines[data.image_line[image] - 1]
-    last = b"\n" if before.endswith(b"\n") else b""
-    return (BOM_UTF8 if before.startswith(BOM_UTF8) else b"") + b"\n".join(new) + last
+    joined = b"\n".join(new)
+    joined = joined + b"\n" if before.endswith(b"\n") else joined.removesuffix(b"\r")
+    return (BOM_UTF8 if before.startswith(BOM_UTF8) else b"") + joined
 
 
 def word_changes(located: Located, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:

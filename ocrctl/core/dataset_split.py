@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.formats import word_format
 from ocrctl.data.image_looks import Looks, look_at
-from ocrctl.data.image_rules import near_pairs
+from ocrctl.data.image_rules import same_pictures
 from ocrctl.data.sources import locate
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError, UsageError
@@ -67,7 +68,8 @@ def split(
         keys = joined(keys, data, look_at(data, Findings(), progress=progress))
     groups = len(set(keys))
     if groups < len(shares):
-        raise UsageError(f"{spec}: {groups} groups cannot be parted into {len(shares)}.", hint="Check --group.")
+        why = "Check --group." if group is not None else "Pictures of one name, or that look the same, stay together."
+        raise UsageError(f"{spec}: {groups} groups cannot be parted into {len(shares)}.", hint=why)
     if listed is not None:
         part = listed_pictures(data.images, listed).astype(np.int64)
     else:
@@ -126,14 +128,13 @@ def joined(keys: list[str], data: Annotations, looks: Looks) -> list[str]:
             leader[key] = key = leader[leader[key]]
         return key
 
-    seen: dict[object, str] = {}
-    for key, digest, (along_x, along_y) in zip(keys, looks.digests, looks.hashes.tolist(), strict=True):
-        look = (along_x, along_y) if along_x and data.words is None else None
-        for mark in (digest, look):
-            if mark:
-                leader[lead(key)] = lead(seen.setdefault(mark, key))
+    seen: dict[bytes, str] = {}
+    for key, digest in zip(keys, looks.digests, strict=True):
+        if digest:
+            leader[lead(key)] = lead(seen.setdefault(digest, key))
     if data.words is None:
-        for later, earlier in near_pairs(looks.hashes, looks.hashes[:, 0] > 0):
+        pairs = same_pictures(looks.hashes, looks.hashes[:, 0] > 0, partial(looks.thumbnail, data))
+        for later, earlier in pairs.tolist():
             leader[lead(keys[later])] = lead(keys[earlier])
     return [lead(key) for key in keys]
 

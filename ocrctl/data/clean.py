@@ -33,6 +33,7 @@ class Cleaned:
     kept: NDArray[np.bool_]
     changed: NDArray[np.bool_]
     clamped: NDArray[np.bool_]
+    tiny: NDArray[np.bool_]
     actions: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     fatal: int = 0
@@ -48,7 +49,8 @@ def clean(
 ) -> Cleaned:
     """Clean `data`; `looks` and `first` are what `lint` saw of it."""
     count = len(data.images)
-    result = Cleaned(data, np.ones(count, bool), np.zeros(count, bool), np.zeros(len(data), bool))
+    tiny = np.isin(np.arange(len(data)), first.of("tiny"))
+    result = Cleaned(data, np.ones(count, bool), np.zeros(count, bool), np.zeros(len(data), bool), tiny)
     if repairing:
         _frames(result, looks, first)
     for _ in range(_PASSES):
@@ -61,9 +63,10 @@ def clean(
         if data.words is None:  # a mended outline may not be of the shape that the label file holds
             result.data, _ = fit(result.data, data.format)
     if removing:
+        again = first.of("listed-twice")
         if data.words is None:
-            _merge(result, first)
-        _remove(result, looks, first)
+            again = _merge(result, again, np.zeros(0, np.int64) if repairing else first.of("exif-frame"))
+        _remove(result, looks, first, again)
     data = result.data
     after, _ = lint(data, looks=looks.subset(result.kept))
     unusable = 0 if removing else len(first.of(*UNUSABLE))
@@ -130,28 +133,35 @@ def _repair(result: Cleaned, findings: Findings) -> bool:
     return touched
 
 
-def _merge(result: Cleaned, first: Findings) -> None:
-    """Give the instances of a picture that is listed again to where it stands first."""
+def _merge(result: Cleaned, again: NDArray[np.int64], turned: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the instances of pictures that are listed again to where they stand first; returns those pictures.
+
+    Left out are those whose labels stand in another frame than the first's: one of the two is among the `turned`.
+    """
     data = result.data
-    again = first.of("listed-twice")
-    if not len(again):
-        return
     place: dict[str, int] = {}
     for image, name in enumerate(data.images):
         place.setdefault(name, image)
+    firsts = np.array([place[data.images[image]] for image in again.tolist()], np.int64)
+    alike = np.isin(again, turned) == np.isin(firsts, turned)
+    again, firsts = again[alike], firsts[alike]
+    if not len(again):
+        return again
     to = np.arange(len(data.images), dtype=np.int32)
-    to[again] = [place[data.images[image]] for image in again.tolist()]
+    to[again] = firsts
     moved = to[data.image_id]
     result.changed[np.unique(moved[moved != data.image_id])] = True
-    result.clamped = result.clamped[np.argsort(moved, kind="stable")]
+    order = np.argsort(moved, kind="stable")
+    result.clamped, result.tiny = result.clamped[order], result.tiny[order]
     result.data = by_image(replace(data, image_id=moved))
+    return again
 
 
-def _remove(result: Cleaned, looks: Looks, first: Findings) -> None:
+def _remove(result: Cleaned, looks: Looks, first: Findings, again: NDArray[np.int64]) -> None:
     data = result.data
     unusable = np.zeros(len(data.images), bool)
     for name in UNUSABLE:
-        images = first.of(name)
+        images = again if name == "listed-twice" else first.of(name)
         new = images[~unusable[images]]
         unusable[new] = True
         if len(new):
@@ -167,7 +177,7 @@ def _remove(result: Cleaned, looks: Looks, first: Findings) -> None:
                 _mark(result, f"removed: {hits.code.name}", new)
     slivers = findings.of("tiny")
     slivers = slivers[result.clamped[slivers] & ~bad[slivers] & ~unusable[data.image_id[slivers]]]
-    slivers = np.setdiff1d(slivers, first.of("tiny"))
+    slivers = slivers[~result.tiny[slivers]]
     bad[slivers] = True
     if len(slivers):  # all but a sliver of the word lay outside: its text is not what is left to see
         _mark(result, "removed: tiny, once clamped", slivers)

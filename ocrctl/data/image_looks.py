@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -15,9 +15,10 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_header import Header, HeaderReader, read_header
-from ocrctl.data.images import damage
+from ocrctl.data.images import damage, decode
 from ocrctl.errors import InputError
 
+_SIDE = 64  # of a thumbnail
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
 _STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
 _UNKNOWN = Header(0, 0)
@@ -33,11 +34,24 @@ class Looks:
     orientations: NDArray[np.int8]
     digests: list[bytes]  # of the file; b"" where it cannot be read
     hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the picture was not decoded
+    small: dict[bytes, NDArray[np.uint8]] = field(default_factory=dict)  # `thumbnail` by digest, of those asked for
 
     def subset(self, images: NDArray[np.bool_]) -> Looks:
         """What was seen of the pictures chosen by `images` (I,)."""
         digests = [digest for digest, keep in zip(self.digests, images, strict=True) if keep]
-        return Looks(self.sizes[images], self.stored[images], self.orientations[images], digests, self.hashes[images])
+        orientations, hashes = self.orientations[images], self.hashes[images]
+        return Looks(self.sizes[images], self.stored[images], orientations, digests, hashes, self.small)
+
+    def thumbnail(self, data: Annotations, image: int) -> NDArray[np.uint8]:
+        """Picture `image` of `data`, which this was seen of, as (64, 64) grey levels; it is read when first asked for.
+        Raises InputError when it can no longer be read."""
+        digest = self.digests[image]
+        if digest not in self.small:
+            with DecoderWarnings():
+                grey = decode(data.image_bytes(image), data.image_where(image))
+            small = cv2.resize(cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+            self.small[digest] = np.asarray(small, np.uint8)
+        return self.small[digest]
 
 
 def look_at(
@@ -117,8 +131,8 @@ def _decoded(data: Annotations, image: int, looks: Looks, decoder: DecoderWarnin
     if problem := damage(content):
         return header, "truncated", problem
     problem, small = decoder.look(content)
-    if small is not None and data.words is None:
-        looks.hashes[image] = _dhash(small)
+    if small is not None and not problem and data.words is None:
+        looks.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
     if problem:
         return header, ("truncated" if "damaged" in problem else "unreadable"), problem
     return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
@@ -127,6 +141,14 @@ def _decoded(data: Annotations, image: int, looks: Looks, decoder: DecoderWarnin
 def _unread(data: Annotations, image: int, error: InputError) -> tuple[str, str]:
     problem = error.message.removeprefix(f"{data.image_where(image)}: ").removesuffix(".")
     return ("missing" if problem.endswith("missing") else "unreadable"), problem
+
+
+def _eighth(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`image` (h, w, ...) at the eighth of its size that a JPEG is read at: the means of its blocks of 8 x 8."""
+    height, width = image.shape[:2]
+    whole = cv2.copyMakeBorder(image, 0, -height % 8, 0, -width % 8, cv2.BORDER_REPLICATE)
+    size = (whole.shape[1] // 8, whole.shape[0] // 8)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), image.dtype)
 
 
 def _dhash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from ocrctl.data.image_looks import Looks
 from ocrctl.data.polygon_columns import Floats
 
 LONGEST_ASPECT = 20.0
-_NEAR = 3  # differing bits of 64 up to which two pages look the same
+_NEAR = 3  # differing bits of 64 up to which two pages may look the same
+_GREY = 12  # grey levels by which parts of their thumbnails may differ: 7 after JPEG at quality 30
+_TOGETHER = 1 << 12  # pairs of thumbnails that are compared at once
 
 
 def check_images(findings: Findings, data: Annotations, looks: Looks) -> None:
@@ -55,10 +58,12 @@ def in_other_set(findings: Findings, data: Annotations, looks: Looks, other: Ann
         count = len(seen.digests)
         hashes = np.concatenate((seen.hashes, looks.hashes))
         sides = np.arange(len(hashes)) >= count
-        alike = {later - count: earlier for later, earlier in near_pairs(hashes, hashes[:, 0] > 0, sides)}
-        equal = {value: image for image, value in enumerate(map(tuple, seen.hashes.tolist())) if value[0]}
-        same = [(image, equal.get(tuple(value))) for image, value in enumerate(looks.hashes.tolist())]
-        alike |= {image: match for image, match in same if match is not None}
+
+        def thumbnail(image: int) -> NDArray[np.uint8]:
+            return seen.thumbnail(other, image) if image < count else looks.thumbnail(data, image - count)
+
+        pairs = same_pictures(hashes, hashes[:, 0] > 0, thumbnail, sides).tolist()
+        alike = {later - count: earlier for later, earlier in reversed(pairs)}
     hits, notes = [], []
     for image, digest in enumerate(looks.digests):
         match = files.get(digest) if digest else None
@@ -110,19 +115,43 @@ def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
         single[image] = False
     _add_pairs(findings, "listed-twice", data, listed)
     _add_pairs(findings, "same-file", data, files)
-    _add_pairs(findings, "same-picture", data, near_pairs(looks.hashes, single & (looks.hashes[:, 0] > 0)))
+    pairs = same_pictures(looks.hashes, single & (looks.hashes[:, 0] > 0), partial(looks.thumbnail, data)).tolist()
+    first: dict[int, int] = {}
+    for later, earlier in pairs:
+        first.setdefault(later, earlier)
+    _add_pairs(findings, "same-picture", data, sorted(first.items()))
 
 
-def near_pairs(
-    hashes: NDArray[np.uint64], chosen: NDArray[np.bool_], sides: NDArray[np.bool_] | None = None
-) -> list[tuple[int, int]]:
-    """(later, earlier) pictures whose hashes (I, 2) differ in at most `_NEAR` bits each: then one of four 16-bit bands
-    of the first is equal. With `sides` (I,), only pairs of two sides."""
-    found: dict[int, int] = {}
+def same_pictures(
+    hashes: NDArray[np.uint64],
+    chosen: NDArray[np.bool_],
+    thumbnail: Callable[[int], NDArray[np.uint8]],
+    sides: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """(K, 2) later and earlier pictures that look the same, all pairs, ascending: hashes (I, 2) that differ in at most
+    `_NEAR` bits each, and no part of the thumbnails that differs by more than `_GREY`, as a form filled in otherwise
+    does. With `sides` (I,), only pairs of two sides."""
+    pairs = _near_pairs(hashes, chosen, sides)
+    if not len(pairs):
+        return pairs
+    members, place = np.unique(pairs, return_inverse=True)
+    small = np.stack([thumbnail(image).ravel() for image in members.tolist()])
+    later, earlier = place.reshape(pairs.shape).T
+    same = np.zeros(len(pairs), np.bool_)
+    for start in range(0, len(pairs), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        one, other = small[later[part]], small[earlier[part]]
+        same[part] = (np.maximum(one, other) - np.minimum(one, other)).max(1) <= _GREY
+    return pairs[same]
+
+
+def _near_pairs(
+    hashes: NDArray[np.uint64], chosen: NDArray[np.bool_], sides: NDArray[np.bool_] | None
+) -> NDArray[np.int64]:
+    """As `same_pictures`, by the hashes alone: then one of four 16-bit bands of the first is equal."""
+    found = [np.zeros((0, 2), np.int64)]
     members = np.flatnonzero(chosen)
-    if len(members) < 2:
-        return []
-    for band in range(_NEAR + 1):
+    for band in range(_NEAR + 1) if len(members) > 1 else ():
         keys = (hashes[members, 0] >> np.uint64(16 * band)) & np.uint64(0xFFFF)
         order = members[np.argsort(keys, kind="stable")]
         for group in np.split(order, np.flatnonzero(np.diff(np.sort(keys))) + 1):
@@ -132,9 +161,8 @@ def near_pairs(
                 if sides is not None:
                     near &= sides[group][:, None] != sides[group][None, :]
                 later, earlier = np.nonzero(near)
-                for a, b in zip(group[later].tolist(), group[earlier].tolist(), strict=True):
-                    found[a] = min(b, found.get(a, b))
-    return sorted(found.items())
+                found.append(np.column_stack((group[later], group[earlier])))
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def _add_pairs(findings: Findings, name: str, data: Annotations, pairs: Sequence[tuple[int, int]]) -> None:

@@ -117,6 +117,8 @@ class StartedLoader:
             batches._pin_memory_thread.join(_PINNED)
         for process in batches._workers:
             process.kill()
+        if hasattr(batches, "_pin_memory_thread") and batches._pin_memory_thread.is_alive():
+            del batches._pin_memory_thread  # it waits for the rest of a batch whose sender is gone; PyTorch would, too
         batches._shutdown_workers()
 
 

@@ -52,18 +52,28 @@ def repair(points: Floats) -> Floats:
 
 def clockwise(points: Floats) -> Floats:
     """A polygon (n, 2) the other way round where it runs counter-clockwise, and then from the top left of its text, as
-    far as it can be told: of a curve of 2k points, its upper side comes first; of a quad, the point it began with, or
+    far as it can be told: of a curve of 2k points, its sides are paired as they lie nearest, and its upper side comes
+    first; of a quad, the point it began with, or
     the top left one where its edges are near upright."""
     if signed_area(points) >= 0:
         return points
     if len(points) >= 6 and len(points) % 2 == 0:
         half = len(points) // 2
         back = points[::-1]
+        kept = np.roll(back, 1, axis=0)  # from the same point
+        if _apart(kept) < _apart(back):  # whose sides belong together tells which point is a side's first
+            return kept
         return np.roll(back, half, axis=0) if back[:half, 1].mean() > back[half:, 1].mean() else back
     back = np.concatenate((points[:1], points[:0:-1]))
     edges = np.abs(np.roll(back, -1, axis=0) - back)
     upright = len(back) == 4 and bool((edges.min(1) <= UPRIGHT * edges.max(1)).all())
     return start_top_left(back) if upright else back
+
+
+def _apart(points: Floats) -> float:
+    """Pixels between the two sides of a curve of 2k points, over all k pairs."""
+    half = len(points) // 2
+    return float(np.hypot(*(points[:half] - points[half:][::-1]).T).sum())
 
 
 def start_top_left(points: Floats) -> Floats:

@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.codes import BY_NAME
@@ -46,9 +47,19 @@ def check_texts(findings: Findings, data: Annotations) -> None:
         for index in _odd(data.texts[start : start + _TOGETHER], lines):
             if not data.ignore[start + index]:
                 for name, note in text_problems(data.texts[start + index], lines):
+                    if name == "points-in-text" and not _beside(note, data.polygon(start + index)):
+                        continue
                     found.setdefault(name, _Columns()).add(start + index, note)
     for name, columns in found.items():
         findings.add(name, columns.indices, None, columns.notes if any(columns.notes) else None)
+
+
+def _beside(numbers: str, points: NDArray[np.float64]) -> bool:
+    """Whether `numbers`, x and y by turns, lie no further from the box around `points` (n, 2) than it is long."""
+    found = np.array(re.findall(r"-?\d+(?:\.\d+)?", numbers), np.float64).reshape(-1, 2)
+    with np.errstate(invalid="ignore"):  # of infinite points: false
+        reach = np.ptp(points, axis=0).max()
+        return bool(np.all((found >= points.min(0) - reach) & (found <= points.max(0) + reach)))
 
 
 def _sound(text: str, lines: bool) -> bool:

@@ -78,6 +78,42 @@ def test_a_picture_listed_again_gives_its_labels_to_the_first(tmp_path: Path) ->
     assert run(["dataset", "undo", str(tmp_path), "-q"]) == 0 and file.read_bytes() == before
 
 
+def test_forms_of_one_template_are_different_pictures(tmp_path: Path) -> None:
+    for number in range(12):
+        form = np.full((600, 440, 3), 250, np.uint8)
+        for row in range(12):
+            cv2.rectangle(form, (40, 30 + 45 * row), (400, 60 + 45 * row), (120, 120, 120), 2)
+        cv2.putText(form, f"No. {number * 7919}", (60, 52), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 2)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), form)
+    again = cv2.imread(str(tmp_path / "3.png"))
+    assert again is not None
+    cv2.imwrite(str(tmp_path / "12.jpg"), again, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    names = [*(f"{number}.png" for number in range(12)), "12.jpg"]
+    (tmp_path / "Label.txt").write_text("".join(label(name, (10, "word")) for name in names))
+    findings, _ = lint(open_annotations(str(tmp_path)))
+    assert findings.of("same-picture").tolist() == [12] and "3.png" in findings.hits["I010"].message(0)
+    parts = ["--part", "t=0.5", "--part", "v=0.5"]
+    assert run(["dataset", "split", str(tmp_path), str(tmp_path / "out"), *parts, "-q"]) == 0
+    assert (
+        run(["dataset", "validate", str(tmp_path / "out" / "t"), "--against", str(tmp_path / "out" / "v"), "-q"]) == 0
+    )
+
+
+def test_a_sliver_is_told_from_a_tiny_label_whatever_is_listed_twice(tmp_path: Path) -> None:
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), page(number))
+
+    def outline(text: str, x: float, y: float, wide: float, high: float) -> dict[str, object]:
+        return {"transcription": text, "points": [[x, y], [x + wide, y], [x + wide, y + high], [x, y + high]]}
+
+    first, second = [outline("a", 9, 9, 40, 20)], [outline("b", 9, 90, 40, 20), outline("c", 9, 150, 40, 20)]
+    other = [outline("tiny, out", 310, 10, 40, 2), outline("sliver", 319, 100, 60, 30), outline("d", 50, 50, 40, 20)]
+    rows = [("0.png", first), ("1.png", other), ("0.png", second)]
+    (tmp_path / "Label.txt").write_text("".join(f"{name}\t{json.dumps(items)}\n" for name, items in rows))
+    assert run(["dataset", "clean", str(tmp_path), "--clamp", "--repair", "--remove-bad", "-q"]) == 0
+    assert open_annotations(str(tmp_path)).texts == ["a", "b", "c", "tiny, out", "d"]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize(("mark", "last"), [("", True), ("\ufeff", False)])
 def test_lines_that_no_rule_accuses_stay_byte_for_byte(mark: str, end: str, last: bool, tmp_path: Path) -> None:

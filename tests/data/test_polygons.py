@@ -128,6 +128,7 @@ CURVE = [[20, 100], [80, 96], [140, 100], [140, 120], [80, 116], [20, 120]]
         ([[20, 0], [0, 20], [20, 40], [40, 20]], [[20, 0], [40, 20], [20, 40], [0, 20]]),  # no corner is the top left
         (CURVE[:3] + CURVE[:2:-1], CURVE),  # both sides from left to right
         (CURVE[::-1], CURVE),  # the lower side first
+        (CURVE[:1] + CURVE[:0:-1], CURVE),  # from the same point the other way round
         (CURVE[2::-1] + CURVE[:2:-1], CURVE),  # mirrored
         ([[0, 0], [99, 0], [99, 20], [98.9, 20], [99.1, 19.9], [0, 20]], 4),  # a corner that crosses itself
         ([[0, 0], [40, 0], [90, 30], [90, 0], [50, 20], [0, 30], [9, 9]], 0),  # two lobes: which is the word?

@@ -91,6 +91,15 @@ def test_whole_numbers_are_read_at_once_and_others_as_float_reads_them(rows: lis
     assert found.texts == ["a,b"] * len(rows) and found.counts == [len(rows)]
 
 
+def test_numbers_in_a_text_are_points_only_where_they_lie_beside_its_box(tmp_path: Path) -> None:
+    lines = ["20,60,60,58,100,60,100,80,60,82,20,80,WORLD", "20,60,100,60,100,80,20,80,12, 14, JALAN BESAR",
+             "700,60,900,60,900,80,700,80,53,55,57 & 59", "20,60,100,60,100,80,20,80,1,000,000"]  # fmt: skip
+    (tmp_path / "gt_a.txt").write_text("\n".join(lines))
+    findings = Findings()
+    text_rules.check_texts(findings, open_annotations(f"icdar15:{tmp_path}"))
+    assert findings.hits["T010"].indices.tolist() == [0, 1] and "'60,82,20,80,'" in findings.hits["T010"].message(0)
+
+
 POINTS = st.lists(
     st.lists(st.integers(-5, 900) | st.floats(allow_nan=False) | st.sampled_from(["7", None, True]), max_size=3)
     | st.sampled_from([3, "ab", {"x": 1, "y": 2}]),
