@@ -39,6 +39,7 @@ def repair(points: Floats) -> Floats:
 
     Returns an empty array when nothing with an area is left, or less than _KEPT of what a crossing parts.
     """
+    points = _spread_repeats(points)
     before = np.zeros((0, 2))
     while not np.array_equal(points, before):  # what is left of a crossing may be a spike
         before = points
@@ -107,6 +108,27 @@ def signed_area(points: Floats) -> float:
     """Square pixels; positive when the points run clockwise as seen (y down)."""
     x, y = points[:, 0], points[:, 1]
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
+
+
+def _spread_repeats(points: Floats) -> Floats:
+    """A curve of 2k points, six at least, where a point that repeats its neighbour stands half way to the next one on
+    its side instead: taken out, it would leave two sides that no longer belong together. Others as they are."""
+    half = len(points) // 2
+    if len(points) < 6 or len(points) % 2 or signed_area(points) == 0:
+        return points
+    spread = points.copy()
+    for side in (spread[:half], spread[half:]):
+        for place in reversed(range(1, half)):
+            if (side[place] == side[place - 1]).all():
+                if place + 1 < half:
+                    side[place] = (side[place] + side[place + 1]) / 2
+                else:
+                    side[place - 1] = (side[place - 2] + side[place - 1]) / 2
+    for end, inner in ((half, half + 1), (-1, -2)):  # where one side ends at the point the other begins with
+        if (spread[end] == spread[0 if end < 0 else half - 1]).all():
+            spread[end] = (spread[end] + spread[inner]) / 2
+    sound = len(_without_repeats(spread)) == len(spread) and shapely.LinearRing(spread).is_simple
+    return spread if sound else points
 
 
 def _without_repeats(points: Floats) -> Floats:

@@ -128,6 +128,9 @@ CURVE = [[20, 100], [80, 96], [140, 100], [140, 120], [80, 116], [20, 120]]
         ([[20, 0], [0, 20], [20, 40], [40, 20]], [[20, 0], [40, 20], [20, 40], [0, 20]]),  # no corner is the top left
         (CURVE[:3] + CURVE[:2:-1], CURVE),  # both sides from left to right
         (CURVE[::-1], CURVE),  # the lower side first
+        ([CURVE[0], *CURVE[:1], *CURVE[2:]], [[20, 100], [80, 100], *CURVE[2:]]),  # the middle is where the start is
+        ([*CURVE[:4], *CURVE[3:4], CURVE[5]], [*CURVE[:4], [80, 120], CURVE[5]]),
+        ([*CURVE[:2], CURVE[1], *CURVE[3:]], [CURVE[0], [50, 98], CURVE[1], *CURVE[3:]]),  # the last of its side
         (CURVE[:1] + CURVE[:0:-1], CURVE),  # from the same point the other way round
         (CURVE[2::-1] + CURVE[:2:-1], CURVE),  # mirrored
         ([[0, 0], [99, 0], [99, 20], [98.9, 20], [99.1, 19.9], [0, 20]], 4),  # a corner that crosses itself
