@@ -1,9 +1,11 @@
-"""How a path or SPEC is typed in a shell, for the commands that messages suggest."""
+"""What a shell hands over: how a path or SPEC is typed, for the commands that messages suggest, and variables."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import PurePath
+
+VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
 
 
 def typed(place: str | PurePath) -> str:

@@ -25,12 +25,10 @@ from ocrctl.cli.profile import app as profile_app
 from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
 from ocrctl.errors import InputError, OcrctlError, ResumableStop
+from ocrctl.shell import VARIABLES
 
 if TYPE_CHECKING:
     from typer._click import Context
-
-
-_VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # no settings
 
 
 class Commands(LazyGroup):
@@ -138,7 +136,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _check_environment(words: list[str]) -> None:
     """A misspelt OCRCTL_* variable is an error of every command; what help costs stays as it is."""
-    odd = any(name.startswith("OCRCTL_") and name not in _VARIABLES for name in os.environ)
+    odd = any(name.startswith("OCRCTL_") and name not in VARIABLES for name in os.environ)
     if odd and words and not {"-h", "--help", "--version"} & set(words):
         from ocrctl.config.load import check_environment
 

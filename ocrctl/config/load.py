@@ -15,8 +15,8 @@ from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings, TrainSettings
 from ocrctl.config.suggest import did_you_mean, nearest_setting
 from ocrctl.errors import UsageError
+from ocrctl.shell import VARIABLES
 
-RESERVED = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
 TASKS = ("recognition", "detection")
 FAMILIES = tuple(dict.fromkeys(spec.family for spec in SPECS.values()))
 Tree = dict[str, Any]
@@ -94,7 +94,7 @@ class _Environment(EnvSettingsSource):
     """OCRCTL_* variables, less the reserved ones (OCRCTL_DATA would otherwise be read as the section `data`)."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        reserved = {name.lower() for name in RESERVED}
+        reserved = {name.lower() for name in VARIABLES}
         return {name: value for name, value in super()._load_env_vars().items() if name.lower() not in reserved}
 
 
@@ -127,11 +127,11 @@ def check_environment(environ: Mapping[str, str]) -> None:
     """Raise UsageError for an OCRCTL_* variable that names no setting (pydantic-settings would ignore it)."""
     known = {f"OCRCTL_{name.replace('.', '__').upper()}" for name in setting_names()}
     for name in sorted(environ):
-        if name.startswith("OCRCTL_") and name not in known and name not in RESERVED:
+        if name.startswith("OCRCTL_") and name not in known and name not in VARIABLES:
             if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE", "OCRCTL_CI_")):
                 continue
             raise UsageError(
-                f"Environment variable {name} is not a setting.{did_you_mean(name, [*known, *RESERVED])}",
+                f"Environment variable {name} is not a setting.{did_you_mean(name, [*known, *VARIABLES])}",
                 hint=f"unset {name}",
             )
 

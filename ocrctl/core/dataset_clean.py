@@ -168,8 +168,9 @@ def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | Non
 def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cleaned, old: list[int]) -> bytes:
     """New `content` of a label file of one picture a line, where the pictures that did not change, of the numbers `old`
     before, have their lines as they stand; BOM and line ends are those of the file."""
-    new = content.split(b"\n")[:-1] if data.image_line.all() else []
-    before = file.read_bytes()
+    if not data.image_line.all():  # a format without lines
+        return content
+    new, before = content.split(b"\n")[:-1], file.read_bytes()
     lines = before.removeprefix(BOM_UTF8).split(b"\n")
     if len(new) != len(old) or len(lines) < data.image_line.max():
         return content

@@ -52,10 +52,12 @@ def repair(points: Floats) -> Floats:
 
 
 def clockwise(points: Floats) -> Floats:
-    """A polygon (n, 2) the other way round where it runs counter-clockwise, and then from the top left of its text, as
-    far as it can be told: of a curve of 2k points, its sides are paired as they lie nearest, and its upper side comes
-    first; of a quad, the point it began with, or
-    the top left one where its edges are near upright."""
+    """A polygon (n, 2) the other way round where it runs counter-clockwise, from the top left of its text as far as it
+    can be told.
+
+    Of a curve of 2k points, its sides are paired as they lie nearest, and its upper side comes first; a quad begins
+    with the point it began with, or the top left one where its edges are near upright.
+    """
     if signed_area(points) >= 0:
         return points
     if len(points) >= 6 and len(points) % 2 == 0:

@@ -6,6 +6,7 @@ not plainly convex. Coordinates are pixels, x right, y down, so a positive signe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,10 @@ def check_polygons(
             if size < 3 or not len(ids):
                 continue
             for kind, part in _kinds(x, y):
-                if part is None:
-                    group, these = kind(findings, ids, x, y), ids
-                else:  # compressed, not indexed: each row of points stays in one piece
-                    these = ids[part]
-                    group = kind(findings, these, np.compress(part, x, 1), np.compress(part, y, 1))
-                group.around = around
+                these, px, py = ids, x, y
+                if part is not None:  # compressed, not indexed: each row of points stays in one piece
+                    these, px, py = ids[part], np.compress(part, x, 1), np.compress(part, y, 1)
+                group = kind(findings, these, px, py, around)
                 group.judge(widths[these], heights[these], None if lengths is None else lengths[these])
     findings.in_order()
     return findings
@@ -79,18 +78,16 @@ def _kinds(x: Floats, y: Floats) -> list[tuple[type[_Group], Bools | None]]:
     return [(_Upright, upright), (_Outlines, ~upright)] if upright.any() else [(_Outlines, None)]
 
 
-class _Group:
+class _Group(ABC):
     """N finite polygons of as many points each, at least three; row j of `x` and `y` holds the j-th point of each."""
 
-    around: Floats | None = None
-
-    def __init__(self, findings: Findings, ids: Ints, x: Floats, y: Floats) -> None:
-        self.findings, self.ids, self.x, self.y = findings, ids, x, y
+    def __init__(self, findings: Findings, ids: Ints, x: Floats, y: Floats, around: Floats | None) -> None:
+        self.findings, self.ids, self.x, self.y, self.around = findings, ids, x, y, around
         self.size, self.count = x.shape
 
+    @abstractmethod
     def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         """Run every rule."""
-        raise NotImplementedError
 
     def _bounds(
         self, left: Floats, top: Floats, right: Floats, bottom: Floats, widths: Floats, heights: Floats

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -57,6 +58,10 @@ class Large(Numbers):
         return dataclasses.replace(batch, images=batch.images.repeat(200, 1).repeat(50, 2))
 
 
+def pinning() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "_pin_memory_loop" in thread.name]
+
+
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_closing_says_nothing_of_a_batch_on_its_way_to_the_device(monkeypatch: pytest.MonkeyPatch):
     """PyTorch's own thread, with its calls to a device left out."""
@@ -69,9 +74,9 @@ def test_closing_says_nothing_of_a_batch_on_its_way_to_the_device(monkeypatch: p
     for batches in range(5, 13):
         loader = training_loader(Large(), batch_size=4, start=0, workers=2, pin_memory=True)
         assert len([next(loader) for _ in range(batches)]) == batches
-        thread = loader._batches._pin_memory_thread  # type: ignore[attr-defined]
+        assert len(pinning()) == 1
         loader.close()
-        assert not thread.is_alive() and not multiprocessing.active_children()
+        assert not pinning() and not multiprocessing.active_children()
 
 
 UNCLOSED = """

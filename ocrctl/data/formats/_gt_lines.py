@@ -38,7 +38,9 @@ class LabelFile(NamedTuple):
     where: str  # for messages
 
 
-_BLOCK = 1 << 16  # characters of label files that are read at once: its columns stay in the processor's cache
+_BLOCK = (
+    1 << 16
+)  # characters of label files that are read at once: enough for few calls, and not too much for the processor's cache
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 _BOX = re.compile(rf"\s*({_NUMBER})(?:,\s*|\s+)" + rf"({_NUMBER})(?:,\s*|\s+)" * 2 + rf"({_NUMBER})(.*)$", re.I | re.S)
 _QUAD = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*){{7}}(?:,|$)", re.I)
