@@ -56,7 +56,7 @@ def clockwise(points: Floats) -> Floats:
     can be told.
 
     Of a curve of 2k points, its sides are paired as they lie nearest, and its upper side comes first; a quad begins
-    with the point it began with, or the top left one where its edges are near upright.
+    with its upper side, or the point it began with where no side is near level.
     """
     if signed_area(points) >= 0:
         return points
@@ -68,9 +68,20 @@ def clockwise(points: Floats) -> Floats:
             return kept
         return np.roll(back, half, axis=0) if back[:half, 1].mean() > back[half:, 1].mean() else back
     back = np.concatenate((points[:1], points[:0:-1]))
-    edges = np.abs(np.roll(back, -1, axis=0) - back)
-    upright = len(back) == 4 and bool((edges.min(1) <= UPRIGHT * edges.max(1)).all())
-    return start_top_left(back) if upright else back
+    return _from_upper_side(back) if len(back) == 4 else back
+
+
+def _from_upper_side(points: Floats) -> Floats:
+    """A clockwise quad from the first point of its upper side, where its two longer edges are near upright or level."""
+    ahead = np.roll(points, -1, axis=0)
+    edges = np.abs(ahead - points)
+    first = int(np.argmax(np.linalg.norm(edges, axis=1))) % 2
+    longer = edges[[first, first + 2]]
+    if (longer.min(1) > UPRIGHT * longer.max(1)).any():
+        return points
+    level = first if longer[0, 0] > longer[0, 1] else 1 - first
+    upper = min((level, level + 2), key=lambda edge: points[edge, 1] + ahead[edge, 1])
+    return np.roll(points, -upper, axis=0)
 
 
 def _apart(points: Floats) -> float:

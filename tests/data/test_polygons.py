@@ -125,6 +125,8 @@ CURVE = [[20, 100], [80, 96], [140, 100], [140, 120], [80, 116], [20, 120]]
     [
         ([GOOD[0], *GOOD[:0:-1]], GOOD),  # down first
         ([GOOD[1], GOOD[0], GOOD[3], GOOD[2]], GOOD),  # mirrored: from the top right to the left
+        ([[90, 10], [8, 30], [0, 52], [99, 32]], [[8, 30], [90, 10], [99, 32], [0, 52]]),  # slanted, mirrored
+        ([[30, 0], [10, 0], [10, 60], [30, 60]], [[10, 0], [30, 0], [30, 60], [10, 60]]),  # tall, mirrored
         ([[20, 0], [0, 20], [20, 40], [40, 20]], [[20, 0], [40, 20], [20, 40], [0, 20]]),  # no corner is the top left
         (CURVE[:3] + CURVE[:2:-1], CURVE),  # both sides from left to right
         (CURVE[::-1], CURVE),  # the lower side first
