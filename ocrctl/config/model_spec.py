@@ -76,9 +76,10 @@ SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
         ModelSpec("crnn-tiny", "recognition", "crnn",
-                  "CRNN, about 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
+                  "CRNN (tiny variant), 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
                   32, 100, 1, 32, 4, "ctc", 25, "lower36"),
-        ModelSpec("crnn", "recognition", "crnn", "CRNN, about 3 M parameters, 32x128 grey, CTC: the base recogniser",
+        ModelSpec("crnn", "recognition", "crnn",
+                  "CRNN (light variant), 2.8 M parameters, 32x128 grey, CTC: the base recogniser",
                   32, 128, 1, 32, 4, "ctc", 32, "ascii94"),
         ModelSpec("parseq-tiny", "recognition", "parseq",
                   "PARSeq (tiny), 6.0 M parameters, 32x128 RGB, autoregressive",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +15,9 @@ from ocrctl.losses.ctc import ctc_loss
 from ocrctl.models.build import build_model
 from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.text.charset import Charset
 
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 CTC = [name for name, spec in SPECS.items() if spec.charset_kind == "ctc"]
 
 
@@ -97,3 +102,31 @@ def test_ctc_loss_is_the_mean_per_character_and_float32_under_autocast() -> None
     torch.testing.assert_close(ctc_loss(logits, labels, lengths), (each / lengths).mean())
     with torch.autocast("cpu", torch.bfloat16):
         assert ctc_loss(logits.bfloat16(), labels, lengths).dtype == torch.float32
+
+
+def published_crnn(classes: int) -> nn.ModuleList:
+    """The parameters of the network in Shi, Bai, Yao 2015, table 1: pooling has none."""
+    convolutions, channels = [], 1
+    for out, kernel in ((64, 3), (128, 3), (256, 3), (256, 3), (512, 3), (512, 3), (512, 2)):
+        convolutions.append(nn.Conv2d(channels, out, kernel))
+        channels = out
+    norms = [nn.BatchNorm2d(512), nn.BatchNorm2d(512)]
+    lstms = [nn.LSTM(512, 256, bidirectional=True), nn.LSTM(256, 256, bidirectional=True)]
+    return nn.ModuleList([*convolutions, *norms, *lstms, nn.Linear(512, 256), nn.Linear(512, classes)])
+
+
+def test_documented_parameter_counts_are_those_of_the_networks() -> None:
+    """docs/models.md says how much lighter `crnn` is than the published CRNN; `model list` says that it is."""
+    counts = {}
+    for name in CTC:
+        spec, chars = get_spec(name), Charset.load(get_spec(name).default_charset).chars
+        card = ModelCard(
+            name, spec.task, chars, spec.input_height, spec.input_width, spec.channels, spec.max_label_length, "ctc"
+        )
+        counts[name] = sum(parameter.numel() for parameter in build_model(card).parameters()) / 1e6
+        assert f"{counts[name]:.1f} M parameters" in spec.summary and "variant" in spec.summary
+    published = sum(parameter.numel() for parameter in published_crnn(95).parameters()) / 1e6
+    text = DOCS.read_text(encoding="utf-8")
+    row = re.search(r"^\| parameters \| ([\d.]+) M \| ([\d.]+) M \|$", text, re.MULTILINE)
+    assert row and row.groups() == (f"{counts['crnn']:.2f}", f"{published:.2f}")
+    assert f"`crnn-tiny` ({counts['crnn-tiny']:.2f} M with `lower36`)" in text
