@@ -62,6 +62,19 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mute_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RUN/best.ckpt of the same model with a bias that makes every step the CTC blank: it reads nothing."""
+    import torch
+
+    state = torch.load(tiny_checkpoint, weights_only=True)
+    state["state_dict"]["model.head.linear.bias"][0] = 1e3
+    folder = tmp_path_factory.mktemp("runs") / "mute"
+    folder.mkdir()
+    torch.save(state, folder / "best.ckpt")
+    return folder / "best.ckpt"
+
+
+@pytest.fixture(scope="session")
 def word_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve drawn words as PNG and a rec_gt.txt that labels them."""
     import cv2

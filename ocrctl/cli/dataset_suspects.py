@@ -50,5 +50,7 @@ def suspects(
         console.table(("score", "label", "reading", "confidence", "where"), rows)
     for reason in report.unreadable:
         console.note(f"unreadable: {reason}")
+    if report.doubt:
+        console.note(f"warning: {report.doubt}")
     unjudged = f", {report.unjudged:,} hold no character that it can write" if report.unjudged else ""
     console.note(f"{report.disagree:,} of {report.read:,} labels are not what {report.model} reads{unjudged}")

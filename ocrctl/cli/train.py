@@ -111,6 +111,14 @@ def train(
         console.suggest(f"ocrctl train --resume -o {typed(result.run)}")
         raise typer.Exit(128 + result.stopped_by_signal)
     run = typed(result.run)
+    if result.unread:
+        sys.stderr.write(
+            f"warning: the model {result.unread} after {result.steps:,} steps.\n"
+            f"hint: a new model passes through this in its first few hundred steps: train longer (train.max_steps); "
+            f"{run}/previews shows samples, and --preflight says whether the model can learn this data\n"
+        )
+        console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run")
+        return
     measure = f"eval {run} -d {typed(result.eval_spec)}" if result.eval_spec else None
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}")
 

@@ -18,7 +18,12 @@ from ocrctl.data.rectify import crop
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine
+from ocrctl.metrics.reads_nothing import reads_nothing
+from ocrctl.shell import typed
 from ocrctl.text.normalize import normalize_label
+
+FOREIGN = 0.05  # share of labels read as they are below which the model fits other data
+ENOUGH = 20  # labels from which on that share is told
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Suspect:
 @dataclass(frozen=True)
 class SuspectsReport:
     """The most suspect labels first. `disagree` counts all whose reading differs, `unjudged` the labels that hold no
-    character the model can write."""
+    character the model can write, `doubt` says why the model, not the labels, may be wrong ("" when nothing)."""
 
     spec: str
     model: str
@@ -58,6 +63,7 @@ class SuspectsReport:
     unjudged: int
     unreadable: list[str] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
+    doubt: str = ""
 
 
 def suspects(
@@ -66,7 +72,8 @@ def suspects(
     """Read every word of the set and rank the labels by how surely the model reads something else.
 
     A model that was trained on these very labels has learnt some of their faults: one trained on other data, or on
-    another part of them, finds more. Raises InputError when the data or the model cannot be read or holds no label.
+    another part of them, finds more. Raises InputError when the data or the model cannot be read, the data hold no
+    label, or the model reads nothing (all predictions empty, or all one text).
     """
     finish_changes(options.spec)
     words = _Words(open_annotations(options.spec))
@@ -75,10 +82,16 @@ def suspects(
     engine = Engine.load(options.model, options.device, options.threads)
     places, (readings,), unreadable = read_samples([engine], [words], options.batch_size, options.jobs, progress)
     plain = _Plain(engine.card.charset)
+    truths = [plain(words.labels[index]) for _, index in places]
+    if nothing := reads_nothing([plain(reading.text) for reading in readings], truths):
+        raise InputError(
+            f"{engine.path} reads nothing: {nothing}, which says nothing about the labels of {options.spec}.",
+            hint="use a model trained for such images; this one is scored by: "
+            f"ocrctl eval {typed(options.model)} -d {typed(options.spec)}",
+        )
     found: list[Suspect] = []
     unjudged = 0
-    for (_, index), reading in zip(places, readings, strict=True):
-        label = plain(words.labels[index])
+    for (_, index), label, reading in zip(places, truths, readings, strict=True):
         if not label:
             unjudged += 1
             continue
@@ -87,6 +100,9 @@ def suspects(
             score = distance * float(reading.confidence)
             found.append(Suspect(score, words.labels[index], reading.text, reading.confidence, words.where(index)))
     found.sort(key=lambda suspect: -suspect.score)
+    compared = len(places) - unjudged
+    right = compared - len(found)
+    foreign = compared >= ENOUGH and right < FOREIGN * compared
     return SuspectsReport(
         spec=options.spec,
         model=str(engine.path),
@@ -95,6 +111,10 @@ def suspects(
         unjudged=unjudged,
         unreadable=[problem.error for problem in unreadable],
         suspects=found[: options.limit],
+        doubt=f"only {right:,} of {compared:,} labels are read as they are: the model fits other data than these, and "
+        "what is listed says more about the model"
+        if foreign
+        else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +139,8 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
         else:
             checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
         if options.verify is not None and not torch_engine.detects:
-            checks.append(compare(torch_engine, onnx_engine, options.verify, _samples(torch_engine, options.verify)))
+            labels, batches = _samples(torch_engine, options.verify)
+            checks.append(compare(torch_engine, onnx_engine, options.verify, batches, labels))
         failures = [failure for check in checks for failure in _judge(check, tolerances)]
         if not failures:
             os.replace(part, final)
@@ -163,8 +164,8 @@ def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
     return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, batch)])
 
 
-def _samples(engine: Engine, spec: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
-    """Every sample of `spec`, or the first VERIFY_SYNTH words of a stream, prepared, in batches.
+def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[list[str], NDArray[np.uint8]]]]:
+    """Labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and every sample, prepared, in batches.
 
     Raises InputError at the first picture that is none.
     """
@@ -175,7 +176,7 @@ def _samples(engine: Engine, spec: str) -> Iterator[tuple[list[str], NDArray[np.
         names = [source.where(index) for index in indices]
         return names, np.stack([engine.prepare(source.image(index)) for index in indices])
 
-    return map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
+    return source.labels, map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
 
 
 def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:
@@ -183,6 +184,8 @@ def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:
     values = "maps" if check.of == "boxes" else "logits"
     if not check.max_abs_diff <= tolerances[values]:
         failures.append(f"{check.what}: {values} differ by {check.max_abs_diff:.3g}, allowed {tolerances[values]:.3g}")
+    if check.nothing:
+        failures.append(f"{check.what}: the model reads nothing ({check.nothing}), so nothing was compared")
     share = len(check.differing) / max(1, check.samples)
     if share > tolerances[check.of]:
         pages = "pages' " if check.of == "boxes" else ""

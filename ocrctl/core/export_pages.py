@@ -35,7 +35,8 @@ def check_pages(torch_engine: Engine, onnx_engine: Engine, data: Annotations | N
         probes = [([f"probe {index}" for index in range(count)], probe_pages(count, size))]
         checks.append(compare_pages(torch_engine, onnx_engine, f"batch of {count}, {size[0]}x{size[1]}", probes))
     if data is not None:
-        checks.append(compare_pages(torch_engine, onnx_engine, data.name, _pages(torch_engine, data)))
+        words = int((~data.ignore).sum())
+        checks.append(compare_pages(torch_engine, onnx_engine, data.name, _pages(torch_engine, data), words))
     return checks
 
 

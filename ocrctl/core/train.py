@@ -14,6 +14,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import absolute_paths, prepare_run, refuse_taken, resume_settings
 from ocrctl.errors import UsageError
 from ocrctl.inference.devices import keep_memory, share_cores
+from ocrctl.metrics.reads_nothing import SHARE
 
 Report = Callable[[str], None]
 
@@ -46,6 +47,7 @@ class TrainResult:
     eval_spec: str | None = (
         None  # unseen data to score it on: --val, or the stream; None when part of the data was held out
     )
+    unread: str = ""  # why the model is not worth scoring or exporting: what its validations read; "" when it is
 
 
 def load_train_settings(
@@ -109,7 +111,21 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
         return prepare_run(request.out, settings, data, claim, remember=not request.fast_dev_run)
 
     result = fit(settings, data, make_folder, report, resume_from=request.out if request.resume else None)
-    return replace(result, eval_spec=settings.data.val or (None if data.held_out else SYNTH))
+    eval_spec = settings.data.val or (None if data.held_out else SYNTH)
+    return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
+
+
+def unread(result: TrainResult) -> str:
+    """`"reads nothing: 100 % of ..."` where the last validation saw (nearly) empty predictions only, or no validation
+    anything right; "" otherwise and without a validation."""
+    last = result.last
+    if last.get("val_empty", 0.0) >= SHARE:
+        return f"reads nothing: {last['val_empty']:.0%} of the validation predictions are empty"
+    if "val_exact" in last and not max(result.best_accuracy, last["val_exact"]):
+        return "reads none of the validation words without an error"
+    if "val_hmean" in last and not max(result.best_accuracy, last["val_hmean"]):
+        return "finds none of the words on the validation pages"
+    return ""
 
 
 def _shortened(settings: Settings) -> Settings:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.inference.engine import Engine
+from ocrctl.metrics.reads_nothing import reads_nothing
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class Disagreement:
 @dataclass(frozen=True)
 class Parity:
     """One comparison: largest absolute difference of logits or maps, and the samples whose strings or boxes (`of`)
-    differ."""
+    differ. `nothing` says why equal strings or boxes are no agreement: both sides read or found nothing ("" when they
+    did, and for probes, which hold no text)."""
 
     what: str
     samples: int
     max_abs_diff: float
     differing: list[Disagreement]
     of: str = "strings"
+    nothing: str = ""
 
 
 def probe_batch(engine: Engine, size: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -46,13 +49,19 @@ def probe_batch(engine: Engine, size: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def compare(
-    torch_engine: Engine, onnx_engine: Engine, what: str, batches: Iterable[tuple[list[str], NDArray[np.uint8]]]
+    torch_engine: Engine,
+    onnx_engine: Engine,
+    what: str,
+    batches: Iterable[tuple[list[str], NDArray[np.uint8]]],
+    truths: Sequence[str] | None = None,
 ) -> Parity:
-    """Run both on every batch of (names, prepared uint8 (N, H, W, C)) and collect where they differ.
+    """Run both on every batch of (names, prepared uint8 (N, H, W, C)) and collect where they differ; `truths` are the
+    labels of all samples, in order (None for probes).
 
     A non-finite logit on either side counts as an infinite difference.
     """
     samples, largest = 0, 0.0
+    texts: list[str] = []
     differing: list[Disagreement] = []
     for names, batch in batches:
         ours, theirs = torch_engine.logits(batch), onnx_engine.logits(batch)
@@ -61,7 +70,9 @@ def compare(
         gap = np.abs(ours - theirs)
         largest = max(largest, float(gap.max()) if np.isfinite(gap).all() else float("inf"))
         for name, one, other in zip(names, torch_engine.decode(ours), onnx_engine.decode(theirs), strict=True):
+            texts.append(one.text)
             if one.text != other.text:
                 differing.append(Disagreement(name, one.text, other.text))
         samples += len(names)
-    return Parity(what, samples, largest, differing)
+    nothing = reads_nothing(texts, truths) if truths is not None else None
+    return Parity(what, samples, largest, differing, nothing=nothing or "")

@@ -33,13 +33,18 @@ def probe_pages(count: int, size: tuple[int, int], seed: int = 0) -> list[Page]:
 
 
 def compare_pages(
-    torch_engine: Engine, onnx_engine: Engine, what: str, batches: Iterable[tuple[list[str], Sequence[Page]]]
+    torch_engine: Engine,
+    onnx_engine: Engine,
+    what: str,
+    batches: Iterable[tuple[list[str], Sequence[Page]]],
+    words: int = 0,
 ) -> Parity:
-    """Run both on every batch of (names, pages) and collect where maps and boxes differ.
+    """Run both on every batch of (names, pages) and collect where maps and boxes differ; `words` are annotated on the
+    pages (0 for probes).
 
     A value that is not finite on either side counts as an infinite difference, and its page as one that differs.
     """
-    samples, largest = 0, 0.0
+    samples, largest, boxes = 0, 0.0, 0
     differing: list[Disagreement] = []
     for names, pages in batches:
         ours = [one for group in same_sized(pages, len(pages)) for one in torch_engine.maps(group)]
@@ -51,12 +56,14 @@ def compare_pages(
                 differing.append(Disagreement(name, "", "values that are not finite"))
                 continue
             found, again = torch_engine.find(one, page), onnx_engine.find(other, page)
+            boxes += len(found) + len(again)
             moved = _moved(found, again, max(page.scale) / STRIDES[torch_engine.card.decoder])
             if moved > MOVED:
                 by = f", moved by up to {moved:.1f} cells of the map" if moved < float("inf") else ""
                 differing.append(Disagreement(name, f"{len(found)} boxes", f"{len(again)} boxes{by}"))
         samples += len(names)
-    return Parity(what, samples, largest, differing, of="boxes")
+    nothing = f"none of {words:,} words is found by either" if words and not boxes else ""
+    return Parity(what, samples, largest, differing, of="boxes", nothing=nothing)
 
 
 def _gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

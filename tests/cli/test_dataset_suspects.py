@@ -77,3 +77,24 @@ def test_a_real_model(tmp_path: Path, word_folder: Path, tiny_onnx: Path, capsys
     assert run(["dataset", "suspects", str(tmp_path / "set")]) == 2
     (tmp_path / "set" / "rec_gt.txt").write_text("00.png\t \n")
     assert run(["dataset", "suspects", str(tmp_path / "set"), "-m", str(tiny_onnx)]) == 3
+
+
+def test_a_model_that_reads_nothing_accuses_no_label(
+    word_folder: Path, mute_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before: "12 of 12 labels are not what ... reads", exit 0."""
+    assert run(["dataset", "suspects", str(word_folder), "-m", str(mute_checkpoint)]) == 3
+    out, err = capsys.readouterr()
+    assert out == "" and "reads nothing: 12 of 12 predictions are empty" in err
+    assert f"ocrctl eval {mute_checkpoint} -d {word_folder}" in err
+
+
+def test_a_model_of_other_data_is_doubted_before_the_labels(
+    tmp_path: Path, reader: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(24):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), plain(number % 10))
+    lines = "".join(f"{number}.png\tjg\n" for number in range(24))
+    (tmp_path / "rec_gt.txt").write_text(lines, encoding="utf-8")
+    assert run(["dataset", "suspects", str(tmp_path), "-m", "any"]) == 0
+    assert "warning: only 0 of 24 labels are read as they are" in capsys.readouterr().err

@@ -80,3 +80,35 @@ def test_estimate_projects_for_a_card_that_is_not_here() -> None:
     assert (found["device"], found["precision"], found["batch_size"]) == ("cuda", "16-mixed", 2)
     assert found["total"] == sum(found["memory"].values()) < 12 * 2**30
     assert ocrctl("train", "parseq-tiny", "--estimate").returncode == 2
+
+
+def test_a_run_that_reads_nothing_says_so_and_names_the_command_that_tells(
+    word_folder: Path, mute_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before: `next: ocrctl export RUN`, at 100 % empty predictions."""
+    from ocrctl.cli.app import run
+
+    words = ["train", "crnn-tiny", "-d", str(word_folder), "--from", str(mute_checkpoint), "--unknown-chars", "skip"]
+    sets = ["train.max_steps=2", "train.batch_size=2", "train.lr=1e-8", "data.workers=0", "log.previews=0"]
+    assert run([*words, *[part for item in sets for part in ("--set", item)], "-o", str(tmp_path / "run")]) == 0
+    last = capsys.readouterr().err.splitlines()[-3:]
+    assert last[0] == ("warning: the model reads nothing: 100% of the validation predictions are empty after 2 steps.")
+    assert last[1].startswith("hint: ") and f"{tmp_path}/run/previews" in last[1] and "--preflight" in last[1]
+    assert last[2] == f"next: ocrctl train -p {tmp_path}/run/config.toml --preflight --fast-dev-run"
+
+
+@pytest.mark.parametrize(
+    ("last", "best", "said"),
+    [
+        ({"val_exact": 0.0, "val_empty": 0.96}, 0.0, "reads nothing: 96% of the validation predictions are empty"),
+        ({"val_exact": 0.0, "val_empty": 0.1}, 0.0, "reads none of the validation words without an error"),
+        ({"val_hmean": 0.0}, 0.0, "finds none of the words on the validation pages"),
+        ({"val_exact": 0.2, "val_empty": 0.1}, 0.2, ""),
+        ({"val_hmean": 0.0}, 0.4, ""),
+        ({}, 0.0, ""),
+    ],
+)
+def test_what_the_validations_say_of_a_model(last: dict[str, float], best: float, said: str) -> None:
+    from ocrctl.core.train import TrainResult, unread
+
+    assert unread(TrainResult(Path("run"), "any", 1, 9, 1.0, best, 9, last)) == said

@@ -210,3 +210,14 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
     monkeypatch.setattr(core_export, "_export_one", lambda *_: pytest.fail("work was begun"))
     assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "file" / "out")]) == 3
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_empty_strings_on_both_sides_are_no_agreement(
+    mute_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before: "12 of 12 strings equal", exit 0, and a file that reads nothing."""
+    arguments = ["export", str(mute_checkpoint), "-o", str(tmp_path / "out"), "--verify", str(word_folder)]
+    assert run(arguments) == 1
+    said = capsys.readouterr().err
+    assert "reads nothing (12 of 12 predictions are empty), so nothing was compared" in said and "next:" not in said
+    assert not (tmp_path / "out").exists()
