@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from ocrctl.data.lmdb_lock import keep_from_children, let_go
-from ocrctl.errors import UsageError
+from ocrctl.files.lock import Lock, lock_folder
 
 
 def sweep(run: Path) -> None:
@@ -15,29 +13,15 @@ def sweep(run: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def unlock(lock: int | None) -> None:
-    """Let go of what `lock_run` returned; None was never held."""
+def unlock(lock: Lock | None) -> None:
+    """Release what `lock_run` returned; None was never held."""
     if lock is not None:
-        let_go(lock)
+        lock.release()
 
 
-def lock_run(run: Path) -> int | None:
+def lock_run(run: Path) -> Lock:
     """Keep other processes from training in `run` until this one ends; returns the lock for `unlock`.
 
-    Raises UsageError when another process trains there. Where the system has no locks, nothing is locked.
+    Raises UsageError naming the process that trains there, InputError when the folder cannot be written to.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        hint = "wait for it, or choose another -o"
-        raise UsageError(f"{run}: another process is training there.", hint=hint) from error
-    except OSError:  # a file system without locks
-        pass
-    keep_from_children(descriptor)  # a loader's process that outlives a killed run must not keep its lock
-    return descriptor
+    return lock_folder(run, "{name}: {owner} is training there.")

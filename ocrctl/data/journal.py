@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ocrctl.data.durable import disk_errors, to_disk, write, write_through
-from ocrctl.data.lmdb_lock import only_writer
 from ocrctl.data.lmdb_write import sync_folder
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.lock import only_writer
 
 FOLDER = ".ocrctl-journal"
 _HALF = "half of the change is made; the next `dataset` command of this set finishes it"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.data.lmdb_check import checked
-from ocrctl.data.lmdb_lock import only_writer
 from ocrctl.data.lmdb_place import check_target, clear_partial, partial_folder, put_in_place
 from ocrctl.data.lmdb_write import FIRST_MAP, CommitThread, LmdbWriter
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.files.lock import only_writer
 
 COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
 

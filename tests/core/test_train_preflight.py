@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_model_that_cannot_learn_is_refused_before_the_run(tmp_path: Path, mon
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     held = lock_run(tmp_path / "run")
-    with pytest.raises(UsageError, match="another process is training there"):
+    with pytest.raises(UsageError, match=f"process {os.getpid()} is training there"):
         go(tmp_path / "run", preflight=False)
     unlock(held)
 
@@ -64,7 +65,7 @@ def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     held = lock_run(tmp_path / "run")
     settings = load_train_settings(None, ["train.max_steps=9"], {}, stand_ins=False)
-    with pytest.raises(UsageError, match="another process is training there"):
+    with pytest.raises(UsageError, match=f"process {os.getpid()} is training there"):
         train(TrainRequest(settings, tmp_path / "run", resume=True), lambda line: None)
     unlock(held)
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
@@ -73,10 +74,10 @@ def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
 def test_of_two_fresh_runs_in_one_folder_the_second_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     held = lock_run(tmp_path / "run")  # another process, before it has written anything
-    with pytest.raises(UsageError, match="another process is training there"):
+    with pytest.raises(UsageError, match=f"process {os.getpid()} is training there"):
         go(tmp_path / "run", preflight=False)
-    assert not list((tmp_path / "run").iterdir())
     unlock(held)
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:

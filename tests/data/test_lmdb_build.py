@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from ocrctl.core.lmdb import BuildOptions, build_lmdb, describe_lmdb, verify_lmdb
-from ocrctl.data import lmdb_lock
 from ocrctl.data.lmdb import LmdbWords, close_environments
 from ocrctl.data.lmdb_build import build
-from ocrctl.data.lmdb_lock import only_writer
 from ocrctl.data.lmdb_place import partial_folder
 from ocrctl.data.sources import open_source
 from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.files import lock
+from ocrctl.files.lock import only_writer
 
 
 def picture(number: int, suffix: str = ".png") -> bytes:
@@ -247,7 +247,7 @@ def test_info_counts(tmp_path: Path, forty: Path) -> None:
 
 def test_a_second_build_of_the_same_out_is_refused(tmp_path: Path, forty: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from ocrctl.data.lmdb_lock import only_writer\n"
+        "import sys; from pathlib import Path; from ocrctl.files.lock import only_writer\n"
         "with only_writer(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()\n"
     )
     out = tmp_path / "out"
@@ -277,7 +277,7 @@ def test_a_worker_does_not_keep_the_lock_of_a_killed_build(tmp_path: Path) -> No
             os._exit(0)
         os.read(reading, 1)
         # As if this process were gone: its descriptors closed, the file left behind.
-        for handle in list(lmdb_lock._held):
+        for handle in list(lock._held):
             os.dup2(os.open(os.devnull, os.O_RDWR), handle)
         try:
             with only_writer(target):

@@ -1,0 +1,1 @@
+"""Locks, atomic writes and output folders: the package that knows about flock, fsync and rename."""
