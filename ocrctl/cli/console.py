@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,8 @@ _state = {"quiet": False}
 
 
 class Unheard:
-    """A stream of progress and log: a reader of it that leaves (`2>&1 | head`, a dead `tee`) ends no training."""
+    """A stream of progress and log: a reader of it that leaves (`2>&1 | head`, a dead `tee`, a closed terminal) ends no
+    training."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -28,22 +31,31 @@ class Unheard:
         """As the stream does, into nothing once nobody reads it."""
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            self._let_go()
+        except OSError as error:
+            self._let_go(error)
             return len(text)
 
     def flush(self) -> None:
         """As the stream does."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._let_go()
+        except OSError as error:
+            self._let_go(error)
 
-    def _let_go(self) -> None:
+    def _let_go(self, error: OSError) -> None:
+        if not _reader_is_gone(error, self._stream):
+            raise error
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _reader_is_gone(error: OSError, stream: TextIO) -> bool:
+    """Whether `error` says that nobody reads `stream` any more: a closed pipe, or a terminal that hung up."""
+    if error.errno == errno.EIO:  # of a file it would be a broken disk
+        return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+    return error.errno == errno.EPIPE
 
 
 def set_quiet(value: bool) -> None:
@@ -67,9 +79,9 @@ def _put(text: str) -> None:
             text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         sys.stdout.write(text)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if _reader_is_gone(error, sys.stdout):
+            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more") from error
         raise _unwritable(error) from error
 
 
@@ -77,9 +89,9 @@ def flush() -> None:
     """Hand what was written over to the system. Raises as writing does."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if _reader_is_gone(error, sys.stdout):
+            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more") from error
         raise _unwritable(error) from error
 
 

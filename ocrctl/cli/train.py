@@ -16,6 +16,7 @@ from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
+    from ocrctl.core.train import TrainResult
 
 
 def train(
@@ -75,7 +76,7 @@ def train(
     Without -d it trains on synth:words or synth:pages, endless streams of rendered pictures. Settings people script
     against: train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
     train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
-    130/143 stopped by a signal after saving.
+    129/130/138/143 stopped by SIGHUP, Ctrl-C, SIGUSR1 or SIGTERM after saving.
     """
     from ocrctl.config.model_spec import SPECS
 
@@ -97,16 +98,8 @@ def train(
         _estimate(settings, json)
         return
     result = run_training(TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda), console.note)
-    if json:
-        console.write_json(result)
-    else:
-        last = result.last
-        console.write(f"run: {result.run}")
-        console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
-        for goal in ("exact", "hmean"):
-            if f"val_{goal}" in last:
-                best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
-                console.write(f"val {goal}: {last[f'val_{goal}']:.1%} ({best})")
+    with console.to_the_end():
+        _report(result, json)
     if result.stopped_by_signal is not None:
         console.suggest(f"ocrctl train --resume -o {typed(result.run)}")
         raise typer.Exit(128 + result.stopped_by_signal)
@@ -121,6 +114,18 @@ def train(
         return
     measure = f"eval {run} -d {typed(result.eval_spec)}" if result.eval_spec else None
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}")
+
+
+def _report(result: TrainResult, json: bool) -> None:
+    if json:
+        console.write_json(result)
+        return
+    console.write(f"run: {result.run}")
+    console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
+    for goal in ("exact", "hmean"):
+        if f"val_{goal}" in result.last:
+            best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
+            console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
 
 
 def _estimate(settings: Settings, json: bool) -> None:

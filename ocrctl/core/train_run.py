@@ -74,11 +74,12 @@ def _fit(
     train = settings.train
     last = resume_from / "last.ckpt" if resume_from else None
     objective = choose_objective(data.card, train)
-    start_step, elapsed, next_draw = _resume_point(last, data) if last and last.exists() else (0, 0.0, 0)
+    start_step, elapsed, next_draw, validated = _resume_point(last, data) if last and last.exists() else (0, 0.0, 0, 0)
     steps = _steps(settings, data)
     if resume_from and start_step:
         check_data(resume_from, data)
-        if (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes):
+        over = (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes)
+        if over and validated == start_step:  # a signal may have come before the last validation
             return _finished(resume_from, start_step, elapsed, report)
     # The loader's processes start before Lightning is imported: they render and decode while this one imports.
     left_out = read_left_out(resume_from) if resume_from and train.on_nonfinite == "skip" else frozenset()
@@ -160,9 +161,9 @@ def _validation(settings: Settings, data: TrainingData | PageData) -> Validation
     return WordValidation(data.validation_arrays, data.tokenizer, settings.train.batch_size)  # type: ignore[union-attr]
 
 
-def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float, int]:
-    """Step, seconds and draw number at which the run goes on. Raises UsageError when the checkpoint is of another model
-    or charset."""
+def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float, int, int]:
+    """Step, seconds and draw number at which the run goes on, and the step of its last validation. Raises UsageError
+    when the checkpoint is of another model or charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
     from ocrctl.models.checkpoint import read_checkpoint
 
@@ -176,7 +177,8 @@ def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float
             f"{len(data.card.charset)} (or another order): a run goes on with its own charset.",
             hint="start a new run from it with --from, which keeps what both charsets share",
         )
-    return int(raw["global_step"]), float(raw["elapsed"]), int(raw["next_draw"])
+    validated = raw["callbacks"]["RunCallback"].get("validated", 0)
+    return int(raw["global_step"]), float(raw["elapsed"]), int(raw["next_draw"]), int(validated)
 
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ocrctl.errors import OcrctlError
 
 _PINNED = 5  # seconds in which the thread that pins memory is done with its batch
-_GRACE = 60  # seconds that a training has to save before a worker that SIGTERM reached ends, too
+_GRACE = 60  # seconds that a training has to save before a worker that SIGTERM or SIGHUP reached ends, too
 
 
 class Batches(Protocol):
@@ -65,11 +65,15 @@ def _tensors(value: Any) -> Any:
 
 
 def start_worker(_: int) -> None:
-    """One thread per worker; Ctrl-C and SIGTERM, which reach the whole group, are the training process's business (it
-    saves, then ends its workers). Where it does not come to that, SIGTERM ends a worker _GRACE seconds later."""
+    """Set one thread per worker, and leave the signals that reach the whole group (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1) to
+    the training process, which saves, then ends its workers. Where it does not come to that, SIGTERM and SIGHUP end a
+    worker _GRACE seconds later."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, lambda *_: signal.alarm(_GRACE))
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -31,14 +31,15 @@ class RunCallback(pl.Callback):
         quarantine: Quarantine,
         watch: SignalWatch,
         report: Callable[[str], None],
+        interval: int,
         extra_logger: Callable[[Row], None] | None = None,
     ) -> None:
+        """`interval`: optimiser steps between two validations."""
         self.run, self.settings, self.validation, self.quarantine = run, settings, validation, quarantine
-        self.watch, self.report, self.extra_logger = watch, report, extra_logger
+        self.watch, self.report, self.interval, self.extra_logger = watch, report, interval, extra_logger
         self.state = RunState()
         self.metrics: MetricsFile | None = None
         self._mark = (0, 0.0)
-        self._validated_step = -1
 
     @property
     def samples_per_step(self) -> int:
@@ -47,10 +48,18 @@ class RunCallback(pl.Callback):
         return train.batch_size * train.accumulate * train.devices
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Open metrics.csv where the run goes on."""
+        """Open metrics.csv where the run goes on; make up for a validation that a signal came before."""
         assert isinstance(module, TrainingModule)
+        self.watch.listen()  # Lightning has put its own handler of SIGTERM before ours
+        module.prepare()
         self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, self.validation.columns)
         self._mark = (trainer.global_step, module.progress.elapsed)
+        step = trainer.global_step
+        over = step > 0 and module.progress.share(step) >= 1.0
+        if self.state.validated < step and (step % self.interval == 0 or over):
+            self._validate(trainer, module)
+        if over:
+            trainer.should_stop = True
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         """A loader's error ends the run: what was learned up to it is kept."""
@@ -64,7 +73,8 @@ class RunCallback(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log at log time, stop on a signal or at the end; between optimiser steps do nothing."""
+        """Log and validate when their steps have come, stop on a signal or at the end; between optimiser steps do
+        nothing. All of it follows from the number of optimiser steps, which a checkpoint holds."""
         assert isinstance(module, TrainingModule)
         self.validation.read_ahead()  # after the first step: nothing stands in its way
         if module.within_step:
@@ -74,6 +84,8 @@ class RunCallback(pl.Callback):
         if step % self.settings.train.log_every_steps == 0 or done:
             self._log(trainer, module, step)
         self._stop_on_signal(trainer, module)
+        if step % self.interval == 0 or done:
+            self._validate(trainer, module)
         if done:
             trainer.should_stop = True
 
@@ -83,29 +95,15 @@ class RunCallback(pl.Callback):
         if "DataLoader worker" in str(exception) and trainer.global_step and not module.within_step:
             self._save_whole(trainer, module)
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """A signal need not wait for the whole validation."""
-        assert isinstance(module, TrainingModule)
-        if self.watch.number is not None:
-            module.on_validation_epoch_end()  # its own weights again, before they are saved
-        self._stop_on_signal(trainer, module)
-
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Score, log, draw, save best and last, stop early where asked for."""
-        assert isinstance(module, TrainingModule)
-        if trainer.sanity_checking or trainer.global_step == self._validated_step:
-            return
-        step = self._validated_step = trainer.global_step
+    def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Score, log, draw, save best and last, stop early where asked for. A signal need not wait for the whole
+        validation: the run that goes on makes up for it."""
+        step = trainer.global_step
         self._look(trainer, module)
+        if not module.validate(lambda: self.watch.number is not None):
+            self._stop_on_signal(trainer, module)
         scores = self.validation.score()
+        self.state.validated = step
         self._write(module, step, scores.row)
         better = scores.goal > self.state.best
         self.state.stale = 0 if better else self.state.stale + 1
@@ -126,15 +124,15 @@ class RunCallback(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        state = self.state
-        return {"best": state.best, "best_step": state.best_step, "stale": state.stale, "skipped": state.skipped}
+        return {name: value for name, value in vars(self.state).items() if name != "last"}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
-        self.state = RunState(state["best"], state["best_step"], state["stale"], state["skipped"])
+        self.state = RunState(**state)
 
     def _log(self, trainer: pl.Trainer, module: TrainingModule, step: int) -> None:
         loss = self._look(trainer, module)
+        module.begin_mean()
         before, then = self._mark
         now = module.progress.elapsed
         rate = (step - before) * self.samples_per_step / max(1e-9, now - then)
@@ -163,7 +161,7 @@ class RunCallback(pl.Callback):
             raise StopRequested(self.watch.number)
 
     def _look(self, trainer: pl.Trainer, module: TrainingModule) -> float:
-        """Read the guard: mean loss since the last reading. Bad steps go into quarantine.
+        """Read the guard: mean loss since the last row of the log. Bad steps go into quarantine.
 
         Raises ResumableStop where `train.on_nonfinite` is stop, or where the weights themselves are broken: no
         checkpoint is ever written of a model that is not finite.

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class GuardReport:
-    """What happened in the `steps` since the last reading: mean loss of the good ones (NaN without one), and which
-    were bad (1 is the first)."""
+    """What happened in the `steps` since the last reading: which were bad (1 is the first); and the mean loss of the
+    good steps since `begin_mean` (NaN without one)."""
 
     steps: int
     loss: float
@@ -85,14 +85,21 @@ class StepGuard:
         return held.float()
 
     def read(self) -> GuardReport:
-        """Wait for the device, tell what happened, and begin anew (the latch stays)."""
+        """Wait for the device, tell what happened, and clear the marks (the latch and the sums of the mean stay)."""
         values = torch.cat([torch.stack([self.loss_sum, self.loss_count]), self.marks[: self.steps]]).tolist()
         total, count, marks = values[0], values[1], values[2:]
         self.marks.zero_()
-        self.loss_sum, self.loss_count = torch.zeros_like(self.loss_sum), torch.zeros_like(self.loss_count)
         steps, self.steps = self.steps, 0
         bad = tuple(place + 1 for place, mark in enumerate(marks) if mark)
         return GuardReport(steps, total / count if count else float("nan"), bad)
+
+    def begin_mean(self, total: float = 0.0, count: float = 0.0) -> None:
+        """Start the mean loss anew, or from the sums that a checkpoint holds."""
+        self.loss_sum, self.loss_count = self.loss_sum.new_tensor(total), self.loss_count.new_tensor(count)
+
+    def mean_state(self) -> tuple[float, float]:
+        """Sum and number of the losses since `begin_mean`, for a checkpoint; waits for the device."""
+        return float(self.loss_sum), float(self.loss_count)
 
 
 class LossScale:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.training.batches import to_device
 from ocrctl.training.device import DTYPES, Placement
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
@@ -67,12 +68,13 @@ class TrainingModule(pl.LightningModule):
         """See training.optimizer.build_optimizer."""
         return build_optimizer(self.model, self.train_settings)
 
-    def on_train_start(self) -> None:
-        """On the device now: the guard, the loss scale and the average take their places."""
+    def prepare(self) -> None:
+        """Make the guard, the loss scale and the average, on the device that the model has reached by now."""
         self.model.train()  # which may leave its normalisation as it is
         train = self.train_settings
         self.statistics = Statistics(self.model)
         self.guard = StepGuard(self.device, train.log_every_steps, latch=train.on_nonfinite == "stop")
+        self.guard.begin_mean(*self._restored.get("loss_mean", ()))
         if self.dtype_mixed is torch.float16:
             self.scale = LossScale(self.device, *self._restored.get("loss_scale", ()))
         if train.ema:
@@ -136,9 +138,14 @@ class TrainingModule(pl.LightningModule):
         return self.guard is not None and self.guard.latch
 
     def read_guard(self) -> GuardReport:
-        """Mean loss and bad steps since the last reading; waits for the device."""
+        """Bad steps since the last reading, mean loss since the last row of the log; waits for the device."""
         assert self.guard is not None
         return self.guard.read()
+
+    def begin_mean(self) -> None:
+        """Start the mean loss of the next row of the log."""
+        assert self.guard is not None
+        self.guard.begin_mean()
 
     def broken_weights(self) -> list[str]:
         """Names of the weights and statistics that hold values which are not finite; waits for the device."""
@@ -146,21 +153,27 @@ class TrainingModule(pl.LightningModule):
         finite = torch.stack([torch.isfinite(value.detach().float().sum()) for _, value in named]).tolist()
         return [name for (name, _), fine in zip(named, finite, strict=True) if not fine]
 
-    def on_validation_epoch_start(self) -> None:
-        """The average is what is validated, where there is one."""
+    def validate(self, stops: Callable[[], bool]) -> bool:
+        """Run the whole validation with the average, where there is one, and put the training's own weights back.
+
+        Returns False when `stops` became true between two batches. Not Lightning's own loop: that one counts batches
+        since the process started, so that a resumed run would validate at other steps.
+        """
         self.validation.begin()
         if self.average is not None:
             self.average.swap(self.model)
-
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Hand one batch to the task."""
-        with self.autocast():
-            self.validation.step(self.model, batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Training goes on with its own weights."""
-        if self.average is not None:
-            self.average.swap(self.model)
+        self.model.eval()
+        try:
+            for batch in self.validation:
+                with torch.inference_mode(), self.autocast():
+                    self.validation.step(self.model, to_device(batch, self.device))
+                if stops():
+                    return False
+        finally:
+            self.model.train()
+            if self.average is not None:
+                self.average.swap(self.model)
+        return True
 
     @contextmanager
     def wound_back_to(self, step: int) -> Iterator[None]:
@@ -186,8 +199,11 @@ class TrainingModule(pl.LightningModule):
             checkpoint["ema"] = dict(self.average.tensors)
         if self.scale is not None:
             checkpoint["loss_scale"] = self.scale.state()
+        if self.guard is not None:
+            checkpoint["loss_mean"] = self.guard.mean_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `on_train_start` puts in place."""
-        self._restored = {name: checkpoint[name] for name in ("ema", "loss_scale") if name in checkpoint}
+        """Keep what `prepare` restores."""
+        names = ("ema", "loss_scale", "loss_mean")
+        self._restored = {name: checkpoint[name] for name in names if name in checkpoint}
         self.next_draw = int(checkpoint["next_draw"])

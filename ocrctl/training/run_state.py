@@ -15,6 +15,7 @@ class RunState:
     best: float = -1.0
     best_step: int = 0
     stale: int = 0  # validations since the best one
+    validated: int = 0  # step of the last whole validation
     skipped: int = 0  # steps left out because of values that were not finite
     last: Row = field(default_factory=dict)
 

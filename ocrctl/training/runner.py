@@ -71,20 +71,19 @@ def run_trainer(
             quarantine,
             watch,
             report,
+            _validation_interval(settings, max_steps),
             extra_logger(settings, run) if settings.log.logger != "none" else None,
         )
-        trainer = _trainer(settings, placement, callback, _validation_interval(settings, max_steps))
+        trainer = _trainer(settings, placement, callback)
         number: int | None = None
         try:
-            trainer.fit(
-                module, loader, validation, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True
-            )
+            trainer.fit(module, loader, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
         except StopRequested as stop:
             number = stop.number
     return RunOutcome(callback.state, trainer.global_step, progress.elapsed, number)
 
 
-def _trainer(settings: Settings, placement: Placement, callback: pl.Callback, interval: int) -> pl.Trainer:
+def _trainer(settings: Settings, placement: Placement, callback: pl.Callback) -> pl.Trainer:
     train = settings.train
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what it announces, the header says
@@ -94,9 +93,6 @@ def _trainer(settings: Settings, placement: Placement, callback: pl.Callback, in
         devices=train.devices,
         precision="32-true",  # the module casts, scales and clips by itself
         max_epochs=-1,
-        val_check_interval=interval * train.accumulate,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
         callbacks=[callback],
         plugins=[AtomicCheckpointIO()],
         logger=False,

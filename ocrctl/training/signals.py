@@ -1,11 +1,18 @@
-"""Ctrl-C and SIGTERM end a run after the step they fall in, once the checkpoint is written; a second Ctrl-C ends it
-at once."""
+"""Ctrl-C, SIGTERM, SIGHUP (a closed terminal) and SIGUSR1 (SLURM's warning) end a run after the step they fall in, once
+the checkpoint is written; a second one ends it at once."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType
 from typing import Any
+
+
+def ending_signals() -> list[int]:
+    """Signals that end a run and save it. `nohup` has SIGHUP ignored, and so may a job manager SIGUSR1: left so."""
+    usual = [signal.SIGINT, signal.SIGTERM]
+    further = [getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+    return [*usual, *(number for number in further if signal.getsignal(number) is not signal.SIG_IGN)]
 
 
 class StopRequested(BaseException):
@@ -17,16 +24,21 @@ class StopRequested(BaseException):
 
 
 class SignalWatch:
-    """Remembers the first SIGINT or SIGTERM while active (a context manager; main thread only)."""
+    """Remembers the first signal that ends a run while active (a context manager; main thread only)."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> SignalWatch:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             self._old[number] = signal.signal(number, self._remember)
         return self
+
+    def listen(self) -> None:
+        """Take the signals back from whoever has set a handler since."""
+        for number in self._old:
+            signal.signal(number, self._remember)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import torch
 from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.errors import InputError, MissingRequirement, ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.training.signals import SignalWatch
 
 WORDS = ["cat", "dog", "sun", "hat", "pen", "cup", "map", "fox", "owl", "bee"]
 QUICK = ["train.max_steps=6", "train.val_every_steps=3", "train.log_every_steps=2", "train.batch_size=4",
@@ -239,7 +241,7 @@ def test_epochs_become_steps(words: Path, tmp_path: Path) -> None:
     assert result.steps == 4  # 2 passes over the 9 samples that were not held out, 4 at a time
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "ocrctl", "train", "crnn-tiny", "-d", str(words), "-o", str(out)]
@@ -255,6 +257,38 @@ def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, numbe
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert errors.splitlines()[-1] == f"next: ocrctl train --resume -o {out}"
+    assert read_checkpoint(out / "last.ckpt")["global_step"] >= 2
+
+
+def test_a_signal_that_nohup_has_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalWatch() as watch:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGHUP)
+            assert watch.number is None
+            signal.raise_signal(signal.SIGUSR1)
+            assert watch.number == signal.SIGUSR1
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_ends_a_run_as_sigterm_does(words: Path, tmp_path: Path) -> None:
+    """The terminal hangs up: SIGHUP for the whole session, and every further line of the log fails."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "ocrctl", "train", "crnn-tiny", "-d", str(words), "-o", str(out)]
+    for item in [*QUICK, "train.max_steps=100000", "train.val_every_steps=50000", "data.workers=1"]:
+        command += ["--set", item]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ["OCRCTL_DATA"] = ""
+        os.execv(sys.executable, command)
+    deadline = time.monotonic() + 120
+    while not ((out / "metrics.csv").exists() and len((out / "metrics.csv").read_text().splitlines()) > 1):
+        assert time.monotonic() < deadline and os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.05)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGHUP
     assert read_checkpoint(out / "last.ckpt")["global_step"] >= 2
 
 

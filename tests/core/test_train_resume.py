@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +16,10 @@ import pytest
 import torch
 
 import ocrctl.training.device as device
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.training.module import TrainingModule
+from ocrctl.training.validation import WordValidation
 
 WORDS = ["cat", "dog", "sun", "hat", "pen", "cup", "map", "fox", "owl", "bee"]
 SETS = ["train.val_every_steps=3", "train.log_every_steps=2", "train.batch_size=4", "data.workers=2",
@@ -35,11 +40,11 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def go(out: Path, words: Path, steps: int, *sets: str, arch: str = "crnn-tiny") -> None:
+def go(out: Path, words: Path, steps: int, *sets: str, arch: str = "crnn-tiny") -> TrainResult:
     resume = (out / "config.toml").exists()
     tree = {} if resume else {"arch": arch, "data": {"train": [str(words)]}}
     settings = load_train_settings(None, [f"train.max_steps={steps}", *([] if resume else [*SETS, *sets])], tree)
-    train(TrainRequest(settings, out, resume), lambda line: None)
+    return train(TrainRequest(settings, out, resume), lambda line: None)
 
 
 def curve(out: Path) -> list[list[str]]:
@@ -73,6 +78,49 @@ def test_five_and_five_steps_equal_ten(
     for row in curve(tmp_path / "whole"):
         if row[2]:
             assert rows[row[0]] == row
+
+
+@pytest.mark.parametrize(
+    ("step", "part", "accumulate"),
+    [(4, 0, 1), (5, 0, 1), (5, 1, 2), (9, 0, 1), (6, "validation", 1)],
+    ids=["between", "at a validation", "within a step", "at the end", "within a validation"],
+)
+def test_a_signal_moves_no_validation_and_no_row_of_the_log(
+    step: int, part: int | str, accumulate: int, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in step `step` + 1: the rows, and the best checkpoint, are those of a run that was left alone."""
+    sets = ["train.val_every_steps=2", "train.log_every_steps=4", f"train.accumulate={accumulate}"]
+    go(tmp_path / "whole", words, 10, *sets)
+    train_on, validate, sent = TrainingModule.training_step, WordValidation.step, []
+
+    def send(module: TrainingModule, wanted: int | str) -> None:
+        if (module.global_step, wanted) == (step, part) and not sent:
+            sent.append(step)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def watched(self: TrainingModule, batch: Any, batch_idx: int) -> None:
+        current.append(self)
+        send(self, self._micro)
+        train_on(self, batch, batch_idx)
+
+    def watched_validation(self: WordValidation, model: Any, batch: Any) -> None:
+        send(current[-1], "validation")
+        validate(self, model, batch)
+
+    current: list[TrainingModule] = []
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
+    monkeypatch.setattr(WordValidation, "step", watched_validation)
+    assert go(tmp_path / "cut", words, 10, *sets).stopped_by_signal == signal.SIGTERM
+    assert read_checkpoint(tmp_path / "cut" / "last.ckpt")["global_step"] == (
+        step if part == "validation" else step + 1
+    )
+    assert go(tmp_path / "cut", words, 10).steps == 10
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    for name in ("best.ckpt", "last.ckpt"):
+        whole, cut = (read_checkpoint(tmp_path / run / name) for run in ("whole", "cut"))
+        assert whole["global_step"] == cut["global_step"]
+        assert all(torch.equal(value, cut["ema"][key]) for key, value in whole["ema"].items()), name
+        assert whole["callbacks"] == cut["callbacks"]
 
 
 KILLER = """
