@@ -92,6 +92,7 @@ def plain_scores(scores: PageScores, search: list[Search]) -> dict[str, Any]:
         "total": scores.total,
         "by_size": scores.by_size,
         "by_picture": scores.by_picture,
+        "dropped": scores.dropped,
         "threshold_search": search,
     }
 
@@ -127,6 +128,14 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
     console.write()
     rows = [[f"{row['height']:g}", part, *_percents(one)] for row in scores.by_size for part, one in _parts(row)]
     console.table(["height from, pixels", "of", *heads], rows)
+    if scores.dropped:
+        from ocrctl.core.eval_files import names_of
+
+        console.note(
+            f"note: {scores.total['dropped_truths']} ground-truth polygons and {scores.total['dropped_detections']} "
+            "detections cross themselves and are dropped, as in the ICDAR evaluation script: "
+            f"{names_of(scores.dropped, NAMED)}"
+        )
     if search:
         best = search[0]
         console.write()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.core.eval_lines import read_results, unquoted
+from ocrctl.core.eval_lines import inverted, inverted_box, read_results, unquoted
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats import detect_pages
 from ocrctl.data.sources import Spec, open_annotations, parse_spec
@@ -78,6 +78,11 @@ def _truth(raw: str) -> Annotations:
     _expect_pages(data, raw)
     if data.format not in LINES:
         return data
+    if data.format == "icdar13":  # boxes: the first point is left, top, the third right, bottom
+        for i in range(len(data)):
+            points = data.points[data.offsets[i] : data.offsets[i + 1]]
+            if len(points) == 4 and inverted(box := (*points[0].tolist(), *points[2].tolist())):
+                raise inverted_box(data.where(i), box)
     texts = [unquoted(text) for text in data.texts]
     return replace(data, texts=texts, ignore=data.ignore | np.array([text == IGNORED for text in texts], np.bool_))
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import zipfile
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +70,28 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
                 hint="--scores asks for one behind the points of each line" if scores else None,
             )
         points = tuple(map(float, line.parts[:count]))
+        if coordinates == 4 and inverted(points):
+            raise inverted_box(f"{line.file}:{line.number}", points)
         text = unquoted(",".join(line.parts[count + scores :]).strip("\r"))
         builder.add(line.image, box_points(*points) if coordinates == 4 else points, text, False, line.number)
         if scores:
             found.append(float(line.parts[count]))
     return builder.build(path.parent), np.array(found) if scores else None
+
+
+def inverted(points: Sequence[float]) -> bool:
+    """Whether left, top, right, bottom ends before it starts, which the ICDAR and CLEval scripts refuse."""
+    left, top, right, bottom = points
+    return left > right or top > bottom
+
+
+def inverted_box(where: str, points: Sequence[float]) -> InputError:
+    """The error of a box whose right or lower side lies before the other."""
+    shown = ",".join(f"{value:g}" for value in points)
+    return InputError(
+        f"{where}: expected left, top, right, bottom with left <= right and top <= bottom, found {shown}.",
+        hint="swap the two values in this line; the ICDAR and CLEval scripts refuse such a box, too",
+    )
 
 
 def unquoted(text: str) -> str:

@@ -3,6 +3,9 @@
 As the official script of task 4.1: a detection of which more than half lies on one do-not-care polygon is left out;
 then each polygon that counts, in order, takes the first free detection, in order, with which its intersection over
 union is more than 0.5. Totals are sums over pictures, and precision, recall and their harmonic mean come from them.
+
+A polygon that crosses itself is dropped from either side before anything is matched, as in the shapely version of that
+script, with which DBNet and PaddleOCR report. The version with Polygon3 keeps it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.metrics.instances import Instances
-from ocrctl.metrics.iou import areas, bounds, heights, meeting, shared_areas
+from ocrctl.metrics.iou import areas, bounds, crossed, heights, meeting, shared_areas
 
 Ints = NDArray[np.int64]
 
@@ -54,8 +57,10 @@ class Matching:
 
     truth_match: Ints  # (G,) its detection, -1: none
     found_match: Ints  # (D,) its polygon, -1: none
-    ignored: NDArray[np.bool_]  # (G,) do-not-care
-    left_out: NDArray[np.bool_]  # (D,) on a do-not-care polygon
+    ignored: NDArray[np.bool_]  # (G,) do-not-care, or dropped
+    left_out: NDArray[np.bool_]  # (D,) on a do-not-care polygon, below the threshold, or dropped
+    truth_dropped: NDArray[np.bool_]  # (G,) crosses itself
+    found_dropped: NDArray[np.bool_]  # (D,) crosses itself
     merged: NDArray[np.bool_]  # (D,) more than half of each of two polygons that count lies in it
     truth_image: Ints  # (G,)
     found_image: Ints  # (D,)
@@ -72,6 +77,12 @@ class Matching:
     def false(self) -> NDArray[np.bool_]:
         """(D,) detections that count and are no polygon."""
         return (self.found_match < 0) & ~self.left_out
+
+    def dropped_by_picture(self) -> tuple[list[int], list[int]]:
+        """Of each picture, how many ground-truth polygons and how many detections cross themselves."""
+        sides = (self.truth_image[self.truth_dropped], self.found_image[self.found_dropped])
+        truths, detections = (np.bincount(side, minlength=self.pictures).tolist() for side in sides)
+        return truths, detections
 
     def reading(self, texts: Sequence[str], found_texts: Sequence[str]) -> Matching:
         """Only the pairs that are read right, too: end to end, ICDAR 2015 task 4.4. texts (G,), found_texts (D,)."""
@@ -128,18 +139,19 @@ class Pairs:
             self._iou = shared / (size + found_size - shared)
             self._of_truth, self._of_found = shared / size, shared / found_size
         self._heights = heights(*one), heights(*two)
+        self._dropped = crossed(*one), crossed(*two)
 
     def match(self, least: float | None = None, iou: float = IOU) -> Matching:
         """Pair polygons and detections; only detections that score `least` or more, all when None."""
         truth, found = self.truth, self.found
-        dropped = np.zeros(len(found), np.bool_)
+        below = np.zeros(len(found), np.bool_)
         if least is not None:
             if found.scores is None:
                 raise ValueError("the detections have no scores to compare with a threshold")
-            dropped = found.scores < least
-        ignored = truth.ignore
-        left_out = dropped.copy()
-        on_ignored = ignored[self._first] & _above(self._of_found, ON_IGNORED)
+            below = found.scores < least
+        truth_dropped, found_dropped = self._dropped
+        ignored, left_out = truth.ignore | truth_dropped, below | found_dropped
+        on_ignored = (truth.ignore & ~truth_dropped)[self._first] & _above(self._of_found, ON_IGNORED)
         left_out[self._second[on_ignored]] = True
         counts = ~ignored[self._first] & ~left_out[self._second]
         pairs = np.flatnonzero(counts & _above(self._iou, iou))
@@ -150,8 +162,8 @@ class Pairs:
         inside = counts & _above(self._of_truth, 0.5)
         merged = np.bincount(self._second[inside], minlength=len(found)) > 1
         return Matching(
-            truth_match, found_match, ignored, left_out, merged, truth.image, found.image, *self._heights,
-            truth.pictures,
+            truth_match, found_match, ignored, left_out, truth_dropped, found_dropped, merged, truth.image,
+            found.image, *self._heights, truth.pictures,
         )  # fmt: skip
 
 

@@ -106,13 +106,34 @@ def shared_areas(
     return area
 
 
+def crossed(points: Floats, offsets: Ints) -> Bools:
+    """(N,) whether the outline of a polygon crosses or touches itself, or encloses nothing (not valid under OGC rules).
+
+    False for fewer than three points, which are no outline.
+    """
+    found = np.zeros(len(offsets) - 1, np.bool_)
+    rest = np.flatnonzero((np.diff(offsets) > 2) & ~_convex_quads(points, offsets)[1])
+    if len(rest):
+        found[rest] = ~shapely.is_valid(_shapes(points, offsets, rest))
+    return found
+
+
 def even_odd(points: Floats, offsets: Ints, chosen: Ints) -> NDArray[np.object_]:
     """(K,) shapely polygons of the chosen ones: what lies inside by the even-odd rule; empty where nothing does."""
     shapes = np.full(len(chosen), shapely.Polygon(), dtype=object)
     whole = np.flatnonzero(np.diff(offsets)[chosen] > 2)
     if not len(whole):
         return shapes
-    members = chosen[whole]
+    made = _shapes(points, offsets, chosen[whole])
+    invalid = np.flatnonzero(~shapely.is_valid(made))
+    if len(invalid):
+        made[invalid] = _polygonal(np.asarray(shapely.make_valid(made[invalid], method="linework")))
+    shapes[whole] = made
+    return shapes
+
+
+def _shapes(points: Floats, offsets: Ints, members: Ints) -> NDArray[np.object_]:
+    """(K,) shapely polygons of `members` (K,), each of three points or more, as they stand."""
     sizes = np.diff(offsets)[members]
     ends = np.cumsum(sizes)
     rows = np.repeat(offsets[:-1][members] - (ends - sizes), sizes) + np.arange(ends[-1])
@@ -120,12 +141,7 @@ def even_odd(points: Floats, offsets: Ints, chosen: Ints) -> NDArray[np.object_]
         np.insert(points[rows], ends, points[offsets[:-1][members]], axis=0),
         indices=np.repeat(np.arange(len(members)), sizes + 1),
     )
-    made = np.asarray(shapely.polygons(rings))
-    crossed = np.flatnonzero(~shapely.is_valid(made))
-    if len(crossed):
-        made[crossed] = _polygonal(np.asarray(shapely.make_valid(made[crossed], method="linework")))
-    shapes[whole] = made
-    return shapes
+    return np.asarray(shapely.polygons(rings))
 
 
 def _polygonal(shapes: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -20,7 +20,7 @@ PAGE_PROTOCOLS = ("hmean", "cleval")
 METRICS = ("recall", "precision", "hmean")
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
-_ERRORS = ("missed", "false", "merged", "ignored", "left_out")
+_ERRORS = ("missed", "false", "merged")
 
 Row = dict[str, Any]  # counts and scores; those of reading in a row within, `e2e`; of CLEval those of boxes, too: `det`
 
@@ -36,6 +36,7 @@ class PageScores:
     by_size: list[Row]  # `height`: pixels from which on; smallest first
     by_picture: list[Row]  # `picture`: its name; in the order given
     marks: Marks
+    dropped: tuple[str, ...] = ()  # pictures with polygons that cross themselves, which hmean does not count
 
     def metric(self, name: str) -> float:
         """`recall`, `precision` or `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
@@ -75,6 +76,13 @@ def score_pages(
         read = matching.reading(truth.texts, found.texts) if e2e else None
         rows = _with_reading([matching.total()], [read.total()] if read else None)
         errors = {name: int(getattr(matching, name).sum()) for name in _ERRORS}
+        errors |= {
+            "ignored": int((matching.ignored & ~matching.truth_dropped).sum()),
+            "left_out": int((matching.left_out & ~matching.found_dropped).sum()),
+            "dropped_truths": int(matching.truth_dropped.sum()),
+            "dropped_detections": int(matching.found_dropped.sum()),
+        }
+        dropped = zip(names, *matching.dropped_by_picture(), strict=True)
         return PageScores(
             protocol, e2e, threshold,
             rows[0] | errors,
@@ -86,6 +94,7 @@ def score_pages(
                 )
             ],
             hmean_marks(matching),
+            tuple(name for name, truths, detections in dropped if truths or detections),
         )  # fmt: skip
     kept = found if threshold is None else found.pick(np.flatnonzero(_scores(found) >= threshold))
     scores = cleval(truth, kept, e2e)

@@ -209,3 +209,31 @@ def test_report_draws_errors(truth: Path, tmp_path: Path, capsys: pytest.Capture
         assert page.count(f'<polygon class="{kind}"') == count, kind
     run(["eval", "--gt", str(truth), "--pred", str(found), "--protocol", "cleval", "--report", str(report)])
     assert '<polygon class="merged"' in report.read_text(encoding="utf-8")
+
+
+def test_detections_that_cross_themselves_are_dropped_and_named(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bow = "0,0,40,10,40,0,0,10"
+    found = folder(tmp_path / "found", "res_", {"img_1": [quad(0, 0, 40, 10), bow], "img_2": [bow]})
+    code, out, err = evaluate(capsys, "--gt", truth, "--pred", found)
+    assert code == 0 and out["total"]["detections"] == 1 and out["total"]["precision"] == 1
+    assert out["total"]["dropped_detections"] == 2 and out["total"]["dropped_truths"] == 0
+    assert out["dropped"] == ["img_1.jpg", "img_2.jpg"]
+    assert run(["eval", "--gt", str(truth), "--pred", str(found)]) == 0
+    err = capsys.readouterr().err
+    assert "2 detections cross themselves and are dropped, as in the ICDAR evaluation script: img_1.jpg, img_2.jpg" in err
+
+
+@pytest.mark.parametrize("protocol", ["hmean", "cleval"])
+def test_inverted_boxes_are_refused_on_either_side(
+    protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = folder(tmp_path / "gt", "gt_", {"img_1": ['0, 0, 40, 10, "word"']})
+    bad = folder(tmp_path / "found", "res_", {"img_1": ["0,0,40,10", "40,20,0,30"]})
+    code, _, err = evaluate(capsys, "--gt", good, "--pred", bad, "--protocol", protocol)
+    assert code == 3 and "res_img_1.txt:2: expected left, top, right, bottom" in err and "40,20,0,30" in err
+    bad = folder(tmp_path / "inverted", "gt_", {"img_1": ['0, 0, 40, 10, "word"', '0, 30, 40, 20, "low"']})
+    found = folder(tmp_path / "fine", "res_", {"img_1": ["0,0,40,10"]})
+    code, _, err = evaluate(capsys, "--gt", f"icdar13:{bad}", "--pred", found, "--protocol", protocol)
+    assert code == 3 and "gt_img_1.txt:2" in err and "found 0,30,40,20" in err

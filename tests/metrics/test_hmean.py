@@ -103,6 +103,25 @@ def test_curved_polygons_and_broken_ones() -> None:
     assert match(truth, pictures([moved, [(0.0, 0.0)]])).total() == HmeanCounts(3, 2, 1)
 
 
+def test_polygons_that_cross_themselves_are_dropped_from_both_sides() -> None:
+    bow = [(0.0, 0.0), (40.0, 10.0), (40.0, 0.0), (0.0, 10.0)]
+    flat = [(0.0, 0.0), (40.0, 0.0), (80.0, 0.0), (20.0, 0.0)]
+    truth = pictures([box(0, 0, 40), bow], [bow], [box(0, 0, 40)])
+    found = pictures([bow, box(0, 0, 40), flat], [box(0, 0, 40)], [])
+    matching = match(truth, found)
+    assert matching.by_picture() == [HmeanCounts(1, 1, 1), HmeanCounts(0, 1, 0), HmeanCounts(1, 0, 0)]
+    assert matching.dropped_by_picture() == ([1, 1, 0], [2, 0, 0])
+    assert matching.missed.tolist() == [False, False, False, True] and matching.false.tolist() == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    # A do-not-care polygon that is dropped leaves no detection out.
+    matching = match(pictures([bow], ignore=(0,)), pictures([box(0, 0, 40)]))
+    assert matching.total() == HmeanCounts(0, 1, 0) and matching.truth_dropped.tolist() == [True]
+
+
 def test_pictures_have_to_fit() -> None:
     with pytest.raises(ValueError, match="2 pictures of polygons, but 1"):
         match(pictures([], []), pictures([]))
