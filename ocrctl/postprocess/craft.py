@@ -17,7 +17,9 @@ from ocrctl.postprocess.rectangles import Floats, Rectangles
 from ocrctl.postprocess.regions import outlines, row_ends
 
 SQUARE = 0.1  # ratio of sides nearer to 1 than this: an upright box, as a turned one of so few cells means nothing
-_CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
+_RIGHT_BELOW = np.array(
+    ((0, 0), (1, 0), (1, 1), (0, 1))
+)  # which side of a cell each corner of a square around it is on
 
 
 def craft_boxes(
@@ -62,17 +64,21 @@ def craft_boxes(
     scores = np.clip(highest[keep], 0, 1).astype(np.float64)
     if polygons:
         return outlines(labels, scores, grow // 2)
-    return Detections.of_quads(_boxes(labels, grow / 2), scores)
+    return Detections.of_quads(_boxes(labels, grow), scores)
 
 
-def _boxes(labels: NDArray[np.int32], grow: Floats) -> Floats:
-    """(N, 4, 2) around each region, widened by `grow` (N,) cells upwards, downwards and to both sides.
+def _boxes(labels: NDArray[np.int32], grow: NDArray[np.int64]) -> Floats:
+    """(N, 4, 2) around each region, dilated by a square of `grow` + 1 (N,) cells a side, as the authors' code does.
 
-    What encloses a region so widened encloses the corners of a square around each of its cells.
+    cv2.dilate puts the anchor of a square of an even side behind its middle: an odd `grow` adds one cell more to the
+    right and below than to the left and above. What encloses a dilated region encloses the corners of a square around
+    each of its cells.
     """
     points, offsets = row_ends(labels, len(grow))
     frame = np.subtract(labels.shape[::-1], 1)
-    wide = points[:, None] + np.repeat(grow, np.diff(offsets))[:, None, None] * _CORNERS
+    before, after = -(grow // 2), (grow + 1) // 2
+    corners = before[:, None, None] + (after - before)[:, None, None] * _RIGHT_BELOW  # (N, 4, 2)
+    wide = points[:, None] + np.repeat(corners, np.diff(offsets), axis=0)
     wide = np.clip(wide, 0, frame).reshape(-1, 2).astype(np.float32)
     groups = [wide[4 * offsets[i] : 4 * offsets[i + 1]] for i in range(len(grow))]
     found = Rectangles.around(groups)

@@ -56,8 +56,21 @@ def test_links_join_and_weak_or_small_parts_are_left_out() -> None:
     assert left < 10 and right > 39 and 15 <= top < 20 and 29 < bottom <= 34
 
 
-def test_boxes_are_those_of_a_dilated_picture() -> None:
-    """The widening by points equals OpenCV's dilation of each part, which the authors' code does."""
+@pytest.mark.parametrize(("height", "grow"), [(1, 2), (3, 3), (4, 4), (7, 5), (9, 6)])
+def test_boxes_are_those_of_the_dilated_region(height: int, grow: int) -> None:
+    """The boxes equal those of cv2.dilate with a square of grow + 1 cells, whose anchor is behind the middle when that
+    number is even."""
+    region = np.zeros((120, 160), np.float32)
+    region[50 : 50 + height, 30:110] = 0.9
+    assert int(2 * np.sqrt(height)) == grow
+    dilated = cv2.dilate((region > 0.5).astype(np.uint8), np.ones((1 + grow, 1 + grow), np.uint8))
+    rows, columns = np.nonzero(dilated)
+    found = craft_boxes(region, np.zeros_like(region)).quads()[0]
+    assert found.min(0).tolist() == pytest.approx([columns.min(), rows.min()], abs=1e-3)
+    assert found.max(0).tolist() == pytest.approx([columns.max(), rows.max()], abs=1e-3)
+
+
+def test_slanted_boxes_are_those_of_the_dilated_region() -> None:
     region = np.zeros((120, 160), np.float32)
     cv2.fillPoly(region, [np.array([[30, 40], [110, 60], [106, 76], [26, 56]], np.int32)], 0.9)
     found = craft_boxes(region, np.zeros_like(region)).quads()[0]
@@ -65,8 +78,8 @@ def test_boxes_are_those_of_a_dilated_picture() -> None:
     width, height = cv2.boundingRect(mask)[2:]
     grow = int(2 * np.sqrt(mask.sum() * min(width, height) / (width * height)))
     wide = cv2.dilate(mask, np.ones((1 + grow, 1 + grow), np.uint8))
-    expected = cv2.boxPoints(cv2.minAreaRect(cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][0]))
-    assert overlap(found, expected) > 0.95
+    expected = cv2.boxPoints(cv2.minAreaRect(np.argwhere(wide)[:, ::-1].astype(np.int32)))
+    assert overlap(found, expected) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("polygons", [False, True])
