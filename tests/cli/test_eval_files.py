@@ -222,7 +222,9 @@ def test_detections_that_cross_themselves_are_dropped_and_named(
     assert out["dropped"] == ["img_1.jpg", "img_2.jpg"]
     assert run(["eval", "--gt", str(truth), "--pred", str(found)]) == 0
     err = capsys.readouterr().err
-    assert "2 detections cross themselves and are dropped, as in the ICDAR evaluation script: img_1.jpg, img_2.jpg" in err
+    assert (
+        "2 detections cross themselves and are dropped, as in the ICDAR evaluation script: img_1.jpg, img_2.jpg" in err
+    )
 
 
 @pytest.mark.parametrize("protocol", ["hmean", "cleval"])
