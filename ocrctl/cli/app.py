@@ -25,6 +25,7 @@ from ocrctl.cli.profile import app as profile_app
 from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
 from ocrctl.errors import InputError, OcrctlError, ResumableStop
+from ocrctl.files.regular import Refused
 from ocrctl.shell import VARIABLES
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def _system_says(error: Exception) -> OcrctlError | None:
     disk."""
     if not isinstance(error, OSError):
         return None
+    if isinstance(error, Refused):
+        return InputError(f"{error.filename}: cannot be read ({error.strerror}).")
     place = error.filename if isinstance(error.filename, str) else "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResumableStop(f"{place}: the disk is full.", hint="free some space and run the command again")

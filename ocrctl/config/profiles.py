@@ -8,6 +8,7 @@ from typing import Any
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.regular import read_regular
 
 
 def profile_folder() -> Path:
@@ -39,7 +40,7 @@ def load_profile(name: str) -> dict[str, Any]:
     """The profile's tree, unchecked. Raises UsageError when it is missing, InputError when it is not TOML."""
     path = find_profile(name)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file: {error}.") from error
     except OSError as error:

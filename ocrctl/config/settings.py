@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ocrctl.config.limits import IMAGE_BYTES, IMAGE_PIXELS
+
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
 
@@ -106,6 +108,10 @@ class DataSettings(Section):
     """empty, over-long or unfittable labels: refuse to start, or leave those samples out (counted)"""
     unknown_chars: Literal["refuse", "skip"] = "refuse"
     """labels with characters outside the charset: refuse to start, or leave those samples out (counted)"""
+    max_image_pixels: int = Field(IMAGE_PIXELS, ge=1)
+    """width x height of the largest image that is decoded; an image whose header states more is refused"""
+    max_image_bytes: int = Field(IMAGE_BYTES, ge=1)
+    """bytes of the largest image file that is read"""
 
 
 class SynthSettings(Section):

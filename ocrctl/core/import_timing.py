@@ -21,6 +21,7 @@ from ocrctl.diagnose.imports import (
     module_targets,
 )
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.regular import read_regular
 
 # Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a
 # command file (numpy alone adds 5, torch 60 and more), not a noisy neighbour. Earlier patterns win over later ones.
@@ -147,7 +148,7 @@ def all_targets(commands: Sequence[tuple[str, ...]]) -> list[Target]:
 def load_baseline(path: Path) -> dict[str, float]:
     """Ratios saved by an earlier run. Raises InputError when the file is missing or is not one."""
     try:
-        ratios = json.loads(path.read_text(encoding="utf-8"))["ratios"]
+        ratios = json.loads(read_regular(path))["ratios"]
         return {str(name): float(ratio) for name, ratio in ratios.items()}
     except OSError as error:
         raise InputError(

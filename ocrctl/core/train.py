@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ocrctl.config.limits import use_image_limits
 from ocrctl.config.load import load_settings
 from ocrctl.config.model_spec import DEFAULT_ARCH
 from ocrctl.config.settings import Settings
@@ -86,6 +87,7 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:
         settings = _shortened(settings)
+    use_image_limits(settings.data.max_image_pixels, settings.data.max_image_bytes)
 
     from ocrctl.config.model_spec import get_spec
 

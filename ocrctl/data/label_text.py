@@ -10,10 +10,10 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from ocrctl.errors import InputError
+from ocrctl.files.regular import LARGEST_TEXT, drain, open_regular, open_stream
 
 LONGEST_LINE = 64 << 20  # bytes; a page of 10,000 long polygons with texts takes a few MiB
 LARGEST_JSON = 1 << 30  # bytes; TextOCR's training set takes 0.3 GiB, and parsing needs about ten times as much memory
-READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _SHORT = 1 << 16  # bytes; the label file of one picture is shorter
 _CHUNK = 1 << 20
 
@@ -47,7 +47,7 @@ def read_starts(paths: Iterable[str], size: int) -> list[bytes]:
     starts = []
     for path in paths:
         try:
-            handle = os.open(path, READ)  # three system calls
+            handle = open_regular(path)  # four system calls
             try:
                 starts.append(os.read(handle, size))
             finally:
@@ -58,9 +58,11 @@ def read_starts(paths: Iterable[str], size: int) -> list[bytes]:
 
 
 def _read(path: str | Path, largest: int | None) -> bytes:
-    """All of a file, or of a pipe; what is shorter than _SHORT in four system calls."""
-    handle = os.open(path, READ)
+    """All of a file, or of a pipe; what is shorter than _SHORT in five system calls."""
+    handle = open_stream(path)
     try:
+        if not S_ISREG(os.fstat(handle).st_mode):  # it can be read but once
+            return drain(handle, path, largest or LARGEST_TEXT)
         short, data = min(_SHORT, largest or LONGEST_LINE), b""
         while len(data) < short:
             more = os.read(handle, short - len(data))
@@ -68,11 +70,8 @@ def _read(path: str | Path, largest: int | None) -> bytes:
                 return data
             data += more
         with open(handle, "rb", closefd=False) as stream:
-            status = os.fstat(handle)
-            if not S_ISREG(status.st_mode):  # it can be read but once
-                return data + stream.read()
             stream.seek(0)
-            return _read_long(stream, path, status.st_size, largest)
+            return _read_long(stream, path, os.fstat(handle).st_size, largest)
     finally:
         os.close(handle)
 

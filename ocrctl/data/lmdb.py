@@ -18,6 +18,7 @@ from typing import Any
 import lmdb
 
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular
 from ocrctl.text.normalize import normalize_label
 
 _environments: dict[str, lmdb.Environment] = {}
@@ -49,6 +50,7 @@ def data_file(path: Path) -> Path | None:
     """The file that holds the data: DIR/data.mdb of a folder, the file itself otherwise; None when it is no LMDB."""
     file = path / "data.mdb" if path.is_dir() else path
     try:
+        check_regular(file)
         with open(file, "rb") as stream:
             head = stream.read(24)
     except OSError:

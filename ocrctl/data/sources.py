@@ -27,6 +27,7 @@ from ocrctl.data.label_text import LONGEST_LINE, read_label_text
 from ocrctl.data.located import Located
 from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.regular import kind_of
 from ocrctl.shell import typed
 
 __all__ = [
@@ -61,6 +62,7 @@ def parse_spec(raw: str) -> Spec:
     """
     path = Path(raw)
     if raw and path.exists():
+        _expect_place(path)
         return Spec(None, path, None, raw)
     prefix, colon, rest = raw.partition(":")
     if not colon or len(prefix) < 2:  # one letter is a Windows drive
@@ -74,7 +76,15 @@ def parse_spec(raw: str) -> Spec:
         raise UsageError(f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, known)}", hint=_GRAMMAR)
     if not rest or not Path(rest).exists():
         raise InputError(f"{rest or raw}: no such file or folder.")
+    _expect_place(Path(rest))
     return Spec(prefix, Path(rest), None, raw)
+
+
+def _expect_place(path: Path) -> None:
+    """Raise InputError for a pipe or a device: its format is told from its content, so it is read more than once."""
+    if not path.is_file() and not path.is_dir():
+        kind = kind_of(path.stat().st_mode)
+        raise InputError(f"{path}: expected a file or a folder, found {kind}.", hint="save its content to a file first")
 
 
 def expect_stream(spec: Spec, name: str) -> None:

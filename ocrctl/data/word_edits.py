@@ -11,6 +11,7 @@ from pathlib import Path
 from ocrctl.data.formats import doctr_words, icdar_words, mmocr_json, mmocr_jsonl, paddleocr_rec, space_tags
 from ocrctl.data.formats._json import read_json
 from ocrctl.data.words import FolderWords
+from ocrctl.files.regular import read_regular
 
 _BOM = b"\xef\xbb\xbf"
 _BY_LINE = (paddleocr_rec.NAME, icdar_words.NAME, space_tags.NAME, mmocr_jsonl.NAME)
@@ -38,7 +39,7 @@ def edited(format_name: str, words: FolderWords, changes: Mapping[int, str | Non
 
 
 def _edited_lines(format_name: str, words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
-    content = Path(words.label_file).read_bytes()
+    content = read_regular(words.label_file)
     lines = io.BytesIO(content.removeprefix(_BOM)).readlines()  # as read_lines: only \n ends a line
     numbers = words.lines or []
     for number, group in groupby(range(len(words)), key=numbers.__getitem__):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ocrctl.data.label_text import READ, read_label_text
+from ocrctl.config.limits import max_image_bytes
+from ocrctl.data.label_text import read_label_text
 from ocrctl.errors import InputError
-
-_ONE_READ = 1 << 16  # bytes; a word image nearly always fits, and a shorter read is its end
+from ocrctl.files.regular import read_regular
 
 
 class WordSource(Protocol):
@@ -65,19 +65,9 @@ class FolderWords:
         """The encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
         path = self.path(index)
         try:
-            handle = os.open(path, READ)
-            try:
-                data = os.read(handle, _ONE_READ)
-                if len(data) == _ONE_READ:
-                    parts = [data]
-                    while part := os.read(handle, 1 << 20):
-                        parts.append(part)
-                    data = b"".join(parts)
-            finally:
-                os.close(handle)
+            return read_regular(path, max_image_bytes())
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
-        return data
 
     def where(self, index: int) -> str:
         place = self.label_file if self.lines is None else f"{self.label_file}:{self.lines[index]}"

@@ -15,6 +15,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular, read_regular
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.ocr_model import OCRModel
@@ -53,8 +54,9 @@ def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], l
             hint="one is a folder such as RUN/quarantine/step-0000123",
         )
     try:
-        meta = json.loads((folder / "step.json").read_text(encoding="utf-8"))
+        meta = json.loads(read_regular(folder / "step.json"))
         card, weights = load_checkpoint(folder / "weights.ckpt")
+        check_regular(folder / "batch.npz")
         with np.load(folder / "batch.npz") as arrays:
             batches = [_batch(arrays, number) for number in range(len(meta["sizes"]))]
     except (OSError, ValueError, KeyError, TypeError) as error:

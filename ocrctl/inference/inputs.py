@@ -6,11 +6,12 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.lmdb import LmdbWords
 from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
 from ocrctl.inference.stdin_paths import stdin_paths
 
 IMAGE_SUFFIXES = frozenset(
@@ -38,7 +39,7 @@ class FilePicture:
     def encoded(self) -> bytes:
         """The file's bytes; InputError when it is missing, a folder or unreadable."""
         try:
-            return Path(self.path).read_bytes()
+            return read_regular(self.path, max_image_bytes())
         except (OSError, ValueError) as error:  # ValueError: a NUL in a path read from stdin
             raise InputError(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
 

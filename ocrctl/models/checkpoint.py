@@ -11,6 +11,7 @@ import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular
 from ocrctl.models.published import published_charset
 
 
@@ -29,6 +30,7 @@ def _read(path: Path) -> Any:
     try:
         with warnings.catch_warnings():  # about the pickle protocol of files that are refused below
             warnings.simplefilter("ignore")
+            check_regular(path)
             if zipfile.is_zipfile(path) and (part := _damaged(path)):
                 raise InputError(f"{path}: damaged, the checksum of {part} in it is wrong.", hint="copy it again")
             return torch.load(path, map_location="cpu", weights_only=True)

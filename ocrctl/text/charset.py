@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.regular import read_stream
 
 DIGITS = string.digits
 LOWER36 = DIGITS + string.ascii_lowercase
@@ -168,7 +169,7 @@ class Charset:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_stream(path).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -11,12 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.banks import cut, texture_bank
 from ocrctl.data.effects import blur
 from ocrctl.data.images import decode
 from ocrctl.data.synth.layers import map_colours, spread, texture
 from ocrctl.data.synth.palette import Colour, shade
 from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
 
 Image = NDArray[np.uint8]
 
@@ -39,10 +40,9 @@ def photograph(r: Random, folder: str, height: int, width: int) -> Image:
     paths = photographs(folder)
     path = paths[int(r.random() * len(paths))]
     try:
-        with open(path, "rb") as file:
-            image = decode(file.read(), path)
+        image = decode(read_regular(path, max_image_bytes()), path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({os.strerror(error.errno or 0)}).") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     full_h, full_w = image.shape[:2]
     fit = min(full_h / height, full_w / width) * (0.6 + 0.4 * r.random())
     part_h, part_w = max(1, min(full_h, int(height * fit))), max(1, min(full_w, int(width * fit)))

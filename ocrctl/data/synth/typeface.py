@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular
 
 EM = 40  # pixels per em of the cached bitmaps: between the smallest and the largest crop, so warping rarely magnifies
 _CACHE_GLYPHS = 3000  # about 5 MB a face; Hangul alone has 11,172 syllables
@@ -55,6 +56,7 @@ class Typeface:
         self._glyphs: dict[str, Glyph | None] = {}
         self._kerning: dict[str, float] = {}
         try:
+            check_regular(path)
             if em == EM:
                 with TTFont(path, lazy=True, fontNumber=0) as font:
                     self.cmap: frozenset[int] = frozenset(font.getBestCmap() or {})

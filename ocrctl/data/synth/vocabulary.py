@@ -10,6 +10,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from ocrctl.errors import InputError, MissingRequirement
+from ocrctl.files.regular import read_stream
 
 # wordfreq's lists hold more rare spellings than words below these ranks
 _LISTS = {"latin": ("large_en.msgpack.gz", 60_000), "hangul": ("small_ko.msgpack.gz", 20_000)}
@@ -49,7 +50,7 @@ def dictionary(script: str) -> tuple[str, ...]:
 def word_list(path: str) -> tuple[str, ...]:
     """Words of a UTF-8 file, one per line, NFC; empty lines are left out. Raises InputError when it has none."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_stream(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the word list cannot be read ({error}).") from error
     words = tuple(dict.fromkeys(normalize("NFC", line.strip()) for line in lines if line.strip()))

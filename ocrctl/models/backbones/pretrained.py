@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ocrctl.errors import InputError, MissingRequirement, UsageError
+from ocrctl.files.regular import check_regular
 from ocrctl.models.backbones.backbone import Backbone
 
 PACKAGE = "package"
@@ -54,6 +55,7 @@ def _read(name: str, source: str) -> object:
 
 def _load(path: Path) -> object:
     try:
+        check_regular(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"model.pretrained {path}: no such file.") from error

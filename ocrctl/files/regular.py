@@ -1,0 +1,141 @@
+"""Open only what has an end: regular files, and pipes where a command reads them. Devices and folders are refused.
+
+A path to /dev/zero never ends, one to a FIFO that nobody writes never starts. Each is refused with an error that says
+what was found, and no read goes beyond a stated number of bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import time
+
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# A FIFO opens without its writer, and a terminal does not become this process's own.
+_CAUTIOUS = _READ | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_BLOCK = 1 << 20  # bytes of one read
+_SHORT = 1 << 16  # bytes; a word image nearly always fits, and a shorter read is its end
+WRITER_WAIT = 2.0  # seconds that a FIFO may have no writer before it is refused
+LARGEST_TEXT = 1 << 30  # bytes of a settings, charset, word or label file, and of what comes through a pipe
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+Path = str | os.PathLike[str]
+
+
+class Refused(OSError):
+    """A path that is not read: of another kind than expected, or with more bytes than the limit.
+
+    An OSError, so that whoever reports unreadable files reports these, too: `strerror` is the reason.
+    """
+
+
+def kind_of(mode: int) -> str:
+    """What a file of `st_mode` is, in words: "a regular file", "a FIFO", ..."""
+    return next((name for test, name in _KINDS if test(mode)), "a regular file")
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor to read the regular file `path`, links followed. Raises Refused for anything else, OSError when it
+    cannot be opened, ValueError for a NUL in the name."""
+    handle = os.open(path, _CAUTIOUS)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    raise _no_file(path, mode)
+
+
+def check_regular(path: Path) -> None:
+    """Raise Refused unless `path` is a regular file, OSError when it is not there: for libraries that open paths
+    themselves. Nothing is opened."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise _no_file(path, mode)
+
+
+def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
+    """All bytes of the regular file `path`. Raises as `open_regular`, and Refused for more than `limit` bytes."""
+    handle = open_regular(path)
+    try:
+        data = os.read(handle, _SHORT)
+        if len(data) < _SHORT:
+            return data
+        if os.fstat(handle).st_size > limit:
+            raise _too_large(path, limit)
+        return _to_the_end(handle, path, limit, [data])
+    finally:
+        os.close(handle)
+
+
+def read_stream(path: Path, limit: int = LARGEST_TEXT) -> bytes:
+    """All bytes of a regular file, a pipe or a terminal, as `--charset <(command)` and /dev/stdin are.
+
+    Raises as `read_regular`; Refused also for a FIFO that nobody writes for WRITER_WAIT seconds.
+    """
+    handle = open_stream(path)
+    try:
+        return drain(handle, path, limit)
+    finally:
+        os.close(handle)
+
+
+def open_stream(path: Path) -> int:
+    """As `open_regular`, of pipes and terminals too. What is no regular file is read by `drain`, once."""
+    handle = os.open(path, _CAUTIOUS)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and os.isatty(handle)):
+        return handle
+    os.close(handle)
+    raise Refused(errno.EINVAL, f"expected a file or a pipe, found {kind_of(mode)}", os.fspath(path))
+
+
+def drain(handle: int, path: Path, limit: int = LARGEST_TEXT) -> bytes:
+    """All bytes behind a handle of `open_stream`. Raises as `read_stream`, naming `path`."""
+    end = time.monotonic() + WRITER_WAIT
+    fifo = stat.S_ISFIFO(os.fstat(handle).st_mode)
+    while True:
+        try:
+            data = os.read(handle, _BLOCK)  # nothing: it has no writer, or one that came and went
+        except BlockingIOError:  # a writer that pauses
+            data = None
+        if data != b"" or not fifo or _writer_left(handle):
+            break
+        if time.monotonic() > end:
+            raise Refused(errno.EINVAL, "it is a FIFO that nothing writes into", os.fspath(path))
+        time.sleep(0.01)
+    os.set_blocking(handle, True)
+    return data if data == b"" else _to_the_end(handle, path, limit, [data] if data else [])
+
+
+def _writer_left(handle: int) -> bool:
+    """Whether a FIFO that holds nothing had a writer since it was opened."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+def _to_the_end(handle: int, path: Path, limit: int, parts: list[bytes]) -> bytes:
+    count = sum(map(len, parts))
+    while part := os.read(handle, _BLOCK):
+        parts.append(part)
+        count += len(part)
+        if count > limit:
+            raise _too_large(path, limit)
+    return b"".join(parts)
+
+
+def _no_file(path: Path, mode: int) -> Refused:
+    return Refused(errno.EINVAL, f"expected a regular file, found {kind_of(mode)}", os.fspath(path))
+
+
+def _too_large(path: Path, limit: int) -> Refused:
+    return Refused(errno.EFBIG, f"it holds more than {limit / 2**20:,.0f} MiB, the limit", os.fspath(path))

@@ -1,0 +1,84 @@
+"""Only regular files are opened, and pipes where a command reads them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ocrctl.data.label_text import read_label_text, read_start
+from ocrctl.data.words import FolderWords
+from ocrctl.errors import InputError
+from ocrctl.files import regular
+from ocrctl.files.regular import Refused, check_regular, open_regular, read_regular, read_stream
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> dict[str, Path]:
+    """A folder, a FIFO that nobody writes, a device without an end, and a link to it."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+    return {"a folder": tmp_path, "a FIFO": tmp_path / "fifo", "a character device": tmp_path / "link.png"}
+
+
+def test_what_is_no_regular_file_is_refused_at_once(odd: dict[str, Path]) -> None:
+    start = time.monotonic()
+    for kind, path in odd.items():
+        for read in (read_regular, open_regular, check_regular):
+            with pytest.raises(Refused, match=f"expected a regular file, found {kind}"):
+                read(path)
+        assert read_start(str(path), 8) == b""
+        words = FolderWords("gt.txt", "/", [str(path)], ["word"], [3])
+        with pytest.raises(InputError, match=rf"gt\.txt:3 .*found {kind}"):
+            words.image_bytes(0)
+    assert time.monotonic() - start < 1
+
+
+def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for size in (0, 1, 65_535, 65_536, 65_537, 3_000_000):
+        path.write_bytes(b"x" * size)
+        assert len(read_regular(path)) == len(read_stream(path)) == size
+    with pytest.raises(Refused, match="more than 1 MiB"):
+        read_regular(path, 1 << 20)
+    with open(path, "wb") as sparse:
+        sparse.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(Refused, match="more than 1,024 MiB"):
+        read_regular(path)
+
+
+def test_a_pipe_is_read_whole_and_a_device_never(odd: dict[str, Path]) -> None:
+    pipe = odd["a FIFO"]
+    writer = threading.Thread(target=lambda: (time.sleep(0.1), pipe.write_bytes(b"ab" * 100_000)))
+    writer.start()
+    assert read_stream(pipe) == b"ab" * 100_000
+    writer.join(10)
+    with pytest.raises(Refused, match="expected a file or a pipe, found a character device"):
+        read_stream(odd["a character device"])
+    with pytest.raises(InputError, match="found a character device"):
+        read_label_text(odd["a character device"])
+
+
+def test_a_pipe_that_goes_on_and_on_is_refused(odd: dict[str, Path]) -> None:
+    pipe = odd["a FIFO"]
+
+    def write() -> None:
+        with pytest.raises(BrokenPipeError), open(pipe, "wb") as stream:
+            while True:
+                stream.write(b"line\n" * 10_000)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(Refused, match="more than 1 MiB"):
+        read_stream(pipe, 1 << 20)
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+def test_a_fifo_without_a_writer_is_refused(odd: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regular, "WRITER_WAIT", 0.05)
+    with pytest.raises(InputError, match="a FIFO that nothing writes into"):
+        read_label_text(odd["a FIFO"])
