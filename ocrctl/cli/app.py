@@ -25,7 +25,6 @@ from ocrctl.cli.profile import app as profile_app
 from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
 from ocrctl.errors import InputError, OcrctlError, ResumableStop
-from ocrctl.files.regular import Refused
 from ocrctl.shell import VARIABLES
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ def _system_says(error: Exception) -> OcrctlError | None:
     disk."""
     if not isinstance(error, OSError):
         return None
+    from ocrctl.files.regular import Refused
+
     if isinstance(error, Refused):
         return InputError(f"{error.filename}: cannot be read ({error.strerror}).")
     place = error.filename if isinstance(error.filename, str) else "the output"
