@@ -22,11 +22,12 @@ class TrainSettings(Section):
     """`train.*`: length, optimiser, precision, validation rhythm."""
 
     max_steps: int | None = Field(None, ge=1)
-    """optimiser steps to run; the learning-rate schedule ends there"""
+    """optimiser steps to run; the learning-rate schedule ends there and follows the steps alone"""
     max_epochs: float | None = Field(None, gt=0)
     """passes over the finite training data (converted to steps; endless streams have no epochs)"""
     max_minutes: float | None = Field(None, gt=0)
-    """wall-clock budget in minutes of training, validation included; the schedule then follows the clock"""
+    """wall-clock budget in minutes of training, validation included; the schedule follows the clock only where neither
+    max_steps nor max_epochs is set, and the run is then not reproducible"""
     batch_size: int = Field(64, ge=1, le=1 << 20)
     """samples per device and forward pass"""
     accumulate: int = Field(1, ge=1, le=1 << 20)
@@ -58,6 +59,8 @@ class TrainSettings(Section):
     """one-cycle: linear warmup to lr, cosine to 0 (one-cycle starts at lr/25, cosine at 0); constant: warmup only"""
     warmup: float = Field(0.05, ge=0, lt=1)
     """share of the run spent warming up"""
+    warmup_steps: int | None = Field(None, ge=0)
+    """optimiser steps spent warming up, instead of the share `warmup`"""
     clip_norm: float = Field(5.0, ge=0)
     """gradient norm limit; 0 turns clipping off"""
     precision: Precision = "auto"
@@ -69,6 +72,9 @@ class TrainSettings(Section):
     """number of GPUs; a run trains on one so far, more are refused"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA when usable, else CPU; cuda: exit 4 when it is not usable"""
+    mkldnn: bool = True
+    """use oneDNN (MKL-DNN) kernels on a CPU; false: PyTorch's own, slower, where oneDNN fails or needs too much
+    memory"""
     threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads of PyTorch; default: the cores this process may use"""
     val_every_steps: int | None = Field(None, ge=1)

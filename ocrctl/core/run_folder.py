@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
     "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
-    "log.logger", "log.previews", "train.on_nonfinite",
+    "log.logger", "log.previews", "train.on_nonfinite", "train.mkldnn",
 }  # fmt: skip
 
 
@@ -127,6 +127,11 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         raise UsageError("--resume needs the run folder.", hint="ocrctl train --resume -o runs/last")
     config = out / "config.toml"
     if not config.exists():
+        if asked.data.train is None:  # a mistyped RUN must not become a run on synthetic data
+            raise UsageError(
+                f"--resume: {out} holds no run to go on with, and no data is named to start one on.",
+                hint=f"correct -o, or name the data: ocrctl train --resume -o {typed(out)} -d SPEC",
+            )
         report(f"{out}: no run there yet, starting fresh")
         return asked
     saved = settings_from_tree(load_profile(str(config)), str(config))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -19,11 +19,12 @@ from ocrctl.inference.devices import model_threads
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.shell import typed
-from ocrctl.training.device import place
+from ocrctl.training.device import mkldnn, place
 from ocrctl.training.import_lightning import import_lightning
 from ocrctl.training.left_out import read_left_out
 from ocrctl.training.loggers import check_logger
 from ocrctl.training.objectives import choose_objective
+from ocrctl.training.schedule import Progress
 
 if TYPE_CHECKING:
     from ocrctl.core.train import TrainResult
@@ -72,21 +73,23 @@ def _fit(
     check_logger(settings)
     torch.set_num_threads(model_threads(settings.train.threads))
     train = settings.train
+    held.enter_context(mkldnn(train.mkldnn))
     last = resume_from / "last.ckpt" if resume_from else None
     objective = choose_objective(data.card, train)
-    start_step, elapsed, next_draw, validated = _resume_point(last, data) if last and last.exists() else (0, 0.0, 0, 0)
+    point = _resume_point(last, data) if last and last.exists() else ResumePoint()
+    start_step = point.step
     steps = _steps(settings, data)
     if resume_from and start_step:
         check_data(resume_from, data)
-        over = (steps and start_step >= steps) or (train.max_minutes and elapsed >= 60 * train.max_minutes)
-        if over and validated == start_step:  # a signal may have come before the last validation
-            return _finished(resume_from, start_step, elapsed, report)
+        over = (steps and start_step >= steps) or (train.max_minutes and point.elapsed >= 60 * train.max_minutes)
+        if over and point.validated == start_step:  # a signal may have come before the last validation
+            return _finished(resume_from, start_step, point.elapsed, report)
     # The loader's processes start before Lightning is imported: they render and decode while this one imports.
     left_out = read_left_out(resume_from) if resume_from and train.on_nonfinite == "skip" else frozenset()
     if left_out:
         report(f"left out: {len(left_out)} samples whose loss was not finite")
     loader = training_loader(
-        data.words, batch_size=train.batch_size, start=next_draw, workers=settings.data.workers,
+        data.words, batch_size=train.batch_size, start=point.next_draw, workers=settings.data.workers,
         start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
         wanted=(lambda n: data.words.place(n)[0] not in left_out) if left_out else None,
     )  # fmt: skip
@@ -115,7 +118,11 @@ def _fit(
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
     sweep(run)
-    for line in run_header(settings, data, placement, parameters, steps, run, start_step):
+    decided = point.schedule or {}
+    progress = Progress(train, steps, point.elapsed, decided.get("warmup_steps"))
+    if decided and decided["max_steps"] != steps:
+        report(_length_changed(progress, start_step, decided))
+    for line in run_header(settings, data, placement, parameters, progress, run, start_step):
         report(line)
 
     import_lightning()
@@ -128,7 +135,7 @@ def _fit(
             settings, model, data.card, objective, loader,
             _validation(settings, data),
             Quarantine(run, data.words.__getitems__, data.words.place, placement.precision),
-            placement, run, report, max_steps=steps, elapsed=elapsed, checkpoint=last if start_step else None,
+            placement, run, report, progress=progress, checkpoint=last if start_step else None,
         )  # fmt: skip
     except torch.OutOfMemoryError as error:
         raise ResumableStop(
@@ -161,9 +168,27 @@ def _validation(settings: Settings, data: TrainingData | PageData) -> Validation
     return WordValidation(data.validation_arrays, data.tokenizer, settings.train.batch_size)  # type: ignore[union-attr]
 
 
-def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float, int, int]:
-    """Step, seconds and draw number at which the run goes on, and the step of its last validation. Raises UsageError
-    when the checkpoint is of another model or charset."""
+class ResumePoint(NamedTuple):
+    """Where a run goes on: optimiser steps and seconds done, the next draw number, the step of the last validation, and
+    the schedule's state (None: no checkpoint, or an old one)."""
+
+    step: int = 0
+    elapsed: float = 0.0
+    next_draw: int = 0
+    validated: int = 0
+    schedule: dict[str, Any] | None = None
+
+
+def _length_changed(progress: Progress, step: int, decided: dict[str, Any]) -> str:
+    """What a new length changes in the schedule of a run at `step`, and what it keeps."""
+    new, old = (f"step {n}" if n else "train.max_minutes" for n in (progress.max_steps, decided["max_steps"]))
+    kept = "" if decided["warmup_steps"] is None else f" the warm-up keeps its {decided['warmup_steps']} steps;"
+    rate = progress.learning_rate(step)
+    return f"resume: the schedule ends at {new} instead of {old};{kept} the next learning rate is {rate:.3g}"
+
+
+def _resume_point(last: Path, data: TrainingData | PageData) -> ResumePoint:
+    """Where the run of `last` goes on. Raises UsageError when the checkpoint is of another model or charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
     from ocrctl.models.checkpoint import read_checkpoint
 
@@ -178,7 +203,9 @@ def _resume_point(last: Path, data: TrainingData | PageData) -> tuple[int, float
             hint="start a new run from it with --from, which keeps what both charsets share",
         )
     validated = raw["callbacks"]["RunCallback"].get("validated", 0)
-    return int(raw["global_step"]), float(raw["elapsed"]), int(raw["next_draw"]), int(validated)
+    return ResumePoint(
+        int(raw["global_step"]), float(raw["elapsed"]), int(raw["next_draw"]), int(validated), raw.get("schedule")
+    )
 
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:

@@ -55,7 +55,7 @@ class RunCallback(pl.Callback):
         self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, self.validation.columns)
         self._mark = (trainer.global_step, module.progress.elapsed)
         step = trainer.global_step
-        over = step > 0 and module.progress.share(step) >= 1.0
+        over = step > 0 and module.progress.over(step)
         if self.state.validated < step and (step % self.interval == 0 or over):
             self._validate(trainer, module)
         if over:
@@ -80,13 +80,19 @@ class RunCallback(pl.Callback):
         if module.within_step:
             return
         step = trainer.global_step
-        done = module.progress.share(step) >= 1.0
+        done = module.progress.over(step)
         if step % self.settings.train.log_every_steps == 0 or done:
             self._log(trainer, module, step)
         self._stop_on_signal(trainer, module)
         if step % self.interval == 0 or done:
             self._validate(trainer, module)
         if done:
+            limit = module.progress.max_steps
+            if limit is not None and step < limit:
+                self.report(
+                    f"step {step}: train.max_minutes are over, {limit - step} steps before the schedule's end; this "
+                    "run is not reproducible"
+                )
             trainer.should_stop = True
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
@@ -143,7 +149,7 @@ class RunCallback(pl.Callback):
             row["skipped"] = self.state.skipped
         self._write(module, step, row)
         share = module.progress.share(step)
-        left = now / share - now if share > 0 else float("nan")
+        left = module.progress.seconds_left(step)
         self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {clock(left)} left")
 
     def _write(self, module: TrainingModule, step: int, row: Row) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +66,14 @@ def computes_bf16(device: str) -> bool:
         return False
     line = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
+
+
+@contextmanager
+def mkldnn(enabled: bool) -> Iterator[None]:
+    """Run the CPU's operators with or without oneDNN inside."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = before and enabled  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before  # type: ignore[assignment]

@@ -21,7 +21,7 @@ from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
 from ocrctl.training.objectives import Objective
 from ocrctl.training.optimizer import build_optimizer, clip
 from ocrctl.training.position import step_seed, wind_back
-from ocrctl.training.schedule import Progress, learning_rate
+from ocrctl.training.schedule import Progress
 from ocrctl.training.validation import Validation
 
 
@@ -87,7 +87,7 @@ class TrainingModule(pl.LightningModule):
         """Set this step's learning rate and random state, both functions of the step alone."""
         if self._micro:
             return
-        rate = learning_rate(self.progress.share(self.global_step), self.train_settings)
+        rate = self.progress.learning_rate(self.global_step)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate * group["share"]
         torch.manual_seed(step_seed(self.seed, self.global_step))
@@ -185,9 +185,11 @@ class TrainingModule(pl.LightningModule):
             self._wound_back = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the model card, the average, the loss scale and the seconds trained beside the weights."""
+        """Put the model card, the average, the loss scale, the seconds trained and the state of the
+        schedule beside the weights."""
         checkpoint[CARD_KEY] = self.card.to_json()
         checkpoint["elapsed"] = self.progress.elapsed
+        checkpoint["schedule"] = self.progress.state()
         if self.recent:
             self.next_draw = 1 + max(int(ids.max()) for ids in self.recent[-1][1])
         checkpoint["next_draw"] = self.next_draw

@@ -52,8 +52,7 @@ def run_trainer(
     run: Path,
     report: Report,
     *,
-    max_steps: int | None,
-    elapsed: float,
+    progress: Progress,
     checkpoint: Path | None,
 ) -> RunOutcome:
     """Train until the run's length, early stopping or a signal; last.ckpt and best.ckpt are in `run` when it returns.
@@ -61,7 +60,7 @@ def run_trainer(
     Raises ResumableStop (non-finite loss, full disk), InputError (an image that cannot be read), RuntimeError.
     """
     train = settings.train
-    progress = Progress(max_steps, train.max_minutes, elapsed)
+    progress.begin()
     module = TrainingModule(model, card, objective, train, placement, progress, settings.seed, validation)
     with SignalWatch() as watch:
         callback = RunCallback(
@@ -71,7 +70,7 @@ def run_trainer(
             quarantine,
             watch,
             report,
-            _validation_interval(settings, max_steps),
+            _validation_interval(settings, progress.max_steps),
             extra_logger(settings, run) if settings.log.logger != "none" else None,
         )
         trainer = _trainer(settings, placement, callback)
