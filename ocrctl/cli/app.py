@@ -14,6 +14,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.dataset import app as dataset_app
 from ocrctl.cli.diagnose import app as diagnose_app
+from ocrctl.cli.diagnose import cuda
 from ocrctl.cli.eval import evaluate
 from ocrctl.cli.export import export
 from ocrctl.cli.import_timing import import_timing
@@ -47,6 +48,7 @@ class Commands(LazyGroup):
         "model": model_app,
         "runs": runs_app,
     }
+    aliases: ClassVar[dict[str, Member]] = {"diagnose-cuda": cuda}  # `diagnose cuda`, typed as one word
 
     def invoke(self, ctx: Context) -> Any:
         """Ctrl-C says so: Typer would end the command without a word."""

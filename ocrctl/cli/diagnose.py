@@ -10,7 +10,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet
 
 if TYPE_CHECKING:
     from ocrctl.diagnose.checks import Diagnosis
@@ -28,13 +28,22 @@ app = typer.Typer(
 @app.command("cuda")
 def cuda(
     require: Annotated[bool, typer.Option("--require", help="Exit 4 when no usable CUDA device is there.")] = False,
+    check_loader: Annotated[
+        str | None,
+        typer.Option(
+            "--check-loader",
+            metavar="SPEC",
+            help="Also check loader processes on this data: fork, spawn, LMDB, /dev/shm.",
+        ),
+    ] = None,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Driver, runtime, cuDNN, memory, a product and a convolution on the GPU, ONNX Runtime."""
     from ocrctl.core.diagnose import diagnose_cuda
 
-    result = diagnose_cuda()
+    result = diagnose_cuda(loader_spec=check_loader)
     with console.to_the_end():
         _show(result, as_json)
     if require and not result.usable:

@@ -38,9 +38,11 @@ class Group(TyperGroup):
 
 
 class LazyGroup(TyperGroup):
-    """Subclass it with `members`: command name to its function, or to the Typer app of a group of commands."""
+    """Subclass it with `members`: command name to its function, or to the Typer app of a group of commands; `aliases`:
+    the same for names that work and are not listed."""
 
     members: ClassVar[Mapping[str, Member]] = {}
+    aliases: ClassVar[Mapping[str, Member]] = {}
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """As Typer does it, after `spare_pydantic`."""
@@ -53,14 +55,15 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """The command, built on first request; None when there is no such name."""
-        if cmd_name in self.members and cmd_name not in self.commands:
-            self.commands[cmd_name] = _build(cmd_name, self.members[cmd_name], ctx)
+        member = self.members.get(cmd_name) or self.aliases.get(cmd_name)
+        if member is not None and cmd_name not in self.commands:
+            self.commands[cmd_name] = _build(cmd_name, member, ctx)
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """As Typer does it; for an unknown name all are built, since "did you mean" looks among the built ones."""
-        if args[0] not in self.members:
-            for name in self.members:
+        if args[0] not in self.members and args[0] not in self.aliases:
+            for name in (*self.members, *self.aliases):
                 self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
 

@@ -46,6 +46,11 @@ def close_environments() -> None:
             _environments.popitem()[1].close()
 
 
+def open_count() -> int:
+    """Number of environments this process holds open; 0 in a process that has just been forked or spawned."""
+    return len(_environments)
+
+
 def data_file(path: Path) -> Path | None:
     """The file that holds the data: DIR/data.mdb of a folder, the file itself otherwise; None when it is no LMDB."""
     file = path / "data.mdb" if path.is_dir() else path

@@ -18,14 +18,14 @@ HALF = Diagnosis("cuda", (ok("matmul cuda:0", "1e-6"), fail("onnxruntime session
 
 @pytest.mark.parametrize(("finding", "plain", "required"), [(NO_GPU, 0, 4), (GOOD, 0, 0), (BROKEN, 1, 4), (HALF, 1, 1)])
 def test_exit_codes(finding: Diagnosis, plain: int, required: int, monkeypatch, capsys):
-    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda: finding)
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda loader_spec: finding)
     assert run(["diagnose", "cuda"]) == plain
     assert run(["diagnose", "cuda", "--require"]) == required
     assert ("error: CUDA was required" in capsys.readouterr().err) == (required == 4)
 
 
 def test_rows_piped_are_tab_separated_and_json_is_one_object(monkeypatch, capsys):
-    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda: BROKEN)
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda loader_spec: BROKEN)
     run(["diagnose", "cuda"])
     out, err = capsys.readouterr()
     assert out == "fail\tmatmul cuda:0\trelative error nan\tupdate\n" and "NOT usable" in err
