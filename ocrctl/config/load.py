@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from ocrctl.config.model_spec import SPECS, ModelSpec, get_spec
@@ -79,12 +79,16 @@ def settings_from_tree(tree: Tree, origin: str) -> Settings:
     """Settings from one saved tree alone (a run's config.toml): environment and profiles do not enter."""
     check_keys(tree, origin)
 
-    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
     values: Tree = {}
     for name, value in tree.items():
-        section = sections[name]
+        field = Settings.model_fields[name]
+        section = field.annotation
         try:
-            values[name] = section(**value) if isinstance(section, type) and issubclass(section, Section) else value
+            if isinstance(section, type) and issubclass(section, Section):
+                values[name] = section(**value)
+            else:
+                kind: Any = Annotated[section, *field.metadata] if field.metadata else section
+                values[name] = TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
             raise _usage_error(error, [(origin, tree)], name) from error
     return Settings.model_construct(**values)

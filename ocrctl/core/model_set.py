@@ -14,7 +14,8 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.run_lock import lock_run, unlock
 from ocrctl.data.durable import disk_errors, to_disk
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import UsageError
+from ocrctl.files.system_error import system_error
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
 
     def save(part: Path, card: str) -> None:
         try:
-            torch.save({**raw, CARD_KEY: card}, part)
-        except RuntimeError as error:  # what torch's zip writer makes of a failed write
-            raise InputError(f"{path}: could not be written again ({error}); the model is as before.") from error
+            with part.open("wb") as file:  # of a file that torch opens itself, it would not say why a write failed
+                torch.save({**raw, CARD_KEY: card}, file)
+        except RuntimeError as error:
+            raise (system_error(error) or error) from error
 
     return ModelCard.from_json(raw[CARD_KEY], str(path)), save
 

@@ -32,15 +32,22 @@ CHANGEABLE = {
 }  # fmt: skip
 
 
+# Any of them says that a folder holds a run.
+RUN_FILES = ("config.toml", "last.ckpt", "best.ckpt", "metrics.csv")
+# What the first version already wrote into every config.toml: a file without one of these has lost a part.
+ALWAYS_SET = ("arch", "seed", "train", "data", "synth", "page", "model", "log")
+
+
 def refuse_taken(out: Path | None, *, resume: bool) -> None:
     """Raise UsageError when `out` is a file, or holds a run that is not asked to go on."""
     if out is None:
         return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a run folder.")
-    if not resume and (out / "config.toml").exists():
+    holds = next((name for name in RUN_FILES if (out / name).exists()), None)
+    if holds and not resume:
         raise UsageError(
-            f"{out} already holds a run.",
+            f"{out} already holds a run ({holds}).",
             hint=f"go on with it: ocrctl train --resume -o {typed(out)}, or choose another -o",
         )
 
@@ -74,15 +81,20 @@ def prepare_run(
     return run
 
 
-def check_data(run: Path, data: TrainingData | PageData) -> None:
-    """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out."""
+def check_data(run: Path, data: TrainingData | PageData, report: Callable[[str], None]) -> None:
+    """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out.
+    Raises InputError when data.json is damaged; that it is missing is reported."""
     path = run / "data.json"
-    if not path.exists():
-        return
+    hint = f"delete it to go on with data that you know to be the same: ocrctl train --resume -o {typed(run)}"
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from error
+    except FileNotFoundError:
+        report(f"{path} is missing: cannot check that the data is what the run began with")
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error)[:120]}).", hint=hint) from error
+    if not isinstance(before, dict) or not all(isinstance(value, str) for value in before.values()):
+        raise InputError(f"{path}: expected a JSON object of fingerprints by name.", hint=hint)
     for name, print_ in data.fingerprints.items():
         if before.get(name) != print_:
             raise UsageError(
@@ -127,6 +139,12 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         raise UsageError("--resume needs the run folder.", hint="ocrctl train --resume -o runs/last")
     config = out / "config.toml"
     if not config.exists():
+        holds = next((name for name in RUN_FILES if (out / name).exists()), None)
+        if holds:
+            raise InputError(
+                f"{out} holds {holds}, but no config.toml: its settings are lost.",
+                hint=f"start a new run from its weights: ocrctl train -d DATA --from {typed(out)} -o NEW",
+            )
         if asked.data.train is None:  # a mistyped RUN must not become a run on synthetic data
             raise UsageError(
                 f"--resume: {out} holds no run to go on with, and no data is named to start one on.",
@@ -134,7 +152,7 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
             )
         report(f"{out}: no run there yet, starting fresh")
         return asked
-    saved = settings_from_tree(load_profile(str(config)), str(config))
+    saved = _saved_settings(config)
     before, now = flat(dump(saved)), flat(dump(asked))
     changed = {name: now.get(name) for name in asked_names(asked) if now.get(name) != before.get(name)}
     fixed = sorted(set(changed) - CHANGEABLE)
@@ -147,6 +165,18 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
     return settings_from_tree(nested({**before, **changed}), str(config))
+
+
+def _saved_settings(config: Path) -> Settings:
+    """Settings of a run. Raises InputError for a config.toml that is damaged: what it lost would become a default."""
+    tree = load_profile(str(config))
+    lost = [name for name in ALWAYS_SET if name not in tree]
+    if lost:
+        raise InputError(
+            f"{config}: damaged, it lacks {', '.join(lost)}.",
+            hint=f"restore it, or start a new run: ocrctl train -d DATA --from {typed(config.parent)} -o NEW",
+        )
+    return settings_from_tree(tree, str(config))
 
 
 def asked_names(settings: Settings) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from ocrctl.config.profiles import load_profile
 from ocrctl.core.run_tree import flat
 from ocrctl.errors import InputError, OcrctlError, UsageError
+from ocrctl.shell import typed
+from ocrctl.training.metrics_rows import read_rows
 
 GOALS = ("val_exact", "val_hmean")  # what makes a checkpoint the best one
 
@@ -78,14 +79,13 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     config = run / "config.toml"
     if not config.exists():
         raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
-    rows: list[dict[str, str]] = []
-    if (run / "metrics.csv").exists():
-        try:
-            with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{run / 'metrics.csv'}: cannot be read ({error}).") from error
-    return load_profile(str(config)), rows
+    found = read_rows(run / "metrics.csv")
+    if found.damage:
+        raise InputError(
+            f"{run / 'metrics.csv'}: {found.damaged}.",
+            hint=f"ocrctl train --resume -o {typed(run)} leaves damaged lines out and keeps a copy of them",
+        )
+    return load_profile(str(config)), found.rows
 
 
 def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:

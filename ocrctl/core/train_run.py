@@ -80,7 +80,7 @@ def _fit(
     start_step = point.step
     steps = _steps(settings, data)
     if resume_from and start_step:
-        check_data(resume_from, data)
+        check_data(resume_from, data, report)
         over = (steps and start_step >= steps) or (train.max_minutes and point.elapsed >= 60 * train.max_minutes)
         if over and point.validated == start_step:  # a signal may have come before the last validation
             return _finished(resume_from, start_step, point.elapsed, report)
@@ -210,19 +210,22 @@ def _resume_point(last: Path, data: TrainingData | PageData) -> ResumePoint:
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:
     """The result of a run that had reached its length already: nothing is trained, nothing written."""
-    from ocrctl.core.runs import GOALS, load_run, summary
+    from ocrctl.core.runs import GOALS
     from ocrctl.core.train import TrainResult
     from ocrctl.models.checkpoint import load_checkpoint
+    from ocrctl.training.metrics_rows import is_figure, read_rows
 
     report(f"{run} has reached its length ({steps} steps, {elapsed:.0f} s); --set train.max_steps=... makes it longer")
     card, weights = load_checkpoint(run / "last.ckpt")
-    _, rows = load_run(run)
-    goal = next((name for name in GOALS if any(row.get(name) for row in rows)), GOALS[0])
-    best = max((row for row in rows if row.get(goal)), key=lambda row: float(row[goal]), default=None)
+    found = read_rows(run / "metrics.csv")
+    if found.damage:
+        report(f"{run / 'metrics.csv'}: {len(found.damage)} damaged lines; {found.damaged}")
+    goal = next((name for name in GOALS if any(row.get(name) for row in found.rows)), GOALS[0])
+    best = max((row for row in found.rows if row.get(goal)), key=lambda row: float(row[goal]), default=None)
     return TrainResult(
         run=run, arch=card.arch, parameters=count_parameters(weights), steps=steps, seconds=elapsed,
-        best_accuracy=summary(run).best or 0.0, best_step=int(best["step"]) if best else 0,
-        last={name: float(value) for row in rows[-2:] for name, value in row.items() if value},
+        best_accuracy=float(best[goal]) if best else 0.0, best_step=int(best["step"]) if best else 0,
+        last={n: float(value) for row in found.rows[-2:] for n, value in row.items() if value and is_figure(n)},
     )  # fmt: skip
 
 

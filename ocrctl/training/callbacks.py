@@ -52,7 +52,8 @@ class RunCallback(pl.Callback):
         assert isinstance(module, TrainingModule)
         self.watch.listen()  # Lightning has put its own handler of SIGTERM before ours
         module.prepare()
-        self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, self.validation.columns)
+        columns = self.validation.columns
+        self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, columns, self.report)
         self._mark = (trainer.global_step, module.progress.elapsed)
         step = trainer.global_step
         over = step > 0 and module.progress.over(step)
@@ -127,6 +128,11 @@ class RunCallback(pl.Callback):
         if patience and self.state.stale >= patience:
             self.report(f"step {step}: no better accuracy in {patience} validations, stopping")
             trainer.should_stop = True
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """No checkpoint may be ahead of the rows on the disk."""
+        if self.metrics:
+            self.metrics.sync()
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""

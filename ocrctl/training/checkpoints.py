@@ -13,6 +13,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ocrctl.errors import ResumableStop
+from ocrctl.files.system_error import system_error
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.shell import typed
 
@@ -48,15 +49,18 @@ def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") 
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "file write failed" in str(error)
-        reason = "the disk is full" if full or _no_space(path.parent) else str(error).splitlines()[0]
-        before = "; the one written before it is intact" if path.exists() else ""
-        raise ResumableStop(
-            f"{path}: {what} could not be written, {reason}{before}.",
-            hint=f"free some space, then go on with: ocrctl train --resume -o {typed(path.parent)}",
-        ) from error
+        raise cannot_save(path, what, error) from error
 
 
-def _no_space(folder: Path) -> bool:
-    state = os.statvfs(folder)
-    return state.f_bavail * state.f_frsize < 1 << 20
+def cannot_save(path: Path, what: str, error: OSError | RuntimeError) -> ResumableStop:
+    """The error to raise when `what` could not be written to `path`, a file of a run folder."""
+    system = system_error(error)
+    full = system is not None and system.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = (system.strerror or str(system)).lower() if system else str(error).splitlines()[0]
+    before = "; the file written before it is intact" if path.exists() else ""
+    folder = next((above for above in path.parents if (above / "config.toml").exists()), path.parent)
+    return ResumableStop(
+        f"{path}: {what} could not be written, {'the disk is full' if full else reason}{before}.",
+        hint=f"{'free some space' if full else 'remove the cause'}, then go on with: "
+        f"ocrctl train --resume -o {typed(folder)}",
+    )

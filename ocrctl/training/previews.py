@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.lettering import draw_text
+from ocrctl.training.checkpoints import write_atomically
 
 Image = NDArray[np.uint8]
 TEXT_SIZE, PAD, SCALE = 18, 6, 2  # pixels; the picture is enlarged SCALE times
@@ -40,6 +41,6 @@ def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: lis
 
 
 def write_sheet(path: Path, sheet: Image) -> None:
-    """Write RGB uint8 as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    """Write RGB uint8 as PNG. Raises ResumableStop when it cannot be written."""
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_atomically(path, lambda file: file.write(encoded.tobytes()), "the preview")
