@@ -1,12 +1,14 @@
-"""What an image file may hold at most. Checked from its header, before any of it is decoded.
+"""What a file from outside may cost at most, checked before any of it is decoded or unpacked.
 
-The settings `data.max_image_pixels` and `data.max_image_bytes` of a training; of every command, the environment
-variables OCRCTL_DATA__MAX_IMAGE_PIXELS and OCRCTL_DATA__MAX_IMAGE_BYTES, which loader processes inherit.
+Each limit is a setting (config/settings.py documents it with its unit). Commands without settings read its environment
+variable, such as OCRCTL_DATA__MAX_IMAGE_PIXELS, without importing pydantic; `train` sets those variables from its
+settings, so that loader processes of every start method share them.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 
 from ocrctl.errors import UsageError
@@ -14,35 +16,56 @@ from ocrctl.errors import UsageError
 IMAGE_PIXELS = 100_000_000  # width x height; A4 at 1000 dpi. 300 MB as 8-bit RGB
 IMAGE_BYTES = 512 << 20  # of an image file, all pages of a TIFF together
 IMAGE_PAGES = 10_000  # of one TIFF
+UNPACK_RATIO = 50  # bytes of a checkpoint or zip, unpacked, for each byte of the file; PyTorch's own are not packed
+UNPACK_FREE = 8 << 20  # bytes that one may unpack to whatever its own size
+ZIP_TEXT_BYTES = 256 << 20  # of all label texts of a zip, unpacked
 
-PIXELS_VARIABLE = "OCRCTL_DATA__MAX_IMAGE_PIXELS"
-BYTES_VARIABLE = "OCRCTL_DATA__MAX_IMAGE_BYTES"
+DEFAULTS = {
+    "data.max_image_pixels": IMAGE_PIXELS,
+    "data.max_image_bytes": IMAGE_BYTES,
+    "limits.unpack_ratio": UNPACK_RATIO,
+    "limits.unpack_free": UNPACK_FREE,
+    "limits.zip_text_bytes": ZIP_TEXT_BYTES,
+}
+
+
+def variable(name: str) -> str:
+    """Environment variable of the setting `name`."""
+    return f"OCRCTL_{name.replace('.', '__').upper()}"
+
+
+VARIABLES = {name: variable(name) for name in DEFAULTS}
+
+
+def limit(name: str) -> int:
+    """Value of the limit `name` in this process. Raises UsageError when its variable is no whole number from 1."""
+    text = os.environ.get(VARIABLES[name])
+    return DEFAULTS[name] if text is None else _number(VARIABLES[name], text)
 
 
 def max_image_pixels() -> int:
-    """Width x height of the largest image that is decoded. Raises UsageError when the variable is no number."""
-    text = os.environ.get(PIXELS_VARIABLE)
-    return IMAGE_PIXELS if text is None else _number(PIXELS_VARIABLE, text)
+    """Width x height of the largest image that is decoded. Raises UsageError as `limit`."""
+    return limit("data.max_image_pixels")
 
 
 def max_image_bytes() -> int:
-    """Bytes of the largest image file that is read. Raises UsageError when the variable is no number."""
-    text = os.environ.get(BYTES_VARIABLE)
-    return IMAGE_BYTES if text is None else _number(BYTES_VARIABLE, text)
+    """Bytes of the largest image file that is read. Raises UsageError as `limit`."""
+    return limit("data.max_image_bytes")
 
 
-def use_image_limits(pixels: int, size: int) -> None:
-    """Hold this process, and those that it starts, to `pixels` and `size` bytes an image."""
-    if (pixels, size) != (max_image_pixels(), max_image_bytes()):
-        os.environ[PIXELS_VARIABLE], os.environ[BYTES_VARIABLE] = str(pixels), str(size)
+def use_limits(values: Mapping[str, int]) -> None:
+    """Hold this process, and those that it starts, to `values`, by the names of settings."""
+    for name, value in values.items():
+        if value != limit(name):
+            os.environ[VARIABLES[name]] = str(value)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _number(variable: str, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
         number = 0
     if number < 1:
-        raise UsageError(f"{variable}: expected a whole number of 1 or more, found {text!r}.")
+        raise UsageError(f"{variable}: expected a whole number of 1 or more, found {text[:40]!r}.")
     return number

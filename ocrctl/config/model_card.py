@@ -4,9 +4,10 @@ drift apart."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
+from ocrctl.config.card_rules import card_problem
 from ocrctl.errors import InputError
 
 CARD_KEY = "ocrctl"  # key in a checkpoint's top level and in ONNX metadata_props
@@ -44,19 +45,24 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str, where: str = "model card") -> ModelCard:
-        """Read `to_json` back; fields unknown to this version are refused. Raises InputError naming `where`."""
+        """Read `to_json` back. Raises InputError naming `where` for what is no card, for fields that this version does
+        not know, and for values that `config.card_rules` refuses."""
         try:
             raw = json.loads(text)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise InputError(f"{where}: the model card is not JSON ({error}).") from error
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(raw) - known) if isinstance(raw, dict) else ["(not an object)"]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{where}: the model card is not JSON ({str(error)[:120]}).") from error
+        if not isinstance(raw, dict):
+            raise InputError(f"{where}: the model card should be a JSON object, found {type(raw).__name__}.")
+        unknown = sorted(set(raw) - {f.name for f in fields(cls)})
         if unknown:
+            named = ", ".join(name[:40] for name in unknown[:3])
             raise InputError(
-                f"{where}: the model card holds unknown fields {', '.join(unknown)}.",
+                f"{where}: the model card holds unknown fields {named}{' ...' if len(unknown) > 3 else ''}.",
                 hint="it was written by a newer ocrctl; upgrade with: pip install -U ocrctl",
             )
-        try:
-            return cls(**raw)
-        except TypeError as error:
-            raise InputError(f"{where}: the model card is incomplete ({error}).") from error
+        missing = [f.name for f in fields(cls) if f.name not in raw and f.default is f.default_factory is MISSING]
+        if missing:
+            raise InputError(f"{where}: the model card is incomplete (it lacks {', '.join(missing)}).")
+        if problem := card_problem(raw):
+            raise InputError(f"{where}: the model card is damaged: {problem}.", hint="use the file as its run wrote it")
+        return cls(**raw)

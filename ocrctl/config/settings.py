@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ocrctl.config.limits import IMAGE_BYTES, IMAGE_PIXELS
+from ocrctl.config.limits import IMAGE_BYTES, IMAGE_PIXELS, UNPACK_FREE, UNPACK_RATIO, ZIP_TEXT_BYTES
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
@@ -194,6 +194,17 @@ class LogSettings(Section):
     """validation samples drawn with ground truth and prediction each time; 0 turns it off"""
 
 
+class LimitSettings(Section):
+    """`limits.*`: how much of a file from outside is unpacked. Every command reads OCRCTL_LIMITS__NAME, too."""
+
+    unpack_ratio: int = Field(UNPACK_RATIO, ge=1)
+    """bytes that a checkpoint or a zip may unpack to, for each byte of the file"""
+    unpack_free: int = Field(UNPACK_FREE, ge=1)
+    """bytes that one may unpack to whatever its own size"""
+    zip_text_bytes: int = Field(ZIP_TEXT_BYTES, ge=1)
+    """bytes that all label texts of a zip may unpack to"""
+
+
 class Settings(BaseSettings):
     """All settings of a run; sections are frozen and refuse unknown names."""
 
@@ -211,3 +222,4 @@ class Settings(BaseSettings):
     page: PageSettings = PageSettings()
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()
+    limits: LimitSettings = LimitSettings()

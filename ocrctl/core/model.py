@@ -52,7 +52,8 @@ def read_onnx(path: Path) -> tuple[Any, ModelCard]:
     try:
         graph = onnx.load(path)
     except Exception as error:  # protobuf raises its own unrelated classes
-        raise InputError(f"{path}: not an ONNX file ({str(error).splitlines()[0][:120]}).") from error
+        first = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"{path}: not an ONNX file ({first}).") from error
     text = next((item.value for item in graph.metadata_props if item.key == CARD_KEY), None)
     if text is None:
         raise InputError(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ocrctl.config.limits import use_image_limits
+from ocrctl.config.limits import DEFAULTS as LIMITS
+from ocrctl.config.limits import use_limits
 from ocrctl.config.load import load_settings
 from ocrctl.config.model_spec import DEFAULT_ARCH
 from ocrctl.config.settings import Settings
@@ -87,7 +88,8 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:
         settings = _shortened(settings)
-    use_image_limits(settings.data.max_image_pixels, settings.data.max_image_bytes)
+    set_names = (name.split(".") for name in LIMITS)
+    use_limits({f"{section}.{name}": getattr(getattr(settings, section), name) for section, name in set_names})
 
     from ocrctl.config.model_spec import get_spec
 

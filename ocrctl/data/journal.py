@@ -19,6 +19,7 @@ from ocrctl.data.durable import disk_errors, to_disk, write, write_through
 from ocrctl.data.lmdb_write import sync_folder
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.lock import only_writer
+from ocrctl.shell import typed
 
 FOLDER = ".ocrctl-journal"
 _HALF = "half of the change is made; the next `dataset` command of this set finishes it"
@@ -159,8 +160,33 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
 
 
 def _plan(base: Path, entry: Path) -> list[tuple[int, Path]]:
-    names = json.loads((entry / "plan.json").read_bytes().decode("utf-8", "surrogateescape"))
+    """Number and path of each file of a change. Raises InputError when its plan is none, as in a journal that came with
+    a data set or was damaged: nothing is changed by it then."""
+    path = entry / "plan.json"
+    try:
+        names = json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(entry, getattr(error, "strerror", None) or str(error)[:120]) from error
+    if not isinstance(names, list) or not names:
+        raise _damaged(entry, "plan.json should be a list of files")
+    for name in names:
+        if not isinstance(name, str) or not _is_path(name):
+            raise _damaged(entry, f"plan.json should be a list of files, found {repr(name)[:60]} in it")
     return [(position, base / name) for position, name in enumerate(names)]
+
+
+def _is_path(name: str) -> bool:
+    try:
+        return bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+
+
+def _damaged(entry: Path, reason: str) -> InputError:
+    return InputError(
+        f"{entry}: the journal of a change is damaged ({reason}); no label file is changed by it.",
+        hint=f"compare the label files with a copy, then remove it: rm -r {typed(entry)}",
+    )
 
 
 def _within(base: Path, path: Path) -> Path:

@@ -75,7 +75,7 @@ class LmdbWords:
         count = self._get(b"num-samples")
         if count is None:
             raise InputError(f"{self.name}: expected the key num-samples, found none: it is not a word LMDB.")
-        if not count.strip().isdigit():
+        if not count.strip().isdigit() or len(count) > 100:  # int() refuses thousands of digits
             raise InputError(f"{self.name}: num-samples should be a number, found {count[:20]!r}.")
         self._count = int(count)
         with _lock:

@@ -61,7 +61,10 @@ class Engine:
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
-        self._tokenizer = None if self.detects else make_tokenizer(self.card)
+        try:
+            self._tokenizer = None if self.detects else make_tokenizer(self.card)
+        except InputError as error:
+            raise InputError(f"{file.path}: {error.message}", hint=error.hint) from error
 
     @property
     def detects(self) -> bool:

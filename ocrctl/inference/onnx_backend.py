@@ -15,6 +15,7 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import DIAGNOSE, driver_gpu_count, model_threads, parse_device
+from ocrctl.postprocess.find import NEEDED
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -35,9 +36,10 @@ class OnnxBackend:
                 f"{path}: reads by '{self.card.model.get('decoding')}', which is part of the graph.",
                 hint=f"export it again with --decoding {decoding}",
             )
+        _check_outputs(session, self.card, path)
         self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
-        self._session = session
+        self._session, self._path = session, path
 
     def _open(self, path: Path, device: str, threads: int | None) -> Any:
         kind, index = parse_device(device)
@@ -59,9 +61,20 @@ class OnnxBackend:
         return _session(path, [CPU], threads)
 
     def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """uint8 (N, H, W, C) -> what the graph gives, float32."""
+        """uint8 (N, H, W, C) -> what the graph gives, float32. Raises InputError when the graph cannot be run, or gives
+        other shapes than it declares."""
         images = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))  # (N, C, H, W)
-        return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: images}), strict=True))
+        try:
+            values = self._session.run(self._outputs, {self._input: images})
+        except Exception as error:  # onnxruntime raises its own unrelated classes
+            raise InputError(f"{self._path}: ONNX Runtime cannot run it ({_first_line(error)}).") from error
+        outputs = dict(zip(self._outputs, values, strict=True))
+        for name, value in outputs.items():
+            if value.dtype != np.float32 or value.ndim < 3 or value.shape[0] != len(batch):
+                raise InputError(
+                    f"{self._path}: the graph gives {name} as {value.dtype} {value.shape} for {len(batch)} images."
+                )
+        return outputs
 
 
 def _preload() -> str:
@@ -85,20 +98,28 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own unrelated classes
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: ONNX Runtime cannot open it ({first}).") from error
+        raise InputError(f"{path}: ONNX Runtime cannot open it ({_first_line(error)}).") from error
     session.disable_fallback()
     return session
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _card(session: Any, path: Path) -> ModelCard:
-    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the metadata of the ONNX file is damaged (not UTF-8).") from error
     if text is None:
         raise InputError(
             f"{path}: the ONNX file has no '{CARD_KEY}' metadata, so its charset and preprocessing are unknown.",
             hint="write it with: ocrctl export CHECKPOINT -o DIR",
         )
     card = ModelCard.from_json(text, where=str(path))
+    if len(session.get_inputs()) != 1:
+        raise InputError(f"{path}: the graph should have one input, found {len(session.get_inputs())}.")
     graph = session.get_inputs()[0]
     sides: list[int | str] = [card.height, card.width]
     if card.task == "detection":
@@ -107,3 +128,22 @@ def _card(session: Any, path: Path) -> ModelCard:
     if graph.type != "tensor(uint8)" or len(wanted) != 3 or list(graph.shape[1:]) != wanted:
         raise InputError(f"{path}: the graph takes {graph.type} {graph.shape}, its card says uint8 (N, {wanted}).")
     return card
+
+
+def _check_outputs(session: Any, card: ModelCard, path: Path) -> None:
+    """Raise InputError when the graph does not give what a model with `card` gives: its maps, or logits with a class
+    for each character."""
+    found = {output.name: output for output in session.get_outputs()}
+    wanted = NEEDED.get(card.decoder, ()) if card.task == "detection" else ("logits",)
+    for name in wanted:
+        if name not in found or found[name].type != "tensor(float)":
+            outputs = ", ".join(f"{other} {output.type}" for other, output in found.items())
+            raise InputError(f"{path}: the graph should give {name} as float32, found {outputs or 'no output'}.")
+    if card.task == "recognition":
+        shape, classes = found["logits"].shape, len(card.charset) + 1
+        if len(shape) != 3 or shape[2] != classes:
+            raise InputError(
+                f"{path}: the charset of its card has {len(card.charset)} characters, which needs logits of "
+                f"{classes} classes; the graph gives {shape}.",
+                hint="use the file as ocrctl export wrote it",
+            )

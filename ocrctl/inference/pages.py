@@ -14,7 +14,7 @@ from ocrctl.data.images import expect_picture
 from ocrctl.data.page_resize import resize_page
 from ocrctl.errors import InputError
 from ocrctl.postprocess.detections import Detections
-from ocrctl.postprocess.find import FINDERS, find
+from ocrctl.postprocess.find import FINDERS, OPTIONS, find
 
 # Which of a card's thresholds every score that is given out has passed.
 SCORE = {"db": "box_threshold", "pan": "box_threshold", "craft": "threshold"}
@@ -38,6 +38,16 @@ def check_detector(card: ModelCard, path: Path) -> None:
             f"{path}: the card of a detector with decoder '{card.decoder}', preprocessing '{card.preprocessing}' and "
             f"side {side} is not one that this version knows."
         )
+    options = OPTIONS[card.decoder]
+    unknown = sorted(set(card.thresholds) - set(options))
+    if unknown or SCORE[card.decoder] not in card.thresholds:
+        raise InputError(
+            f"{path}: the thresholds of its card should be {SCORE[card.decoder]} and others of {', '.join(options)}, "
+            f"found {', '.join(card.thresholds) or 'none'}."
+        )
+    for name, value in card.thresholds.items():
+        if options[name] is not float and not isinstance(value, options[name]):
+            raise InputError(f"{path}: threshold {name} of its card should be {options[name].__name__}, found {value}.")
 
 
 def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:

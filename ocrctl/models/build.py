@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.models.build_detection import DETECTION_BUILDERS
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.recognition.crnn import BiLSTMDecoder, ConvEncoder, CTCHead, Stage
@@ -51,7 +51,12 @@ def build_model(card: ModelCard) -> OCRModel:
 def build_trained(card: ModelCard, weights: dict[str, Tensor], where: Path) -> OCRModel:
     """The model of `card` with `weights`, both from the file `where`, ready to read. Raises InputError when they do not
     belong together, as in a file that was put together by hand."""
-    model = build_model(card)
+    try:
+        model = build_model(card)
+    except UsageError as error:  # an architecture that this version does not have
+        raise InputError(f"{where}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
+    except InputError as error:
+        raise InputError(f"{where}: {error.message}", hint=error.hint) from error
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     held = {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted(own.keys() | held.keys()):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.data.archives import check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 from ocrctl.models.published import published_charset
@@ -48,9 +50,34 @@ def _read(path: Path) -> Any:
 
 
 def _damaged(path: Path) -> str | None:
-    """Name of the first part of a zip whose checksum is wrong; PyTorch does not look at them."""
+    """Name of the first part of a zip whose checksum is wrong; PyTorch does not check them. Raises InputError, before
+    anything is unpacked, for one that unpacks to too much."""
     with zipfile.ZipFile(path) as file:
+        check_unpacked_size(path, file)
         return file.testzip()
+
+
+def weights_of(values: Any, where: str) -> dict[str, torch.Tensor]:
+    """`values` of a checkpoint as named tensors on the CPU.
+
+    Raises InputError, `where` in front, when they are anything else: other kinds of values or tensors, and views that
+    claim more numbers than the file holds.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where} should be named tensors, found {type(values).__name__}.")
+    for name, value in values.items():
+        found = None
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            found = f"{type(value).__name__} under {repr(name)[:60]}"
+        elif value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_complex():
+            found = f"{value.dtype}, {value.layout} on {value.device} under {name[:60]}"
+        elif value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            found = f"{name[:60]} of shape {tuple(value.shape)} over {value.untyped_storage().nbytes()} bytes"
+        if found:
+            raise InputError(
+                f"{where} should be named tensors, found {found}.", hint="use the file as its run wrote it"
+            )
+    return dict(values)
 
 
 def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
@@ -59,8 +86,9 @@ def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
     raw = read_checkpoint(path)
     card = ModelCard.from_json(raw[CARD_KEY], str(path))
     prefix = "model."
-    own = {name[len(prefix) :]: value for name, value in raw["state_dict"].items() if name.startswith(prefix)}
-    return card, {**own, **raw.get("ema", {})}
+    held = weights_of(raw["state_dict"], f"{path}: state_dict")
+    own = {name[len(prefix) :]: value for name, value in held.items() if name.startswith(prefix)}
+    return card, {**own, **weights_of(raw.get("ema", {}), f"{path}: ema")}
 
 
 def count_parameters(weights: dict[str, torch.Tensor]) -> int:
@@ -74,6 +102,6 @@ def load_initial(path: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
     raw = _read(path)
     charset = published_charset(raw)
     if charset is not None:
-        return "published PARSeq weights", charset, dict(raw)
+        return "published PARSeq weights", charset, weights_of(raw, str(path))
     card, weights = load_checkpoint(path)
     return card.arch, card.charset, weights

@@ -18,6 +18,6 @@ def published_charset(weights: object) -> str | None:
     """
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         return None
-    if any(mark not in weights for mark in MARKS) or weights["head.weight"].shape[0] != len(ASCII94) + 1:
+    if any(mark not in weights for mark in MARKS) or weights["head.weight"].shape[:1] != (len(ASCII94) + 1,):
         return None
     return ASCII94

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 
@@ -123,10 +123,15 @@ TOKENIZERS: dict[str, type[CTCTokenizer] | type[ARTokenizer]] = {"ctc": CTCToken
 
 
 def make_tokenizer(card: ModelCard) -> Tokenizer:
-    """The tokenizer of the model that `card` describes. Raises InputError when its decoder is unknown."""
+    """The tokenizer of the model that `card` describes. Raises InputError when its decoder is unknown or its charset is
+    none."""
     if card.decoder not in TOKENIZERS:
         raise InputError(f"{card.arch}: unknown decoder '{card.decoder}'; this version knows {', '.join(TOKENIZERS)}.")
-    return TOKENIZERS[card.decoder](Charset(card.charset), card.max_label_length)
+    try:
+        charset = Charset(card.charset)
+    except UsageError as error:
+        raise InputError(f"{card.arch}: the charset of its card is damaged: {error.message}") from error
+    return TOKENIZERS[card.decoder](charset, card.max_label_length)
 
 
 def _class_ids(text: str, ids: dict[str, int], max_length: int) -> list[int]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
 import pytest
 
+from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import SPECS, get_spec
+from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import InputError, UsageError
 
 CARD = ModelCard(
@@ -21,7 +28,8 @@ def test_round_trip() -> None:
     ("text", "sentence"),
     [
         ("{", "not JSON"),
-        ("[]", "unknown fields"),
+        ("[]", "should be a JSON object"),
+        ("[" * 100_000, "not JSON"),
         ('{"arch": "x"}', "incomplete"),
         ('{"color": 1}', "unknown fields color"),
     ],
@@ -29,6 +37,59 @@ def test_round_trip() -> None:
 def test_a_broken_card_is_named(text: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         ModelCard.from_json(text, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("arch", None, "arch should be a text, found None"),
+        ("charset", 12, "charset should be a text, found 12"),
+        ("charset", "", "charset should be of a recogniser"),
+        ("height", 0, "height should be a whole number from 1"),
+        ("height", "32", "height should be a whole number"),
+        ("height", 33, "height should be 32, which crnn-tiny takes"),
+        ("height", True, "height should be a whole number"),
+        ("width", 1 << 40, "width should be a whole number"),
+        ("width", 101, "width should be a multiple of 4"),
+        ("channels", 2, "channels should be 1 or 3"),
+        ("mean", "x", "mean should be a finite number"),
+        ("mean", float("nan"), "mean should be a finite number"),
+        ("mean", [0.1, 0.2], "mean should be one number or 1"),
+        ("std", 0, "std should be greater than 0"),
+        ("std", [], "std should be a finite number"),
+        ("decoder", ["ctc"], "decoder should be a text"),
+        ("task", "detection", "task should be 'recognition'"),
+        ("thresholds", {"t": float("inf")}, "thresholds should be names with finite numbers"),
+        ("thresholds", [], "thresholds should be names"),
+        ("model", None, "model should be an object"),
+        ("model", {"dropout": "x"}, "model.dropout should be a number"),
+        ("model", {"refine": 10**6}, "model.refine should be a whole number"),
+        ("model", {"side": 2.5}, "model.side should be a whole number"),
+    ],
+)
+def test_a_value_that_no_model_has_is_named(name: str, value: object, said: str) -> None:
+    text = json.dumps({**asdict(CARD), name: value})
+    with pytest.raises(InputError, match="m.onnx: the model card is damaged: ") as caught:
+        ModelCard.from_json(text, "m.onnx")
+    assert said in caught.value.message and len(caught.value.message) < 300
+
+
+def test_the_card_of_every_architecture_is_accepted() -> None:
+    for spec in SPECS.values():
+        if spec.task == "detection":
+            card = detection_card(spec, ModelSettings())
+        else:
+            card = ModelCard(spec.name, spec.task, "ab", spec.input_height, spec.input_width, spec.channels,
+                             spec.max_label_length, spec.charset_kind or "")  # fmt: skip
+        assert ModelCard.from_json(card.to_json()) == card
+
+
+def test_checking_a_card_needs_no_pydantic() -> None:
+    code = (
+        "import sys; from ocrctl.config.model_card import ModelCard; "
+        f"ModelCard.from_json({CARD.to_json()!r}); assert not {{'pydantic', 'pydantic_core'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_unknown_architecture_suggests_the_nearest() -> None:

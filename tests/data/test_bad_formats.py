@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from ocrctl.cli.app import run
 from ocrctl.core.dataset_write import safe_names
 from ocrctl.data import label_text
-from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, cleval_zip
+from ocrctl.data.formats import DETECTION_FORMATS, FORMATS
 from ocrctl.data.sources import open_annotations
-from ocrctl.errors import InputError, OcrctlError
+from ocrctl.errors import InputError, OcrctlError, UsageError
 
 ITEM = '{"transcription": "a", "points": [[1, 1], [5, 1], [5, 3]]}'
 QUAD = "1,2,3,2,3,4,1,4,가나\n"
@@ -95,13 +95,35 @@ def test_zips_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.Monkey
         for number in range(9):
             archive.writestr(f"gt_{number}.txt", QUAD * 100)
     assert len(open_annotations(str(tmp_path))) == 900
-    monkeypatch.setattr(cleval_zip, "_LARGEST", 2000)
-    with pytest.raises(InputError, match=r"gt.zip/gt_0.txt: unpacks to \d+ bytes"):
+    monkeypatch.setenv("OCRCTL_LIMITS__ZIP_TEXT_BYTES", "12000")
+    with pytest.raises(InputError, match=r"gt.zip: unpacks to \d+ bytes; label texts may have 12000"):
         open_annotations(str(tmp_path))
-    monkeypatch.setattr(cleval_zip, "_LARGEST", 3000)
-    monkeypatch.setattr(cleval_zip, "_LARGEST_ALL", 12000)
-    with pytest.raises(InputError, match="gt.zip: unpacks to more than"):
+    monkeypatch.delenv("OCRCTL_LIMITS__ZIP_TEXT_BYTES")
+    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_RATIO", "2")
+    assert len(open_annotations(str(tmp_path))) == 900  # below limits.unpack_free
+    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_FREE", "2000")
+    with pytest.raises(InputError, match=r"gt.zip: \d+ bytes would unpack to \d+, more than 2 times as much"):
         open_annotations(str(tmp_path))
+    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_FREE", "two")
+    with pytest.raises(UsageError, match="OCRCTL_LIMITS__UNPACK_FREE: expected a whole number"):
+        open_annotations(str(tmp_path))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damaged_zips_are_named(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "gt.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("gt_0.txt", QUAD * 100)
+    data, refused = path.read_bytes(), 0
+    end = data.index(b"PK\x01\x02")
+    for position in range(30, end):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+        try:
+            open_annotations(f"cleval-zip:{tmp_path}")
+        except InputError as error:
+            refused += 1
+            assert "gt.zip" in error.message, error.message
+    assert refused > 5
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "utf-16", "utf-16-be", "latin-1"])

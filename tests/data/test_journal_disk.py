@@ -43,3 +43,25 @@ def test_writes_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbe
     if decided:
         assert journal.undo(tmp_path) == files
     assert {file.read_bytes() for file in files} == {b"old"} and sorted(tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        None, b"", b"{", b"{}", b"[]", b"3", b"[3]", b"[null]", b'[["gt_a.txt"]]', b'[""]', b'["a\\u0000b"]',
+        b'["\\ud800"]', b"[" * 200_000, b'"gt_a.txt"', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_a_damaged_journal_changes_nothing(tmp_path: Path, plan: bytes | None) -> None:
+    label = tmp_path / "gt_a.txt"
+    label.write_bytes(b"label")
+    entry = tmp_path / journal.FOLDER / "0001"
+    entry.mkdir(parents=True)
+    (entry / "0.new").write_bytes(b"of another set")
+    if plan is not None:
+        (entry / "plan.json").write_bytes(plan)
+    for step in (journal.recover, journal.undo):
+        with pytest.raises(InputError, match="0001: the journal of a change is damaged") as caught:
+            step(tmp_path)
+        assert caught.value.hint and str(entry) in caught.value.hint
+    assert label.read_bytes() == b"label" and entry.is_dir()

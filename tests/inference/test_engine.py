@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -192,3 +193,36 @@ def test_cuda_reads_what_the_cpu_reads(tiny_checkpoint: Path, engine: Engine) ->
     np.testing.assert_allclose(cuda.logits(batch), engine.logits(batch), atol=2e-2)  # TF32 convolutions
     with pytest.raises(MissingRequirement, match="CUDA devices"):
         Engine.load(tiny_checkpoint, device=f"cuda:{torch.cuda.device_count()}")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("charset", "abc", "the charset of its card has 3 characters, which needs logits of 4 classes"),
+        ("charset", "aab" + "c" * 33, "the charset of its card is damaged: The charset repeats"),
+        ("height", "32", "height should be a whole number"),
+        ("decoder", "rnnt", "unknown decoder 'rnnt'"),
+    ],
+)
+def test_an_onnx_file_whose_card_does_not_fit(
+    tiny_onnx: Path, tmp_path: Path, field: str, value: object, said: str
+) -> None:
+    import onnx
+
+    graph = onnx.load(tiny_onnx)
+    [item] = [item for item in graph.metadata_props if item.key == "ocrctl"]
+    item.value = json.dumps({**json.loads(item.value), field: value})
+    path = tmp_path / "odd.onnx"
+    onnx.save(graph, path)
+    with pytest.raises(InputError, match="odd.onnx: ") as caught:
+        Engine.load(path, device="cpu")
+    assert said in caught.value.message
+
+
+def test_an_onnx_file_with_metadata_that_is_not_utf8(tiny_onnx: Path, tmp_path: Path) -> None:
+    content = tiny_onnx.read_bytes()
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(content.replace(b'"arch": "crnn', b'"arch": "\xff\xffnn'))
+    assert path.read_bytes() != content
+    with pytest.raises(InputError, match="odd.onnx: "):
+        Engine.load(path, device="cpu")

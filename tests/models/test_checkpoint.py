@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from ocrctl.errors import InputError
-from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
 
 
 def saved(path: Path) -> bytes:
@@ -50,3 +52,50 @@ def test_fuzzed_files_are_input_errors(tmp_path: Path) -> None:
                 refused += 1
                 assert str(path) in error.message and "\n" not in error.message and "weights_only" not in error.message
     assert refused > 100
+
+
+def test_a_checkpoint_that_unpacks_to_too_much_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path / "a.ckpt")
+    path = tmp_path / "bomb.ckpt"
+    with (
+        zipfile.ZipFile(tmp_path / "a.ckpt") as source,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+        with target.open("a/data/1", "w") as part:
+            for _ in range(256):
+                part.write(bytes(1 << 20))
+    start = time.perf_counter()
+    with pytest.raises(InputError, match=r"bomb.ckpt: \d+ bytes would unpack to \d+, more than 50 times") as caught:
+        read_checkpoint(path)
+    assert time.perf_counter() - start < 0.2  # unpacking it for its checksums takes longer
+    assert caught.value.hint and "OCRCTL_LIMITS__UNPACK_RATIO=" in caught.value.hint
+    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_RATIO", "2000")
+    read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([torch.zeros(2)], "should be named tensors, found list"),
+        ({"model.w": 3}, "int under 'model.w'"),
+        ({"model.w": None}, "NoneType under"),
+        ({3: torch.zeros(2)}, "Tensor under 3"),
+        ({"model.w": torch.zeros(2).to_sparse()}, "torch.sparse_coo"),
+        ({"model.w": torch.zeros(2, dtype=torch.complex64)}, "complex64"),
+        ({"model.w": torch.zeros(2, device="meta")}, "on meta"),
+        ({"model.w": torch.zeros(1).expand(1 << 40)}, "over 4 bytes"),
+    ],
+)
+@pytest.mark.parametrize("part", ["state_dict", "ema"])
+def test_weights_of_other_kinds_are_named(
+    tmp_path: Path, tiny_checkpoint: Path, weights: Any, said: str, part: str
+) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({**torch.load(tiny_checkpoint, weights_only=True), part: weights}, path)
+    with pytest.raises(InputError, match=r"a.ckpt: (state_dict|ema) should be named tensors") as caught:
+        load_checkpoint(path)
+    assert said in caught.value.message

@@ -22,8 +22,10 @@ from typing import Literal
 
 import numpy as np
 
+from ocrctl.config.limits import limit, variable
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.archives import DAMAGED, check_unpacked_size
 from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, instances
 from ocrctl.data.formats._gt_lines import Parse, add_lines, is_quad, parse_box, parse_polygon, parse_quad
 from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
@@ -42,8 +44,6 @@ _READERS: dict[Kind, tuple[Parse, str]] = {
 }
 _KINDS: dict[bytes, Kind] = {b"ocrctl: quads": "quads", b"ocrctl: polygons": "polygons"}  # what ours say in a comment
 _REACH = 3  # sizes of the first four points' box within which an outline goes on
-_LARGEST = 1 << 28  # bytes a text may unpack to
-_LARGEST_ALL = 1 << 30  # and all of them together
 
 
 def sniff(path: Path) -> bool:
@@ -53,18 +53,22 @@ def sniff(path: Path) -> bool:
             lines = [
                 line
                 for name in names[:4]
-                for line in archive.read(name)[:4096].decode("utf-8-sig", errors="replace").split("\n")
+                for line in _start(archive, name).decode("utf-8-sig", errors="replace").split("\n")
             ]
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+    except (OSError, *DAMAGED):
         return False
     lines = [line for line in lines if line.strip()][:20]
     return 2 * sum(is_quad(line) or parse_box(line) is not None for line in lines) > len(lines)
 
 
+def _start(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as part:
+        return part.read(4096)
+
+
 def read(path: Path) -> Annotations:
     texts = _texts(path)
-    with zipfile.ZipFile(path) as archive:
-        comment = archive.comment
+    comment = _comment(path)
     kind = _KINDS.get(comment) or _kind([line for _, content in texts for line in content if line.strip()])
     parse, expected = _READERS[kind]
     builder = Builder(path, NAME)
@@ -121,27 +125,41 @@ def _goes_on(start: tuple[float, ...]) -> bool:
     )
 
 
+def _comment(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:  # which `_texts` has read
+        return archive.comment
+
+
 def _texts(path: Path) -> list[tuple[str, list[str]]]:
-    texts, total = [], 0
+    """Name and lines of each text in the zip."""
+    texts = []
+    where = str(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.is_dir() or PurePosixPath(info.filename).suffix.lower() != ".txt":
-                    continue
-                if info.filename.startswith("__MACOSX/"):  # what macOS packs beside each file
-                    continue
-                if info.file_size > _LARGEST:
-                    raise InputError(f"{path}/{info.filename}: unpacks to {info.file_size} bytes: too much for a text.")
-                total += info.file_size
-                if total > _LARGEST_ALL:
-                    raise InputError(f"{path}: unpacks to more than {_LARGEST_ALL} bytes: too much for texts.")
+            check_unpacked_size(path, archive)
+            parts = [info for info in archive.infolist() if _is_text(info)]
+            unpacked, most = sum(info.file_size for info in parts), limit("limits.zip_text_bytes")
+            if unpacked > most:
+                raise InputError(
+                    f"{path}: unpacks to {unpacked} bytes; label texts may have {most} in all.",
+                    hint=f"if the file is trusted: {variable('limits.zip_text_bytes')}={unpacked}",
+                )
+            for info in parts:
+                where = f"{path}/{info.filename}"
                 content = archive.read(info).decode("utf-8-sig")
                 lines = [line.removesuffix("\r") for line in content.split("\n")]
                 texts.append((info.filename, lines))
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}/{info.filename}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}."
-        ) from error
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{path}: cannot be read as a zip ({error}).") from error
+        raise InputError(f"{where}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}.") from error
+    except (OSError, *DAMAGED) as error:
+        raise InputError(f"{where}: cannot be read as a zip ({str(error) or type(error).__name__}).") from error
     return texts
+
+
+def _is_text(info: zipfile.ZipInfo) -> bool:
+    """Whether a part is a label text; macOS packs others beside each file."""
+    return (
+        not info.is_dir()
+        and PurePosixPath(info.filename).suffix.lower() == ".txt"
+        and not info.filename.startswith("__MACOSX/")
+    )
