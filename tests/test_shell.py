@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from ocrctl.shell import typed
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m'b\\", "\udcff\x9b\u202e.png", "two\nlines\t"])
+def test_a_name_with_controls_is_shown_and_handed_over_by_bash(name: str) -> None:
+    shown = typed(name)
+    assert shown.isprintable() and shown.startswith("$'")
+    said = subprocess.run(["bash", "-c", f"printf %s {shown}"], capture_output=True, check=True).stdout
+    assert said == os.fsencode(name)
 
 
 @pytest.mark.parametrize("name", ["run", "-run", "--run x", "a b", "it's", "$HOME", "*", "", "数据"])

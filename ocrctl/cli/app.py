@@ -55,7 +55,7 @@ class Commands(LazyGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            sys.stderr.write("interrupted\n")
+            console.warn("interrupted")
             raise typer.Exit(130) from stop
 
 
@@ -103,6 +103,7 @@ def run(arguments: list[str] | None = None) -> int:
     # A shell's `>&-` closes them: what would be written is not wanted then.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    console.set_guard(False)  # of the command line before, in a process that runs several
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
         width = max(20, min(80, get_terminal_size().columns)) - 2
@@ -119,19 +120,19 @@ def run(arguments: list[str] | None = None) -> int:
         raise
     except OcrctlError as error:
         if debug:
-            sys.excepthook(type(error), error, error.__traceback__)
+            console.report_traceback(error)
         return console.report_error(error)
     except typer.TyperException as error:
         return _usage(error)
     except typer.Abort:
-        sys.stderr.write("aborted\n")
+        console.warn("aborted")
         return 130
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        console.warn("interrupted")
         return 130
     except Exception as error:
         if debug:
-            sys.excepthook(type(error), error, error.__traceback__)
+            console.report_traceback(error)
         known = _system_says(error)
         return console.report_bug(error, traced=debug) if known is None else console.report_error(known)
 
@@ -172,14 +173,14 @@ def _usage(error: typer.TyperException) -> int:
     from typer._click.exceptions import NoArgsIsHelpError
 
     if isinstance(error, NoArgsIsHelpError):
-        sys.stderr.write(error.format_message() + "\n")
+        sys.stderr.write(error.format_message() + "\n")  # the help text
         return 2
     show = getattr(error, "format_message", None)
     message = show() if show else str(error)
     context = getattr(error, "ctx", None)
-    sys.stderr.write(f"error: {message}\n")
+    console.warn(f"error: {message}")
     if context is not None:
-        sys.stderr.write(f"hint: {context.command_path} --help\n")
+        console.warn(f"hint: {context.command_path} --help")
     return 2
 
 

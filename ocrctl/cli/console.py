@@ -1,10 +1,13 @@
-"""What every command prints: results to stdout, progress and log to stderr, JSON on request, one-sentence errors."""
+"""What every command prints: results to stdout, progress and log to stderr, JSON on request, one-sentence errors.
+
+Everything that data names (paths, labels, predictions) passes through here and leaves without a control character:
+lines, tables and errors show them as escapes (ocrctl/escape.py).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import math
 import os
 import stat
@@ -14,10 +17,12 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, TextIO
 
+from ocrctl import escape
 from ocrctl.errors import OcrctlError, ResumableStop
 
-_LEAST = 12  # characters of the last column of a table below which it is not cut but moved
-_state = {"quiet": False}
+_LEAST = 24  # characters of the last column of a table that are never cut off: a number with its interval
+_SHORTEST = 6  # characters of a key column that is cut
+_state = {"quiet": False, "guard": False}
 
 
 class Unheard:
@@ -68,9 +73,24 @@ def is_quiet() -> bool:
     return _state["quiet"]
 
 
-def write(text: str = "") -> None:
-    """A line of the result, to stdout; what its encoding cannot hold (file names of any bytes) as \\udcXX."""
-    _put(text + "\n")
+def set_guard(value: bool) -> None:
+    """Guard the cells of piped tables against being taken for formulas (`escape.guarded`), for this command line."""
+    _state["guard"] = value
+
+
+def write(text: str = "", style: str = "", styled: str = "") -> None:
+    """Print one line of the result to stdout; a line break or another control in it is shown as an escape.
+
+    `styled` precedes `text`, where stdout takes colour in `style`, ANSI codes such as "1;31"."""
+    styled = escape.visible(styled)
+    if style and styled and colour():
+        styled = f"\x1b[{style}m{styled}\x1b[0m"
+    _put(f"{styled}{escape.visible(text)}\n")
+
+
+def write_lines(text: str) -> None:
+    """Print lines of a file format, exactly where they are piped; on a terminal their controls are escapes, too."""
+    _put((escape.visible(text, keep="\t\n") if sys.stdout.isatty() else text) + "\n")
 
 
 def _put(text: str) -> None:
@@ -121,8 +141,14 @@ def _unwritable(error: OSError) -> OcrctlError:
 def note(text: str = "") -> None:
     """A line of progress or log, to stderr; silent under -q."""
     if not _state["quiet"]:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """Print one line to stderr, also under -q. A line break in `text` continues it indented, so that what data names
+    cannot start a line of its own; other controls are escapes."""
+    sys.stderr.write(escape.visible(text, keep="\n").replace("\n", "\n  ") + "\n")
+    sys.stderr.flush()
 
 
 def suggest(command: str) -> None:
@@ -132,7 +158,7 @@ def suggest(command: str) -> None:
 
 def write_json(value: Any) -> None:
     """One JSON object (or one line of a JSON stream) to stdout; dataclasses become objects, NaN and infinity null."""
-    _put(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
+    _put(escape.json_text(to_plain(value)) + "\n")
 
 
 def to_plain(value: Any) -> Any:
@@ -154,46 +180,71 @@ def to_plain(value: Any) -> Any:
     return str(value)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows to stdout: aligned columns, tab-separated when piped.
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 1) -> None:
+    """Print a table to stdout: aligned columns, nothing at all without a row; piped, tab-separated values with a header
+    row, whose cells are escaped by `escape.cell`.
 
     What a terminal has no room for: the last column is cut where that is enough; else the columns are shown in several
-    tables, one below another, each with the first column.
+    tables, one below another, each with the first `keys` columns, which say what a row is about.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in cells:
-            write("\t".join(row))
+        guard = escape.guarded if _state["guard"] else str
+        for row in [list(headers), *cells]:
+            _put("\t".join(escape.cell(guard(cell)) for cell in row) + "\n")
         return
-    lines = [list(headers), *cells]
+    if not rows:
+        return
+    lines = [[escape.visible(cell) for cell in line] for line in (headers, *cells)]
+    room = columns()
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
-    for number, band in enumerate(_bands(widths, columns())):
+    if keys and not _fits(widths, room):
+        _shorten(lines, widths, keys, room)
+    for number, band in enumerate(_bands(widths, keys, room)):
         if number:
             write()
-        _aligned([[line[i] for i in band] for line in lines], [widths[i] for i in band])
+        _aligned([[line[i] for i in band] for line in lines], [widths[i] for i in band], room)
 
 
-def _bands(widths: list[int], room: int) -> list[list[int]]:
-    """Which columns stand in each of the tables."""
-    everything = list(range(len(widths)))
-    if sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _LEAST) <= room:
-        return [everything]
-    bands, taken = [[0]], widths[0]
-    for column in everything[1:]:
+def _fits(widths: list[int], room: int) -> bool:
+    """Whether one table holds all columns, the last one cut where need be."""
+    return sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _LEAST) <= room
+
+
+def _shorten(lines: list[list[str]], widths: list[int], keys: int, room: int) -> None:
+    """Cut the widest of the key columns, in their middle, until the widest other column has room beside them."""
+    left = room - max([*widths[keys:-1], min(widths[-1], _LEAST)]) - 2 * keys
+    while sum(widths[:keys]) > left and max(widths[:keys]) > _SHORTEST:
+        widest = widths.index(max(widths[:keys]))
+        widths[widest] = max(_SHORTEST, widths[widest] - (sum(widths[:keys]) - left))
+    for line in lines:
+        for column, width in enumerate(widths[:keys]):
+            if len(line[column]) > width:
+                line[column] = line[column][: width // 2] + "…" + line[column][len(line[column]) - (width - 1) // 2 :]
+
+
+def _bands(widths: list[int], keys: int, room: int) -> list[list[int]]:
+    """Which columns each of the tables shows."""
+    if _fits(widths, room) or keys == len(widths):
+        return [list(range(len(widths)))]
+    first = list(range(keys))
+    start = sum(widths[:keys]) + 2 * (keys - 1)
+    bands: list[list[int]] = []
+    taken = room
+    for column in range(keys, len(widths)):
         taken += 2 + widths[column]
-        if taken > room and len(bands[-1]) > 1:
-            bands.append([0])
-            taken = widths[0] + 2 + widths[column]
+        if taken > room:
+            bands.append(list(first))
+            taken = start + 2 + widths[column]
         bands[-1].append(column)
     return bands
 
 
-def _aligned(lines: list[list[str]], widths: list[int]) -> None:
-    room = columns()
+def _aligned(lines: list[list[str]], widths: list[int], room: int) -> None:
     for number, line in enumerate(lines):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         text = text if len(text) <= room else text[: room - 1] + "…"
-        write(f"\x1b[1m{text}\x1b[0m" if number == 0 and colour() else text)
+        write(text) if number else write(styled=text, style="1")
 
 
 def colour() -> bool:
@@ -220,16 +271,24 @@ def columns() -> int:
 
 def report_error(error: OcrctlError) -> int:
     """Print one sentence and, where there is one, the hint; return the exit code."""
-    sys.stderr.write(f"error: {error.message}\n")
+    warn(f"error: {error.message}")
     if error.hint:
-        sys.stderr.write(f"hint: {error.hint}\n")
+        warn(f"hint: {error.hint}")
     return error.exit_code
 
 
 def report_bug(error: BaseException, *, traced: bool = False) -> int:
     """Print an unexpected error with how to report it, the traceback above it (`traced`) or still to be had with
     OCRCTL_DEBUG=1. Returns 70."""
-    sys.stderr.write(f"bug in ocrctl: {type(error).__name__}: {error}\n")
+    warn(f"bug in ocrctl: {type(error).__name__}: {error}")
     how = "report the traceback above" if traced else "run again with OCRCTL_DEBUG=1 and report the traceback"
-    sys.stderr.write(f"hint: {how} with the command you typed\n")
+    warn(f"hint: {how} with the command you typed")
     return 70
+
+
+def report_traceback(error: BaseException) -> None:
+    """Print the traceback of `error` to stderr."""
+    import traceback
+
+    for text in traceback.format_exception(error):
+        sys.stderr.write(escape.visible(text, keep="\n\t"))

@@ -14,7 +14,7 @@ from ocrctl.cli.dataset_suspects import suspects
 from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.lazy import Group
-from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets
+from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets, SpreadsheetSafe
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.errors import UsageError
 from ocrctl.shell import typed
@@ -44,6 +44,7 @@ def charset(
         bool, typer.Option("--one-per-line", help="Write FILE as a PaddleOCR dictionary instead of one line.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -58,7 +59,7 @@ def charset(
         rows = [(char, f"U+{ord(char):04X}", count) for char, count in report.counts.items()]
         console.table(("char", "code point", "count"), rows)
     elif out is None:
-        console.write(report.charset)
+        console.write_lines(report.charset)
     console.note(f"{report.size} characters in {report.samples:,} labels" + (f" -> {out}" if out else ""))
     if out is not None:
         data = " ".join(f"-d {typed(spec)}" for spec in specs)
@@ -84,7 +85,7 @@ def stats(
     rows: list[tuple[str, object]] = [("source", report.source)]
     rows += page_rows(report.pages) if report.pages is not None else []
     rows += label_rows(report.labels) if report.labels is not None else []
-    console.table(("", ""), rows)
+    console.table(("name", "value"), rows)
 
 
 @app.command("synth")

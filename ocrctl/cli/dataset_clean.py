@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.dataset_validate import DataFlag, DataSpec
-from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, plugin_flags
+from ocrctl.cli.github import Annotation, GitHub, annotate, check_github, failed
+from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.shell import typed
+
+if TYPE_CHECKING:
+    from ocrctl.core.dataset_clean import CleanReport
 
 
 def clean(
@@ -29,6 +33,8 @@ def clean(
         Path | None, typer.Option("--out", metavar="DIR", help="Write a cleaned copy instead of changing the labels.")
     ] = None,
     header_only: Annotated[bool, typer.Option("--header-only", help="Do not decode the pictures.")] = False,
+    github: GitHub = False,
+    guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -37,28 +43,50 @@ def clean(
     from ocrctl.core.dataset_clean import CleanOptions, clean_data
     from ocrctl.core.dataset_spec import data_spec
 
+    check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
     options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only)
     with ProgressLine("pictures") as progress:
         report = clean_data(options, progress)
+    name = typed(chosen) + plugin_flags(plugin)
     with console.to_the_end():
         if as_json:
             console.write_json(report)
-        else:
+        elif github:
+            _annotations(report, name)
+        elif report.actions:
             rows = [(count, action, report.examples[action]) for action, count in report.actions.items()]
             console.table(("count", "action", "first"), rows)
-    verb = "would be" if report.dry else "are"
-    console.note(
-        f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"
-        f" instances {verb} kept; {report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
-    )
-    name = typed(chosen) + plugin_flags(plugin)
+    console.note(_summary(report))
     if report.dry and report.actions:
         console.suggest(f"ocrctl dataset clean {name} --clamp --repair --remove-bad")
     elif report.journal is not None:
         console.suggest(f"ocrctl dataset undo {name}")
     if report.fatal or (report.dry and report.actions):
         raise typer.Exit(1)
+
+
+def _summary(report: CleanReport) -> str:
+    remain = f"{report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
+    if not report.actions:
+        held = f"all {report.images:,} pictures and {report.instances:,} instances are kept"
+        return f"nothing to clean: {held}{f'; {remain}' if report.fatal else ''}"
+    return (
+        f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"
+        f" instances {'would be' if report.dry else 'are'} kept; {remain}"
+    )
+
+
+def _annotations(report: CleanReport, name: str) -> None:
+    """What a dry run would do fails its check, what was done is told; errors that remain fail either."""
+    found = [
+        Annotation(f"{action} ({count:,} {'to do' if report.dry else 'done'}), first: {report.examples[action]}")
+        for action, count in report.actions.items()
+    ]
+    annotate("error" if report.dry else "notice", "dataset clean", found, total=len(found), shown=0)
+    if report.fatal:
+        remain = "would remain" if report.dry else "remain"
+        failed("dataset clean", [f"{report.fatal:,} errors {remain}; to list them: ocrctl dataset validate {name}"])
 
 
 def undo(

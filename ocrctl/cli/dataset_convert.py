@@ -110,5 +110,5 @@ def crop(
     if as_json:
         console.write_json(report)
     else:
-        console.table(("", "count"), [("words", report.words), *((why, n) for why, n in report.skipped.items())])
+        console.table(("name", "count"), [("words", report.words), *((why, n) for why, n in report.skipped.items())])
     console.suggest(f"ocrctl train -d {typed(out)}")

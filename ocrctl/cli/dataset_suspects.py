@@ -8,7 +8,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.dataset_validate import DataSpec
-from ocrctl.cli.options import BatchSize, Device, Jobs, Json, Plugins, Quiet, Threads
+from ocrctl.cli.options import BatchSize, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressLine
 
 
@@ -23,6 +23,7 @@ def suspects(
     batch_size: BatchSize = 64,
     jobs: Jobs = None,
     threads: Threads = None,
+    guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,

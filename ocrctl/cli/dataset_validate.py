@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, plugin_flags
+from ocrctl.cli.github import SHOWN, Annotation, GitHub, Level, annotate, check_github
+from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.core.dataset_validate import ValidateReport
 
-_GITHUB = {"error": "error", "warning": "warning", "info": "notice"}
+_GITHUB: dict[str, Level] = {"error": "error", "warning": "warning", "info": "notice"}
 _EXAMPLES = 3  # places shown for each code
-_GITHUB_LIMIT = 50  # annotations of one code; GitHub shows few anyway
+_LISTED = 1000  # of each code with --json
 
 DataSpec = Annotated[
     str | None,
@@ -56,7 +56,17 @@ def validate(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write a page with pictures of what was found.")
     ] = None,
-    github: Annotated[bool, typer.Option("--github", help="Print findings as annotations of a GitHub run.")] = False,
+    github: GitHub = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=0,
+            metavar="N",
+            help=f"Findings of each code with --json (default: {_LISTED}) and --github ({SHOWN}); 0: all.",
+        ),
+    ] = None,
+    guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -66,6 +76,7 @@ def validate(
     from ocrctl.core.dataset_validate import ValidateOptions
     from ocrctl.core.dataset_validate import validate as judge
 
+    check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
     options = ValidateOptions(
         spec=chosen,
@@ -75,6 +86,7 @@ def validate(
         charset=charset,
         profiles=(profile or []) if model or spec or data else [],  # without --for it named the data set
         fail_on=fail_on or ["error"],
+        limit=_LISTED if limit is None else limit or None,
     )
     if report is not None:
         from ocrctl.inference.writers.files import check_place
@@ -90,7 +102,7 @@ def validate(
         if as_json:
             console.write_json(result)
         elif github:
-            _annotations(result)
+            _annotations(result, SHOWN if limit is None else limit, plugin_flags(plugin))
         else:
             _table(result)
     for note in result.notes:
@@ -115,32 +127,26 @@ def _table(result: ValidateReport) -> None:
         for place in code.places[:1]
     ]
     console.table(("code", "severity", "count", "name", "first"), rows)
+    more = [
+        (code.code, f"{place.where}: {place.message}")
+        for code in result.codes
+        for place in code.places[int(wide) : _EXAMPLES if code.severity == "error" else 1]
+    ]
+    if wide and more:
+        console.write()
+        console.table(("code", "another"), more)
+    elif more:
+        for name, sentence in more:
+            console.write(f"{name}  {sentence}")
+
+
+def _annotations(result: ValidateReport, shown: int, flags: str) -> None:
     for code in result.codes:
-        for place in code.places[int(wide) : _EXAMPLES if code.severity == "error" else 1]:
-            console.write(f"{code.code}\t{place.where}: {place.message}")
-
-
-def _annotations(result: ValidateReport) -> None:
-    base = os.environ.get("GITHUB_WORKSPACE") or os.getcwd()
-    for code in result.codes:
-        for place in code.places[:_GITHUB_LIMIT]:
-            line = f",line={place.line}" if place.line else ""
-            title = f"{code.code} {code.name}"
-            text = _escape(f"{place.where}: {place.message}")
-            console.write(
-                f"::{_GITHUB[code.severity]} file={_property(_below(place.file, base))}{line},title={title}::{text}"
-            )
-
-
-def _below(path: str, base: str) -> str:
-    """`path` as GitHub finds it: from the top of the repository, where it lies within."""
-    whole = os.path.abspath(path)
-    return os.path.relpath(whole, base) if whole.startswith(os.path.join(base, "")) else path
-
-
-def _escape(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escape(text).replace(":", "%3A").replace(",", "%2C")
+        annotate(
+            _GITHUB[code.severity],
+            f"{code.code} {code.name}",
+            [Annotation(f"{place.where}: {place.message}", place.file, place.line) for place in code.places],
+            total=code.count,
+            shown=shown,
+            how=f"ocrctl dataset validate {typed(result.spec)}{flags} --github --limit 0",
+        )

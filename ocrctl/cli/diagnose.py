@@ -88,17 +88,17 @@ def _show(result: Diagnosis, as_json: bool) -> None:
         console.write_json(result)
         return
     if not sys.stdout.isatty():
-        console.table((), [(row.status, row.name, row.detail, row.mend) for row in result.checks])
+        rows = [(row.status, row.name, row.detail, row.mend) for row in result.checks]
+        console.table(("status", "check", "detail", "fix"), rows)
         console.note(result.summary)
         return
     import textwrap
 
     indent = " " * 9
     for row in result.checks:
-        status = f"{row.status:<7}"
-        if console.colour():
-            status = f"\x1b[{COLOURS[row.status]}m{status}\x1b[0m"
         text = textwrap.wrap(f"{row.name}: {row.detail}", console.columns() - len(indent))
         text += textwrap.wrap(f"mend: {row.mend}" if row.mend else "", console.columns() - len(indent))
-        console.write(f"{status}  " + f"\n{indent}".join(text))
+        console.write(f"  {text[0]}", style=COLOURS[row.status], styled=f"{row.status:<7}")
+        for line in text[1:]:
+            console.write(f"{indent}{line}")
     console.note(result.summary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, Threads
+from ocrctl.cli.github import GitHub, check_github, failed
+from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressLine
 from ocrctl.errors import UsageError
 
@@ -86,6 +86,8 @@ def evaluate(
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
+    github: GitHub = False,
+    guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -96,6 +98,7 @@ def evaluate(
 
     With --gt and --pred: score result files of text detection, made by any tool, by IoU hmean or CLEval.
     """
+    check_github(github, as_json)
     if threshold is not None and not isfinite(threshold):
         raise UsageError(f"--threshold {threshold:g}: expected a number.")
     if truth is not None or found is not None:
@@ -108,7 +111,7 @@ def evaluate(
         }  # fmt: skip
         one, two, name = expect_both(truth, found, protocol or [], [key for key, value in given.items() if value])
         files = FilesOptions(one, two, name, e2e, scores, threshold, search)
-        return score_files(files, report, fail_under or [], as_json)
+        return score_files(files, report, fail_under or [], as_json, github)
     for name, value in (("--e2e", e2e), ("--scores", scores), ("--threshold", threshold)):
         if value:
             raise UsageError(f"{name} goes with --gt and --pred.")
@@ -149,7 +152,7 @@ def evaluate(
         if decoding is not None:
             raise UsageError("--decoding is of recognisers.")
         pages = replace(pages, protocols=pages.protocols or ["hmean"])
-        return eval_pages(pages, report, fail_under or [], as_json)
+        return eval_pages(pages, report, fail_under or [], as_json, github)
     if search:
         raise UsageError("--find-threshold is of detectors, or goes with --gt and --pred.")
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
@@ -178,19 +181,21 @@ def evaluate(
             console.write_json({**console.to_plain(result), "missed": sentences})
         else:
             show(result)
+        if github:
+            failed("eval", [*sentences, *(f"unreadable: {item.error}" for item in result.unreadable)])
     for model in result.models:
         if model.note:
             console.note(f"note: {model.name}: {model.note}")
     for item in result.unreadable[:UNREADABLE_SHOWN]:
-        sys.stderr.write(f"unreadable: {item.error}\n")
+        console.warn(f"unreadable: {item.error}")
     if len(result.unreadable) > UNREADABLE_SHOWN:
-        sys.stderr.write(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more\n")
+        console.warn(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more")
     if report is not None:
         from ocrctl.core.eval_report import write_report
 
         write_report(result, samples, report)
         console.note(f"report: {report}")
     for sentence in sentences:
-        sys.stderr.write(f"failed: {sentence}\n")
+        console.warn(f"failed: {sentence}")
     if sentences or result.unreadable:
         raise typer.Exit(1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.github import failed
 from ocrctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 NAMED = 5  # pictures in one note
 
 
-def score_files(options: FilesOptions, report: Path | None, fail_under: list[str], as_json: bool) -> None:
+def score_files(options: FilesOptions, report: Path | None, fail_under: list[str], as_json: bool, github: bool) -> None:
     """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
     from ocrctl.cli.pairs import gates
-    from ocrctl.core.eval_files import names_of
     from ocrctl.core.eval_files import score_files as run
     from ocrctl.inference.writers.files import check_place
     from ocrctl.metrics.pages import check_metrics, check_protocol
@@ -37,26 +36,32 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
         for name, gate in asked.items()
         if not (value := result.scores.metric(name)) >= gate
     ]
+    without_truth = _left_over(result.without_truth, f"not in {result.truth}, in no number")
     with console.to_the_end():
         if as_json:
             console.write_json({**_plain(result), "missed": missed})
         else:
             show_scores(result.scores, result.search, " (--threshold)")
-    for names, what in (
-        (result.without_prediction, f"not in {result.found}, scored as nothing found"),
-        (result.without_truth, f"not in {result.truth}, in no number"),
-    ):
-        if names:
-            sys.stderr.write(f"pictures: {len(names)} {what}: {names_of(names, NAMED)}\n")
+        if github:
+            failed("eval", [*missed, *without_truth])
+    left_over = _left_over(result.without_prediction, f"not in {result.found}, scored as nothing found")
+    for sentence in (*left_over, *without_truth):
+        console.warn(sentence)
     if report is not None:
         from ocrctl.core.eval_files_report import write_report
 
         write_report(report, result)
         console.note(f"report: {report}")
     for sentence in missed:
-        sys.stderr.write(f"failed: {sentence}\n")
+        console.warn(f"failed: {sentence}")
     if missed or result.without_truth:
         raise typer.Exit(1)
+
+
+def _left_over(names: list[str], what: str) -> list[str]:
+    from ocrctl.core.eval_files import names_of
+
+    return [f"pictures: {len(names)} {what}: {names_of(names, NAMED)}"] if names else []
 
 
 def expect_both(
@@ -120,14 +125,14 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
         ]
         for part, row in _parts(scores.total)
     ]
-    console.table(["protocol", "of", "pictures", *heads, *counts], rows)
+    console.table(["protocol", "of", "pictures", *heads, *counts], rows, keys=2)
     others = {name: value for name, value in scores.total.items() if name.startswith("num_")}
     if others:
         console.write()
-        console.table(list(others), [list(others.values())])
+        console.table(list(others), [list(others.values())], keys=0)
     console.write()
     rows = [[f"{row['height']:g}", part, *_percents(one)] for row in scores.by_size for part, one in _parts(row)]
-    console.table(["height from, pixels", "of", *heads], rows)
+    console.table(["height from, pixels", "of", *heads], rows, keys=2)
     if scores.dropped:
         from ocrctl.core.eval_files import names_of
 

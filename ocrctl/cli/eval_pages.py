@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.eval_files import plain_scores, show_scores
+from ocrctl.cli.github import failed
 from ocrctl.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def of_pages(options: PagesOptions) -> bool:
     return are_detectors(options)
 
 
-def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str], as_json: bool) -> None:
+def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str], as_json: bool, github: bool) -> None:
     """Score, print, write the reports; exit 1 when a gate is missed or a page is unreadable."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_pages import evaluate_pages
@@ -57,18 +57,20 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
                                 "missed": sentences})  # fmt: skip
         else:
             _show(result)
+        if github:
+            failed("eval", [*sentences, *(f"unreadable: {one.error}" for one in result.unreadable)])
     for model in result.models:
         if model.note:
             console.note(f"note: {model.name}: {model.note}")
     for one in result.unreadable[:UNREADABLE_SHOWN]:
-        sys.stderr.write(f"unreadable: {one.error}\n")
+        console.warn(f"unreadable: {one.error}")
     if len(result.unreadable) > UNREADABLE_SHOWN:
-        sys.stderr.write(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more\n")
+        console.warn(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more")
     if report is not None:
         for place in write_reports(result, data, report):
             console.note(f"report: {place}")
     for sentence in sentences:
-        sys.stderr.write(f"failed: {sentence}\n")
+        console.warn(f"failed: {sentence}")
     if sentences or result.unreadable:
         raise typer.Exit(1)
 

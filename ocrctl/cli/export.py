@@ -61,7 +61,7 @@ def export(
                     )
     for model in report.models:
         for failure in model.failures:
-            typer.echo(f"not written: {model.name}: {failure}", err=True)
+            console.warn(f"not written: {model.name}: {failure}")
     if not report.ok:
         raise typer.Exit(1)
     if (first := report.models[0].path) is not None:

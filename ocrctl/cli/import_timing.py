@@ -104,7 +104,7 @@ def _show(result: ImportTimingResult) -> None:
         against = "" if row.budget is None else f"{row.budget:g}"
         before = "" if row.baseline_ratio is None else f"{row.baseline_ratio:.2f}"
         rows.append((ratio, row.name, row.verdict, seconds, against, before, row.note))
-    console.table(("ratio", "name", "verdict", "ms", "budget", "baseline", ""), rows)
+    console.table(("ratio", "name", "verdict", "ms", "budget", "baseline", "note"), rows)
     if result.tree is not None:
         _show_tree(result.tree)
     for row in result.failures:

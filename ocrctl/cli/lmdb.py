@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.github import Annotation, GitHub, annotate, check_github
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressLine
@@ -76,7 +77,7 @@ def build(
             rows = [("samples", report.samples), ("written", report.written), ("left out", len(report.left_out))]
             rows += [(f"  {reason}", count) for reason, count in report.reasons.items()]
             rows += [("repeated", len(report.repeated)), ("bytes", report.bytes)]
-            console.table(("", "count"), rows)
+            console.table(("name", "count"), rows)
             after = f", resumed after {report.resumed_from:,}" if report.resumed_from else ""
             console.note(
                 f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
@@ -91,10 +92,12 @@ def build(
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="LMDB folder.")],
     jobs: Jobs = None,
+    github: GitHub = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Read all of an LMDB: every key there, every image decodable, every label UTF-8 and NFC. Exit 1 when not."""
+    check_github(github, as_json)
     from ocrctl.core.lmdb import verify_lmdb
 
     with ProgressLine("samples") as progress:
@@ -102,16 +105,23 @@ def verify(
     with console.to_the_end():
         if as_json:
             console.write_json(report)
+        elif github:
+            sentences = [f"{path}: {_named(fault)}: {fault['reason']}" for fault in report.faults]
+            found = [Annotation(sentence, str(path)) for sentence in sentences]
+            annotate("error", "lmdb verify", found, total=len(found), how=f"ocrctl lmdb verify {typed(path)} --json")
         else:
             for fault in report.faults[:SHOWN]:
-                place = f"sample {fault['sample']}" if fault["sample"] else "file"
-                console.write(f"{path}: {place}: {fault['reason']}")
+                console.write(f"{path}: {_named(fault)}: {fault['reason']}")
             if len(report.faults) > SHOWN:
                 console.write(f"... and {len(report.faults) - SHOWN} more (--json lists all)")
             rows = [("samples", report.samples), ("images", report.images), ("labels", report.labels)]
-            console.table(("", "count"), [*rows, ("faults", len(report.faults)), ("bytes", report.bytes)])
+            console.table(("name", "count"), [*rows, ("faults", len(report.faults)), ("bytes", report.bytes)])
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _named(fault: dict[str, int | str]) -> str:
+    return f"sample {fault['sample']}" if fault["sample"] else "file"
 
 
 @app.command("info")
@@ -128,7 +138,7 @@ def info(
     if as_json:
         console.write_json(report)
     else:
-        console.table(("", ""), [("path", path), ("bytes", report.bytes), *label_rows(report.labels)])
+        console.table(("name", "value"), [("path", path), ("bytes", report.bytes), *label_rows(report.labels)])
 
 
 def _list(title: str, problems: list[Problem]) -> None:

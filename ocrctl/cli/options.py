@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ocrctl.cli.console import set_quiet
+from ocrctl.cli.console import set_guard, set_quiet
 from ocrctl.shell import typed
 
 
 def _quiet(value: bool) -> bool:
     set_quiet(value)
+    return value
+
+
+def _guard(value: bool) -> bool:
+    set_guard(value)
     return value
 
 
@@ -26,6 +31,14 @@ def _plugged(context: typer.Context, files: list[Path] | None) -> list[Path] | N
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (a stream prints JSON lines).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="Only results and errors.")]
+SpreadsheetSafe = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet-safe",
+        callback=_guard,
+        help="Put ' before cells that a spreadsheet would take for formulas (=, +, -, @).",
+    ),
+]
 Data = Annotated[
     list[str] | None,
     typer.Option(

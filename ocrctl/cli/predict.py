@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, Threads
+from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, SpreadsheetSafe, Threads
 
 if TYPE_CHECKING:
     from ocrctl.inference.writers.choose import Writer
@@ -64,6 +64,7 @@ def predict(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write counts, speed and unreadable inputs as JSON.")
     ] = None,
+    guard: SpreadsheetSafe = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,20 +97,20 @@ def predict(
         if isinstance(result, Unreadable):
             if counter is not None:
                 counter.wipe()
-            sys.stderr.write(f"unreadable: {result.error}\n")
+            console.warn(f"unreadable: {result.error}")
         elif on_stdout:
             if writer is None:  # with the first result, so that an error before it leaves stdout empty
                 page = isinstance(result, PagePrediction)
                 reads = not isinstance(result, PagePrediction) or result.words is not None
-                writer = line_writer(jsonl.NAME if as_json else fmt, page, reads)
+                writer = line_writer(jsonl.NAME if as_json else fmt, page, reads, guard)
                 if writer.HEADER:
-                    console.write(writer.HEADER)
-            console.write(writer.line(result))
+                    console.write_lines(writer.HEADER)
+            console.write_lines(writer.line(result))
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
         if counter is not None:
             counter.count()
 
-    options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons)
+    options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard)
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None

@@ -37,7 +37,7 @@ def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
     if json:
         console.write_json(load_profile(name))
     else:
-        console.write(show_profile(name).rstrip("\n"))
+        console.write_lines(show_profile(name).rstrip("\n"))
 
 
 @app.command("check")

@@ -89,4 +89,4 @@ def compare(
         ("last", *(_percent(e.last) for e in entries)),
     ]
     settings = [(name, *values) for name, values in different.items() if name != "arch"]
-    console.table(["", *names], [*figures, *settings])
+    console.table(["name", *names], [*figures, *settings])

@@ -34,7 +34,7 @@ class ValidateOptions:
     charset: str | None = None
     profiles: Sequence[str] = ()
     fail_on: Sequence[str] = ("error",)
-    limit: int = 1000  # places listed by --json and --github for each code
+    limit: int | None = 1000  # findings listed for each code; None: all
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ def validate(
     return report, data, findings
 
 
-def _counted(data: Annotations, hits: Hits, limit: int) -> CodeCount:
+def _counted(data: Annotations, hits: Hits, limit: int | None) -> CodeCount:
     code = hits.code
-    places = [_place(data, hits, position) for position in range(min(limit, len(hits.indices)))]
+    places = [_place(data, hits, position) for position in range(len(hits.indices))[:limit]]
     return CodeCount(code.code, code.name, code.severity, code.fix, len(hits.indices), places)
 
 

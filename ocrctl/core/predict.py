@@ -17,7 +17,7 @@ from ocrctl.inference.inputs import Picture, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import rec_gt
-from ocrctl.inference.writers.choose import check_format, format_for, line_writer
+from ocrctl.inference.writers.choose import check_format, check_guard, format_for, line_writer
 from ocrctl.inference.writers.files import PartFile
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
@@ -28,7 +28,8 @@ Emit = Callable[[Result], None]
 class PredictOptions:
     """What to read with what: one model, or a detector and a recogniser in either order; `format` None is the usual
     one; `batch_size` of pictures, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads`
-    are the models' own, `decoding` as in Engine.load, the recogniser's; `polygons`: outlines of any form on pages."""
+    are the models' own, `decoding` as in Engine.load, the recogniser's; `polygons`: outlines of any form on pages;
+    `guard`: no spreadsheet takes a cell for a formula."""
 
     models: Sequence[str]
     inputs: list[str]
@@ -40,6 +41,7 @@ class PredictOptions:
     threads: int | None = None
     decoding: str | None = None
     polygons: bool = False
+    guard: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     models = load_models(options.models, options.device, options.threads, options.decoding)
     detects, reads = models.detector is not None, models.recogniser is not None
     name = format_for(options.format, detects, options.out is not None)
+    if options.guard:
+        check_guard(name)
     if options.polygons and not detects:
         raise UsageError(f"--polygons is of pages; {models.first.path} reads words.")
     files = PageFiles(name, options.out) if detects and options.out is not None else None
@@ -104,7 +108,7 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     if options.out is None:
         _run(task, todo, jobs, tally, lambda shown: emit(shown.result))
     else:
-        folder, writer = options.out, line_writer(name, detects, reads)
+        folder, writer = options.out, line_writer(name, detects, reads, options.guard)
         target = folder / f"predictions{writer.SUFFIX}"
         with PartFile(target) as file:
             if writer.HEADER:

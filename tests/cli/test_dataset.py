@@ -44,7 +44,7 @@ def test_charset_file_reads_back(words: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_charset_counts_and_json(words: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "charset", str(words), "--counts", "-q"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "b\tU+0062\t2"
+    assert capsys.readouterr().out.splitlines()[:2] == ["char\tcode point\tcount", "b\tU+0062\t2"]
     assert run(["dataset", "charset", str(words), str(words), "--json", "-q"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["charset"] == " abé한" and report["counts"]["b"] == 4 and report["samples"] == 6

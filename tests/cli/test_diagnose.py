@@ -28,7 +28,9 @@ def test_rows_piped_are_tab_separated_and_json_is_one_object(monkeypatch, capsys
     monkeypatch.setattr(diagnose, "diagnose_cuda", lambda loader_spec: BROKEN)
     run(["diagnose", "cuda"])
     out, err = capsys.readouterr()
-    assert out == "fail\tmatmul cuda:0\trelative error nan\tupdate\n" and "NOT usable" in err
+    assert (
+        out == "status\tcheck\tdetail\tfix\nfail\tmatmul cuda:0\trelative error nan\tupdate\n" and "NOT usable" in err
+    )
     assert run(["diagnose", "cuda", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["checks"][0]["status"] == "fail" and found["usable"] is False and found["device"] is True

@@ -202,7 +202,7 @@ def test_report_draws_errors(truth: Path, tmp_path: Path, capsys: pytest.Capture
     report = tmp_path / "report.html"
     assert run(["eval", "--gt", str(truth), "--pred", str(found), "--report", str(report)]) == 0
     out, _ = capsys.readouterr()
-    assert out.startswith("hmean\tboxes\t3\t")
+    assert out.startswith("protocol\tof\tpictures\t") and "\nhmean\tboxes\t3\t" in out
     page = report.read_text(encoding="utf-8")
     assert "data:image/jpeg;base64," in page and "http" not in page.replace("http://www.w3.org", "")
     for kind, count in (("missed", 3), ("merged", 1), ("false", 1), ("ignored", 1)):

@@ -149,13 +149,16 @@ def test_nothing_readable_is_exit_3_and_stdout_stays_empty(
     assert out == "" and "holds no image file" in err
 
 
-def test_a_path_the_format_cannot_hold_is_reported(
+def test_a_path_that_label_lines_cannot_hold_is_reported_and_escaped_in_a_table(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = tmp_path / "a\tb.png"
     odd.write_bytes((word_folder / "00.png").read_bytes())
-    assert predict(tiny_checkpoint, odd, word_folder) == 1
+    assert predict(tiny_checkpoint, odd, word_folder, "--format", "rec_gt") == 1
     assert "use jsonl" in capsys.readouterr().err
+    assert predict(tiny_checkpoint, odd) == 0
+    first = lines(capsys.readouterr().out)[1].split("\t")[0]
+    assert first.encode("latin-1", "backslashreplace").decode("unicode_escape") == str(odd)
     assert predict(tiny_checkpoint, odd, "--json") == 0
     assert json.loads(capsys.readouterr().out)["path"] == str(odd)
 

@@ -27,7 +27,8 @@ def test_list_goes_on_after_a_broken_run(tmp_path: Path, capsys: pytest.CaptureF
     assert [entry.problem is None for entry in list_runs(tmp_path)] == [True, False, False, False]
     assert run(["runs", "list", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("a\tcrnn\t10") and lines[1] == "b\tunreadable\t-\t-\t-\t-" and len(lines) == 4
+    assert lines[0] == "run\tarch\tsteps\ttime\tbest\tlast" and len(lines) == 5
+    assert lines[1].startswith("a\tcrnn\t10") and lines[2] == "b\tunreadable\t-\t-\t-\t-"
     assert run(["runs", "list", str(tmp_path), "--json"]) == 0
     assert "not a TOML file" in json.loads(capsys.readouterr().out)["runs"][1]["problem"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.formats import DETECTION_FORMATS, holds
 from ocrctl.errors import UsageError
 from ocrctl.inference.writers import jsonl, page_jsonl, page_text_tsv, page_tsv, rec_gt, tsv, txt
+from ocrctl.inference.writers.prediction import guarded
 
 
 class Writer(Protocol):
@@ -30,6 +32,21 @@ WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, jsonl
 PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_jsonl, page_tsv)}
 # Of pages, what becomes files of its own below -o DIR; besides, every format of pages in data/formats.
 PAGE_FILES = ("txt", "submission", "overlay")
+SHEETS = (tsv.NAME,)  # formats that spreadsheets open
+
+
+@dataclass
+class Guarded:
+    """A writer whose cells no spreadsheet takes for formulas."""
+
+    writer: Writer
+    NAME: str
+    SUFFIX: str
+    HEADER: str
+
+    def line(self, prediction: Any, folder: Path | None = None) -> str:
+        """See Writer."""
+        return self.writer.line(guarded(prediction), folder)
 
 
 def check_format(name: str | None, *, to_folder: bool) -> None:
@@ -57,11 +74,21 @@ def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
     return name
 
 
-def line_writer(name: str | None, detects: bool, reads: bool = True) -> Writer:
+def check_guard(name: str) -> None:
+    """Raise UsageError when no spreadsheet opens files of the format `name`."""
+    if name not in SHEETS:
+        raise UsageError(f"--spreadsheet-safe requires --format {' or '.join(SHEETS)}, not {name}.")
+
+
+def line_writer(name: str | None, detects: bool, reads: bool = True, guard: bool = False) -> Writer:
     """What writes results as lines, under a name that `format_for` let through; for files of pages, JSON lines.
 
-    `detects`: results are of pages; `reads`: they hold texts.
+    `detects`: results are of pages; `reads`: they hold texts; `guard`: cells that a spreadsheet would compute are
+    guarded (`check_guard`).
     """
+    if guard:
+        writer = line_writer(name, detects, reads)
+        return Guarded(writer, writer.NAME, writer.SUFFIX, writer.HEADER) if writer.NAME in SHEETS else writer
     if detects and reads and name == page_text_tsv.NAME:
         return page_text_tsv
     if detects:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from ocrctl.escape import json_text
 from ocrctl.inference.writers.prediction import Prediction
 
 NAME = "jsonl"
@@ -15,4 +15,4 @@ HEADER = ""
 def line(prediction: Prediction, folder: Path | None = None) -> str:
     """One object; any path and any text survive."""
     fields = {"path": prediction.path, "text": prediction.text, "confidence": round(prediction.confidence, 6)}
-    return json.dumps(fields, ensure_ascii=False)
+    return json_text(fields)

@@ -7,12 +7,12 @@ and in each box, when a recogniser read it, "text" and "confidence".
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ocrctl.escape import json_text
 from ocrctl.inference.writers.prediction import PagePrediction
 
 NAME = "jsonl"
@@ -30,4 +30,4 @@ def line(prediction: PagePrediction, folder: Path | None = None) -> str:
     for box, word in zip(boxes, prediction.words or (), strict=prediction.words is not None):
         box |= {"text": word.text, "confidence": round(word.confidence, 6)}
     height, width = prediction.size
-    return json.dumps({"path": prediction.path, "height": height, "width": width, "boxes": boxes}, ensure_ascii=False)
+    return json_text({"path": prediction.path, "height": height, "width": width, "boxes": boxes})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrctl.errors import InputError
+from ocrctl.escape import cell
 from ocrctl.inference.writers import page_tsv
 from ocrctl.inference.writers.prediction import PagePrediction
 
@@ -17,14 +17,9 @@ HEADER = f"{page_tsv.HEADER}\ttext\tconfidence"
 
 
 def line(prediction: PagePrediction, folder: Path | None = None) -> str:
-    """The rows of a page. Raises InputError when a tab or a line break in its path or a text would break them."""
+    """The rows of a page; controls and backslashes of its path and texts are escaped."""
     words = prediction.words or ()
-    for word in words:
-        if any(char in word.text for char in "\t\r\n"):
-            raise InputError(
-                f"{prediction.path}: {word.text!r} has a tab or line break, which tsv cannot hold; use jsonl."
-            )
     rows = page_tsv.line(prediction, folder).split("\n")
     if not words:
         return f"{rows[0]}\t\t"
-    return "\n".join(f"{row}\t{word.text}\t{word.confidence:.4f}" for row, word in zip(rows, words, strict=True))
+    return "\n".join(f"{row}\t{cell(word.text)}\t{word.confidence:.4f}" for row, word in zip(rows, words, strict=True))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrctl.errors import InputError
+from ocrctl.escape import cell
 from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import coordinates
 
@@ -17,12 +17,11 @@ HEADER = "path\tscore\tpoints"
 
 
 def line(prediction: PagePrediction, folder: Path | None = None) -> str:
-    """The rows of a page. Raises InputError when a tab or a line break in its path would break them."""
-    if any(char in prediction.path for char in "\t\r\n"):
-        raise InputError(f"{prediction.path!r}: a tab or line break cannot be written as tsv; use jsonl.")
+    """The rows of a page; controls and backslashes of its path are escaped."""
     found = prediction.found
+    path = cell(prediction.path)
     rows = [
-        f"{prediction.path}\t{score:.4f}\t{coordinates(found.polygon(index), digits=2)}"
+        f"{path}\t{score:.4f}\t{coordinates(found.polygon(index), digits=2)}"
         for index, score in enumerate(found.scores)
     ]
-    return "\n".join(rows or [f"{prediction.path}\t\t"])
+    return "\n".join(rows or [f"{path}\t\t"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ocrctl import escape
 from ocrctl.inference.engine import Recognition
 from ocrctl.postprocess.detections import Detections
 
@@ -35,3 +36,12 @@ class Unreadable:
 
     path: str
     error: str
+
+
+def guarded(prediction: Prediction | PagePrediction) -> Prediction | PagePrediction:
+    """Return a copy whose path and texts no spreadsheet takes for formulas."""
+    path = escape.guarded(prediction.path)
+    if isinstance(prediction, Prediction):
+        return replace(prediction, path=path, text=escape.guarded(prediction.text))
+    words = prediction.words and [replace(word, text=escape.guarded(word.text)) for word in prediction.words]
+    return replace(prediction, path=path, words=words)

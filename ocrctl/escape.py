@@ -1,0 +1,60 @@
+"""Text that comes from data (file names, labels, predictions), written so that nothing in it acts where it is shown.
+
+Standard library only: the command line imports this before anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# C0 and C1 controls, DEL, the two line separators, embedded and isolated changes of direction ("Trojan Source",
+# https://trojansource.codes), and halves of surrogate pairs, which stand for bytes of a name that is not UTF-8.
+_ABOVE_ASCII = "\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[\x00-\x1f{_ABOVE_ASCII}]")
+_IN_JSON = re.compile(f"[{_ABOVE_ASCII}]")
+_WORDS = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide forms: East Asian spreadsheets
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
+
+
+def has_control(text: str) -> bool:
+    """Whether `visible` would change `text`."""
+    return _CONTROL.search(text) is not None
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Replace controls by escapes: `\\t`, `\\n`, `\\r`, `\\x1b`, `\\u202e`, `\\udcff`; those in `keep` stay."""
+
+    def escaped(match: re.Match[str]) -> str:
+        char = match[0]
+        if char in keep:
+            return char
+        return _WORDS.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
+
+    return _CONTROL.sub(escaped, text)
+
+
+def cell(text: str) -> str:
+    """Return the cell of tab-separated values that holds `text`: as `visible`, with each backslash doubled.
+
+    `cell.encode("latin-1", "backslashreplace").decode("unicode_escape")` gives `text` back.
+    """
+    return visible(text.replace("\\", "\\\\"))
+
+
+def guarded(text: str) -> str:
+    """Return `text` as a spreadsheet shows it and never computes it: with `'` in front where it would start a formula.
+
+    Plain numbers stay. What starts with `'` gets another one, so that taking off one `'` gives `text` back.
+    """
+    start = text.lstrip()[:1]
+    formula = start in _FORMULA or text[:1] in ("\t", "\r", "\n")
+    return f"'{text}" if text[:1] == "'" or (formula and not _NUMBER.fullmatch(text)) else text
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return `value` as readable JSON, in which controls are escapes; JSON itself lets those above U+007E through."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
