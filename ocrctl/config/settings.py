@@ -96,7 +96,7 @@ class DataSettings(Section):
     """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite
     sets"""
     workers: int = Field(2, ge=0, le=1024)
-    """loader processes; 0 loads in the training process"""
+    """loader processes, no more than this process may use cores; 0 loads in the training process"""
     start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"
     """how loader processes start; auto: fork on Linux, before any device is touched, else spawn"""
     targets: Literal["worker", "device"] = "worker"

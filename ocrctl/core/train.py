@@ -14,9 +14,10 @@ from ocrctl.config.load import load_settings
 from ocrctl.config.model_spec import DEFAULT_ARCH
 from ocrctl.config.settings import Settings
 from ocrctl.core.run_folder import absolute_paths, prepare_run, refuse_taken, resume_settings
-from ocrctl.errors import UsageError
+from ocrctl.errors import OcrctlError, UsageError
 from ocrctl.inference.devices import keep_memory, share_cores
 from ocrctl.metrics.reads_nothing import SHARE
+from ocrctl.training.failures import resumable
 
 Report = Callable[[str], None]
 
@@ -70,8 +71,28 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     """Train a recogniser or a detector, reporting line by line.
 
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
-    (non-finite loss, out of memory, dead worker, full disk).
+    (non-finite loss, full disk, or a lack that training.failures knows).
     """
+    begun = _Begun(request.settings, request.out)
+    try:
+        return _train(request, report, begun)
+    except OcrctlError:
+        raise
+    except Exception as error:
+        if stop := resumable(error, begun.settings, begun.run):
+            raise stop from error
+        raise
+
+
+@dataclass
+class _Begun:
+    """How far a run has come, for the message of what ends it: its settings and folder as known so far."""
+
+    settings: Settings
+    run: Path | None
+
+
+def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
     share_cores()  # before any import of torch; loader processes need the cores (measured in docs/benchmarks.md)
     keep_memory()
     if request.debug_cuda:  # read when CUDA starts, so it has to stand before any device is touched
@@ -88,33 +109,40 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:
         settings = _shortened(settings)
+    begun.settings = settings
     set_names = (name.split(".") for name in LIMITS)
     use_limits({f"{section}.{name}": getattr(getattr(settings, section), name) for section, name in set_names})
 
     from ocrctl.config.model_spec import get_spec
 
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    from ocrctl.core.train_checks import check_settings
+
+    goes_on = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
+    placement = check_settings(settings, spec, fresh=not goes_on)
     if spec.task == "detection":
         from ocrctl.core.train_pages import SYNTH_PAGES as SYNTH
         from ocrctl.core.train_pages import prepare_pages
 
         data: Any = prepare_pages(settings, spec, report)
     else:
-        if settings.data.targets == "device":
-            raise UsageError(f"data.targets: {spec.name} learns from texts, which are no maps; only detectors have it.")
         from ocrctl.core.train_data import SYNTH, prepare_data
 
         data = prepare_data(settings, report)
-    if request.preflight:
-        from ocrctl.core.train_preflight import preflight
-
-        preflight(settings, data, report)
     from ocrctl.core.train_run import fit
+    from ocrctl.training.device import mkldnn
 
     def make_folder(claim: Callable[[Path], None]) -> Path:
-        return prepare_run(request.out, settings, data, claim, remember=not request.fast_dev_run)
+        begun.run = prepare_run(request.out, settings, data, claim, remember=not request.fast_dev_run)
+        return begun.run
 
-    result = fit(settings, data, make_folder, report, resume_from=request.out if request.resume else None)
+    with mkldnn(settings.train.mkldnn):
+        if request.preflight:
+            from ocrctl.core.train_preflight import preflight
+
+            preflight(settings, data, report)
+        resume_from = request.out if request.resume else None
+        result = fit(settings, data, placement, make_folder, report, resume_from=resume_from)
     eval_spec = settings.data.val or (None if data.held_out else SYNTH)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
 

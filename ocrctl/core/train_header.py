@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.settings import Settings, TrainSettings
+from ocrctl.inference.devices import worker_processes
 from ocrctl.training.device import Placement
 from ocrctl.training.schedule import Progress
 
@@ -35,6 +36,7 @@ def run_header(
     batch = train.batch_size * train.accumulate * train.devices
     return [
         *placement.notes,
+        *_worker_notes(settings.data.workers),
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_clock_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {data.card.height}x{data.card.width}x{spec.channels}, "
@@ -65,3 +67,11 @@ def _clock_notes(train: TrainSettings, progress: Progress) -> list[str]:
     return [
         "clock: the schedule follows train.max_minutes, so this run is not reproducible; train.max_steps makes it so"
     ]
+
+
+def _worker_notes(asked: int) -> list[str]:
+    """That fewer loader processes run than data.workers asks for."""
+    started = worker_processes(asked)
+    if started == asked:
+        return []
+    return [f"workers: {started} of data.workers={asked}, one for each core that this process may use"]

@@ -14,15 +14,13 @@ from ocrctl.core.run_folder import check_data, refuse_taken
 from ocrctl.core.run_lock import lock_run, sweep, unlock
 from ocrctl.core.train_header import run_header
 from ocrctl.data.loader import training_loader
-from ocrctl.errors import ResumableStop, UsageError
-from ocrctl.inference.devices import model_threads
+from ocrctl.errors import UsageError
+from ocrctl.inference.devices import model_threads, worker_processes
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
-from ocrctl.shell import typed
-from ocrctl.training.device import mkldnn, place
+from ocrctl.training.device import Placement
 from ocrctl.training.import_lightning import import_lightning
 from ocrctl.training.left_out import read_left_out
-from ocrctl.training.loggers import check_logger
 from ocrctl.training.objectives import choose_objective
 from ocrctl.training.schedule import Progress
 
@@ -38,6 +36,7 @@ Report = Callable[[str], None]
 def fit(
     settings: Settings,
     data: TrainingData | PageData,
+    placement: Placement,
     make_folder: Callable[[Callable[[Path], None]], Path],
     report: Report,
     *,
@@ -58,22 +57,20 @@ def fit(
                 held.callback(unlock, lock_run(folder))
                 refuse_taken(folder, resume=resume_from is not None)  # by another process, since it was first looked at
 
-        return _fit(settings, data, lambda: make_folder(claim), report, resume_from, held)
+        return _fit(settings, data, placement, lambda: make_folder(claim), report, resume_from, held)
 
 
 def _fit(
     settings: Settings,
     data: TrainingData | PageData,
+    placement: Placement,
     make_folder: Callable[[], Path],
     report: Report,
     resume_from: Path | None,
     held: ExitStack,
 ) -> TrainResult:
-    placement = place(settings.train)
-    check_logger(settings)
     torch.set_num_threads(model_threads(settings.train.threads))
     train = settings.train
-    held.enter_context(mkldnn(train.mkldnn))
     last = resume_from / "last.ckpt" if resume_from else None
     objective = choose_objective(data.card, train)
     point = _resume_point(last, data) if last and last.exists() else ResumePoint()
@@ -89,7 +86,7 @@ def _fit(
     if left_out:
         report(f"left out: {len(left_out)} samples whose loss was not finite")
     loader = training_loader(
-        data.words, batch_size=train.batch_size, start=point.next_draw, workers=settings.data.workers,
+        data.words, batch_size=train.batch_size, start=point.next_draw, workers=worker_processes(settings.data.workers),
         start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
         wanted=(lambda n: data.words.place(n)[0] not in left_out) if left_out else None,
     )  # fmt: skip
@@ -99,10 +96,6 @@ def _fit(
     if settings.model.pretrained and not start_step:
         from ocrctl.models.backbones.pretrained import load_pretrained
 
-        if data.card.task != "detection":
-            raise UsageError(
-                "model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL"
-            )
         report(load_pretrained(model.encoder, data.card.model["backbone"], settings.model.pretrained))  # type: ignore[arg-type]
     if settings.model.init and not start_step:
         from ocrctl.core.train_start import initialise
@@ -110,8 +103,6 @@ def _fit(
         report(initialise(model, data, settings.model.init))
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if train.freeze_norm and not settings.model.init:
-        raise UsageError("train.freeze_norm: a new model has no statistics to keep yet.", hint="--from MODEL")
     model.norm_frozen = train.freeze_norm
     if train.checkpointing:
         model.recompute_activations()
@@ -130,25 +121,12 @@ def _fit(
     from ocrctl.training.quarantine import Quarantine
     from ocrctl.training.runner import run_trainer
 
-    try:
-        outcome = run_trainer(
-            settings, model, data.card, objective, loader,
-            _validation(settings, data),
-            Quarantine(run, data.words.__getitems__, data.words.place, placement.precision),
-            placement, run, report, progress=progress, checkpoint=last if start_step else None,
-        )  # fmt: skip
-    except torch.OutOfMemoryError as error:
-        raise ResumableStop(
-            f"Out of device memory at batch {train.batch_size}: {str(error).splitlines()[0]}",
-            hint="halve train.batch_size and double train.accumulate in a new run --from this one",
-        ) from error
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error):
-            raise ResumableStop(
-                f"A loader process died: {str(error).splitlines()[0]}",
-                hint=f"try --set data.workers=0; then go on with: ocrctl train --resume -o {typed(run)}",
-            ) from error
-        raise
+    outcome = run_trainer(
+        settings, model, data.card, objective, loader,
+        _validation(settings, data),
+        Quarantine(run, data.words.__getitems__, data.words.place, placement.precision),
+        placement, run, report, progress=progress, checkpoint=last if start_step else None,
+    )  # fmt: skip
     state = outcome.state
     return TrainResult(
         run=run, arch=data.spec.name, parameters=parameters, steps=outcome.steps, seconds=outcome.seconds,

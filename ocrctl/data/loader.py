@@ -6,15 +6,16 @@ import atexit
 import multiprocessing
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import Any, Protocol
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from ocrctl.errors import OcrctlError
+from ocrctl.errors import OcrctlError, ResumableStop
 
 _PINNED = 5  # seconds in which the thread that pins memory is done with its batch
 _GRACE = 60  # seconds that a training has to save before a worker that SIGTERM or SIGHUP reached ends, too
@@ -62,6 +63,35 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _tensors(inner) for name, inner in value.items()}
     return torch.from_numpy(value)
+
+
+def shared_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
+    """As `to_tensors`; in a loader process, moved into shared memory there and then.
+
+    Left to the thread that feeds the queue, PyTorch's failure to find room is printed and the batch is gone: the
+    training waits for it for ever. Here it becomes the ResumableStop that is handed over instead of the batch.
+    """
+    tensors = to_tensors(batch)
+    if get_worker_info() is None or isinstance(tensors, OcrctlError):
+        return tensors
+    try:
+        _share(tensors)
+    except RuntimeError as error:
+        if "shared memory" not in str(error):
+            raise
+        return ResumableStop(
+            f"Shared memory (/dev/shm) has no room for a batch: {str(error).splitlines()[0][:200]}",
+            hint="enlarge /dev/shm (docker run --shm-size=1g), or add --set data.workers=0",
+        )
+    return tensors
+
+
+def _share(value: Any) -> None:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            _share(inner)
+    elif value.untyped_storage().nbytes():
+        value.share_memory_()
 
 
 def start_worker(_: int) -> None:
@@ -141,15 +171,17 @@ def training_loader(
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
     dataset: Dataset[Any] = words  # type: ignore[assignment]  # map-style by __getitems__, without a length
-    loader = DataLoader(
-        dataset,
-        batch_sampler=StepSampler(batch_size, start, wanted=wanted),
-        num_workers=workers,
-        collate_fn=to_tensors,
-        worker_init_fn=start_worker,
-        persistent_workers=workers > 0,
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context=start_method if workers else None,
-        pin_memory=pin_memory,
-    )
-    return StartedLoader(loader)
+    with warnings.catch_warnings():  # how many processes suit the machine is the caller's business
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        loader = DataLoader(
+            dataset,
+            batch_sampler=StepSampler(batch_size, start, wanted=wanted),
+            num_workers=workers,
+            collate_fn=shared_tensors,
+            worker_init_fn=start_worker,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+            multiprocessing_context=start_method if workers else None,
+            pin_memory=pin_memory,
+        )
+        return StartedLoader(loader)

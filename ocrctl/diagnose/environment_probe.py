@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
+from ocrctl.inference.devices import CGROUP, affinity_cores, cgroup_cores
+
 
 class EnvironmentProbe(Protocol):
     """What environment.py needs to know. Sizes in bytes; None means unlimited or not there."""
@@ -29,7 +31,7 @@ class EnvironmentProbe(Protocol):
 class SystemEnvironment:
     """The real thing; only torch_threads() imports torch."""
 
-    def __init__(self, cgroup: Path = Path("/sys/fs/cgroup"), shm: Path = Path("/dev/shm")) -> None:
+    def __init__(self, cgroup: Path = CGROUP, shm: Path = Path("/dev/shm")) -> None:
         self.cgroup = cgroup
         self.shm = shm
 
@@ -58,20 +60,11 @@ class SystemEnvironment:
 
     def cores(self) -> int:
         """Cores this process may run on (taskset, cpusets), not those the machine has."""
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return affinity_cores()
 
     def cgroup_cores(self) -> float | None:
         """The container's CPU quota in cores (cgroup v2, then v1)."""
-        try:
-            quota, period = (self.cgroup / "cpu.max").read_text().split()
-        except (OSError, ValueError):
-            quota = _read(self.cgroup / "cpu" / "cpu.cfs_quota_us")
-            period = _read(self.cgroup / "cpu" / "cpu.cfs_period_us")
-        if not quota.isdigit() or not period.isdigit():  # "max", -1 or no such file
-            return None
-        return int(quota) / int(period)
+        return cgroup_cores(self.cgroup)
 
     def cgroup_memory(self) -> int | None:
         """The container's memory limit."""

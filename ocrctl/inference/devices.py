@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import sys
+from pathlib import Path
 
 from ocrctl.errors import MissingRequirement, UsageError
 
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # mallopt(3): bytes, bytes, blocks
+CGROUP = Path("/sys/fs/cgroup")
 DIAGNOSE = "what is missing: ocrctl diagnose cuda"
 
 
@@ -23,10 +26,38 @@ def parse_device(device: str) -> tuple[str, int | None]:
 
 
 def available_cores() -> int:
-    """CPU cores this process may use (its affinity, where the system has one), at least 1."""
+    """CPU cores this process may use: its affinity, and no more than its container's quota, rounded up."""
+    quota = cgroup_cores()
+    return affinity_cores() if quota is None else max(1, min(affinity_cores(), math.ceil(quota)))
+
+
+def affinity_cores() -> int:
+    """CPU cores this process may run on (taskset, cpusets), not those the machine has; at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cgroup_cores(root: Path = CGROUP) -> float | None:
+    """The container's CPU quota in cores (cgroup v2, then v1), None without one."""
+    quota, _, period = _text(root / "cpu.max").partition(" ")
+    if not quota:
+        quota, period = (_text(root / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    if not quota.isdigit() or not period.isdigit() or not int(quota) or not int(period):  # "max" or -1
+        return None
+    return int(quota) / int(period)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def worker_processes(asked: int) -> int:
+    """Loader processes that run where `asked` are: no more than this process may use cores."""
+    return min(asked, available_cores())
 
 
 def model_threads(asked: int | None = None) -> int:

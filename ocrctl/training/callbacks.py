@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.shell import typed
+from ocrctl.training.failures import lack_of
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.previews import write_sheet
@@ -97,9 +98,10 @@ class RunCallback(pl.Callback):
             trainer.should_stop = True
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """A dead loader process takes no step with it: the state is kept."""
+        """A loader process that dies or lacks something takes no step with it: the state is kept."""
         assert isinstance(module, TrainingModule)
-        if "DataLoader worker" in str(exception) and trainer.global_step and not module.within_step:
+        lack = lack_of(exception)
+        if lack is not None and lack.on_resume and trainer.global_step and not module.within_step:
             self._save_whole(trainer, module)
 
     def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:

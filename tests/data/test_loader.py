@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ import torch
 
 from ocrctl.data.loader import training_loader
 from ocrctl.data.recognition import WordBatch
+from ocrctl.errors import ResumableStop
+from ocrctl.inference.devices import affinity_cores
 
 
 class Numbers:
@@ -106,3 +109,50 @@ def test_closing_ends_the_processes_at_once_whatever_they_do():
     again = training_loader(Numbers(), batch_size=3, start=0, workers=1)  # PyTorch holds nothing against the next one
     assert next(again)["ids"].tolist() == [0, 1, 2] and next(again)["ids"].tolist() == [3, 4, 5]
     again.close()
+
+
+def test_a_batch_without_room_in_shared_memory_is_an_error_and_no_wait(monkeypatch: pytest.MonkeyPatch):
+    def full(tensor: torch.Tensor) -> None:
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left on device (28)"
+        )
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    alone = training_loader(Numbers(), batch_size=3, start=0, workers=0)  # a batch that goes nowhere needs no room
+    assert next(alone)["ids"].tolist() == [0, 1, 2]
+    loader = training_loader(Numbers(), batch_size=3, start=0, workers=1, start_method="fork")
+    batch = next(loader)
+    loader.close()
+    assert isinstance(batch, ResumableStop) and "--shm-size" in str(batch.hint) and "No space left" in batch.message
+
+
+TINY = """
+from tests.data.test_loader import Large
+from ocrctl.data.loader import training_loader
+loader = training_loader(Large(), batch_size=8, start=0, workers=1)
+print(type(next(loader)).__name__)
+loader.close()
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0
+    if sys.platform == "linux"
+    else True,
+    reason="needs a mount namespace of its own",
+)
+def test_a_tiny_dev_shm():
+    mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$0" -c "$1"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, sys.executable, TINY],
+        capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "ResumableStop", "")
+
+
+def test_pytorch_has_no_say_in_the_number_of_processes():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loader = training_loader(Numbers(), batch_size=3, start=0, workers=affinity_cores() + 1)
+    assert next(loader)["ids"].tolist() == [0, 1, 2]
+    loader.close()

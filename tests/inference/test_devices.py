@@ -11,7 +11,7 @@ import pytest
 
 from ocrctl.errors import UsageError
 from ocrctl.inference import devices
-from ocrctl.inference.devices import available_cores, keep_memory, model_threads, share_cores
+from ocrctl.inference.devices import available_cores, keep_memory, model_threads, share_cores, worker_processes
 
 FAULTS = """
 import ctypes, resource
@@ -96,3 +96,15 @@ def test_torch_is_told_of_openmps_limit_before_it_is_imported(monkeypatch: pytes
     monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
     share_cores()
     assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("cores", "quota", "usable"), [(16, None, 16), (16, 3.5, 4), (2, 8.0, 2), (4, 0.2, 1), (1, None, 1)]
+)
+def test_cores_are_those_of_the_affinity_mask_and_the_container(
+    cores: int, quota: float | None, usable: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "affinity_cores", lambda: cores)
+    monkeypatch.setattr(devices, "cgroup_cores", lambda: quota)
+    assert available_cores() == usable
+    assert [worker_processes(asked) for asked in (0, 1, 64)] == [0, 1, usable]

@@ -1,0 +1,35 @@
+"""What can be refused of a run from its settings and the machine alone, before any data is read."""
+
+from __future__ import annotations
+
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.settings import Settings
+from ocrctl.errors import UsageError
+from ocrctl.inference.devices import model_threads
+from ocrctl.inference.locate import locate
+from ocrctl.training.device import Placement, place
+from ocrctl.training.loggers import check_logger
+
+
+def check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Placement:
+    """Device and precision of the run. `fresh`: it starts from new weights or those of --from, not from a checkpoint of
+    its own.
+
+    Raises UsageError for settings that contradict each other or the architecture, MissingRequirement for a device or
+    logger that is not there, InputError when --from names no model.
+    """
+    placement = place(settings.train)
+    check_logger(settings)
+    model_threads(settings.train.threads)
+    if spec.task != "detection":
+        if settings.data.targets == "device":
+            raise UsageError(f"data.targets: {spec.name} learns from texts, which are no maps; only detectors have it.")
+        if settings.model.pretrained:
+            raise UsageError(
+                "model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL"
+            )
+    if settings.train.freeze_norm and not settings.model.init:
+        raise UsageError("train.freeze_norm: a new model has no statistics to keep yet.", hint="--from MODEL")
+    if fresh and settings.model.init:
+        locate(settings.model.init)
+    return placement

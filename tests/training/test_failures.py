@@ -1,0 +1,70 @@
+"""Which exception means which lack, and what it says to change."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from ocrctl.config.settings import DataSettings, Settings, TrainSettings
+from ocrctl.training import failures
+from ocrctl.training.failures import lack_of, resumable
+
+WORKER = "Caught {} in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  ...\n{}: {}\n"
+ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."
+
+
+@pytest.mark.parametrize(
+    ("error", "lack"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), failures.DEVICE_MEMORY),
+        (RuntimeError(ALLOCATOR), failures.MEMORY),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), failures.MEMORY),
+        (RuntimeError("could not create a primitive"), failures.MEMORY),
+        (RuntimeError("std::bad_alloc"), failures.MEMORY),
+        (MemoryError(), failures.MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), failures.MEMORY),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), failures.MEMORY),
+        (cv2.error("OpenCV(4.13.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed ..."), failures.MEMORY),
+        (RuntimeError(WORKER.format("RuntimeError", "RuntimeError", ALLOCATOR)), failures.WORKER_MEMORY),
+        (RuntimeError(WORKER.format("_ArrayMemoryError", "numpy._core._exceptions._ArrayMemoryError",
+                                    "Unable to allocate 1.2 GiB for an array")), failures.WORKER_MEMORY),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left"), failures.SHARED),
+        (RuntimeError("DataLoader worker (pid(s) 13542) exited unexpectedly"), failures.DEAD_WORKER),
+        (RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "), failures.DEAD_WORKER),
+        (RuntimeError("can't start new thread"), failures.PROCESSES),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), failures.PROCESSES),
+        (RuntimeError("received 0 items of ancdata"), failures.FILES),
+        (OSError(errno.EMFILE, "Too many open files"), failures.FILES),
+        (RuntimeError(WORKER.format("ValueError", "ValueError", "a bug")), None),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("could not create a primitive"), None),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), None),
+        (ImportError("No module named 'lightning'"), None),
+    ],
+)  # fmt: skip
+def test_the_text_of_an_exception_tells_what_is_lacking(error: BaseException, lack: object) -> None:
+    assert lack_of(error) is lack
+    assert (resumable(error, Settings(), None) is None) == (lack is None)
+
+
+def test_the_hint_is_the_command_that_goes_on(tmp_path: Path) -> None:
+    settings = Settings.model_construct(train=TrainSettings(batch_size=30, accumulate=2), data=DataSettings(workers=4))
+    memory, dead = RuntimeError(ALLOCATOR), RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. ")
+    smaller = "--set train.batch_size=15 --set train.accumulate=4"
+
+    def hint(error: Exception, run: Path | None) -> str:
+        stop = resumable(error, settings, run)
+        assert stop is not None and stop.exit_code == 5
+        return str(stop.hint)
+
+    assert hint(memory, None).startswith(f"run the same command with {smaller}")
+    assert hint(dead, tmp_path) == "run the same command with --set data.workers=0"  # no run there yet
+    (tmp_path / "config.toml").touch()
+    assert hint(memory, tmp_path).startswith("nothing was saved yet; begin again: ocrctl train -p ")
+    assert hint(dead, tmp_path) == f"go on with: ocrctl train --resume -o {tmp_path} --set data.workers=0"
+    (tmp_path / "last.ckpt").touch()
+    assert f"--from {tmp_path} -o NEW {smaller}" in hint(memory, tmp_path)
