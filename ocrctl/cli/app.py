@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO, cast
 
 import typer
 
-from ocrctl.cli import console
+from ocrctl.cli import command_line, console
 from ocrctl.cli.dataset import app as dataset_app
 from ocrctl.cli.diagnose import app as diagnose_app
 from ocrctl.cli.diagnose import cuda
@@ -107,7 +107,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
         width = max(20, min(80, get_terminal_size().columns)) - 2
-        _check_environment(sys.argv[1:] if arguments is None else arguments)
+        command_line.remember(sys.argv[1:] if arguments is None else arguments)
+        _check_environment(command_line.typed_words())
         code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
         with console.to_the_end():
             console.flush()

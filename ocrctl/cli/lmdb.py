@@ -16,9 +16,11 @@ from ocrctl.cli.progress import ProgressLine
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
+    from ocrctl.core.lmdb import TrainingNeeds
     from ocrctl.data.lmdb_build import Problem
 
 SHOWN = 20  # problems listed in text; --json lists all
+CHARACTERS = 12  # characters outside a charset that are named; --json lists all
 
 app = typer.Typer(
     cls=Group,
@@ -83,9 +85,12 @@ def build(
                 f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
                 f" ({report.samples_per_second:,.0f}/s, {report.jobs} processes{after})"
             )
+    if report.needs is not None:
+        _needs(report.needs)
     if strict and report.left_out:
         raise typer.Exit(1)
-    console.suggest(f"ocrctl train -d {typed(out)}")
+    if report.needs is not None and report.needs.command is not None:
+        console.suggest(report.needs.command)
 
 
 @app.command("verify")
@@ -139,6 +144,24 @@ def info(
         console.write_json(report)
     else:
         console.table(("name", "value"), [("path", path), ("bytes", report.bytes), *label_rows(report.labels)])
+
+
+def _needs(needs: TrainingNeeds) -> None:
+    """What a training finds in the labels, where the default architecture does not fit them as it is."""
+    scripts = ", ".join(f"{name} {count:,}" for name, count in needs.scripts.items()) or "no letters"
+    console.note(f"labels: longest {needs.longest} characters, letters: {scripts}")
+    if needs.outside:
+        shown = ", ".join(f"{char!r} x{count}" for char, count in list(needs.outside.items())[:CHARACTERS])
+        more = len(needs.outside) - CHARACTERS
+        console.note(
+            f"training: {len(needs.outside)} characters are outside the charset of {needs.arch}: "
+            f"{shown}{f' and {more} more' if more > 0 else ''}"
+        )
+    if needs.too_long:
+        console.note(
+            f"training: {needs.too_long:,} labels are too long for {needs.arch} at its default width "
+            f"(up to {needs.longest_fitting} characters always fit)"
+        )
 
 
 def _list(title: str, problems: list[Problem]) -> None:

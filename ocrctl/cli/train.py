@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets
-from ocrctl.errors import UsageError
+from ocrctl.cli.command_line import typed_words
+from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
+from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
@@ -97,7 +98,11 @@ def train(
     if estimate:
         _estimate(settings, json)
         return
-    result = run_training(TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda), console.note)
+    request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda)
+    try:
+        result = run_training(request, console.note)
+    except InputError as error:
+        raise _refused(error, goes_on, plugin) from error
     with console.to_the_end():
         _report(result, json)
     if result.stopped_by_signal is not None:
@@ -128,6 +133,16 @@ def _report(result: TrainResult, json: bool) -> None:
             console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
 
 
+def _refused(error: InputError, goes_on: bool, plugin: list[Path] | None) -> InputError:
+    """The error with the whole command line that would work as its hint; a run that goes on keeps its charset and
+    width, so nothing is suggested for it."""
+    from ocrctl.core.train_refusal import TrainingRefused
+
+    if isinstance(error, TrainingRefused) and error.fix is not None:
+        error.hint = None if goes_on else error.fix.command(typed_words(), plugin_flags(plugin))
+    return error
+
+
 def _estimate(settings: Settings, json: bool) -> None:
     """Memory of one step by part, in MiB, or in bytes with --json."""
     from dataclasses import fields
@@ -146,6 +161,6 @@ def _estimate(settings: Settings, json: bool) -> None:
 
 def _corrected(word: str) -> str:
     """The command line as typed, with the option that `word` lacks put before it."""
-    words = sys.argv[1:] if word in sys.argv[1:] else ["train", word]
+    words = typed_words() if word in typed_words() else ["train", word]
     place = words.index(word)
     return shlex.join(["ocrctl", *words[:place], "--set" if "=" in word else "-d", *words[place:]])

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from ocrctl.data.label_stats import LabelStats, label_stats
-from ocrctl.data.lmdb import LmdbWords, data_file
+from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
+from ocrctl.core.train_refusal import Rules, Wanted, data_fix
+from ocrctl.data.label_stats import LabelStats, label_stats, scripts
+from ocrctl.data.labels import LONG, STEPS, check_labels
+from ocrctl.data.lmdb import LmdbWords, close_environments, data_file
 from ocrctl.data.lmdb_build import Problem, build
 from ocrctl.data.lmdb_verify import verify
 from ocrctl.data.sources import open_source
 from ocrctl.errors import InputError
 from ocrctl.inference.devices import available_cores
+from ocrctl.text.charset import Charset
 
 MAX_LABEL_LENGTH = 255  # code points; longer ones are nearly always two lines run together
 
@@ -53,6 +57,23 @@ class BuildReport:
     reasons: dict[str, int]
     left_out: list[Problem]
     repeated: list[Problem]
+    needs: TrainingNeeds | None = None  # None where nothing was written
+
+
+@dataclass(frozen=True)
+class TrainingNeeds:
+    """What a training of the default architecture finds in the labels. `outside`: characters that its charset lacks,
+    with their occurrences; `too_long`: labels longer than it can write or needing more output steps; `fit`: samples
+    it could learn as it is; `command`: the line that trains on them (None for fewer than two samples)."""
+
+    arch: str
+    fit: int
+    outside: dict[str, int]
+    too_long: int
+    longest: int  # code points
+    longest_fitting: int  # code points of a label that fits whatever its letters
+    scripts: dict[str, int]
+    command: str | None
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,7 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(signals.received or signal.SIGINT) from stop
     seconds = time.perf_counter() - start
+    needs = training_needs(options.out) if built.written else None
     return BuildReport(
         out=options.out,
         source=source.name,
@@ -135,6 +157,28 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
         reasons=dict(Counter(_kind(problem.reason) for problem in built.left_out).most_common()),
         left_out=built.left_out,
         repeated=built.repeated,
+        needs=needs,
+    )
+
+
+def training_needs(path: Path) -> TrainingNeeds:
+    """See TrainingNeeds. Raises InputError when `path` is no LMDB."""
+    words = LmdbWords(path)
+    labels = words.labels
+    close_environments()  # whoever called may replace the file
+    spec = get_spec(DEFAULT_ARCH)
+    rules = Rules(spec, Charset.load(spec.default_charset))
+    report = check_labels(words, rules.charset, spec)
+    fix = data_fix([Wanted(str(path), words, report, splits=True)], rules) if len(words) > 1 else None
+    return TrainingNeeds(
+        arch=spec.name,
+        fit=len(report.kept),
+        outside=report.unknown_chars,
+        too_long=report.problems[LONG] + report.problems[STEPS],
+        longest=report.longest,
+        longest_fitting=spec.longest_label(),
+        scripts=scripts(Counter(char for label in labels for char in label)),
+        command=None if fix is None else fix.command(["train", "-d", str(path)]),
     )
 
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
 from ocrctl.config.settings import Settings, SynthSettings
+from ocrctl.core.train_refusal import Rules, Wanted, refuse
 from ocrctl.data.images import resize_word
-from ocrctl.data.labels import check_labels, describe, refuse
+from ocrctl.data.labels import LabelReport, check_labels, describe
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.recognition import FiniteWords, TrainingWords
-from ocrctl.data.sources import FolderWords, Spec, expect_stream, open_source, parse_spec
+from ocrctl.data.sources import FolderWords, Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import UsageError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import Tokenizer, make_tokenizer
@@ -66,6 +67,7 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     if charset.note:
         header.append(charset.note)
 
+    checked = _check_sources(names, specs, charset, spec, settings)
     parts: list[FiniteWords | SynthWords] = []
     val: list[FiniteWords | SynthWords] = []
     held_out: list[str] = []
@@ -74,7 +76,7 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
             parts.append(SynthWords(synth_config(settings, spec, charset, "train")))
             header.append(f"train: {name}, endless")
             continue
-        kept = _checked(parsed, charset, spec, settings, header)
+        kept = _kept(*checked[name], settings, header)
         if settings.data.val is None:
             kept, part, lines = _hold_out(kept, settings)
             val.append(part)
@@ -87,7 +89,7 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
         if parsed.format == "synth":
             val.append(SynthWords(synth_config(settings, spec, charset, "val")))
         else:
-            val.append(_checked(parsed, charset, spec, settings, header, augment=False))
+            val.append(_kept(*checked[settings.data.val], settings, header, augment=False))
     elif not val:
         val.append(SynthWords(synth_config(settings, spec, charset, "val")))
     picks = _validation_picks(val, settings)
@@ -151,33 +153,44 @@ def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: s
     )  # fmt: skip
 
 
-def _checked(
-    parsed: Spec, charset: Charset, spec: ModelSpec, settings: Settings, header: list[str], *, augment: bool = True
+def _check_sources(
+    names: list[str], specs: list[Spec], charset: Charset, spec: ModelSpec, settings: Settings
+) -> dict[str, tuple[WordSource, LabelReport]]:
+    """Every finite source by its SPEC, opened, with what its labels hold. Raises TrainingRefused with all that keeps
+    any of them from being trained on."""
+    asked = dict(zip(names, specs, strict=True))
+    if settings.data.val is not None:
+        parsed = parse_spec(settings.data.val)
+        expect_stream(parsed, "words")
+        asked.setdefault(settings.data.val, parsed)
+    found: dict[str, tuple[WordSource, LabelReport]] = {}
+    wanted: list[Wanted] = []
+    for name, parsed in asked.items():
+        if parsed.format == "synth":
+            continue
+        source = open_source(parsed)
+        report = check_labels(source, charset, spec)
+        missing = source.missing() if isinstance(source, FolderWords) else []
+        found[name] = (source, report)
+        wanted.append(Wanted(name, source, report, name in names and settings.data.val is None, missing))
+    given = settings.data.charset is not None
+    skips = settings.data.unknown_chars == "skip", settings.data.bad_labels == "skip"
+    refuse(wanted, Rules(spec, charset, given, *skips))
+    return found
+
+
+def _kept(
+    source: WordSource, report: LabelReport, settings: Settings, header: list[str], *, augment: bool = True
 ) -> FiniteWords:
-    source = open_source(parsed)
-    if isinstance(source, FolderWords) and (missing := source.missing()):
-        raise InputError(
-            f"{source.name}: {len(missing)} of {len(source)} images are missing, such as {source.where(missing[0])}.",
-            hint="correct the paths; or ocrctl lmdb build SPEC OUT, which lists them and leaves them out",
-        )
-    found = check_labels(source, charset, spec)
-    if found.problems:
-        refuse(
-            found,
-            skip_unknown=settings.data.unknown_chars == "skip",
-            skip_bad=settings.data.bad_labels == "skip",
-        )
-        header.append(f"left out: {describe(found)}")
-    return FiniteWords(source, found.kept, settings.data.augment if augment else 0.0)
+    """The samples that the model can learn; the header says what was left out."""
+    if report.problems:
+        header.append(f"left out: {describe(report)}")
+    return FiniteWords(source, report.kept, settings.data.augment if augment else 0.0)
 
 
 def _hold_out(words: FiniteWords, settings: Settings) -> tuple[FiniteWords, FiniteWords, list[str]]:
     """Part `words` into training and held-out samples, seeded; the third item names each held-out sample."""
     count = min(len(words) - 1, max(1, round(len(words) * settings.data.val_fraction)))
-    if len(words) < 2:
-        raise UsageError(
-            f"{words.source.name}: one sample cannot be split into training and validation.", hint="pass --val SPEC"
-        )
     order = np.random.default_rng((settings.seed, 4)).permutation(len(words))
     held, rest = np.sort(words.indices[order[:count]]), np.sort(words.indices[order[count:]])
     lines = [words.source.where(int(index)) for index in held]

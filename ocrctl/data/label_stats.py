@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -40,3 +41,14 @@ def label_stats(labels: Sequence[str]) -> LabelStats:
         lengths=dict(sorted(lengths.items())),
         characters=dict(sorted(characters.items(), key=lambda item: (-item[1], item[0]))),
     )
+
+
+def scripts(characters: Mapping[str, int]) -> dict[str, int]:
+    """Writing systems of the letters in `characters` (occurrences by character), each with its occurrences, most first:
+    `{"Latin": 812, "Hangul": 4}`. The script is the first word of a letter's Unicode name."""
+    counts: Counter[str] = Counter()
+    for char, count in characters.items():
+        if char.isalpha():
+            name = unicodedata.name(char, "unnamed").partition(" ")[0]
+            counts[name if name == "CJK" else name.capitalize()] += count
+    return dict(counts.most_common())

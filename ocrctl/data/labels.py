@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.sources import WordSource
-from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import CTCTokenizer
@@ -15,14 +14,18 @@ from ocrctl.text.tokenizer import CTCTokenizer
 
 @dataclass
 class LabelReport:
-    """Samples a model can learn from (`kept`, indices), and why the others cannot: reason to count and first
-    examples."""
+    """Samples a model can learn from (`kept`, indices), and why the others cannot: reason to count and first examples.
+    A sample with several problems counts under each."""
 
     source: str
+    total: int = 0
     kept: list[int] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     unknown_chars: dict[str, int] = field(default_factory=dict)
+    characters: set[str] = field(default_factory=set)  # of all labels
+    longest: int = 0  # code points of the longest label
+    steps: int = 0  # most output steps that a label needs under CTC
 
     def add(self, reason: str, where: str, label: str) -> None:
         """Count one bad label; the first three of each reason are kept as examples."""
@@ -36,24 +39,30 @@ STEPS = "label that needs more output steps than the model has"
 
 
 def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> LabelReport:
-    """Sort the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with
-    reasons."""
-    report = LabelReport(source.name)
+    """Sort the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with all
+    reasons of each."""
+    report = LabelReport(source.name, total=len(source.labels))
     known = set(charset)
     steps = spec.output_steps()
     unknown: list[str] = []
     for index, raw in enumerate(source.labels):
         label = normalize_label(raw)
+        needed = CTCTokenizer.required_steps(label)
+        report.characters.update(label)
+        report.longest, report.steps = max(report.longest, len(label)), max(report.steps, needed)
+        reasons = []
         if not label:
-            report.add(EMPTY, source.where(index), label)
-        elif not known.issuperset(label):
-            report.add(UNKNOWN, source.where(index), label)
+            reasons.append(EMPTY)
+        if not known.issuperset(label):
+            reasons.append(UNKNOWN)
             unknown.append(label)
-        elif len(label) > spec.max_label_length:
-            report.add(LONG, source.where(index), label)
-        elif spec.charset_kind == "ctc" and CTCTokenizer.required_steps(label) > steps:
-            report.add(STEPS, source.where(index), label)
-        else:
+        if len(label) > spec.max_label_length:
+            reasons.append(LONG)
+        elif spec.charset_kind == "ctc" and needed > steps:
+            reasons.append(STEPS)
+        for reason in reasons:
+            report.add(reason, source.where(index), label)
+        if not reasons:
             report.kept.append(index)
     report.unknown_chars = charset.unknown(unknown)
     return report
@@ -69,20 +78,14 @@ def describe(report: LabelReport) -> str:
             more = len(report.unknown_chars) - len(shown)
             text += f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})"
         parts.append(f"{text}, such as {report.examples[reason][0]}")
-    total = len(report.kept) + sum(report.problems.values())
-    return f"{report.source}: of {total} samples, {'; '.join(parts)}"
+    return f"{report.source}: of {report.total} samples, {'; '.join(parts)}"
 
 
-def refuse(report: LabelReport, *, skip_unknown: bool, skip_bad: bool) -> None:
-    """Raise InputError unless every problem of `report` is of a kind that was chosen to be skipped, or nothing is
-    left."""
-    blocking = [r for r in report.problems if not (skip_unknown if r == UNKNOWN else skip_bad)]
-    if blocking:
-        mends = []
-        if UNKNOWN in blocking:
-            mends.append("pass --charset FILE (ocrctl dataset charset SPEC -o FILE writes one) or --unknown-chars skip")
-        if set(blocking) - {UNKNOWN}:
-            mends.append("leave such samples out with --set data.bad_labels=skip")
-        raise InputError(f"{describe(report)}.", hint="; ".join(mends))
+def refusal(report: LabelReport, *, skip_unknown: bool, skip_bad: bool) -> str | None:
+    """Why a training on `report`'s source is refused, with every problem of its labels; None when all problems are of
+    kinds that were chosen to be skipped and a sample is left."""
+    if any(not (skip_unknown if reason == UNKNOWN else skip_bad) for reason in report.problems):
+        return describe(report)
     if not report.kept:
-        raise InputError(f"{report.source}: no sample is left to learn from. {describe(report)}.")
+        return f"{report.source}: no sample is left to learn from ({describe(report)})"
+    return None
