@@ -17,7 +17,7 @@ from ocrctl.data.lint import lint
 from ocrctl.data.polygon_fixes import clamp, repair, replaced, to_displayed
 from ocrctl.data.text_rules import repaired_text
 
-UNUSABLE = ("missing", "unreadable", "truncated", "empty-file", "listed-twice")
+UNUSABLE = ("missing", "unreadable", "truncated", "empty-file", "too-large", "listed-twice")
 _OUTLINES = ("self-intersecting", "repeated-points", "counter-clockwise", "spike")
 _TEXTS = ("control-character", "mojibake", "not-nfc", "edge-spaces")
 _PASSES = 4  # a clamped polygon may need repair, and a repaired one clamping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 _LARGEST = (1 << 31) - 1  # pixels; PNG's own limit (https://www.w3.org/TR/png-3/#11IHDR)
 _JPEG = b"\xff\xd8"
 _SEGMENT, _SIZE = struct.Struct(">BBH"), struct.Struct(">HH")
+_ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within the coded data of a JPEG
+_MANY_SCANS = 64  # from here on they are counted by stepping through the file
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
@@ -36,9 +40,9 @@ def read_header(data: bytes) -> Header | None:
         return None
     try:
         if data.startswith(_JPEG):
-            return _jpeg(data)
+            return read_jpeg(data)
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            width, height = struct.unpack(">II", data[16:24])
+            width, height = struct.unpack(">II", data[16:24] if data[12:16] == b"IHDR" else b"")
             orientation = _png_orientation(data)
             sound = 0 < width <= _LARGEST and 0 < height <= _LARGEST and orientation
             return Header(width, height, orientation) if sound else None
@@ -47,7 +51,8 @@ def read_header(data: bytes) -> Header | None:
         return None
 
 
-def _jpeg(data: bytes) -> Header | None:
+def read_jpeg(data: bytes) -> Header | None:
+    """The header of a JPEG, as `read_header`; raises struct.error where it is cut off."""
     found = _frame(data)
     return found[1] if found is not None else None
 
@@ -62,6 +67,8 @@ def _frame(data: bytes) -> tuple[int, Header] | None:
         if marker == 0xFF:
             position += 1
             continue
+        if marker in _ALONE:  # has no length: a decoder would step over it in another way than this
+            return None
         if marker in _FRAMES:
             height, width = _SIZE.unpack_from(data, position + 5)
             return (position + 5, Header(width, height, orientation)) if width and height else None
@@ -71,6 +78,21 @@ def _frame(data: bytes) -> tuple[int, Header] | None:
             return None
         position += 2 + length
     return None
+
+
+def jpeg_scans(data: bytes) -> int:
+    """The number of scans of a JPEG, or of what may be one: few are not counted exactly."""
+    scans = data.count(b"\xff\xda")
+    if scans < _MANY_SCANS:
+        return scans
+    scans, position = 0, 2
+    while match := _MARKER.search(data, position):
+        marker, position = data[match.start() + 1], match.end()
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        position += int.from_bytes(data[position : position + 2], "big")
+    return scans
 
 
 class HeaderReader:
@@ -147,23 +169,32 @@ def _png_orientation(data: bytes) -> int:
 
 def _webp(data: bytes) -> Header | None:
     """A WebP; None for one that holds EXIF."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or (data[12:16] == b"VP8X" and data[20] & 0x08):
         return None
+    size = webp_size(data)
+    return Header(*size) if size else None
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP, or of the canvas of one in several parts."""
     if data[12:16] == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
-        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    if data[12:16] == b"VP8X" and not data[20] & 0x08:
-        return Header(1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little"))
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
     if data[12:16] == b"VP8 ":
         width, height = struct.unpack("<HH", data[26:30])
-        return Header(width & 0x3FFF, height & 0x3FFF)
+        return width & 0x3FFF, height & 0x3FFF
     return None
 
 
 def _other(data: bytes) -> Header | None:
+    import logging
+
     from PIL import Image
     from PIL.TiffImagePlugin import TiffImageFile
 
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains on stderr of files that are refused here
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             stated = image.getexif().get(0x0112, 1)
@@ -172,5 +203,5 @@ def _other(data: bytes) -> Header | None:
                 size = int(image.tag_v2[256]), int(image.tag_v2[257])
             header = Header(*size, stated if isinstance(stated, int) and 1 <= stated <= 8 else 1)
             return header if min(size) > 0 and max(size) <= _LARGEST else None
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # PIL has a parser for each kind, and damaged files make them raise nearly anything
         return None

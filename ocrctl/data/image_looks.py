@@ -11,17 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.limits import max_image_pixels
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_header import Header, HeaderReader, read_header
+from ocrctl.data.image_limits import excess
 from ocrctl.data.images import damage, decode
+from ocrctl.data.tiff import is_tiff, page_offsets
 from ocrctl.errors import InputError
 
 _SIDE = 64  # of a thumbnail
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
 _STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
 _UNKNOWN = Header(0, 0)
+_HEAVIEST = 4  # times as many bytes a pixel as others take that some kinds of picture take to decode
 _HEADER_BYTES = (1 << 10, 1 << 13, 1 << 17)  # most headers fit; with a colour profile; with an EXIF thumbnail
 
 
@@ -71,13 +75,14 @@ def look_at(
     )
     headers = np.empty((count, 3), np.int32)  # width, height and orientation of each
     problems: list[tuple[int, str, str]] = []
+    pages: list[tuple[int, int]] = []
     reader = HeaderReader()
     for start in range(0, count, _STRETCH):
         stop = min(start + _STRETCH, count)
         if decode:
             with DecoderWarnings() as decoder:
                 for image in range(start, stop):
-                    header, name, problem = _decoded(data, image, looks, decoder)
+                    header, name, problem = _decoded(data, image, looks, decoder, pages)
                     headers[image] = header or _UNKNOWN
                     if problem:
                         problems.append((image, name, problem))
@@ -90,12 +95,44 @@ def look_at(
                 headers[image] = header or _UNKNOWN
                 if problem:
                     problems.append((image, name, problem))
+            _whole_files(data, start, starts, block, pages, problems)
         progress(stop, count)
     looks.stored[:], looks.orientations[:] = headers[:, :2], headers[:, 2]
     looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
     for image, name, problem in problems:
         findings.add(name, [image], None, [problem])
+    findings.add("several-pages", [image for image, _ in pages], [float(count) for _, count in pages])
     return looks
+
+
+def _whole_files(
+    data: Annotations,
+    start: int,
+    starts: list[bytes],
+    headers: NDArray[np.int32],
+    pages: list[tuple[int, int]],
+    problems: list[tuple[int, str, str]],
+) -> None:
+    """What the first bytes of the pictures from `start` on do not tell: the pages of TIFFs, and of a picture of many
+    pixels what decoding it would take."""
+    large = headers[:, 0].astype(np.int64) * headers[:, 1] > max_image_pixels() // _HEAVIEST
+    known = {image for image, _, _ in problems}
+    for place, head in enumerate(starts):
+        if start + place in known or not (large[place] or head[:2] in (b"II", b"MM")):
+            continue
+        try:
+            content = data.image_bytes(start + place)
+        except InputError as error:  # gone since its first bytes were read
+            problems.append((start + place, *_unread(data, start + place, error)))
+            continue
+        _count_pages(start + place, content, pages)
+        if problem := excess(content):
+            problems.append((start + place, "too-large", problem))
+
+
+def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> None:
+    if is_tiff(content) and (offsets := page_offsets(content)):
+        pages.append((image, len(offsets)))
 
 
 def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, str, str]:
@@ -115,11 +152,16 @@ def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, st
     if not content:
         return None, "empty-file", "the image file is empty"
     header = read_header(content)
+    if header is None and (problem := excess(content)):
+        return None, "too-large", problem
     return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
 
 
-def _decoded(data: Annotations, image: int, looks: Looks, decoder: DecoderWarnings) -> tuple[Header | None, str, str]:
-    """As `_header`, of the whole file, every byte of it decoded; fills the digest and the hash of `looks`."""
+def _decoded(
+    data: Annotations, image: int, looks: Looks, decoder: DecoderWarnings, pages: list[tuple[int, int]]
+) -> tuple[Header | None, str, str]:
+    """As `_header`, of the whole file, every byte of it decoded; fills the digest and the hash of `looks`, and adds to
+    `pages`."""
     try:
         content = data.image_bytes(image)
     except InputError as error:
@@ -130,6 +172,9 @@ def _decoded(data: Annotations, image: int, looks: Looks, decoder: DecoderWarnin
     header = read_header(content)
     if problem := damage(content):
         return header, "truncated", problem
+    if problem := excess(content):
+        return header, "too-large", problem
+    _count_pages(image, content, pages)
     problem, small = decoder.look(content)
     if small is not None and not problem and data.words is None:
         looks.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))

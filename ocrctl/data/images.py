@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.image_limits import excess, stated_size
 from ocrctl.errors import InputError
 
 Image = NDArray[np.uint8]  # (height, width, 3) RGB
@@ -16,6 +17,7 @@ Image = NDArray[np.uint8]  # (height, width, 3) RGB
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # type: ignore[attr-defined]
 
 
+_LARGE = 1 << 24  # pixels from which a picture is looked at in grey, to take a third of the memory
 _REDUCED = {  # opencv's flags for a picture read at a part of its size, as RGB
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
@@ -28,11 +30,12 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     """Decode an encoded image file to (height, width, 3) uint8 RGB; EXIF orientation is applied, alpha dropped.
 
     `where` names the sample in errors. `reduce` 2, 4 or 8 reads a JPEG at that part of its size (rounded up), which
-    spares most of the inverse transform. Raises InputError when the bytes are empty, cut off or no image.
+    spares most of the inverse transform. Raises InputError when the bytes are empty, cut off, no image, or one larger
+    than the limits (docs/limits.md), which is not decoded.
     """
-    if problem := damage(data):
+    if problem := damage(data) or excess(data):
         raise InputError(f"{where}: {problem}.")
-    image = _imdecode(data, _REDUCED[reduce])
+    image = _imdecode(data, _REDUCED[reduce]) if stated_size(data) else None
     if image is None:
         raise InputError(f"{where}: {_undecodable(data)}.")
     return image
@@ -48,12 +51,16 @@ def look(data: bytes) -> tuple[str, Image | None]:
 
     Every compressed byte is decoded, as `decode` would, but faster: a JPEG's entropy-coded data is read in full at 1/8
     scale, which leaves out most of the inverse transform, the one step that cannot fail; every other kind of file is
-    decoded in full, to its own channels.
+    decoded in full, to its own channels, a large one in grey.
     """
-    if problem := damage(data):
+    if problem := damage(data) or excess(data):
         return problem, None
-    jpeg = data.startswith(b"\xff\xd8")
-    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if jpeg else cv2.IMREAD_UNCHANGED)
+    stated = stated_size(data)
+    if stated is None:
+        return _undecodable(data), None
+    kind, width, height = stated
+    flags = cv2.IMREAD_UNCHANGED if width * height < _LARGE else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if kind == "jpeg" else flags)
     if image is not None and image.dtype not in (np.uint8, np.uint16):  # which `decode` refuses
         return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image
@@ -68,8 +75,7 @@ def damage(data: bytes) -> str:
         if not data.endswith(b"\xff\xd9") and not _jpeg_ends(data):
             return f"the JPEG is cut off after {len(data)} bytes (it has no end marker)"
     elif data.startswith(b"\x89PNG\r\n\x1a\n"):
-        if b"IEND" not in data[-12:] and b"IEND" not in data:
-            return f"the PNG is cut off after {len(data)} bytes (it has no IEND chunk)"
+        return _png_damage(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         size = int.from_bytes(data[4:8], "little") + 8
         if len(data) < size:
@@ -77,6 +83,21 @@ def damage(data: bytes) -> str:
     elif not data:
         return "the image file is empty"
     return ""
+
+
+def _png_damage(data: bytes) -> str:
+    """Steps over the chunks by their lengths: opencv sets aside what a chunk states before it reads it."""
+    position, view = 8, memoryview(data)
+    while position + 12 <= len(data):
+        length, kind = int.from_bytes(view[position : position + 4], "big"), bytes(view[position + 4 : position + 8])
+        if kind == b"IEND":
+            return ""
+        if position + 12 + length > len(data):
+            name = kind.decode("ascii", "replace") if kind.isalpha() else kind.hex(" ")
+            left = len(data) - position - 12
+            return f"the PNG is cut off or damaged: its chunk {name} states {length} bytes, {left} are there"
+        position += 12 + length
+    return f"the PNG is cut off after {len(data)} bytes (it has no IEND chunk)"
 
 
 def expect_picture(image: object) -> None:

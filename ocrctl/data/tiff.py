@@ -1,0 +1,92 @@
+"""The pages of a TIFF: its directories, found without decoding, and each page as a file of its own.
+
+TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; BigTIFF as libtiff 4 reads it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from ocrctl.config.limits import IMAGE_PAGES
+
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _KIND = 256, 257, 258, 277, 254
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_REDUCED, _MASK = 1, 4  # bits of _KIND: a smaller copy of another page, and where a page is transparent
+_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # field types that hold whole numbers
+
+
+class Directory(NamedTuple):
+    """What one directory states. `kind`: the bits of NewSubfileType; tiles are 0 where there are none."""
+
+    offset: int
+    width: int
+    height: int
+    samples: int
+    bits: int
+    tile: tuple[int, int]
+    kind: int
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether `data` starts as a TIFF or a BigTIFF does."""
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def directories(data: bytes, most: int = IMAGE_PAGES) -> list[Directory]:
+    """The first `most` directories of a whole file in the order of their chain, which ends where it is cut off or runs
+    into itself."""
+    order = "<" if data[:1] == b"I" else ">"
+    big = 0x2B in data[2:4]
+    found: list[Directory] = []
+    seen: set[int] = set()
+    try:
+        (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        while offset and offset not in seen and len(found) < most:
+            seen.add(offset)
+            (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, offset)
+            start, size = offset + (8 if big else 2), 20 if big else 12
+            if start + count * size > len(data):
+                break
+            found.append(_directory(data, offset, range(start, start + count * size, size), order, big))
+            (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + count * size)
+    except (struct.error, OverflowError):  # cut off, or an offset beyond any file
+        pass
+    return found
+
+
+def page_offsets(data: bytes) -> list[int]:
+    """Offsets of the directories that are pages; smaller copies of a page and masks are none. Of anything but a TIFF,
+    and of one that has a single page, []."""
+    if not is_tiff(data):
+        return []
+    found = directories(data)
+    pages = found[:1] + [one for one in found[1:] if not one.kind & (_REDUCED | _MASK)]
+    return [page.offset for page in pages] if len(pages) > 1 else []
+
+
+def page_file(data: bytes, offset: int) -> bytes:
+    """The file whose first directory is the one at `offset` of the TIFF `data`: what decoders read as its image."""
+    order = "<" if data[:1] == b"I" else ">"
+    if 0x2B in data[2:4]:
+        return data[:8] + struct.pack(order + "Q", offset) + data[16:]
+    return data[:4] + struct.pack(order + "I", offset) + data[8:]
+
+
+def _directory(data: bytes, offset: int, entries: range, order: str, big: bool) -> Directory:
+    """Of a tag that is there twice the larger value: a decoder may take either."""
+    values: dict[int, int] = {}
+    wanted = (_WIDTH, _HEIGHT, _BITS, _SAMPLES, _KIND, _TILE_WIDTH, _TILE_HEIGHT)
+    for entry in entries:
+        tag, kind = struct.unpack_from(order + "HH", data, entry)
+        if tag not in wanted or kind not in _TYPES:
+            continue
+        (count,) = struct.unpack_from(order + ("Q" if big else "I"), data, entry + 4)
+        place, room = entry + (12 if big else 8), 8 if big else 4
+        if count * struct.calcsize(_TYPES[kind]) > room:  # the values stand elsewhere: the bits of each channel
+            (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
+        (value,) = struct.unpack_from(order + _TYPES[kind], data, place)
+        values[tag] = max(value, values.get(tag, 0))
+    tile = values.get(_TILE_WIDTH, 0), values.get(_TILE_HEIGHT, 0)
+    size = values.get(_WIDTH, 0), values.get(_HEIGHT, 0)
+    return Directory(offset, *size, values.get(_SAMPLES, 1), values.get(_BITS, 1), tile, values.get(_KIND, 0))
