@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -223,3 +223,12 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
+
+    def tree(self) -> dict[str, Any]:
+        """Sections and values without those that are unset, as config.toml holds them."""
+        values = {name: getattr(self, name) for name in Settings.model_fields}
+        sections = {
+            name: value.model_dump(exclude_none=True) if isinstance(value, Section) else value
+            for name, value in values.items()
+        }
+        return {name: value for name, value in sections.items() if value is not None}

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tomli_w
 
@@ -74,7 +74,7 @@ def prepare_run(
         if data.held_out:
             write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
         write_text(run / "data.json", json.dumps(data.fingerprints, ensure_ascii=False, indent=1) + "\n")
-        write_text(run / "config.toml", tomli_w.dumps(dump(settings)))
+        write_text(run / "config.toml", tomli_w.dumps(settings.tree()))
         if out is None and remember:
             _point_last(run)
     except OSError as error:
@@ -154,7 +154,7 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         report(f"{out}: no run there yet, starting fresh")
         return asked
     saved = _saved_settings(config)
-    before, now = flat(dump(saved)), flat(dump(asked))
+    before, now = flat(saved.tree()), flat(asked.tree())
     changed = {name: now.get(name) for name in asked_names(asked) if now.get(name) != before.get(name)}
     fixed = sorted(set(changed) - CHANGEABLE)
     if fixed:
@@ -187,18 +187,6 @@ def asked_names(settings: Settings) -> set[str]:
         section = getattr(settings, name)
         names |= {f"{name}.{inner}" for inner in section.model_fields_set} if isinstance(section, Section) else {name}
     return names
-
-
-def dump(settings: Settings) -> dict[str, Any]:
-    """Settings as a tree without unset values, as config.toml holds them."""
-    tree: dict[str, Any] = {}
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if hasattr(value, "model_dump"):
-            value = value.model_dump(exclude_none=True)
-        if value is not None:
-            tree[name] = value
-    return tree
 
 
 def write_text(path: Path, text: str) -> None:

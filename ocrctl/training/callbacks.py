@@ -12,6 +12,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.shell import typed
 from ocrctl.training.failures import lack_of
+from ocrctl.training.loggers import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.previews import write_sheet
@@ -33,7 +34,7 @@ class RunCallback(pl.Callback):
         watch: SignalWatch,
         report: Callable[[str], None],
         interval: int,
-        extra_logger: Callable[[Row], None] | None = None,
+        extra_logger: ExtraLogger | None = None,
     ) -> None:
         """`interval`: optimiser steps between two validations."""
         self.run, self.settings, self.validation, self.quarantine = run, settings, validation, quarantine
@@ -121,7 +122,10 @@ class RunCallback(pl.Callback):
         self.report(f"step {step}: {scores.line}{' (best)' if better else ''}")
         count = self.settings.log.previews
         if count:
-            write_sheet(self.run / "previews" / f"step-{step:07d}.png", self.validation.sheet(count))
+            sheet = self.validation.sheet(count)
+            write_sheet(self.run / "previews" / f"step-{step:07d}.png", sheet)
+            if self.extra_logger:
+                self.extra_logger.image(step, sheet)
         if better:
             trainer.save_checkpoint(self.run / "best.ckpt")
         trainer.save_checkpoint(self.run / "last.ckpt")
@@ -166,7 +170,7 @@ class RunCallback(pl.Callback):
         self.metrics.add(full)
         self.state.last = {**self.state.last, **full}
         if self.extra_logger:
-            self.extra_logger(full)
+            self.extra_logger.row(full)
 
     def _stop_on_signal(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         if self.watch.number is not None:

@@ -62,23 +62,21 @@ def run_trainer(
     train = settings.train
     progress.begin()
     module = TrainingModule(model, card, objective, train, placement, progress, settings.seed, validation)
-    with SignalWatch() as watch:
-        callback = RunCallback(
-            run,
-            settings,
-            validation,
-            quarantine,
-            watch,
-            report,
-            _validation_interval(settings, progress.max_steps),
-            extra_logger(settings, run) if settings.log.logger != "none" else None,
-        )
-        trainer = _trainer(settings, placement, callback)
-        number: int | None = None
-        try:
-            trainer.fit(module, loader, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
-        except StopRequested as stop:
-            number = stop.number
+    logger = extra_logger(settings, run, report, resumed=checkpoint is not None)
+    number, code = None, 1
+    try:
+        with SignalWatch() as watch:
+            interval = _validation_interval(settings, progress.max_steps)
+            callback = RunCallback(run, settings, validation, quarantine, watch, report, interval, logger)
+            trainer = _trainer(settings, placement, callback)
+            try:
+                trainer.fit(module, loader, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
+            except StopRequested as stop:
+                number = stop.number
+        code = 128 + number if number is not None else 0
+    finally:
+        if logger is not None:
+            logger.finish(code)
     return RunOutcome(callback.state, trainer.global_step, progress.elapsed, number)
 
 
