@@ -26,7 +26,7 @@ from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats._detection import box_points
 from ocrctl.data.formats._pictures import label_paths, picture_stem
-from ocrctl.data.formats.cleval_zip import _texts as zipped_texts
+from ocrctl.data.formats.cleval_zip import zipped_texts
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError
 
@@ -117,5 +117,5 @@ def _coordinates(lines: list[_Line], scores: int) -> int:
 
 def _texts(path: Path) -> list[tuple[str, list[str]]]:
     if path.is_file() and zipfile.is_zipfile(path):
-        return zipped_texts(path)
+        return [(name, content.split("\n")) for name, content in zipped_texts(path)]
     return [(file.name, read_lines(file)) for file in label_paths(path, ".txt")]

@@ -12,6 +12,8 @@ from ocrctl.data.polygon_columns import Floats, Ints
 from ocrctl.data.polygons import SPIKE_COS, UPRIGHT
 
 _KEPT = 0.9  # of an outline's area, at least, where a crossing is mended by leaving the smaller parts out
+MOST_POINTS = 2000  # of an outline whose spikes and crossings are repaired: the time grows with their square
+MOST_CROSSINGS = 64  # likewise: parting 500 points at random takes minutes and gigabytes
 _ORIENTED = {  # EXIF orientation to the place of (x, y) of a stored picture w x h once it is displayed
     2: lambda x, y, w, h: (w - x, y),
     3: lambda x, y, w, h: (w - x, h - y),
@@ -37,9 +39,14 @@ def clamp(points: Floats, offsets: Ints, chosen: Ints, widths: Floats, heights: 
 def repair(points: Floats) -> Floats:
     """One polygon (n, 2) without repeated points, spikes and crossings, clockwise.
 
-    Returns an empty array when nothing with an area is left, or less than _KEPT of what a crossing parts.
+    Returns an empty array when nothing with an area is left, or less than _KEPT of what a crossing parts, and for an
+    outline beyond MOST_POINTS or MOST_CROSSINGS. Of a long outline without crossings, spikes stay.
     """
     points = _spread_repeats(points)
+    if len(points) > MOST_POINTS:
+        points = _without_repeats(points)
+        simple = len(points) >= 3 and shapely.LinearRing(points).is_simple
+        return clockwise(points) if simple else np.zeros((0, 2))
     before = np.zeros((0, 2))
     while not np.array_equal(points, before):  # what is left of a crossing may be a spike
         before = points
@@ -165,6 +172,8 @@ def _without_crossing(points: Floats) -> Floats:
         order = np.argsort(np.arctan2(points[:, 1] - middle[1], points[:, 0] - middle[0]))
         around = points[order]
         return start_top_left(around)
+    if _crossings(points) > MOST_CROSSINGS:
+        return np.zeros((0, 2))
     parts = shapely.get_parts(shapely.make_valid(shapely.Polygon(points)))
     areas = shapely.area(parts)
     if len(parts) and areas.max() >= _KEPT * areas.sum() > 0:
@@ -174,3 +183,13 @@ def _without_crossing(points: Floats) -> Floats:
     if len(points) % 2 == 0 and shapely.LinearRing(turned).is_simple:  # both sides of a curve ran the same way
         return turned
     return np.zeros((0, 2))
+
+
+def _crossings(points: Floats) -> int:
+    """How often edges of an outline cross each other, not counting where they only touch."""
+    x, y = points.T
+    across, down = np.roll(x, -1) - x, np.roll(y, -1) - y
+    # (n, n): on which side of edge i point j lies
+    side = np.sign(across[:, None] * (y - y[:, None]) - down[:, None] * (x - x[:, None]))
+    parted = side * np.roll(side, -1, axis=1) < 0  # edge j runs from one side of edge i to the other
+    return int((parted & parted.T).sum()) // 2

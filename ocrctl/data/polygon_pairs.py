@@ -13,6 +13,7 @@ OVERLAP = 0.7  # intersection over union from which two instances are taken for 
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _TOGETHER = 1 << 16  # pairs whose boxes are compared at once
 _BOX_OVERLAP = 0.4  # of the boxes around them: pairs below it are not looked at
+MOST_PARTNERS = 8  # of one polygon: more that may overlap it are left out, the least likely first
 
 
 def check_pairs(
@@ -127,19 +128,39 @@ def _sharing(around: Floats, one: Ints, other: Ints) -> Ints:
 
 
 def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:
-    """Intersection over union of each pair; 0 where an outline crosses itself."""
-    members, place = np.unique(pairs, return_inverse=True)
+    """Intersection over union of each pair; 0 where an outline crosses itself, where the areas alone rule out more than
+    OVERLAP, and beyond MOST_PARTNERS."""
+    named = np.zeros(len(offsets) - 1, bool)
+    named[pairs] = True
+    members, place = np.flatnonzero(named), np.cumsum(named) - 1  # as np.unique, without sorting millions of pairs
     sizes = np.diff(offsets)[members]
     ends = np.cumsum(sizes)
     rows = np.repeat(offsets[:-1][members] - (ends - sizes), sizes) + np.arange(ends[-1])
     closed = np.insert(points[rows], ends, points[offsets[:-1][members]], axis=0)
     rings = shapely.linearrings(closed, indices=np.repeat(np.arange(len(members)), sizes + 1))
     polygons = shapely.polygons(rings)
-    valid = shapely.is_valid(polygons)
-    first, second = place.reshape(pairs.shape).T
+    valid, areas = shapely.is_valid(polygons), shapely.area(polygons)
+    first, second = place[pairs].T
+    kept = np.flatnonzero(valid[first] & valid[second])
+    one, other = areas[first[kept]], areas[second[kept]]
+    kept = kept[np.minimum(one, other) > OVERLAP * np.maximum(one, other)]  # no more than the smaller one is shared
+    kept = kept[_likeliest(first[kept], second[kept], areas)]
+    first, second = first[kept], second[kept]
+    common = shapely.area(shapely.intersection(polygons[first], polygons[second]))
     shares = np.zeros(len(pairs))
-    good = valid[first] & valid[second]
-    areas = shapely.area(polygons)
-    common = shapely.area(shapely.intersection(polygons[first[good]], polygons[second[good]]))
-    shares[good] = common / np.maximum(areas[first[good]] + areas[second[good]] - common, 1e-9)
+    shares[kept] = common / np.maximum(areas[first] + areas[second] - common, 1e-9)
     return shares
+
+
+def _likeliest(first: Ints, second: Ints, areas: Floats) -> Ints:
+    """Indices of the pairs to measure: all, or of a polygon with more than MOST_PARTNERS those nearest to its area.
+
+    The later polygon of a pair is the one that is named, so it is the one whose partners are limited.
+    """
+    later = np.maximum(first, second)
+    if not len(later) or np.bincount(later).max() <= MOST_PARTNERS:
+        return np.arange(len(later))
+    order = np.lexsort((np.abs(areas[first] - areas[second]), later))
+    starts = np.flatnonzero(np.append(True, np.diff(later[order]) > 0))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    return np.sort(order[rank < MOST_PARTNERS])

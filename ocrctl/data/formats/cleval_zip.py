@@ -4,11 +4,11 @@
     gt_img_2.txt     377,117,463,117,465,130,378,130,Genaxis Theatre    (quad: ICDAR 2015)
     gt_img3.txt      206,633,251,811,...,629,PETROSAINS                 (polygon: Total-Text)
 
-One of the three is used throughout a zip; which one is told from all of its lines: polygons when a tenth of them start
-with fewer than eight numbers, or with more that go on near the first four points. In a zip of polygons, a text that
-starts with a number and a comma is taken for points. `###` is ignored. Pictures lie beside the zip or in a folder
-beside it. Written as quads or polygons, which a comment of the zip says, entries in the order of the pictures, without
-time stamps.
+One of the three is used throughout a zip; which one is told from its lines (of a long zip, from 20,000 spread over all
+of it): polygons when a tenth of them start with fewer than eight numbers, or with more that go on near the first four
+points. In a zip of polygons, a text that starts with a number and a comma is taken for points. `###` is ignored.
+Pictures lie beside the zip or in a folder beside it. Written as quads or polygons, which a comment of the zip says,
+entries in the order of the pictures, without time stamps.
 https://github.com/clovaai/CLEval
 """
 
@@ -27,7 +27,7 @@ from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.archives import DAMAGED, check_unpacked_size
 from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, instances
-from ocrctl.data.formats._gt_lines import Parse, add_lines, is_quad, parse_box, parse_polygon, parse_quad
+from ocrctl.data.formats._gt_lines import LabelFile, Parse, add_files, is_quad, parse_box, parse_polygon, parse_quad
 from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
 from ocrctl.errors import InputError
 
@@ -43,6 +43,7 @@ _READERS: dict[Kind, tuple[Parse, str]] = {
     "polygons": (parse_polygon, "an even number of coordinates and the text"),
 }
 _KINDS: dict[bytes, Kind] = {b"ocrctl: quads": "quads", b"ocrctl: polygons": "polygons"}  # what ours say in a comment
+_TOLD_FROM = 20_000  # lines, spread over all of them, that tell what a zip holds
 _REACH = 3  # sizes of the first four points' box within which an outline goes on
 
 
@@ -67,9 +68,9 @@ def _start(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def read(path: Path) -> Annotations:
-    texts = _texts(path)
+    texts = zipped_texts(path)
     comment = _comment(path)
-    kind = _KINDS.get(comment) or _kind([line for _, content in texts for line in content if line.strip()])
+    kind = _KINDS.get(comment) or _kind([line for _, content in texts for line in content.split("\n") if line.strip()])
     parse, expected = _READERS[kind]
     builder = Builder(path, NAME)
     builder.label_file(path)
@@ -77,7 +78,7 @@ def read(path: Path) -> Annotations:
     root, names = image_root(stems, path.parent)
     for stem, (name, content) in zip(stems, texts, strict=True):
         image = builder.image(names.get(stem, f"{stem}.jpg"), extra={"entry": name})
-        add_lines(builder, image, content, parse, f"{path}/{name}", expected)
+        add_files(builder, [LabelFile(image, content.rstrip("\n"), f"{path}/{name}")], parse, expected)
     return builder.build(root)
 
 
@@ -103,6 +104,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 def _kind(lines: list[str]) -> Kind:
     """What `lines` hold."""
+    lines = lines[:: len(lines) // _TOLD_FROM + 1]
     starts = [parsed[0] if (parsed := parse_polygon(line)) else () for line in lines]
     few = sum(len(start) < 8 for start in starts)
     more = [start for start in starts if len(start) > 8]
@@ -126,12 +128,13 @@ def _goes_on(start: tuple[float, ...]) -> bool:
 
 
 def _comment(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:  # which `_texts` has read
+    with zipfile.ZipFile(path) as archive:  # which `zipped_texts` has read
         return archive.comment
 
 
-def _texts(path: Path) -> list[tuple[str, list[str]]]:
-    """Name and lines of each text in the zip."""
+def zipped_texts(path: Path) -> list[tuple[str, str]]:
+    """Name and content of each text in the zip, its lines parted by \\n, without a BOM. Raises InputError for a damaged
+    zip, or one that unpacks to too much."""
     texts = []
     where = str(path)
     try:
@@ -147,8 +150,7 @@ def _texts(path: Path) -> list[tuple[str, list[str]]]:
             for info in parts:
                 where = f"{path}/{info.filename}"
                 content = archive.read(info).decode("utf-8-sig")
-                lines = [line.removesuffix("\r") for line in content.split("\n")]
-                texts.append((info.filename, lines))
+                texts.append((info.filename, content.replace("\r\n", "\n").removesuffix("\r")))
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}.") from error
     except (OSError, *DAMAGED) as error:
