@@ -89,7 +89,7 @@ def validate(
         limit=_LISTED if limit is None else limit or None,
     )
     if report is not None:
-        from ocrctl.inference.writers.files import check_place
+        from ocrctl.files.atomic import check_place
 
         check_place(report)
     with ProgressLine("pictures") as progress:

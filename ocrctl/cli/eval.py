@@ -120,7 +120,7 @@ def evaluate(
     if not data:
         raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
     if report is not None:
-        from ocrctl.inference.writers.files import check_place
+        from ocrctl.files.atomic import check_place
 
         check_place(report)  # before the models are looked for, let alone the pictures
     from ocrctl.inference.devices import keep_memory, share_cores

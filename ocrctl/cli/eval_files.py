@@ -22,7 +22,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_files import score_files as run
-    from ocrctl.inference.writers.files import check_place
+    from ocrctl.files.atomic import check_place
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
     check_protocol(options.protocol)

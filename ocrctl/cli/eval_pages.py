@@ -33,7 +33,7 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_pages import evaluate_pages
     from ocrctl.core.eval_pages_report import check_gates, missed, write_reports
-    from ocrctl.inference.writers.files import check_place
+    from ocrctl.files.atomic import check_place
     from ocrctl.metrics.pages import check_protocol
 
     for protocol in options.protocols:

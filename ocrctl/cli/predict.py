@@ -79,9 +79,9 @@ def predict(
     from ocrctl.core.predict import PredictOptions
     from ocrctl.core.predict import predict as run
     from ocrctl.errors import InputError, UsageError
+    from ocrctl.files.atomic import check_place, write_atomic
     from ocrctl.inference.writers import jsonl
     from ocrctl.inference.writers.choose import line_writer
-    from ocrctl.inference.writers.files import check_place, write_atomic
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
     if as_json and out is None and fmt not in (None, jsonl.NAME):
@@ -115,7 +115,7 @@ def predict(
     try:
         result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except (KeyboardInterrupt, SystemExit):
-        for part in sorted(out.glob("predictions.*.part")) if out is not None else ():
+        for part in sorted([*out.glob("predictions.*.part"), *out.glob("overlay.partial")]) if out is not None else ():
             console.note(f"what was read so far is in {part}")
         raise
     finally:

@@ -61,7 +61,7 @@ def dataset_charset(
     except UsageError as error:
         raise InputError(f"{', '.join(specs)}: {error.message}") from error
     if out is not None:
-        charset.save(out, one_per_line=one_per_line)
+        charset.save(out, one_per_line=one_per_line, create=not overwrite)
     names = [source.name for source in sources]
     return CharsetReport(names, len(labels), len(charset), charset.chars, stats.characters, out)
 

@@ -93,9 +93,9 @@ def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int
         raise InputError(f"{options.spec}: nothing would be left of it; nothing was changed.")
     if not dry and options.out is not None:
         if located.words is not None:
-            write_words(cleaned.data, located.words, options.out)
+            write_words(cleaned.data, located.words, options.out, "dataset clean --out")
         else:
-            write_pages(cleaned.data, data.format, options.out)
+            write_pages(cleaned.data, data.format, options.out, "dataset clean --out")
     elif not dry and cleaned.actions:
         changes = label_changes(data, cleaned) if located.words is None else word_changes(located, data, cleaned)
         journal = change(located.folder, changes)

@@ -11,6 +11,8 @@ from ocrctl.data.formats import word_format
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import UsageError
 
+COMMAND = "dataset convert"
+
 
 def convert(spec: str, out: Path, format_name: str, *, copy: bool = True) -> Written:
     """Write the data set in another format. Raises UsageError when the format is unknown or holds other things."""
@@ -20,5 +22,5 @@ def convert(spec: str, out: Path, format_name: str, *, copy: bool = True) -> Wri
         words = word_format(format_name)
         if not copy:
             raise UsageError(f"{spec}: word images are written with their labels.", hint="Leave --labels-only out.")
-        return write_words(data, words, out)
-    return write_pages(data, format_name, out, copy=copy)
+        return write_words(data, words, out, COMMAND)
+    return write_pages(data, format_name, out, COMMAND, copy=copy)

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 
 from ocrctl.core.dataset_clean import finish_changes
-from ocrctl.core.dataset_write import new_folder
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import word_format
 from ocrctl.data.images import decode
@@ -20,6 +19,7 @@ from ocrctl.data.rectify import crop, in_reach
 from ocrctl.data.sources import open_annotations
 from ocrctl.data.text_rules import has_error
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.folder import new_folder
 from ocrctl.shell import typed
 from ocrctl.text.normalize import normalize_label
 
@@ -48,7 +48,7 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     skipped: Counter[str] = Counter()
     labels: list[str] = []
     crops = _crops(data, labels, skipped, progress)
-    with new_folder(out) as partial:
+    with new_folder(out, "dataset crop") as partial:
         words.write(crops, partial)
         if not labels:
             raise InputError(f"{spec}: holds no instance with a text that could be cropped.")

@@ -17,6 +17,7 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.images import decode
 from ocrctl.errors import InputError
+from ocrctl.files.atomic import write_bytes
 
 SHOWN = 40  # findings of one code
 PICTURES = 300  # in one page
@@ -25,10 +26,7 @@ LONGEST_SIDE = 1100  # pixels of a picture as it is shown
 
 def write_report(path: Path, report: ValidateReport, data: Annotations, findings: Findings) -> None:
     """Write the page. Raises InputError when `path` cannot be written."""
-    try:
-        path.write_text(render(report, data, findings), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+    write_bytes(path, render(report, data, findings).encode("utf-8", "replace"))
 
 
 def render(report: ValidateReport, data: Annotations, findings: Findings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.core.dataset_clean import finish_changes
-from ocrctl.core.dataset_write import Written, write_pages
-from ocrctl.core.word_write import write_words
+from ocrctl.core.dataset_write import Written, fill_pages
+from ocrctl.core.word_write import fill_words
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.formats import word_format
@@ -23,6 +23,7 @@ from ocrctl.data.image_rules import same_pictures
 from ocrctl.data.sources import locate
 from ocrctl.data.words import read_lines
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.folder import new_folder
 
 _LARGEST_SHARE = 1e9
 
@@ -62,27 +63,31 @@ def split(
     finish_changes(spec)
     located = locate(spec)
     data = located.annotations()
-    keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
-    named = len(set(keys))
-    if listed is None:
-        keys = joined(keys, data, look_at(data, Findings(), progress=progress))
-    groups = len(set(keys))
-    if groups < len(shares):
-        why = "Check --group." if group is not None else "Pictures of one name, or that look the same, stay together."
-        raise UsageError(f"{spec}: {groups} groups cannot be parted into {len(shares)}.", hint=why)
-    if listed is not None:
-        part = listed_pictures(data.images, listed).astype(np.int64)
-    else:
-        part = assign(data, keys, list(shares.values()), seed)
-    everything = np.ones(len(data), bool)
-    parts: dict[str, Written] = {}
-    words = word_format(format_name) if format_name and located.words is not None else located.words
-    for number, name in enumerate(shares):
-        chosen = data.subset(everything, part == number)
-        if words is not None:
-            parts[name] = write_words(chosen, words, out / name)
+    with new_folder(out, "dataset split") as folder:  # claimed before the pictures are compared, which takes longest
+        keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
+        named = len(set(keys))
+        if listed is None:
+            keys = joined(keys, data, look_at(data, Findings(), progress=progress))
+        groups = len(set(keys))
+        if groups < len(shares):
+            why = (
+                "Check --group." if group is not None else "Pictures of one name, or that look the same, stay together."
+            )
+            raise UsageError(f"{spec}: {groups} groups cannot be parted into {len(shares)}.", hint=why)
+        if listed is not None:
+            part = listed_pictures(data.images, listed).astype(np.int64)
         else:
-            parts[name] = write_pages(chosen, format_name or data.format, out / name)
+            part = assign(data, keys, list(shares.values()), seed)
+        parts: dict[str, Written] = {}
+        words = word_format(format_name) if format_name and located.words is not None else located.words
+        for number, name in enumerate(shares):
+            (folder / name).mkdir()
+            chosen = data.subset(np.ones(len(data), bool), part == number)
+            if words is not None:
+                written = fill_words(chosen, words, folder / name)
+            else:
+                written = fill_pages(chosen, format_name or data.format, folder / name)
+            parts[name] = replace(written, out=out / name)
     return SplitReport(parts, groups, named - groups)
 
 

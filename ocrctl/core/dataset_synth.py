@@ -13,8 +13,7 @@ from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
 from ocrctl.core.train_data import choose_charset, synth_config
 from ocrctl.data.formats import paddleocr_rec
 from ocrctl.data.synth import SynthWords
-from ocrctl.errors import UsageError
-from ocrctl.inference.writers.files import cannot_write
+from ocrctl.files.folder import new_folder, refuse_taken
 
 
 @dataclass(frozen=True)
@@ -27,26 +26,19 @@ class SynthReport:
 
 
 def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool) -> SynthReport:
-    """Render `count` words of the stream that `synth.*` describes into `out`.
+    """Render `count` words of the stream that `synth.*` describes into `out`, whole or not at all.
 
     `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
     ResumableStop when the disk is full, InputError when the place cannot be written.
     """
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} exists and is not an empty folder.", hint="choose another OUT")
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    refuse_taken(out)
     settings = load_settings(profiles, sets)
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
     words = SynthWords(config)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        labels = paddleocr_rec.write((_encoded(words, index) for index in range(count)), out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    return SynthReport(out, count, labels)
+    with new_folder(out, "dataset synth") as folder:
+        labels = paddleocr_rec.write((_encoded(words, index) for index in range(count)), folder)
+    return SynthReport(out, count, out / labels.relative_to(folder))
 
 
 def _encoded(words: SynthWords, index: int) -> tuple[bytes, str]:

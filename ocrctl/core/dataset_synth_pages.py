@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from ocrctl.data.page_read import CHARACTERS
 from ocrctl.data.page_words import PageWords
 from ocrctl.data.synth.pages import SynthPages
 from ocrctl.data.synth.pages_ground import photographs
-from ocrctl.errors import UsageError
-from ocrctl.inference.writers.files import cannot_write
+from ocrctl.files.folder import new_folder, refuse_taken
 
 _QUALITY = 95  # of the JPEG files; the stream has worn its pictures already
 _DIGITS = 2  # decimals of a coordinate: a hundredth of a pixel
@@ -52,19 +50,16 @@ def write_pages(
     """
     if backgrounds is not None:
         sets = [*sets, f"synth.backgrounds={json.dumps(str(backgrounds))}"]
+    refuse_taken(out)
     config = pages_config(load_settings(profiles, sets), "val" if unseen else "train")
     if config.backgrounds:
         photographs(config.backgrounds)  # an empty folder is said before the first page, not at the one that needs it
     stream = SynthPages(config)
-    partial = out.with_name(out.name + ".partial")
     kinds: Counter[str] = Counter()
     totals: Counter[str] = Counter()
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} exists and is not an empty folder.", hint="choose another OUT")
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "images").mkdir(parents=True)
-        labels = partial / words_json.LABEL_FILES[0]
+    with new_folder(out, "dataset synth") as folder:
+        (folder / "images").mkdir()
+        labels = folder / words_json.LABEL_FILES[0]
         with labels.open("w", encoding="utf-8") as file:  # page by page: the whole would not fit in memory for long
             file.write('{"images": {')
             for index in range(count):
@@ -73,7 +68,7 @@ def write_pages(
                 _, encoded = cv2.imencode(
                     ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
                 )
-                (partial / name).write_bytes(encoded.tobytes())
+                (folder / name).write_bytes(encoded.tobytes())
                 entry = json.dumps(_entry(name, image.shape[1], image.shape[0], words), ensure_ascii=False)
                 file.write(f"{',' if index else ''}\n {json.dumps(name)}: {entry}")
                 kinds[kind] += 1
@@ -84,13 +79,6 @@ def write_pages(
                 )
                 progress(index + 1, count)
             file.write("\n}}\n")
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return SynthPagesReport(
         out, count, totals["words"], totals["ignored"], totals["characters"], dict(kinds), out / labels.name
     )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,9 +13,8 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import fit
 from ocrctl.data.formats import page_format
 from ocrctl.data.image_header import read_header
-from ocrctl.data.lmdb_place import partial_folder
-from ocrctl.errors import InputError, UsageError
-from ocrctl.inference.writers.files import cannot_write
+from ocrctl.errors import InputError
+from ocrctl.files.folder import new_folder
 
 IMAGES = "images"  # folder of the pictures within the new one
 _LONGEST = 200  # bytes of a name; file systems take 255
@@ -35,30 +31,14 @@ class Written:
     missing: list[str]
 
 
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `out` when the block ends; when it ends by an error, nothing stays.
-
-    Raises UsageError when `out` is taken, InputError when it cannot be written, ResumableStop when the disk is full.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists already.", hint="Name a new folder.")
-    partial = partial_folder(out)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = True) -> Written:
+def write_pages(data: Annotations, format_name: str, out: Path, command: str, *, copy: bool = True) -> Written:
     """Write `data` to the new folder `out`. Without `copy` only the label files. Raises as `new_folder` does."""
+    with new_folder(out, command) as folder:
+        return replace(fill_pages(data, format_name, folder, copy=copy), out=out)
+
+
+def fill_pages(data: Annotations, format_name: str, folder: Path, *, copy: bool = True) -> Written:
+    """Write `data` below `folder`, which holds nothing yet. Without `copy` only the label files. Raises OSError."""
     pages = page_format(format_name)
     if pages.KEEPS.sizes:
         data = replace(data, sizes=known_sizes(data))
@@ -67,21 +47,21 @@ def write_pages(data: Annotations, format_name: str, out: Path, *, copy: bool = 
     start = getattr(pages, "IMAGES_FROM", "")
     fitted = replace(fitted, images=[os.path.relpath(f"{IMAGES}/{name}", start or ".") for name in names])
     missing = []
-    with new_folder(out) as partial:
-        for rendered in pages.render(fitted):
-            target = partial / rendered.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(rendered.content)
-        for image, name in enumerate(names) if copy else ():
-            try:
-                content = data.image_bytes(image)
-            except InputError:
-                missing.append(data.image_where(image))
-                continue
-            target = partial / IMAGES / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-    return Written(out, len(names), len(data), lost, missing)
+    for rendered in pages.render(fitted):
+        _write(folder / rendered.name, rendered.content)
+    for image, name in enumerate(names) if copy else ():
+        try:
+            content = data.image_bytes(image)
+        except InputError:
+            missing.append(data.image_where(image))
+            continue
+        _write(folder / IMAGES / name, content)
+    return Written(folder, len(names), len(data), lost, missing)
+
+
+def _write(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
 
 
 def known_sizes(data: Annotations) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ from ocrctl.core.eval_files import FilesResult, names_of
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.images import decode
 from ocrctl.errors import InputError
-from ocrctl.inference.writers.files import write_atomic
+from ocrctl.files.atomic import write_atomic
 from ocrctl.inference.writers.report.pages import Picture, render_pages
 from ocrctl.metrics.instances import from_annotations
 

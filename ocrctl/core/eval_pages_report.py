@@ -8,7 +8,7 @@ from pathlib import Path
 from ocrctl.core.eval_files_report import shown
 from ocrctl.core.eval_page_samples import EvalPages
 from ocrctl.core.eval_pages import PageResult, PagesEvaluation
-from ocrctl.inference.writers.files import write_atomic
+from ocrctl.files.atomic import write_atomic
 from ocrctl.inference.writers.report.pages import Picture, render_pages
 from ocrctl.metrics.pages import check_metrics
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from ocrctl.core.eval_samples import EvalSamples
-from ocrctl.inference.writers.files import write_atomic
+from ocrctl.files.atomic import write_atomic
 from ocrctl.inference.writers.report.html import render
 from ocrctl.metrics.evaluation import Evaluation, WorstSample
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +17,14 @@ from ocrctl.data.sources import parse_spec
 from ocrctl.errors import UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
 from ocrctl.export.parity import Parity, compare, probe_batch
+from ocrctl.files.atomic import check_place, temporary_of
+from ocrctl.files.durable import sync_folder
+from ocrctl.files.folder import shared_folder
 from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
-from ocrctl.inference.writers.files import check_place
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 
@@ -76,8 +77,8 @@ class ExportReport:
 def export(options: ExportOptions) -> ExportReport:
     """Export each model to `out`/NAME.onnx after PyTorch and ONNX Runtime agreed on batches of 1 and N.
 
-    Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance), InputError
-    (an unreadable model or SPEC, an `out` that cannot be written).
+    Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
+    process writes), InputError (an unreadable model or SPEC, an `out` that cannot be written).
     """
     tolerances = _tolerances(options.tolerances)
     files = [locate(model) for model in options.models]
@@ -86,15 +87,10 @@ def export(options: ExportOptions) -> ExportReport:
     if spec is not None and spec.name == "pages":
         hint = "ocrctl dataset synth OUT --pages writes one"
         raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
-    new = not options.out.exists()
-    try:
+    with shared_folder(options.out):
         for file in files:
             check_place(options.out / f"{file.name}.onnx")  # before minutes of work
         return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
-    finally:
-        if new:
-            with suppress(OSError):  # it holds a model
-                options.out.rmdir()
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:
@@ -128,7 +124,7 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
     pages = open_pages(options.verify) if options.verify is not None and card.task == "detection" else None
     model = build_trained(card, state, file.path)
     final = options.out / f"{file.name}.onnx"
-    part = options.out / f".{file.name}.{os.getpid()}.onnx"
+    part = temporary_of(final)  # `out` is held: no other process writes it
     try:
         write_onnx(to_onnx(model, card), part)
         size = part.stat().st_size
@@ -144,6 +140,7 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
         failures = [failure for check in checks for failure in _judge(check, tolerances)]
         if not failures:
             os.replace(part, final)
+            sync_folder(options.out)
     finally:
         part.unlink(missing_ok=True)
     return Exported(

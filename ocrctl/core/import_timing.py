@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -21,6 +19,7 @@ from ocrctl.diagnose.imports import (
     module_targets,
 )
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import write_atomic
 from ocrctl.files.regular import read_regular
 
 # Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a
@@ -173,12 +172,4 @@ def _budget_of(name: str, budgets: Mapping[str, float]) -> float | None:
 def _save(path: Path, bare: float, runs: int, timings: Sequence[Timing]) -> None:
     ratios = {row.name: round(row.ratio, 3) for row in timings if row.ratio is not None}
     text = json.dumps({"bare_seconds": round(bare, 5), "runs": runs, "ratios": ratios}, indent=1)
-    path = Path(os.path.realpath(path))
-    part = path.with_name(path.name + ".part")
-    try:
-        if path.exists() and not path.is_file():
-            raise OSError(errno.EEXIST, "it is there and no file")
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write the baseline: {error.strerror}.") from error
+    write_atomic(path, text)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.core.run_lock import lock_run, unlock
-from ocrctl.data.durable import disk_errors, to_disk
+from ocrctl.core.run_lock import lock_run
 from ocrctl.errors import UsageError
+from ocrctl.files.atomic import replacing
+from ocrctl.files.durable import disk_errors
+from ocrctl.files.lock import lock
 from ocrctl.files.system_error import system_error
 
 
@@ -39,53 +39,44 @@ def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     found = locate(model)
     path = found.path.resolve()  # of a link, what it points to
     folder = path.parent
-    lock = lock_run(folder) if (folder / "config.toml").is_file() else None  # a newer checkpoint may be on its way
+    # In a run a newer checkpoint may be on its way; anywhere, of two changes at once the first would be lost.
+    held = lock_run(folder) if (folder / "config.toml").is_file() else lock(folder / f".{path.name}", name=path)
     try:
         card, save = _onnx(path) if found.kind == "onnx" else _checkpoint(path)
         now = {**card.thresholds, **_checked(card, values, path)}
-        with disk_errors(folder, "the model is as before"):
-            handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".tmp")
-            os.close(handle)
-            part = Path(name)
-            try:
-                save(part, replace(card, thresholds=now).to_json())
-                to_disk([part])
-                part.chmod(path.stat().st_mode & 0o777)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        with disk_errors(folder, "the model is as before"), replacing(path) as file:
+            save(file, replace(card, thresholds=now).to_json())
     finally:
-        unlock(lock)
+        held.release()
     return Changed(path, dict(card.thresholds), now)
 
 
-def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
+def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
     import torch
 
     from ocrctl.models.checkpoint import read_checkpoint
 
     raw: dict[str, Any] = read_checkpoint(path)
 
-    def save(part: Path, card: str) -> None:
+    def save(file: BinaryIO, card: str) -> None:
         try:
-            with part.open("wb") as file:  # of a file that torch opens itself, it would not say why a write failed
-                torch.save({**raw, CARD_KEY: card}, file)
-        except RuntimeError as error:
+            torch.save({**raw, CARD_KEY: card}, file)
+        except RuntimeError as error:  # of its zip writer, which does not say why a write failed
             raise (system_error(error) or error) from error
 
     return ModelCard.from_json(raw[CARD_KEY], str(path)), save
 
 
-def _onnx(path: Path) -> tuple[ModelCard, Callable[[Path, str], None]]:
+def _onnx(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
     from ocrctl.core.model import read_onnx
 
     graph, card = read_onnx(path)
 
-    def save(part: Path, text: str) -> None:
+    def save(file: BinaryIO, text: str) -> None:
         for item in graph.metadata_props:
             if item.key == CARD_KEY:
                 item.value = text
-        part.write_bytes(graph.SerializeToString())
+        file.write(graph.SerializeToString())
 
     return card, save
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,12 +14,13 @@ from ocrctl.core.predict_pages import PageFiles
 from ocrctl.core.predict_read import PageTask, Result, Shown, Task, WordTask
 from ocrctl.data.images import decode
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import PartFile
+from ocrctl.files.folder import shared_folder
 from ocrctl.inference.inputs import Picture, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import rec_gt
 from ocrctl.inference.writers.choose import check_format, check_guard, format_for, line_writer
-from ocrctl.inference.writers.files import PartFile
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
 Emit = Callable[[Result], None]
@@ -79,13 +81,18 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
 
     A picture that cannot be read is emitted as Unreadable, counted, and does not stop the rest; when none can, an
     earlier file stays. `stdin` is read in bytes. Raises UsageError for an unknown format or device, a format of the
-    other task, and an LMDB whose pictures the format cannot name, InputError for a model that is none or an `out` that
-    cannot be written, MissingRequirement when CUDA was asked for and is not there. Interrupted, it leaves
-    predictions.*.part with every line written so far.
+    other task, an LMDB whose pictures the format cannot name, and an `out` that another process writes, InputError for
+    a model that is none or an `out` that cannot be written, MissingRequirement when CUDA was asked for and is not
+    there. Interrupted, it leaves predictions.*.part with every line written so far.
     """
     check_format(options.format, to_folder=options.out is not None)
     if options.format == rec_gt.NAME:
         _refuse_lmdb(options)
+    with shared_folder(options.out) if options.out is not None else nullcontext():
+        return _predict(options, stdin, emit)
+
+
+def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> PredictReport:
     start = time.perf_counter()
     models = load_models(options.models, options.device, options.threads, options.decoding)
     detects, reads = models.detector is not None, models.recogniser is not None
@@ -110,23 +117,24 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     else:
         folder, writer = options.out, line_writer(name, detects, reads, options.guard)
         target = folder / f"predictions{writer.SUFFIX}"
-        with PartFile(target) as file:
-            if writer.HEADER:
-                file.write(writer.HEADER)
+        with files or nullcontext():
+            with PartFile(target) as file:
+                if writer.HEADER:
+                    file.write(writer.HEADER)
 
-            def record(shown: Shown) -> None:
-                if not isinstance(shown.result, Unreadable):
-                    lines = writer.line(shown.result, folder)
-                    if files is not None and isinstance(shown.result, PagePrediction):
-                        files.add(shown.result, shown.image)
-                    file.write(lines)
-                emit(shown.result)
+                def record(shown: Shown) -> None:
+                    if not isinstance(shown.result, Unreadable):
+                        lines = writer.line(shown.result, folder)
+                        if files is not None and isinstance(shown.result, PagePrediction):
+                            files.add(shown.result, shown.image)
+                        file.write(lines)
+                    emit(shown.result)
 
-            _run(task, todo, jobs, tally, record)
-            if tally.read == 0:
-                file.discard()
-            elif files is not None:
-                files.finish()
+                _run(task, todo, jobs, tally, record)
+                if tally.read == 0:
+                    file.discard()
+            if files is not None and tally.read:
+                files.finish()  # last: once its folder is there, running the command again is refused
                 target = files.place or target
     seconds = time.perf_counter() - loaded
     return PredictReport(

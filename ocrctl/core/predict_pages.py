@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.core.dataset_write import new_folder, write_pages
+from ocrctl.core.dataset_write import write_pages
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import write_bytes
+from ocrctl.files.durable import cannot_write
+from ocrctl.files.folder import Claim, claim, new_folder
 from ocrctl.inference.writers.choose import PAGE_FILES, PAGE_WRITERS
-from ocrctl.inference.writers.files import write_bytes
 from ocrctl.inference.writers.overlay import draw, png
 from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, submission
@@ -40,6 +43,21 @@ class PageFiles:
         self._names: set[str] = set()
         if self.place is not None and self.place.is_dir() and any(self.place.iterdir()):
             raise UsageError(f"{self.place} exists already.", hint="name another folder with -o")
+        self._claimed: Claim | None = None
+        self._held = ExitStack()
+
+    def __enter__(self) -> PageFiles:
+        """Overlays are written as they are drawn, into a folder that appears once it is whole."""
+        if self.draws and self.place is not None:
+            self._claimed = self._held.enter_context(claim(self.place, "predict"))
+            self._claimed.begin()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """What was drawn before an interruption stays in the partial folder."""
+        if self._claimed is not None and not self._names:
+            self._claimed.discard()
+        self._held.close()
 
     @property
     def draws(self) -> bool:
@@ -59,7 +77,12 @@ class PageFiles:
             assert image is not None
             texts = None if page.words is None else [word.text for word in page.words]
             drawn = draw(image, page.found, texts)
-            write_bytes(self.place / f"{self._free(page.path)}.png", png(drawn))
+            assert self._claimed is not None
+            target = self._claimed.partial / f"{self._free(page.path)}.png"
+            try:
+                target.write_bytes(png(drawn))
+            except OSError as failure:
+                raise cannot_write(target, failure) from failure
         elif self.format in ("txt", "submission"):
             if (name := result_name(page.path)) in self._texts:
                 raise InputError(f"{page.path}: another picture before it is called {name} in a {self.format}, too.")
@@ -69,16 +92,21 @@ class PageFiles:
 
     def finish(self) -> None:
         """Write what stands in one piece. Raises InputError or ResumableStop when it cannot be written."""
-        if self.place is None or self.draws:
+        if self.place is None:
             return
-        if self.format == "submission":
+        if self._claimed is not None:
+            try:
+                self._claimed.put_in_place()
+            except OSError as error:
+                raise cannot_write(self.place, error) from error
+        elif self.format == "submission":
             write_bytes(self.place, submission(self._texts.items()))
         elif self.format == "txt":
-            with new_folder(self.place) as folder:
+            with new_folder(self.place, "predict") as folder:
                 for name, text in self._texts.items():
                     (folder / name).write_text(text, encoding="utf-8")
         else:
-            written = write_pages(_annotations(self._pages, self.format), self.format, self.place)
+            written = write_pages(_annotations(self._pages, self.format), self.format, self.place, "predict")
             self.lost = written.lost
             if written.missing:
                 self.lost["pictures are gone and were not copied"] = len(written.missing)

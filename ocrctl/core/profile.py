@@ -12,8 +12,8 @@ from ocrctl.config.load import TASKS, check_profile, for_task, load_settings
 from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
 from ocrctl.config.settings import Settings
-from ocrctl.core.run_folder import write_text
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import UsageError
+from ocrctl.files.atomic import write_text
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,7 @@ def copy_profile(name: str, target: Path, *, overwrite: bool = False) -> Path:
     path = target / source.name if target.is_dir() else target
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already.", hint="choose another name, or pass --overwrite")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+    write_text(path, source.read_text(encoding="utf-8"), create=not overwrite)
     return path
 
 

@@ -16,7 +16,8 @@ from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings
 from ocrctl.core.run_tree import flat, nested
 from ocrctl.errors import InputError, UsageError
-from ocrctl.inference.writers.files import cannot_write
+from ocrctl.files.atomic import write_text
+from ocrctl.files.durable import cannot_write
 from ocrctl.shell import typed
 from ocrctl.text.charset import BUILTIN
 
@@ -189,19 +190,6 @@ def asked_names(settings: Settings) -> set[str]:
     return names
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 atomically: temporary name, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _new_folder(path: Path) -> Path:
     """Make `path`, or path-2, path-3 ... where it is taken; two runs that start at once get one each."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +205,7 @@ def _new_folder(path: Path) -> Path:
 def _point_last(run: Path) -> None:
     link = run.parent / "last"
     if link.is_symlink() or not link.exists():
-        temporary = run.parent / f".last.{os.getpid()}.tmp"
+        temporary = run.parent / f".last.{os.getpid()}.ocrctl-tmp"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(run.name)
         os.replace(temporary, link)

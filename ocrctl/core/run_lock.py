@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ocrctl.files.atomic import sweep as sweep_folder
 from ocrctl.files.lock import Lock, lock_folder
 
 
 def sweep(run: Path) -> None:
     """Remove what a killed process had begun to write in `run`; only who holds the lock may."""
-    for path in [*run.glob(".*.tmp"), *run.glob("quarantine/*/.*.tmp")]:
-        path.unlink(missing_ok=True)
+    for folder in (run, run / "quarantine", *run.glob("quarantine/step-*")):
+        sweep_folder(folder)
 
 
 def unlock(lock: Lock | None) -> None:

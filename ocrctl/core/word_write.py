@@ -5,34 +5,44 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ocrctl.core.dataset_write import IMAGES, Written, new_folder, safe_names
+from ocrctl.core.dataset_write import IMAGES, Written, safe_names
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.fit import whole_characters
 from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
 from ocrctl.data.label_text import read_start
 from ocrctl.data.words import FolderWords, PickedWords, WordSource
 from ocrctl.errors import InputError
+from ocrctl.files.folder import new_folder
 
 _IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\s,"\[\]{}]')  # what would end a name in one of the formats of one line a word
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
-def write_words(data: Annotations, words: Format, out: Path) -> Written:
+def write_words(data: Annotations, words: Format, out: Path, command: str) -> Written:
     """Write the word images of `data`, with its texts, to the new folder `out`. One that cannot be read is left out and
     named. Raises as `new_folder` does, and InputError when no image is left."""
+    with new_folder(out, command) as folder:
+        return replace(fill_words(data, words, folder), out=out)
+
+
+def fill_words(data: Annotations, words: Format, folder: Path) -> Written:
+    """As `write_words`, into `folder`, which holds nothing yet. Raises OSError, and InputError when no image is
+    left."""
     readable, missing = _readable(data)
     if not len(readable):
-        raise InputError(f"{data.name}: no image of it can be read; {out} is not written.")
+        raise InputError(f"{data.name}: no image of it can be read; nothing is written.")
     lost: Counter[str] = Counter()
     texts = _fitted(readable.labels, words.KEEPS, lost)
     names = _names(readable, [data.images[index] for index in readable.picks], words.KEEPS, lost)
     samples = ((readable.image_bytes(index), text) for index, text in enumerate(texts))
-    with new_folder(out) as partial:
-        words.write(samples, partial, *([names] if names is not None else []))
-    return Written(out, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing)
+    words.write(samples, folder, *([names] if names is not None else []))
+    return Written(
+        folder, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing
+    )
 
 
 def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:

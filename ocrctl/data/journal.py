@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ocrctl.data.durable import disk_errors, to_disk, write, write_through
-from ocrctl.data.lmdb_write import sync_folder
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.durable import disk_errors, sync_folder, to_disk, write, write_through
 from ocrctl.files.lock import only_writer
 from ocrctl.shell import typed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.data.lmdb_check import checked
-from ocrctl.data.lmdb_place import check_target, clear_partial, partial_folder, put_in_place
+from ocrctl.data.lmdb_place import begin, check_target, put_in_place
 from ocrctl.data.lmdb_write import FIRST_MAP, CommitThread, LmdbWriter
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError, ResumableStop, UsageError
-from ocrctl.files.lock import only_writer
+from ocrctl.files.folder import Claim, claim
+from ocrctl.shell import typed
 
 COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
 
@@ -61,15 +61,16 @@ def build(
     it cannot be written to the end.
     """
     check_target(source, out, overwrite)
-    with only_writer(partial_folder(out)):
+    goes_on = f"ocrctl lmdb build {typed(source.name)} {typed(out)} --resume"
+    with claim(out, "lmdb build", goes_on) as claimed:
         check_target(source, out, overwrite)  # the process that held it may have finished
-        clear_partial(out, overwrite, resume)
-        return _build(source, out, jobs, max_length, progress, stopping, map_size, commit_bytes)
+        begin(claimed, overwrite, resume)
+        return _build(source, claimed, jobs, max_length, progress, stopping, map_size, commit_bytes)
 
 
 def _build(
     source: WordSource,
-    out: Path,
+    claimed: Claim,
     jobs: int,
     max_length: int,
     progress: Callable[[int, int], None],
@@ -77,7 +78,7 @@ def _build(
     map_size: int,
     commit_bytes: int,
 ) -> Built:
-    partial = partial_folder(out)
+    partial = claimed.partial
     result = Built(len(source))
     order = _fingerprint(source, max_length)
     try:
@@ -103,13 +104,13 @@ def _build(
             kept = _kept(result)
             if not kept:
                 writer.close()
-                shutil.rmtree(partial)
+                claimed.discard()
                 first = result.left_out[0]
                 raise InputError(f"{first.where}: {first.reason}; none of {len(source)} samples is good.")
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
-        put_in_place(partial, out)
+        put_in_place(claimed, claimed.out)
     except OSError as error:
         raise ResumableStop(
             f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."

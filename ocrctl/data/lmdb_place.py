@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from ocrctl.data.lmdb import close_environments, data_file
-from ocrctl.data.lmdb_write import LmdbWriter, sync_folder
+from ocrctl.data.lmdb_write import LmdbWriter
 from ocrctl.data.words import WordSource
 from ocrctl.errors import UsageError
-
-
-def partial_folder(out: Path) -> Path:
-    """Where a build of `out` collects its data until it is whole: beside it, so that a rename puts it in place."""
-    if out.name in ("", ".."):  # "." and its like have no name to add to
-        out = out.resolve()
-    return out.with_name(out.name + ".partial")
+from ocrctl.files.durable import sync_folder
+from ocrctl.files.folder import Claim
 
 
 def check_target(source: WordSource, out: Path, overwrite: bool) -> None:
@@ -30,16 +24,18 @@ def check_target(source: WordSource, out: Path, overwrite: bool) -> None:
             raise UsageError(f"{out} is both source and target: name another target.")
 
 
-def clear_partial(out: Path, overwrite: bool, resume: bool) -> None:
-    """Remove an interrupted build of `out` that is not to go on, or cannot. Raises UsageError when nobody said so."""
-    partial = partial_folder(out)
-    if partial.exists() and not (resume and _can_go_on(partial)):
+def begin(claimed: Claim, overwrite: bool, resume: bool) -> None:
+    """Make the folder that is built in, or keep that of an interrupted build that is to go on, and can. Raises
+    UsageError when there is one and nobody said what to do with it, or it is not a build's."""
+    if claimed.is_left():
+        if resume and _can_go_on(claimed.partial):
+            return
         if not overwrite and not resume:
             raise UsageError(
-                f"{partial} holds an interrupted build of {out}.",
+                f"{claimed.partial} holds an interrupted build of {claimed.out}.",
                 hint="--resume goes on with it, --overwrite starts over.",
             )
-        shutil.rmtree(partial)
+    claimed.begin()
 
 
 def _can_go_on(partial: Path) -> bool:
@@ -49,15 +45,14 @@ def _can_go_on(partial: Path) -> bool:
         return writer.state is not None or writer.entries == 0
 
 
-def put_in_place(partial: Path, out: Path) -> None:
-    """Make the whole file at `partial` the one at `out`, in one step."""
+def put_in_place(claimed: Claim, out: Path) -> None:
+    """Make the whole file in the claimed folder the one at `out`, in one step."""
     close_environments()
-    if out.exists():
-        # Within the folder, because only a file can be replaced in one step.
-        os.replace(partial / "data.mdb", out / "data.mdb")
-        (out / "lock.mdb").unlink(missing_ok=True)
-        shutil.rmtree(partial)
-        sync_folder(out)
-    else:
-        os.rename(partial, out)
-    sync_folder(out.parent)
+    if data_file(out) is None:
+        claimed.put_in_place()
+        return
+    # Within the folder, because only a file can be replaced in one step.
+    os.replace(claimed.partial / "data.mdb", out / "data.mdb")
+    (out / "lock.mdb").unlink(missing_ok=True)
+    sync_folder(out)
+    claimed.discard()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -164,14 +163,3 @@ def _reason(error: lmdb.Error, folder: Path) -> str:
     if shutil.disk_usage(folder).free < 1 << 20:
         return "the disk is full"
     return str(error).rpartition(": ")[2] or type(error).__name__
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames within `folder` durable, where the system can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.page_resize import MULTIPLE
-from ocrctl.inference.writers.files import cannot_write
+from ocrctl.files.durable import cannot_write
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.postprocess.find import NEEDED
 

@@ -66,9 +66,9 @@ class Lock:
 
 
 @contextmanager
-def only_writer(target: Path) -> Iterator[None]:
+def only_writer(target: Path, *, name: Path | None = None) -> Iterator[None]:
     """Hold TARGET.lock while the block runs; the file is gone afterwards. Raises as `lock` does."""
-    held = lock(target)
+    held = lock(target, name=name)
     try:
         yield
     finally:
@@ -102,6 +102,36 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
         return Lock(path, _taken(path, name or target, refused))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def wait_for_file(path: Path) -> int | None:
+    """The descriptor of an empty file at `path`, locked once no other process has it; `forget` before it is closed.
+
+    None where there is no flock. What is at `path` is overwritten: for names that only ocrctl uses.
+    """
+    while fcntl is not None:
+        handle = os.open(path, _OPEN | os.O_CREAT, 0o666)
+        try:
+            if _flocked(handle, wait=True) is None:
+                break
+            if _is_still(path, handle):
+                os.ftruncate(handle, 0)
+                _held.add(handle)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # it was renamed or removed meanwhile
+    else:
+        return None
+    os.close(handle)
+    path.unlink(missing_ok=True)  # empty: who has no locks uses another name
+    return None
+
+
+def forget(handle: int) -> None:
+    """Have later forks inherit `handle` again: it is about to be closed, and its number to be another file's."""
+    _held.discard(handle)
 
 
 def _taken(path: Path, name: Path, refused: str) -> int:
@@ -139,12 +169,12 @@ def _opened(path: Path) -> tuple[int, bool]:
                 continue
 
 
-def _flocked(handle: int) -> bool | None:
+def _flocked(handle: int, *, wait: bool = False) -> bool | None:
     """Whether the file is locked now (False: another process has it); None where there is no flock."""
     if fcntl is None:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from unicodedata import normalize
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import write_bytes
 from ocrctl.files.regular import read_stream
 
 DIGITS = string.digits
@@ -147,24 +147,15 @@ class Charset:
             notes.append("space appended last (a one-per-line dictionary does not hold it)")
         return cls("".join(chars), note=f"{path}: " + ", ".join(notes) if notes else "")
 
-    def save(self, path: str | Path, *, one_per_line: bool = False) -> None:
+    def save(self, path: str | Path, *, one_per_line: bool = False, create: bool = False) -> None:
         """Write a UTF-8 file that `load` reads back: one line of characters, or PaddleOCR's one character a line
         (which gains a space when read again, if it has none). Written in one step, with the folders it needs; raises
-        InputError when the place cannot be written."""
+        InputError when the path cannot be written, UsageError with `create` when there is a file already."""
         body = "\n".join(self.chars) if one_per_line else self.chars
-        path = Path(os.path.realpath(path))
+        path = Path(path)
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: cannot be written (it is there, and no file).")
-        temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"  # "." has no name to replace
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_bytes((body + "\n").encode())
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+        write_bytes(path, (body + "\n").encode(), create=create)
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ocrctl.errors import ResumableStop
+from ocrctl.files.atomic import replacing
 from ocrctl.files.system_error import system_error
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.shell import typed
@@ -38,17 +37,10 @@ def save_atomically(checkpoint: dict[str, Any], path: Path) -> None:
 def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") -> None:
     """Have `write` fill a new file, sync it, and rename it to `path`. Raises ResumableStop, leaving the old file, when
     it cannot be written; `what` names it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise cannot_save(path, what, error) from error
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ocrctl.cli import console
 from ocrctl.cli.app import run
-from ocrctl.inference.writers.files import check_place, write_atomic, write_bytes
+from ocrctl.files.atomic import check_place, write_atomic, write_bytes
 
 QUAD = "1,1,50,1,50,20,1,20"
 

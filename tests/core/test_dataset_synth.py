@@ -24,5 +24,5 @@ def test_the_folder_is_a_data_set_of_its_own(tmp_path: Path) -> None:
 
 def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="not an empty folder"):
+    with pytest.raises(UsageError, match="exists already"):
         write_words(tmp_path, 1, [], [], unseen=False)

@@ -169,4 +169,4 @@ def test_kill_9_at_ten_moments_loses_nothing_and_the_curve_goes_on(words: Path, 
     first, second = (read_checkpoint(run / "last.ckpt")["state_dict"] for run in (whole, killed))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert curve(killed) == curve(whole)
-    assert not list(killed.glob(".*.tmp"))
+    assert not list(killed.glob(".*tmp"))

@@ -59,7 +59,7 @@ def test_one_clean_is_enough(name: str) -> None:
             source, folder = Path(temporary) / "source", Path(temporary) / "set"
             source.mkdir()
             try:
-                write_pages(annotations(source, content), name, folder)
+                write_pages(annotations(source, content), name, folder, "dataset convert")
             except InputError:  # the format cannot hold such a text
                 return
             spec = f"{name}:{folder}"

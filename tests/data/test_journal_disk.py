@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.data import durable, journal
+from ocrctl.data import journal
 from ocrctl.errors import InputError, ResumableStop
+from ocrctl.files import durable
 
 
 @pytest.mark.parametrize("number", range(8))

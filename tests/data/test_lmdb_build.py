@@ -15,10 +15,10 @@ import pytest
 from ocrctl.core.lmdb import BuildOptions, build_lmdb, describe_lmdb, verify_lmdb
 from ocrctl.data.lmdb import LmdbWords, close_environments
 from ocrctl.data.lmdb_build import build
-from ocrctl.data.lmdb_place import partial_folder
 from ocrctl.data.sources import open_source
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.files import lock
+from ocrctl.files.folder import partial_folder
 from ocrctl.files.lock import only_writer
 
 
@@ -293,7 +293,7 @@ def test_a_whole_but_unrenamed_build_is_not_gone_on_with(
     """It holds no state, so nothing tells whose images these are."""
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("ocrctl.data.lmdb_build.put_in_place", lambda partial, out: (_ for _ in ()).throw(SystemExit))
+        patch.setattr("ocrctl.data.lmdb_build.put_in_place", lambda claimed, out: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             build(open_source(str(forty)), out)
     other = words(tmp_path / "other", ["a", "b", "c"], {0: picture(100), 1: picture(101), 2: picture(102)})

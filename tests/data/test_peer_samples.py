@@ -193,7 +193,7 @@ def test_pages(tmp_path: Path, name: str) -> None:
     assert data.sizes.tolist() == [list(size) for size in sample.sizes or [(0, 0)] * len(data.images)]
     if any(content == b"x" for content in sample.files.values()):
         assert data.image_bytes(0) == b"x"
-    out = write_pages(data, sample.format, tmp_path / "out").out
+    out = write_pages(data, sample.format, tmp_path / "out", "dataset convert").out
     back = open_annotations(str(out))
     assert back.format == sample.format and back.texts == data.texts and np.array_equal(back.points, data.points)
     assert np.array_equal(back.ignore, data.ignore) and back.extras == data.extras

@@ -207,7 +207,7 @@ def test_files_read_back_with_their_characters(tmp_path: Path) -> None:
             assert count == len(text) or not text
     assert characters == report.characters > 100
     assert sum(report.kinds.values()) == 5 and not (tmp_path / "out.partial").exists()
-    with pytest.raises(UsageError, match="not an empty folder"):
+    with pytest.raises(UsageError, match="exists already"):
         write_pages(tmp_path / "out", 1, [], [], unseen=False)
     assert len(list((tmp_path / "out" / "images").iterdir())) == 5
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ocrctl.errors import InputError, ResumableStop
+from ocrctl.errors import InputError, OcrctlError, ResumableStop
 
 _MANY = 32  # files from which the whole system's writes are waited for at once
 
@@ -24,6 +24,13 @@ def disk_errors(base: Path, state: str) -> Iterator[None]:
                 f"{base}: the disk is full; {state}.", hint="free some space and run the command again"
             ) from error
         raise InputError(f"{error.filename or base}: cannot be written ({error.strerror}); {state}.") from error
+
+
+def cannot_write(path: Path, error: OSError) -> OcrctlError:
+    """The error to raise for a failed write: on a full disk the command can be run again, exit 5."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResumableStop(f"{path}: the disk is full.", hint="free some space and run the command again")
+    return InputError(f"{path}: cannot be written ({error.strerror}).")
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -45,3 +52,27 @@ def to_disk(files: list[Path]) -> None:
     for file in files:
         with open(file, "rb+") as stream:
             os.fsync(stream.fileno())
+
+
+def tree_to_disk(folder: Path) -> None:
+    """Until every file below `folder`, and its name, would outlive a power cut."""
+    files: list[Path] = []
+    folders: list[Path] = []
+    for base, _, names in os.walk(folder):
+        folders.append(Path(base))
+        files += [Path(base, name) for name in names]
+    to_disk(files)
+    if len(files) <= _MANY:
+        for one in folders:
+            sync_folder(one)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

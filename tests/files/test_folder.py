@@ -1,0 +1,142 @@
+"""Output folders: whole or absent, one writer, and nothing removed that is not ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ocrctl.errors import UsageError
+from ocrctl.files import folder as module
+from ocrctl.files.folder import MARKER, claim, new_folder, partial_folder, shared_folder
+
+
+def left_by(out: Path, command: str, goes_on: str = "") -> Path:
+    """OUT.partial as a killed `command` leaves it."""
+    with claim(out, command, goes_on) as claimed:
+        claimed.begin()
+        (claimed.partial / "half").write_text("half")
+        return claimed.partial
+
+
+def test_it_appears_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with new_folder(out, "dataset crop") as folder:
+        (folder / "labels").mkdir()
+        (folder / "labels" / "a.txt").write_text("a")
+        assert not out.exists() and json.loads((folder / MARKER).read_text())["command"] == "dataset crop"
+    assert [path.name for path in out.rglob("*")] == ["labels", "a.txt"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out", "dataset crop") as folder:
+        (folder / "a").write_text("a")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    with new_folder(tmp_path / "link", "dataset crop") as folder:
+        (folder / "a").write_text("a")
+    assert (tmp_path / "link").is_symlink() and os.listdir(tmp_path / "empty") == ["a"]
+    assert sorted(os.listdir(tmp_path)) == ["empty", "link"]
+
+
+def test_a_second_writer_by_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("out")
+    with new_folder(Path("out"), "dataset convert"):
+        for name in (tmp_path / "out", Path("link"), Path("./out/")):
+            with pytest.raises(UsageError, match=f"is being written by process {os.getpid()}"):
+                new_folder(name, "dataset split").__enter__()
+    assert os.path.isdir("out")
+
+
+def test_what_the_same_command_left_goes(tmp_path: Path) -> None:
+    partial = left_by(tmp_path / "out", "dataset crop")
+    with new_folder(tmp_path / "out", "dataset crop") as folder:
+        assert folder == partial and os.listdir(folder) == [MARKER]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_what_another_command_left_stays_and_says_how_it_goes_on(tmp_path: Path) -> None:
+    partial = left_by(tmp_path / "out", "lmdb build", "ocrctl lmdb build words out --resume")
+    with pytest.raises(UsageError, match="holds what an interrupted `ocrctl lmdb build` wrote") as caught:
+        new_folder(tmp_path / "out", "dataset crop").__enter__()
+    assert "go on with it: ocrctl lmdb build words out --resume" in (caught.value.hint or "")
+    assert (partial / "half").read_text() == "half" and os.listdir(tmp_path) == ["out.partial"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link", "marker is a link", "marker of others"])
+def test_what_no_command_made_stays(tmp_path: Path, kind: str) -> None:
+    partial, theirs = tmp_path / "out.partial", tmp_path / "theirs"
+    left_by(theirs, "dataset crop").rename(theirs)
+    if kind == "file":
+        partial.write_text("mine")
+    elif kind == "link":
+        partial.symlink_to(theirs)
+    else:
+        partial.mkdir()
+        (partial / "notes.txt").write_text("mine")
+        if kind == "marker is a link":
+            (partial / MARKER).symlink_to(theirs / MARKER)
+        elif kind == "marker of others":
+            (partial / MARKER).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="out.partial: is in the way, and no command of ocrctl made it"):
+        new_folder(tmp_path / "out", "dataset crop").__enter__()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [None, "", '{"command": "dataset'])
+def test_a_kill_before_the_marker_was_whole_is_no_obstacle(tmp_path: Path, content: str | None) -> None:
+    partial = partial_folder(tmp_path / "out")
+    partial.mkdir()
+    if content is not None:
+        (partial / MARKER).write_text(content)
+    with new_folder(tmp_path / "out", "dataset crop"):
+        pass
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_kill_between_the_rename_and_the_end_leaves_it_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    left_by(out, "dataset crop").rename(out)
+    with pytest.raises(UsageError, match="exists already"), claim(out, "dataset convert"):
+        module.refuse_taken(out)
+    assert os.listdir(out) == ["half"]
+
+
+def test_a_removal_that_is_killed_leaves_what_is_still_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partial = left_by(tmp_path / "out", "dataset crop")
+    (partial / "sub").mkdir()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        new_folder(tmp_path / "out", "dataset crop").__enter__()
+    assert (partial / MARKER).exists()
+    with new_folder(tmp_path / "out", "dataset crop"):
+        pass
+
+
+def test_files_that_appear_meanwhile_are_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="exists by now"), new_folder(out, "dataset crop"):
+        out.mkdir()
+        (out / "mine").write_text("mine")
+    assert os.listdir(out) == ["mine"] and os.listdir(tmp_path) == ["out"]
+
+
+def test_a_shared_folder_is_held_and_goes_when_it_stays_empty(tmp_path: Path) -> None:
+    with shared_folder(tmp_path / "out"), pytest.raises(UsageError, match=f"process {os.getpid()}"):
+        shared_folder(tmp_path / "out").__enter__()
+    assert not list(tmp_path.iterdir())
+    with shared_folder(tmp_path / "out"):
+        (tmp_path / "out" / "a").write_text("a")
+    with shared_folder(tmp_path / "out"):
+        pass
+    assert os.listdir(tmp_path / "out") == ["a"]
