@@ -53,6 +53,12 @@ class TrainSettings(Section):
     or two pictures, whose own say little"""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """a loss or gradient that is not finite: stop with its batch in quarantine, or leave the batch out and go on"""
+    max_skipped_share: float = Field(0.05, ge=0, le=1)
+    """share of the steps so far that on_nonfinite=skip may leave out (one always may be); beyond it the run stops"""
+    max_skipped_steps: int = Field(20, ge=0)
+    """number of steps that on_nonfinite=skip may leave out in the whole run; beyond it the run stops"""
+    max_quarantined: int = Field(5, ge=1)
+    """folders with batch and weights kept of steps that on_nonfinite=skip leaves out; further ones are only listed"""
     weight_decay: float = Field(0.01, ge=0)
     """decoupled weight decay; biases and normalisation weights are left out"""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"

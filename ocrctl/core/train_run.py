@@ -168,9 +168,11 @@ def _length_changed(progress: Progress, step: int, decided: dict[str, Any]) -> s
 def _resume_point(last: Path, data: TrainingData | PageData) -> ResumePoint:
     """Where the run of `last` goes on. Raises UsageError when the checkpoint is of another model or charset."""
     from ocrctl.config.model_card import CARD_KEY, ModelCard
-    from ocrctl.models.checkpoint import read_checkpoint
+    from ocrctl.models.checkpoint import read_checkpoint, weights_of
+    from ocrctl.models.finite import refuse_not_finite
 
     raw = read_checkpoint(last)
+    refuse_not_finite(weights_of(raw["state_dict"], f"{last}: state_dict"), last)
     card = ModelCard.from_json(raw[CARD_KEY], str(last))
     if card.arch != data.card.arch:
         raise UsageError(f"{last} holds {card.arch}, not {data.card.arch}: a run goes on with its own architecture.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import TrainSettings
-from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok
+from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular, read_regular
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
+from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.batches import one_row
+from ocrctl.training.culprits import find_culprits
 from ocrctl.training.device import DTYPES
 from ocrctl.training.objectives import Objective, choose_objective
 
@@ -36,13 +36,19 @@ def replay(folder: Path) -> Diagnosis:
     model.load_state_dict(weights)
     model.norm_frozen = meta.get("norm_frozen", False)
     model.train()
-    objective = choose_objective(card, TrainSettings())
+    objective = choose_objective(card, TrainSettings(label_smoothing=meta.get("label_smoothing", 0.0)))
     dtype = DTYPES.get(meta["precision"])
-    cast = torch.autocast("cpu", dtype) if dtype else nullcontext()
+
+    def autocast() -> Any:
+        return torch.autocast("cpu", dtype, enabled=dtype is not None)
+
+    broken = names_not_finite(model.state_dict())
     checks = [
-        _weights(model),
-        _samples(model, objective, batches, meta, cast),
-        *_step(model, objective, batches, meta, cast),
+        _weights(broken),
+        _samples(model, objective, batches, meta, autocast)
+        if not broken
+        else skipped("samples", "with these weights no sample can be finite"),
+        *_step(model, objective, batches, meta, autocast),
     ]
     return Diagnosis(f"replay of step {meta['step']}", tuple(checks), f"step {meta['step']}: {count(checks)}")
 
@@ -55,7 +61,7 @@ def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], l
         )
     try:
         meta = json.loads(read_regular(folder / "step.json"))
-        card, weights = load_checkpoint(folder / "weights.ckpt")
+        card, weights = load_checkpoint(folder / "weights.ckpt", finite=False)
         check_regular(folder / "batch.npz")
         with np.load(folder / "batch.npz") as arrays:
             batches = [_batch(arrays, number) for number in range(len(meta["sizes"]))]
@@ -82,8 +88,7 @@ def _batch(arrays: Any, number: int) -> dict[str, Any]:
     return batch
 
 
-def _weights(model: OCRModel) -> Check:
-    bad = [name for name, value in model.state_dict().items() if not bool(torch.isfinite(value.float()).all())]
+def _weights(bad: list[str]) -> Check:
     if bad:
         return fail(
             "weights", f"{_some(bad)} not finite before the step", "go on from an older checkpoint, lower train.lr"
@@ -91,25 +96,31 @@ def _weights(model: OCRModel) -> Check:
     return ok("weights", "all finite before the step")
 
 
-def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], cast: Any) -> Check:
-    bad, losses = [], []
-    kept = {name: value.clone() for name, value in model.state_dict().items()}
-    for batch in batches:
-        for row, number in enumerate(batch["ids"].tolist()):
-            torch.manual_seed(meta["seed"])
-            with torch.no_grad(), cast:
-                loss = float(objective(model, one_row(batch, row)))
-            losses.append(loss)
-            if not np.isfinite(loss):
-                bad.append(f"{meta['places'].get(str(number), number)} (draw {number})")
-    model.load_state_dict(kept)
-    if bad:
-        mend = "look at them: ocrctl dataset validate; or leave them out: --resume --set train.on_nonfinite=skip"
-        return fail("samples", f"not finite alone: {_some(bad)}", mend)
-    return ok("samples", f"each finite alone, losses {min(losses):.3g} to {max(losses):.3g}")
+def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], autocast: Any) -> Check:
+    """The verdict of training, found again: same samples, same words."""
+
+    def name(number: int) -> str:
+        return f"{meta['places'].get(str(number), number)} (draw {number})"
+
+    verdict = find_culprits(model, objective, batches, meta["seed"], autocast)
+    sentence = verdict.sentence(lambda number: str(meta["places"].get(str(number), number)))
+    found = meta.get("sentence", sentence)
+    apart = "" if sentence == found else f"; training on {meta.get('device', 'its device')} found: {found}"
+    if verdict.alone:
+        named = f": {_some([name(number) for number in verdict.culprits])}" if verdict.culprits else ""
+        fix = "inspect them: ocrctl dataset validate; or leave them out: --resume --set train.on_nonfinite=skip"
+        return fail(
+            "samples",
+            f"{sentence}{named}{apart}",
+            fix if verdict.culprits else "lower train.lr, or train.precision=32-true",
+        )
+    low, high = verdict.losses or (float("nan"), float("nan"))
+    return ok("samples", f"each finite alone, losses {low:.3g} to {high:.3g}{apart}")
 
 
-def _step(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], cast: Any) -> list[Check]:
+def _step(
+    model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], autocast: Any
+) -> list[Check]:
     first: list[str] = []
 
     def look(name: str) -> Any:
@@ -124,7 +135,7 @@ def _step(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[
     torch.manual_seed(meta["seed"])
     total = 0.0
     for batch in batches:
-        with cast:
+        with autocast():
             loss = objective(model, batch) / len(batches)
         loss.backward()
         total += float(loss.detach())

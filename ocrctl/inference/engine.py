@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.data.finite import not_finite
 from ocrctl.data.images import resize_word
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.devices import parse_device
@@ -104,13 +105,13 @@ class Engine:
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Prepared uint8 (N, H, W, C) -> float32 (N, T, K): T steps, K classes, class 0 the blank or the end.
 
-        Raises UsageError when the model is a detector.
+        Raises UsageError when the model is a detector, InputError for logits that are not finite.
         """
         self._expect("recognition")
         wanted = (self.card.height, self.card.width, self.card.channels)
         if batch.dtype != np.uint8 or batch.shape[1:] != wanted:
             raise ValueError(f"expected a prepared uint8 batch (N, {wanted}), got {batch.dtype} {batch.shape}")
-        return self._backend.outputs(batch)["logits"]
+        return self._outputs(batch)["logits"]
 
     def recognize_prepared(self, batch: NDArray[np.uint8]) -> list[Recognition]:
         """Read a batch of `prepare`d pictures, uint8 (N, H, W, C), in order."""
@@ -166,7 +167,7 @@ class Engine:
     def maps(self, pages: Sequence[Page]) -> list[dict[str, NDArray[np.float32]]]:
         """What the head says of prepared pages of one size: the maps of each."""
         self._expect("detection")
-        outputs = self._backend.outputs(np.stack([page.image for page in pages]))
+        outputs = self._outputs(np.stack([page.image for page in pages]))
         return [{name: values[row] for name, values in outputs.items()} for row in range(len(pages))]
 
     def find(
@@ -178,6 +179,16 @@ class Engine:
         are not finite.
         """
         return find_boxes(maps, page, self.card, self.path, polygons=polygons, least=least)
+
+    def _outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        outputs = self._backend.outputs(batch)
+        for name, values in outputs.items():
+            if held := not_finite(values):
+                raise InputError(
+                    f"{self.path}: the model's {name} hold {held}: its results would be nonsense.",
+                    hint="use an older checkpoint; a model trained in 16-mixed may need train.precision=32-true",
+                )
+        return outputs
 
     def _expect(self, task: str, batch_size: int = 1) -> None:
         if self.card.task != task:

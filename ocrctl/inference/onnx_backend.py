@@ -15,6 +15,7 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import DIAGNOSE, driver_gpu_count, model_threads, parse_device
+from ocrctl.inference.onnx_weights import refuse_not_finite
 from ocrctl.postprocess.find import NEEDED
 
 CUDA = "CUDAExecutionProvider"
@@ -30,6 +31,7 @@ class OnnxBackend:
     def __init__(self, path: Path, device: str, threads: int | None, decoding: str | None = None) -> None:
         self.note = ""
         session = self._open(path, device, threads)
+        refuse_not_finite(path)
         self.card = _card(session, path)
         if with_decoding(self.card, decoding, path) != self.card:
             raise UsageError(

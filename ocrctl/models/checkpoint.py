@@ -14,6 +14,7 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.archives import check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
+from ocrctl.models.finite import refuse_not_finite
 from ocrctl.models.published import published_charset
 
 
@@ -80,15 +81,18 @@ def weights_of(values: Any, where: str) -> dict[str, torch.Tensor]:
     return dict(values)
 
 
-def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
+def load_checkpoint(path: Path, *, finite: bool = True) -> tuple[ModelCard, dict[str, torch.Tensor]]:
     """Model card and weights, names without the training module's prefix; where training kept a moving average, that is
-    the model. Raises InputError as `read_checkpoint`."""
+    the model. Raises InputError as `read_checkpoint`, and for weights that are not finite unless `finite` is False."""
     raw = read_checkpoint(path)
     card = ModelCard.from_json(raw[CARD_KEY], str(path))
     prefix = "model."
     held = weights_of(raw["state_dict"], f"{path}: state_dict")
     own = {name[len(prefix) :]: value for name, value in held.items() if name.startswith(prefix)}
-    return card, {**own, **weights_of(raw.get("ema", {}), f"{path}: ema")}
+    weights = {**own, **weights_of(raw.get("ema", {}), f"{path}: ema")}
+    if finite:
+        refuse_not_finite(weights, path)
+    return card, weights
 
 
 def count_parameters(weights: dict[str, torch.Tensor]) -> int:
@@ -102,6 +106,8 @@ def load_initial(path: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
     raw = _read(path)
     charset = published_charset(raw)
     if charset is not None:
-        return "published PARSeq weights", charset, weights_of(raw, str(path))
+        published = weights_of(raw, str(path))
+        refuse_not_finite(published, path)
+        return "published PARSeq weights", charset, published
     card, weights = load_checkpoint(path)
     return card.arch, card.charset, weights

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.finite import not_finite
+
 Map = NDArray[np.float32]
 
 
@@ -65,10 +67,6 @@ def checked(values: NDArray[np.floating], dimensions: int = 2) -> Map:
     if values.ndim != dimensions or not values.size:
         raise ValueError(f"expected a map of {dimensions} dimensions that is not empty, found shape {values.shape}")
     result = np.ascontiguousarray(values, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.dot(result.ravel(), result.ravel())  # one pass; finite unless a value is not, or absurdly large
-    if not np.isfinite(total) and not np.isfinite(result).all():
-        counts = ((int(np.isnan(result).sum()), "NaN"), (int(np.isinf(result).sum()), "infinite values"))
-        held = " and ".join(f"{count} {name}" for count, name in counts if count)
+    if held := not_finite(result):
         raise ValueError(f"the model's output holds {held}")
     return result

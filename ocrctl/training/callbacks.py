@@ -189,6 +189,7 @@ class RunCallback(pl.Callback):
         broken = module.broken_weights()  # an update may break them under a loss that still was finite
         if report.bad and not broken and not module.guard_latched:
             self.state.skipped += len(report.bad)
+            self._stop_beyond_limits(trainer.global_step, module, first + report.bad[0])
             for place in report.bad:
                 found = self.quarantine.take(module, first + place, stops=False)
                 self.report(f"step {first + place} left out: {found.sentence}; {found.folder}")
@@ -202,6 +203,22 @@ class RunCallback(pl.Callback):
             )
         return report.loss
 
+    def _stop_beyond_limits(self, step: int, module: TrainingModule, bad: int) -> None:
+        """Raise ResumableStop once more steps were left out than `train.max_skipped_share` and `max_skipped_steps`
+        allow: a run that learns from a part of its steps only is no success. `bad` is the first one not yet told."""
+        share, number = self.settings.train.max_skipped_share, self.settings.train.max_skipped_steps
+        skipped = self.state.skipped
+        if skipped <= number and skipped <= max(1, share * step):
+            return
+        found = self.quarantine.take(module, bad)
+        last = self.run / "last.ckpt"
+        raise ResumableStop(
+            f"{skipped} of {step} steps were left out because the loss or its gradients were not finite, more than "
+            f"train.max_skipped_share={share:g} and train.max_skipped_steps={number} allow; "
+            f"step {bad}: {found.sentence}; {_kept(last)}.",
+            hint=f"inspect it: ocrctl diagnose replay {typed(found.folder)}",
+        )
+
     def _keep_before(self, trainer: pl.Trainer, module: TrainingModule, step: int, *, culprit: bool) -> str:
         """Where single samples are to blame, save the state before `step`, which the guard has kept, as last.ckpt; a
         model that has run away is not put over an older one. Says what a run can go on from."""
@@ -210,8 +227,12 @@ class RunCallback(pl.Callback):
             with module.wound_back_to(step - 1):
                 trainer.save_checkpoint(last)
             return f"{last} holds the state before it"
-        return f"{last} is from before" if last.exists() else "no checkpoint had been written yet"
+        return _kept(last)
 
     def _save_whole(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         self._look(trainer, module)
         trainer.save_checkpoint(self.run / "last.ckpt")
+
+
+def _kept(last: Path) -> str:
+    return f"{last} is from before" if last.exists() else "no checkpoint had been written yet"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
+from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.batches import to_device
 from ocrctl.training.device import DTYPES, Placement
@@ -149,9 +150,7 @@ class TrainingModule(pl.LightningModule):
 
     def broken_weights(self) -> list[str]:
         """Names of the weights and statistics that hold values which are not finite; waits for the device."""
-        named = [(name, value) for name, value in self.model.state_dict().items() if value.is_floating_point()]
-        finite = torch.stack([torch.isfinite(value.detach().float().sum()) for _, value in named]).tolist()
-        return [name for (name, _), fine in zip(named, finite, strict=True) if not fine]
+        return names_not_finite(self.model.state_dict())
 
     def validate(self, stops: Callable[[], bool]) -> bool:
         """Run the whole validation with the average, where there is one, and put the training's own weights back.

@@ -1,7 +1,8 @@
 """The batch of a bad step, built again exactly and kept with the weights it met, so that it can be played back.
 
 RUN/quarantine/step-0000123/: batch.npz (the arrays of the batch, `ids` the draw numbers), weights.ckpt (model card and
-weights before the step), step.json (step, seed of the random state, precision, places of the samples, what was found).
+weights before the step, or as they are when a step that was left out is found), step.json (step, seed of the random
+state, precision, locations of the samples, what was found).
 RUN/quarantine/left_out.json lists the samples that a run with `train.on_nonfinite=skip` no longer draws once it is
 resumed.
 """
@@ -15,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.loader import to_tensors
-from ocrctl.training.batches import one_row, to_device
+from ocrctl.training.batches import to_device
 from ocrctl.training.checkpoints import save_atomically, write_atomically
+from ocrctl.training.culprits import find_culprits
 from ocrctl.training.left_out import LIST, read_left_out
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.position import step_seed
-
-MOST_KEPT = 20  # folders with arrays and weights of steps left out; further ones are only listed
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class Quarantine:
     def take(self, module: TrainingModule, step: int, broken: list[str] | None = None, *, stops: bool = True) -> Found:
         """Rebuild the batches of `step`, find what is bad in them, write it all down.
 
-        `broken` names weights that are not finite; a step that `stops` the run is kept whatever there is already.
+        `broken` names weights that are not finite. A step that `stops` the run is kept whatever there is already,
+        others until there are `train.max_quarantined` folders.
         Raises KeyError when `step` is older than the guard's last reading.
         """
         parts = dict(module.recent)[step]
@@ -63,22 +63,23 @@ class Quarantine:
         flat = [n for part in numbers for n in part]
         folder = self.folder / f"step-{step:07d}"
         batches = [self.rebuild(part) for part in numbers]
-        bad = [] if broken else _bad_samples(module, batches, step)
-        samples = bad if len(bad) < len(flat) else []
+        seed = step_seed(module.seed, step - 1)
         if broken:
+            samples, alone = [], []
             sentence = f"{len(broken)} weights are not finite, first {broken[0]}"
-        elif samples:
-            sentence = f"{len(samples)} of its {len(flat)} samples alone give it, first {self.place(samples[0])[1]}"
         else:
-            sentence = f"no single one of its {len(flat)} samples gives it"
+            tensors = [to_device(to_tensors(batch), module.device) for batch in batches]
+            verdict = find_culprits(module.model, module.objective, tensors, seed, module.autocast)
+            samples, alone = verdict.culprits, verdict.alone
+            sentence = verdict.sentence(lambda n: self.place(n)[1])
         meta = {
-            "step": step, "seed": step_seed(module.seed, step - 1), "precision": self.precision,
-            "norm_frozen": module.model.norm_frozen, "broken": broken or [],
-            "sizes": [len(part) for part in numbers], "samples": samples, "sentence": sentence,
+            "step": step, "seed": seed, "precision": self.precision, "device": module.device.type,
+            "norm_frozen": module.model.norm_frozen, "label_smoothing": module.train_settings.label_smoothing,
+            "broken": broken or [], "sizes": [len(part) for part in numbers], "samples": samples, "sentence": sentence,
             "places": {n: self.place(n)[1] for n in flat},
         }  # fmt: skip
         known = len(list(self.folder.glob("step-*"))) if self.folder.is_dir() else 0
-        kept = stops or known < MOST_KEPT
+        kept = stops or known < module.train_settings.max_quarantined
         if kept:
             folder.mkdir(parents=True, exist_ok=True)
             arrays = {f"{name}.{i}": value for i, batch in enumerate(batches) for name, value in _arrays(batch).items()}
@@ -87,7 +88,7 @@ class Quarantine:
             save_atomically({CARD_KEY: module.card.to_json(), "state_dict": weights}, folder / "weights.ckpt")
             text = json.dumps(meta, ensure_ascii=False, indent=1)
             write_atomically(folder / "step.json", lambda file: file.write(text.encode()))
-        if not broken:
+        if not broken and (samples or not alone):  # else the model is to blame, and none of its samples
             self._leave_out([self.place(n)[0] for n in samples or flat])
         return Found(folder if kept else self.folder / LIST, sentence, samples)
 
@@ -109,19 +110,3 @@ def _flat(above: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{above}{name}/", value)
         else:
             yield above + name, value
-
-
-def _bad_samples(module: TrainingModule, batches: list[Any], step: int) -> list[int]:
-    """Draw numbers whose loss alone is not finite, with the weights as they are; statistics are put back."""
-    found = []
-    module.statistics.keep()
-    for batch in batches:
-        tensors = to_tensors(batch)
-        for row, number in enumerate(batch.ids.tolist()):
-            torch.manual_seed(step_seed(module.seed, step - 1))
-            with torch.no_grad(), module.autocast():
-                loss = module.objective(module.model, to_device(one_row(tensors, row), module.device))
-            if not bool(torch.isfinite(loss)):
-                found.append(number)
-    module.statistics.restore_where(torch.ones((), device=module.device))
-    return found

@@ -147,7 +147,7 @@ def test_what_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="the model's output holds 12 NaN"):
         db_boxes(values)
     values[5, 5] = -np.inf
-    with pytest.raises(ValueError, match="12 NaN and 1 infinite values"):
+    with pytest.raises(ValueError, match="12 NaN and 1 infinite value"):
         db_boxes(values)
     with pytest.raises(ValueError, match="shape"):
         db_boxes(np.zeros((2, 20, 30), np.float32))

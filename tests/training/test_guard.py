@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 import ocrctl.training.objectives as objectives
-import ocrctl.training.quarantine as quarantine
+from ocrctl.cli.app import run as run_command
 from ocrctl.core.train import TrainRequest, load_train_settings, train
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import InputError, ResumableStop
@@ -31,13 +32,16 @@ def go(out: Path, *sets: str, resume: bool = False) -> None:
     train(TrainRequest(settings, out, resume), lambda line: None)
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """The loss of every batch that holds draw `number` is NaN."""
+def plant(monkeypatch: pytest.MonkeyPatch, *numbers: int, size: int = 1, gradient: bool = False) -> None:
+    """The loss, or only the gradient, of every batch of at least `size` samples with a draw of `numbers` is NaN."""
     learn = objectives.learn_ctc
 
     def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         loss = learn(model, batch)
-        return torch.where((batch["ids"] == number).any(), torch.nan, loss)
+        bad = torch.isin(batch["ids"], torch.tensor(numbers)).any() & (len(batch["ids"]) >= size)
+        if gradient:
+            return loss + torch.sqrt(torch.where(bad, 0.0, 1.0) * loss.square())  # the root of 0 has no gradient
+        return torch.where(bad, torch.nan, loss)
 
     monkeypatch.setattr(objectives, "learn_ctc", planted)
 
@@ -133,17 +137,68 @@ def test_skip_counts_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_past_the_most_that_is_kept_a_step_is_only_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, BAD)
-    monkeypatch.setattr(quarantine, "MOST_KEPT", 0)
+    """Steps 7 and 10 are bad; then 11, which is more than two, and what stops a run is kept all the same."""
+    plant(monkeypatch, BAD, BAD + 12)
     lines: list[str] = []
-    settings = load_train_settings(None, [*SETS, "train.on_nonfinite=skip"], {"arch": "crnn-tiny"})
-    train(TrainRequest(settings, tmp_path / "run"), lines.append)
-    (told,) = [line for line in lines if line.startswith("step 7 left out")]
-    assert told.endswith("quarantine/left_out.json")
-    assert [path.name for path in (tmp_path / "run" / "quarantine").iterdir()] == ["left_out.json"]
-    with pytest.raises(ResumableStop, match="step 7"):  # what stops a run is kept all the same
-        go(tmp_path / "other")
-    assert (tmp_path / "other" / "quarantine" / "step-0000007" / "batch.npz").is_file()
+    sets = [*SETS, "train.on_nonfinite=skip", "train.max_quarantined=1", "train.max_skipped_share=1"]
+    run = tmp_path / "run"
+    train(TrainRequest(load_train_settings(None, sets, {"arch": "crnn-tiny"}), run), lines.append)
+    first, second = [line for line in lines if "left out" in line]
+    assert first.endswith("quarantine/step-0000007") and second.endswith("quarantine/left_out.json")
+    assert {path.name for path in (run / "quarantine").iterdir()} == {"left_out.json", "step-0000007"}
+    assert json.loads((run / "quarantine" / "left_out.json").read_text()) == [[0, BAD], [0, BAD + 12]]
+    plant(monkeypatch, BAD + 16)
+    sets += ["train.max_skipped_steps=2"]
+    with pytest.raises(ResumableStop, match="3 of 12 steps were left out .*train.max_skipped_steps=2 allow; step 10"):
+        train(TrainRequest(load_train_settings(None, sets, {"arch": "crnn-tiny"}), tmp_path / "other"), lines.append)
+    kept = {path.name for path in (tmp_path / "other" / "quarantine").iterdir()}
+    assert kept == {"left_out.json", "step-0000007", "step-0000010"}
+
+
+@pytest.mark.parametrize("sets", [[], ["train.log_every_steps=50", "train.val_every_steps=50"]], ids=["early", "late"])
+def test_a_run_whose_steps_are_all_left_out_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sets: list[str]
+) -> None:
+    """The share: 4 of the first 4 steps, or all 12 at the end; one folder, no sample blamed, no next command."""
+    plant(monkeypatch, *range(1000))
+    words = [word for item in [*SETS, "train.on_nonfinite=skip", *sets] for word in ("--set", item)]
+    assert run_command(["train", "crnn-tiny", "-d", "synth:words", "-o", str(tmp_path / "run"), *words]) == 5
+    said = capsys.readouterr().err.splitlines()
+    steps = 12 if sets else 4
+    assert f"{steps} of {steps} steps were left out because the loss or its gradients were not finite" in said[-2]
+    assert "step 1: each of its 4 samples gives it alone, so the model and not the data does" in said[-2]
+    assert said[-1] == f"hint: inspect it: ocrctl diagnose replay {tmp_path / 'run' / 'quarantine' / 'step-0000001'}"
+    assert not any("next:" in line for line in said)
+    assert [path.name for path in (tmp_path / "run" / "quarantine").iterdir()] == ["step-0000001"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "said", "left_out"),
+    [
+        ({"numbers": [BAD, BAD + 1]}, "2 of its 4 samples alone give it, first synth:words 26", [BAD, BAD + 1]),
+        ({"numbers": [BAD], "gradient": True}, "1 of its 4 samples alone give it, first synth:words 26", [BAD]),
+        ({"numbers": range(24, 28)}, "each of its 4 samples gives it alone", None),
+        ({"numbers": [BAD], "size": 4}, "none of its 4 samples gives it alone", [24, 25, 26, 27]),
+    ],
+    ids=["two", "gradient", "each", "none"],
+)
+def test_training_and_replay_give_one_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: dict[str, Any], said: str, left_out: list[int] | None
+) -> None:
+    plant(monkeypatch, *planted.pop("numbers"), **planted)
+    with pytest.raises(ResumableStop) as caught:
+        go(tmp_path / "run")
+    assert f"step 7: {said}" in caught.value.message
+    folder = tmp_path / "run" / "quarantine"
+    meta = json.loads((folder / "step-0000007" / "step.json").read_text())
+    rows = {row.name: row for row in replay(folder / "step-0000007").checks}
+    assert meta["sentence"] in rows["samples"].detail or "none of its" in said
+    assert "found:" not in rows["samples"].detail  # that the two differ
+    assert (rows["samples"].status == "ok") == ("none of its" in said)
+    assert rows["loss"].status == ("ok" if "gradient" in planted else "fail")
+    assert rows["gradients"].status == ("fail" if "gradient" in planted else "ok")
+    listed = json.loads((folder / "left_out.json").read_text()) if (folder / "left_out.json").exists() else None
+    assert listed == (left_out and [[0, number] for number in left_out])
 
 
 def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

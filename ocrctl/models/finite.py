@@ -1,0 +1,29 @@
+"""Weights that are not finite: refused where a model is read, looked for where one is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ocrctl.errors import InputError
+
+
+def names_not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the floating-point tensors that hold NaN or infinite values, in order; waits for the device once."""
+    named = [(name, value) for name, value in tensors.items() if value.is_floating_point()]
+    if not named:
+        return []
+    finite = torch.stack([torch.isfinite(value.detach()).all() for _, value in named]).tolist()
+    return [name for (name, _), fine in zip(named, finite, strict=True) if not fine]
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise InputError when weights read from `path` are not finite: the model would answer with nonsense."""
+    if names := names_not_finite(tensors):
+        raise InputError(
+            f"{path}: {len(names)} of {len(tensors)} weights hold NaN or infinite values, first {names[0]}.",
+            hint="use a checkpoint from before training broke them; lower train.lr in a new run",
+        )
