@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.dataset_convert import AllowOutside
 from ocrctl.cli.dataset_validate import DataFlag, DataSpec
 from ocrctl.cli.github import Annotation, GitHub, annotate, check_github, failed
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
@@ -35,6 +36,7 @@ def clean(
     header_only: Annotated[bool, typer.Option("--header-only", help="Do not decode the pictures.")] = False,
     github: GitHub = False,
     guard: SpreadsheetSafe = False,
+    allow_outside: AllowOutside = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -45,7 +47,7 @@ def clean(
 
     check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
-    options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only)
+    options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only, allow_outside)
     with ProgressLine("pictures") as progress:
         report = clean_data(options, progress)
     name = typed(chosen) + plugin_flags(plugin)

@@ -15,6 +15,10 @@ from ocrctl.errors import UsageError
 from ocrctl.shell import typed
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
+AllowOutside = Annotated[
+    bool,
+    typer.Option("--allow-outside", help="Copy images that lie outside the set, such as absolute paths and links."),
+]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; it appears once it is whole.")]
 
 
@@ -23,6 +27,7 @@ def convert(
     out: Out,
     format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format to write (docs/formats.md).")],
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not copy the pictures.")] = False,
+    allow_outside: AllowOutside = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -30,7 +35,7 @@ def convert(
     """Write a data set in another format, and say what that format cannot hold."""
     from ocrctl.core.dataset_convert import convert as rewrite
 
-    report = rewrite(spec, out, format_name, copy=not labels_only)
+    report = rewrite(spec, out, format_name, copy=not labels_only, allow_outside=allow_outside)
     if as_json:
         console.write_json(report)
     else:
@@ -66,6 +71,7 @@ def split(
     format_name: Annotated[
         str | None, typer.Option("--format", metavar="F", help="Format to write (default: that of SPEC).")
     ] = None,
+    allow_outside: AllowOutside = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -79,7 +85,15 @@ def split(
         raise UsageError(f"--part: {' '.join(parts)}: a name stands there twice.")
     with ProgressLine("pictures") as progress:
         report = part(
-            spec, out, shares, seed=seed, group=group, listed=listed, format_name=format_name, progress=progress
+            spec,
+            out,
+            shares,
+            seed=seed,
+            group=group,
+            listed=listed,
+            format_name=format_name,
+            allow_outside=allow_outside,
+            progress=progress,
         )
     if as_json:
         console.write_json(report)

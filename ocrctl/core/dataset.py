@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import look_at
 from ocrctl.data.label_stats import LabelStats, label_stats
@@ -49,8 +48,6 @@ def dataset_charset(
     """
     if out is not None and out.exists() and not overwrite:
         raise UsageError(f"{out} exists already.", hint="--overwrite replaces it.")
-    for spec in specs:
-        finish_changes(spec)
     sources = [open_source(spec) for spec in specs]
     labels = [label for source in sources for label in source.labels]
     stats = label_stats(labels)
@@ -68,7 +65,6 @@ def dataset_charset(
 
 def dataset_stats(spec: str, progress: Callable[[int, int], None] = lambda done, total: None) -> StatsReport:
     """Counts, lengths and characters of the labels of `spec`; of pages, sizes and shapes as well."""
-    finish_changes(spec)
     data = open_annotations(spec)
     if data.words is not None:
         return StatsReport(data.words.name, label_stats(data.words.labels))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ocrctl.core.dataset_outside import refuse_outside
 from ocrctl.core.dataset_write import write_pages
 from ocrctl.core.word_write import write_words
 from ocrctl.data.annotations import Annotations
@@ -21,6 +22,7 @@ from ocrctl.data.sources import Located, locate, parse_spec
 from ocrctl.data.word_edits import EDITABLE, edited
 from ocrctl.data.words import FolderWords
 from ocrctl.errors import InputError, UsageError
+from ocrctl.shell import typed
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class CleanOptions:
     remove_bad: bool = False
     out: Path | None = None
     decode: bool = True
+    allow_outside: bool = False  # copy images that lie outside the set, with `out`
 
     @property
     def dry(self) -> bool:
@@ -68,10 +71,11 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
     """Clean in place, into `options.out`, or only in thought. Raises UsageError when another command changes the data
     now or the format cannot be changed in place, InputError when the annotations cannot be read or written, or when
     nothing would be left of them."""
+    if options.dry or options.out is not None:
+        return _clean(options, locate(options.spec), progress)
     finish_changes(options.spec)
     located = locate(options.spec)
-    if options.dry or options.out is not None:
-        return _clean(options, located, progress)
+    _expect_within(options.spec, located.folder)
     if located.words is not None and located.words.NAME not in EDITABLE:
         raise UsageError(
             f"{options.spec}: {located.words.NAME} is not changed in place.", hint="--out DIR writes a cleaned copy"
@@ -82,6 +86,8 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
 
 def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
     data = located.annotations()
+    if options.out is not None and not options.dry:
+        refuse_outside(data, options.allow_outside)
     findings, looks = lint(data, decode=options.decode, progress=progress)
     dry = options.dry
     cleaned = clean(
@@ -122,6 +128,7 @@ def undo_clean(spec: str) -> UndoReport:
         raise UsageError(
             f"{spec}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
         )
+    _expect_within(spec, recovered[-1])
     with only_change(recovered[-1]):
         return UndoReport(undo(recovered[-1]))
 
@@ -131,8 +138,23 @@ def finish_changes(spec: str) -> None:
     runs, InputError when the folder cannot be written to."""
     for folder in journal_folders(spec):
         if half_done(folder):
+            _expect_within(spec, folder)
             with only_change(folder):
                 recover(folder)
+
+
+def _expect_within(spec: str, folder: Path) -> None:
+    """Raise InputError when `folder`, links followed, is not part of the set that `spec` names: what lies elsewhere is
+    not changed by its name here."""
+    path = parse_spec(spec).path
+    assert path is not None  # there is a folder
+    root = os.path.realpath(path if path.is_dir() else path.parent)
+    real = os.path.realpath(folder)
+    if os.path.commonpath([root, real]) != root:
+        raise InputError(
+            f"{folder}: leads to {real}, out of {path}; nothing there is changed.",
+            hint=f"name that folder itself, {typed(real)}, or write a copy with --out",
+        )
 
 
 def journal_folders(spec: str) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrctl.core.dataset_clean import finish_changes
+from ocrctl.core.dataset_outside import refuse_outside
 from ocrctl.core.dataset_write import Written, write_pages
 from ocrctl.core.word_write import write_words
 from ocrctl.data.formats import word_format
@@ -14,10 +14,11 @@ from ocrctl.errors import UsageError
 COMMAND = "dataset convert"
 
 
-def convert(spec: str, out: Path, format_name: str, *, copy: bool = True) -> Written:
-    """Write the data set in another format. Raises UsageError when the format is unknown or holds other things."""
-    finish_changes(spec)
+def convert(spec: str, out: Path, format_name: str, *, copy: bool = True, allow_outside: bool = False) -> Written:
+    """Write the data set in another format. Raises UsageError when the format is unknown or holds other things,
+    InputError when an image lies outside the set and was not allowed to."""
     data = open_annotations(spec)
+    refuse_outside(data, allow_outside or not copy)
     if data.words is not None:
         words = word_format(format_name)
         if not copy:

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import word_format
 from ocrctl.data.images import decode
@@ -40,7 +39,6 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
 
     Raises UsageError when `out` is taken or the format is none of word images, InputError when there is no word.
     """
-    finish_changes(spec)
     data = open_annotations(spec)
     if data.words is not None:
         raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {typed(spec)} {typed(out)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.core.dataset_clean import finish_changes
+from ocrctl.core.dataset_outside import refuse_outside
 from ocrctl.core.dataset_write import Written, fill_pages
 from ocrctl.core.word_write import fill_words
 from ocrctl.data.annotations import Annotations
@@ -46,6 +46,7 @@ def split(
     group: str | None = None,
     listed: Path | None = None,
     format_name: str | None,
+    allow_outside: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SplitReport:
     """Part a set by picture into folders of `out`; pictures of one group stay together, and so do groups that share a
@@ -60,9 +61,9 @@ def split(
     check_parts(shares)
     if listed is not None and (group is not None or len(shares) != 2):
         raise UsageError("--list names the pictures of the second of two parts; it goes with no --group.")
-    finish_changes(spec)
     located = locate(spec)
     data = located.annotations()
+    refuse_outside(data, allow_outside)
     with new_folder(out, "dataset split") as folder:  # claimed before the pictures are compared, which takes longest
         keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
         named = len(set(keys))

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.core.eval_read import read_samples
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.images import decode
@@ -75,7 +74,6 @@ def suspects(
     another part of them, finds more. Raises InputError when the data or the model cannot be read, the data hold no
     label, or the model reads nothing (all predictions empty, or all one text).
     """
-    finish_changes(options.spec)
     words = _Words(open_annotations(options.spec))
     if not words.labels:
         raise InputError(f"{options.spec}: holds no label that could be compared.")

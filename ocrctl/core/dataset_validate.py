@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.core.dataset_clean import finish_changes
 from ocrctl.core.dataset_target import target_of
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.codes import BY_NAME
@@ -90,7 +89,6 @@ def validate(
             )
     start = time.perf_counter()
     target = target_of(options.model, options.charset, options.profiles)
-    finish_changes(options.spec)
     data = open_annotations(options.spec)
     findings, looks = lint(data, target, decode=options.decode, progress=progress)
     if options.against is not None:

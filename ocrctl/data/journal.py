@@ -2,14 +2,18 @@
 
 Beside the label files stands `.ocrctl-journal/0001/`: `plan.json` (which files), `0.old` and `0.new` (their bytes,
 either absent where the file is made or removed). It appears by one rename, complete; from then on the change is
-decided. Files are then replaced one by one, and `done` is written. Without `done` the next command finishes the change
-(`recover`). Who changes or takes back holds `only_change`, so that two at once are told apart.
+decided. Files are then replaced one by one, and `done` is written. Without `done` the set is refused by who reads it,
+and the next command that changes it finishes the change first (`recover`). Who changes or takes back holds
+`only_change`, so that two at once are told apart.
+
+A journal may come with a data set of others: no link in it is followed, and no file outside the set is changed by it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,7 +25,8 @@ from ocrctl.files.lock import only_writer
 from ocrctl.shell import typed
 
 FOLDER = ".ocrctl-journal"
-_HALF = "half of the change is made; the next `dataset` command of this set finishes it"
+_HALF = "half of the change is made; the next `dataset clean` or `dataset undo` of this set finishes it"
+_LEFT = re.compile(r"\d+\.(?:partial|gone)")  # what a kill leaves of an entry that was not decided, or is forgotten
 
 
 @contextmanager
@@ -50,7 +55,7 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
     recover(base)
     for path in files:
         _within(base, path)
-    journal = base / FOLDER
+    journal = _journal(base)
     number = 1 + max((int(entry.name) for entry in _entries(base)), default=0)
     partial, entry = journal / f"{number:04d}.partial", journal / f"{number:04d}"
     step("plan")
@@ -106,13 +111,14 @@ def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Pa
 
 def recover(base: Path) -> bool:
     """Finish what a killed command left half done below `base`; True when there was something."""
-    journal = base / FOLDER
+    journal = _journal(base)
     if not journal.is_dir():
         return False
     found = False
     with disk_errors(base, _HALF):
-        for left in (*journal.glob("*.partial"), *journal.glob("*.gone")):
-            shutil.rmtree(left)
+        for left in sorted(journal.iterdir()):
+            if _LEFT.fullmatch(left.name):
+                shutil.rmtree(left)
         for entry in _entries(base):
             if (entry / "undoing").exists():
                 _take_back(base, entry)
@@ -148,6 +154,7 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
             target.unlink(missing_ok=True)
             continue
         fresh = target.with_name(f".{target.name}.ocrctl")
+        fresh.unlink(missing_ok=True)  # a link of that name is not followed
         write(fresh, source.read_bytes())
         if target.exists():
             shutil.copymode(target, fresh)
@@ -200,6 +207,26 @@ def _within(base: Path, path: Path) -> Path:
     return target
 
 
-def _entries(base: Path) -> list[Path]:
+def _journal(base: Path) -> Path:
+    """The journal of `base`, whether there is one or not. Raises InputError for a link: what it leads to is not the
+    set's."""
     journal = base / FOLDER
-    return sorted(entry for entry in journal.iterdir() if entry.name.isdecimal()) if journal.is_dir() else []
+    if journal.is_symlink():
+        raise InputError(
+            f"{journal}: is a link to {os.readlink(journal)}, which is not followed; a journal is a folder.",
+            hint=f"remove the link: rm {typed(journal)}",
+        )
+    return journal
+
+
+def _entries(base: Path) -> list[Path]:
+    """The changes in the journal, oldest first. Raises InputError when a link stands in their place, or in one."""
+    journal = _journal(base)
+    if not journal.is_dir():
+        return []
+    entries = sorted(entry for entry in journal.iterdir() if entry.name.isdecimal())
+    for entry in entries:
+        for path in (entry, *(entry.iterdir() if entry.is_dir() and not entry.is_symlink() else ())):
+            if path.is_symlink():
+                raise _damaged(entry, f"{path.name} is a link, which is not followed")
+    return entries

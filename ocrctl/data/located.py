@@ -56,5 +56,6 @@ class Located:
         if half_done(self.folder):
             raise InputError(
                 f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
-                hint=f"once none runs any more, this finishes it: ocrctl dataset validate {typed(self.raw)}",
+                hint="once none runs any more: the same `dataset clean` again finishes it, "
+                f"ocrctl dataset undo {typed(self.raw)} takes it back",
             )

@@ -1,7 +1,7 @@
 """Starts `dataset clean` and `dataset undo` again and again and kills each at a random moment (SIGKILL).
 
-python kill_clean.py FOLDER ROUNDS: exits 0 when what every kill left was, once any dataset command had run, the old set
-or the new one, and when undo gave back every byte. Prints how many kills of each left what.
+python kill_clean.py FOLDER ROUNDS: exits 0 when what every kill left was, once a command that changes the set began,
+the old set or the new one, and when undo gave back every byte. Prints how many kills of each left what.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocrctl.core import dataset_clean
-from ocrctl.core.dataset_clean import CleanOptions, clean_data, undo_clean
-from ocrctl.core.dataset_validate import ValidateOptions, validate
+from ocrctl.core.dataset_clean import CleanOptions, clean_data, finish_changes, undo_clean
 from ocrctl.data.journal import FOLDER, half_done
 from ocrctl.data.sources import open_annotations
 from ocrctl.errors import InputError, UsageError
@@ -91,7 +90,7 @@ def main() -> None:
 
 
 def settle(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
-    """What a kill left; a half is refused by who reads and mended by who looks."""
+    """What a kill left; a half is refused by who reads and finished by who changes."""
     decided = half_done(folder)
     if decided:
         try:
@@ -103,7 +102,7 @@ def settle(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
     else:
         assert state(folder) in (old, new)
     mixed = state(folder) not in (old, new)
-    validate(ValidateOptions(str(folder), decode=False))
+    finish_changes(str(folder))
     assert state(folder) in (old, new) and not half_done(folder)
     return "a half, mended" if mixed else "decided, finished" if decided else "old" if state(folder) == old else "new"
 

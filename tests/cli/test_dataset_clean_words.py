@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -159,10 +160,16 @@ def test_who_reads_meets_no_half(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (folder / FOLDER / "0001" / "done").unlink()  # as if it had been killed before its files were replaced
     (folder / "tags.txt").write_bytes(old)
     assert run(["lmdb", "build", str(folder), str(tmp_path / "db")]) == 3
-    assert f"ocrctl dataset validate {folder}" in capsys.readouterr().err
+    assert f"ocrctl dataset undo {folder}" in capsys.readouterr().err
+    reading = ["validate", str(folder)], ["stats", str(folder)], ["charset", str(folder)], ["clean", str(folder)]
+    writing = [[name, str(folder), str(tmp_path / "o")] for name in ("convert", "split", "crop")]
+    writing[0] += ["--format", "lmdb"]
+    for command in (*reading, *writing):  # none of them changes the set
+        assert run(["dataset", *command]) == 3 and (folder / "tags.txt").read_bytes() == old
+    assert not (folder / FOLDER / "0001" / "done").exists() and sorted(os.listdir(tmp_path)) == ["set"]
     with only_change(folder):  # it still runs
-        assert run(["dataset", "validate", str(folder)]) == 2
-    assert run(["dataset", "validate", str(folder)]) == 0 and (folder / "tags.txt").read_bytes() == new
+        assert run(["dataset", "clean", str(folder), *ALL]) == 2
+    assert run(["dataset", "clean", str(folder), *ALL]) == 0 and (folder / "tags.txt").read_bytes() == new
     assert len(open_annotations(str(folder))) == len(LEFT)
 
 
@@ -176,7 +183,7 @@ def test_a_journal_cannot_write_elsewhere(tmp_path: Path, capsys: pytest.Capture
     (entry / "0.new").write_bytes(b"theirs")
     for name in ("../victim", str(victim)):
         (entry / "plan.json").write_text(json.dumps([name]))
-        assert run(["dataset", "validate", str(folder)]) == 3
+        assert run(["dataset", "clean", str(folder), *ALL]) == 3
         assert "leads to" in capsys.readouterr().err and victim.read_bytes() == b"mine"
 
 
