@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.codes import BY_NAME
 from ocrctl.data.findings import Findings
+from ocrctl.data.mojibake import lost_bytes, unmojibake
 from ocrctl.text.normalize import normalize_label
 
 PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyone has read the box
 
+_UNKNOWN = "???"  # no text that cannot be written in an encoding has fewer; looked for before anything else
+_INSTEAD = re.compile(r"\?{3}[^\W_]")  # before a letter or digit they are no punctuation
 _AFTER_POINTS = ("icdar13", "icdar15")
 _POINTS = re.compile(r"(?:-?\d+(?:\.\d+)?\s*,\s*-?\d+(?:\.\d+)?\s*,)+(?=.)")
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?![\d,])")  # 1,000,000
@@ -63,20 +66,21 @@ def _beside(numbers: str, points: NDArray[np.float64]) -> bool:
 
 
 def _sound(text: str, lines: bool) -> bool:
-    if lines and _POINTS.match(text):
+    if (lines and _POINTS.match(text)) or _UNKNOWN in text:
         return False
     return text.isascii() and text.isprintable() and text.strip() == text != "" and text not in PLACEHOLDERS
 
 
 def _odd(texts: list[str], lines: bool) -> list[int]:
     """Indices of all of `texts` in which something may be wrong: those that are not printable ASCII, are empty or a
-    placeholder, have a space at an end or, of `lines` whose text follows points, start like numbers with commas."""
+    placeholder, hold `???`, have a space at an end or, of `lines` whose text follows points, start like numbers with
+    commas."""
     content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")
     data = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
     letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # what is below " " comes out above
     crowded = len(letters) > len(ends) + len(texts)  # of another script: one by one is as fast
-    if crowded or len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in PLACEHOLDERS):
+    if crowded or len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in (*PLACEHOLDERS, _UNKNOWN)):
         return [i for i, text in enumerate(texts) if not _sound(text, lines)]
     before, behind = data[ends[1:] - 1], data[ends[:-1] + 1]
     odd = (before == ord(" ")) | (behind == ord(" ")) | (behind == ord("\n"))
@@ -104,6 +108,10 @@ def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
         problems.append(("replacement-character", ""))
     if original := unmojibake(text):
         problems.append(("mojibake", repr(original)))
+    elif left := lost_bytes(text):
+        problems.append(("mojibake-cut", repr(left)))
+    if question_marks(text):
+        problems.append(("question-marks", ""))
     if normalize_label(text) != text:
         problems.append(("not-nfc", ""))
     if look := look_alikes(text):
@@ -117,7 +125,7 @@ def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
 
 def has_error(text: str) -> bool:
     """Whether a text that is not ignored holds an error: no recogniser should be taught it."""
-    if text.isascii() and text.isprintable() and text not in PLACEHOLDERS and text.strip():
+    if text.isascii() and text.isprintable() and text not in PLACEHOLDERS and text.strip() and _UNKNOWN not in text:
         return False
     return any(BY_NAME[name].severity == "error" for name, _ in text_problems(text))
 
@@ -128,21 +136,12 @@ def repaired_text(text: str) -> str:
     return normalize_label((unmojibake(clean) or clean).strip())
 
 
-def unmojibake(text: str) -> str:
-    """What `text` was before UTF-8 was read as Windows-1252 or Latin-1, "" when it was not.
-
-    Only text that is valid UTF-8 once encoded back is taken: chance makes that of real Latin text very rarely.
-    """
-    if text.isascii() or not any("\u00c2" <= char <= "\u00f4" for char in text):
-        return ""
-    for encoding in ("cp1252", "latin-1"):
-        try:
-            original = text.encode(encoding).decode("utf-8")
-        except UnicodeError:
-            continue
-        if original.isprintable() and not original.isascii():
-            return original
-    return ""
+def question_marks(text: str) -> bool:
+    """Whether question marks stand for what an encoding could not hold: four and nothing else, or three before a letter
+    or digit; and U+FFFD that was read as GBK."""
+    if set(text) <= {"?", "？", " "}:
+        return text.count("?") + text.count("？") >= 4
+    return _INSTEAD.search(text) is not None or "锟斤拷" in text
 
 
 def look_alikes(text: str) -> str:
