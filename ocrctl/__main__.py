@@ -1,5 +1,6 @@
 """The `ocrctl` command, which `python -m ocrctl` is too."""
 
+import os
 import sys
 
 
@@ -11,7 +12,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        if sys.stderr:
+        if sys.stderr and "_OCRCTL_COMPLETE" not in os.environ:  # a completed word is ended without one
             sys.stderr.write("interrupted\n")
         sys.exit(130)
 

@@ -26,6 +26,10 @@ class UsageError(OcrctlError):
     exit_code = 2
 
 
+class UnknownSetting(UsageError):
+    """A name that is no setting, such as `--set lr=1e-3`."""
+
+
 class InputError(OcrctlError):
     """A file, image, label or checkpoint that cannot be read as what it should be: exit 3."""
 

@@ -25,7 +25,7 @@ from ocrctl.cli.predict import predict
 from ocrctl.cli.profile import app as profile_app
 from ocrctl.cli.runs import app as runs_app
 from ocrctl.cli.train import train
-from ocrctl.errors import InputError, OcrctlError, ResumableStop
+from ocrctl.errors import InputError, OcrctlError, ResumableStop, UnknownSetting
 from ocrctl.shell import VARIABLES
 
 if TYPE_CHECKING:
@@ -103,12 +103,18 @@ def run(arguments: list[str] | None = None) -> int:
     # A shell's `>&-` closes them: what would be written is not wanted then.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if command_line.completing():
+        return _complete(arguments, debug)
     console.set_guard(False)  # of the command line before, in a process that runs several
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
         width = max(20, min(80, get_terminal_size().columns)) - 2
         command_line.remember(sys.argv[1:] if arguments is None else arguments)
         _check_environment(command_line.typed_words())
+        if {"--show-completion", "--install-completion"} & set(command_line.typed_words()):
+            from ocrctl.cli.completion import register
+
+            register()
         code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
         with console.to_the_end():
             console.flush()
@@ -120,6 +126,8 @@ def run(arguments: list[str] | None = None) -> int:
             return _reader_left()
         raise
     except OcrctlError as error:
+        if isinstance(error, UnknownSetting):
+            _say_setting(error)
         if debug:
             console.report_traceback(error)
         return console.report_error(error)
@@ -136,6 +144,27 @@ def run(arguments: list[str] | None = None) -> int:
             console.report_traceback(error)
         known = _system_says(error)
         return console.report_bug(error, traced=debug) if known is None else console.report_error(known)
+
+
+def _complete(arguments: list[str] | None, debug: bool) -> int:
+    """Answer a shell that completes a word. No error, nor Ctrl-C, writes into the line being typed."""
+    try:
+        from typer.main import get_command
+
+        command = get_command(app)  # makes Typer's own classes known, which `register` replaces
+        from ocrctl.cli.completion import register
+
+        register()
+        command(arguments, prog_name="ocrctl", standalone_mode=False)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            console.report_traceback(error)
+        return 1
+    return 0
 
 
 def _check_environment(words: list[str]) -> None:
@@ -179,10 +208,26 @@ def _usage(error: typer.TyperException) -> int:
     show = getattr(error, "format_message", None)
     message = show() if show else str(error)
     context = getattr(error, "ctx", None)
-    console.warn(f"error: {message}")
+    hint = f"{context.command_path} --help" if context is not None else None
     if context is not None:
-        console.warn(f"hint: {context.command_path} --help")
+        from ocrctl.cli.habits import corrected, explained, named
+
+        if (meant := corrected(context.command)) is not None:
+            message, hint = explained(message, meant.meaning), meant.line
+        elif (option := named(context.command, getattr(error, "option_name", None) or "")) is not None:
+            message = explained(message, option)
+    console.warn(f"error: {message}")
+    if hint is not None:
+        console.warn(f"hint: {hint}")
     return 2
+
+
+def _say_setting(error: UnknownSetting) -> None:
+    """Let the hint of a misnamed `--set` be the whole command line with the right name."""
+    from ocrctl.cli.habits import corrected
+
+    if (meant := corrected(None)) is not None:
+        error.hint = meant.line
 
 
 if __name__ == "__main__":

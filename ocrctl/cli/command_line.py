@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
+COMPLETE = "_OCRCTL_COMPLETE"  # what a shell sets to ask for words instead of running a command
 _words: list[str] = []
 
 
@@ -15,3 +17,15 @@ def remember(words: Sequence[str]) -> None:
 def typed_words() -> list[str]:
     """The words after `ocrctl`."""
     return list(_words)
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Words as a shell takes them; what a shell would not touch stays as it is."""
+    import shlex
+
+    return shlex.join(words)
+
+
+def completing() -> bool:
+    """Whether a shell asks for the words that may come next."""
+    return COMPLETE in os.environ

@@ -14,6 +14,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from ocrctl.cli.command_line import completing
+
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
 
@@ -29,7 +31,8 @@ class Group(TyperGroup):
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """The command of that name, or of its synonym where there is none."""
-        return super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, ""))
+        found = super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, ""))
+        return _offering(found) if found is not None and completing() else found
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """The `Commands:` section, from the names and the first line of each one's help."""
@@ -93,6 +96,14 @@ def _build(name: str, member: Member, parent: Context) -> Command:
         command = get_command(single)
     command.name = name
     spare_pydantic(command, typer.Context(command, parent=parent))
+    return _offering(command) if completing() else command
+
+
+def _offering(command: Command) -> Command:
+    """The command, its parameters offering words to the shell."""
+    from ocrctl.cli.completion import offer_words
+
+    offer_words(command)
     return command
 
 

@@ -160,7 +160,15 @@ def _estimate(settings: Settings, json: bool) -> None:
 
 
 def _corrected(word: str) -> str:
-    """The command line as typed, with the option that `word` lacks put before it."""
+    """The command line as typed, with the option that `word` lacks put before it, and names that other tools use as the
+    settings that they mean."""
+    from typer._click.globals import get_current_context
+
+    from ocrctl.cli.habits import corrected
+
+    context = get_current_context(silent=True)
+    if "=" in word and context is not None and (meant := corrected(context.command)) is not None:
+        return meant.line
     words = typed_words() if word in typed_words() else ["train", word]
     place = words.index(word)
     return shlex.join(["ocrctl", *words[:place], "--set" if "=" in word else "-d", *words[place:]])

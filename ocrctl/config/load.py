@@ -10,11 +10,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
+from ocrctl.config.habits import meant_setting
 from ocrctl.config.model_spec import SPECS, ModelSpec, get_spec
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings, TrainSettings
 from ocrctl.config.suggest import did_you_mean, nearest_setting
-from ocrctl.errors import UsageError
+from ocrctl.errors import UnknownSetting, UsageError
 from ocrctl.shell import VARIABLES
 
 TASKS = ("recognition", "detection")
@@ -129,15 +130,23 @@ def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[s
 
 def check_environment(environ: Mapping[str, str]) -> None:
     """Raise UsageError for an OCRCTL_* variable that names no setting (pydantic-settings would ignore it)."""
-    known = {f"OCRCTL_{name.replace('.', '__').upper()}" for name in setting_names()}
+    names = setting_names()
+    known = {_variable(name) for name in names}
     for name in sorted(environ):
         if name.startswith("OCRCTL_") and name not in known and name not in VARIABLES:
             if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE", "OCRCTL_CI_")):
                 continue
+            meant = meant_setting(name.removeprefix("OCRCTL_").replace("__", "."), names)
+            near = f" Did you mean {_variable(meant.setting)!r}?" if meant else did_you_mean(name, [*known, *VARIABLES])
             raise UsageError(
-                f"Environment variable {name} is not a setting.{did_you_mean(name, [*known, *VARIABLES])}",
+                f"Environment variable {name} is not a setting.{near}",
                 hint=f"unset {name}",
             )
+
+
+def _variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"OCRCTL_{name.replace('.', '__').upper()}"
 
 
 def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
@@ -154,7 +163,7 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
             inside = ", ".join(name for name in names if name.startswith(dotted + "."))
             raise UsageError(f"{origin}: {dotted} is a section, not a value; it holds {inside}.")
         near = nearest_setting(dotted, names)
-        raise UsageError(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
+        raise UnknownSetting(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
 
 
 def check_profile(tree: Tree, origin: str) -> None:
@@ -214,7 +223,7 @@ def _usage_error(error: ValidationError, layers: Sequence[tuple[str, Tree]], sec
     while path and ".".join(path) not in names:
         path.pop()
     dotted = ".".join(path)
-    variable = "OCRCTL_" + dotted.replace(".", "__").upper()
+    variable = _variable(dotted)
     origin = next((origin for origin, tree in layers if _holds(tree, path)), None)
     if origin in (None, *[o for o, _ in layers[1:]]) and variable in {name.upper() for name in os.environ}:
         origin = variable

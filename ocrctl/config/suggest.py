@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from ocrctl.config.habits import meant_setting
+
 
 def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
     """Return `" Did you mean 'x'?"` for the nearest known name, or an empty string when none is near. `shown`: what to
@@ -15,7 +17,10 @@ def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | Non
 
 
 def nearest_setting(dotted: str, names: list[str]) -> str:
-    """As `did_you_mean`, of a dotted setting: one of its own section, else one of such a name elsewhere."""
+    """As `did_you_mean`, of a dotted setting: what other tools call so, one of its own section, or one of such a name
+    elsewhere."""
+    if meant := meant_setting(dotted, names):
+        return f" Did you mean {meant.setting!r}?"
     section, dot, last = dotted.rpartition(".")
     if not dot:
         return did_you_mean(dotted, [*names, *sorted({name.split(".")[0] for name in names if "." in name})])

@@ -1,0 +1,155 @@
+"""A command line typed as other tools want it, as ocrctl wants it: what the hint of a usage error says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ocrctl.cli.command_line import quoted, typed_words
+
+if TYPE_CHECKING:
+    from typer._click import Command
+
+# Options that other tools name otherwise; each counts only for commands that have it.
+_OPTIONS = {
+    "-o": "output output_dir out_dir save_dir work_dir run_dir logdir log_dir save_folder",
+    "-p": "config cfg conf",
+    "-d": "train_data dataset data_dir train_dir train_path trainroot",
+    "--val": "val_data valid_data val_dir validation_data eval_data val_path",
+    "--from": "weights checkpoint ckpt pretrained_model finetune model_path init_checkpoint",
+    "-m": "weights checkpoint ckpt model_path",
+    "--jobs": "workers num_workers n_workers j",
+    "--device": "gpu cuda dev",
+    "--batch-size": "batch bs batchsize",
+}
+_ARCH = "arch architecture model model_name net network backbone_name"
+
+
+class Correction(NamedTuple):
+    """A whole command line, and what the first wrong word of it is called here."""
+
+    line: str
+    meaning: str
+
+
+class _Shape(NamedTuple):
+    """What a command takes: options that need a value, all options, whether it trains an architecture, whose settings
+    are all settings; others have those of the synthetic streams."""
+
+    valued: frozenset[str]
+    options: frozenset[str]
+    arch: bool
+
+    def takes(self, setting: str) -> bool:
+        """Whether `--set` of the command takes it."""
+        return "--set" in self.options and (self.arch or setting == "seed" or setting.startswith("synth."))
+
+
+def corrected(command: Command | None) -> Correction | None:
+    """The command line as it was typed with every unknown option, bare `name=value` and misnamed `--set` as the option
+    or setting that is meant; None when nothing was changed, or a word stays unknown. `command` None: only `--set`."""
+    words = typed_words()
+    shape = _shape(command)
+    done: list[str] = []
+    meaning = ""
+    rest = iter(range(len(words)))
+    for place in rest:
+        word, following = words[place], words[place + 1 : place + 2]
+        name, equals, value = word.partition("=")
+        if name == "--set" and (equals or following):
+            if not equals:
+                next(rest, None)
+            given = value if equals else following[0]
+            named = _setting(given)
+            done += ["--set", named or given]
+            meaning = meaning or (f"the setting {named.partition('=')[0]}" if named and named != given else "")
+        elif command is None or not _is_option(word) or name in shape.options:
+            bare = command is not None and equals and not _is_option(word) and "--set" in shape.options
+            named = _setting(word) if bare else None
+            done += ["--set", named] if named else [word]
+            meaning = meaning or (f"the setting {named.partition('=')[0]}" if named else "")
+            if name in shape.valued and not equals and following:
+                done.append(following[0])
+                next(rest, None)
+        else:
+            takes = following[0] if not equals and following and not _is_option(following[0]) else None
+            found = _option(name, value if equals else takes, shape)
+            if found is None:
+                return None
+            if found.consumed and takes is not None:
+                next(rest, None)
+            done += found.words
+            meaning = meaning or found.meaning
+    return Correction(f"ocrctl {quoted(done)}", meaning) if meaning else None
+
+
+def _shape(command: Command | None) -> _Shape:
+    if command is None:
+        return _Shape(frozenset(), frozenset(), False)
+    options = {opt for one in command.params for opt in one.opts if opt.startswith("-")} | {"-h", "--help"}
+    valued = {opt for one in command.params if not getattr(one, "is_flag", False) for opt in one.opts}
+    arch = any(getattr(one, "metavar", "") == "ARCH" for one in command.params)
+    return _Shape(frozenset(valued & options), frozenset(options), arch)
+
+
+def _is_option(word: str) -> bool:
+    return len(word) > 1 and word[0] == "-" and not word[1:].replace(".", "", 1).isdigit()
+
+
+class _Found(NamedTuple):
+    words: list[str]
+    meaning: str
+    consumed: bool  # the word that follows was its value
+
+
+def _option(name: str, value: str | None, shape: _Shape) -> _Found | None:
+    """An option of another tool as the words that mean it here."""
+    plain = name.lstrip("-").lower().replace("-", "_")
+    if shape.arch and plain in _ARCH.split() and value is not None:
+        return _Found([value], "the argument ARCH", True)
+    for option, others in _OPTIONS.items():
+        if option in shape.options and plain in others.split():
+            if plain == "cuda" or (plain == "gpu" and value is None):
+                return _Found([option, "cuda"], option, False)
+            return None if value is None else _Found([option, value], option, True)
+    from ocrctl.config.catalogue import settings_catalogue
+    from ocrctl.config.habits import meant_setting
+
+    every = {one.name: one for one in settings_catalogue()}
+    meant = meant_setting(name, [setting for setting in every if shape.takes(setting)])
+    if meant is None or (value is None and not meant.value and every[meant.setting].choices != ("true", "false")):
+        return None
+    given = meant.value or ("true" if value is None else value)
+    if meant.setting == "train.device" and (given.isdigit() or given.startswith("cuda:")):
+        given = "cuda"
+    if every[meant.setting].choices and given not in every[meant.setting].choices:
+        return None
+    return _Found(["--set", f"{meant.setting}={given}"], f"the setting {meant.setting}", not meant.value)
+
+
+def _setting(pair: str) -> str | None:
+    """`name=value` with the name of the setting that it means; None when it means none."""
+    from ocrctl.config.catalogue import settings_catalogue
+    from ocrctl.config.habits import meant_setting
+
+    name, equals, value = pair.partition("=")
+    meant = meant_setting(name, [one.name for one in settings_catalogue()]) if equals else None
+    return None if meant is None else f"{meant.setting}={value}"
+
+
+def named(command: Command, option: str) -> str | None:
+    """What an unknown option is called here, where no value makes it a whole command line."""
+    from ocrctl.config.catalogue import settings_catalogue
+    from ocrctl.config.habits import meant_setting
+
+    shape = _shape(command)
+    every = {one.name: one for one in settings_catalogue() if shape.takes(one.name)}
+    meant = meant_setting(option, list(every))
+    if meant is None:
+        return None
+    choices = "|".join(every[meant.setting].choices) or "VALUE"
+    return f"--set {meant.setting}={meant.value or choices}"
+
+
+def explained(message: str, meaning: str) -> str:
+    """The sentence of a usage error, without the options that it guesses, and what is meant here."""
+    return f"{message.partition(' (Possible')[0].rstrip('.')}. Here it is {meaning}."

@@ -1,0 +1,75 @@
+"""The settings as completion and hints read them, without pydantic, are those that pydantic knows."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from ocrctl.config.catalogue import settings_catalogue
+from ocrctl.config.habits import _FLAGS, _MEANT, meant_setting
+from ocrctl.config.load import setting_names
+from ocrctl.config.settings import Settings
+
+NAMES = setting_names()
+EXPRESSIONS = {name for name in NAMES if name.startswith("data.max_")}  # defaults that the source computes or imports
+
+
+def field(name: str) -> Any:
+    model: type[BaseModel] = Settings
+    *sections, last = name.split(".")
+    for section in sections:
+        model = model.model_fields[section].annotation  # type: ignore[assignment]
+    return model.model_fields[last]
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    if annotation is bool:
+        return ("true", "false")
+    if get_origin(annotation) is types.UnionType:
+        return choices(get_args(annotation)[0])
+    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
+
+
+def test_names_choices_defaults_and_meanings_are_those_of_the_models() -> None:
+    catalogue = settings_catalogue()
+    assert [one.name for one in catalogue] == NAMES
+    for one in catalogue:
+        known = field(one.name)
+        assert one.choices == choices(known.annotation), one.name
+        assert one.help and one.help == known.description.strip().partition("\n")[0], one.name
+        default = "" if known.default is None else str(known.default)
+        default = default.lower() if isinstance(known.default, bool) else default
+        assert one.default == default or (one.default == "" and one.name in EXPRESSIONS), one.name
+
+
+def test_without_the_source_there_is_nothing_to_offer(tmp_path: Path) -> None:
+    assert settings_catalogue(tmp_path / "settings.py") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "setting", "value"),
+    [
+        ("--epochs", "train.max_epochs", ""),
+        ("--lr", "train.lr", ""),
+        ("train.learning_rate", "train.lr", ""),
+        ("Learning-Rate", "train.lr", ""),
+        ("--batch-size", "train.batch_size", ""),
+        ("--workers", "data.workers", ""),
+        ("--device", "train.device", ""),
+        ("--fp16", "train.precision", "16-mixed"),
+        ("model.lr", "train.lr", ""),
+        ("--gpu", "train.device", "cuda"),
+    ],
+)
+def test_words_of_other_tools(word: str, setting: str, value: str) -> None:
+    assert meant_setting(word, NAMES) == (setting, value)
+
+
+def test_every_habit_names_a_setting_and_hides_none() -> None:
+    assert set(_MEANT.values()) | {setting for setting, _ in _FLAGS.values()} <= set(NAMES)
+    assert not set(_MEANT) & {name.rpartition(".")[2] for name in NAMES}
+    assert meant_setting("--nonsense", NAMES) is None and meant_setting("width", NAMES) is None  # model's or page's
