@@ -17,6 +17,7 @@ _JPEG = b"\xff\xd8"
 _SEGMENT, _SIZE = struct.Struct(">BBH"), struct.Struct(">HH")
 _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within the coded data of a JPEG
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _MANY_SCANS = 64  # from here on they are counted by stepping through the file
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
@@ -40,7 +41,7 @@ def read_header(data: bytes) -> Header | None:
         return None
     try:
         if data.startswith(_JPEG):
-            return read_jpeg(data)
+            return _jpeg(data)
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack(">II", data[16:24] if data[12:16] == b"IHDR" else b"")
             orientation = _png_orientation(data)
@@ -51,10 +52,15 @@ def read_header(data: bytes) -> Header | None:
         return None
 
 
-def read_jpeg(data: bytes) -> Header | None:
-    """The header of a JPEG, as `read_header`; raises struct.error where it is cut off."""
+def _jpeg(data: bytes) -> Header | None:
     found = _frame(data)
     return found[1] if found is not None else None
+
+
+def jpeg_size(data: bytes) -> tuple[bool, int, int] | None:
+    """Whether a JPEG is progressive, its width and its height. Raises struct.error where it is cut off."""
+    found = _frame(data)
+    return (data[found[0] - 4] in _PROGRESSIVE, *found[1][:2]) if found is not None else None
 
 
 def _frame(data: bytes) -> tuple[int, Header] | None:
@@ -81,7 +87,7 @@ def _frame(data: bytes) -> tuple[int, Header] | None:
 
 
 def jpeg_scans(data: bytes) -> int:
-    """The number of scans of a JPEG, or of what may be one: few are not counted exactly."""
+    """The number of scans of a JPEG, few not counted exactly. Only a progressive one may have many."""
     scans = data.count(b"\xff\xda")
     if scans < _MANY_SCANS:
         return scans

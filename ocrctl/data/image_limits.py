@@ -10,7 +10,7 @@ import re
 import struct
 
 from ocrctl.config.limits import VARIABLES, max_image_pixels
-from ocrctl.data.image_header import jpeg_scans, read_jpeg, webp_size
+from ocrctl.data.image_header import jpeg_scans, jpeg_size, webp_size
 from ocrctl.data.tiff import directories, is_tiff
 
 # Memory that a decoder takes for a pixel, as a multiple of what 8-bit RGB takes: measured, docs/limits.md.
@@ -34,16 +34,16 @@ def stated_size(data: bytes) -> tuple[str, int, int] | None:
         return None
 
 
-def excess(data: bytes) -> str:
-    """Why decoding `data` would take more than the limits allow, or ""."""
-    stated = stated_size(data)
+def excess(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
+    """Why decoding `data` would take more than the limits allow, or "". `stated`: what `stated_size` told of it."""
+    stated = stated or stated_size(data)
     if stated is None:
         return ""
     kind, width, height = stated
     limit = max_image_pixels() // _WEIGHTS.get(kind, 1)
     if width * height > limit:
         return too_large(width, height, limit)
-    if kind == "jpeg" and (scans := jpeg_scans(data)) > _SCANS:
+    if kind == "progressive" and (scans := jpeg_scans(data)) > _SCANS:
         return f"the JPEG has {scans:,} scans, the limit is {_SCANS}"
     if kind == "tiff":
         return _tiff_excess(data, limit)
@@ -60,8 +60,8 @@ def too_large(width: int, height: int, limit: int) -> str:
 
 def _stated(data: bytes) -> tuple[str, int, int] | None:
     if data.startswith(b"\xff\xd8"):
-        header = read_jpeg(data)
-        return ("jpeg", header.width, header.height) if header else None
+        found = jpeg_size(data)
+        return ("progressive" if found[0] else "jpeg", *found[1:]) if found else None
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack_from(">II", data, 16)
         return ("png", width, height) if data[12:16] == b"IHDR" and width and height else None

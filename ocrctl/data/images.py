@@ -33,9 +33,10 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     spares most of the inverse transform. Raises InputError when the bytes are empty, cut off, no image, or one larger
     than the limits (docs/limits.md), which is not decoded.
     """
-    if problem := damage(data) or excess(data):
+    stated = stated_size(data)
+    if problem := damage(data) or excess(data, stated):
         raise InputError(f"{where}: {problem}.")
-    image = _imdecode(data, _REDUCED[reduce]) if stated_size(data) else None
+    image = _imdecode(data, _REDUCED[reduce]) if stated else None
     if image is None:
         raise InputError(f"{where}: {_undecodable(data)}.")
     return image
@@ -53,14 +54,14 @@ def look(data: bytes) -> tuple[str, Image | None]:
     scale, which leaves out most of the inverse transform, the one step that cannot fail; every other kind of file is
     decoded in full, to its own channels, a large one in grey.
     """
-    if problem := damage(data) or excess(data):
-        return problem, None
     stated = stated_size(data)
+    if problem := damage(data) or excess(data, stated):
+        return problem, None
     if stated is None:
         return _undecodable(data), None
     kind, width, height = stated
     flags = cv2.IMREAD_UNCHANGED if width * height < _LARGE else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if kind == "jpeg" else flags)
+    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if data.startswith(b"\xff\xd8") else flags)
     if image is not None and image.dtype not in (np.uint8, np.uint16):  # which `decode` refuses
         return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image

@@ -7,18 +7,16 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import lmdb
 
 from ocrctl.data.decoder_warnings import DecoderWarnings
-from ocrctl.data.lmdb import LmdbWords, image_key, label_key, open_environment
+from ocrctl.data.lmdb import LmdbWords, image_key, label_key, open_file
 from ocrctl.data.lmdb_check import follow_parent, label_problem, worker_context
+from ocrctl.data.lmdb_file import LmdbFile
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
 
 _CHUNK = 512  # samples per task
-_environment: lmdb.Environment
+_file: LmdbFile
 
 Fault = tuple[int, str]  # 1-based number of a sample (0: the file as a whole), reason
 
@@ -53,31 +51,38 @@ def verify(path: Path, *, jobs: int = 1, progress: Callable[[int, int], None] = 
             result.faults = pool.submit(_stray_keys, len(words)).result() + result.faults
     except BrokenProcessPool as error:
         raise InputError(f"{path}: reading it killed the process: the LMDB is damaged.") from error
-    except lmdb.Error as error:
-        raise InputError(f"{path}: the LMDB is damaged ({error}).") from error
     return result
 
 
 def _initialise(path: str) -> None:
-    global _environment
+    global _file
     follow_parent()
-    _environment = open_environment(path, path)
+    _file = open_file(path, path)
 
 
 def _verify_chunk(numbers: range) -> tuple[int, int, list[Fault]]:
     images = labels = 0
     faults: list[Fault] = []
-    with _environment.begin(buffers=True) as transaction, DecoderWarnings() as decoder:
+    with DecoderWarnings() as decoder:
         for number in numbers:
-            image, label = transaction.get(image_key(number)), transaction.get(label_key(number))
+            image, image_fault = _read(image_key(number), "the image is missing")
+            label, label_fault = _read(label_key(number), "the label is missing")
             images += image is not None
             labels += label is not None
             reasons = (
-                "the image is missing" if image is None else decoder.check(bytes(image)),
-                "the label is missing" if label is None else _label_fault(bytes(label)),
+                image_fault if image is None else decoder.check(image),
+                label_fault if label is None else _label_fault(label),
             )
             faults += [(number, reason) for reason in reasons if reason]
     return images, labels, faults
+
+
+def _read(key: bytes, missing: str) -> tuple[bytes | None, str]:
+    """The data of `key`, or None and why."""
+    try:
+        return _file.get(key), missing
+    except InputError as error:
+        return None, error.message.removeprefix(f"{_file.name}: ").removesuffix(".")
 
 
 def _label_fault(data: bytes) -> str:
@@ -92,12 +97,13 @@ def _label_fault(data: bytes) -> str:
 
 def _stray_keys(samples: int) -> list[Fault]:
     """Samples beyond num-samples, which nobody would ever read."""
-    with _environment.begin() as transaction:
-        cursor = transaction.cursor()
-        beyond: dict[str, int] = {}
-        for kind, key in (("image", image_key(samples + 1)), ("label", label_key(samples + 1))):
-            found: Any = cursor.set_range(key)
-            while found and cursor.key().startswith(kind.encode() + b"-"):
+    beyond: dict[str, int] = {}
+    for kind, first in (("image", image_key(samples + 1)), ("label", label_key(samples + 1))):
+        try:
+            for key, _ in _file.scan(first):
+                if not key.startswith(kind.encode() + b"-"):
+                    break
                 beyond[kind] = beyond.get(kind, 0) + 1
-                found = cursor.next()
+        except InputError as error:
+            return [(0, error.message.removeprefix(f"{_file.name}: ").removesuffix("."))]
     return [(0, f"{count} {kind}s lie beyond num-samples ({samples})") for kind, count in beyond.items()]

@@ -42,7 +42,7 @@ class LoaderBatch:
 
     images: NDArray[np.uint8]  # (N, H, W, C)
     checksums: NDArray[np.int64]  # (N,) CRC-32 of each resized image, computed where it was read
-    process: NDArray[np.int64]  # (2,) id of the process, and LMDB environments it held before its first read
+    process: NDArray[np.int64]  # (2,) id of the process, and LMDB files it held before its first read
 
 
 class Samples:
@@ -50,7 +50,7 @@ class Samples:
 
     def __init__(self, data: Annotations, chosen: Sequence[int]) -> None:
         self._data, self._chosen = data, chosen
-        self._held: int | None = None  # LMDB environments before the first read of this process
+        self._held: int | None = None  # LMDB files before the first read of this process
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_held": None}
