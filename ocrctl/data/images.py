@@ -61,7 +61,7 @@ def look(data: bytes) -> tuple[str, Image | None]:
         return _undecodable(data), None
     kind, width, height = stated
     flags = cv2.IMREAD_UNCHANGED if width * height < _LARGE else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if data.startswith(b"\xff\xd8") else flags)
+    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if kind in ("jpeg", "progressive") else flags)
     if image is not None and image.dtype not in (np.uint8, np.uint16):  # which `decode` refuses
         return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image
