@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from ocrctl.cli import console
 from ocrctl.cli.github import SHOWN, Annotation, GitHub, Level, annotate, check_github
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def validate(
         list[str] | None,
         typer.Option("--fail-on", metavar="WHAT", help="error (default), warning, info or a code. Repeatable."),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write a page with pictures of what was found.")
-    ] = None,
+    report: Report = None,
     github: GitHub = False,
     limit: Annotated[
         int | None,
@@ -88,16 +86,9 @@ def validate(
         fail_on=fail_on or ["error"],
         limit=_LISTED if limit is None else limit or None,
     )
-    if report is not None:
-        from ocrctl.files.atomic import check_place
-
-        check_place(report)
+    check_report(report)
     with ProgressLine("pictures") as progress:
         result, annotations, findings = judge(options, progress)
-    if report is not None:
-        from ocrctl.core.dataset_report import write_report
-
-        write_report(report, result, annotations, findings)
     with console.to_the_end():
         if as_json:
             console.write_json(result)
@@ -112,7 +103,9 @@ def validate(
         f" {result.errors:,} errors, {result.warnings:,} warnings, {result.infos:,} remarks in {result.seconds:.1f} s"
     )
     if report is not None:
-        console.note(f"report: {report}")
+        from ocrctl.core.dataset_report import write_page
+
+        write_report(report, result, lambda path: write_page(path, result, annotations, findings))
     if any(code.fix and code.severity == "error" for code in result.codes):
         console.suggest(f"ocrctl dataset clean {typed(chosen)}{plugin_flags(plugin)} --clamp --repair --remove-bad")
     if result.failed:

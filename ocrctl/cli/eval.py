@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isfinite
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +12,11 @@ from ocrctl.cli import console
 from ocrctl.cli.github import GitHub, check_github, failed
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from ocrctl.metrics.evaluation import Evaluation
 
 UNREADABLE_SHOWN = 10
 
@@ -44,9 +47,7 @@ def evaluate(
             help="What counts; the first ranks. Repeatable. Of pages: hmean (default) or cleval.",
         ),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a self-contained HTML report.")
-    ] = None,
+    report: Report = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,10 +120,7 @@ def evaluate(
         raise UsageError("no model given.", hint="ocrctl eval MODEL -d SPEC, or ocrctl eval --gt SPEC --pred SPEC")
     if not data:
         raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
-    if report is not None:
-        from ocrctl.files.atomic import check_place
-
-        check_place(report)  # before the models are looked for, let alone the pictures
+    check_report(report)  # before the models are looked for, let alone the pictures
     from ocrctl.inference.devices import keep_memory, share_cores
 
     share_cores()
@@ -178,7 +176,7 @@ def evaluate(
     sentences = missed(result, asked)
     with console.to_the_end():
         if as_json:
-            console.write_json({**console.to_plain(result), "missed": sentences})
+            console.write_json(_plain(result, sentences))
         else:
             show(result)
         if github:
@@ -191,11 +189,15 @@ def evaluate(
     if len(result.unreadable) > UNREADABLE_SHOWN:
         console.warn(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more")
     if report is not None:
-        from ocrctl.core.eval_report import write_report
+        from ocrctl.core.eval_report import write_page
 
-        write_report(result, samples, report)
-        console.note(f"report: {report}")
+        write_report(report, _plain(result, sentences), lambda path: write_page(path, result, samples))
     for sentence in sentences:
         console.warn(f"failed: {sentence}")
     if sentences or result.unreadable:
         raise typer.Exit(1)
+
+
+def _plain(result: Evaluation, missed: list[str]) -> dict[str, Any]:
+    """What --json prints and a JSON report holds."""
+    return {**console.to_plain(result), "missed": missed}

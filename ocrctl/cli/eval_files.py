@@ -9,6 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.github import failed
+from ocrctl.cli.report import check_report, write_report
 from ocrctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,14 +23,12 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_files import score_files as run
-    from ocrctl.files.atomic import check_place
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
     check_protocol(options.protocol)
     asked = gates(fail_under)
     check_metrics(asked, options.protocol, options.e2e)  # a typo must not cost an evaluation
-    if report is not None:
-        check_place(report)
+    check_report(report)
     result = run(options)
     missed = [
         f"{name} is {value:.4f}, at least {gate:.4f} was asked for"
@@ -39,7 +38,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     without_truth = _left_over(result.without_truth, f"not in {result.truth}, in no number")
     with console.to_the_end():
         if as_json:
-            console.write_json({**_plain(result), "missed": missed})
+            console.write_json(_plain(result, missed))
         else:
             show_scores(result.scores, result.search, " (--threshold)")
         if github:
@@ -48,10 +47,9 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     for sentence in (*left_over, *without_truth):
         console.warn(sentence)
     if report is not None:
-        from ocrctl.core.eval_files_report import write_report
+        from ocrctl.core.eval_files_report import write_page
 
-        write_report(report, result)
-        console.note(f"report: {report}")
+        write_report(report, _plain(result, missed), lambda path: write_page(path, result))
     for sentence in missed:
         console.warn(f"failed: {sentence}")
     if missed or result.without_truth:
@@ -77,13 +75,15 @@ def expect_both(
     return truth, found, protocols[0] if protocols else "hmean"
 
 
-def _plain(result: FilesResult) -> dict[str, Any]:
+def _plain(result: FilesResult, missed: list[str]) -> dict[str, Any]:
+    """What --json prints and a JSON report holds."""
     return {
         "gt": result.truth,
         "pred": result.found,
         **plain_scores(result.scores, result.search),
         "without_prediction": result.without_prediction,
         "without_truth": result.without_truth,
+        "missed": missed,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from ocrctl.cli import console
 from ocrctl.cli.eval_files import plain_scores, show_scores
 from ocrctl.cli.github import failed
 from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.report import check_report, write_report
 
 if TYPE_CHECKING:
     from ocrctl.core.eval_pages import PagesEvaluation, PagesOptions
@@ -32,29 +33,20 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     """Score, print, write the reports; exit 1 when a gate is missed or a page is unreadable."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval_pages import evaluate_pages
-    from ocrctl.core.eval_pages_report import check_gates, missed, write_reports
-    from ocrctl.files.atomic import check_place
+    from ocrctl.core.eval_pages_report import check_gates, missed, write_pages
     from ocrctl.metrics.pages import check_protocol
 
     for protocol in options.protocols:
         check_protocol(protocol)
     asked = gates(fail_under)
     check_gates(asked, options.protocols)  # a typo must not cost an evaluation
-    if report is not None:
-        check_place(report)
+    check_report(report)
     with ProgressLine("pages") as progress:
         result, data = evaluate_pages(options, progress)
     sentences = missed(result, asked)
     with console.to_the_end():
         if as_json:
-            rows = [
-                {"model": item.model, "dataset": item.dataset, "thresholds": item.thresholds}
-                | plain_scores(item.scores, item.search)
-                for item in result.results
-            ]
-            whole = {name: value for name, value in vars(result).items() if name != "results"}
-            console.write_json({**{name: console.to_plain(value) for name, value in whole.items()}, "results": rows,
-                                "missed": sentences})  # fmt: skip
+            console.write_json(_plain(result, sentences))
         else:
             _show(result)
         if github:
@@ -67,12 +59,21 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     if len(result.unreadable) > UNREADABLE_SHOWN:
         console.warn(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more")
     if report is not None:
-        for place in write_reports(result, data, report):
-            console.note(f"report: {place}")
+        write_report(report, _plain(result, sentences), lambda path: write_pages(path, result, data))
     for sentence in sentences:
         console.warn(f"failed: {sentence}")
     if sentences or result.unreadable:
         raise typer.Exit(1)
+
+
+def _plain(result: PagesEvaluation, missed: list[str]) -> dict[str, Any]:
+    """What --json prints and a JSON report holds."""
+    rows = [
+        {"model": item.model, "dataset": item.dataset, "thresholds": item.thresholds}
+        | plain_scores(item.scores, item.search)
+        for item in result.results
+    ]
+    return {**vars(result), "results": rows, "missed": missed}
 
 
 def _show(result: PagesEvaluation) -> None:

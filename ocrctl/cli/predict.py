@@ -12,6 +12,16 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, SpreadsheetSafe, Threads
+from ocrctl.cli.report import check_report, write_report
+
+PredictReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write counts, speed and unreadable inputs: FILE.html, a self-contained page, or FILE.json.",
+    ),
+]
 
 if TYPE_CHECKING:
     from ocrctl.inference.writers.choose import Writer
@@ -61,9 +71,7 @@ def predict(
     polygons: Annotated[
         bool, typer.Option("--polygons", help="On pages: outlines of any form instead of turned rectangles.")
     ] = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write counts, speed and unreadable inputs as JSON.")
-    ] = None,
+    report: PredictReportFile = None,
     guard: SpreadsheetSafe = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -79,15 +87,13 @@ def predict(
     from ocrctl.core.predict import PredictOptions
     from ocrctl.core.predict import predict as run
     from ocrctl.errors import InputError, UsageError
-    from ocrctl.files.atomic import check_place, write_atomic
     from ocrctl.inference.writers import jsonl
     from ocrctl.inference.writers.choose import line_writer
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
     if as_json and out is None and fmt not in (None, jsonl.NAME):
         raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
-    if report is not None:
-        check_place(report)  # before the pictures are read, not after
+    check_report(report)
     on_stdout = out is None or as_json
     writer: Writer | None = None
     counter = None if on_stdout else _Counter()
@@ -134,9 +140,9 @@ def predict(
         f"({result.backend} on {result.device}){place}"
     )
     if report is not None:
-        import json
+        from ocrctl.core.predict_report import write_page
 
-        write_atomic(report, json.dumps(console.to_plain(result), ensure_ascii=False, indent=2))
+        write_report(report, result, lambda path: write_page(path, result))
     if result.read == 0:
         raise InputError(
             f"none of the {len(result.unreadable)} inputs could be read." if result.unreadable else "no input given."

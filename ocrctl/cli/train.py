@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,10 +109,10 @@ def train(
         raise typer.Exit(128 + result.stopped_by_signal)
     run = typed(result.run)
     if result.unread:
-        sys.stderr.write(
-            f"warning: the model {result.unread} after {result.steps:,} steps.\n"
+        console.warn(f"warning: the model {result.unread} after {result.steps:,} steps.")
+        console.warn(
             f"hint: a new model passes through this in its first few hundred steps: train longer (train.max_steps); "
-            f"{run}/previews shows samples, and --preflight says whether the model can learn this data\n"
+            f"{run}/previews shows samples, and --preflight says whether the model can learn this data"
         )
         console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run")
         return

@@ -21,7 +21,7 @@ LONGEST_SIDE = 1280  # pixels of a picture as it is shown
 NAMED = 20  # pictures
 
 
-def write_report(path: Path, result: FilesResult) -> None:
+def write_page(path: Path, result: FilesResult) -> None:
     """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
     notes = []
     if result.without_prediction:

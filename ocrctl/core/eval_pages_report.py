@@ -13,7 +13,7 @@ from ocrctl.inference.writers.report.pages import Picture, render_pages
 from ocrctl.metrics.pages import check_metrics
 
 
-def write_reports(evaluation: PagesEvaluation, data: Sequence[EvalPages], path: Path) -> list[Path]:
+def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> list[Path]:
     """Write self-contained HTML files: `path`, or beside it PATH-MODEL-PROTOCOL when there are several; the names.
 
     Raises InputError when one cannot be written.

@@ -15,7 +15,7 @@ from ocrctl.metrics.evaluation import Evaluation, WorstSample
 PICTURE_HEIGHT = 160  # pixels; shown at half that, sharp on dense screens
 
 
-def write_report(evaluation: Evaluation, data: Sequence[EvalSamples], path: Path) -> None:
+def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) -> None:
     """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
     by_name = {samples.name: samples for samples in data}
 

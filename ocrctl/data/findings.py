@@ -17,12 +17,14 @@ _ORDER: tuple[Severity, ...] = ("info", "warning", "error")
 
 @dataclass
 class Hits:
-    """What one code says of which instances or pictures; `values` and `notes` fill its message."""
+    """What one code says of which instances or pictures; `values` and `notes` fill its message, `others` are the
+    instances or pictures that they are compared with (-1: none)."""
 
     code: Code
     indices: Indices
     values: NDArray[np.float64] | None = None
     notes: list[str] | None = None
+    others: Indices | None = None
 
     def message(self, position: int) -> str:
         """The sentence of hit `position`."""
@@ -43,18 +45,26 @@ class Findings:
         indices: Any,
         values: Any = None,
         notes: Sequence[str] | None = None,
+        others: Any = None,
     ) -> None:
-        """Add hits of the code called `name`; none is fine. `values` and `notes` stand beside `indices`."""
+        """Add hits of the code called `name`; none is fine. `values`, `notes` and `others` stand beside `indices`."""
         chosen = np.asarray(indices, np.int64)
         if not len(chosen):
             return
         code = BY_NAME[name]
         new = Hits(
-            code, chosen, None if values is None else np.asarray(values, np.float64), list(notes) if notes else None
+            code,
+            chosen,
+            None if values is None else np.asarray(values, np.float64),
+            list(notes) if notes else None,
+            None if others is None else np.asarray(others, np.int64),
         )
         old = self.hits.get(code.code)
         if old is not None:
             both = old.values is not None and new.values is not None
+            if old.others is not None or new.others is not None:
+                sides = [np.full(len(hits.indices), -1) if hits.others is None else hits.others for hits in (old, new)]
+                new.others = np.concatenate(sides)
             new.indices = np.concatenate((old.indices, new.indices))
             new.values = np.concatenate((old.values, new.values)) if both else None  # type: ignore[arg-type]
             new.notes = (old.notes or []) + (new.notes or []) if old.notes or new.notes else None
@@ -68,6 +78,7 @@ class Findings:
                 hits.indices = hits.indices[order]
                 hits.values = None if hits.values is None else hits.values[order]
                 hits.notes = None if hits.notes is None else [hits.notes[place] for place in order]
+                hits.others = None if hits.others is None else hits.others[order]
 
     def sorted(self) -> list[Hits]:
         """Errors first, then by code."""

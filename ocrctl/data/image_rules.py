@@ -173,4 +173,4 @@ def _add_pairs(findings: Findings, name: str, data: Annotations, pairs: Sequence
             place if texts[a] == texts[b] else f"{place}, which reads {texts[b]!r}"
             for place, (a, b) in zip(notes, pairs, strict=True)
         ]
-    findings.add(name, [a for a, _ in pairs], None, notes)
+    findings.add(name, [a for a, _ in pairs], None, notes, [b for _, b in pairs])

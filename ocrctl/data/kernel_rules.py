@@ -66,7 +66,8 @@ def check_kernels(
         gaps *= scale[pairs[:, 0]] / grid.cell
         order = np.argsort(gaps, kind="stable")
         later, first = np.unique(pairs[order].max(1), return_index=True)
-        findings.add("kernels-merge", chosen[later], gaps[order][first], [note] * len(later))
+        earlier = chosen[pairs[order].min(1)[first]]
+        findings.add("kernels-merge", chosen[later], gaps[order][first], [note] * len(later), earlier)
 
 
 def _taken(points: Floats, offsets: Ints, chosen: Ints) -> tuple[Floats, Ints]:

@@ -48,7 +48,7 @@ def check_pairs(
     if len(repeats):
         later = repeats[:, 0]
         notes = ["" if texts[a] == texts[b] else f", with another text ({texts[b]!r})" for a, b in repeats.tolist()]
-        findings.add("duplicate", later, None, notes)
+        findings.add("duplicate", later, None, notes, repeats[:, 1])
         usable[later] = False
         left = usable[chosen]
         chosen, top, bottom = chosen[left], top[left], bottom[left]
@@ -56,7 +56,7 @@ def check_pairs(
     if len(pairs):
         shares = _shares(points, offsets, pairs)
         heavy = shares > OVERLAP
-        findings.add("overlap", pairs[heavy].max(1), shares[heavy])
+        findings.add("overlap", pairs[heavy].max(1), shares[heavy], None, pairs[heavy].min(1))
 
 
 def _alike(around: Floats, image_id: NDArray[np.int32], chosen: Ints) -> Ints:

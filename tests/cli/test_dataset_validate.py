@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -175,13 +176,57 @@ def test_for_a_trained_model(
     assert run(["dataset", "validate", str(tmp_path), "--for", "crn"]) == 2
 
 
+def page_data(page: Path) -> tuple[str, dict]:
+    """The page, and what its script is given."""
+    text = page.read_text(encoding="utf-8")
+    given = text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    assert "<" not in given
+    return text, json.loads(given)
+
+
 def test_the_report_is_one_file(tmp_path: Path) -> None:
-    pages(tmp_path, {"a.jpg": [("</script>", [[150, 10], [260, 10], [260, 30], [150, 30]])]})
+    bad = '<!--<script></script>\u2028\u202e&"'
+    pages(tmp_path, {"a.jpg": [(bad, [[150, 10], [260, 10], [260, 30], [150, 30]])]})
     page = tmp_path / "report.html"
     assert run(["dataset", "validate", str(tmp_path), "--report", str(page), "-q"]) == 1
-    text = page.read_text(encoding="utf-8")
+    text, given = page_data(page)
     assert (
         text.count("</script>") == 2
         and "data:image/jpeg;base64," in text
         and "http" not in text.replace("http://www.w3", "")
     )
+    assert given["items"][0]["text"] == bad.replace("\u2028\u202e", "\\u2028\\u202e")
+
+
+def test_the_report_zooms_to_findings_and_draws_what_they_are_compared_with(tmp_path: Path) -> None:
+    def at(left: int, top: int, width: int = 100, height: int = 40) -> list[list[int]]:
+        return [[left, top], [left + width, top], [left + width, top + height], [left, top + height]]
+
+    for name in ("large", "ignored", "same", "copy"):
+        picture(tmp_path / f"{name}.jpg", len(name), size=(1600, 2400) if name == "large" else (100, 200))
+    (tmp_path / "copy.jpg").write_bytes((tmp_path / "same.jpg").read_bytes())
+    pages(tmp_path, {
+        "large.jpg": [("one", at(200, 300)), ("one", at(203, 302)), ("two", at(900, 900, 6, 2)), ("far", at(9000, 10))],
+        "ignored.jpg": [("###", QUAD), ("###", [[70, 40], [90, 40], [90, 60], [70, 60]])],
+        "same.jpg": [("x", QUAD)], "copy.jpg": [("x", QUAD)],
+    })  # fmt: skip
+    page = tmp_path / "report.html"
+    assert run(["dataset", "validate", str(tmp_path), "--report", str(page), "-q"]) == 1
+    _, given = page_data(page)
+    found = {item["name"]: item for item in given["items"]}
+    overlap = found["overlap"]
+    assert [(shape["kind"], shape["points"][0]) for shape in overlap["shapes"]] == [
+        ("hit", [203, 302]),
+        ("other", [200, 300]),
+    ]
+    left, top, width, height = overlap["view"]
+    assert (
+        left < 200 and top < 300 and left + width > 303 and top + height > 342 and width * height < 0.05 * 2400 * 1600
+    )
+    crop = overlap["crop"]  # the picture in the page is shrunk, the part that is zoomed to is not
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(crop["src"].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+    assert pixels.shape[1::-1] == (crop["width"], crop["height"]) == (width, height)
+    assert found["tiny"]["view"][2] <= 6 + 2 * 40 and found["outside"]["view"] is None
+    assert [shape["kind"] for shape in found["all-ignored"]["shapes"]] == ["ignored", "ignored"]
+    beside = found["same-file"]
+    assert beside["image"] != beside["beside"] and str(beside["beside"]) in given["pictures"]

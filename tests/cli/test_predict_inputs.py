@@ -113,12 +113,13 @@ def test_a_report_that_cannot_be_written_is_known_first(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "folder.html").mkdir()
     for command_line in (["predict", str(word_folder), "-m", "gone.ckpt"], ["eval", "gone.ckpt", "-d", "gone"]):
-        for place in (tmp_path / "file" / "report", tmp_path):
+        for place in (tmp_path / "file" / "report.json", tmp_path / "folder.html"):
             assert run([*command_line, "--report", str(place)]) == 3
             out, err = capsys.readouterr()
             assert out == "" and f"{place}: cannot be written" in err  # before the missing model is looked for
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.html"]
 
 
 def test_a_folder_that_links_to_itself_is_read_once(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path,

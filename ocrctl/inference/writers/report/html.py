@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from html import escape
-from importlib.resources import files
 
 from ocrctl import __version__
-from ocrctl.inference.writers.report.parts import bar, length_chart, marked, percent, table, visible, with_range
+from ocrctl.inference.writers.report.parts import (
+    bar,
+    document,
+    escape,
+    length_chart,
+    marked,
+    percent,
+    table,
+    visible,
+    with_range,
+)
 from ocrctl.metrics.evaluation import Evaluation, Result, WorstSample
 from ocrctl.metrics.summary import LOWER_IS_BETTER, METRICS
 
@@ -19,7 +27,6 @@ Picture = Callable[[WorstSample], bytes]  # PNG of a worst sample
 
 def render(evaluation: Evaluation, picture: Picture) -> str:
     """The whole page. `picture` is asked once for each of the evaluation's worst samples."""
-    rooms = files("ocrctl.inference.writers.report")
     words = sum(item.samples for item in evaluation.datasets)
     sections = [
         _heads(evaluation),
@@ -32,16 +39,11 @@ def render(evaluation: Evaluation, picture: Picture) -> str:
         _unreadable(evaluation),
     ]
     names = ", ".join(escape(item.spec) for item in evaluation.datasets)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>ocrctl eval</title>'
-        f"<style>{rooms.joinpath('report.css').read_text('utf-8')}</style></head><body><main>"
-        f"<header><div><h1>Word recognition</h1><p class='soft'>{words} words from {names}. "
-        f"{evaluation.resamples} bootstrap resamples, seed {evaluation.seed}, intervals at 95 %. "
-        f"{evaluation.images_per_second:.0f} images/s. ocrctl {__version__}.</p></div>"
-        '<button id="theme" type="button">Light / dark</button></header>'
-        f"{''.join(sections)}</main><script>{rooms.joinpath('report.js').read_text('utf-8')}</script></body></html>\n"
+    introduction = (
+        f"{words} words from {names}. {evaluation.resamples} bootstrap resamples, seed {evaluation.seed}, intervals "
+        f"at 95 %. {evaluation.images_per_second:.0f} images/s. ocrctl {__version__}."
     )
+    return document("ocrctl eval", "Word recognition", introduction, "".join(sections))
 
 
 def _heads(evaluation: Evaluation) -> str:
@@ -166,10 +168,10 @@ def _worst(evaluation: Evaluation, picture: Picture) -> str:
         truth, prediction = marked(item.truth, item.prediction)
         data = base64.b64encode(picture(item)).decode()
         kind = "empty" if not item.prediction else "case" if item.truth.lower() == item.prediction.lower() else "wrong"
-        searched = escape(f"{item.truth}\n{item.prediction}\n{item.where}".lower(), quote=True)
+        searched = " ".join(escape(text.lower()) for text in (item.truth, item.prediction, item.where))
         cards.append(
-            f'<article class="sample" data-model="{escape(item.model, quote=True)}" data-kind="{kind}" '
-            f'data-dataset="{escape(item.dataset, quote=True)}" data-text="{searched}">'
+            f'<article class="sample" data-model="{escape(item.model)}" data-kind="{kind}" '
+            f'data-dataset="{escape(item.dataset)}" data-text="{searched}">'
             f'<div class="picture"><img src="data:image/png;base64,{data}" alt=""></div>'
             f"<dl><dt>truth</dt><dd>{truth}</dd><dt>read</dt><dd>{prediction}</dd></dl>"
             f"<footer>{escape(item.model)}: {item.edits} edits, confidence {item.confidence:.2f}<br>"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl import __version__
-from ocrctl.inference.writers.report.parts import percent, table
+from ocrctl.inference.writers.report.parts import document, escape, percent, table
 from ocrctl.metrics.instances import Instances
 from ocrctl.metrics.pages import METRICS, PageScores, Row, Search
 
@@ -49,19 +47,16 @@ def render_pages(
     notes: Sequence[str] = (),
 ) -> str:
     """The whole page. `picture` is asked for the number of each picture drawn, at most DRAWN; `notes` are sentences."""
-    room = files("ocrctl.inference.writers.report")
     kept = "all that was found" if scores.threshold is None else f"what scores at least {scores.threshold:g}"
     said = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>ocrctl eval</title>'
-        f"<style>{room.joinpath('report.css').read_text('utf-8')}{_STYLE}</style></head><body><main>"
-        f"<header><div><h1>Text detection</h1><p class='soft'>{escape(title)}. {len(scores.by_picture)} pictures, "
-        f"protocol {scores.protocol}, {kept}. ocrctl {__version__}.</p></div>"
-        '<button id="theme" type="button">Light / dark</button></header>'
-        f"{_heads(scores)}{said}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, picture)}"
-        f"{_pictures(scores)}</main><script>{room.joinpath('report.js').read_text('utf-8')}</script></body></html>\n"
+    introduction = (
+        f"{escape(title)}. {len(scores.by_picture)} pictures, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
     )
+    body = (
+        f"{_heads(scores)}{said}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, picture)}"
+        f"{_pictures(scores)}"
+    )
+    return document("ocrctl eval", "Text detection", introduction, body, _STYLE)
 
 
 def _parts(row: Row) -> list[tuple[str, Row]]:

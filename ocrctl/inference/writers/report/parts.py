@@ -1,17 +1,44 @@
-"""Pieces of the HTML report: escaped text, numbers with intervals, tables, marked edits, the chart by length."""
+"""Pieces of HTML reports: the page, escaped text, numbers with intervals, tables, marked edits, the chart by length."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
-from html import escape
+from importlib.resources import files
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from ocrctl import escape as controls
 from ocrctl.metrics.bootstrap import Interval
 from ocrctl.metrics.evaluation import Result
 from ocrctl.metrics.summary import LENGTH_BINS
 
 SWATCHES = 6  # --s0 to --s5 of report.css; more models share colours
+
+
+def document(title: str, heading: str, introduction: str, body: str, style: str = "") -> str:
+    """A page that needs nothing else: `introduction` and `body` are HTML, `style` is added to that of all reports."""
+    room = files("ocrctl.inference.writers.report")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
+        f"<style>{room.joinpath('report.css').read_text('utf-8')}{style}</style></head><body><main>"
+        f"<header><div><h1>{escape(heading)}</h1><p class='soft'>{introduction}</p></div>"
+        '<button id="theme" type="button">Light / dark</button></header>'
+        f"{body}</main><script>{room.joinpath('report.js').read_text('utf-8')}</script></body></html>\n"
+    )
+
+
+def escape(text: str) -> str:
+    """`text` as HTML, also in an attribute in quotes; controls and changes of direction are shown as escapes."""
+    return html.escape(controls.visible(text))
+
+
+def script_json(value: Any) -> str:
+    """`value` as JSON within a script element, which no text in it can end (`</script`) or widen (`<!--`)."""
+    text = controls.json_text(value)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def percent(value: float) -> str:
