@@ -1,12 +1,10 @@
-"""A run that was cut in two is the run that was not: bit for bit on a CPU, and whatever killed it."""
+"""A run that was cut in two is the run that was not: bit for bit on a CPU."""
 
 from __future__ import annotations
 
 import csv
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,52 +119,3 @@ def test_a_signal_moves_no_validation_and_no_row_of_the_log(
         assert whole["global_step"] == cut["global_step"]
         assert all(torch.equal(value, cut["ema"][key]) for key, value in whole["ema"].items()), name
         assert whole["callbacks"] == cut["callbacks"]
-
-
-KILLER = """
-import os, random, signal, sys, time
-from pathlib import Path
-import lightning.pytorch, torch
-from ocrctl.core.train import TrainRequest, load_train_settings, train
-import ocrctl.core.train_run, ocrctl.training.runner
-words, out = sys.argv[1], Path(sys.argv[2])
-SETS = ["train.max_steps=60", "train.val_every_steps=4", "train.log_every_steps=1", "train.batch_size=4",
-        "data.workers=1", "data.max_val_samples=4", "train.threads=1", "log.previews=0"]
-def child():
-    resume = (out / "config.toml").exists()
-    tree = {} if resume else {"arch": "crnn-tiny", "data": {"train": [words]}}
-    settings = load_train_settings(None, [] if resume else SETS, tree)
-    train(TrainRequest(settings, out, True), lambda line: None)
-rng, kills = random.Random(7), 0
-while True:
-    pid = os.fork()
-    if pid == 0:
-        os.setpgid(0, 0)
-        child()
-        os._exit(0)
-    limit = time.monotonic() + rng.uniform(0.1, 1.5) if kills < 10 else None
-    while os.waitpid(pid, os.WNOHANG) == (0, 0):
-        if limit and time.monotonic() > limit:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            kills += 1
-            break
-        time.sleep(0.01)
-    else:
-        break
-print(kills)
-"""
-
-
-def test_kill_9_at_ten_moments_loses_nothing_and_the_curve_goes_on(words: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    sets = ["train.val_every_steps=4", "train.log_every_steps=1", "data.workers=1", "train.ema=0.0",
-            "train.precision=auto", "train.schedule=one-cycle"]  # fmt: skip
-    go(whole, words, 60, *sets)
-    done = subprocess.run([sys.executable, "-c", KILLER, str(words), str(killed)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 1  # a fast machine finishes before the tenth
-    first, second = (read_checkpoint(run / "last.ckpt")["state_dict"] for run in (whole, killed))
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
-    assert curve(killed) == curve(whole)
-    assert not list(killed.glob(".*tmp"))
