@@ -1,8 +1,9 @@
-"""What a shell hands over: how a path or SPEC is typed, for the commands that messages suggest, and variables."""
+"""What a shell hands over: how a path or SPEC is typed, for the commands that messages suggest, variables, signals."""
 
 from __future__ import annotations
 
 import shlex
+import signal
 from pathlib import PurePath
 
 from ocrctl.escape import has_control
@@ -18,6 +19,13 @@ def typed(place: str | PurePath) -> str:
     text = str(place)
     text = f"./{text}" if text.startswith("-") else text
     return _escaped(text) if has_control(text) else shlex.quote(text)
+
+
+def ending_signals() -> list[int]:
+    """Signals besides Ctrl-C on which a command saves and ends: SIGTERM, SIGHUP (a closed terminal), SIGUSR1 (SLURM's
+    warning). What was ignored when the command started stays so: `nohup` does that with SIGHUP."""
+    present = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+    return [number for number in present if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _escaped(text: str) -> str:

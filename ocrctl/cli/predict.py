@@ -13,6 +13,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.report import check_report, write_report
+from ocrctl.shell import ending_signals
 
 PredictReportFile = Annotated[
     Path | None,
@@ -117,7 +118,7 @@ def predict(
             counter.count()
 
     options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard)
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in ending_signals()}
     try:
         result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except (KeyboardInterrupt, SystemExit):
@@ -125,7 +126,8 @@ def predict(
             console.note(f"what was read so far is in {part}")
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if counter is not None:
             counter.wipe()
     if result.note:

@@ -22,6 +22,7 @@ from ocrctl.data.lmdb_verify import verify
 from ocrctl.data.sources import open_source
 from ocrctl.errors import InputError
 from ocrctl.inference.devices import available_cores
+from ocrctl.shell import ending_signals
 from ocrctl.text.charset import Charset
 
 MAX_LABEL_LENGTH = 255  # code points; longer ones are nearly always two lines run together
@@ -100,14 +101,16 @@ class InfoReport:
 
 
 class StopSignals:
-    """While entered, SIGINT and SIGTERM set `received` instead of ending the process; the second one does end it."""
+    """While entered, Ctrl-C and `ending_signals` set `received`, instead of ending the process as the second does."""
 
     received: int | None = None
 
     def __enter__(self) -> StopSignals:
         self._previous = {}
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._previous = {
+                number: signal.signal(number, self._note) for number in (signal.SIGINT, *ending_signals())
+            }
         return self
 
     def __exit__(
@@ -123,8 +126,8 @@ class StopSignals:
 
 
 def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: None) -> BuildReport:
-    """Build. Raises what the source and the builder raise; KeyboardInterrupt(signal number) on SIGINT and SIGTERM,
-    with everything done so far kept for --resume."""
+    """Build. Raises what the source and the builder raise; KeyboardInterrupt(signal number) on a signal, with all that
+    was done kept for --resume."""
     jobs = options.jobs or available_cores()
     start = time.perf_counter()
     source = open_source(options.spec)

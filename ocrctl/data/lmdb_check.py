@@ -17,6 +17,7 @@ from itertools import islice
 from ocrctl.data.decoder_warnings import DecoderWarnings
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError
+from ocrctl.shell import ending_signals
 
 CHUNK = 128  # samples that travel together: few enough to keep memory small, enough to make the trip cheap
 
@@ -100,8 +101,8 @@ def worker_context() -> multiprocessing.context.BaseContext:
 def follow_parent() -> None:
     """For a helper process: signals reach the whole group, but the parent decides when to stop; when it is killed, the
     helper ends too instead of waiting for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, *ending_signals()):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

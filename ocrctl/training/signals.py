@@ -7,12 +7,7 @@ import signal
 from types import FrameType
 from typing import Any
 
-
-def ending_signals() -> list[int]:
-    """Signals that end a run and save it. `nohup` has SIGHUP ignored, and so may a job manager SIGUSR1: left so."""
-    usual = [signal.SIGINT, signal.SIGTERM]
-    further = [getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name)]
-    return [*usual, *(number for number in further if signal.getsignal(number) is not signal.SIG_IGN)]
+from ocrctl.shell import ending_signals
 
 
 class StopRequested(BaseException):
@@ -31,7 +26,7 @@ class SignalWatch:
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> SignalWatch:
-        for number in ending_signals():
+        for number in (signal.SIGINT, *ending_signals()):
             self._old[number] = signal.signal(number, self._remember)
         return self
 

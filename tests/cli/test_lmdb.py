@@ -101,7 +101,7 @@ def test_a_truncated_lmdb_is_exit_3(words: Path, tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_with_its_code_and_how_to_go_on(words: Path, tmp_path: Path, number: int, code: int) -> None:
     script = (
         "import os, sys, ocrctl.data.images as images, ocrctl.data.lmdb_check as check\n"

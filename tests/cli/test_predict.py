@@ -185,7 +185,7 @@ def test_order_holds_with_threads_and_small_batches(
     assert [line.split("\t")[:2] for line in lines(capsys.readouterr().out)] == expected
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_keeps_what_is_written(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, number: int, code: int
 ) -> None:
