@@ -117,7 +117,11 @@ class DataSettings(Section):
     charset: str | None = None
     """charset file, or one of the built-in names; default: the architecture's"""
     bad_labels: Literal["refuse", "skip"] = "refuse"
-    """empty, over-long or unfittable labels: refuse to start, or leave those samples out (counted)"""
+    """empty, over-long or unfittable labels, and those with an error of `dataset validate`: refuse to start, or leave
+    those samples out (on pages: ignored regions); counted"""
+    bad_polygons: Literal["refuse", "clamp", "skip"] = "refuse"
+    """polygons of pages with an error of `dataset validate`: refuse to start; clamp, move those beyond their image to
+    its edge and refuse the others; skip, train on none of them, their area being an ignored region (counted)"""
     unknown_chars: Literal["refuse", "skip"] = "refuse"
     """labels with characters outside the charset: refuse to start, or leave those samples out (counted)"""
     max_image_pixels: int = Field(IMAGE_PIXELS, ge=1)

@@ -13,11 +13,13 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
 from ocrctl.config.settings import Settings, SynthSettings
 from ocrctl.core.train_refusal import Rules, Wanted, refuse
+from ocrctl.data.annotation_builder import from_words
 from ocrctl.data.images import resize_word
 from ocrctl.data.labels import LabelReport, check_labels, describe
+from ocrctl.data.lint import header_errors
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.recognition import FiniteWords, TrainingWords
-from ocrctl.data.sources import FolderWords, Spec, WordSource, expect_stream, open_source, parse_spec
+from ocrctl.data.sources import Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
 from ocrctl.errors import UsageError
 from ocrctl.text.charset import Charset
@@ -170,9 +172,9 @@ def _check_sources(
             continue
         source = open_source(parsed)
         report = check_labels(source, charset, spec)
-        missing = source.missing() if isinstance(source, FolderWords) else []
+        files, _ = header_errors(from_words(source))
         found[name] = (source, report)
-        wanted.append(Wanted(name, source, report, name in names and settings.data.val is None, missing))
+        wanted.append(Wanted(name, source, report, name in names and settings.data.val is None, files))
     given = settings.data.charset is not None
     skips = settings.data.unknown_chars == "skip", settings.data.bad_labels == "skip"
     refuse(wanted, Rules(spec, charset, given, *skips))

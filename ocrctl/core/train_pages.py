@@ -14,18 +14,19 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
 from ocrctl.core.synth_config import pages_config
+from ocrctl.core.train_lint import CheckedPages, check_pages, refuse_errors
 from ocrctl.data.detection import PageSource, TrainingPages
 from ocrctl.data.images import Image
 from ocrctl.data.mixture import Mixture
 from ocrctl.data.outline_collate import collate_outlines
 from ocrctl.data.page_augment import PageAugment
 from ocrctl.data.page_collate import collate
+from ocrctl.data.page_read import expect_pages
 from ocrctl.data.page_words import PageWords
-from ocrctl.data.sources import Spec, expect_stream, open_annotations, parse_spec
+from ocrctl.data.sources import expect_stream, open_annotations, parse_spec
 from ocrctl.data.synth.pages import SynthPages
 from ocrctl.data.targets.of_words import OUTLINES, TARGETS
-from ocrctl.errors import InputError, UsageError
-from ocrctl.shell import typed
+from ocrctl.errors import UsageError
 
 SYNTH_PAGES = "synth:pages"
 SYNTH_VAL = 100  # pages of a stream that validate
@@ -69,14 +70,14 @@ def prepare_pages(settings: Settings, spec: ModelSpec, report: Callable[[str], N
     val: list[tuple[PageSource | SynthPages, int]] = []
     held_out: list[str] = []
     prints: dict[str, str] = {}
+    checked = _checked(names, settings)
+    header += [note for one in checked.values() for note in one.notes]
     for name in names:
-        parsed = parse_spec(name)
-        expect_stream(parsed, "pages")
-        if parsed.format == "synth":
+        if name not in checked:
             parts.append(SynthPages(pages_config(settings, "train", height=size[0], width=size[1])))
             header.append(f"train: {name}, endless")
             continue
-        source = _opened(parsed, settings)
+        source = PageSource(checked[name].data, None, _augment(settings))
         prints[source.data.name] = _print(source)
         if settings.data.val is None:
             source, held = _hold_out(source, settings)
@@ -84,10 +85,8 @@ def prepare_pages(settings: Settings, spec: ModelSpec, report: Callable[[str], N
             held_out += [held.where(index) for index in range(len(held))]
         parts.append(source)
         header.append(f"train: {name}, {len(source)} pages, {_words(source)} words")
-    if settings.data.val is not None:
-        expect_stream(parse_spec(settings.data.val), "pages")
-    if settings.data.val is not None and parse_spec(settings.data.val).format != "synth":
-        source = _opened(parse_spec(settings.data.val), settings)
+    if settings.data.val in checked:
+        source = PageSource(checked[settings.data.val].data, None, _augment(settings))
         prints[source.data.name] = _print(source)
         val = [(source, index) for index in range(len(source))]
     elif not val:
@@ -125,15 +124,18 @@ def prepare_pages(settings: Settings, spec: ModelSpec, report: Callable[[str], N
     return PageData(spec, card, pages, ValidationPages(val), header, held_out, mixture.epoch_size(), prints)
 
 
-def _opened(spec: Spec, settings: Settings) -> PageSource:
-    source = PageSource(open_annotations(spec), None, _augment(settings))
-    if missing := source.missing():
-        raise InputError(
-            f"{source.data.name}: {len(missing)} of {len(source)} pictures are missing, such as "
-            f"{source.where(missing[0])}.",
-            hint=f"ocrctl dataset validate {typed(spec.raw)} lists them",
-        )
-    return source
+def _checked(names: list[str], settings: Settings) -> dict[str, CheckedPages]:
+    """Every finite set by its SPEC, checked. Raises TrainingRefused with the errors of all."""
+    sets: dict[str, CheckedPages] = {}
+    for name in [*names, *([settings.data.val] if settings.data.val is not None else [])]:
+        parsed = parse_spec(name)
+        expect_stream(parsed, "pages")
+        if parsed.format != "synth" and name not in sets:
+            data = open_annotations(parsed)
+            expect_pages(data)
+            sets[name] = check_pages(name, data, settings.data)
+    refuse_errors(list(sets.values()))
+    return sets
 
 
 def _augment(settings: Settings) -> PageAugment:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocrctl.config.model_spec import ModelSpec
-from ocrctl.data.labels import EMPTY, LONG, STEPS, UNKNOWN, LabelReport, check_labels, refusal
+from ocrctl.data.findings import Findings
+from ocrctl.data.labels import LONG, STEPS, UNKNOWN, LabelReport, check_labels, refusal
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import typed
@@ -48,13 +49,13 @@ class TrainingRefused(InputError):
 @dataclass(frozen=True)
 class Wanted:
     """What a training asks of one finite source: `spec` names it on the command line; `splits` when a part is held out
-    of it for validation, `missing` are the samples whose image file is not there."""
+    of it for validation, `files` are the errors that the headers of its images show."""
 
     spec: str
     source: WordSource
     report: LabelReport
     splits: bool
-    missing: Sequence[int] = ()
+    files: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,10 @@ def refuse(wanted: Sequence[Wanted], rules: Rules) -> None:
 
 def _reasons(one: Wanted, rules: Rules) -> list[str]:
     reasons: list[str] = []
-    if one.missing:
-        reasons.append(
-            f"{one.source.name}: {len(one.missing)} of {len(one.source)} images are missing, such as "
-            f"{one.source.where(one.missing[0])}"
-        )
+    if one.files.hits:
+        unusable = len(one.files.errors("image"))
+        codes = counted(one.files, one.source.where, one.source.where)
+        reasons.append(f"{one.source.name}: {unusable} of {len(one.source)} images cannot be used, {codes}")
     if labels := refusal(one.report, skip_unknown=rules.skip_unknown, skip_bad=rules.skip_bad):
         reasons.append(labels)
     if one.splits and (one.report.total == 1 or (not labels and len(one.report.kept) == 1)):
@@ -101,9 +101,12 @@ def data_fix(wanted: Sequence[Wanted], rules: Rules) -> Fix | None:
     swaps: dict[str, str] = {}
     options: list[str] = []
     for one in wanted:
-        if one.missing:
-            if len(one.source) - len(one.missing) < 2:
+        if one.files.hits:
+            if len(one.source) - len(one.files.errors("image")) < 2:
                 return None
+            if len(one.files.of("listed-twice")):  # which `lmdb build` would only list
+                before.append(clean_command(one.spec))
+                continue
             swaps[one.spec] = free_name(one.spec, ".lmdb")
             before.append(f"ocrctl lmdb build {typed(_short(one.spec))} {typed(swaps[one.spec])}")
     plan = label_plan([one.report for one in wanted], rules)
@@ -151,7 +154,8 @@ def label_plan(reports: Sequence[LabelReport], rules: Rules) -> LabelPlan:
     holds their lengths, and samples left out where they are few or nothing else helps."""
     spec, chars = rules.spec, rules.charset
     few = max(1, int(RARE * sum(report.total for report in reports)))
-    count = {reason: sum(report.problems[reason] for report in reports) for reason in (EMPTY, UNKNOWN, LONG, STEPS)}
+    count = {reason: sum(report.problems[reason] for report in reports) for reason in (UNKNOWN, LONG, STEPS)}
+    faulty = any(set(report.problems) - {UNKNOWN, LONG, STEPS} for report in reports)
     built_in, writes, leaves = None, False, False
     if count[UNKNOWN] and not rules.skip_unknown:
         used = set().union(*(report.characters for report in reports))
@@ -171,7 +175,7 @@ def label_plan(reports: Sequence[LabelReport], rules: Rules) -> LabelPlan:
         width = fitting_width(spec, longest, steps)
         spec = spec if width is None else spec.at_width(width)
     over = bool(count[LONG] + count[STEPS]) and width is None
-    skip_bad = (bool(count[EMPTY]) or over) and not rules.skip_bad
+    skip_bad = (faulty or over) and not rules.skip_bad
     return LabelPlan(built_in, writes, width, leaves, skip_bad, chars, spec)
 
 
@@ -184,6 +188,21 @@ def fitting_width(spec: ModelSpec, longest: int, steps: int) -> int | None:
         if wider.max_label_length >= longest and wider.output_steps() >= steps:
             return width
     return None
+
+
+def counted(findings: Findings, image_where: Callable[[int], str], where: Callable[[int], str]) -> str:
+    """`P010 out-of-bounds x3 (such as LOCATION: message), ...`: every code with its count and its first hit, located by
+    the index of its image or instance."""
+    parts = []
+    for hits in findings.sorted():
+        first = (image_where if hits.code.on == "image" else where)(int(hits.indices[0]))
+        parts.append(f"{hits.code.code} {hits.code.name} x{len(hits.indices)} (such as {first}: {hits.message(0)})")
+    return ", ".join(parts)
+
+
+def clean_command(spec: str) -> str:
+    """What takes all errors out of the data at `spec`."""
+    return f"ocrctl dataset clean {typed(_short(spec))} --clamp --repair --remove-bad"
 
 
 def free_name(spec: str, suffix: str) -> str:

@@ -4,7 +4,6 @@ picture is."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os.path import isfile
 from random import Random
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ from ocrctl.data.mixture import Mixture
 from ocrctl.data.outline_collate import OutlineBatch
 from ocrctl.data.page_augment import PageAugment, draw_sight, reduction, show, worn
 from ocrctl.data.page_collate import PageBatch, collate
-from ocrctl.data.page_read import check_shapes, page_words
+from ocrctl.data.page_read import check_shapes, expect_pages, page_words
 from ocrctl.data.page_resize import MULTIPLE
 from ocrctl.data.page_words import PageWords
 from ocrctl.errors import OcrctlError, UsageError
@@ -47,8 +46,7 @@ class PageSource:
         Raises UsageError for word images, InputError naming the place of a polygon without an area to speak of: fewer
         than three points, or numbers that are none.
         """
-        if data.words is not None:
-            raise UsageError(f"{data.name}: holds word images, expected pages with polygons.")
+        expect_pages(data)
         check_shapes(data)
         self.data = data
         self.images = np.arange(len(data.images)) if images is None else np.asarray(images, np.int64)
@@ -61,11 +59,6 @@ class PageSource:
     def where(self, index: int) -> str:
         """Place of a picture for a message."""
         return self.data.image_where(int(self.images[index]))
-
-    def missing(self) -> list[int]:
-        """Indices whose picture file is not there."""
-        files = ((index, self.data.image_file(int(image))) for index, image in enumerate(self.images))
-        return [index for index, file in files if not isfile(file)]
 
     def words(self, index: int) -> PageWords:
         """The words of picture `index`, in its own pixels."""

@@ -12,6 +12,7 @@ from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import Looks
 from ocrctl.data.polygon_columns import Floats
+from ocrctl.data.words import FolderWords
 
 LONGEST_ASPECT = 20.0
 _NEAR = 3  # differing bits of 64 up to which two pages may look the same
@@ -97,7 +98,8 @@ def _exif(findings: Findings, data: Annotations, looks: Looks) -> NDArray[np.boo
 
 
 def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
-    if len(set(data.images)) == len(data.images) and not any(looks.digests):
+    numbered = data.words is not None and not isinstance(data.words, FolderWords)  # samples without names of their own
+    if not any(looks.digests) and (numbered or len(set(data.images)) == len(data.images)):
         return
     first_name: dict[str, int] = {}
     first_file: dict[bytes, int] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.sources import WordSource
+from ocrctl.data.text_rules import text_errors
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import CTCTokenizer
@@ -40,7 +41,7 @@ STEPS = "label that needs more output steps than the model has"
 
 def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> LabelReport:
     """Sort the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with all
-    reasons of each."""
+    reasons of each: what `dataset validate` calls an error in a text is one."""
     report = LabelReport(source.name, total=len(source.labels))
     known = set(charset)
     steps = spec.output_steps()
@@ -50,9 +51,8 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
         needed = CTCTokenizer.required_steps(label)
         report.characters.update(label)
         report.longest, report.steps = max(report.longest, len(label)), max(report.steps, needed)
-        reasons = []
-        if not label:
-            reasons.append(EMPTY)
+        reasons: list[str] = []
+        reasons += [EMPTY if code.name == "empty-text" else f"{code.name} ({code.code})" for code in text_errors(label)]
         if not known.issuperset(label):
             reasons.append(UNKNOWN)
             unknown.append(label)

@@ -36,10 +36,12 @@ def lint(
     *,
     decode: bool = True,
     looks: Looks | None = None,
+    pairs: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Findings, Looks]:
     """Every rule over every instance and picture. `looks` of an earlier run spares reading the pictures again, and then
-    says nothing of the files themselves."""
+    says nothing of the files themselves. `pairs` False leaves out the rules that compare polygons with each other,
+    which find no errors."""
     findings = Findings()
     seen = looks or look_at(data, findings, decode, progress)
     check_images(findings, data, seen)
@@ -49,7 +51,8 @@ def lint(
         lengths[data.ignore] = 0
         around = np.empty((4, len(data)))
         found = check_polygons(data.points, data.offsets, widths, heights, lengths if any(data.texts) else None, around)
-        check_pairs(found, data.points, data.offsets, data.image_id, data.texts, around)
+        if pairs:
+            check_pairs(found, data.points, data.offsets, data.image_id, data.texts, around)
         findings.hits.update(found.hits)
     check_texts(findings, data)
     if target is not None and target.charset is not None:
@@ -57,6 +60,19 @@ def lint(
     elif target is not None and data.words is None:
         check_kernels(findings, data, target.spec, target.size, widths, heights)
     return findings, seen
+
+
+def header_errors(data: Annotations, looks: Looks | None = None) -> tuple[Findings, Looks]:
+    """The errors that `dataset validate --header-only` finds, for a training to ask before it starts: no image is
+    decoded. `looks` as in `lint`. Of word images the texts are left to data.labels, which checks them all the same."""
+    if data.words is None:
+        found, seen = lint(data, decode=False, looks=looks, pairs=False)
+    else:
+        found = Findings()
+        seen = look_at(data, found, False)
+        check_images(found, data, seen)
+    errors = {code: hits for code, hits in found.hits.items() if hits.code.severity == "error"}
+    return Findings(errors), seen
 
 
 def text_heights(data: Annotations, looks: Looks) -> Floats:

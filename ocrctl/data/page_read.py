@@ -7,7 +7,7 @@ import numpy as np
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats import words_json
 from ocrctl.data.page_words import Floats, PageWords
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import typed
 
 CHARACTERS = "characters"  # key of a word in words-json: [[x1, y1, ..., x4, y4], ...], one quad for each character
@@ -26,6 +26,12 @@ def page_words(data: Annotations, start: int, stop: int) -> PageWords:
         np.concatenate([*characters, np.zeros((0, 4, 2))]),
         np.concatenate(([0], np.cumsum([len(quads) for quads in characters]))).astype(np.int64),
     )
+
+
+def expect_pages(data: Annotations) -> None:
+    """Raise UsageError when `data` holds word images."""
+    if data.words is not None:
+        raise UsageError(f"{data.name}: holds word images, expected pages with polygons.")
 
 
 def check_shapes(data: Annotations) -> None:

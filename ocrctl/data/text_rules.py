@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.codes import BY_NAME
+from ocrctl.data.codes import BY_NAME, Code
 from ocrctl.data.findings import Findings
 from ocrctl.data.mojibake import lost_bytes, unmojibake
 from ocrctl.text.normalize import normalize_label
@@ -123,11 +123,18 @@ def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
     return problems
 
 
+def text_errors(text: str) -> list[Code]:
+    """The errors of a text that is not ignored: no recogniser should be taught it."""
+    plain = text.isprintable() and text.strip() and text not in PLACEHOLDERS
+    if plain and "\ufffd" not in text and _UNKNOWN not in text and (text.isascii() or not lost_bytes(text)):
+        return []
+    codes = [BY_NAME[name] for name, _ in text_problems(text)]
+    return [code for code in codes if code.severity == "error"]
+
+
 def has_error(text: str) -> bool:
-    """Whether a text that is not ignored holds an error: no recogniser should be taught it."""
-    if text.isascii() and text.isprintable() and text not in PLACEHOLDERS and text.strip() and _UNKNOWN not in text:
-        return False
-    return any(BY_NAME[name].severity == "error" for name, _ in text_problems(text))
+    """Whether a text that is not ignored holds an error."""
+    return bool(text_errors(text))
 
 
 def repaired_text(text: str) -> str:

@@ -73,10 +73,6 @@ class FolderWords:
         place = self.label_file if self.lines is None else f"{self.label_file}:{self.lines[index]}"
         return f"{place} ({self.files[index]})"
 
-    def missing(self) -> list[int]:
-        """Indices whose image file is not there."""
-        return [index for index in range(len(self)) if not os.path.isfile(self.path(index))]
-
 
 @dataclass(frozen=True, slots=True)
 class PickedWords:

@@ -81,6 +81,6 @@ def test_wrong_data_is_refused_before_anything_is_written(pages: Path, tmp_path:
     (tmp_path / "Label.txt").write_text(
         "".join(f'{n}.jpg\t[{{"transcription": "a", "points": [[1,1],[9,1],[9,9],[1,9]]}}]\n' for n in "ab"), "utf-8"
     )
-    with pytest.raises(InputError, match="2 of 2 pictures are missing"):
+    with pytest.raises(InputError, match=r"2 errors on 2 of 2 pages, I001 missing x2"):
         go(tmp_path / "run", tmp_path)
     assert not (tmp_path / "run").exists()

@@ -80,7 +80,7 @@ def test_all_reasons_of_all_sources_come_at_once(
     words = ["train", "crnn-tiny", "-d", "a b", "-d", str(tmp_path / "b"), "--val", "val", "-o", "run"]
     assert run(words) == 3
     error, hint = capsys.readouterr().err.splitlines()
-    assert "for 4 reasons" in error and "1 of 6 images are missing" in error
+    assert "for 4 reasons" in error and "1 of 6 images cannot be used, I001 missing x1 (such as" in error
     for part in ("1 with empty label", "2 with unknown characters", "'ü' x1", "'Ü' x1", "'ß' x1", "label too long"):
         assert part in error or part.replace("2 with", "1 with") in error, part
     assert "val/rec_gt.txt: of 2 samples" in error.replace(str(tmp_path) + "/", "")
