@@ -132,6 +132,8 @@ def predict(
             counter.wipe()
     if result.note:
         console.note(f"note: {result.note}")
+    if result.skipped_note:
+        console.note(f"note: {result.skipped_note}")
     for what, count in result.lost.items():
         console.note(f"lost: {what} ({count:,})")
     boxes = "" if result.boxes is None else f"{result.boxes} boxes, "

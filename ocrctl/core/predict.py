@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ from ocrctl.data.images import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
-from ocrctl.inference.inputs import Picture, is_lmdb, pictures
+from ocrctl.inference.inputs import Picture, Skipped, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import rec_gt
@@ -50,7 +50,7 @@ class PredictOptions:
 class PredictReport:
     """What was done: counts (`boxes` of a detector, `words` those of them with a text), the unreadable inputs, seconds
     without and with loading the models; `recogniser` beside a detector; `lost` is what the format cannot hold: sentence
-    to count."""
+    to count; `skipped` are the files of folders that are no images, `skipped_note` says so in a sentence."""
 
     model: str
     backend: str
@@ -66,6 +66,8 @@ class PredictReport:
     recogniser: str | None = None
     words: int | None = None
     lost: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    skipped_note: str = ""
 
 
 @dataclass
@@ -108,7 +110,8 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     task = _task(models, options.polygons, files is not None and files.draws)
     size = options.batch_size or (1 if detects else 64)
     jobs = default_jobs() if options.jobs is None else options.jobs
-    todo = batches(pictures(options.inputs, stdin, files_only=files_only), size)
+    skipped = Skipped()
+    todo = batches(pictures(options.inputs, stdin, files_only=files_only, skipped=skipped), size)
     loaded = time.perf_counter()
     tally = _Tally()
     target: Path | None = None
@@ -152,6 +155,8 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         recogniser=str(models.recogniser.path) if models.detector and models.recogniser else None,
         words=tally.words if detects and reads else None,
         lost=files.lost if files is not None else {},
+        skipped=skipped.paths,
+        skipped_note=skipped.summary(),
     )
 
 
@@ -173,13 +178,17 @@ def _task(models: Models, polygons: bool, keep_images: bool) -> Task:
 def _run(
     task: Task, todo: Iterator[list[Picture] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
 ) -> None:
-    def load(chunk: list[Picture]) -> list[tuple[str, Any | InputError]]:
-        return [(picture.path, _load(task, picture)) for picture in chunk]
+    def load(chunk: list[Picture]) -> list[tuple[Picture, Any | InputError]]:
+        return [(picture, _load(task, picture)) for picture in chunk]
 
     for chunk in map_ahead(load, todo, jobs):
-        results = iter(task.read([(path, given) for path, given in chunk if not isinstance(given, InputError)]))
-        for path, given in chunk:
+        given_paths = [(picture.path, given) for picture, given in chunk if not isinstance(given, InputError)]
+        results = iter(task.read(given_paths))
+        for picture, given in chunk:
+            path = picture.path
             shown = Shown(Unreadable(path, given.message)) if isinstance(given, InputError) else next(results)
+            if picture.page is not None and not isinstance(shown.result, Unreadable):
+                shown = replace(shown, result=replace(shown.result, page=picture.page))
             try:
                 take(shown)
             except InputError as error:  # the chosen format cannot hold this path

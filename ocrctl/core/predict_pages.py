@@ -78,13 +78,13 @@ class PageFiles:
             texts = None if page.words is None else [word.text for word in page.words]
             drawn = draw(image, page.found, texts)
             assert self._claimed is not None
-            target = self._claimed.partial / f"{self._free(page.path)}.png"
+            target = self._claimed.partial / f"{self._free(page.stem)}.png"
             try:
                 target.write_bytes(png(drawn))
             except OSError as failure:
                 raise cannot_write(target, failure) from failure
         elif self.format in ("txt", "submission"):
-            if (name := result_name(page.path)) in self._texts:
+            if (name := result_name(page)) in self._texts:
                 raise InputError(f"{page.path}: another picture before it is called {name} in a {self.format}, too.")
             self._texts[name] = result_text(page, scores=self.format == "txt")
         else:
@@ -111,8 +111,7 @@ class PageFiles:
             if written.missing:
                 self.lost["pictures are gone and were not copied"] = len(written.missing)
 
-    def _free(self, path: str) -> str:
-        stem = Path(path).stem
+    def _free(self, stem: str) -> str:
         name, number = stem, 1
         while name.lower() in self._names:
             number += 1

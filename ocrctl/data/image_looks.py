@@ -18,7 +18,8 @@ from ocrctl.data.findings import Findings
 from ocrctl.data.image_header import Header, HeaderReader, read_header
 from ocrctl.data.image_limits import excess
 from ocrctl.data.images import damage, decode
-from ocrctl.data.tiff import is_tiff, page_offsets
+from ocrctl.data.tiff import is_tiff
+from ocrctl.data.tiff import pages as tiff_pages
 from ocrctl.errors import InputError
 
 _SIDE = 64  # of a thumbnail
@@ -131,8 +132,8 @@ def _whole_files(
 
 
 def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> None:
-    if is_tiff(content) and (offsets := page_offsets(content)):
-        pages.append((image, len(offsets)))
+    if is_tiff(content) and (count := len(tiff_pages(content).offsets)) > 1:
+        pages.append((image, count))
 
 
 def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, str, str]:

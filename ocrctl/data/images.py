@@ -139,6 +139,8 @@ def _imdecode(data: bytes, flags: int) -> Image | None:
 
 
 def _undecodable(data: bytes) -> str:
+    if data[:1024].lstrip().startswith(b"%PDF"):
+        return "it is a PDF; turn its pages into images first: pdftoppm -r 300 -png FILE page"
     return f"the image cannot be decoded ({len(data)} bytes, starting with {data[:4].hex(' ')})"
 
 

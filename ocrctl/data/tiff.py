@@ -12,7 +12,8 @@ from ocrctl.config.limits import IMAGE_PAGES
 
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _KIND = 256, 257, 258, 277, 254
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
-_REDUCED, _MASK = 1, 4  # bits of _KIND: a smaller copy of another page, and where a page is transparent
+_NO_PAGE = 1 | 4  # bits of _KIND: a smaller copy of another page, and where a page is transparent
+_CUT = "the list of its pages is cut off or damaged"
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # field types that hold whole numbers
 
 
@@ -33,36 +34,49 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+class Pages(NamedTuple):
+    """Offsets of the directories that are pages, and why there may be more than these, or ""."""
+
+    offsets: list[int]
+    problem: str
+
+
 def directories(data: bytes, most: int = IMAGE_PAGES) -> list[Directory]:
-    """The first `most` directories of a whole file in the order of their chain, which ends where it is cut off or runs
-    into itself."""
+    """The first `most` directories of a whole file in the order of their chain, up to one that is damaged."""
+    return _chain(data, most)[0]
+
+
+def _chain(data: bytes, most: int) -> tuple[list[Directory], str]:
+    """As `directories`, and why the chain ends before its end, or ""."""
     order = "<" if data[:1] == b"I" else ">"
     big = 0x2B in data[2:4]
     found: list[Directory] = []
     seen: set[int] = set()
     try:
         (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-        while offset and offset not in seen and len(found) < most:
+        while offset:
+            if offset in seen:
+                return found, "its list of pages runs into itself"
+            if len(found) == most:
+                return found, f"it holds more than {most:,} pages, the limit"
             seen.add(offset)
             (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, offset)
             start, size = offset + (8 if big else 2), 20 if big else 12
             if start + count * size > len(data):
-                break
+                return found, _CUT
             found.append(_directory(data, offset, range(start, start + count * size, size), order, big))
             (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + count * size)
     except (struct.error, OverflowError):  # cut off, or an offset beyond any file
-        pass
-    return found
+        return found, _CUT
+    return found, ""
 
 
-def page_offsets(data: bytes) -> list[int]:
-    """Offsets of the directories that are pages; smaller copies of a page and masks are none. Of anything but a TIFF,
-    and of one that has a single page, []."""
+def pages(data: bytes) -> Pages:
+    """The pages of a TIFF; smaller copies of a page and masks are none. Of anything else, none."""
     if not is_tiff(data):
-        return []
-    found = directories(data)
-    pages = found[:1] + [one for one in found[1:] if not one.kind & (_REDUCED | _MASK)]
-    return [page.offset for page in pages] if len(pages) > 1 else []
+        return Pages([], "")
+    found, problem = _chain(data, IMAGE_PAGES)
+    return Pages([one.offset for one in found[:1] + [one for one in found[1:] if not one.kind & _NO_PAGE]], problem)
 
 
 def page_file(data: bytes, offset: int) -> bytes:

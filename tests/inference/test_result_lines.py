@@ -35,7 +35,7 @@ def page(outline: np.ndarray, texts: list[str]) -> PagePrediction:
 def test_texts_come_back(texts: list[str], quad: bool, scores: bool) -> None:
     result = page(QUAD if quad else BENT, texts)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / result_name(result.path)).write_text(result_text(result, scores=scores), "utf-8", newline="")
+        (Path(folder) / result_name(result)).write_text(result_text(result, scores=scores), "utf-8", newline="")
         data, found = read_results(Path(folder), scores)
     assert data.texts == texts
     assert data.points.tolist() == [*(QUAD if quad else BENT).tolist()] * len(texts)

@@ -1,4 +1,5 @@
-"""JSON lines: {"path": ..., "text": ..., "confidence": ...}, UTF-8, one object a line."""
+"""JSON lines: {"path": ..., "text": ..., "confidence": ...}, UTF-8, one object a line; "page"
+stands behind the path of a page of a TIFF."""
 
 from __future__ import annotations
 
@@ -14,5 +15,6 @@ HEADER = ""
 
 def line(prediction: Prediction, folder: Path | None = None) -> str:
     """One object; any path and any text survive."""
-    fields = {"path": prediction.path, "text": prediction.text, "confidence": round(prediction.confidence, 6)}
-    return json_text(fields)
+    page = {} if prediction.page is None else {"page": prediction.page}
+    said = {"text": prediction.text, "confidence": round(prediction.confidence, 6)}
+    return json_text({"path": prediction.path, **page, **said})

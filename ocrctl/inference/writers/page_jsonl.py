@@ -30,4 +30,5 @@ def line(prediction: PagePrediction, folder: Path | None = None) -> str:
     for box, word in zip(boxes, prediction.words or (), strict=prediction.words is not None):
         box |= {"text": word.text, "confidence": round(word.confidence, 6)}
     height, width = prediction.size
-    return json_text({"path": prediction.path, "height": height, "width": width, "boxes": boxes})
+    page = {} if prediction.page is None else {"page": prediction.page}
+    return json_text({"path": prediction.path, **page, "height": height, "width": width, "boxes": boxes})

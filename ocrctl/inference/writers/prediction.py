@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from ocrctl import escape
 from ocrctl.inference.engine import Recognition
@@ -12,11 +13,18 @@ from ocrctl.postprocess.detections import Detections
 
 @dataclass(frozen=True)
 class Prediction:
-    """The text read in `path` (a file, or `LMDB/image-000000017`) with the engine's confidence, 0..1."""
+    """The text read in `path` (a file, `FILE#PAGE` with its `page`, or `LMDB/image-000000017`) with the engine's
+    confidence, 0..1."""
 
     path: str
     text: str
     confidence: float
+    page: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """Name without folder and suffix, with the page: `scan#2`."""
+        return _stem(self.path, self.page)
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,12 @@ class PagePrediction:
     found: Detections
     size: tuple[int, int]
     words: Sequence[Recognition] | None = None
+    page: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """Name without folder and suffix, with the page: `scan#2`."""
+        return _stem(self.path, self.page)
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,12 @@ class Unreadable:
 
     path: str
     error: str
+
+
+def _stem(path: str, page: int | None) -> str:
+    if page is None:
+        return PurePath(path).stem
+    return f"{PurePath(path.removesuffix(f'#{page}')).stem}#{page}"
 
 
 def guarded(prediction: Prediction | PagePrediction) -> Prediction | PagePrediction:

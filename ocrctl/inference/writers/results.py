@@ -13,7 +13,6 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable
-from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +24,9 @@ _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*(,|$)", re.IGNORE
 _QUOTED = re.compile(r'\s*".*"\s*$', re.DOTALL)
 
 
-def result_name(path: str) -> str:
-    """`photos/img_1.jpg` -> `res_img_1.txt`."""
-    return f"res_{PurePath(path).stem}.txt"
+def result_name(prediction: PagePrediction) -> str:
+    """`photos/img_1.jpg` -> `res_img_1.txt`, page 2 of `scan.tif` -> `res_scan#2.txt`."""
+    return f"res_{prediction.stem}.txt"
 
 
 def result_text(prediction: PagePrediction, *, scores: bool) -> str:
