@@ -57,6 +57,8 @@ class Commands(LazyGroup):
         except KeyboardInterrupt as stop:
             console.warn("interrupted")
             raise typer.Exit(130) from stop
+        except EOFError as error:  # of a library, on a file that ends early; Typer would take it for the user's Ctrl-D
+            raise RuntimeError(f"EOFError: {error}") from error
 
 
 app = typer.Typer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped
-from ocrctl.errors import InputError
-from ocrctl.files.regular import check_regular, read_regular
-from ocrctl.models.build import build_model
-from ocrctl.models.checkpoint import load_checkpoint
+from ocrctl.diagnose.quarantined import read_step
 from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.culprits import find_culprits
@@ -31,12 +26,11 @@ def replay(folder: Path) -> Diagnosis:
 
     Float16 runs on the CPU without a loss scale. Raises InputError when `folder` is not such a folder.
     """
-    meta, card, weights, batches = _load(folder)
-    model = build_model(card)
-    model.load_state_dict(weights)
-    model.norm_frozen = meta.get("norm_frozen", False)
+    read = read_step(folder)
+    meta, card, model, batches = read.facts.model_dump(), read.card, read.model, read.batches
+    model.norm_frozen = meta["norm_frozen"]
     model.train()
-    objective = choose_objective(card, TrainSettings(label_smoothing=meta.get("label_smoothing", 0.0)))
+    objective = choose_objective(card, TrainSettings(label_smoothing=meta["label_smoothing"]))
     dtype = DTYPES.get(meta["precision"])
 
     def autocast() -> Any:
@@ -51,41 +45,6 @@ def replay(folder: Path) -> Diagnosis:
         *_step(model, objective, batches, meta, autocast),
     ]
     return Diagnosis(f"replay of step {meta['step']}", tuple(checks), f"step {meta['step']}: {count(checks)}")
-
-
-def _load(folder: Path) -> tuple[dict[str, Any], ModelCard, dict[str, Tensor], list[dict[str, Any]]]:
-    if not (folder / "step.json").is_file():
-        raise InputError(
-            f"{folder}: not a quarantined step (no step.json is there).",
-            hint="one is a folder such as RUN/quarantine/step-0000123",
-        )
-    try:
-        meta = json.loads(read_regular(folder / "step.json"))
-        card, weights = load_checkpoint(folder / "weights.ckpt", finite=False)
-        check_regular(folder / "batch.npz")
-        with np.load(folder / "batch.npz") as arrays:
-            batches = [_batch(arrays, number) for number in range(len(meta["sizes"]))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}: not a quarantined step ({error}).", hint="one is a folder such as RUN/quarantine/step-0000123"
-        ) from error
-    return meta, card, weights, batches
-
-
-def _batch(arrays: Any, number: int) -> dict[str, Any]:
-    """Arrays `NAME.number` and `NAME/INNER.number`, as deep as may be, as nested tensors, images (N, C, H, W)."""
-    batch: dict[str, Any] = {}
-    for key in arrays.files:
-        name, _, place = key.rpartition(".")
-        if int(place) != number:
-            continue
-        *groups, last = name.split("/")
-        inner = batch
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        value = torch.from_numpy(arrays[key])
-        inner[last] = value.permute(0, 3, 1, 2) if name == "images" else value
-    return batch
 
 
 def _weights(bad: list[str]) -> Check:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.regular import check_regular
 
 RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
@@ -50,6 +51,7 @@ def _from_folder(folder: Path) -> ModelFile:
             return ModelFile(folder / name, "checkpoint", folder.resolve().name)
     graphs = sorted(graph for graph in folder.glob("*.onnx") if not graph.name.startswith("."))
     if len(graphs) == 1:
+        check_regular(graphs[0])
         return ModelFile(graphs[0], "onnx", graphs[0].stem)
     if graphs:
         names = ", ".join(graph.name for graph in graphs)

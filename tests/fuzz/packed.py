@@ -110,7 +110,7 @@ def _lmdb(path: Path, edit: edits.Edit) -> None:
         environment.begin(write=True) as change,
     ):
         keys = [key for key, _ in change.cursor()]
-        key = keys[edit["steps"][0] % len(keys)] if edit["steps"] else b"num-samples"
+        key = keys[edit["steps"][0] % len(keys)] if edit["steps"] and keys else b"num-samples"
         value = str(edit["value"]).encode("utf-8", "surrogatepass")[:4000]
         if edit["how"] == "drop":
             change.delete(key)

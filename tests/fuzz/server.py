@@ -104,7 +104,8 @@ def _child(case: dict[str, Any], corpus: Path, work: Path, log: Path) -> None:
 
         copy = work / "set"
         shutil.copytree(corpus / case["folder"], copy, symlinks=True)
-        for edit in case["edits"]:
+        # A container is changed before it is damaged: opening a damaged one may end this process.
+        for edit in sorted(case["edits"], key=lambda edit: edit["op"] != "tree"):
             packed.apply(copy / case["file"], edit)
         words = [
             word.replace("{set}", str(copy)).replace("{clean}", str(corpus)).replace("{out}", str(work / "out"))

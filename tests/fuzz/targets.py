@@ -255,7 +255,7 @@ def build_models(corpus: Path) -> list[Target]:
     np.savez(
         step / "batch.npz",
         **{
-            "images.0": np.zeros((2, 32, 100, 1), np.uint8), "targets.0": np.ones((2, 3), np.int64),
+            "images.0": np.zeros((2, 32, 100, 1), np.uint8), "labels.0": np.ones((2, 3), np.int64),
             "lengths.0": np.array([3, 3]), "ids.0": np.array([0, 1]),
         },
     )  # fmt: skip

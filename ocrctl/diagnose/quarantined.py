@@ -1,0 +1,141 @@
+"""A quarantined step read back (training/quarantine.py writes it): facts, model and batches, all checked."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.data.archives import DAMAGED, check_unpacked_size
+from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular, read_regular
+from ocrctl.models.build import build_trained
+from ocrctl.models.checkpoint import load_checkpoint
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.text.tokenizer import make_tokenizer
+
+HINT = "one is a folder such as RUN/quarantine/step-0000123"
+
+
+class StepFacts(BaseModel):
+    """step.json: `seed` is that of the step's random state, `sizes` the samples of each of its batches, `places` names
+    samples by their draw numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    step: int = Field(ge=0, le=1 << 62)
+    seed: int = Field(ge=0, le=(1 << 64) - 1)
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"]
+    norm_frozen: bool = False
+    label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    sizes: list[Annotated[int, Field(ge=1, le=1 << 20)]] = Field(min_length=1)
+    places: dict[str, str]
+
+
+@dataclass(frozen=True)
+class QuarantinedStep:
+    """What `read_step` found; each batch holds uint8 images (N, C, H, W), int64 ids (N,) and what the model learns
+    from."""
+
+    facts: StepFacts
+    card: ModelCard
+    model: OCRModel
+    batches: list[dict[str, Any]]
+
+
+def read_step(folder: Path) -> QuarantinedStep:
+    """The step in `folder` (RUN/quarantine/step-...). Raises InputError when it is none, or when its parts do not
+    belong together."""
+    if not (folder / "step.json").is_file():
+        raise InputError(f"{folder}: not a quarantined step (no step.json is there).", hint=HINT)
+    try:
+        facts = StepFacts.model_validate_json(read_regular(folder / "step.json"))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{folder / 'step.json'}: {where or 'it'}: {first['msg'].lower()}.", hint=HINT) from error
+    except OSError as error:
+        raise InputError(f"{folder / 'step.json'}: cannot be read ({error.strerror}).", hint=HINT) from error
+    card, weights = load_checkpoint(folder / "weights.ckpt", finite=False)
+    model = build_trained(card, weights, folder / "weights.ckpt")
+    arrays = _arrays(folder / "batch.npz")
+    return QuarantinedStep(facts, card, model, [_batch(folder, arrays, n, card) for n in _sized(folder, arrays, facts)])
+
+
+def _arrays(path: Path) -> dict[str, Tensor]:
+    try:
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            check_unpacked_size(path, archive)
+        with np.load(path) as file:
+            return {name: torch.from_numpy(np.ascontiguousarray(file[name])) for name in file.files}
+    except (OSError, TypeError, *DAMAGED) as error:  # TypeError: a kind of array that torch does not have
+        reason = getattr(error, "strerror", None) or str(error)[:120] or type(error).__name__
+        raise InputError(f"{path}: cannot be read as arrays ({reason}).", hint=HINT) from error
+
+
+def _sized(folder: Path, arrays: dict[str, Tensor], facts: StepFacts) -> range:
+    """Numbers of the batches. Raises InputError when an array is of another size than step.json says."""
+    for name, value in arrays.items():
+        number = name.rpartition(".")[2]
+        known = number.isascii() and number.isdigit() and len(number) < 7 and int(number) < len(facts.sizes)
+        if not known or value.shape[:1] != (facts.sizes[int(number)],):
+            raise InputError(
+                f"{folder / 'batch.npz'}: {name[:60]} of shape {tuple(value.shape)} is in no batch of step.json, whose "
+                f"sizes are {facts.sizes[:8]}.",
+                hint=HINT,
+            )
+    return range(len(facts.sizes))
+
+
+def _batch(folder: Path, arrays: dict[str, Tensor], number: int, card: ModelCard) -> dict[str, Any]:
+    """Arrays `NAME.number` and `NAME/INNER.number`, as deep as may be, as nested tensors."""
+    batch: dict[str, Any] = {}
+    for key, value in arrays.items():
+        name, _, place = key.rpartition(".")
+        if int(place) != number:
+            continue
+        *groups, last = name.split("/")
+        inner: Any = batch
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"{folder / 'batch.npz'}: {name[:60]} lies below an array.", hint=HINT)
+        if isinstance(inner.get(last), dict):
+            raise InputError(f"{folder / 'batch.npz'}: arrays lie below {name[:60]}.", hint=HINT)
+        inner[last] = value.permute(0, 3, 1, 2) if name == "images" and value.ndim == 4 else value
+    if problem := _problem(batch, card):
+        raise InputError(f"{folder / 'batch.npz'}: batch {number}: {problem}.", hint=HINT)
+    return batch
+
+
+def _problem(batch: dict[str, Any], card: ModelCard) -> str:
+    """Why the model with `card` cannot learn from `batch`, "" when it can: losses read labels unchecked."""
+    images, ids = batch.get("images"), batch.get("ids")
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+        return "images should be uint8 (N, H, W, C)"
+    words = card.task == "recognition"
+    if images.shape[1] != card.channels or (words and images.shape[2:] != (card.height, card.width)):
+        return f"images of {tuple(images.shape[1:])}, channels first, are not what {card.arch} takes"
+    if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 1:
+        return "ids should be int64 (N,)"
+    if not words:
+        return ""
+    labels, lengths = batch.get("labels"), batch.get("lengths")
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 2:
+        return "labels should be int64 (N, L)"
+    if not isinstance(lengths, Tensor) or lengths.dtype != torch.int64 or lengths.ndim != 1:
+        return "lengths should be int64 (N,)"
+    tokenizer = make_tokenizer(card)
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) <= max(tokenizer.num_classes, tokenizer.pad):
+        return f"labels should be classes below {tokenizer.num_classes}"
+    if not 0 <= int(lengths.min()) <= int(lengths.max()) <= labels.shape[1]:
+        return f"lengths should be from 0 to {labels.shape[1]}"
+    return ""
