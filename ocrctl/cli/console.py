@@ -212,15 +212,26 @@ def _fits(widths: list[int], room: int) -> bool:
 
 
 def _shorten(lines: list[list[str]], widths: list[int], keys: int, room: int) -> None:
-    """Cut the widest of the key columns, in their middle, until the widest other column has room beside them."""
-    left = room - max([*widths[keys:-1], min(widths[-1], _LEAST)]) - 2 * keys
-    while sum(widths[:keys]) > left and max(widths[:keys]) > _SHORTEST:
-        widest = widths.index(max(widths[:keys]))
-        widths[widest] = max(_SHORTEST, widths[widest] - (sum(widths[:keys]) - left))
-    for line in lines:
-        for column, width in enumerate(widths[:keys]):
-            if len(line[column]) > width:
-                line[column] = line[column][: width // 2] + "…" + line[column][len(line[column]) - (width - 1) // 2 :]
+    """Cut the key columns, the widest first, in their middle, until the widest other column has room beside them; to
+    half of the room where that saves a table and all cells that differ still do."""
+    needed = room - max([*widths[keys:-1], min(widths[-1], _LEAST)]) - 2 * keys
+    for left in (min(needed, room // 2 - 2 * (keys - 1)), needed):
+        cut = widths[:keys]
+        while sum(cut) > left and max(cut) > _SHORTEST:
+            widest = cut.index(max(cut))
+            cut[widest] = max(_SHORTEST, cut[widest] - (sum(cut) - left))
+        columns_cut = [[_middle_cut(line[column], width) for line in lines] for column, width in enumerate(cut)]
+        distinct = all(len(set(column)) == len({line[i] for line in lines}) for i, column in enumerate(columns_cut))
+        fewer = len(_bands(cut + widths[keys:], keys, room)) < len(_bands(widths, keys, room))
+        if distinct and fewer:
+            break
+    widths[:keys] = cut
+    for row, cells in zip(lines, zip(*columns_cut, strict=True), strict=True):
+        row[:keys] = cells
+
+
+def _middle_cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width // 2]}…{text[len(text) - (width - 1) // 2 :]}"
 
 
 def _bands(widths: list[int], keys: int, room: int) -> list[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,6 @@ from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.core.lmdb import TrainingNeeds
-    from ocrctl.data.lmdb_build import Problem
 
 SHOWN = 20  # problems listed in text; --json lists all
 CHARACTERS = 12  # characters outside a charset that are named; --json lists all
@@ -74,8 +74,8 @@ def build(
         if as_json:
             console.write_json(report)
         else:
-            _list("left out", report.left_out)
-            _list("repeated", report.repeated)
+            problems = {"left out": report.left_out, "repeated": report.repeated}
+            _list([(title, one.where, one.reason) for title, found in problems.items() for one in found])
             rows = [("samples", report.samples), ("written", report.written), ("left out", len(report.left_out))]
             rows += [(f"  {reason}", count) for reason, count in report.reasons.items()]
             rows += [("repeated", len(report.repeated)), ("bytes", report.bytes)]
@@ -115,10 +115,7 @@ def verify(
             found = [Annotation(sentence, str(path)) for sentence in sentences]
             annotate("error", "lmdb verify", found, total=len(found), how=f"ocrctl lmdb verify {typed(path)} --json")
         else:
-            for fault in report.faults[:SHOWN]:
-                console.write(f"{path}: {_named(fault)}: {fault['reason']}")
-            if len(report.faults) > SHOWN:
-                console.write(f"... and {len(report.faults) - SHOWN} more (--json lists all)")
+            _list([("fault", f"{path}: {_named(fault)}", str(fault["reason"])) for fault in report.faults])
             rows = [("samples", report.samples), ("images", report.images), ("labels", report.labels)]
             console.table(("name", "count"), [*rows, ("faults", len(report.faults)), ("bytes", report.bytes)])
     if not report.ok:
@@ -164,8 +161,17 @@ def _needs(needs: TrainingNeeds) -> None:
         )
 
 
-def _list(title: str, problems: list[Problem]) -> None:
-    for problem in problems[:SHOWN]:
-        console.write(f"{title}: {problem.where}: {problem.reason}")
-    if len(problems) > SHOWN:
-        console.write(f"{title}: ... and {len(problems) - SHOWN} more (--json lists all)")
+def _list(problems: list[tuple[str, str, str]]) -> None:
+    """(kind, where, reason) of each problem: lines, the first of each kind; piped, a table of all."""
+    if not problems:
+        return
+    if not sys.stdout.isatty():
+        console.table(("problem", "where", "reason"), problems)
+        console.write()
+        return
+    for kind in dict.fromkeys(kind for kind, _, _ in problems):
+        found = [f"{kind}: {where}: {reason}" for one, where, reason in problems if one == kind]
+        for sentence in found[:SHOWN]:
+            console.write(sentence)
+        if len(found) > SHOWN:
+            console.write(f"{kind}: ... and {len(found) - SHOWN} more (--json lists all)")

@@ -41,8 +41,11 @@ def test_build_lists_what_it_leaves_out_and_says_what_is_next(
     out = tmp_path / "out"
     assert run(["lmdb", "build", str(words), str(out), "--jobs", "1"]) == 0
     output, log = capsys.readouterr()
-    assert f"{words / 'rec_gt.txt'}:4 (3.png): the label is empty" in output
-    assert "6 (5.png): the image" in output and "written\t8" in output
+    assert (
+        output.startswith("problem\twhere\treason\n")
+        and f"{words / 'rec_gt.txt'}:4 (3.png)\tthe label is empty" in output
+    )
+    assert "6 (5.png)\tthe image" in output and "written\t8" in output
     assert log.splitlines()[-1] == f"next: ocrctl train -d {out}"
     assert run(["lmdb", "verify", str(out)]) == 0
     assert "faults\t0" in capsys.readouterr().out

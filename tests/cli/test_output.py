@@ -149,6 +149,10 @@ def test_every_band_of_a_wide_table_repeats_its_keys(monkeypatch: pytest.MonkeyP
     assert all(value in terminal.text for value in values)
     assert max(map(len, terminal.text.splitlines())) <= 80
     terminal.text = ""
+    names = ["a-model-of-one-kind", "a-model-of-two-kind"]  # they differ only where they would be cut
+    console.table(["model", "data", *(f"metric {i}" for i in range(4))], [[n, "d" * 30, *values[:4]] for n in names], 2)
+    assert all(terminal.text.count(name) == len(terminal.text.split("\n\n")) for name in names)
+    terminal.text = ""
     console.table(["a", "b"], [])
     assert terminal.text == ""
 
@@ -252,3 +256,19 @@ def test_cells_for_a_spreadsheet_are_no_formulas(
     assert capsys.readouterr().out.splitlines()[1].startswith("'=\t")
     assert run(["dataset", "charset", ".", "--counts"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("=\t")
+
+
+def test_the_console_alone_writes_what_data_names() -> None:
+    """Elsewhere in the package only live lines (a carriage return first) and fixed words go to a stream directly."""
+    package = Path(console.__file__).parents[1]
+    direct = re.compile(
+        r"sys\.std(?:out|err)\.write\((?!f?\"\\r|\"interrupted\\n\"|error\.format_message\(\))|typer\.echo\("
+    )
+    found = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in sorted(package.rglob("*.py"))
+        if path != Path(console.__file__)
+        for line in path.read_text("utf-8").splitlines()
+        if direct.search(line)
+    ]
+    assert found == []

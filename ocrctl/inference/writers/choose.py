@@ -32,7 +32,7 @@ WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, jsonl
 PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_jsonl, page_tsv)}
 # Of pages, what becomes files of its own below -o DIR; besides, every format of pages in data/formats.
 PAGE_FILES = ("txt", "submission", "overlay")
-SHEETS = (tsv.NAME,)  # formats that spreadsheets open
+SHEETS = (tsv.NAME,)  # formats that spreadsheets open: `predict --spreadsheet-safe` guards their cells
 
 
 @dataclass
