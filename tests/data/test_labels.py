@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ocrctl.config.model_spec import get_spec
+from ocrctl.data.codes import BY_NAME
 from ocrctl.data.labels import EMPTY, LONG, STEPS, UNKNOWN, check_labels, describe, refusal
+from ocrctl.data.text_rules import has_error, text_errors, text_problems
 from ocrctl.text.charset import Charset
 
 
@@ -67,3 +71,27 @@ def test_decomposed_labels_count_as_their_nfc_form() -> None:
 def test_nothing_left_is_refused_even_when_skipping() -> None:
     said = refusal(check_labels(Labels("ö"), Charset("o"), SPEC), skip_unknown=True, skip_bad=True)
     assert said and "no sample is left" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word",
+        " word",
+        "",
+        " ",
+        "a\u0007b",
+        "\ufffd",
+        "TEMPORARY",
+        "????",
+        "ì½”ë”",
+        "NESTLÉ®",
+        "서울",
+        "à\u200bb",
+        "Ãœber",
+    ],
+)
+def test_errors_of_a_text_are_those_of_the_rules(text: str) -> None:
+    """A quick look at the text must not pass over what a rule would find."""
+    slow = [name for name, _ in text_problems(text) if BY_NAME[name].severity == "error"]
+    assert [code.name for code in text_errors(text)] == slow and has_error(text) == bool(slow)
