@@ -12,12 +12,14 @@ from ocrctl.errors import InputError
 
 
 def names_not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the floating-point tensors that hold NaN or infinite values, in order; waits for the device once."""
-    named = [(name, value) for name, value in tensors.items() if value.is_floating_point()]
+    """Names of the floating-point tensors that hold NaN or infinite values, in order; waits for the device once where
+    there are none."""
+    named = [(name, value.detach()) for name, value in tensors.items() if value.is_floating_point()]
     if not named:
         return []
-    finite = torch.stack([torch.isfinite(value.detach()).all() for _, value in named]).tolist()
-    return [name for (name, _), fine in zip(named, finite, strict=True) if not fine]
+    sums = torch.stack([value.sum(dtype=torch.float32) for _, value in named]).isfinite().tolist()
+    # A finite sum has finite summands; one that is not may only be too large.
+    return [n for (n, value), fine in zip(named, sums, strict=True) if not fine and not bool(value.isfinite().all())]
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -19,7 +19,7 @@ from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.postprocess.detections import Detections
 from ocrctl.postprocess.find import find
-from ocrctl.training.validation import ReadAhead, Scores
+from ocrctl.training.validation import ReadAhead, Scores, refuse_not_finite
 
 Image = NDArray[np.uint8]
 TRUE, FOUND, IGNORED = (0, 160, 0), (220, 30, 30), (150, 150, 150)  # colours of outlines, RGB
@@ -74,6 +74,8 @@ class PageValidation:
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
         """Boxes of one page, in its own pixels."""
         outputs = {name: value[0].float().cpu().numpy() for name, value in model(batch["images"]).items()}
+        for name, values in outputs.items():
+            refuse_not_finite(name, values)
         found = find(self._card.decoder, outputs, self._card.thresholds)
         self._found.append(found.on_picture(*self._shown[len(self._found)]))
 

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ocrctl.data.finite import not_finite
+from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
 from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
@@ -58,6 +60,15 @@ class Validation(Protocol):
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
         """A picture (H, W, 3) of the first `count` samples with truth and prediction."""
+
+
+def refuse_not_finite(name: str, values: NDArray[np.floating]) -> None:
+    """Raise ResumableStop when outputs of a validation are not finite: the weights are, or training had stopped."""
+    if held := not_finite(values):
+        raise ResumableStop(
+            f"Validation: the model's {name} hold {held}, although its weights are finite.",
+            hint="start a new run with a lower train.lr, or with train.precision=32-true",
+        )
 
 
 class ReadAhead:
@@ -124,7 +135,9 @@ class WordValidation:
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
         """Greedy strings of one batch, in order."""
         ids, probabilities = best_classes(model(batch["images"])["logits"])
-        self._texts += [text for text, _ in self._tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
+        shares = probabilities.cpu().numpy()
+        refuse_not_finite("probabilities", shares)
+        self._texts += [text for text, _ in self._tokenizer.decode(ids.cpu().numpy(), shares)]
 
     def score(self) -> Scores:
         """Accuracies in 0..1, character error rate, share of empty predictions."""

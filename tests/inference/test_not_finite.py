@@ -17,6 +17,7 @@ from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.finite import not_finite
 from ocrctl.errors import InputError
 from ocrctl.models.checkpoint import load_checkpoint, load_initial
+from ocrctl.models.finite import names_not_finite
 
 
 def spoilt(source: Path, target: Path, name: str, value: float) -> Path:
@@ -80,6 +81,13 @@ def test_infinite_constants_of_a_graph_are_fine(tiny_onnx: Path, tmp_path: Path)
     Engine.load(tmp_path / "0.onnx")
     with pytest.raises(InputError, match="its weights mask1 hold 3 NaN"):
         Engine.load(tmp_path / "1.onnx")
+
+
+def test_large_weights_are_not_infinite_ones() -> None:
+    """Their sum, by which most tensors are passed, is."""
+    values = {"large": torch.full((9,), 3e38), "bad": torch.tensor([1.0, torch.nan]), "ids": torch.tensor([7]),
+              "half": torch.full((9,), 6e4, dtype=torch.float16), "empty": torch.zeros(0)}  # fmt: skip
+    assert names_not_finite(values) == ["bad"]
 
 
 def test_logits(tiny_checkpoint: Path, word_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +11,11 @@ from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.data.page_words import PageWords
+from ocrctl.errors import ResumableStop
+from ocrctl.text.charset import Charset
+from ocrctl.text.tokenizer import CTCTokenizer
 from ocrctl.training.page_validation import CELL, COLUMNS, PageValidation
+from ocrctl.training.validation import WordValidation
 
 BOX = np.array([[8.0, 8.0], [88.0, 8.0], [88.0, 40.0], [8.0, 40.0]])
 SIZES = [(64, 128)] * COLUMNS + [(100, 100)]
@@ -34,6 +39,27 @@ class Finder(nn.Module):
         scale = images.shape[-1] // 128
         logits[:, 17 * scale : 32 * scale, 17 * scale : 80 * scale] = 9.0
         return {"probability": logits}
+
+
+class Broken(nn.Module):
+    """Finite weights, outputs that are not."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {
+            "probability": torch.full((1, *images.shape[-2:]), torch.nan),
+            "logits": torch.full((1, 4, 4), torch.inf),
+        }
+
+
+def test_outputs_that_are_not_finite_end_the_run() -> None:
+    pages = PageValidation(Pages(), detection_card(get_spec("dbnet"), ModelSettings()), side=128)
+    images = np.zeros((2, 32, 32, 1), np.uint8)
+    words = WordValidation(lambda: (images, ["cat", "dog"]), CTCTokenizer(Charset("catdog"), 5), 2)
+    for validation, said in ((pages, "probability hold 8192 NaN"), (words, "probabilities hold 4 NaN")):
+        batch = next(iter(validation))
+        validation.begin()
+        with pytest.raises(ResumableStop, match=f"Validation: the model's {said}"):
+            validation.step(Broken(), batch)  # type: ignore[arg-type]
 
 
 def test_pages_are_scored_and_drawn_without_empty_bands() -> None:
