@@ -21,7 +21,13 @@ _OPTIONS = {
     "--device": "gpu cuda dev",
     "--batch-size": "batch bs batchsize",
 }
-_ARCH = "arch architecture model model_name net network backbone_name"
+# Options of other tools for what are arguments here, by the argument's metavar.
+_ARGUMENTS = {
+    "ARCH": "arch architecture model model_name net network",
+    "MODEL": "m model weights checkpoint ckpt model_path",
+    "INPUT": "i input image images source image_dir img_path",
+    "SPEC": "d data dataset data_dir input",
+}
 
 
 class Correction(NamedTuple):
@@ -32,16 +38,18 @@ class Correction(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """What a command takes: options that need a value, all options, whether it trains an architecture, whose settings
-    are all settings; others have those of the synthetic streams."""
+    """What a command takes: options that need a value, all options, and its arguments by their metavar. What trains an
+    architecture has all settings, others those of the synthetic streams."""
 
     valued: frozenset[str]
     options: frozenset[str]
-    arch: bool
+    arguments: tuple[str, ...]
 
     def takes(self, setting: str) -> bool:
         """Whether `--set` of the command takes it."""
-        return "--set" in self.options and (self.arch or setting == "seed" or setting.startswith("synth."))
+        return "--set" in self.options and (
+            "ARCH" in self.arguments or setting == "seed" or setting.startswith("synth.")
+        )
 
 
 def corrected(command: Command | None) -> Correction | None:
@@ -84,11 +92,12 @@ def corrected(command: Command | None) -> Correction | None:
 
 def _shape(command: Command | None) -> _Shape:
     if command is None:
-        return _Shape(frozenset(), frozenset(), False)
+        return _Shape(frozenset(), frozenset(), ())
     options = {opt for one in command.params for opt in one.opts if opt.startswith("-")} | {"-h", "--help"}
     valued = {opt for one in command.params if not getattr(one, "is_flag", False) for opt in one.opts}
-    arch = any(getattr(one, "metavar", "") == "ARCH" for one in command.params)
-    return _Shape(frozenset(valued & options), frozenset(options), arch)
+    arguments = [one for one in command.params if not any(opt.startswith("-") for opt in one.opts)]
+    metavars = [str(getattr(one, "metavar", "") or "").removesuffix("...").strip("[]") for one in arguments]
+    return _Shape(frozenset(valued & options), frozenset(options), tuple(metavars))
 
 
 def _is_option(word: str) -> bool:
@@ -104,8 +113,9 @@ class _Found(NamedTuple):
 def _option(name: str, value: str | None, shape: _Shape) -> _Found | None:
     """An option of another tool as the words that mean it here."""
     plain = name.lstrip("-").lower().replace("-", "_")
-    if shape.arch and plain in _ARCH.split() and value is not None:
-        return _Found([value], "the argument ARCH", True)
+    for metavar in shape.arguments:
+        if plain in _ARGUMENTS.get(metavar, "").split() and value is not None:
+            return _Found([value], f"the argument {metavar}", True)
     for option, others in _OPTIONS.items():
         if option in shape.options and plain in others.split():
             if plain == "cuda" or (plain == "gpu" and value is None):
