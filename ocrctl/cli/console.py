@@ -197,7 +197,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
         return
     lines = [[escape.visible(cell) for cell in line] for line in (headers, *cells)]
     room = columns()
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    widths = [max(_width(line[i]) for line in lines) for i in range(len(headers))]
     if keys and not _fits(widths, room):
         _shorten(lines, widths, keys, room)
     for number, band in enumerate(_bands(widths, keys, room)):
@@ -231,7 +231,30 @@ def _shorten(lines: list[list[str]], widths: list[int], keys: int, room: int) ->
 
 
 def _middle_cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width // 2]}…{text[len(text) - (width - 1) // 2 :]}"
+    if _width(text) <= width:
+        return text
+    return f"{_start(text, width // 2)}…{_start(text[::-1], (width - 1) // 2)[::-1]}"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that `text` takes: two for a wide character (Han, Hangul), none for a combining one."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
+
+
+def _start(text: str, width: int) -> str:
+    """As much of `text` as takes at most `width` columns."""
+    if text.isascii():
+        return text[:width]
+    taken = 0
+    for place, char in enumerate(text):
+        taken += _width(char)
+        if taken > width:
+            return text[:place]
+    return text
 
 
 def _bands(widths: list[int], keys: int, room: int) -> list[list[int]]:
@@ -253,8 +276,9 @@ def _bands(widths: list[int], keys: int, room: int) -> list[list[int]]:
 
 def _aligned(lines: list[list[str]], widths: list[int], room: int) -> None:
     for number, line in enumerate(lines):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        text = text if len(text) <= room else text[: room - 1] + "…"
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+        text = "  ".join(padded).rstrip()
+        text = text if _width(text) <= room else _start(text, room - 1) + "…"
         write(text) if number else write(styled=text, style="1")
 
 

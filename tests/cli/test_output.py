@@ -157,6 +157,17 @@ def test_every_band_of_a_wide_table_repeats_its_keys(monkeypatch: pytest.MonkeyP
     assert terminal.text == ""
 
 
+def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+    console.table(["read", "edits"], [["한국어", 1], ["e\u0301t\u0301", 2], ["abcdef", 3]])
+    assert terminal.text.splitlines() == ["read    edits", "한국어  1", "e\u0301t\u0301      2", "abcdef  3"]
+    terminal.text = ""
+    console.table(["name", "text"], [["漢" * 50, "字" * 60]])
+    _, row = terminal.text.splitlines()
+    assert row.endswith("…") and "漢…漢" in row
+    assert sum(1 + (char in "漢字") for char in row) <= 80
+
+
 def pages(folder: Path, words: int) -> Path:
     """One page with `words` words beyond its right side."""
     folder.mkdir()
