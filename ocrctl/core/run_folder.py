@@ -18,6 +18,7 @@ from ocrctl.core.run_tree import flat, nested
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import write_text
 from ocrctl.files.durable import cannot_write
+from ocrctl.files.regular import read_regular
 from ocrctl.shell import typed
 from ocrctl.text.charset import BUILTIN
 
@@ -89,7 +90,7 @@ def check_data(run: Path, data: TrainingData | PageData, report: Callable[[str],
     path = run / "data.json"
     hint = f"delete it to go on with data that you know to be the same: ocrctl train --resume -o {typed(run)}"
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads(read_regular(path))
     except FileNotFoundError:
         report(f"{path} is missing: cannot check that the data is what the run began with")
         return

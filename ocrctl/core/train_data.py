@@ -14,6 +14,7 @@ from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
 from ocrctl.config.settings import Settings, SynthSettings
 from ocrctl.core.train_refusal import Rules, Wanted, refuse
 from ocrctl.data.annotation_builder import from_words
+from ocrctl.data.image_looks import several_pages
 from ocrctl.data.images import resize_word
 from ocrctl.data.labels import LabelReport, check_labels, describe
 from ocrctl.data.lint import header_errors
@@ -69,7 +70,7 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     if charset.note:
         header.append(charset.note)
 
-    checked = _check_sources(names, specs, charset, spec, settings)
+    checked = _check_sources(names, specs, charset, spec, settings, header)
     parts: list[FiniteWords | SynthWords] = []
     val: list[FiniteWords | SynthWords] = []
     held_out: list[str] = []
@@ -156,10 +157,10 @@ def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: s
 
 
 def _check_sources(
-    names: list[str], specs: list[Spec], charset: Charset, spec: ModelSpec, settings: Settings
+    names: list[str], specs: list[Spec], charset: Charset, spec: ModelSpec, settings: Settings, header: list[str]
 ) -> dict[str, tuple[WordSource, LabelReport]]:
     """Every finite source by its SPEC, opened, with what its labels hold. Raises TrainingRefused with all that keeps
-    any of them from being trained on."""
+    any of them from being trained on; `header` is told of pages that are not read."""
     asked = dict(zip(names, specs, strict=True))
     if settings.data.val is not None:
         parsed = parse_spec(settings.data.val)
@@ -172,7 +173,9 @@ def _check_sources(
             continue
         source = open_source(parsed)
         report = check_labels(source, charset, spec)
-        files, _ = header_errors(from_words(source))
+        words = from_words(source)
+        files, looks = header_errors(words)
+        header += several_pages(words, looks)
         found[name] = (source, report)
         wanted.append(Wanted(name, source, report, name in names and settings.data.val is None, files))
     given = settings.data.charset is not None

@@ -11,7 +11,7 @@ from ocrctl.config.settings import DataSettings
 from ocrctl.core.train_refusal import Fix, TrainingRefused, clean_command, counted
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.findings import Findings
-from ocrctl.data.image_looks import Looks
+from ocrctl.data.image_looks import Looks, several_pages
 from ocrctl.data.image_rules import frames
 from ocrctl.data.lint import header_errors
 from ocrctl.data.polygon_fixes import clamp
@@ -34,7 +34,7 @@ def check_pages(spec: str, data: Annotations, settings: DataSettings) -> Checked
     """Find the errors of `data`, which `spec` names, and clamp or skip those that the settings say. No image is
     decoded."""
     errors, looks = header_errors(data)
-    checked = CheckedPages(spec, data, errors=errors)
+    checked = CheckedPages(spec, data, several_pages(data, looks), errors)
     if settings.bad_polygons == "clamp":
         _clamp(checked, looks)
     if settings.bad_polygons == "skip":

@@ -39,13 +39,15 @@ class Looks:
     orientations: NDArray[np.int8]
     digests: list[bytes]  # of the file; b"" where it cannot be read
     hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the picture was not decoded
+    several: list[int] = field(default_factory=list)  # pictures whose file is a TIFF of more than one page
     small: dict[bytes, NDArray[np.uint8]] = field(default_factory=dict)  # `thumbnail` by digest, of those asked for
 
     def subset(self, images: NDArray[np.bool_]) -> Looks:
         """What was seen of the pictures chosen by `images` (I,)."""
         digests = [digest for digest, keep in zip(self.digests, images, strict=True) if keep]
         orientations, hashes = self.orientations[images], self.hashes[images]
-        return Looks(self.sizes[images], self.stored[images], orientations, digests, hashes, self.small)
+        kept = (np.cumsum(images) - 1)[[image for image in self.several if images[image]]].tolist()
+        return Looks(self.sizes[images], self.stored[images], orientations, digests, hashes, kept, self.small)
 
     def thumbnail(self, data: Annotations, image: int) -> NDArray[np.uint8]:
         """Picture `image` of `data`, which this was seen of, as (64, 64) grey levels; it is read when first asked for.
@@ -102,8 +104,17 @@ def look_at(
     looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
     for image, name, problem in problems:
         findings.add(name, [image], None, [problem])
+    looks.several = [image for image, _ in pages]
     findings.add("several-pages", [image for image, _ in pages], [float(count) for _, count in pages])
     return looks
+
+
+def several_pages(data: Annotations, looks: Looks) -> list[str]:
+    """A note for a training, which reads the first page of each TIFF that has more; none where all have one."""
+    if not looks.several:
+        return []
+    count, first = len(looks.several), data.image_where(looks.several[0])
+    return [f"{data.name}: {count:,} TIFFs hold several pages, the first of each is read (I017; first: {first})"]
 
 
 def _whole_files(

@@ -22,6 +22,7 @@ from pathlib import Path
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.durable import disk_errors, sync_folder, to_disk, write, write_through
 from ocrctl.files.lock import only_writer
+from ocrctl.files.regular import read_regular
 from ocrctl.shell import typed
 
 FOLDER = ".ocrctl-journal"
@@ -170,7 +171,7 @@ def _plan(base: Path, entry: Path) -> list[tuple[int, Path]]:
     a data set or was damaged: nothing is changed by it then."""
     path = entry / "plan.json"
     try:
-        names = json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+        names = json.loads(read_regular(path).decode("utf-8", "surrogateescape"))
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(entry, getattr(error, "strerror", None) or str(error)[:120]) from error
     if not isinstance(names, list) or not names:

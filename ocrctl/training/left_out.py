@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
 
 LIST = "left_out.json"
 
@@ -14,7 +15,7 @@ def read_left_out(run: Path) -> frozenset[tuple[int, int]]:
     """Every pair found so far, none where no step of the run was bad. Raises InputError for a damaged file."""
     path = run / "quarantine" / LIST
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
         return frozenset((int(source), int(index)) for source, index in json.loads(text))
     except FileNotFoundError:
         return frozenset()

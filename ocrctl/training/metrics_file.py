@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ocrctl.files.regular import read_regular
 from ocrctl.training.checkpoints import cannot_save, write_atomically
 from ocrctl.training.metrics_rows import BEFORE, BEHIND, read_rows
 
@@ -31,7 +32,7 @@ class MetricsFile:
         own = (*BEFORE, *columns, *BEHIND)
         self.columns = (*own, *(name for name in found.columns if resume_step and name not in own))
         if found.damage and resume_step:
-            content = path.read_bytes()
+            content = read_regular(path)
             write_atomically(path.with_name(DAMAGED), lambda file: file.write(content))
             report(f"{path}: {len(found.damage)} damaged lines left out, kept in {DAMAGED}; {found.damaged}")
         rows = [row for row in found.rows if int(row["step"]) <= resume_step] if resume_step else []

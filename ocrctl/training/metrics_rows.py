@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
 
 BEFORE = ("step", "samples", "seconds", "lr", "loss")
 BEHIND = ("images_per_second", "skipped")
@@ -32,7 +33,7 @@ class MetricsRows:
 def read_rows(path: Path) -> MetricsRows:
     """Read metrics.csv; no rows where there is no file. Raises InputError when the file cannot be read at all."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return MetricsRows((), [], ())
     except OSError as error:

@@ -12,7 +12,12 @@ import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
+from ocrctl.config.settings import DataSettings
+from ocrctl.core.train_lint import check_pages
+from ocrctl.data.image_looks import several_pages
 from ocrctl.data.images import decode
+from ocrctl.data.lint import header_errors
+from ocrctl.data.sources import open_annotations
 from ocrctl.data.tiff import pages
 from ocrctl.errors import InputError
 from ocrctl.inference.inputs import NoPicture, Skipped, pictures
@@ -127,3 +132,20 @@ def test_validate_finds_a_tiff_of_several_pages(tmp_path: Path, capsys: pytest.C
         assert run(["dataset", "validate", str(tmp_path), "--json", *flags]) == 0
         (found,) = (item for item in json.loads(capsys.readouterr().out)["codes"] if item["code"] == "I017")
         assert found["count"] == 1 and "holds 3 pages; the labels are of the first" in found["places"][0]["message"]
+
+
+def test_a_training_says_that_it_reads_first_pages(tmp_path: Path) -> None:
+    for name, count in (("one.tif", 1), ("three.tif", 3)):
+        (tmp_path / name).write_bytes(tiff(count))
+    (tmp_path / "rec_gt.txt").write_text("one.tif\tword\nthree.tif\tother\n")
+    words = open_annotations(str(tmp_path))
+    (note,) = several_pages(words, header_errors(words)[1])
+    assert "1 TIFFs hold several pages" in note and "three.tif" in note
+    (tmp_path / "Label.txt").write_text(
+        "".join(
+            f'{name}\t[{{"transcription": "a", "points": [[1, 1], [30, 1], [30, 20], [1, 20]]}}]\n'
+            for name in ("three.tif", "one.tif")
+        )
+    )
+    pages_set = open_annotations(f"paddleocr-det:{tmp_path}")
+    assert "several pages" in check_pages("set", pages_set, DataSettings()).notes[0]
