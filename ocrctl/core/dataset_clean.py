@@ -85,7 +85,7 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
 
 
 def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
-    data = located.annotations()
+    data = located.annotations(malformed=True)
     if options.out is not None and not options.dry:
         refuse_outside(data, options.allow_outside)
     findings, looks = lint(data, decode=options.decode, progress=progress)

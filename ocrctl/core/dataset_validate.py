@@ -89,10 +89,10 @@ def validate(
             )
     start = time.perf_counter()
     target = target_of(options.model, options.charset, options.profiles)
-    data = open_annotations(options.spec)
+    data = open_annotations(options.spec, malformed=True)
     findings, looks = lint(data, target, decode=options.decode, progress=progress)
     if options.against is not None:
-        other = open_annotations(options.against)
+        other = open_annotations(options.against, malformed=True)
         in_other_set(findings, data, looks, other, look_at(other, Findings(), True))
     report = ValidateReport(
         spec=options.spec,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.annotations import IGNORED, Annotations, by_image
+from ocrctl.data.malformed import ENTRY, Malformed, refuse
 from ocrctl.data.words import FolderWords, WordSource, image_path
 from ocrctl.errors import InputError
 
@@ -29,6 +30,7 @@ class Builder:
         self.document: dict[str, Any] = {}
         self.notes: list[str] = []
         self.unchecked: list[int] = []
+        self.bad: dict[int, Malformed] = {}
         self._sizes, self._image_label, self._image_line = array("i"), array("i"), array("i")
         self._points, self._offsets = array("d"), array("q", [0])
         self._image_id, self._ignore, self._lines = array("i"), array("b"), array("i")
@@ -41,9 +43,13 @@ class Builder:
         self, name: str, *, line: int = 0, size: tuple[int, int] = (0, 0), extra: dict[str, Any] | None = None
     ) -> int:
         """Add a picture; returns its number. `size` is (width, height) as the annotation states it."""
-        number = len(self.images)
-        self.images.append(image_path(name))
-        self._sizes.extend(size)
+        number, path = len(self.images), image_path(name)
+        try:
+            self._sizes.extend(size)
+        except (TypeError, OverflowError):
+            del self._sizes[2 * number :]
+            raise
+        self.images.append(path)
         self._image_label.append(len(self.label_files) - 1)
         self._image_line.append(line)
         if extra:
@@ -57,7 +63,11 @@ class Builder:
             raise TypeError(f"{text!r} is no text")
         if len(flat) % 2:
             raise ValueError(f"{len(flat)} coordinates")
-        self._points.extend(flat)
+        try:
+            self._points.extend(flat)
+        except (TypeError, ValueError, OverflowError):
+            del self._points[2 * self._offsets[-1] :]  # those before the one that is no number
+            raise
         self._offsets.append(len(self._points) // 2)
         self._image_id.append(image)
         self._ignore.append(ignore)
@@ -65,6 +75,27 @@ class Builder:
         if extra:
             self.extras[len(self.texts)] = extra
         self.texts.append(text)
+
+    def malformed(
+        self, image: int, raw: Any, expected: str, name: str = ENTRY, *, line: int = 0, extra: Any = None,
+        what: str = "",
+    ) -> None:  # fmt: skip
+        """Add an instance that `add` refused or that could not be taken apart: a finding that `dataset clean` removes.
+
+        `raw` is what stands there, a JSON value or a line, and is written again until then; `name` that of its code;
+        `what` names the instance where its number does not.
+        """
+        note = f"{what}{': ' if what else ''}expected {expected}, found {_shown(raw)}"
+        self._add_bad(image, Malformed(name, note, raw), line, extra)
+
+    def malformed_image(self, name: str, raw: Any, expected: str, *, line: int = 0) -> None:
+        """Add a picture whose entry `raw` cannot be taken apart, with one instance that says so."""
+        note = f"expected {expected}, found {_shown(raw)}"
+        self._add_bad(self.image(name, line=line), Malformed(ENTRY, note, raw, whole=True), line, None)
+
+    def _add_bad(self, image: int, bad: Malformed, line: int, extra: Any) -> None:
+        self.bad[len(self.texts)] = bad
+        self.add(image, (), "", True, line, extra)
 
     def add_all(
         self, image: int, flat: array[float], sizes: list[int], texts: list[str], ignore: list[bool], line: int
@@ -123,8 +154,16 @@ class Builder:
             notes=self.notes,
             unchecked=self.unchecked,
             words=words,
+            malformed=self.bad,
         )
+        lines = [index for index, bad in self.bad.items() if isinstance(bad.raw, str)]
+        if 2 * len(lines) > len(self.texts):  # not lines of this format at all
+            refuse(self.name, self.bad, data.where(lines[0]), None)
         return data if np.all(image_id[1:] >= image_id[:-1]) else by_image(data)
+
+
+def _shown(raw: Any) -> str:
+    return repr(raw[:60]) if isinstance(raw, str) else str(raw)[:60]
 
 
 def from_words(source: WordSource) -> Annotations:
@@ -149,4 +188,5 @@ def from_words(source: WordSource) -> Annotations:
         lines=np.zeros(count, np.int32),
         texts=list(source.texts if isinstance(source, FolderWords) else source.labels),
         words=source,
+        malformed=dict(source.malformed) if isinstance(source, FolderWords) and source.malformed else {},
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.label_text import read_starts
 from ocrctl.data.lmdb import LmdbWords
+from ocrctl.data.malformed import Malformed
 from ocrctl.data.words import FolderWords, PickedWords, WordSource
 
 IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
@@ -45,6 +46,7 @@ class Annotations:
     notes: list[str] = field(default_factory=list)  # what reading found worth saying
     unchecked: list[int] = field(default_factory=list)  # pictures that the annotation tool has not marked done
     words: WordSource | None = None
+    malformed: dict[int, Malformed] = field(default_factory=dict)  # instances whose points or text cannot be read
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -103,6 +105,14 @@ class Annotations:
         label = self.label_files[self.image_label[image]]
         return f"{label}{f':{line}' if line else ''} ({self.images[image]}, instance {number})"
 
+    def sound(self) -> Annotations:
+        """All but the malformed instances; of word images their pictures go, too."""
+        if not self.malformed:
+            return self
+        kept = np.ones(len(self), bool)
+        kept[list(self.malformed)] = False
+        return self.subset(kept, np.ones(len(self.images), bool))
+
     def subset(self, instances: NDArray[np.bool_], images: NDArray[np.bool_]) -> Annotations:
         """The chosen pictures (I,) with their chosen instances (N,); both are renumbered. Of word images, a sample
         without its text goes as a whole."""
@@ -133,6 +143,9 @@ class Annotations:
             image_extras={
                 new: self.image_extras[int(old)] for new, old in enumerate(kept_images) if int(old) in self.image_extras
             },
+            malformed={new: self.malformed[int(old)] for new, old in enumerate(keep) if int(old) in self.malformed}
+            if self.malformed
+            else {},
             unchecked=[int(new_image[i]) for i in self.unchecked if images[i]],
             words=PickedWords(self.words, kept_images.tolist(), [texts[i] for i in keep])
             if self.words is not None
@@ -155,4 +168,5 @@ def by_image(data: Annotations) -> Annotations:
         lines=data.lines[order],
         texts=[data.texts[i] for i in order],
         extras={new: data.extras[int(old)] for new, old in enumerate(order) if int(old) in data.extras},
+        malformed={new: data.malformed[int(old)] for new, old in enumerate(order) if int(old) in data.malformed},
     )

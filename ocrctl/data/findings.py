@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,18 @@ class Findings:
             new.values = np.concatenate((old.values, new.values)) if both else None  # type: ignore[arg-type]
             new.notes = (old.notes or []) + (new.notes or []) if old.notes or new.notes else None
         self.hits[code.code] = new
+
+    def forget(self, indices: Mapping[int, object], *, images: bool) -> None:
+        """Drop every hit of these instances; `images`: and of the images of the same numbers."""
+        chosen = np.fromiter(indices, np.int64, len(indices))
+        for key, hits in list(self.hits.items()):
+            if hits.code.on == "instance" or images:
+                kept = np.flatnonzero(~np.isin(hits.indices, chosen))
+                hits.indices = hits.indices[kept]
+                hits.values = None if hits.values is None else hits.values[kept]
+                hits.notes = None if hits.notes is None else [hits.notes[place] for place in kept.tolist()]
+                if not len(kept):
+                    del self.hits[key]
 
     def in_order(self) -> None:
         """Put the hits of each code in the order of their indices."""

@@ -13,6 +13,7 @@ from ocrctl.data.findings import Findings
 from ocrctl.data.image_looks import Looks, look_at
 from ocrctl.data.image_rules import check_images, frames
 from ocrctl.data.kernel_rules import check_kernels
+from ocrctl.data.malformed import check_malformed
 from ocrctl.data.polygon_columns import Floats, boxes
 from ocrctl.data.polygon_pairs import check_pairs
 from ocrctl.data.polygons import check_polygons
@@ -59,6 +60,7 @@ def lint(
         check_target(findings, data, target.spec, target.charset, text_heights(data, seen))
     elif target is not None and data.words is None:
         check_kernels(findings, data, target.spec, target.size, widths, heights)
+    check_malformed(findings, data.malformed, words=data.words is not None)
     return findings, seen
 
 

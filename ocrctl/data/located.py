@@ -9,7 +9,8 @@ from ocrctl.data.annotation_builder import from_words
 from ocrctl.data.annotations import Annotations
 from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, DetectionFormat, Format
 from ocrctl.data.journal import half_done
-from ocrctl.data.words import WordSource
+from ocrctl.data.malformed import refuse
+from ocrctl.data.words import FolderWords, WordSource
 from ocrctl.errors import InputError
 from ocrctl.shell import typed
 
@@ -36,7 +37,14 @@ class Located:
         return self.place if self.place.is_dir() else self.place.parent
 
     def source(self) -> WordSource:
-        """Word images. Raises InputError when they cannot be read, or a `dataset clean` of them was cut short."""
+        """Word images. Raises InputError when they cannot be read, hold malformed samples, or a `dataset clean` of them
+        was cut short."""
+        source = self._words()
+        if isinstance(source, FolderWords) and source.malformed:
+            refuse(source.name, source.malformed, source.where(min(source.malformed)), self._hint())
+        return source
+
+    def _words(self) -> WordSource:
         assert self.words is not None
         self._whole()
         source = self.words.read(self.place)
@@ -44,12 +52,21 @@ class Located:
             raise InputError(f"{self.place}: holds no samples.")
         return source
 
-    def annotations(self) -> Annotations:
-        """All of it as one columnar index. Raises as `source` does."""
+    def annotations(self, *, malformed: bool = False) -> Annotations:
+        """All of it as one columnar index. Raises as `source` does; with `malformed`, instances that cannot be read are
+        in the index as such."""
         if self.pages is None:
-            return from_words(self.source())
-        self._whole()
-        return self.pages.read(self.place)
+            data = from_words(self._words())
+        else:
+            self._whole()
+            data = self.pages.read(self.place)
+        if data.malformed and not malformed:
+            refuse(data.name, data.malformed, data.where(min(data.malformed)), self._hint())
+        return data
+
+    def _hint(self) -> str:
+        spec = typed(self.raw)
+        return f"ocrctl dataset validate {spec} lists them, ocrctl dataset clean {spec} --remove-bad takes them out"
 
     def _whole(self) -> None:
         """A half of the old labels with a half of the new ones is no set to read."""

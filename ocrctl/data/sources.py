@@ -126,16 +126,17 @@ def _locate_words(spec: Spec, path: Path) -> Located:
 DERIVED = ("rec_gt", "fileState")  # what PPOCRLabel writes beside Label.txt
 
 
-def open_annotations(spec: Spec | str) -> Annotations:
+def open_annotations(spec: Spec | str, *, malformed: bool = False) -> Annotations:
     """Pages with polygons, or word images, as one columnar index. Without a format it is told from the content.
 
-    Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read.
+    Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read or,
+    unless `malformed` lets them stand in the index, when an instance is not as its format says.
     """
     with listed_once():
         located = locate(spec)
         if located.built_in:
-            return located.annotations()
-    return located.annotations()  # a plug-in may unpack what it then reads
+            return located.annotations(malformed=malformed)
+    return located.annotations(malformed=malformed)  # a plug-in may unpack what it then reads
 
 
 def locate(spec: Spec | str) -> Located:

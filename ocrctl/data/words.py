@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.label_text import read_label_text
+from ocrctl.data.malformed import Malformed
 from ocrctl.errors import InputError
 from ocrctl.files.regular import read_regular
 
@@ -44,6 +45,7 @@ class FolderWords:
     labels: list[str]  # NFC
     lines: list[int] | None = None  # 1-based line of each sample in `label_file`; None where the format has no lines
     written: list[str] | None = None  # texts as they stand in the file; None where all of them are NFC
+    malformed: dict[int, Malformed] | None = None  # samples whose entry cannot be read; their texts are empty
 
     @property
     def name(self) -> str:

@@ -45,14 +45,14 @@ def read(files: list[list[str]], quick: bool) -> Annotations | str:
     try:
         if quick:
             texts = map("\n".join, files)
-            whole = [_gt_lines.LabelFile(*file) for file in zip(images, texts, names, strict=True)]
+            whole = [_gt_lines.LabelFile(*file) for file in zip(images, texts, strict=True)]
             _gt_lines.add_files(builder, whole, _gt_lines.parse_quad, "8 numbers")
         else:
-            for image, lines, name in zip(images, files, names, strict=True):
-                _gt_lines.add_lines(builder, image, lines, _gt_lines.parse_quad, name, "8 numbers")
+            for image, lines in zip(images, files, strict=True):
+                _gt_lines.add_lines(builder, image, lines, _gt_lines.parse_quad, "8 numbers")
+        return builder.build("root")
     except InputError as error:
         return str(error)
-    return builder.build("root")
 
 
 @settings(max_examples=400, deadline=None)
@@ -133,7 +133,9 @@ def test_plain_instances_of_paddleocr_are_read_as_others(pages: list[list]) -> N
 
 def test_a_wrong_line_among_many_is_named() -> None:
     lines = ["1,2,3,4,5,6,7,8,a"] * 500 + ["1,2,3,4,5,6,7,b"] + [f"1,2,3,4,5,6,7,8,{IGNORED}"]
-    assert str(read([["1,2,3,4,5,6,7,8,a"], lines], quick=True)).startswith("gt_1.txt:501: expected 8 numbers")
+    data = read([["1,2,3,4,5,6,7,8,a"], lines], quick=True)
+    assert isinstance(data, Annotations) and list(data.malformed) == [502] and data.lines[502] == 501
+    assert data.malformed[502].note == "expected 8 numbers, found '1,2,3,4,5,6,7,b'"
 
 
 @settings(max_examples=400, deadline=None)
@@ -155,11 +157,14 @@ def test_a_label_file_of_any_length_or_a_pipe_is_read_whole(size: int, tmp_path:
     writer.join(10)
 
 
-def test_an_earlier_file_is_named_before_a_later_one(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_named_before_lines_that_are_not_of_the_format(tmp_path: Path) -> None:
     (tmp_path / "gt_1.txt").write_text("1,2,3\n")
     (tmp_path / "gt_2.txt").write_bytes(b"1,2,3,4,5,6,7,8,\xff\n")
-    with pytest.raises(InputError, match="gt_1.txt:1: expected 8 numbers"):
+    with pytest.raises(InputError, match="gt_2.txt:1: expected UTF-8"):
         open_annotations(f"icdar15:{tmp_path}")
+    (tmp_path / "gt_2.txt").unlink()
+    with pytest.raises(InputError, match=r"gt_1.txt:1 \(1\.\w+, instance 1\): expected 8 numbers"):
+        open_annotations(f"icdar15:{tmp_path}", malformed=True)  # no line is of the format: it is another one
 
 
 def test_what_is_looked_at_once_is_looked_at_again_later() -> None:

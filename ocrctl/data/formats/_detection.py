@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ocrctl.data.annotations import Annotations
+from ocrctl.data.malformed import Malformed
 
 Shape = Literal["box", "quad", "polygon"]
 
@@ -89,6 +90,17 @@ def outline(item: dict[str, Any], keys: Sequence[str], *, sized: bool) -> list[f
 def without(item: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
     """The keys of `item` that the index does not hold, kept so that writing the same format loses nothing."""
     return {key: value for key, value in item.items() if key not in known}
+
+
+def as_it_stands(data: Annotations, index: int, own: bool) -> Malformed | None:
+    """What is written for a malformed instance of the same format: `raw`, as it was read; None for others."""
+    return data.malformed.get(index) if own else None
+
+
+def whole_entry(data: Annotations, members: range, own: bool) -> Any:
+    """What stands of a picture whose whole entry is malformed; None for others."""
+    bad = as_it_stands(data, members[0], own) if len(members) == 1 else None
+    return bad.raw if bad is not None and bad.whole else None
 
 
 def instances(data: Annotations) -> Iterator[tuple[int, range]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Rendered, box_points, instances
+from ocrctl.data.formats._detection import Rendered, as_it_stands, box_points, instances
 from ocrctl.data.formats._pictures import (
     image_root,
     label_names,
@@ -24,7 +24,6 @@ from ocrctl.data.formats._pictures import (
 from ocrctl.data.formats._quad_lines import quads_at_once
 from ocrctl.data.formats._text import head_lines, lines_fit, mostly
 from ocrctl.data.words import read_plain
-from ocrctl.errors import InputError
 
 Line = tuple[tuple[float, ...], str]  # x1, y1, x2, y2 ..., text
 Parse = Callable[[str], Line | None]  # None: the line is not of the format
@@ -35,7 +34,6 @@ class LabelFile(NamedTuple):
 
     image: int  # its number
     text: str  # lines parted by \n, no empty one at the end
-    where: str  # for messages
 
 
 _BLOCK = (
@@ -95,14 +93,15 @@ def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
     return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
 
 
-def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, where: str, expected: str) -> None:
-    """Add each non-blank line to picture `image`. Raises InputError naming `where`:line and what was expected."""
+def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, expected: str) -> None:
+    """Add each non-blank line to picture `image`; one that is not of the format as malformed."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         parsed = parse(line)
         if parsed is None:
-            raise InputError(f"{where}:{number}: expected {expected}, found {line[:60]!r}.")
+            builder.malformed(image, line, expected, line=number)
+            continue
         points, text = parsed
         builder.add(image, points, text, text == IGNORED, number)
 
@@ -119,19 +118,23 @@ def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expect
         for file in files:
             add_files(builder, [file], parse, expected)
     elif files:
-        add_lines(builder, files[0].image, files[0].text.split("\n"), parse, files[0].where, expected)
+        add_lines(builder, files[0].image, files[0].text.split("\n"), parse, expected)
 
 
-def render_folder(data: Annotations, start: Callable[[int], str], quote: str = "") -> Iterator[Rendered]:
+def render_folder(data: Annotations, name: str, start: Callable[[int], str], quote: str = "") -> Iterator[Rendered]:
     """One gt_IMAGE.txt a picture: for each instance what `start` makes of its points, then its text in quotes."""
+    own = data.format == name
     for image, members in instances(data):
         texts = ((i, IGNORED if data.ignore[i] else data.texts[i]) for i in members)
-        lines = (f"{start(i)}{quote}{text}{quote}\n" for i, text in texts)
+        lines = (
+            f"{bad.raw}\n" if (bad := as_it_stands(data, i, own)) else f"{start(i)}{quote}{text}{quote}\n"
+            for i, text in texts
+        )
         yield Rendered(image, f"gt/gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
 
 
 def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotations:
-    """Read gt_IMAGE.txt files, one a picture. Raises InputError naming file:line."""
+    """Read gt_IMAGE.txt files, one a picture. Raises InputError when most lines are not of the format."""
     folder, files = label_names(path, ".txt")
     builder = Builder(path, name)
     stems = [picture_stem(file) for file in files]
@@ -145,12 +148,8 @@ def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotatio
     for file, stem in zip(files, stems, strict=True):
         builder.label_file(base + file)
         image = builder.image(names.get(stem, f"{stem}.jpg"))
-        try:
-            text = read_plain(base + file).rstrip("\n")
-        except InputError:
-            add_files(builder, waiting, parse, expected)  # what is wrong with an earlier file is said first
-            raise
-        waiting.append(LabelFile(image, text, base + file))
+        text = read_plain(base + file).rstrip("\n")
+        waiting.append(LabelFile(image, text))
         size += len(text)
         if size >= _BLOCK:
             add_files(builder, waiting, parse, expected)

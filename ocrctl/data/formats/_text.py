@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ocrctl.data.formats._once import once
 from ocrctl.data.label_text import read_start
+from ocrctl.data.malformed import ENTRY, Malformed, refuse
 from ocrctl.data.words import FolderWords, image_path, read_plain
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
@@ -18,6 +19,7 @@ Item = TypeVar("Item")
 
 IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
+NOWHERE = ("", "")  # image and text of a malformed sample
 _LONG_LINE = 1 << 20  # bytes more of a file of lines whose first is longer
 _HEADS = 128  # files whose start is kept while a format is told
 _HEAD_LINES = 20
@@ -92,22 +94,30 @@ def lines_fit(lines: Sequence[str], fits: Callable[[str], object]) -> bool:
 def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expected: str) -> FolderWords:
     """Read a label file of one `(image, text)` a line; blank lines are passed over. Images lie beside the label file.
 
-    `parse` returns None for a line that is not of the format: InputError names file:line and `expected`.
+    `parse` returns None for a line that is not of the format: a malformed sample. Raises InputError naming file:line
+    and `expected` when most lines are.
     """
-    files, labels, numbers = [], [], []
+    files: list[str] = []
+    labels: list[str] = []
+    numbers: list[int] = []
+    bad: dict[int, Malformed] = {}
     text = read_plain(path)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         pair = parse(line)
         if pair is None:
-            raise InputError(f"{path}:{number}: expected {expected}, found {line[:60]!r}.")
+            bad[len(files)] = Malformed(ENTRY, f"expected {expected}, found {line[:60]!r}")
+            pair = NOWHERE
         files.append(pair[0])
         labels.append(pair[1])
         numbers.append(number)
     if not text.isascii() or "\\" in text:  # an escape may stand for any character
         files = list(map(image_path, files))
-    return FolderWords(str(path), str(path.parent), files, *in_nfc(labels, numbers))
+    words = FolderWords(str(path), str(path.parent), files, *in_nfc(labels, numbers), malformed=bad or None)
+    if 2 * len(bad) > len(files):
+        refuse(str(path), bad, f"{path}:{numbers[min(bad)]}", None)
+    return words
 
 
 def in_nfc(texts: list[str], lines: list[int] | None) -> tuple[list[str], list[int] | None, list[str] | None]:

@@ -21,6 +21,7 @@ from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
+    as_it_stands,
     box,
     box_points,
     flat_points,
@@ -31,6 +32,7 @@ from ocrctl.data.formats._detection import (
 )
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
+from ocrctl.data.malformed import ENTRY, fault
 from ocrctl.errors import InputError
 
 NAME = "aihub"
@@ -69,7 +71,7 @@ def read(path: Path) -> Annotations:
             image = builder.image(name, size=size, extra=extra)
         except MALFORMED as error:
             raise InputError(f"{file}: expected a JSON object with images and annotations.") from error
-        for position, raw in enumerate(items, 1):
+        for raw in items:
             try:
                 item = _dotted(raw, "annotation")
                 text = "" if item["annotation.text"] is None else item["annotation.text"]
@@ -77,10 +79,10 @@ def read(path: Path) -> Annotations:
                 if len(flat) == 4:
                     flat = list(box_points(flat[0], flat[1], flat[0] + flat[2], flat[1] + flat[3]))
                 builder.add(image, flat, text, not text or text in MARKS, 0, without(item, _KNOWN))
-            except MALFORMED as error:
-                raise InputError(
-                    f"{file}: annotation {position}: expected {_EXPECTED}, found {str(raw)[:60]}."
-                ) from error
+            except MALFORMED:
+                item = _dotted(raw, "annotation") if isinstance(raw, dict) else {}
+                name = fault(item, "annotation.text", text_free="annotation.text" in item) if item else ENTRY
+                builder.malformed(image, raw, _EXPECTED, name)
     return builder.build(root)
 
 
@@ -89,6 +91,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
     for image, members in instances(data):
         items = []
         for position, i in enumerate(members, 1):
+            if bad := as_it_stands(data, i, own):
+                items.append(bad.raw)
+                continue
             x1, y1, x2, y2 = box(data, i)
             upright = flat_points(data, i) == list(box_points(x1, y1, x2, y2))
             bbox = [x1, y1, number(float(x2) - x1), number(float(y2) - y1)] if upright else flat_points(data, i)

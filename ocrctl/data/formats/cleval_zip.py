@@ -26,7 +26,7 @@ from ocrctl.config.limits import limit, variable
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
 from ocrctl.data.archives import DAMAGED, check_unpacked_size
-from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, instances
+from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, flat_points, instances
 from ocrctl.data.formats._gt_lines import LabelFile, Parse, add_files, is_quad, parse_box, parse_polygon, parse_quad
 from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
 from ocrctl.errors import InputError
@@ -78,7 +78,7 @@ def read(path: Path) -> Annotations:
     root, names = image_root(stems, path.parent)
     for stem, (name, content) in zip(stems, texts, strict=True):
         image = builder.image(names.get(stem, f"{stem}.jpg"), extra={"entry": name})
-        add_files(builder, [LabelFile(image, content.rstrip("\n"), f"{path}/{name}")], parse, expected)
+        add_files(builder, [LabelFile(image, content.rstrip("\n"))], parse, expected)
     return builder.build(root)
 
 
@@ -88,7 +88,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for image, members in instances(data):
             lines = (
-                ",".join(map(str, flat_points(data, i))) + f",{IGNORED if data.ignore[i] else data.texts[i]}\n"
+                f"{bad.raw}\n"
+                if (bad := as_it_stands(data, i, own))
+                else ",".join(map(str, flat_points(data, i))) + f",{IGNORED if data.ignore[i] else data.texts[i]}\n"
                 for i in members
             )
             name = data.image_extras.get(image, {}).get("entry", "") if own else ""

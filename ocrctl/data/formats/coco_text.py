@@ -21,10 +21,11 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, flat_points, instances, outline, without
+from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, flat_points, instances, outline, without
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
+from ocrctl.data.malformed import ENTRY, fault
 from ocrctl.errors import InputError
 
 NAME = "coco-text"
@@ -63,16 +64,22 @@ def read(path: Path) -> Annotations:
     points_key = next((key for entry in entries for key in _OUTLINES if key in entry), "points")
     builder.document["points_key"] = points_key
     for key, entry in anns.items():
+        image = 0  # of an instance that names no picture, as its note says
         try:
+            image = numbers[str(entry["image_id"])]
             points = outline(entry, _OUTLINES, sized=True)
             text = entry.get("utf8_string", "")
             text = "" if text is None else text
             legibility = entry.get("legibility")
             ignore = legibility == "illegible" or (points_key == "points" and text == ".")
             extra = without(entry, _KNOWN) | {"id": entry.get("id", key)}
-            builder.add(numbers[str(entry["image_id"])], points, text, ignore, 0, extra)
-        except MALFORMED as error:
-            raise InputError(f"{path}: anns[{key!r}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+            builder.add(image, points, text, ignore, 0, extra)
+        except MALFORMED:
+            if not numbers:
+                break  # `build` says that there are no pictures
+            known = isinstance(entry, dict) and str(entry.get("image_id")) in numbers
+            name = fault(entry, "utf8_string", text_free=True) if known else ENTRY
+            builder.malformed(image, entry, _EXPECTED, name, extra={"id": key}, what=f"anns[{key!r}]")
     return builder.build(choose_root(builder.images, path))
 
 
@@ -95,6 +102,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
             item = {"id": i + 1, **(data.extras.get(i, {}) if own else {})}
             if str(item["id"]) in anns:
                 item["id"] = next(number for number in free if str(number) not in anns)
+            if bad := as_it_stands(data, i, own):
+                anns[str(item["id"])] = bad.raw
+                continue
             item |= {"image_id": entry["id"], "utf8_string": data.texts[i], points_key: flat_points(data, i),
                      "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}  # fmt: skip
             if points_key != "points":

@@ -19,10 +19,20 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    as_it_stands,
+    flatten,
+    instances,
+    pair_points,
+    whole_entry,
+    without,
+)
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
+from ocrctl.data.malformed import POINTS
 from ocrctl.errors import InputError
 
 NAME = "doctr-det"
@@ -50,14 +60,19 @@ def read(path: Path) -> Annotations:
         try:
             height, width = (int(value) for value in entry.get("img_dimensions") or (0, 0))
             extra = without(entry, ("img_dimensions", "polygons"))
-            image = builder.image(name, size=(width, height), extra=extra)
             polygons = entry["polygons"]
-            classes = polygons if isinstance(polygons, dict) else {"": polygons}
-            for kind, members in classes.items():
-                for polygon in members:
-                    builder.add(image, flatten(polygon), "", False, 0, {"class": kind} if kind else None)
-        except MALFORMED as error:
-            raise InputError(f"{path} ({name}): expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+            classes = {kind: list(members) for kind, members in _by_class(polygons).items()}
+            image = builder.image(name, size=(width, height), extra=extra)
+        except MALFORMED:
+            builder.malformed_image(name, entry, _EXPECTED)
+            continue
+        for kind, members in classes.items():
+            for polygon in members:
+                named = {"class": kind} if kind else None
+                try:
+                    builder.add(image, flatten(polygon), "", False, 0, named)
+                except MALFORMED:
+                    builder.malformed(image, polygon, "[[x, y], ...]", POINTS, extra=named)
     return builder.build(choose_root(builder.images, path))
 
 
@@ -65,8 +80,12 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     table: dict[str, Any] = {}
     for image, members in instances(data):
+        name = data.images[image]
+        if (raw := whole_entry(data, members, own)) is not None:
+            table[name] = raw
+            continue
         kinds = [data.extras.get(i, {}).get("class", "") if own else "" for i in members]
-        polygons: Any = [pair_points(data, i) for i in members]
+        polygons: Any = [bad.raw if (bad := as_it_stands(data, i, own)) else pair_points(data, i) for i in members]
         if any(kinds):
             polygons = {
                 kind: [p for p, k in zip(polygons, kinds, strict=True) if k == kind] for kind in dict.fromkeys(kinds)
@@ -74,9 +93,12 @@ def render(data: Annotations) -> Iterator[Rendered]:
         width, height = data.sizes[image].tolist()
         entry: dict[str, Any] = {"img_dimensions": [height, width]} if width else {}
         entry |= data.image_extras.get(image, {}) if own else {}
-        name = data.images[image]
         table[name] = entry | {"polygons": _both(table[name]["polygons"] if name in table else None, polygons)}
     yield Rendered(None, LABEL_FILES[0], dump(table))
+
+
+def _by_class(polygons: Any) -> dict[str, Any]:
+    return polygons if isinstance(polygons, dict) else {"": polygons}
 
 
 def _both(one: Any, other: Any) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ocrctl.data.formats._json import read_json, write_json
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, in_nfc, write_images
+from ocrctl.data.malformed import TEXT, Malformed
 from ocrctl.data.words import FolderWords, image_path
 from ocrctl.errors import InputError
 
@@ -32,14 +33,17 @@ def read(path: Path) -> FolderWords:
     table = read_json(path)
     if not isinstance(table, dict):
         raise InputError(f"{path}: expected a JSON object of image name to text, found {type(table).__name__}.")
-    for name, text in table.items():
-        if not isinstance(text, str):
-            raise InputError(f"{path} ({name}): expected a text, found {type(text).__name__}.")
+    bad = {
+        index: Malformed(TEXT, f"{name}: expected a text, found {type(text).__name__} {str(text)[:60]}")
+        for index, (name, text) in enumerate(table.items())
+        if not isinstance(text, str)
+    }
     return FolderWords(
         str(path),
         str(path.parent / "images"),
         [image_path(name) for name in table],
-        *in_nfc(list(table.values()), None),
+        *in_nfc(["" if index in bad else text for index, text in enumerate(table.values())], None),
+        malformed=bad or None,
     )
 
 

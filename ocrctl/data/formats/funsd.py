@@ -16,10 +16,10 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, instances, without
+from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, box_points, instances, without
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
-from ocrctl.errors import InputError
+from ocrctl.data.malformed import fault
 
 NAME = "funsd"
 LABEL_FILES = ("*.json",)
@@ -43,16 +43,23 @@ def read(path: Path) -> Annotations:
         builder.label_file(file)
         image = builder.image(names.get(file.stem, f"{file.stem}.png"), extra={**document, "form": []})
         for position, entry in enumerate(form):
+            fields = builder.image_extras[image]["form"]
             try:
-                builder.image_extras[image]["form"].append(without(entry, ("words",)))
-                for word in entry["words"]:
+                words, rest = list(entry["words"]), without(entry, ("words",))
+            except MALFORMED:
+                fields.append(None)  # filled or dropped when written
+                builder.malformed(image, entry, _EXPECTED, extra={_FIELD: position}, what=f"form[{position}]")
+                continue
+            fields.append(rest)
+            for word in words:
+                try:
                     text = word["text"]
-                    if not isinstance(text, str):
-                        raise TypeError
                     extra = {**without(word, ("text", "box")), _FIELD: position}
                     builder.add(image, box_points(*word["box"]), text, not text, 0, extra)
-            except MALFORMED as error:
-                raise InputError(f"{file}: form[{position}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+                except MALFORMED:
+                    builder.malformed(
+                        image, word, _EXPECTED, fault(word, "text"), extra={_FIELD: position}, what=f"form[{position}]"
+                    )
     return builder.build(root)
 
 
@@ -60,15 +67,26 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     for image, members in instances(data):
         document = data.image_extras.get(image, {}) if own else {}
-        fields: list[dict[str, Any]] = [{**entry, "words": []} for entry in document.get("form", [])]
+        fields: list[Any] = [None if entry is None else {**entry, "words": []} for entry in document.get("form", [])]
         for position, i in enumerate(members):
             text = "" if data.ignore[i] else data.texts[i]
             extra = dict(data.extras.get(i, {})) if own else {}
             number = extra.pop(_FIELD, None)
+            if bad := as_it_stands(data, i, own):
+                if fields[number] is None:
+                    fields[number] = bad.raw
+                else:
+                    fields[number]["words"].append(bad.raw)
+                continue
             word = {"text": text, "box": list(box(data, i)), **extra}
             if number is None:
                 fields.append({"id": position, "text": text, "label": "other", "box": word["box"], "linking": [],
                                "words": [word]})  # fmt: skip
             else:
                 fields[number]["words"].append(word)
-        yield Rendered(image, f"annotations/{stem_of(data.images[image])}.json", dump({**document, "form": fields}))
+        form = [field for field in fields if field is not None]
+        yield Rendered(
+            image,
+            f"annotations/{stem_of(data.images[image])}.json",
+            dump({**document, "form": form}),
+        )

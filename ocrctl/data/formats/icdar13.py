@@ -36,4 +36,4 @@ def read(path: Path) -> Annotations:
 
 
 def render(data: Annotations) -> Iterator[Rendered]:
-    return render_folder(data, lambda i: ", ".join(map(str, box(data, i))) + ", ", '"')
+    return render_folder(data, NAME, lambda i: ", ".join(map(str, box(data, i))) + ", ", '"')

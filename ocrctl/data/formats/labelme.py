@@ -3,7 +3,7 @@
 {"version": "5.5.0", "flags": {}, "imagePath": "img_1.jpg", "imageData": null, "imageHeight": 720, "imageWidth": 1280,
  "shapes": [{"label": "JOINT", "shape_type": "polygon", "points": [[x, y], ...], "group_id": null, "flags": {}}]}
 
-`shape_type` "rectangle" holds two opposite corners; circles, lines and points are refused. `###` is ignored.
+`shape_type` "rectangle" holds two opposite corners; circles, lines and points are malformed. `###` is ignored.
 `imagePath`
 is relative to the file. https://github.com/wkentaro/labelme
 """
@@ -16,9 +16,19 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box_points, flatten, instances, pair_points, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    as_it_stands,
+    box_points,
+    flatten,
+    instances,
+    pair_points,
+    without,
+)
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, label_paths, stem_of
+from ocrctl.data.malformed import fault
 from ocrctl.errors import InputError
 
 NAME = "labelme"
@@ -48,7 +58,7 @@ def read(path: Path) -> Annotations:
             shapes = list(document["shapes"])
         except MALFORMED as error:
             raise InputError(f"{file}: expected a JSON object with imagePath and shapes.") from error
-        for position, shape in enumerate(shapes, 1):
+        for shape in shapes:
             try:
                 kind, flat, text = shape.get("shape_type", "polygon"), flatten(shape["points"]), shape["label"]
                 if kind == "rectangle" and len(flat) == 4:
@@ -58,8 +68,8 @@ def read(path: Path) -> Annotations:
                     raise ValueError(kind)
                 extra = without(shape, ("label", "points", "shape_type"))
                 builder.add(image, flat, text, text == IGNORED, 0, extra)
-            except MALFORMED as error:
-                raise InputError(f"{file}: shape {position}: expected {_EXPECTED}, found {str(shape)[:60]}.") from error
+            except MALFORMED:
+                builder.malformed(image, shape, _EXPECTED, fault(shape, "label"))
     return builder.build(folder)
 
 
@@ -68,6 +78,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
     for image, members in instances(data):
         shapes = []
         for i in members:
+            if bad := as_it_stands(data, i, own):
+                shapes.append(bad.raw)
+                continue
             text = IGNORED if data.ignore[i] else data.texts[i]
             shape: dict[str, Any] = {"label": text, "points": pair_points(data, i), "shape_type": "polygon"}
             shapes.append(shape | (data.extras.get(i, {}) if own else {"group_id": None, "flags": {}}))

@@ -19,11 +19,21 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, box, flat_points, instances, outline, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    as_it_stands,
+    box,
+    flat_points,
+    instances,
+    outline,
+    whole_entry,
+    without,
+)
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.errors import InputError
+from ocrctl.data.malformed import fault
 
 NAME = "mmocr-det"
 LABEL_FILES = ("textspotting_train.json", "textdet_train.json", "text*.json")
@@ -32,6 +42,9 @@ KEEPS = Keeps("polygon", ignore="flag", line_breaks=True, sizes=True)
 
 _OUTLINES = ("polygon", "mask")
 _EXPECTED = '{"img_path": IMAGE, "instances": [{"polygon": [x1, y1, ...], "ignore": false}]}'
+
+
+_INSTANCE = '{"polygon": [x1, y1, ...], "ignore": false}'
 
 
 def sniff(path: Path) -> bool:
@@ -49,12 +62,17 @@ def read(path: Path) -> Annotations:
         try:
             size = int(entry.get("width") or 0), int(entry.get("height") or 0)
             extra = without(entry, ("img_path", "instances", "width", "height"))
+            items = list(entry["instances"])
             image = builder.image(entry["img_path"], size=size, extra=extra)
-            for item in entry["instances"]:
-                points = outline(item, _OUTLINES, sized=False)
-                _add(builder, image, points, item)
-        except MALFORMED as error:
-            raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.") from error
+        except MALFORMED:
+            named = isinstance(entry, dict) and isinstance(entry.get("img_path"), str)
+            builder.malformed_image(entry["img_path"] if named else f"data_list[{index}]", entry, _EXPECTED)
+            continue
+        for item in items:
+            try:
+                _add(builder, image, outline(item, _OUTLINES, sized=False), item)
+            except MALFORMED:
+                builder.malformed(image, item, _INSTANCE, _fault(item), what=f"data_list[{index}]")
     return builder.build(choose_root(builder.images, path))
 
 
@@ -62,8 +80,14 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     entries = []
     for image, members in instances(data):
+        if (raw := whole_entry(data, members, own)) is not None:
+            entries.append(raw)
+            continue
         items: list[dict[str, Any]] = []
         for i in members:
+            if bad := as_it_stands(data, i, own):
+                items.append(bad.raw)
+                continue
             item: dict[str, Any] = {"polygon": flat_points(data, i), "bbox": list(box(data, i)), "bbox_label": 0,
                                     "ignore": bool(data.ignore[i]), "text": data.texts[i]}  # fmt: skip
             items.append(item | data.extras.get(i, {}) if own else item)
@@ -76,6 +100,10 @@ def render(data: Annotations) -> Iterator[Rendered]:
                 "category": [{"id": 0, "name": "text"}]}  # fmt: skip
     document = data.document if own and data.document else {"metainfo": metainfo}
     yield Rendered(None, LABEL_FILES[0], dump({**document, "data_list": entries}))
+
+
+def _fault(item: Any) -> str:
+    return fault(item, "text", text_free=isinstance(item, dict) and "text" not in item)
 
 
 def _add(builder: Builder, image: int, points: Any, item: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._json import MALFORMED, read_object, write_json
-from ocrctl.data.formats._text import WordKeeps, head_text, in_nfc, write_images
+from ocrctl.data.formats._text import NOWHERE, WordKeeps, head_text, in_nfc, write_images
+from ocrctl.data.malformed import ENTRY, TEXT, Malformed
 from ocrctl.data.words import FolderWords, image_path
-from ocrctl.errors import InputError
 
 NAME = "mmocr-json"
 LABEL_FILES = ("textrecog_train.json", "textrecog*.json")
@@ -31,6 +31,7 @@ def sniff(path: Path) -> bool:
 def read(path: Path) -> FolderWords:
     _, entries = read_object(path, "data_list", list)
     files, texts = [], []
+    bad: dict[int, Malformed] = {}
     for index, entry in enumerate(entries):
         try:
             name, (instance,) = entry["img_path"], entry["instances"]
@@ -38,10 +39,12 @@ def read(path: Path) -> FolderWords:
         except MALFORMED:
             name = text = None
         if not isinstance(name, str) or not isinstance(text, str):
-            raise InputError(f"{path}: data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}.")
+            note = f"data_list[{index}]: expected {_EXPECTED}, found {str(entry)[:60]}"
+            bad[index] = Malformed(TEXT if isinstance(name, str) else ENTRY, note)
+            name, text = NOWHERE
         files.append(image_path(name))
         texts.append(text)
-    return FolderWords(str(path), str(path.parent), files, *in_nfc(texts, None))
+    return FolderWords(str(path), str(path.parent), files, *in_nfc(texts, None), malformed=bad or None)
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:

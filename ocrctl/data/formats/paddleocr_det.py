@@ -19,12 +19,21 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    as_it_stands,
+    flatten,
+    instances,
+    pair_points,
+    whole_entry,
+    without,
+)
 from ocrctl.data.formats._json import MALFORMED, dump
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import most
+from ocrctl.data.malformed import fault
 from ocrctl.data.words import image_path, read_lines
-from ocrctl.errors import InputError
 
 NAME = "paddleocr-det"
 LABEL_FILES = ("Label.txt", "*abel*.txt", "*.txt")
@@ -33,6 +42,8 @@ MARKS = (IGNORED, "*")
 KEEPS = Keeps("polygon", ignore="flag", marks=MARKS, line_breaks=True)
 
 _EXPECTED = 'IMAGE<TAB>[{"transcription": TEXT, "points": [[x, y], ...]}, ...]'
+_INSTANCE = '{"transcription": TEXT, "points": [[x, y], ...]}'
+_LONG_NAME = 200  # characters of a line without TAB that name its picture
 _LINE = re.compile(r'[^\t]+\t\s*\[\s*(?:\]\s*$|\{(?=.*"points"\s*:)(?=.*"transcription"\s*:))')
 _KNOWN = ("transcription", "points", "difficult")
 _EASY = {"difficult": False}  # what PPOCRLabel writes beside nearly every instance: kept as one object
@@ -53,12 +64,13 @@ def read(path: Path) -> Annotations:
             items = json.loads(body)
             if not tab or not isinstance(items, list):
                 raise ValueError
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}:{line}: expected {_EXPECTED}, found {text[:60]!r}.") from error
+        except (ValueError, RecursionError):
+            builder.malformed_image(name[:_LONG_NAME], text, _EXPECTED, line=line)
+            continue
         image = builder.image(name, line=line)
         if _add_plain(builder, image, items, line):
             continue
-        for position, item in enumerate(items, 1):
+        for item in items:
             try:
                 label, points = item["transcription"], flatten(item["points"])
                 ignore = bool(item.get("difficult")) or label in MARKS
@@ -68,10 +80,8 @@ def read(path: Path) -> Annotations:
                 if "difficult" in item and (not item["difficult"] or label in MARKS):  # what ignoring does not tell
                     extra["difficult"] = item["difficult"]
                 builder.add(image, points, label, ignore, line, _EASY if extra == _EASY else extra)
-            except MALFORMED as error:
-                raise InputError(
-                    f"{path}:{line}: instance {position}: expected transcription and points, found {str(item)[:60]}."
-                ) from error
+            except MALFORMED:
+                builder.malformed(image, item, _INSTANCE, fault(item, "transcription"), line=line)
     root = choose_root(builder.images, path)
     if root != path.parent:
         builder.notes.append(f"pictures are taken from {root}")
@@ -97,8 +107,14 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     lines = []
     for image, members in instances(data):
+        if (line := whole_entry(data, members, own)) is not None:
+            lines.append(f"{line}\n".encode())
+            continue
         items = []
         for i in members:
+            if bad := as_it_stands(data, i, own):
+                items.append(bad.raw)
+                continue
             item: dict[str, Any] = {"transcription": data.texts[i], "points": pair_points(data, i)}
             if own:
                 item |= data.extras.get(i, {})

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ocrctl.data.formats._text import (
     IMAGE_SUFFIX,
+    NOWHERE,
     WordKeeps,
     in_nfc,
     most,
@@ -25,8 +26,8 @@ from ocrctl.data.formats._text import (
     write_images,
     write_label_file,
 )
+from ocrctl.data.malformed import ENTRY, Malformed
 from ocrctl.data.words import FolderWords, image_path
-from ocrctl.errors import InputError
 
 NAME = "paddleocr-rec"
 LABEL_FILES = ("rec_gt.txt", "rec_gt*.txt")
@@ -44,13 +45,23 @@ def read(path: Path) -> FolderWords:
     words = read_text(path, _parse, _EXPECTED)
     if not any(file.startswith("[") for file in words.files):
         return words
-    files, texts, lines = [], [], []
-    for file, text, line in zip(words.files, words.texts, words.lines or (), strict=True):
-        names = _images(file, f"{path}:{line}") if file.startswith("[") else [file]
+    files: list[str] = []
+    texts: list[str] = []
+    lines: list[int] = []
+    bad: dict[int, Malformed] = {}
+    for index, (file, text, line) in enumerate(zip(words.files, words.texts, words.lines or (), strict=True)):
+        names = _images(file) if file.startswith("[") else [file]
+        if words.malformed and index in words.malformed:
+            bad[len(files)] = words.malformed[index]
+        elif not names:
+            bad[len(files)] = Malformed(
+                ENTRY, f"expected a JSON list of image paths before the TAB, found {file[:60]!r}"
+            )
+            names, text = [NOWHERE[0]], NOWHERE[1]
         files += names
         texts += [text] * len(names)
         lines += [line] * len(names)
-    return FolderWords(words.label_file, words.root, files, *in_nfc(texts, lines))
+    return FolderWords(words.label_file, words.root, files, *in_nfc(texts, lines), malformed=bad or None)
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
@@ -63,11 +74,12 @@ def _parse(line: str) -> tuple[str, str] | None:
     return (name, text) if tab and name.strip() else None
 
 
-def _images(text: str, where: str) -> list[str]:
+def _images(text: str) -> list[str]:
+    """The images of a JSON list; none when it is not one of names."""
     try:
         names = json.loads(text)
     except json.JSONDecodeError:
         return [text]  # a file whose name starts with a bracket
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{where}: expected a JSON list of image paths before the TAB, found {text[:60]!r}.")
+        return []
     return [image_path(name) for name in names]

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, instances, number
+from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, instances, number
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, picture_stem, stem_of, unlabelled
 from ocrctl.data.words import read_lines
-from ocrctl.errors import InputError
 
 NAME = "totaltext"
 LABEL_FILES = ("poly_gt_*.txt", "gt_*.txt")
@@ -56,12 +55,12 @@ def read(path: Path) -> Annotations:
         image = builder.image(names.get(stem, f"{stem}.jpg"))
         text, done, line = "\n".join(read_lines(file)), 0, 1
         for match in _ENTRY.finditer(text):
-            _expect_blank(text[done : match.start()], file, line)
+            _add_gap(builder, image, text[done : match.start()], line)
             line += text.count("\n", done, match.start())
-            _add(builder, image, match, file, line)
+            _add(builder, image, match, line)
             line += text.count("\n", match.start(), match.end())
             done = match.end()
-        _expect_blank(text[done:], file, line)
+        _add_gap(builder, image, text[done:], line)
     return builder.build(root)
 
 
@@ -70,6 +69,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
     for image, members in instances(data):
         lines = []
         for i in members:
+            if bad := as_it_stands(data, i, own):
+                lines.append(f"{bad.raw}\n")
+                continue
             points = data.polygon(i).tolist()
             x, y = (" ".join(str(number(point[axis])) for point in points) for axis in (0, 1))
             ornt = data.extras.get(i, {}).get("ornt") if own else None
@@ -79,22 +81,25 @@ def render(data: Annotations) -> Iterator[Rendered]:
         yield Rendered(image, f"gt/poly_gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
 
 
-def _add(builder: Builder, image: int, match: re.Match[str], file: Path, line: int) -> None:
+def _add(builder: Builder, image: int, match: re.Match[str], line: int) -> None:
     try:
         x, y = (list(map(float, match[axis].replace(",", " ").split())) for axis in (1, 2))
         plain = _PLAIN.match(match[4] or "''")
         text = plain[2] if plain else ast.literal_eval(match[4])
-    except (ValueError, SyntaxError) as error:
-        raise InputError(f"{file}:{line}: expected {_EXPECTED}, found {match[0][:60]!r}.") from error
+    except (ValueError, SyntaxError):
+        builder.malformed(image, match[0], _EXPECTED, line=line)
+        return
     if len(x) != len(y):
-        raise InputError(f"{file}:{line}: expected as many x as y, found {len(x)} and {len(y)}.")
+        builder.malformed(image, match[0], f"as many x as y ({len(x)} and {len(y)})", line=line)
+        return
     ignore = text in ("#", IGNORED)
     flat = x + y
     flat[::2], flat[1::2] = x, y
     builder.add(image, flat, IGNORED if ignore else text, ignore, line, {"ornt": match[3]} if match[3] else None)
 
 
-def _expect_blank(gap: str, file: Path, line: int) -> None:
+def _add_gap(builder: Builder, image: int, gap: str, line: int) -> None:
+    """Add what stands between two entries, where it is more than blank, as malformed."""
     if gap.strip():
-        line += len(gap[: len(gap) - len(gap.lstrip())].split("\n")) - 1
-        raise InputError(f"{file}:{line}: expected {_EXPECTED}, found {gap.strip()[:60]!r}.")
+        line += gap[: len(gap) - len(gap.lstrip())].count("\n")
+        builder.malformed(image, gap.strip(), _EXPECTED, line=line)

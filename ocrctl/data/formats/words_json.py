@@ -19,11 +19,20 @@ from typing import Any
 
 from ocrctl.data.annotation_builder import Builder
 from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, flatten, instances, pair_points, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    as_it_stands,
+    flatten,
+    instances,
+    pair_points,
+    whole_entry,
+    without,
+)
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.errors import InputError
+from ocrctl.data.malformed import fault
 
 NAME = "words-json"
 LABEL_FILES = ("train.json", "*.json")
@@ -47,10 +56,11 @@ def read(path: Path) -> Annotations:
     for name, entry in images.items():
         try:
             size = int(entry.get("img_w") or 0), int(entry.get("img_h") or 0)
-            image = builder.image(name, size=size, extra=without(entry, ("img_w", "img_h", "words")))
             words = entry["words"].items()
-        except MALFORMED as error:
-            raise InputError(f"{path} ({name}): expected the object words, found {str(entry)[:60]}.") from error
+            image = builder.image(name, size=size, extra=without(entry, ("img_w", "img_h", "words")))
+        except MALFORMED:
+            builder.malformed_image(name, entry, "an object with the object words")
+            continue
         for key, word in words:
             try:
                 text = word["transcription"]
@@ -59,10 +69,10 @@ def read(path: Path) -> Annotations:
                 if not isinstance(text, str | None):
                     raise TypeError
                 builder.add(image, flatten(word["points"]), IGNORED if text is None else text, ignore, 0, extra)
-            except MALFORMED as error:
-                raise InputError(
-                    f"{path} ({name}, word {key}): expected {_EXPECTED}, found {str(word)[:60]}."
-                ) from error
+            except MALFORMED:
+                free = isinstance(word, dict) and "transcription" in word
+                code = fault(word, "transcription", text_free=free)
+                builder.malformed(image, word, _EXPECTED, code, extra={"key": key}, what=f"word {key}")
     return builder.build(choose_root(builder.images, path))
 
 
@@ -70,6 +80,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     table: dict[str, Any] = {}
     for image, members in instances(data):
+        if (raw := whole_entry(data, members, own)) is not None:
+            table.setdefault(data.images[image], raw)
+            continue
         entry = picture(data, image, members)
         if (twice := table.get(data.images[image])) is None:
             table[data.images[image]] = entry
@@ -91,6 +104,9 @@ def picture(data: Annotations, image: int, members: range) -> dict[str, Any]:
     for position, i in enumerate(members, 1):
         extra = dict(data.extras.get(i, {})) if own else {}
         key = extra.pop("key", f"{position:04d}")
+        if bad := as_it_stands(data, i, own):
+            words[_unused(key, words)] = bad.raw
+            continue
         word = {
             "points": pair_points(data, i),
             "transcription": data.texts[i],
