@@ -13,7 +13,7 @@ from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
 from ocrctl.core.train_data import choose_charset, synth_config
 from ocrctl.data.formats import paddleocr_rec
 from ocrctl.data.synth import SynthWords
-from ocrctl.files.folder import new_folder, refuse_taken
+from ocrctl.files.folder import new_folder
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[s
     `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
     ResumableStop when the disk is full, InputError when the place cannot be written.
     """
-    refuse_taken(out)
     settings = load_settings(profiles, sets)
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")

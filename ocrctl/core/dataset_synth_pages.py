@@ -19,7 +19,7 @@ from ocrctl.data.page_read import CHARACTERS
 from ocrctl.data.page_words import PageWords
 from ocrctl.data.synth.pages import SynthPages
 from ocrctl.data.synth.pages_ground import photographs
-from ocrctl.files.folder import new_folder, refuse_taken
+from ocrctl.files.folder import new_folder
 
 _QUALITY = 95  # of the JPEG files; the stream has worn its pictures already
 _DIGITS = 2  # decimals of a coordinate: a hundredth of a pixel
@@ -50,7 +50,6 @@ def write_pages(
     """
     if backgrounds is not None:
         sets = [*sets, f"synth.backgrounds={json.dumps(str(backgrounds))}"]
-    refuse_taken(out)
     config = pages_config(load_settings(profiles, sets), "val" if unseen else "train")
     if config.backgrounds:
         photographs(config.backgrounds)  # an empty folder is said before the first page, not at the one that needs it

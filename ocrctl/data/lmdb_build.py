@@ -14,7 +14,7 @@ from ocrctl.data.lmdb_place import begin, check_target, put_in_place
 from ocrctl.data.lmdb_write import FIRST_MAP, CommitThread, LmdbWriter
 from ocrctl.data.words import WordSource
 from ocrctl.errors import InputError, ResumableStop, UsageError
-from ocrctl.files.folder import Claim, claim
+from ocrctl.files.folder import Claim, claim, is_unsettled
 from ocrctl.shell import typed
 
 COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
@@ -60,7 +60,8 @@ def build(
     work committed. Raises UsageError when `out` stands in the way or another process is building it, ResumableStop when
     it cannot be written to the end.
     """
-    check_target(source, out, overwrite)
+    if not is_unsettled(out):
+        check_target(source, out, overwrite)
     goes_on = f"ocrctl lmdb build {typed(source.name)} {typed(out)} --resume"
     with claim(out, "lmdb build", goes_on) as claimed:
         check_target(source, out, overwrite)  # the process that held it may have finished

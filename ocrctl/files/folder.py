@@ -41,6 +41,12 @@ def refuse_taken(out: Path) -> None:
         raise cannot_write(out, error) from error
 
 
+def is_unsettled(out: Path) -> bool:
+    """Whether a command writes `out` now, or was killed while it did: `claim` tells which, and ends what is left."""
+    partial = partial_folder(out)
+    return partial.with_name(partial.name + ".lock").exists() or (out / MARKER).exists()
+
+
 @contextmanager
 def new_folder(out: Path, command: str) -> Iterator[Path]:
     """A folder to write into that becomes `out` when the block ends; when it ends by an error, nothing stays.
@@ -49,7 +55,8 @@ def new_folder(out: Path, command: str) -> Iterator[Path]:
     process writes it or when what stands at OUT.partial is not this command's, InputError when it cannot be written,
     ResumableStop when the disk is full.
     """
-    refuse_taken(out)
+    if not is_unsettled(out):
+        refuse_taken(out)
     with claim(out, command) as claimed:
         refuse_taken(out)  # the process that held it may have finished
         claimed.begin()
