@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ def outcomes(
              tmp_path_factory.mktemp("commands"), *arguments[1:], "--words-model", tiny_checkpoint,
              "--detector", tiny_detector],
             cwd=Path(__file__).parents[2], capture_output=True, text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("OCRCTL_")},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return {item["command"]: item for item in map(json.loads, done.stdout.splitlines())}

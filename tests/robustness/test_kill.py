@@ -1,7 +1,7 @@
 """`kill -9` at random moments of every command that writes: what was there before is there, or all of the new, and the
-same command again ends well. `train` is in tests/core/test_train_resume.py.
+same command again ends well. `train` is in test_kill_train.py.
 
-A few moments a command; KILLS=20 in the environment asks for more, and `pytest -s` prints the counts.
+A few moments a command; OCRCTL_TEST_KILLS=20 in the environment asks for more, and `pytest -s` prints the counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ALIKE = ("dataset clean --out", "dataset synth --pages", "predict -o overlay")  
 
 @pytest.fixture(scope="module")
 def killed(outcomes: Callable[..., dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    kills = os.environ.get("KILLS", CI_KILLS)
+    kills = os.environ.get("OCRCTL_TEST_KILLS", CI_KILLS)
     return outcomes("kill", "--kills", kills, *(["--but", *ALIKE] if kills == CI_KILLS else []))
 
 
@@ -27,6 +27,6 @@ def test_a_kill_leaves_the_old_state_or_the_new_and_a_rerun_recovers(
     writing_command: str, killed: dict[str, dict[str, Any]]
 ) -> None:
     if writing_command not in killed:
-        pytest.skip("writes as others do; runs with KILLS=20")
+        pytest.skip("writes as others do; runs with OCRCTL_TEST_KILLS=20")
     print(killed[writing_command])
     assert not killed[writing_command]["problems"], "\n".join(killed[writing_command]["problems"])
