@@ -87,7 +87,7 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
 def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
     data = located.annotations(malformed=True)
     if options.out is not None and not options.dry:
-        refuse_outside(data, options.allow_outside)
+        refuse_outside(options.spec, data, options.allow_outside)
     findings, looks = lint(data, decode=options.decode, progress=progress)
     dry = options.dry
     cleaned = clean(

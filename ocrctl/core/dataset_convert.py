@@ -18,7 +18,7 @@ def convert(spec: str, out: Path, format_name: str, *, copy: bool = True, allow_
     """Write the data set in another format. Raises UsageError when the format is unknown or holds other things,
     InputError when an image lies outside the set and was not allowed to."""
     data = open_annotations(spec)
-    refuse_outside(data, allow_outside or not copy)
+    refuse_outside(spec, data, allow_outside or not copy)
     if data.words is not None:
         words = word_format(format_name)
         if not copy:

@@ -9,17 +9,19 @@ import os
 from pathlib import Path
 
 from ocrctl.data.annotations import Annotations
+from ocrctl.data.sources import parse_spec
 from ocrctl.errors import InputError
 
 
-def refuse_outside(data: Annotations, allow: bool) -> None:
-    """Raise InputError, unless `allow`, when an image of `data` exists outside the folders of its labels and images.
+def refuse_outside(spec: str, data: Annotations, allow: bool) -> None:
+    """Raise InputError, unless `allow`, when an image of `data` exists outside the path of `spec`, from which it was
+    read, and outside the folders of its labels and images.
 
     Links are followed, of the folder of images too. An image that is missing is left to be reported as such.
     """
     if allow:
         return
-    roots = _roots(data)
+    roots = _roots(spec, data)
     real: dict[str, str] = {}  # folder to what it is, links followed
     count, first = 0, ""
     for path in data.image_paths(0, len(data.images)):
@@ -42,14 +44,17 @@ def refuse_outside(data: Annotations, allow: bool) -> None:
         )
 
 
-def _roots(data: Annotations) -> set[str]:
-    """Real paths of the folders that hold labels and images, each with a separator at its end.
+def _roots(spec: str, data: Annotations) -> set[str]:
+    """Real paths of the folder that was named and of those that hold labels and images, with a separator at the end.
 
     The folder of images is one of them where it is reached without a link out of the folder that it shares with the
     labels: `images -> /home` does not make /home part of the set.
     """
+    named = parse_spec(spec).path
+    assert named is not None  # it was read
     labels = {os.path.abspath(Path(file).parent) for file in data.label_files} or {os.path.abspath(data.root)}
-    roots = {os.path.join(os.path.realpath(folder), "") for folder in labels}
+    own = str(named if named.is_dir() else named.parent)
+    roots = {os.path.join(os.path.realpath(folder), "") for folder in (own, *labels)}
     root = os.path.abspath(data.root)
     shared = os.path.join(os.path.realpath(os.path.commonpath([root, *labels])), "")
     real = os.path.join(os.path.realpath(root), "")

@@ -63,7 +63,7 @@ def split(
         raise UsageError("--list names the pictures of the second of two parts; it goes with no --group.")
     located = locate(spec)
     data = located.annotations()
-    refuse_outside(data, allow_outside)
+    refuse_outside(spec, data, allow_outside)
     with new_folder(out, "dataset split") as folder:  # claimed before the pictures are compared, which takes longest
         keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
         named = len(set(keys))

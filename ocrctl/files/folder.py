@@ -43,6 +43,8 @@ def refuse_taken(out: Path) -> None:
 
 def is_unsettled(out: Path) -> bool:
     """Whether a command writes `out` now, or was killed while it did: `claim` tells which, and ends what is left."""
+    if not os.path.realpath(out).strip(os.sep):  # nothing stands beside the root
+        return False
     partial = partial_folder(out)
     return partial.with_name(partial.name + ".lock").exists() or (out / MARKER).exists()
 

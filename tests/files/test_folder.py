@@ -112,6 +112,18 @@ def test_a_kill_between_the_rename_and_the_end_leaves_it_whole(tmp_path: Path) -
     assert os.listdir(out) == ["half"]
 
 
+def test_a_kill_at_the_very_end_is_ended_by_the_next_command(tmp_path: Path) -> None:
+    """Its marker and its lock file go, though the folder is taken."""
+    out = tmp_path / "out"
+    left_by(out, "dataset crop").rename(out)
+    (tmp_path / "out.partial.lock").write_text("ocrctl 99999999 here\n")
+    with pytest.raises(UsageError, match="exists already"):
+        new_folder(out, "dataset crop").__enter__()
+    assert os.listdir(out) == ["half"] and os.listdir(tmp_path) == ["out"]
+    with pytest.raises(UsageError, match="exists already"):
+        new_folder(Path("/"), "dataset crop").__enter__()
+
+
 def test_a_removal_that_is_killed_leaves_what_is_still_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partial = left_by(tmp_path / "out", "dataset crop")
     (partial / "sub").mkdir()
