@@ -45,7 +45,8 @@ def train(
         Path | None, typer.Option("-o", "--out", metavar="RUN", help="Run folder. Default: runs/<date>-<arch>.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run at -o (starts it if it is not there).")
+        bool,
+        typer.Option("--resume", help="Go on with the run at -o; where there is none, start it on the data named."),
     ] = False,
     devices: Annotated[
         int | None, typer.Option("--devices", metavar="N", help="Number of GPUs: 1, more are refused so far.")

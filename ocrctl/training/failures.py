@@ -55,6 +55,11 @@ def _no_workers(settings: Settings) -> str:
     return "--set data.workers=0"
 
 
+def _more_memory(settings: Settings) -> str:
+    return "a higher memory limit (ulimit -v, or the container's)"
+
+
+LIBRARIES = Lack("Out of memory while a library is loaded", _more_memory, on_resume=False)
 DEVICE_MEMORY = Lack("Out of device memory at batch {batch}", _smaller_batch, on_resume=False)
 MEMORY = Lack("Out of memory at batch {batch}", _smaller_batch, on_resume=False)
 WORKER_MEMORY = Lack("Out of memory in a loader process", _no_workers, on_resume=True)
@@ -76,6 +81,8 @@ def lack_of(error: BaseException) -> Lack | None:
     if any(part in text for part in _NO_SHARED_MEMORY):
         return SHARED
     if isinstance(error, MemoryError) or number == errno.ENOMEM or any(part in text for part in _NO_MEMORY):
+        if isinstance(error, ImportError):
+            return LIBRARIES
         return WORKER_MEMORY if "in DataLoader worker process" in text else MEMORY
     if number == errno.EMFILE or any(part in text for part in _NO_FILES):
         return FILES

@@ -27,7 +27,7 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: 
         (RuntimeError("std::bad_alloc"), failures.MEMORY),
         (MemoryError(), failures.MEMORY),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), failures.MEMORY),
-        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), failures.MEMORY),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), failures.LIBRARIES),
         (cv2.error("OpenCV(4.13.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed ..."), failures.MEMORY),
         (RuntimeError(WORKER.format("RuntimeError", "RuntimeError", ALLOCATOR)), failures.WORKER_MEMORY),
         (RuntimeError(WORKER.format("_ArrayMemoryError", "numpy._core._exceptions._ArrayMemoryError",
