@@ -26,7 +26,7 @@ HINT = "one is a folder such as RUN/quarantine/step-0000123"
 
 class StepFacts(BaseModel):
     """step.json: `seed` is that of the step's random state, `sizes` the samples of each of its batches, `places` names
-    samples by their draw numbers."""
+    samples by their draw numbers, `sentence` is the verdict of training on `device`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -37,6 +37,8 @@ class StepFacts(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
     sizes: list[Annotated[int, Field(ge=1, le=1 << 20)]] = Field(min_length=1)
     places: dict[str, str]
+    sentence: str = ""
+    device: str = "its device"
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: di
 
     verdict = find_culprits(model, objective, batches, meta["seed"], autocast)
     sentence = verdict.sentence(lambda number: str(meta["places"].get(str(number), number)))
-    found = meta.get("sentence", sentence)
-    apart = "" if sentence == found else f"; training on {meta.get('device', 'its device')} found: {found}"
+    found = meta["sentence"] or sentence
+    apart = "" if sentence == found else f"; training on {meta['device']} found: {found}"
     if verdict.alone:
         named = f": {_some([name(number) for number in verdict.culprits])}" if verdict.culprits else ""
         fix = "inspect them: ocrctl dataset validate; or leave them out: --resume --set train.on_nonfinite=skip"

@@ -19,5 +19,5 @@ def read_left_out(run: Path) -> frozenset[tuple[int, int]]:
         return frozenset((int(source), int(index)) for source, index in json.loads(text))
     except FileNotFoundError:
         return frozenset()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}).", hint="delete it to draw those samples again") from error

@@ -20,6 +20,7 @@ from ocrctl.errors import InputError, ResumableStop
 from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import LossScale, Statistics, StepGuard
+from ocrctl.training.left_out import read_left_out
 
 SETS = ["train.max_steps=12", "train.val_every_steps=4", "train.log_every_steps=4", "train.batch_size=4",
         "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant", "train.ema=0.5",
@@ -94,7 +95,10 @@ def test_the_state_before_is_kept_bit_for_bit(stopped: tuple[Path, str], tmp_pat
 def test_replay_plays_the_step_back(stopped: tuple[Path, str], tmp_path: Path) -> None:
     """The fault was planted into the loss, not the sample: played back without it, all is finite; with it, named."""
     folder = stopped[0] / "quarantine" / "step-0000007"
-    assert not replay(folder).failed
+    again = replay(folder)
+    assert not again.failed
+    (samples,) = [row.detail for row in again.checks if row.name == "samples"]
+    assert samples.endswith(f"training on cpu found: 1 of its 4 samples alone give it, first synth:words {BAD}")
     with pytest.MonkeyPatch.context() as patch:
         plant(patch, BAD)
         rows = {row.name: row for row in replay(folder).failed}
@@ -102,6 +106,14 @@ def test_replay_plays_the_step_back(stopped: tuple[Path, str], tmp_path: Path) -
     assert f"synth:words {BAD} (draw {BAD})" in rows["samples"].detail
     with pytest.raises(InputError, match="not a quarantined step"):
         replay(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "7", "[[1]]", "[" * 100_000, "\0"])
+def test_a_damaged_list_of_samples_left_out_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "quarantine").mkdir()
+    (tmp_path / "quarantine" / "left_out.json").write_text(text)
+    with pytest.raises(InputError, match=r"left_out.json: cannot be read"):
+        read_left_out(tmp_path)
 
 
 def test_the_average_is_what_is_shipped(stopped: tuple[Path, str]) -> None:
