@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 
 from ocrctl.config.limits import VARIABLES, max_image_pixels
+from ocrctl.data.av1 import stream_sizes
 from ocrctl.data.image_header import jpeg_scans, jpeg_size, webp_size
 from ocrctl.data.tiff import directories, is_tiff
 
@@ -78,7 +80,7 @@ def _stated(data: bytes) -> tuple[str, int, int] | None:
         width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
         return "bmp", abs(width), abs(height)
     if data[4:8] == b"ftyp":
-        return _largest("avif", data, b"ispe", 8)
+        return _largest("avif", data, b"ispe", 8, stream_sizes(data))
     if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
         return _largest("jp2", data, b"\xff\x4f\xff\x51", 8)
     if data.startswith(b"\x59\xa6\x6a\x95"):
@@ -100,9 +102,12 @@ def _of_text(data: bytes) -> tuple[str, int, int] | None:
     return None
 
 
-def _largest(kind: str, data: bytes, mark: bytes, skip: int) -> tuple[str, int, int] | None:
-    """The largest of the sizes, two big-endian numbers, that stand `skip` bytes after the start of each `mark`."""
-    sizes: list[tuple[int, int]] = []
+def _largest(
+    kind: str, data: bytes, mark: bytes, skip: int, more: Sequence[tuple[int, int]] = ()
+) -> tuple[str, int, int] | None:
+    """The largest of the sizes, two big-endian numbers, that stand `skip` bytes after the start of each `mark`, and of
+    `more`."""
+    sizes = [*more]
     place = data.find(mark)
     while place >= 0 and place + skip + 8 <= len(data):
         sizes.append(struct.unpack_from(">II", data, place + skip))

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ocrctl.cli.app import run
 from ocrctl.config.limits import VARIABLES
+from ocrctl.data.av1 import stream_sizes
 from ocrctl.data.image_header import read_header
 from ocrctl.data.image_limits import excess, stated_size
 from ocrctl.data.images import decode, look
@@ -123,6 +124,20 @@ def test_the_limits_are_settings(monkeypatch: pytest.MonkeyPatch, word_folder: P
     monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "many")
     with pytest.raises(UsageError, match="expected a whole number"):
         excess(encode(".png"))
+
+
+@pytest.mark.parametrize("speed", [9, 10])
+def test_an_avif_is_as_large_as_its_stream_says(speed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libavif decodes 9000 x 9000 pixels where the file states 100 x 100."""
+    image = np.zeros((500, 600, 3), np.uint8)
+    data = cv2.imencode(".avif", image, [cv2.IMWRITE_AVIF_SPEED, speed])[1].tobytes()
+    assert stream_sizes(data) and set(stream_sizes(data)) == {(600, 500)}
+    lies = put(data, data.index(b"ispe") + 8, struct.pack(">II", 10, 10))
+    assert stated_size(lies) == ("avif", 600, 500)
+    monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "800000")
+    assert "600 x 500 pixels, the limit is 266,666" in excess(lies)
+    for cut in range(0, len(data), 7):
+        assert set(stream_sizes(data[:cut])) <= {(600, 500)}
 
 
 @pytest.mark.parametrize("flags", [[], ["--header-only"]])
