@@ -190,6 +190,9 @@ def _system_says(error: Exception) -> OcrctlError | None:
     place = error.filename if isinstance(error.filename, str) else "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResumableStop(f"{place}: the disk is full.", hint="free some space and run the command again")
+    if error.errno == errno.EIO:  # a failing disk, or a file that only looks like one, as some below /proc do
+        place = error.filename if isinstance(error.filename, str) else "a file"
+        return InputError(f"{place}: the system could not read or write it (input/output error).")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):
         return InputError(f"{place}: {(error.strerror or 'cannot be used').lower()}.")
     return None

@@ -22,6 +22,7 @@ from ocrctl.training.device import Placement
 from ocrctl.training.import_lightning import import_lightning
 from ocrctl.training.left_out import read_left_out
 from ocrctl.training.objectives import choose_objective
+from ocrctl.training.restore import saved_position
 from ocrctl.training.schedule import Progress
 
 if TYPE_CHECKING:
@@ -182,10 +183,11 @@ def _resume_point(last: Path, data: TrainingData | PageData) -> ResumePoint:
             f"{len(data.card.charset)} (or another order): a run goes on with its own charset.",
             hint="start a new run from it with --from, which keeps what both charsets share",
         )
-    validated = raw["callbacks"]["RunCallback"].get("validated", 0)
+    position = saved_position(raw, last)
     return ResumePoint(
-        int(raw["global_step"]), float(raw["elapsed"]), int(raw["next_draw"]), int(validated), raw.get("schedule")
-    )
+        position.global_step, position.elapsed, position.next_draw, position.validated,
+        position.schedule.model_dump() if position.schedule else None,
+    )  # fmt: skip
 
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:

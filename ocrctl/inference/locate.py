@@ -62,8 +62,11 @@ def _from_folder(folder: Path) -> ModelFile:
 
 
 def _from_file(path: Path) -> ModelFile:
-    with path.open("rb") as file:
-        magic = file.read(4)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
     if not magic:
         raise InputError(f"{path}: expected a model, found an empty file.")
     # Content first: a checkpoint that was renamed is still a checkpoint.

@@ -18,7 +18,10 @@ from ocrctl.shell import typed
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint writing, made atomic: temporary name, fsync, rename."""
+    """Lightning's checkpoint writing, made atomic: temporary name, fsync, rename. `check` sees what was read before it
+    is restored, and raises what is wrong with it."""
+
+    check: Callable[[dict[str, Any], Path], None] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Raises ResumableStop when the disk is full; what stood at `path` before then still stands there."""
@@ -26,7 +29,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Always with weights_only: nothing in the file is executed."""
-        return read_checkpoint(Path(path))
+        raw = read_checkpoint(Path(path))
+        if self.check is not None:
+            self.check(raw, Path(path))
+        return raw
 
 
 def save_atomically(checkpoint: dict[str, Any], path: Path) -> None:

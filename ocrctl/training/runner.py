@@ -20,7 +20,9 @@ from ocrctl.training.device import Placement
 from ocrctl.training.loggers import extra_logger
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.objectives import Objective
+from ocrctl.training.optimizer import build_optimizer
 from ocrctl.training.quarantine import Quarantine
+from ocrctl.training.restore import check_training_state
 from ocrctl.training.run_state import RunState
 from ocrctl.training.schedule import Progress
 from ocrctl.training.signals import SignalWatch, StopRequested
@@ -68,7 +70,11 @@ def run_trainer(
         with SignalWatch() as watch:
             interval = _validation_interval(settings, progress.max_steps)
             callback = RunCallback(run, settings, validation, quarantine, watch, report, interval, logger)
-            trainer = _trainer(settings, placement, callback)
+            storage = AtomicCheckpointIO()
+            trainer = _trainer(settings, placement, callback, storage)
+            storage.check = lambda raw, path: check_training_state(
+                raw, path, module, build_optimizer(model, train), trainer.fit_loop.state_dict()
+            )
             try:
                 trainer.fit(module, loader, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
             except StopRequested as stop:
@@ -80,7 +86,9 @@ def run_trainer(
     return RunOutcome(callback.state, trainer.global_step, progress.elapsed, number)
 
 
-def _trainer(settings: Settings, placement: Placement, callback: pl.Callback) -> pl.Trainer:
+def _trainer(
+    settings: Settings, placement: Placement, callback: pl.Callback, storage: AtomicCheckpointIO
+) -> pl.Trainer:
     train = settings.train
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what it announces, the header says
@@ -91,7 +99,7 @@ def _trainer(settings: Settings, placement: Placement, callback: pl.Callback) ->
         precision="32-true",  # the module casts, scales and clips by itself
         max_epochs=-1,
         callbacks=[callback],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[storage],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

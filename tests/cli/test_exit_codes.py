@@ -120,7 +120,11 @@ def test_an_impossible_path_is_the_users_to_mend(words: list[str], capsys: pytes
 
 @pytest.mark.parametrize(
     ("number", "code", "said"),
-    [(errno.EACCES, 3, "place: permission denied."), (errno.ENOSPC, 5, "place: the disk is full.")],
+    [
+        (errno.EACCES, 3, "place: permission denied."),
+        (errno.ENOSPC, 5, "place: the disk is full."),
+        (errno.EIO, 3, "place: the system could not"),
+    ],
 )
 def test_what_the_file_system_answers_is_no_bug(
     number: int, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -109,6 +109,12 @@ def test_zips_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.Monkey
         open_annotations(str(tmp_path))
 
 
+def test_a_zip_that_is_a_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "gt.zip").symlink_to("/dev/zero")  # whose end zipfile looks for
+    with pytest.raises(InputError, match="gt.zip"):
+        open_annotations(f"cleval-zip:{tmp_path}")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_damaged_zips_are_named(tmp_path: Path, method: int) -> None:
     path = tmp_path / "gt.zip"

@@ -30,6 +30,7 @@ from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, flat_p
 from ocrctl.data.formats._gt_lines import LabelFile, Parse, add_files, is_quad, parse_box, parse_polygon, parse_quad
 from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular
 
 NAME = "cleval-zip"
 LABEL_FILES = ("*.zip",)
@@ -49,6 +50,7 @@ _REACH = 3  # sizes of the first four points' box within which an outline goes o
 
 def sniff(path: Path) -> bool:
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith(".txt")]
             lines = [
@@ -140,6 +142,7 @@ def zipped_texts(path: Path) -> list[tuple[str, str]]:
     texts = []
     where = str(path)
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             check_unpacked_size(path, archive)
             parts = [info for info in archive.infolist() if _is_text(info)]
