@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ocrctl.data.lmdb import close_environments, data_file
-from ocrctl.data.lmdb_write import LmdbWriter
+from ocrctl.data.lmdb import close_environments, data_file, image_key, label_key
+from ocrctl.data.lmdb_file import LmdbFile
+from ocrctl.data.lmdb_write import STATE_KEY
 from ocrctl.data.words import WordSource
-from ocrctl.errors import UsageError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.files.durable import sync_folder
 from ocrctl.files.folder import Claim
 
@@ -40,9 +41,23 @@ def begin(claimed: Claim, overwrite: bool, resume: bool) -> None:
 
 def _can_go_on(partial: Path) -> bool:
     """False for a build that ended between its last commit and the rename: it keeps no state any more, so nothing
-    tells whether its images are those of this source."""
-    with LmdbWriter(partial) as writer:
-        return writer.state is not None or writer.entries == 0
+    tells whether its images are those of this source. Raises InputError for a damaged one, which the lmdb library must
+    not open: it would end the process."""
+    path = partial / "data.mdb"
+    if not path.exists() or not path.stat().st_size:
+        return True
+    file = None
+    try:
+        file = LmdbFile(path, str(partial))
+        state = file.get(STATE_KEY)
+        for key in (image_key(file.entries), label_key(file.entries)):  # the page that it would go on in
+            file.get(key)
+        return state is not None or file.entries == 0
+    except InputError as error:
+        raise InputError(error.message, hint="--overwrite starts over") from error
+    finally:
+        if file is not None:
+            file.close()
 
 
 def put_in_place(claimed: Claim, out: Path) -> None:

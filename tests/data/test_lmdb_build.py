@@ -323,3 +323,27 @@ def test_a_dying_process_is_named_and_keeps_the_rest(
         build(source, out, jobs=2, commit_bytes=1)
     monkeypatch.undo()
     assert partial_folder(out).exists() and build(source, out, resume=True).written == 40
+
+
+@pytest.mark.parametrize("damage", ["cut", "meta", "tree"])
+def test_a_damaged_build_is_not_gone_on_with(
+    tmp_path: Path, forty: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library maps the file and trusts it: with half of it gone, it ended the process."""
+    monkeypatch.setattr("ocrctl.data.lmdb_check.CHUNK", 8)
+    source, out = open_source(str(forty)), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        build(source, out, jobs=1, stopping=stop_after(2))
+    file = partial_folder(out) / "data.mdb"
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        del data[3 * 4096 :]
+    elif damage == "meta":
+        data[16:20] = data[4112:4116] = b"none"
+    else:
+        data[2 * 4096 :] = bytes(len(data) - 2 * 4096)
+    file.write_bytes(data)
+    with pytest.raises(InputError) as raised:
+        build(source, out, resume=True)
+    assert str(partial_folder(out)) in raised.value.message and "--overwrite" in str(raised.value.hint)
+    assert build(source, out, overwrite=True).written == 40
