@@ -90,7 +90,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; every failure ends as one sentence and a documented exit code (docs/exit-codes.md)."""
+    """Run the command line; every failure ends as one sentence and an exit code of docs/reference/exit-codes.md."""
     # Importing torch and lightning makes a million objects that stay; at Python's usual threshold of 700 the collector
     # spends a fifth of the start looking for garbage among them.
     gc.set_threshold(100_000, 10, 10)

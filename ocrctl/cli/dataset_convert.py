@@ -25,7 +25,9 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; i
 def convert(
     spec: Spec,
     out: Out,
-    format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format to write (docs/formats.md).")],
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="F", help="Format to write (docs/reference/formats.md).")
+    ],
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not copy the pictures.")] = False,
     allow_outside: AllowOutside = False,
     plugin: Plugins = None,

@@ -59,7 +59,7 @@ Plugins = Annotated[
         "--plugin",
         metavar="FILE.py",
         callback=_plugged,
-        help="A format that is not built in (docs/formats.md). Repeatable.",
+        help="A format that is not built in (docs/reference/formats.md). Repeatable.",
     ),
 ]
 

@@ -85,7 +85,7 @@ def validate(
         if not known_threshold(text):
             raise UsageError(
                 f"--fail-on {text}: expected error, warning, info, or a code.{did_you_mean(text, BY_NAME)}",
-                hint="docs/codes.md lists the codes",
+                hint="docs/reference/codes.md lists the codes",
             )
     start = time.perf_counter()
     target = target_of(options.model, options.charset, options.profiles)

@@ -93,7 +93,7 @@ class _Begun:
 
 
 def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
-    share_cores()  # before any import of torch; loader processes need the cores (measured in docs/benchmarks.md)
+    share_cores()  # before any import of torch; loader processes need the cores (docs/research/benchmarks.md)
     keep_memory()
     if request.debug_cuda:  # read when CUDA starts, so it has to stand before any device is touched
         os.environ["CUDA_LAUNCH_BLOCKING"] = "1"

@@ -1,4 +1,4 @@
-"""Every finding of `dataset validate` by its stable code: severity, message and fix. docs/codes.md tells the same."""
+"""Every finding of `dataset validate` by its stable code: severity, message, fix (docs/reference/codes.md)."""
 
 from __future__ import annotations
 

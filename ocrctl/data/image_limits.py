@@ -15,7 +15,7 @@ from ocrctl.data.av1 import stream_sizes
 from ocrctl.data.image_header import jpeg_scans, jpeg_size, webp_size
 from ocrctl.data.tiff import directories, is_tiff
 
-# Memory that a decoder takes for a pixel, as a multiple of what 8-bit RGB takes: measured, docs/limits.md.
+# Memory that a decoder takes for a pixel, as a multiple of what 8-bit RGB takes: measured, docs/reference/limits.md.
 _WEIGHTS = {"avif": 3, "jp2": 2, "gif": 2, "pfm": 4, "hdr": 4}
 _VARIABLE = VARIABLES["data.max_image_pixels"]
 _CHANNELS = 8  # of a TIFF: CMYK, alpha and some more

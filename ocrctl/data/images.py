@@ -31,7 +31,7 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
 
     `where` names the sample in errors. `reduce` 2, 4 or 8 reads a JPEG at that part of its size (rounded up), which
     spares most of the inverse transform. Raises InputError when the bytes are empty, cut off, no image, or one larger
-    than the limits (docs/limits.md), which is not decoded.
+    than the limits (docs/reference/limits.md), which is not decoded.
     """
     stated = stated_size(data)
     if problem := damage(data) or excess(data, stated):

@@ -2,7 +2,7 @@
 
 The library maps the file into memory and trusts every offset in it, so that one damaged byte is a bus error or a read
 outside the page. Here each page is read with `pread`, which damage, another process that cuts the file, threads and
-forks cannot harm; what a lookup costs beside the library stands in docs/benchmarks.md.
+forks cannot harm; what a lookup costs beside the library stands in docs/research/benchmarks.md.
 
 The layout is that of LMDB 0.9 (data format 1) on 64-bit little-endian machines, http://www.lmdb.tech/doc/ and mdb.c:
 

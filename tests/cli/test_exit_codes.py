@@ -1,4 +1,4 @@
-"""The documented exit codes (docs/exit-codes.md), where no other test meets them."""
+"""The documented exit codes (docs/reference/exit-codes.md), where no other test meets them."""
 
 from __future__ import annotations
 

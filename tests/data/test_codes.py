@@ -7,7 +7,7 @@ import numpy as np
 from ocrctl.data.codes import BY_NAME, CODES
 from ocrctl.data.findings import Findings, fails
 
-PAGE = Path(__file__).parents[2] / "docs" / "codes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "codes.md"
 
 
 def test_the_page_of_codes_tells_what_the_table_holds() -> None:

@@ -1,4 +1,4 @@
-"""Formats that plug in: by file, by entry point, and the worked example of docs/formats.md, run as it stands there."""
+"""Format plug-ins: by file, by entry point, and the worked example of docs/reference/formats.md, run as written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrctl.data.formats import _plugins, detect, plugged
 from ocrctl.data.sources import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 
-DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 WORDS = """
 from ocrctl.data.words import FolderWords
 NAME = "dashes"

@@ -186,7 +186,7 @@ def test_cuda_provider_that_does_not_load_is_exit_4(exported: Path) -> None:
 def test_the_program_of_the_documentation_reads_what_the_engine_reads(
     exported: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "export.md").read_text("utf-8")
     program = page.split("```python\n")[1].split("```")[0]
     engine = Engine.load(exported, device="cpu")
     for path in sorted(word_folder.glob("*.png")):

@@ -77,7 +77,7 @@ def test_the_graph_reads_what_the_checkpoint_reads(
 def _program_of_the_documentation(
     engine: Engine, exported: Path, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    blocks = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8").split("```python\n")
+    blocks = (Path(__file__).parents[2] / "docs" / "reference" / "export.md").read_text("utf-8").split("```python\n")
     start = blocks[1].split("```")[0].split("best = ")[0]
     program = start + blocks[2].split("```")[0] + "print(text)\n"
     for path in sorted(folder.glob("*.png"))[:4]:

@@ -17,7 +17,7 @@ from ocrctl.models.decoding import best_classes
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.charset import Charset
 
-DOCS = Path(__file__).parents[2] / "docs" / "models.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "models.md"
 CTC = [name for name, spec in SPECS.items() if spec.charset_kind == "ctc"]
 
 
@@ -116,7 +116,7 @@ def published_crnn(classes: int) -> nn.ModuleList:
 
 
 def test_documented_parameter_counts_are_those_of_the_networks() -> None:
-    """docs/models.md says how much lighter `crnn` is than the published CRNN; `model list` says that it is."""
+    """docs/reference/models.md gives both parameter counts, and `model list` says that `crnn` is the lighter."""
     counts = {}
     for name in CTC:
         spec, chars = get_spec(name), Charset.load(get_spec(name).default_charset).chars

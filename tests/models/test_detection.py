@@ -21,7 +21,7 @@ from ocrctl.models.ocr_model import OCRModel
 
 DETECTORS = [name for name, spec in SPECS.items() if spec.task == "detection"]
 SMALL = {"dbnet": "mobilenetv3", "dbnetpp": "mobilenetv3", "pan": "mobilenetv3", "craft": "vgg16bn"}
-# Every size in one number; what the papers' own code has over the same backbone agrees (see docs/models.md).
+# Every size in one number; what the papers' own code has over the same backbone agrees (see docs/reference/models.md).
 PARAMETERS = {
     ("dbnet", "efficientnet-lite0"): 3_135_922,
     ("dbnet", "resnet18"): 12_340_930,

@@ -1,6 +1,6 @@
 """Annotation formats, one file each. To add one: write its file, name it in `_MODULES` or `_DETECTION_MODULES`.
 
-`Keeps`, `Rendered` and what is not underscored here is what plug-ins import (docs/formats.md).
+`Keeps`, `Rendered` and what is not underscored here is what plug-ins import (docs/reference/formats.md).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", 2015
 (https://arxiv.org/abs/1507.05717), with batch normalisation after every convolution (section 3.2 of the paper has it
 after two) and strided convolutions in place of pooling. It is a light variant: fewer channels and hidden units, and no
-linear layer between the LSTMs (docs/models.md has both parameter counts). No activation works in place: the CTC
-loss needs what an in-place one would overwrite.
+linear layer between the LSTMs (docs/reference/models.md has both parameter counts). No activation works in place: the
+CTC loss needs what an in-place one would overwrite.
 """
 
 from __future__ import annotations
