@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 def predict(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Image files, folders, quoted globs, LMDBs, or - for paths on stdin."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Image files, folders, quoted globs, LMDBs, JSON label files (their images), or - for paths on stdin.",
+        ),
     ],
     models: Annotated[
         list[str],
@@ -48,8 +51,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Words: tsv (default), txt, jsonl, rec_gt. Pages: jsonl (default), tsv; with -o txt, submission, "
-            "overlay, or a format of pages such as paddleocr-det.",
+            help="Words: tsv (default), csv, txt, jsonl, rec_gt. Pages: jsonl (default), tsv, csv; with -o txt, "
+            "submission, overlay, or a format of pages such as paddleocr-det.",
         ),
     ] = None,
     out: Annotated[

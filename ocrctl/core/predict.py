@@ -16,7 +16,7 @@ from ocrctl.data.images import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
-from ocrctl.inference.inputs import Picture, Skipped, is_lmdb, pictures
+from ocrctl.inference.inputs import Picture, Skipped, input_root, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import rec_gt
@@ -103,7 +103,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         check_guard(name)
     if options.polygons and not detects:
         raise UsageError(f"--polygons is of pages; {models.first.path} reads words.")
-    files = PageFiles(name, options.out) if detects and options.out is not None else None
+    files = PageFiles(name, options.out, input_root(options.inputs)) if detects and options.out is not None else None
     files_only = name == rec_gt.NAME or (files is not None and files.copies)
     if files_only:
         _refuse_lmdb(options)

@@ -32,8 +32,9 @@ class PageFiles:
     when that folder is taken.
     """
 
-    def __init__(self, format_name: str, out: Path) -> None:
-        self.format = format_name
+    def __init__(self, format_name: str, out: Path, root: str | None = None) -> None:
+        """`root`: the folder from which the input names its pictures (`input_root`)."""
+        self.format, self._root = format_name, root
         self.place: Path | None = None
         if format_name not in PAGE_WRITERS:
             self.place = out / (SUBMISSION if format_name == "submission" else format_name)
@@ -106,7 +107,9 @@ class PageFiles:
                 for name, text in self._texts.items():
                     (folder / name).write_text(text, encoding="utf-8")
         else:
-            written = write_pages(_annotations(self._pages, self.format), self.format, self.place, "predict")
+            written = write_pages(
+                _annotations(self._pages, self.format, self._root), self.format, self.place, "predict"
+            )
             self.lost = written.lost
             if written.missing:
                 self.lost["pictures are gone and were not copied"] = len(written.missing)
@@ -120,10 +123,13 @@ class PageFiles:
         return name
 
 
-def _annotations(pages: list[PagePrediction], format_name: str) -> Annotations:
-    """The pages as a set of `format_name`; names start from the folder that holds all of the pictures."""
+def _annotations(pages: list[PagePrediction], format_name: str, within: str | None) -> Annotations:
+    """The pages as a set of `format_name`; names start from `within`, or from the folder that holds all of the pictures
+    where one does not lie in it."""
     paths = [os.path.abspath(page.path) for page in pages]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    if within is not None and os.path.commonpath([within, root]) == within:
+        root = within
     builder = Builder(Path(root), format_name)
     builder.label_file(root)
     for page, path in zip(pages, paths, strict=True):

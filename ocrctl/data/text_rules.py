@@ -19,7 +19,7 @@ PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyon
 
 _UNKNOWN = "???"  # no text that cannot be written in an encoding has fewer; looked for before anything else
 _INSTEAD = re.compile(r"\?{3}[^\W_]")  # before a letter or digit they are no punctuation
-_AFTER_POINTS = ("icdar13", "icdar15")
+_AFTER_POINTS = ("icdar13", "icdar15", "sroie")
 _POINTS = re.compile(r"(?:-?\d+(?:\.\d+)?\s*,\s*-?\d+(?:\.\d+)?\s*,)+(?=.)")
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?![\d,])")  # 1,000,000
 _TOGETHER = 1 << 11  # texts that are looked at as one array of bytes

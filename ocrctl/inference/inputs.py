@@ -5,15 +5,16 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.label_text import read_start
 from ocrctl.data.lmdb import LmdbWords
+from ocrctl.data.sources import open_annotations
 from ocrctl.data.tiff import is_tiff, page_file, pages
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, OcrctlError
 from ocrctl.files.regular import read_regular
 from ocrctl.inference.stdin_paths import stdin_paths
 
@@ -146,6 +147,33 @@ def is_lmdb(text: str) -> bool:
     return file.endswith((".mdb", ".lmdb")) and os.path.isfile(file)
 
 
+def is_list(text: str) -> bool:
+    """Whether the path is taken for the label file of a set, whose images are read: a file named *.json."""
+    return text.lower().endswith(".json") and os.path.isfile(text)
+
+
+def input_root(inputs: Sequence[str]) -> str | None:
+    """The absolute folder from which a single folder or list names its images; None for other inputs."""
+    if len(inputs) != 1:
+        return None
+    if is_list(inputs[0]):
+        try:
+            return os.path.abspath(open_annotations(inputs[0], malformed=True).root)
+        except OcrctlError:  # it is reported when its turn comes
+            return None
+    return os.path.abspath(inputs[0]) if os.path.isdir(inputs[0]) else None
+
+
+def _listed(text: str, files_only: bool) -> Iterator[Picture]:
+    try:
+        data = open_annotations(text, malformed=True)
+    except OcrctlError as error:  # one bad INPUT of many
+        yield NoPicture(text, error.message)
+        return
+    for path in data.image_paths(0, len(data.images)):
+        yield from _file(path, files_only)
+
+
 def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) -> Iterator[Picture]:
     if is_lmdb(text) and files_only:
         yield NoPicture(text, f"{text}: the pictures of an LMDB are no files.")
@@ -153,6 +181,8 @@ def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) ->
         yield from _stored(text)
     elif os.path.isdir(text):
         yield from _folder(text, skipped, files_only)
+    elif is_list(text):
+        yield from _listed(text, files_only)
     elif os.path.exists(text) or not (patterns and glob.has_magic(text)):
         yield from _file(text, files_only)
     else:

@@ -30,6 +30,7 @@ from ocrctl.data.formats import (
     paddleocr_det,
     paddleocr_rec,
     space_tags,
+    sroie,
     totaltext,
     words_json,
 )
@@ -62,6 +63,7 @@ _DETECTION_MODULES: tuple[ModuleType, ...] = (
     paddleocr_det,
     icdar13,
     icdar15,
+    sroie,
     totaltext,
     mmocr_det,
     doctr_det,

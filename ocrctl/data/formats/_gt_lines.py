@@ -88,9 +88,9 @@ def starts_as_points(text: str) -> bool:
     return bool(comma and _NUMERIC.match(first))
 
 
-def folder_fits(path: Path, fits: Callable[[str], object]) -> bool:
-    """Whether most first lines of most first .txt files of `path` (a folder or one file) fit."""
-    return mostly(looked_at(path, ".txt"), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
+def folder_fits(path: Path, fits: Callable[[str], object], suffix: str = ".txt") -> bool:
+    """Whether most first lines of most first label files of `path` (a folder or one file) fit."""
+    return mostly(looked_at(path, suffix), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
 
 
 def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, expected: str) -> None:
@@ -121,8 +121,10 @@ def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expect
         add_lines(builder, files[0].image, files[0].text.split("\n"), parse, expected)
 
 
-def render_folder(data: Annotations, name: str, start: Callable[[int], str], quote: str = "") -> Iterator[Rendered]:
-    """One gt_IMAGE.txt a picture: for each instance what `start` makes of its points, then its text in quotes."""
+def render_folder(
+    data: Annotations, name: str, start: Callable[[int], str], quote: str = "", name_of: str = "gt/gt_{}.txt"
+) -> Iterator[Rendered]:
+    """One label file a picture: for each instance what `start` makes of its points, then its text in quotes."""
     own = data.format == name
     for image, members in instances(data):
         texts = ((i, IGNORED if data.ignore[i] else data.texts[i]) for i in members)
@@ -130,12 +132,12 @@ def render_folder(data: Annotations, name: str, start: Callable[[int], str], quo
             f"{bad.raw}\n" if (bad := as_it_stands(data, i, own)) else f"{start(i)}{quote}{text}{quote}\n"
             for i, text in texts
         )
-        yield Rendered(image, f"gt/gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
+        yield Rendered(image, name_of.format(stem_of(data.images[image])), "".join(lines).encode())
 
 
-def read_folder(path: Path, name: str, parse: Parse, expected: str) -> Annotations:
+def read_folder(path: Path, name: str, parse: Parse, expected: str, suffix: str = ".txt") -> Annotations:
     """Read gt_IMAGE.txt files, one a picture. Raises InputError when most lines are not of the format."""
-    folder, files = label_names(path, ".txt")
+    folder, files = label_names(path, suffix)
     builder = Builder(path, name)
     stems = [picture_stem(file) for file in files]
     root, names = image_root(stems, folder)

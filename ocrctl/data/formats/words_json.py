@@ -12,6 +12,7 @@ https://boostcamp.connect.or.kr (data annotation competition), UFO: Upstage Form
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
 from itertools import chain, count
 from pathlib import Path
@@ -39,13 +40,20 @@ LABEL_FILES = ("train.json", "*.json")
 PER_IMAGE = False
 KEEPS = Keeps("polygon", ignore="flag", marks=(IGNORED,), line_breaks=True, sizes=True)
 
+IMAGES_FROM = "images"  # names in the file are below it
 _EXPECTED = '{"points": [[x, y], ...], "transcription": TEXT}'
+_EMPTY = re.compile(r'"words"\s*:\s*\{\s*\}')  # a list of pictures without labels
 _KNOWN = ("points", "transcription", "illegibility")
 
 
 def sniff(path: Path) -> bool:
     head = head_text(path)
-    return head.startswith("{") and '"images"' in head and '"words"' in head and '"points"' in head
+    return (
+        head.startswith("{")
+        and '"images"' in head
+        and '"words"' in head
+        and ('"points"' in head or _EMPTY.search(head) is not None)
+    )
 
 
 def read(path: Path) -> Annotations:

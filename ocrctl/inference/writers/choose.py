@@ -9,7 +9,18 @@ from typing import Any, Protocol
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.formats import DETECTION_FORMATS, holds
 from ocrctl.errors import UsageError
-from ocrctl.inference.writers import jsonl, page_jsonl, page_text_tsv, page_tsv, rec_gt, tsv, txt
+from ocrctl.inference.writers import (
+    csv_words,
+    jsonl,
+    page_csv,
+    page_jsonl,
+    page_text_csv,
+    page_text_tsv,
+    page_tsv,
+    rec_gt,
+    tsv,
+    txt,
+)
 from ocrctl.inference.writers.prediction import guarded
 
 
@@ -28,11 +39,12 @@ class Writer(Protocol):
         """
 
 
-WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, jsonl, rec_gt)}
-PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_jsonl, page_tsv)}
+WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, csv_words, jsonl, rec_gt)}
+PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_jsonl, page_tsv, page_csv)}
+READ_PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_text_tsv, page_text_csv)}
 # Of pages, what becomes files of its own below -o DIR; besides, every format of pages in data/formats.
 PAGE_FILES = ("txt", "submission", "overlay")
-SHEETS = (tsv.NAME,)  # formats that spreadsheets open: `predict --spreadsheet-safe` guards their cells
+SHEETS = (tsv.NAME, csv_words.NAME)  # formats that spreadsheets open: `predict --spreadsheet-safe` guards their cells
 
 
 @dataclass
@@ -89,8 +101,8 @@ def line_writer(name: str | None, detects: bool, reads: bool = True, guard: bool
     if guard:
         writer = line_writer(name, detects, reads)
         return Guarded(writer, writer.NAME, writer.SUFFIX, writer.HEADER) if writer.NAME in SHEETS else writer
-    if detects and reads and name == page_text_tsv.NAME:
-        return page_text_tsv
+    if detects and reads and name in READ_PAGE_WRITERS:
+        return READ_PAGE_WRITERS[name]
     if detects:
         return PAGE_WRITERS.get(name or "", PAGE_WRITERS[page_jsonl.NAME])
     return WRITERS[name or tsv.NAME]
