@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.page_resize import MULTIPLE
+from ocrctl.files.atomic import no_link
 from ocrctl.files.durable import cannot_write
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.postprocess.find import NEEDED
@@ -105,7 +106,7 @@ def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with open(path, "wb", opener=no_link) as file:
             file.write(proto.SerializeToString())
             file.flush()
             os.fsync(file.fileno())

@@ -157,7 +157,7 @@ class PartFile:
     def __enter__(self) -> PartFile:
         try:
             _make_parent(self.path)
-            opener = None if self.part == self.path else _no_link
+            opener = None if self.part == self.path else no_link
             self._file = open(self.part, "w", encoding="utf-8", errors="backslashreplace", newline="\n", opener=opener)
         except OSError as error:
             raise cannot_write(self.part, error) from error
@@ -195,7 +195,8 @@ class PartFile:
                 raise cannot_write(self.part, failure) from failure
 
 
-def _no_link(path: str, flags: int) -> int:
+def no_link(path: str, flags: int) -> int:
+    """An opener for `open` that follows no link. Raises OSError at one."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
