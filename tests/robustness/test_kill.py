@@ -1,7 +1,8 @@
 """`kill -9` at random moments of every command that writes: what was there before is there, or all of the new, and the
 same command again ends well. `train` is in test_kill_train.py.
 
-A few moments a command; OCRCTL_TEST_KILLS=20 in the environment asks for more, and `pytest -s` prints the counts.
+A few moments a command; OCRCTL_TEST_KILLS=20 in the environment asks for more, and `pytest -s` prints the counts. One test,
+because one process runs all commands: several would each start it again in the workers of pytest-xdist.
 """
 
 from __future__ import annotations
@@ -16,17 +17,11 @@ CI_KILLS = "2"
 ALIKE = ("dataset clean --out", "dataset synth --pages", "predict -o overlay")  # to others, in what they write with
 
 
-@pytest.fixture(scope="module")
-def killed(outcomes: Callable[..., dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    kills = os.environ.get("OCRCTL_TEST_KILLS", CI_KILLS)
-    return outcomes("kill", "--kills", kills, *(["--but", *ALIKE] if kills == CI_KILLS else []))
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_kill_leaves_the_old_state_or_the_new_and_a_rerun_recovers(
-    writing_command: str, killed: dict[str, dict[str, Any]]
+    outcomes: Callable[..., list[dict[str, Any]]],
 ) -> None:
-    if writing_command not in killed:
-        pytest.skip("writes as others do; runs with OCRCTL_TEST_KILLS=20")
-    print(killed[writing_command])
-    assert not killed[writing_command]["problems"], "\n".join(killed[writing_command]["problems"])
+    kills = os.environ.get("OCRCTL_TEST_KILLS", CI_KILLS)
+    found = outcomes("kill", "--kills", kills, *(["--but", *ALIKE] if kills == CI_KILLS else []))
+    assert len(found) >= 9
+    assert not [item for item in found if item["problems"]]
