@@ -1,8 +1,8 @@
 """`kill -9` at random moments of every command that writes: what was there before is there, or all of the new, and the
 same command again ends well. `train` is in test_kill_train.py.
 
-A few moments a command; OCRCTL_TEST_KILLS=20 in the environment asks for more, and `pytest -s` prints the counts. One test,
-because one process runs all commands: several would each start it again in the workers of pytest-xdist.
+A few moments a command; OCRCTL_TEST_KILLS=20 in the environment asks for more, and `pytest -s` prints the counts. One
+test, because one process runs all commands: several would each start it again in the workers of pytest-xdist.
 """
 
 from __future__ import annotations
