@@ -100,7 +100,7 @@ def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Pa
     entry = entries[-1]
     for position, path in _plan(base, entry):
         new = entry / f"{position}.new"
-        if (path.read_bytes() if path.exists() else None) != (new.read_bytes() if new.exists() else None):
+        if _content(path) != _content(new):
             raise UsageError(
                 f"{path}: was edited after it was cleaned; undoing would lose that.",
                 hint=f"What it held before is {entry / f'{position}.old'}.",
@@ -145,6 +145,13 @@ def _take_back(base: Path, entry: Path, step: Callable[[str], None] = lambda nam
     return files
 
 
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_regular(path) if path.exists() else None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
 def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lambda name: None) -> None:
     written = []
     for position, path in _plan(base, entry):
@@ -156,7 +163,7 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
             continue
         fresh = target.with_name(f".{target.name}.ocrctl")
         fresh.unlink(missing_ok=True)  # a link of that name is not followed
-        write(fresh, source.read_bytes())
+        write(fresh, read_regular(source))
         if target.exists():
             shutil.copymode(target, fresh)
         os.replace(fresh, target)

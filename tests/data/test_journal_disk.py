@@ -66,3 +66,18 @@ def test_a_damaged_journal_changes_nothing(tmp_path: Path, plan: bytes | None) -
             step(tmp_path)
         assert caught.value.hint and str(entry) in caught.value.hint
     assert label.read_bytes() == b"label" and entry.is_dir()
+
+
+def test_a_journal_whose_contents_are_no_files(tmp_path: Path) -> None:
+    label = tmp_path / "gt_a.txt"
+    label.write_bytes(b"label")
+    entry = tmp_path / journal.FOLDER / "0001"
+    entry.mkdir(parents=True)
+    (entry / "plan.json").write_text('["gt_a.txt"]')
+    os.mkfifo(entry / "0.new")  # without a writer, a read of it would wait for ever
+    with pytest.raises(InputError, match=r"0\.new"):
+        journal.recover(tmp_path)
+    (entry / "done").touch()
+    with pytest.raises(InputError, match=r"0\.new: cannot be read \(expected a regular file, found a FIFO\)"):
+        journal.undo(tmp_path)
+    assert label.read_bytes() == b"label"

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from server import CPU_SECONDS, MEMORY, WALL_SECONDS
 
 CODES = {0, 1, 2, 3, 5}
+LEAST = 20  # cases, however slow the machine is
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -46,6 +47,9 @@ class Server:
             [sys.executable, str(HERE / "server.py"), str(corpus)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"the server did not start ({self.process.wait()})")
 
     def run(self, case: dict[str, Any]) -> dict[str, Any]:
         """How `case` ended."""
@@ -118,9 +122,9 @@ class Campaign:
         self.findings: dict[str, int] = {}
 
     def run(self, seconds: float, first_seed: int) -> None:
-        """Batches of cases, each from its own seed, until `seconds` are over."""
+        """Batches of cases, each from its own seed, until `seconds` are over and LEAST cases have run."""
         end, number = time.monotonic() + seconds, 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or self.count < LEAST:
             self._batch(first_seed * 100_003 + number, end)
             number += 1
 
@@ -132,7 +136,7 @@ class Campaign:
         )  # fmt: skip
         @given(cases(self.every))
         def batch(case: dict[str, Any]) -> None:
-            if time.monotonic() < end:
+            if time.monotonic() < end or self.count < LEAST:
                 self.take(case)
 
         batch()

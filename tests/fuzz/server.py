@@ -148,12 +148,14 @@ def _resident(child: int) -> int:
 
 
 def main() -> None:
-    """CORPUS: answer until stdin ends."""
+    """CORPUS: say that it is ready, then answer until stdin ends."""
     corpus = Path(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="surrogatepass")
     with tempfile.TemporaryDirectory(prefix="ocrctl-fuzz-") as folder:
         work = Path(folder) / "case"
         preload(corpus, work)
+        answers.write("ready\n")
+        answers.flush()
         for line in sys.stdin:
             answer = run_case(json.loads(line), corpus, work)
             answers.write(json.dumps(answer) + "\n")

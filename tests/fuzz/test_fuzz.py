@@ -25,4 +25,4 @@ def test_damaged_inputs_end_as_documented(group: str, fuzz_options: tuple[str, s
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
     cases = int(done.stdout.rpartition(f"{group}: ")[2].split()[0])
-    assert cases > 10  # of a machine that does nothing else: hundreds
+    assert cases >= 20  # of a machine that does nothing else: hundreds
