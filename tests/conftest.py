@@ -94,7 +94,7 @@ def word_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model exported: BUNDLE/tiny.onnx."""
-    from ocrctl.core.export import ExportOptions, export
+    from ocrctl.core.export.run import ExportOptions, export
 
     out = tmp_path_factory.mktemp("bundle")
     assert export(ExportOptions([str(tiny_checkpoint)], out)).ok

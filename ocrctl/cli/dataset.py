@@ -50,7 +50,7 @@ def charset(
     quiet: Quiet = False,
 ) -> None:
     """Print every character of the labels, sorted: what `train --charset` takes."""
-    from ocrctl.core.dataset import dataset_charset
+    from ocrctl.core.dataset.stats import dataset_charset
 
     report = dataset_charset(specs, out, one_per_line=one_per_line, overwrite=overwrite)
     if as_json:
@@ -76,7 +76,7 @@ def stats(
     quiet: Quiet = False,
 ) -> None:
     """Counts, label lengths and characters of a data set; of pages, sizes and shapes as histograms."""
-    from ocrctl.core.dataset import dataset_stats
+    from ocrctl.core.dataset.stats import dataset_stats
 
     report = dataset_stats(spec)
     if as_json:
@@ -114,7 +114,7 @@ def synth(
         return
     if backgrounds is not None:
         raise UsageError("--backgrounds goes with --pages: words have grounds of their own.")
-    from ocrctl.core.dataset_synth import write_words
+    from ocrctl.core.dataset.synth_words import write_words
 
     report = write_words(out, count, profile or [], sets or [], unseen=unseen)
     if as_json:
@@ -127,7 +127,7 @@ def synth(
 def _synth_pages(
     out: Path, count: int, backgrounds: Path | None, profiles: list[str], sets: list[str], unseen: bool, as_json: bool
 ) -> None:
-    from ocrctl.core.dataset_synth_pages import write_pages
+    from ocrctl.core.dataset.synth_pages import write_pages
 
     with ProgressLine("pages") as progress:
         report = write_pages(out, count, profiles, sets, unseen=unseen, backgrounds=backgrounds, progress=progress)

@@ -16,7 +16,7 @@ from ocrctl.cli.progress import ProgressLine
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
-    from ocrctl.core.dataset_clean import CleanReport
+    from ocrctl.core.dataset.clean import CleanReport
 
 
 def clean(
@@ -42,8 +42,8 @@ def clean(
     quiet: Quiet = False,
 ) -> None:
     """Mend annotated pictures. Without a flag it says what it would do; exit 1 when that is anything."""
-    from ocrctl.core.dataset_clean import CleanOptions, clean_data
-    from ocrctl.core.dataset_spec import data_spec
+    from ocrctl.core.dataset.clean import CleanOptions, clean_data
+    from ocrctl.core.dataset.default_spec import data_spec
 
     check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
@@ -100,8 +100,8 @@ def undo(
     quiet: Quiet = False,
 ) -> None:
     """Take the latest `dataset clean` back: every label file as it was, byte for byte."""
-    from ocrctl.core.dataset_clean import undo_clean
-    from ocrctl.core.dataset_spec import data_spec
+    from ocrctl.core.dataset.clean import undo_clean
+    from ocrctl.core.dataset.default_spec import data_spec
 
     report = undo_clean(data_spec(spec, data, profile or []))
     if as_json:

@@ -35,7 +35,7 @@ def convert(
     quiet: Quiet = False,
 ) -> None:
     """Write a data set in another format, and say what that format cannot hold."""
-    from ocrctl.core.dataset_convert import convert as rewrite
+    from ocrctl.core.dataset.convert import convert as rewrite
 
     report = rewrite(spec, out, format_name, copy=not labels_only, allow_outside=allow_outside)
     if as_json:
@@ -79,7 +79,7 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Part a data set by picture: groups stay together, lengths of texts are spread alike."""
-    from ocrctl.core.dataset_split import split as part
+    from ocrctl.core.dataset.split import split as part
 
     parts = parts or ["train=0.9", "val=0.1"]
     shares = number_pairs(parts, "--part", "NAME=SHARE, such as val=0.1")
@@ -119,7 +119,7 @@ def crop(
     quiet: Quiet = False,
 ) -> None:
     """Cut the words out of annotated pages, straightened: an LMDB to train a recogniser on."""
-    from ocrctl.core.dataset_crop import crop_words
+    from ocrctl.core.dataset.crop import crop_words
 
     with ProgressLine("pictures") as progress:
         report = crop_words(spec, out, format_name, progress)

@@ -33,9 +33,9 @@ def suspects(
 
     share_cores()
     keep_memory()
-    from ocrctl.core.dataset_spec import data_spec
-    from ocrctl.core.dataset_suspects import SuspectsOptions
-    from ocrctl.core.dataset_suspects import suspects as rank
+    from ocrctl.core.dataset.default_spec import data_spec
+    from ocrctl.core.dataset.suspects import SuspectsOptions
+    from ocrctl.core.dataset.suspects import suspects as rank
 
     options = SuspectsOptions(data_spec(spec), model, limit, device, batch_size, jobs, threads)
     with ProgressLine("words") as progress:

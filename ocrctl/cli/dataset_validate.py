@@ -15,7 +15,7 @@ from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
-    from ocrctl.core.dataset_validate import ValidateReport
+    from ocrctl.core.dataset.validate import ValidateReport
 
 _GITHUB: dict[str, Level] = {"error": "error", "warning": "warning", "info": "notice"}
 _EXAMPLES = 3  # places shown for each code
@@ -70,9 +70,9 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Judge annotated pictures: files, polygons, texts. Exit 1 when something at or above --fail-on is found."""
-    from ocrctl.core.dataset_spec import data_spec
-    from ocrctl.core.dataset_validate import ValidateOptions
-    from ocrctl.core.dataset_validate import validate as judge
+    from ocrctl.core.dataset.default_spec import data_spec
+    from ocrctl.core.dataset.validate import ValidateOptions
+    from ocrctl.core.dataset.validate import validate as judge
 
     check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
@@ -103,7 +103,7 @@ def validate(
         f" {result.errors:,} errors, {result.warnings:,} warnings, {result.infos:,} remarks in {result.seconds:.1f} s"
     )
     if report is not None:
-        from ocrctl.core.dataset_report import write_page
+        from ocrctl.core.dataset.report import write_page
 
         write_report(report, result, lambda path: write_page(path, result, annotations, findings))
     if any(code.fix and code.severity == "error" for code in result.codes):

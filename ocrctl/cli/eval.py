@@ -104,7 +104,7 @@ def evaluate(
         raise UsageError(f"--threshold {threshold:g}: expected a number.")
     if truth is not None or found is not None:
         from ocrctl.cli.eval_files import expect_both, score_files
-        from ocrctl.core.eval_files import FilesOptions
+        from ocrctl.core.eval.files import FilesOptions
 
         given = {
             "MODEL": models, "-d": data, "--limit": limit, "--set": sets, "--jobs": jobs, "--threads": threads,
@@ -128,10 +128,10 @@ def evaluate(
     from ocrctl.cli.eval_pages import eval_pages, of_pages
     from ocrctl.cli.eval_table import show
     from ocrctl.cli.pairs import gates
-    from ocrctl.core.eval import EvalOptions
-    from ocrctl.core.eval import evaluate as run
-    from ocrctl.core.eval_gate import check_gates, missed
-    from ocrctl.core.eval_pages import PagesOptions
+    from ocrctl.core.eval.gate import check_gates, missed
+    from ocrctl.core.eval.pages import PagesOptions
+    from ocrctl.core.eval.words import EvalOptions
+    from ocrctl.core.eval.words import evaluate as run
 
     pages = PagesOptions(
         models,
@@ -189,7 +189,7 @@ def evaluate(
     if len(result.unreadable) > UNREADABLE_SHOWN:
         console.warn(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more")
     if report is not None:
-        from ocrctl.core.eval_report import write_page
+        from ocrctl.core.eval.words_report import write_page
 
         write_report(report, _plain(result, sentences), lambda path: write_page(path, result, samples))
     for sentence in sentences:

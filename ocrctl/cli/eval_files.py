@@ -13,7 +13,7 @@ from ocrctl.cli.report import check_report, write_report
 from ocrctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from ocrctl.core.eval_files import FilesOptions, FilesResult
+    from ocrctl.core.eval.files import FilesOptions, FilesResult
     from ocrctl.metrics.pages import PageScores, Search
 
 NAMED = 5  # pictures in one note
@@ -22,7 +22,7 @@ NAMED = 5  # pictures in one note
 def score_files(options: FilesOptions, report: Path | None, fail_under: list[str], as_json: bool, github: bool) -> None:
     """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
     from ocrctl.cli.pairs import gates
-    from ocrctl.core.eval_files import score_files as run
+    from ocrctl.core.eval.files import score_files as run
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
     check_protocol(options.protocol)
@@ -47,7 +47,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     for sentence in (*left_over, *without_truth):
         console.warn(sentence)
     if report is not None:
-        from ocrctl.core.eval_files_report import write_page
+        from ocrctl.core.eval.files_report import write_page
 
         write_report(report, _plain(result, missed), lambda path: write_page(path, result))
     for sentence in missed:
@@ -57,7 +57,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
 
 
 def _left_over(names: list[str], what: str) -> list[str]:
-    from ocrctl.core.eval_files import names_of
+    from ocrctl.core.eval.files import names_of
 
     return [f"pictures: {len(names)} {what}: {names_of(names, NAMED)}"] if names else []
 
@@ -134,7 +134,7 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
     rows = [[f"{row['height']:g}", part, *_percents(one)] for row in scores.by_size for part, one in _parts(row)]
     console.table(["height from, pixels", "of", *heads], rows, keys=2)
     if scores.dropped:
-        from ocrctl.core.eval_files import names_of
+        from ocrctl.core.eval.files import names_of
 
         console.note(
             f"note: {scores.total['dropped_truths']} ground-truth polygons and {scores.total['dropped_detections']} "

@@ -14,14 +14,14 @@ from ocrctl.cli.progress import ProgressLine
 from ocrctl.cli.report import check_report, write_report
 
 if TYPE_CHECKING:
-    from ocrctl.core.eval_pages import PagesEvaluation, PagesOptions
+    from ocrctl.core.eval.pages import PagesEvaluation, PagesOptions
 
 UNREADABLE_SHOWN = 10
 
 
 def of_pages(options: PagesOptions) -> bool:
     """Whether the protocols, or without any the first model, are of pages."""
-    from ocrctl.core.eval_pages import are_detectors
+    from ocrctl.core.eval.pages import are_detectors
     from ocrctl.metrics.pages import PAGE_PROTOCOLS
 
     if options.protocols:
@@ -32,8 +32,8 @@ def of_pages(options: PagesOptions) -> bool:
 def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str], as_json: bool, github: bool) -> None:
     """Score, print, write the reports; exit 1 when a gate is missed or a page is unreadable."""
     from ocrctl.cli.pairs import gates
-    from ocrctl.core.eval_pages import evaluate_pages
-    from ocrctl.core.eval_pages_report import check_gates, missed, write_pages
+    from ocrctl.core.eval.pages import evaluate_pages
+    from ocrctl.core.eval.pages_report import check_gates, missed, write_pages
     from ocrctl.metrics.pages import check_protocol
 
     for protocol in options.protocols:

@@ -37,8 +37,8 @@ def export(
 ) -> None:
     """Write ONNX files that answer as the checkpoints do: compared before they appear, exit 1 when they differ."""
     from ocrctl.cli.pairs import number_pairs
-    from ocrctl.core.export import ExportOptions
-    from ocrctl.core.export import export as run
+    from ocrctl.core.export.run import ExportOptions
+    from ocrctl.core.export.run import export as run
 
     report = run(ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding))
     with console.to_the_end():

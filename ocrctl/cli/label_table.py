@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocrctl.data.label_stats import LabelStats
-    from ocrctl.data.page_stats import PageStats, Spread
+    from ocrctl.data.validate.page_stats import PageStats, Spread
+    from ocrctl.data.validate.word_stats import LabelStats
 
 _TOP = 30  # characters shown
 _BARS = "·▁▂▃▄▅▆▇█"

@@ -17,7 +17,7 @@ from ocrctl.cli.progress import ProgressLine
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
-    from ocrctl.core.lmdb import TrainingNeeds
+    from ocrctl.core.lmdb.run import TrainingNeeds
 
 SHOWN = 20  # problems listed in text; --json lists all
 CHARACTERS = 12  # characters outside a charset that are named; --json lists all
@@ -55,7 +55,7 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Write word images into an LMDB; every image is decoded first, bad samples are left out and listed."""
-    from ocrctl.core.lmdb import BuildOptions, build_lmdb
+    from ocrctl.core.lmdb.run import BuildOptions, build_lmdb
 
     options = BuildOptions(spec, out, jobs, max_label_length, overwrite, resume)
     try:
@@ -103,7 +103,7 @@ def verify(
 ) -> None:
     """Read all of an LMDB: every key there, every image decodable, every label UTF-8 and NFC. Exit 1 when not."""
     check_github(github, as_json)
-    from ocrctl.core.lmdb import verify_lmdb
+    from ocrctl.core.lmdb.run import verify_lmdb
 
     with ProgressLine("samples") as progress:
         report = verify_lmdb(path, jobs, progress)
@@ -134,7 +134,7 @@ def info(
 ) -> None:
     """Samples, bytes, label lengths and the most frequent characters of an LMDB."""
     from ocrctl.cli.label_table import label_rows
-    from ocrctl.core.lmdb import describe_lmdb
+    from ocrctl.core.lmdb.run import describe_lmdb
 
     report = describe_lmdb(path)
     if as_json:

@@ -23,7 +23,7 @@ app = typer.Typer(
 @app.command("list")
 def list_(json: Json = False, quiet: Quiet = False) -> None:
     """List the architectures that `train` knows."""
-    from ocrctl.core.model import list_models
+    from ocrctl.core.model.info import list_models
 
     specs = list_models()
     if json:
@@ -39,7 +39,7 @@ def info(
     quiet: Quiet = False,
 ) -> None:
     """Show what a trained model says of itself: architecture, charset, preprocessing, thresholds."""
-    from ocrctl.core.model import model_info
+    from ocrctl.core.model.info import model_info
 
     found = model_info(model)
     if json:
@@ -78,7 +78,7 @@ def set_(
     `eval --find-threshold` says which serves best on your pages.
     """
     from ocrctl.cli.pairs import number_pairs
-    from ocrctl.core.model_set import set_thresholds
+    from ocrctl.core.model.set import set_thresholds
 
     changed = set_thresholds(model, number_pairs(values, "model set", "NAME=NUMBER, such as box_threshold=0.5"))
     if json:

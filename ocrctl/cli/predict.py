@@ -88,8 +88,8 @@ def predict(
 
     share_cores()
     keep_memory()
-    from ocrctl.core.predict import PredictOptions
-    from ocrctl.core.predict import predict as run
+    from ocrctl.core.predict.run import PredictOptions
+    from ocrctl.core.predict.run import predict as run
     from ocrctl.errors import InputError, UsageError
     from ocrctl.inference.writers import jsonl
     from ocrctl.inference.writers.choose import line_writer
@@ -147,7 +147,7 @@ def predict(
         f"({result.backend} on {result.device}){place}"
     )
     if report is not None:
-        from ocrctl.core.predict_report import write_page
+        from ocrctl.core.predict.report import write_page
 
         write_report(report, result, lambda path: write_page(path, result))
     if result.read == 0:

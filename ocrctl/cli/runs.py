@@ -26,7 +26,7 @@ def list_(
     quiet: Quiet = False,
 ) -> None:
     """List runs with their length and accuracy."""
-    from ocrctl.core.runs import list_runs
+    from ocrctl.core.runs.show import list_runs
 
     runs = list_runs(folder)
     if json:
@@ -51,8 +51,8 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")], json: Json = False, quiet: Quiet = False
 ) -> None:
     """Show a run: settings, figures, files."""
-    from ocrctl.core.run_tree import flat
-    from ocrctl.core.runs import load_run, summary
+    from ocrctl.core.runs.settings_tree import flat
+    from ocrctl.core.runs.show import load_run, summary
 
     entry = summary(run)
     settings, rows = load_run(run)
@@ -74,7 +74,7 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare runs: figures side by side, and the settings in which they differ."""
-    from ocrctl.core.runs import compare_runs
+    from ocrctl.core.runs.show import compare_runs
 
     entries, different = compare_runs(runs)
     if json:

@@ -16,7 +16,7 @@ from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
-    from ocrctl.core.train import TrainResult
+    from ocrctl.core.train.run import TrainResult
 
 
 def train(
@@ -84,8 +84,8 @@ def train(
     if arch is not None and arch not in SPECS and ("=" in arch or "/" in arch or Path(arch).exists()):
         raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=_corrected(arch))
 
-    from ocrctl.core.train import TrainRequest, load_train_settings
-    from ocrctl.core.train import train as run_training
+    from ocrctl.core.train.run import TrainRequest, load_train_settings
+    from ocrctl.core.train.run import train as run_training
 
     flags = {
         "arch": arch,
@@ -136,7 +136,7 @@ def _report(result: TrainResult, json: bool) -> None:
 def _refused(error: InputError, goes_on: bool, plugin: list[Path] | None) -> InputError:
     """The error with the whole command line that would work as its hint; a run that goes on keeps its charset and
     width, so nothing is suggested for it."""
-    from ocrctl.core.train_refusal import TrainingRefused
+    from ocrctl.core.train.refusal import TrainingRefused
 
     if isinstance(error, TrainingRefused) and error.fix is not None:
         error.hint = None if goes_on else error.fix.command(typed_words(), plugin_flags(plugin))
@@ -147,7 +147,7 @@ def _estimate(settings: Settings, json: bool) -> None:
     """Memory of one step by part, in MiB, or in bytes with --json."""
     from dataclasses import fields
 
-    from ocrctl.core.train_estimate import estimate
+    from ocrctl.core.train.estimate import estimate
 
     result = estimate(settings)
     if json:

@@ -17,7 +17,7 @@ def diagnose_cuda(probe: Probe | None = None, loader_spec: str | None = None) ->
     do loader processes read that data set? Raises InputError when it cannot be opened or holds no image."""
     if loader_spec is None:
         return cuda.diagnose_cuda(probe or SystemProbe())
-    from ocrctl.data.sources import open_annotations
+    from ocrctl.data.formats.spec import open_annotations
     from ocrctl.diagnose.loader import diagnose_loader
 
     data = open_annotations(loader_spec)

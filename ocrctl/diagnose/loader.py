@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
 from ocrctl.config.settings import DataSettings, TrainSettings
-from ocrctl.data import lmdb
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.images import decode, resize_word
-from ocrctl.data.lmdb import LmdbWords
-from ocrctl.data.loader import training_loader
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.datasets.loader import training_loader
+from ocrctl.data.images.decode import decode, resize_word
+from ocrctl.data.lmdb import reader as lmdb
+from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.diagnose.checks import Check, fail, ok, skipped, warn
 from ocrctl.errors import InputError
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.archives import DAMAGED, check_unpacked_size
+from ocrctl.data.formats.archives import DAMAGED, check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular, read_regular
 from ocrctl.models.build import build_trained

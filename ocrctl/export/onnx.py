@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.data.page_resize import MULTIPLE
+from ocrctl.data.images.resize_page import MULTIPLE
 from ocrctl.files.atomic import no_link
 from ocrctl.files.durable import cannot_write
 from ocrctl.models.ocr_model import OCRModel

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.data.finite import not_finite
-from ocrctl.data.images import resize_word
+from ocrctl.data.images.decode import resize_word
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import ModelFile, locate

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from ocrctl.config.limits import max_image_bytes
-from ocrctl.data.label_text import read_start
-from ocrctl.data.lmdb import LmdbWords
-from ocrctl.data.sources import open_annotations
-from ocrctl.data.tiff import is_tiff, page_file, pages
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images.tiff import is_tiff, page_file, pages
+from ocrctl.data.lmdb.label_text import read_start
+from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.errors import InputError, OcrctlError
 from ocrctl.files.regular import read_regular
 from ocrctl.inference.stdin_paths import stdin_paths

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.images import expect_picture
-from ocrctl.data.page_resize import resize_page
+from ocrctl.data.images.decode import expect_picture
+from ocrctl.data.images.resize_page import resize_page
 from ocrctl.errors import InputError
 from ocrctl.postprocess.detections import Detections
 from ocrctl.postprocess.find import FINDERS, OPTIONS, find

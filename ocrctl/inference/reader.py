@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.rectify import TALL, crop
+from ocrctl.data.images.rectify import TALL, crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import TASKS, Engine, Recognition
 from ocrctl.postprocess.detections import Detections

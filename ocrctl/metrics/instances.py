@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.polygons.page_words import PageWords
 
 
 class Found(Protocol):

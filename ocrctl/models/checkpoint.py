@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.data.archives import check_unpacked_size
+from ocrctl.data.formats.archives import check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 from ocrctl.models.finite import refuse_not_finite

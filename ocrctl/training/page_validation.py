@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.page_resize import resize_page
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.images.resize_page import resize_page
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.ocr_model import OCRModel

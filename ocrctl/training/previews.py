@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.lettering import draw_text
+from ocrctl.data.images.draw_text import draw_text
 from ocrctl.training.checkpoints import write_atomically
 
 Image = NDArray[np.uint8]

@@ -44,7 +44,7 @@ def projected_memory(card: ModelCard, train: TrainSettings, placement: Placement
 
 
 def blank_targets(card: ModelCard, pages: int) -> dict[str, Tensor]:
-    """Targets of `pages` pages without text, in the types and sizes that data/page_collate.py hands over."""
+    """Targets of `pages` pages without text, in the types and sizes that data/datasets/collate.py hands over."""
     spec = get_spec(card.arch)
     shape = (pages, card.height // spec.stride_h, card.width // spec.stride_w)
     flags, shares = torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.float16)

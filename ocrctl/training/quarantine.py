@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ocrctl.config.model_card import CARD_KEY
-from ocrctl.data.loader import to_tensors
+from ocrctl.data.datasets.loader import to_tensors
 from ocrctl.training.batches import to_device
 from ocrctl.training.checkpoints import save_atomically, write_atomically
 from ocrctl.training.culprits import find_culprits

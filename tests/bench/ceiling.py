@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.findings import Findings
-from ocrctl.data.image_looks import look_at
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.targets.craft import craft_targets
 from ocrctl.data.targets.db import db_targets
 from ocrctl.data.targets.pan import pan_targets
+from ocrctl.data.validate.image_scan import look_at
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_annotations, from_detections
 from ocrctl.postprocess.craft import craft_boxes

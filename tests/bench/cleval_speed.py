@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrctl.core.eval_files import FilesOptions, score_files
+from ocrctl.core.eval.files import FilesOptions, score_files
 
 
 def draw(folder: Path, documents: int, words: int = 105) -> tuple[Path, Path]:

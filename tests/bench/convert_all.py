@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrctl.core.dataset_convert import convert
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.core.dataset.convert import convert
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, page_format
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 
 
 def differences(first: Annotations, last: Annotations) -> str:

@@ -21,8 +21,8 @@ from pathlib import Path
 from damage_faults import Truth, damage
 
 from ocrctl.cli.app import run
-from ocrctl.data.lint import lint
-from ocrctl.data.sources import open_annotations, parse_spec
+from ocrctl.data.formats.spec import open_annotations, parse_spec
+from ocrctl.data.validate.run import lint
 
 ALL = ["--clamp", "--repair", "--remove-bad"]
 # What each fault must be called; where several stand, the geometry decides which.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.findings import Findings
+from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import page_format
-from ocrctl.data.image_looks import look_at
-from ocrctl.data.polygons import check_polygons
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.rules import check_polygons
+from ocrctl.data.validate.image_scan import look_at
 
 PUSHED, SWAPPED, BOW_TIES, REPEATED = 0.26, 0.02, 0.01, 0.01  # shares of the polygons
 TRUNCATED, TURNED, TWICE = 0.035, 0.03, 0.01  # shares of the pictures

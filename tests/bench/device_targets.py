@@ -20,13 +20,13 @@ import cv2
 import numpy as np
 import torch
 
-from ocrctl.data.detection import PageSource
-from ocrctl.data.loader import to_tensors
-from ocrctl.data.outline_collate import collate_outlines
-from ocrctl.data.page_augment import PageAugment
-from ocrctl.data.page_collate import collate
-from ocrctl.data.page_words import PageWords
-from ocrctl.data.sources import open_annotations, parse_spec
+from ocrctl.data.augment.pages import PageAugment
+from ocrctl.data.datasets.collate import collate
+from ocrctl.data.datasets.collate_polygons import collate_outlines
+from ocrctl.data.datasets.detection import PageSource
+from ocrctl.data.datasets.loader import to_tensors
+from ocrctl.data.formats.spec import open_annotations, parse_spec
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.targets.of_words import OUTLINES, TARGETS
 from ocrctl.training.batches import to_device
 from ocrctl.training.targets.of_outlines import MAPS

@@ -14,9 +14,9 @@ import argparse
 import cv2
 import numpy as np
 
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.images import decode
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images.decode import decode
 from ocrctl.inference.engine import Engine
 from ocrctl.metrics.hmean import Matching, match
 from ocrctl.metrics.instances import from_annotations, from_detections

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from ocrctl.config.settings import TrainSettings
-from ocrctl.core.train import load_train_settings
-from ocrctl.core.train_data import prepare_data
+from ocrctl.core.train.run import load_train_settings
+from ocrctl.core.train.words import prepare_data
 from ocrctl.losses.permuted import permuted_loss
 from ocrctl.models.build import build_model
 from ocrctl.models.ocr_model import OCRModel

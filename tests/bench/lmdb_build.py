@@ -64,7 +64,7 @@ def main() -> None:
 
 def gather(specs: list[str], samples: int, crops: Path) -> None:
     """Copy the word images of `specs` in turn until there are `samples` files, with their `rec_gt.txt`."""
-    from ocrctl.data.sources import open_source
+    from ocrctl.data.formats.spec import open_source
 
     crops.mkdir()
     sources = [open_source(spec) for spec in specs]
@@ -93,7 +93,7 @@ def one(kind: str, crops: Path, out: Path, reference: str) -> None:
         start = time.perf_counter()
         build(str(crops), str(crops / "rec_gt.txt"), str(out))
     else:
-        from ocrctl.core.lmdb import BuildOptions, build_lmdb
+        from ocrctl.core.lmdb.run import BuildOptions, build_lmdb
 
         start = time.perf_counter()
         build_lmdb(BuildOptions(str(crops / "rec_gt.txt"), out, jobs=int(kind.removeprefix("jobs="))))

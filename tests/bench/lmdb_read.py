@@ -17,9 +17,9 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-from ocrctl.data.images import decode, resize_word
-from ocrctl.data.lmdb import data_file, image_key, label_key
-from ocrctl.data.lmdb_file import LmdbFile
+from ocrctl.data.images.decode import decode, resize_word
+from ocrctl.data.lmdb.file import LmdbFile
+from ocrctl.data.lmdb.reader import data_file, image_key, label_key
 
 
 def main() -> None:

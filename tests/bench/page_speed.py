@@ -20,12 +20,12 @@ from typing import Any
 
 import cv2
 
-from ocrctl.data import detection
-from ocrctl.data.detection import PageSource
-from ocrctl.data.page_augment import PageAugment
-from ocrctl.data.sources import open_annotations
-from ocrctl.data.synth.pages import SynthPages
-from ocrctl.data.synth.pages_config import KINDS, SynthPagesConfig
+from ocrctl.data.augment.pages import PageAugment
+from ocrctl.data.datasets import detection
+from ocrctl.data.datasets.detection import PageSource
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.synth.pages.config import KINDS, SynthPagesConfig
+from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.data.targets.of_words import db_maps
 
 BLOCK = 25

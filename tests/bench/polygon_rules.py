@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
-from ocrctl.data.findings import Findings
-from ocrctl.data.polygon_pairs import check_pairs
-from ocrctl.data.polygons import check_polygons
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.pair_rules import check_pairs
+from ocrctl.data.polygons.rules import check_polygons
 
 
 def shapes(points: int, count: int) -> np.ndarray:

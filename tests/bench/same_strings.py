@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ocrctl.data.images import decode
-from ocrctl.data.sources import open_source
+from ocrctl.data.formats.spec import open_source
+from ocrctl.data.images.decode import decode
 from ocrctl.export.onnx import to_onnx, write_onnx
 from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.engine import Engine

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from wordfreq import zipf_frequency
 
-from ocrctl.data.annotations import Annotations
+from ocrctl.data.annotations.index import Annotations
 
 SWAPS = 20_000
 

@@ -29,9 +29,9 @@ from scene_choice import choose, sharing, words_of
 from scene_looks import ANY, LEAST, LIKELY, agreeing, features_of, neighbours
 from wordfreq import zipf_frequency
 
-from ocrctl.core.dataset_split import listed_pictures
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.sources import open_annotations
+from ocrctl.core.dataset.split import listed_pictures
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import open_annotations
 
 RARE = 4.0  # Zipf frequency: once in 100,000 words
 COMMON = 60  # words in more pictures than these say nothing

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.annotations import Annotations
+from ocrctl.data.annotations.index import Annotations
 
 SIDE = 640  # pixels of the longer side
 FEATURES = 600

@@ -17,10 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ocrctl.data.augment import augment_word
+from ocrctl.data.augment.words import augment_word
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
-from ocrctl.data.synth import render as drawing
-from ocrctl.data.synth.labels import Labels
+from ocrctl.data.synth.words import render as drawing
+from ocrctl.data.synth.words.labels import Labels
 
 BLOCK = 250
 STREAMS = {

@@ -12,9 +12,9 @@ from collections import Counter
 import numpy as np
 
 from ocrctl import Engine
-from ocrctl.data.images import decode
-from ocrctl.data.rectify import TALL, crop
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images.decode import decode
+from ocrctl.data.images.rectify import TALL, crop
 from ocrctl.errors import InputError
 from ocrctl.postprocess.rectangles import Rectangles
 

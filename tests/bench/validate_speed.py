@@ -19,8 +19,8 @@ import time
 import cv2
 import numpy as np
 
-from ocrctl.data.lint import lint
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.validate.run import lint
 
 DECODE = """
 import sys, cv2, numpy as np

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from ocrctl.core import dataset_clean
-from ocrctl.core.dataset_clean import CleanOptions, clean_data, finish_changes, undo_clean
-from ocrctl.data.journal import FOLDER, half_done
-from ocrctl.data.sources import open_annotations
+from ocrctl.core.dataset import clean as dataset_clean
+from ocrctl.core.dataset.clean import CleanOptions, clean_data, finish_changes, undo_clean
+from ocrctl.data.formats.spec import open_annotations
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.journal import FOLDER, half_done
 
 
 def state(folder: Path) -> dict[str, bytes]:

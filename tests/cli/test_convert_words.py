@@ -7,8 +7,8 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats import FORMATS
-from ocrctl.data.sources import open_source
-from ocrctl.data.words import FolderWords
+from ocrctl.data.formats.spec import open_source
+from ocrctl.data.lmdb.word_source import FolderWords
 
 
 def converted(spec: str, out: Path, name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:

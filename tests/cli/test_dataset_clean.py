@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
-from ocrctl.data.journal import FOLDER, change, recover, undo
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.journal import FOLDER, change, recover, undo
 
 QUAD = [[10, 10], [60, 10], [60, 30], [10, 30]]
 ALL = ["--clamp", "--repair", "--remove-bad"]

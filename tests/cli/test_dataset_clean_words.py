@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
-from ocrctl.data.journal import FOLDER, only_change
-from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.data.formats.spec import open_annotations, open_source
+from ocrctl.files.journal import FOLDER, only_change
 
 ALL = ["--clamp", "--repair", "--remove-bad"]
 TEXTS = ["fine", " edge\u3000", "a\u0007b", "cafÃ©", 'say "hi", you', "", "gone", "cut", "TEMPORARY", "ünï"]

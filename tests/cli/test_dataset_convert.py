@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core.dataset_split import assign, group_keys, listed_pictures
-from ocrctl.core.dataset_write import safe_names
-from ocrctl.data.annotation_builder import Builder
+from ocrctl.core.dataset.split import assign, group_keys, listed_pictures
+from ocrctl.core.dataset.write_pages import safe_names
+from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.formats import DETECTION_FORMATS
-from ocrctl.data.rectify import crop
-from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.data.formats.spec import open_annotations, open_source
+from ocrctl.data.images.rectify import crop
 from ocrctl.errors import InputError
 
 

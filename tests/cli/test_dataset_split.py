@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
-from ocrctl.data.sources import open_source
+from ocrctl.data.formats.spec import open_source
 
 
 @pytest.mark.parametrize("words", [True, False])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core import dataset_suspects
+from ocrctl.core.dataset import suspects as dataset_suspects
 from ocrctl.inference.engine import Recognition
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ocrctl import Engine
 from ocrctl.cli.app import run
-from ocrctl.data.images import decode
+from ocrctl.data.images.decode import decode
 
 Json = dict[str, object]
 

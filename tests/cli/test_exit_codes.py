@@ -84,7 +84,7 @@ def test_a_full_disk_is_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("ocrctl.core.dataset_synth.paddleocr_rec.write", full)
+    monkeypatch.setattr("ocrctl.core.dataset.synth_words.paddleocr_rec.write", full)
     assert run(["dataset", "synth", str(tmp_path / "out"), "--count", "1"]) == 5
     assert "the disk is full" in capsys.readouterr().err
 
@@ -154,7 +154,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("ocrctl.core.dataset_validate.validate", broken)  # would be 70
+    monkeypatch.setattr("ocrctl.core.dataset.validate.validate", broken)  # would be 70
     assert run(["dataset", "validate", str(words), "--report", str(tmp_path / "file" / "x.html")]) == 3
 
 

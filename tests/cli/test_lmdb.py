@@ -107,7 +107,7 @@ def test_a_truncated_lmdb_is_exit_3(words: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_with_its_code_and_how_to_go_on(words: Path, tmp_path: Path, number: int, code: int) -> None:
     script = (
-        "import os, sys, ocrctl.data.images as images, ocrctl.data.lmdb_check as check\n"
+        "import os, sys, ocrctl.data.images.decode as images, ocrctl.data.lmdb.check as check\n"
         "numbers = [int(sys.argv.pop())]\n"
         "images.check = lambda data: os.kill(os.getpid(), numbers.pop()) or '' if numbers else ''\n"
         "check.CHUNK = 2\n"

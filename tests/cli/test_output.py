@@ -96,7 +96,7 @@ def test_predictions_do_not_act(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = as_terminal(monkeypatch)
-    from ocrctl.core import predict_read
+    from ocrctl.core.predict import read as predict_read
 
     monkeypatch.setattr(
         predict_read.WordTask, "read",

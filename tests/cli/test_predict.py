@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data.sources import open_source
+from ocrctl.data.formats.spec import open_source
 from ocrctl.inference.writers.choose import WRITERS
 
 

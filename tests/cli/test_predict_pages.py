@@ -17,7 +17,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats import DETECTION_FORMATS
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 
 LEFT = {"img_0": 20, "img_1": 32, "img_2": 44}  # of both bars
 

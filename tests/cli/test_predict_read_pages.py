@@ -12,7 +12,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats import DETECTION_FORMATS, page_format
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 
 
 @pytest.fixture(scope="module")

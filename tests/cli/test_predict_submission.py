@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 from ocrctl.inference.engine import Recognition
 from ocrctl.inference.writers import csv_words, page_csv, page_text_csv
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction

@@ -109,6 +109,6 @@ def test_a_run_that_reads_nothing_says_so_and_names_the_command_that_tells(
     ],
 )
 def test_what_the_validations_say_of_a_model(last: dict[str, float], best: float, said: str) -> None:
-    from ocrctl.core.train import TrainResult, unread
+    from ocrctl.core.train.run import TrainResult, unread
 
     assert unread(TrainResult(Path("run"), "any", 1, 9, 1.0, best, 9, last)) == said

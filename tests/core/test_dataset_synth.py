@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.core.dataset_synth import write_words
-from ocrctl.data.images import decode
-from ocrctl.data.sources import open_source
+from ocrctl.core.dataset.synth_words import write_words
+from ocrctl.data.formats.spec import open_source
+from ocrctl.data.images.decode import decode
 from ocrctl.errors import UsageError
 
 

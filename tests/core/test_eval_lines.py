@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.core.eval_lines import read_results, unquoted
+from ocrctl.core.eval.result_lines import read_results, unquoted
 from ocrctl.errors import InputError
 
 QUAD = "0,0,40,0,40,10,0,10"

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocrctl.core import predict_models
-from ocrctl.core.predict_models import load_models
+from ocrctl.core.predict import models as predict_models
+from ocrctl.core.predict.models import load_models
 from ocrctl.errors import UsageError
 
 

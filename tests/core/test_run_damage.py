@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import InputError, OcrctlError, ResumableStop, UsageError
 from ocrctl.training.metrics_file import DAMAGED
 from ocrctl.training.metrics_rows import read_rows

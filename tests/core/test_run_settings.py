@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.core.train import load_train_settings
+from ocrctl.core.train.run import load_train_settings
 from ocrctl.text.charset import Charset
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core.runs import list_runs, summary
+from ocrctl.core.runs.show import list_runs, summary
 from ocrctl.errors import InputError
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.errors import InputError, MissingRequirement, ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.training.signals import SignalWatch

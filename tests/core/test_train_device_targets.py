@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-import ocrctl.core.train_preflight as room
-from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
+import ocrctl.core.train.preflight as room
+from ocrctl.core.train.run import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint

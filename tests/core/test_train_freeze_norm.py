@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import ocrctl.core.train_run as train_run
-from ocrctl.core.train import TrainRequest, load_train_settings, train
-from ocrctl.data.recognition import TrainingWords
+import ocrctl.core.train.fit as train_run
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.data.datasets.recognition import TrainingWords
 from ocrctl.errors import MissingRequirement, ResumableStop, UsageError
 from ocrctl.inference import devices
 

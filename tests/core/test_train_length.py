@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ocrctl.training.callbacks as callbacks
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 

@@ -13,10 +13,10 @@ import pytest
 from ocrctl.cli import console
 from ocrctl.cli.app import run
 from ocrctl.config.settings import DataSettings
-from ocrctl.core.train import TrainRequest, load_train_settings, train
-from ocrctl.core.train_lint import check_pages, refuse_errors
-from ocrctl.data.image_looks import look_at
-from ocrctl.data.sources import open_annotations
+from ocrctl.core.train.check_data import check_pages, refuse_errors
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.validate.image_scan import look_at
 from ocrctl.errors import InputError
 
 SQUARE = [[10, 10], [50, 10], [50, 30], [10, 30]]
@@ -154,6 +154,6 @@ def test_no_image_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         asked.append(decode)
         return look_at(data, findings, decode)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("ocrctl.data.lint.look_at", watched)
+    monkeypatch.setattr("ocrctl.data.validate.run.look_at", watched)
     check_pages(str(data), open_annotations(str(data)), DataSettings())
     assert asked == [False]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
 

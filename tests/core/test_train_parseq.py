@@ -13,8 +13,8 @@ import torch
 
 from ocrctl import Engine
 from ocrctl.config.model_card import ModelCard
-from ocrctl.core.run_folder import asked_names
-from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
+from ocrctl.core.runs.folder import asked_names
+from ocrctl.core.train.run import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models import build
 from ocrctl.models.checkpoint import read_checkpoint

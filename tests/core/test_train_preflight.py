@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-import ocrctl.core.train_preflight as room
-from ocrctl.core.run_lock import lock_run, unlock
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+import ocrctl.core.train.preflight as room
+from ocrctl.core.runs.lock import lock_run, unlock
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import CheckFailed, UsageError
 from ocrctl.models.recognition.crnn import BiLSTMDecoder
 
@@ -105,7 +105,7 @@ import os, sys, time
 import subprocess
 import sys
 from pathlib import Path
-from ocrctl.core.run_lock import lock_run
+from ocrctl.core.runs.lock import lock_run
 lock_run(Path(sys.argv[1]))
 if os.fork() == 0:
     os.close(1)

@@ -12,8 +12,8 @@ import pytest
 from ocrctl.cli import console
 from ocrctl.cli.app import run
 from ocrctl.config.model_spec import get_spec
-from ocrctl.core.train_refusal import Rules, fitting_width, label_plan
-from ocrctl.data.labels import LabelReport, check_labels
+from ocrctl.core.train.refusal import Rules, fitting_width, label_plan
+from ocrctl.data.datasets.check_labels import LabelReport, check_labels
 from ocrctl.text.charset import Charset
 
 TINY = get_spec("crnn-tiny")

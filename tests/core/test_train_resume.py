@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import ocrctl.training.device as device
-from ocrctl.core.train import TrainRequest, TrainResult, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, TrainResult, load_train_settings, train
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.validation import WordValidation

@@ -10,7 +10,7 @@ import torch
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import get_spec
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import Engine
 from ocrctl.models.build import build_model

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.augment import augment_word
+from ocrctl.data.augment.words import augment_word
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
 
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrctl.cli.app import run
-from ocrctl.core.dataset_write import safe_names
-from ocrctl.data import label_text
+from ocrctl.core.dataset.write_pages import safe_names
 from ocrctl.data.formats import DETECTION_FORMATS, FORMATS
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.lmdb import label_text
 from ocrctl.errors import InputError, OcrctlError, UsageError
 
 ITEM = '{"transcription": "a", "points": [[1, 1], [5, 1], [5, 3]]}'

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrctl.core.dataset_clean import CleanOptions, clean_data, undo_clean
-from ocrctl.core.dataset_validate import ValidateOptions, validate
-from ocrctl.core.dataset_write import write_pages
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import Annotations
+from ocrctl.core.dataset.clean import CleanOptions, clean_data, undo_clean
+from ocrctl.core.dataset.validate import ValidateOptions, validate
+from ocrctl.core.dataset.write_pages import write_pages
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import DETECTION_FORMATS
 from ocrctl.errors import InputError
 

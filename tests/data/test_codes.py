@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrctl.data.codes import BY_NAME, CODES
-from ocrctl.data.findings import Findings, fails
+from ocrctl.data.polygons.codes import BY_NAME, CODES
+from ocrctl.data.polygons.findings import Findings, fails
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "codes.md"
 

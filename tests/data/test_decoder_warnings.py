@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrctl.data.decoder_warnings import DecoderWarnings
-from ocrctl.data.images import check
+from ocrctl.data.images.decode import check
+from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
 
 JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8))[1].tobytes()
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.detection import PageSource, TrainingPages
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.augment.pages import PageAugment
+from ocrctl.data.datasets.collate import PageBatch, collate
+from ocrctl.data.datasets.detection import PageSource, TrainingPages
+from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.formats import words_json
-from ocrctl.data.mixture import Mixture
-from ocrctl.data.page_augment import PageAugment
-from ocrctl.data.page_collate import PageBatch, collate
-from ocrctl.data.page_words import PageWords
-from ocrctl.data.synth.pages import SynthPages
-from ocrctl.data.synth.pages_config import SynthPagesConfig
+from ocrctl.data.polygons.page_words import PageWords
+from ocrctl.data.synth.pages.config import SynthPagesConfig
+from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.data.targets.of_words import TARGETS
 from ocrctl.errors import InputError, UsageError
 

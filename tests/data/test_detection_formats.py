@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats import DETECTION_FORMATS
-from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\n\r\ufeff"), min_size=1, max_size=8)

@@ -8,9 +8,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from ocrctl.data import effects
-from ocrctl.data.banks import HEIGHT, WIDTH, cut, light_bank, noise_bank, texture_bank
-from ocrctl.data.warp import View, bend, frame
+from ocrctl.data.augment import effects
+from ocrctl.data.augment.textures import HEIGHT, WIDTH, cut, light_bank, noise_bank, texture_bank
+from ocrctl.data.images.warp import View, bend, frame
 
 EFFECTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "blur": lambda image: effects.blur(image, 1.4),

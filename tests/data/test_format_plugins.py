@@ -12,12 +12,12 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats import _plugins, detect, plugged
-from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 WORDS = """
-from ocrctl.data.words import FolderWords
+from ocrctl.data.lmdb.word_source import FolderWords
 NAME = "dashes"
 LABEL_FILES = ("*.dash",)
 def sniff(path):

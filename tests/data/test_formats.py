@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrctl.data.formats import FORMATS, detect
-from ocrctl.data.sources import open_source, parse_spec
-from ocrctl.data.words import FolderWords
+from ocrctl.data.formats.spec import open_source, parse_spec
+from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.errors import InputError, UsageError
 from ocrctl.text.normalize import normalize_label
 

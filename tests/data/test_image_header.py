@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from ocrctl.data.image_header import Header, read_header
+from ocrctl.data.images.header import Header, read_header
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])

@@ -18,10 +18,10 @@ from PIL import Image
 
 from ocrctl.cli.app import run
 from ocrctl.config.limits import VARIABLES
-from ocrctl.data.av1 import stream_sizes
-from ocrctl.data.image_header import read_header
-from ocrctl.data.image_limits import excess, stated_size
-from ocrctl.data.images import decode, look
+from ocrctl.data.images.av1 import stream_sizes
+from ocrctl.data.images.decode import decode, look
+from ocrctl.data.images.header import read_header
+from ocrctl.data.images.limits import excess, stated_size
 from ocrctl.errors import InputError, UsageError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 60, 3), np.uint8)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.data import journal
 from ocrctl.errors import InputError, ResumableStop
-from ocrctl.files import durable
+from ocrctl.files import durable, journal
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
-from ocrctl.data.journal import FOLDER
+from ocrctl.files.journal import FOLDER
 
 ALL = ["--clamp", "--repair", "--remove-bad"]
 

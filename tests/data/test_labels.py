@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ocrctl.config.model_spec import get_spec
-from ocrctl.data.codes import BY_NAME
-from ocrctl.data.labels import EMPTY, LONG, STEPS, UNKNOWN, check_labels, describe, refusal
-from ocrctl.data.text_rules import has_error, text_errors, text_problems
+from ocrctl.data.datasets.check_labels import EMPTY, LONG, STEPS, UNKNOWN, check_labels, describe, refusal
+from ocrctl.data.polygons.codes import BY_NAME
+from ocrctl.data.validate.text_rules import has_error, text_errors, text_problems
 from ocrctl.text.charset import Charset
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats import DETECTION_FORMATS
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 from ocrctl.errors import InputError
 
 BOX = [[10, 10], [60, 10], [60, 30], [10, 30]]

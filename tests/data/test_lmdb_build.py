@@ -12,10 +12,10 @@ import lmdb
 import numpy as np
 import pytest
 
-from ocrctl.core.lmdb import BuildOptions, build_lmdb, describe_lmdb, verify_lmdb
-from ocrctl.data.lmdb import LmdbWords, close_environments
-from ocrctl.data.lmdb_build import build
-from ocrctl.data.sources import open_source
+from ocrctl.core.lmdb.run import BuildOptions, build_lmdb, describe_lmdb, verify_lmdb
+from ocrctl.data.formats.spec import open_source
+from ocrctl.data.lmdb.build import build
+from ocrctl.data.lmdb.reader import LmdbWords, close_environments
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.files import lock
 from ocrctl.files.folder import partial_folder
@@ -143,7 +143,7 @@ def stop_after(chunks: int) -> Callable[[], bool]:
 def test_a_stopped_build_goes_on_to_the_same_file(
     tmp_path: Path, forty: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocrctl.data.lmdb_check.CHUNK", 8)
+    monkeypatch.setattr("ocrctl.data.lmdb.check.CHUNK", 8)
     (forty / "3.png").write_bytes(b"broken")
     (forty / "30.png").write_bytes(b"broken")
     source, out = open_source(str(forty)), tmp_path / "out"
@@ -162,7 +162,7 @@ def test_a_stopped_build_goes_on_to_the_same_file(
 
 
 def test_a_signal_keeps_what_was_done(tmp_path: Path, forty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocrctl.data.lmdb_check.CHUNK", 8)
+    monkeypatch.setattr("ocrctl.data.lmdb.check.CHUNK", 8)
     for number in (signal.SIGINT, signal.SIGTERM):
         out = tmp_path / str(int(number))
         with pytest.raises(KeyboardInterrupt) as caught:
@@ -176,8 +176,8 @@ def test_a_signal_keeps_what_was_done(tmp_path: Path, forty: Path, monkeypatch: 
 
 def test_a_killed_build_goes_on(tmp_path: Path, forty: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; import ocrctl.data.lmdb_check as c; c.CHUNK = 8\n"
-        "from ocrctl.data.lmdb_build import build; from ocrctl.data.sources import open_source\n"
+        "import os, sys; from pathlib import Path; import ocrctl.data.lmdb.check as c; c.CHUNK = 8\n"
+        "from ocrctl.data.lmdb.build import build; from ocrctl.data.formats.spec import open_source\n"
         "die = lambda done, total: os.kill(os.getpid(), 9) if done >= 24 else None\n"
         "build(open_source(sys.argv[1]), Path(sys.argv[2]), progress=die, commit_bytes=1)\n"
     )
@@ -193,8 +193,8 @@ def test_a_killed_build_goes_on(tmp_path: Path, forty: Path) -> None:
 def test_a_full_disk_stops_the_build_resumably(tmp_path: Path, forty: Path) -> None:
     """A limit on the size of files fails writes in the same place as a full disk."""
     script = (
-        "import resource, sys; from pathlib import Path; import ocrctl.data.lmdb_check as c; c.CHUNK = 8\n"
-        "from ocrctl.data.lmdb_build import build; from ocrctl.data.sources import open_source\n"
+        "import resource, sys; from pathlib import Path; import ocrctl.data.lmdb.check as c; c.CHUNK = 8\n"
+        "from ocrctl.data.lmdb.build import build; from ocrctl.data.formats.spec import open_source\n"
         "from ocrctl.errors import ResumableStop\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
         "try: build(open_source(sys.argv[1]), Path(sys.argv[2]), jobs=int(sys.argv[3]), commit_bytes=1)\n"
@@ -234,7 +234,7 @@ def test_errors_of_the_writer_are_resumable(tmp_path: Path, forty: Path, monkeyp
         def close(self) -> None:
             self._environment.close()
 
-    monkeypatch.setattr("ocrctl.data.lmdb_write.lmdb.open", Full)
+    monkeypatch.setattr("ocrctl.data.lmdb.writer.lmdb.open", Full)
     with pytest.raises(ResumableStop, match="No space left on device"):
         build(open_source(str(forty)), tmp_path / "out")
 
@@ -293,7 +293,7 @@ def test_a_whole_but_unrenamed_build_is_not_gone_on_with(
     """It holds no state, so nothing tells whose images these are."""
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("ocrctl.data.lmdb_build.put_in_place", lambda claimed, out: (_ for _ in ()).throw(SystemExit))
+        patch.setattr("ocrctl.data.lmdb.build.put_in_place", lambda claimed, out: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             build(open_source(str(forty)), out)
     other = words(tmp_path / "other", ["a", "b", "c"], {0: picture(100), 1: picture(101), 2: picture(102)})
@@ -312,11 +312,11 @@ def test_the_folder_one_stands_in(tmp_path: Path, forty: Path, monkeypatch: pyte
 def test_a_dying_process_is_named_and_keeps_the_rest(
     tmp_path: Path, forty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocrctl.data.lmdb_check.CHUNK", 8)
+    monkeypatch.setattr("ocrctl.data.lmdb.check.CHUNK", 8)
     deadly = picture(35)
     (forty / "35.png").write_bytes(deadly)
     monkeypatch.setattr(
-        "ocrctl.data.images.check", lambda data: os.kill(os.getpid(), signal.SIGKILL) if data == deadly else ""
+        "ocrctl.data.images.decode.check", lambda data: os.kill(os.getpid(), signal.SIGKILL) if data == deadly else ""
     )
     source, out = open_source(str(forty)), tmp_path / "out"
     with pytest.raises(InputError, match="a process died"):
@@ -330,7 +330,7 @@ def test_a_damaged_build_is_not_gone_on_with(
     tmp_path: Path, forty: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library maps the file and trusts it: with half of it gone, it ended the process."""
-    monkeypatch.setattr("ocrctl.data.lmdb_check.CHUNK", 8)
+    monkeypatch.setattr("ocrctl.data.lmdb.check.CHUNK", 8)
     source, out = open_source(str(forty)), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         build(source, out, jobs=1, stopping=stop_after(2))

@@ -13,8 +13,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from ocrctl.data.lmdb import LmdbWords, close_environments
-from ocrctl.data.lmdb_file import LmdbFile
+from ocrctl.data.lmdb.file import LmdbFile
+from ocrctl.data.lmdb.reader import LmdbWords, close_environments
 from ocrctl.errors import InputError
 
 COUNT = 400
@@ -24,7 +24,7 @@ READER = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from ocrctl.data.lmdb import LmdbWords, close_environments
+from ocrctl.data.lmdb.reader import LmdbWords, close_environments
 from ocrctl.errors import InputError
 
 def read(path):

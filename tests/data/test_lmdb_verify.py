@@ -8,9 +8,9 @@ import lmdb
 import numpy as np
 import pytest
 
-from ocrctl.core.lmdb import describe_lmdb, verify_lmdb
+from ocrctl.core.lmdb.run import describe_lmdb, verify_lmdb
 from ocrctl.data.formats import lmdb_words
-from ocrctl.data.lmdb import LmdbWords, close_environments
+from ocrctl.data.lmdb.reader import LmdbWords, close_environments
 from ocrctl.errors import InputError
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ocrctl.data.formats import lmdb_words
-from ocrctl.data.lmdb import LmdbWords
+from ocrctl.data.lmdb.reader import LmdbWords
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import hashlib, sys
 from torch.utils.data import DataLoader
-from ocrctl.data.lmdb import LmdbWords
+from ocrctl.data.lmdb.reader import LmdbWords
 
 class Words:
     def __init__(self, path):
@@ -52,7 +52,7 @@ def main(path, method):
 if __name__ == "__main__":
     if sys.argv[2] == "forkserver":
         import multiprocessing
-        multiprocessing.set_forkserver_preload(["torch", "ocrctl.data.lmdb"])
+        multiprocessing.set_forkserver_preload(["torch", "ocrctl.data.lmdb.reader"])
     main(*sys.argv[1:])
 """
 

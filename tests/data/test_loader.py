@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.data.loader import training_loader
-from ocrctl.data.recognition import WordBatch
+from ocrctl.data.datasets.loader import training_loader
+from ocrctl.data.datasets.recognition import WordBatch
 from ocrctl.errors import ResumableStop
 from ocrctl.inference.devices import affinity_cores
 
@@ -84,7 +84,7 @@ def test_closing_says_nothing_of_a_batch_on_its_way_to_the_device(monkeypatch: p
 
 UNCLOSED = """
 from tests.data.test_loader import Numbers
-from ocrctl.data.loader import training_loader
+from ocrctl.data.datasets.loader import training_loader
 loader = training_loader(Numbers(), batch_size=1, start=0, workers=2)
 next(loader)
 """
@@ -128,7 +128,7 @@ def test_a_batch_without_room_in_shared_memory_is_an_error_and_no_wait(monkeypat
 
 TINY = """
 from tests.data.test_loader import Large
-from ocrctl.data.loader import training_loader
+from ocrctl.data.datasets.loader import training_loader
 loader = training_loader(Large(), batch_size=8, start=0, workers=1)
 print(type(next(loader)).__name__)
 loader.close()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError
 
 NAN = float("nan")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.mixture import BLOCK, Mixture
+from ocrctl.data.datasets.mixture import BLOCK, Mixture
 
 
 def test_a_finite_source_is_seen_once_a_pass_each_time_in_another_order() -> None:

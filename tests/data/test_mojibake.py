@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data.mojibake import lost_bytes, unmojibake
-from ocrctl.data.text_rules import has_error, text_problems
+from ocrctl.data.validate.mojibake import lost_bytes, unmojibake
+from ocrctl.data.validate.text_rules import has_error, text_problems
 
 
 def read_as_latin(text: str, drop: int | None = None) -> str:

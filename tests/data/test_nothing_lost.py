@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data.lint import lint
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.validate.run import lint
 from ocrctl.errors import InputError
 
 

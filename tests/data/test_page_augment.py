@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.page_augment import PageAugment, Sight, draw_sight, reduction, show, worn
-from ocrctl.data.page_resize import page_scale, resize_page
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.augment.pages import PageAugment, Sight, draw_sight, reduction, show, worn
+from ocrctl.data.images.resize_page import page_scale, resize_page
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import UsageError
 
 NO_QUADS = np.zeros((0, 4, 2))

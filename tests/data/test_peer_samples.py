@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocrctl.core.dataset_write import write_pages
-from ocrctl.data.sources import open_annotations, open_source
+from ocrctl.core.dataset.write_pages import write_pages
+from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError
 
 

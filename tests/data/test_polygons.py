@@ -6,11 +6,11 @@ import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.findings import Findings
-from ocrctl.data.polygon_columns import boxes
-from ocrctl.data.polygon_fixes import clamp, repair, replaced, start_top_left, to_displayed
-from ocrctl.data.polygon_pairs import check_pairs
-from ocrctl.data.polygons import check_polygons
+from ocrctl.data.polygons.columns import boxes
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.fixes import clamp, repair, replaced, start_top_left, to_displayed
+from ocrctl.data.polygons.pair_rules import check_pairs
+from ocrctl.data.polygons.rules import check_polygons
 
 POINT = st.tuples(st.integers(0, 40), st.integers(0, 40))
 GOOD = [[10, 10], [60, 10], [60, 30], [10, 30]]

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from ocrctl.data.findings import Findings
-from ocrctl.data.image_header import Header, HeaderReader, read_header
-from ocrctl.data.image_looks import look_at
-from ocrctl.data.images import decode
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images.decode import decode
+from ocrctl.data.images.header import Header, HeaderReader, read_header
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.validate.image_scan import look_at
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data import text_rules
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.findings import Findings
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats import _gt_lines, _quad_lines, icdar_words, paddleocr_det
 from ocrctl.data.formats._once import listed_once, once
 from ocrctl.data.formats._quad_lines import quads_at_once
 from ocrctl.data.formats._text import mostly
-from ocrctl.data.label_text import read_label_text
-from ocrctl.data.sources import open_annotations
-from ocrctl.data.text_rules import PLACEHOLDERS, text_problems
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.lmdb.label_text import read_label_text
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.validate import text_rules
+from ocrctl.data.validate.text_rules import PLACEHOLDERS, text_problems
 from ocrctl.errors import InputError
 
 PART = st.sampled_from(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.core.dataset_split import listed_pictures
-from ocrctl.data.lint import lint
-from ocrctl.data.sources import open_annotations
+from ocrctl.core.dataset.split import listed_pictures
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.validate.run import lint
 
 BENCH = Path(__file__).parents[1] / "bench"
 DATA = Path(os.environ.get("OCRCTL_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.core.lmdb import BuildOptions, build_lmdb, verify_lmdb
-from ocrctl.data.sources import open_source
+from ocrctl.core.lmdb.run import BuildOptions, build_lmdb, verify_lmdb
+from ocrctl.data.formats.spec import open_source
 
 DATA = Path(os.environ.get("OCRCTL_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
 
 LINES = '72,25,326,25,326,64,72,64,TAN WOON YANN\r\n50,82,440,82,440,121,50,121,"BOOK", TA .K SDN\r\n'
 

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from ocrctl.data.synth.config import DIGITS, LOWER, PUNCTUATION, UPPER, SynthWordsConfig
-from ocrctl.data.synth.labels import Labels, in_val, split_key
-from ocrctl.data.synth.vocabulary import dictionary, word_list
+from ocrctl.data.synth.words.config import DIGITS, LOWER, PUNCTUATION, UPPER, SynthWordsConfig
+from ocrctl.data.synth.words.labels import Labels, in_val, split_key
+from ocrctl.data.synth.words.vocabulary import dictionary, word_list
 from ocrctl.errors import InputError, UsageError
 
 

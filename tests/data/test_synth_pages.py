@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrctl.core.dataset_synth_pages import write_pages
-from ocrctl.data.detection import PageSource
-from ocrctl.data.page_words import PageWords
-from ocrctl.data.polygons import check_polygons
-from ocrctl.data.sources import open_annotations
-from ocrctl.data.synth import pages as stream_module
-from ocrctl.data.synth.labels import split_key
-from ocrctl.data.synth.layers import Image, Mask
-from ocrctl.data.synth.pages import SynthPages
-from ocrctl.data.synth.pages_canvas import Canvas
-from ocrctl.data.synth.pages_config import KINDS, SynthPagesConfig
-from ocrctl.data.synth.pages_marks import Style
+from ocrctl.core.dataset.synth_pages import write_pages
+from ocrctl.data.datasets.detection import PageSource
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.polygons.page_words import PageWords
+from ocrctl.data.polygons.rules import check_polygons
+from ocrctl.data.synth.pages import stream as stream_module
+from ocrctl.data.synth.pages.canvas import Canvas
+from ocrctl.data.synth.pages.config import KINDS, SynthPagesConfig
+from ocrctl.data.synth.pages.stream import SynthPages
+from ocrctl.data.synth.pages.word_mark import Style
+from ocrctl.data.synth.words.labels import split_key
+from ocrctl.data.synth.words.layers import Image, Mask
 from ocrctl.errors import InputError, UsageError
 
 ONLY = {kind: tuple(float(kind == other) for other in KINDS) for kind in KINDS}
@@ -175,7 +175,7 @@ def test_photographs_stand_behind_the_text(tmp_path: Path) -> None:
     ]
     assert 1 <= sum(share > 0.3 for share in green) <= 7
     (folder / "green.png").write_bytes(b"\x89PNG no picture")
-    from ocrctl.data.synth.pages_ground import photographs
+    from ocrctl.data.synth.pages.ground import photographs
 
     photographs.cache_clear()
     with pytest.raises(InputError, match="green.png"):

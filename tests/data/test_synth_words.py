@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
-from ocrctl.data.synth.config import EFFECTS
-from ocrctl.data.synth.fonts import bundled_folders, find_fonts
-from ocrctl.data.synth.sheet import contact_sheet
-from ocrctl.data.synth.typeface import Typeface, open_typeface
+from ocrctl.data.synth.words.config import EFFECTS
+from ocrctl.data.synth.words.fonts import bundled_folders, find_fonts
+from ocrctl.data.synth.words.sheet import contact_sheet
+from ocrctl.data.synth.words.typeface import Typeface, open_typeface
 from ocrctl.errors import InputError, UsageError
 
 CONFIGS = {

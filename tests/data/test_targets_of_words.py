@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ocrctl.config.model_spec import SPECS
-from ocrctl.data.page_collate import collate
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.datasets.collate import collate
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.targets.of_words import TARGETS
 
 QUAD = np.array([[10.0, 10], [90, 12], [88, 40], [9, 36]])

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrctl.core.dataset_validate import ValidateOptions, validate
+from ocrctl.core.dataset.validate import ValidateOptions, validate
 from ocrctl.data.targets.db import db_targets
 from ocrctl.errors import UsageError
 from ocrctl.postprocess.db import db_boxes

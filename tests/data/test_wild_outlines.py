@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocrctl.data.findings import Findings
 from ocrctl.data.formats import cleval_zip
-from ocrctl.data.polygon_fixes import MOST_CROSSINGS, MOST_POINTS, repair
-from ocrctl.data.polygon_pairs import check_pairs
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.fixes import MOST_CROSSINGS, MOST_POINTS, repair
+from ocrctl.data.polygons.pair_rules import check_pairs
 
 
 @pytest.mark.parametrize("count", [300, MOST_POINTS, 20_000])

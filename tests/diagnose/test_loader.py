@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.data import lmdb
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.sources import open_annotations
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.lmdb import reader as lmdb
 from ocrctl.diagnose import loader
 from ocrctl.diagnose.checks import Check
 from ocrctl.diagnose.loader import diagnose_loader

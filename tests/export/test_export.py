@@ -13,8 +13,8 @@ import pytest
 from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import ModelCard
-from ocrctl.core import export as core_export
-from ocrctl.data.images import decode
+from ocrctl.core.export import run as core_export
+from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, MissingRequirement
 from ocrctl.export.parity import compare, probe_batch
 
@@ -198,7 +198,7 @@ def test_the_program_of_the_documentation_reads_what_the_engine_reads(
 def test_words_of_the_stream_verify_as_the_readme_says(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ocrctl.core.export.VERIFY_SYNTH", 70)
+    monkeypatch.setattr("ocrctl.core.export.run.VERIFY_SYNTH", 70)
     assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path / "out"), "--verify", "synth:words"]) == 0
     assert "synth:words: 70 of 70 strings equal" in "".join(capsys.readouterr())
 

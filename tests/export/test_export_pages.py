@@ -29,7 +29,7 @@ def report(tiny_detector: Path, page_folder: Path, tmp_path_factory: pytest.Temp
     """The detector exported and compared on its pages: what `export --json` says."""
     out = tmp_path_factory.mktemp("bundle")
     from ocrctl.cli.console import to_plain
-    from ocrctl.core.export import ExportOptions, export
+    from ocrctl.core.export.run import ExportOptions, export
 
     return to_plain(export(ExportOptions([str(tiny_detector)], out, f"icdar15:{page_folder}")))
 

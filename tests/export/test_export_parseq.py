@@ -13,7 +13,7 @@ import torch
 from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.data.images import decode
+from ocrctl.data.images.decode import decode
 from ocrctl.errors import UsageError
 from ocrctl.export.parity import probe_batch
 from ocrctl.models import build

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ocrctl.core.export import TOLERANCES, _judge
+from ocrctl.core.export.run import TOLERANCES, _judge
 from ocrctl.export.parity_pages import compare_pages
 from ocrctl.inference.pages import Page
 from ocrctl.postprocess.detections import Detections

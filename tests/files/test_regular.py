@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.data.label_text import read_label_text, read_start
-from ocrctl.data.words import FolderWords
+from ocrctl.data.lmdb.label_text import read_label_text, read_start
+from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.errors import InputError
 from ocrctl.files import regular
 from ocrctl.files.regular import Refused, check_regular, open_regular, read_regular, read_stream

@@ -13,12 +13,12 @@ from PIL import Image
 
 from ocrctl.cli.app import run
 from ocrctl.config.settings import DataSettings
-from ocrctl.core.train_lint import check_pages
-from ocrctl.data.image_looks import several_pages
-from ocrctl.data.images import decode
-from ocrctl.data.lint import header_errors
-from ocrctl.data.sources import open_annotations
-from ocrctl.data.tiff import pages
+from ocrctl.core.train.check_data import check_pages
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images.decode import decode
+from ocrctl.data.images.tiff import pages
+from ocrctl.data.validate.image_scan import several_pages
+from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import InputError
 from ocrctl.inference.inputs import NoPicture, Skipped, pictures
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrctl import Engine, PageReader
-from ocrctl.data.rectify import crop
+from ocrctl.data.images.rectify import crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import Recognition
 from ocrctl.postprocess.detections import NOTHING, Detections

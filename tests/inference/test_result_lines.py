@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ocrctl.core.eval_lines import read_results
+from ocrctl.core.eval.result_lines import read_results
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Recognition
 from ocrctl.inference.writers import page_text_tsv

@@ -269,16 +269,16 @@ def main() -> None:
     import torch
     import torch.onnx._internal.exporter._core
 
-    import ocrctl.core.dataset_clean
-    import ocrctl.core.dataset_convert
-    import ocrctl.core.dataset_crop
-    import ocrctl.core.dataset_split
-    import ocrctl.core.dataset_synth
-    import ocrctl.core.dataset_synth_pages
-    import ocrctl.core.dataset_validate
-    import ocrctl.core.export
-    import ocrctl.core.lmdb
-    import ocrctl.core.predict  # noqa: F401
+    import ocrctl.core.dataset.clean
+    import ocrctl.core.dataset.convert
+    import ocrctl.core.dataset.crop
+    import ocrctl.core.dataset.split
+    import ocrctl.core.dataset.synth_pages
+    import ocrctl.core.dataset.synth_words
+    import ocrctl.core.dataset.validate
+    import ocrctl.core.export.run
+    import ocrctl.core.lmdb.run
+    import ocrctl.core.predict.run  # noqa: F401
 
     torch.set_num_threads(1)  # no pool of threads, which a fork would not have
     torch.onnx.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),), dynamo=True, verbose=False)  # loads its parts

@@ -20,11 +20,11 @@ from pathlib import Path
 import lightning.pytorch  # noqa: F401  # here once, not in every child
 import torch
 
-import ocrctl.core.train_run
+import ocrctl.core.train.fit
 import ocrctl.training.runner  # noqa: F401
 from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.training.metrics_rows import read_rows
 

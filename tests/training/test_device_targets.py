@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.loader import to_tensors
-from ocrctl.data.outline_collate import collate_outlines
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.datasets.collate_polygons import collate_outlines
+from ocrctl.data.datasets.loader import to_tensors
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.targets import db, pan
 from ocrctl.data.targets.distance import Outlines, outlines, signed_distances
 from ocrctl.data.targets.of_words import OUTLINES, TARGETS

@@ -14,7 +14,7 @@ from torch import nn
 
 import ocrctl.training.objectives as objectives
 from ocrctl.cli.app import run as run_command
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import InputError, ResumableStop
 from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
@@ -68,7 +68,7 @@ def test_a_bad_sample_is_named_and_its_batch_kept(stopped: tuple[Path, str]) -> 
 
 
 def test_the_batch_is_rebuilt_exactly(stopped: tuple[Path, str]) -> None:
-    from ocrctl.core.train_data import prepare_data
+    from ocrctl.core.train.words import prepare_data
 
     out, _ = stopped
     with np.load(out / "quarantine" / "step-0000007" / "batch.npz") as kept:

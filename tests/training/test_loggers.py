@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ocrctl.training.callbacks as callbacks
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import MissingRequirement, ResumableStop
 from ocrctl.training import loggers
 

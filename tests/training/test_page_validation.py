@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import ModelSettings
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import ResumableStop
 from ocrctl.text.charset import Charset
 from ocrctl.text.tokenizer import CTCTokenizer

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import InputError
 
 SETS = ["train.max_steps=2", "train.batch_size=2", "data.workers=0", "data.max_val_samples=4", "train.threads=1",

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ocrctl.core.train import TrainRequest, load_train_settings, train
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.training.module import TrainingModule
 
 READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal")  # what must wait for a device's values

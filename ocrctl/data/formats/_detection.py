@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from ocrctl.data.annotations import Annotations
-from ocrctl.data.malformed import Malformed
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.annotations.malformed import Malformed
 
 Shape = Literal["box", "quad", "polygon"]
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import Rendered, as_it_stands, box_points, instances
 from ocrctl.data.formats._pictures import (
     image_root,
@@ -23,7 +23,7 @@ from ocrctl.data.formats._pictures import (
 )
 from ocrctl.data.formats._quad_lines import quads_at_once
 from ocrctl.data.formats._text import head_lines, lines_fit, mostly
-from ocrctl.data.words import read_plain
+from ocrctl.data.lmdb.word_source import read_plain
 
 Line = tuple[tuple[float, ...], str]  # x1, y1, x2, y2 ..., text
 Parse = Callable[[str], Line | None]  # None: the line is not of the format

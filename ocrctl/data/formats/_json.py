@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.label_text import LARGEST_JSON, read_label_text
+from ocrctl.data.lmdb.label_text import LARGEST_JSON, read_label_text
 from ocrctl.errors import InputError
 
 # What taking values out of a document of another form may raise: a key gone, another type, a number too large.

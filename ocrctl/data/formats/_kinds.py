@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ocrctl.data.annotations import Annotations
+from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered
 from ocrctl.data.formats._text import WordKeeps
-from ocrctl.data.words import WordSource
+from ocrctl.data.lmdb.word_source import WordSource
 
 
 class Format(Protocol):

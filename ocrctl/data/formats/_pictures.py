@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ocrctl.data.formats._once import once
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, mostly
-from ocrctl.data.links import is_file, is_folder
 from ocrctl.errors import InputError
+from ocrctl.files.scandir import is_file, is_folder
 
 _IMAGE = re.compile(rf"(\.*[^.].*){IMAGE_SUFFIX}\Z", re.IGNORECASE | re.DOTALL)
 LABEL_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip", ".csv")

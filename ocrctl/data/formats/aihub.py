@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
+from ocrctl.data.annotations.malformed import ENTRY, fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -32,7 +33,6 @@ from ocrctl.data.formats._detection import (
 )
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
-from ocrctl.data.malformed import ENTRY, fault
 from ocrctl.errors import InputError
 
 NAME = "aihub"

@@ -23,12 +23,12 @@ from typing import Literal
 import numpy as np
 
 from ocrctl.config.limits import limit, variable
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
-from ocrctl.data.archives import DAMAGED, check_unpacked_size
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, flat_points, instances
 from ocrctl.data.formats._gt_lines import LabelFile, Parse, add_files, is_quad, parse_box, parse_polygon, parse_quad
 from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
+from ocrctl.data.formats.archives import DAMAGED, check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 

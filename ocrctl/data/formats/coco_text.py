@@ -19,13 +19,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.annotations.malformed import ENTRY, fault
 from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, flat_points, instances, outline, without
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.data.malformed import ENTRY, fault
 from ocrctl.errors import InputError
 
 NAME = "coco-text"

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.annotations.malformed import POINTS
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -32,7 +33,6 @@ from ocrctl.data.formats._detection import (
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
-from ocrctl.data.malformed import POINTS
 from ocrctl.errors import InputError
 
 NAME = "doctr-det"

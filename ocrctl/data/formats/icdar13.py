@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, box
 from ocrctl.data.formats._gt_lines import folder_fits, parse_box, read_folder, render_folder
 

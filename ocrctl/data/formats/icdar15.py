@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, flat_points
 from ocrctl.data.formats._gt_lines import folder_fits, is_quad, parse_quad, read_folder, render_folder
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
-from ocrctl.data.words import FolderWords
+from ocrctl.data.lmdb.word_source import FolderWords
 
 NAME = "icdar-words"
 LABEL_FILES = ("gt.txt", "*gt*.txt")

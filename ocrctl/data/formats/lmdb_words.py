@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 
 from ocrctl.data.formats._text import WordKeeps
-from ocrctl.data.lmdb import LmdbWords, data_file
-from ocrctl.data.lmdb_write import LmdbWriter
+from ocrctl.data.lmdb.reader import LmdbWords, data_file
+from ocrctl.data.lmdb.writer import LmdbWriter
 from ocrctl.text.normalize import normalize_label
 
 NAME = "lmdb"

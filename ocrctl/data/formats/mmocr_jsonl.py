@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._text import WordKeeps, most, read_text, write_images, write_label_file
-from ocrctl.data.words import FolderWords
+from ocrctl.data.lmdb.word_source import FolderWords
 
 NAME = "mmocr-jsonl"
 LABEL_FILES = ("label.jsonl", "*.jsonl")

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
+from ocrctl.data.annotations.malformed import fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -32,8 +33,7 @@ from ocrctl.data.formats._detection import (
 from ocrctl.data.formats._json import MALFORMED, dump
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import most
-from ocrctl.data.malformed import fault
-from ocrctl.data.words import image_path, read_lines
+from ocrctl.data.lmdb.word_source import image_path, read_lines
 
 NAME = "paddleocr-det"
 LABEL_FILES = ("Label.txt", "*abel*.txt", "*.txt")

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ocrctl.data.annotations.malformed import ENTRY, Malformed
 from ocrctl.data.formats._text import (
     IMAGE_SUFFIX,
     NOWHERE,
@@ -26,8 +27,7 @@ from ocrctl.data.formats._text import (
     write_images,
     write_label_file,
 )
-from ocrctl.data.malformed import ENTRY, Malformed
-from ocrctl.data.words import FolderWords, image_path
+from ocrctl.data.lmdb.word_source import FolderWords, image_path
 
 NAME = "paddleocr-rec"
 LABEL_FILES = ("rec_gt.txt", "rec_gt*.txt")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
-from ocrctl.data.words import FolderWords
+from ocrctl.data.lmdb.word_source import FolderWords
 
 NAME = "space-tags"
 LABEL_FILES = ("tags.txt", "labels.txt", "label.txt", "*.txt")

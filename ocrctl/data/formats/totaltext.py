@@ -17,11 +17,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, instances, number
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, picture_stem, stem_of, unlabelled
-from ocrctl.data.words import read_lines
+from ocrctl.data.lmdb.word_source import read_lines
 
 NAME = "totaltext"
 LABEL_FILES = ("poly_gt_*.txt", "gt_*.txt")

@@ -18,8 +18,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.annotation_builder import Builder
-from ocrctl.data.annotations import IGNORED, Annotations
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import IGNORED, Annotations
+from ocrctl.data.annotations.malformed import fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -33,7 +34,6 @@ from ocrctl.data.formats._detection import (
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.data.malformed import fault
 
 NAME = "words-json"
 LABEL_FILES = ("train.json", "*.json")

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ocrctl.data.rectify import TALL
+from ocrctl.data.images.rectify import TALL
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,8 +36,8 @@ def _width(char: str) -> float:
 def split(polygon: Floats, text: str) -> Floats:
     """Quads (C, 4, 2) of the C characters of `text` that leave ink along polygon (n, 2), clockwise from top left.
 
-    The long sides are those of `data/rectify.py`: first half of the points from left to right, second half back; a
-    tall quad of several characters runs down. Other polygons are split along the rectangle of least area around them.
+    The long sides are those of `data/images/rectify.py`: first half of the points from left to right, second half back;
+    a tall quad of several characters runs down. Other polygons are split along the rectangle of least area around them.
     """
     if len(polygon) % 2 or len(polygon) < 4:
         polygon = _around(polygon)

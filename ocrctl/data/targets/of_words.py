@@ -1,4 +1,4 @@
-"""The targets of each family of detectors from the words of a picture: what `data/detection.py` calls in the worker."""
+"""The targets of each family of detectors from the words of a picture, as a loader's worker makes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ocrctl.data.page_words import PageWords
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.targets.craft import craft_outlines, craft_targets
 from ocrctl.data.targets.db import db_outlines, db_targets
 from ocrctl.data.targets.packed import Packed

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.lettering import draw_text, text_width
+from ocrctl.data.images.draw_text import draw_text, text_width
 from ocrctl.postprocess.detections import Detections
 
 Image = NDArray[np.uint8]

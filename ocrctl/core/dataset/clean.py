@@ -1,0 +1,216 @@
+"""`ocrctl dataset clean` and `undo`."""
+
+from __future__ import annotations
+
+import os
+from codecs import BOM_UTF8
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ocrctl.core.dataset.outside_images import refuse_outside
+from ocrctl.core.dataset.write_pages import write_pages
+from ocrctl.core.dataset.write_words import write_words
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats import page_format
+from ocrctl.data.formats.fit_to_format import fit
+from ocrctl.data.formats.spec import Located, locate, parse_spec
+from ocrctl.data.lmdb.word_source import FolderWords
+from ocrctl.data.validate.clean import Cleaned, clean
+from ocrctl.data.validate.edit_word_labels import EDITABLE, edited
+from ocrctl.data.validate.run import lint
+from ocrctl.errors import InputError, UsageError
+from ocrctl.files.journal import FOLDER, change, half_done, only_change, recover, undo
+from ocrctl.files.scandir import is_folder
+from ocrctl.shell import typed
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """What `dataset clean` is asked for; without any of the three flags nothing is written."""
+
+    spec: str
+    clamp: bool = False
+    repair: bool = False
+    remove_bad: bool = False
+    out: Path | None = None
+    decode: bool = True
+    allow_outside: bool = False  # copy images that lie outside the set, with `out`
+
+    @property
+    def dry(self) -> bool:
+        """Whether this only says what all three flags would do."""
+        return not (self.clamp or self.repair or self.remove_bad)
+
+
+@dataclass(frozen=True)
+class CleanReport:
+    """`fatal` counts the errors that remain (after all three flags, in a dry run)."""
+
+    spec: str
+    dry: bool
+    out: Path | None
+    journal: Path | None
+    images: int
+    instances: int
+    images_left: int
+    instances_left: int
+    actions: dict[str, int]
+    examples: dict[str, str]
+    fatal: int
+
+
+@dataclass(frozen=True)
+class UndoReport:
+    """The label files that are as they were."""
+
+    files: list[Path]
+
+
+def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> CleanReport:
+    """Clean in place, into `options.out`, or only in thought. Raises UsageError when another command changes the data
+    now or the format cannot be changed in place, InputError when the annotations cannot be read or written, or when
+    nothing would be left of them."""
+    if options.dry or options.out is not None:
+        return _clean(options, locate(options.spec), progress)
+    finish_changes(options.spec)
+    located = locate(options.spec)
+    _expect_within(options.spec, located.folder)
+    if located.words is not None and located.words.NAME not in EDITABLE:
+        raise UsageError(
+            f"{options.spec}: {located.words.NAME} is not changed in place.", hint="--out DIR writes a cleaned copy"
+        )
+    with only_change(located.folder):  # from before the labels are read, so that two at once cannot lose a change
+        return _clean(options, located, progress)
+
+
+def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
+    data = located.annotations(malformed=True)
+    if options.out is not None and not options.dry:
+        refuse_outside(options.spec, data, options.allow_outside)
+    findings, looks = lint(data, decode=options.decode, progress=progress)
+    dry = options.dry
+    cleaned = clean(
+        data, looks, findings, clamping=options.clamp or dry, repairing=options.repair or dry,
+        removing=options.remove_bad or dry,
+    )  # fmt: skip
+    journal = None
+    if not dry and not cleaned.kept.any():
+        raise InputError(f"{options.spec}: nothing would be left of it; nothing was changed.")
+    if not dry and options.out is not None:
+        if located.words is not None:
+            write_words(cleaned.data, located.words, options.out, "dataset clean --out")
+        else:
+            write_pages(cleaned.data, data.format, options.out, "dataset clean --out")
+    elif not dry and cleaned.actions:
+        changes = label_changes(data, cleaned) if located.words is None else word_changes(located, data, cleaned)
+        journal = change(located.folder, changes)
+    return CleanReport(
+        spec=options.spec,
+        dry=dry,
+        out=options.out,
+        journal=journal,
+        images=len(data.images),
+        instances=len(data),
+        images_left=len(cleaned.data.images),
+        instances_left=len(cleaned.data),
+        actions=dict(cleaned.actions),
+        examples=cleaned.examples,
+        fatal=cleaned.fatal,
+    )
+
+
+def undo_clean(spec: str) -> UndoReport:
+    """Take the latest clean of a data set back. Raises UsageError when there is none or another command changes the
+    data now."""
+    recovered = journal_folders(spec)
+    if not recovered:
+        raise UsageError(
+            f"{spec}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
+        )
+    _expect_within(spec, recovered[-1])
+    with only_change(recovered[-1]):
+        return UndoReport(undo(recovered[-1]))
+
+
+def finish_changes(spec: str) -> None:
+    """Finish a change of this data set that was killed half way. Raises UsageError while the command that makes it
+    runs, InputError when the folder cannot be written to."""
+    for folder in journal_folders(spec):
+        if half_done(folder):
+            _expect_within(spec, folder)
+            with only_change(folder):
+                recover(folder)
+
+
+def _expect_within(spec: str, folder: Path) -> None:
+    """Raise InputError when `folder`, links followed, is not part of the set that `spec` names: what lies elsewhere is
+    not changed by its name here."""
+    path = parse_spec(spec).path
+    assert path is not None  # there is a folder
+    root = os.path.realpath(path if path.is_dir() else path.parent)
+    real = os.path.realpath(folder)
+    if os.path.commonpath([root, real]) != root:
+        raise InputError(
+            f"{folder}: leads to {real}, out of {path}; nothing there is changed.",
+            hint=f"name that folder itself, {typed(real)}, or write a copy with --out",
+        )
+
+
+def journal_folders(spec: str) -> list[Path]:
+    """Folders at or directly below the path of `spec` that hold a journal."""
+    path = parse_spec(spec).path
+    if path is None:
+        return []
+    folder = path if path.is_dir() else path.parent
+    within = sorted(Path(entry) for entry in os.scandir(path) if is_folder(entry)) if path.is_dir() else []
+    return [place for place in (folder, *within) if (place / FOLDER).is_dir()]
+
+
+def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
+    """The new bytes of every label file of `data` that changes; None: the file goes, with its picture's entry."""
+    pages = page_format(data.format)
+    fitted, _ = fit(cleaned.data, data.format)
+    fitted = replace(fitted, images=cleaned.data.images)
+    files: dict[Path, bytes | None] = {}
+    old = [image for image, kept in enumerate(cleaned.kept) if kept]
+    if pages.PER_IMAGE:
+        for image, kept in enumerate(cleaned.kept):
+            if not kept:
+                files[Path(data.label_files[data.image_label[image]])] = None
+    for rendered in pages.render(fitted):
+        if rendered.image is None:
+            file = Path(data.label_files[0])
+            files[file] = _among_old_lines(rendered.content, file, data, cleaned, old)
+        elif cleaned.changed[old[rendered.image]]:
+            files[Path(data.label_files[data.image_label[old[rendered.image]]])] = rendered.content
+    return files
+
+
+def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cleaned, old: list[int]) -> bytes:
+    """New `content` of a label file of one picture a line, where the pictures that did not change, of the numbers `old`
+    before, have their lines as they stand; BOM and line ends are those of the file."""
+    if not data.image_line.all():  # a format without lines
+        return content
+    new, before = content.split(b"\n")[:-1], file.read_bytes()
+    lines = before.removeprefix(BOM_UTF8).split(b"\n")
+    if len(new) != len(old) or len(lines) < data.image_line.max():
+        return content
+    end = b"\r" if lines[0].endswith(b"\r") else b""
+    for place, image in enumerate(old):
+        new[place] = new[place] + end if cleaned.changed[image] else lines[data.image_line[image] - 1]
+    joined = b"\n".join(new)
+    joined = joined + b"\n" if before.endswith(b"\n") else joined.removesuffix(b"\r")
+    return (BOM_UTF8 if before.startswith(BOM_UTF8) else b"") + joined
+
+
+def word_changes(located: Located, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
+    """The new bytes of the label file of word images."""
+    assert located.words is not None and isinstance(data.words, FolderWords)
+    after = iter(cleaned.data.texts)
+    changes: dict[int, str | None] = {}
+    for index, text in enumerate(data.texts):
+        new = next(after) if cleaned.kept[index] else None
+        if new != text:
+            changes[index] = new
+    return {Path(data.words.label_file): edited(located.words.NAME, data.words, changes)}

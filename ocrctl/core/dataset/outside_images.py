@@ -1,0 +1,61 @@
+"""Images that label files name but that do not belong to the set: copied only when that is asked for.
+
+A label file of others may name any absolute path, `../..`, or a link: a copy of the set would take those files along.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import parse_spec
+from ocrctl.errors import InputError
+
+
+def refuse_outside(spec: str, data: Annotations, allow: bool) -> None:
+    """Raise InputError, unless `allow`, when an image of `data` exists outside the path of `spec`, from which it was
+    read, and outside the folders of its labels and images.
+
+    Links are followed, of the folder of images too. An image that is missing is left to be reported as such.
+    """
+    if allow:
+        return
+    roots = _roots(spec, data)
+    real: dict[str, str] = {}  # folder to what it is, links followed
+    count, first = 0, ""
+    for path in data.image_paths(0, len(data.images)):
+        if not path or "\0" in path:  # no file of its own, or no path
+            continue
+        folder, name = os.path.split(path)
+        if folder not in real:
+            real[folder] = os.path.realpath(folder)
+        target = os.path.join(real[folder], name)
+        if os.path.islink(target) or name in ("", ".", ".."):
+            target = os.path.realpath(target)
+        if not any(target.startswith(root) for root in roots) and os.path.exists(target):
+            count += 1
+            first = first or (path if path == target else f"{path}, which is {target}")
+    if count:
+        images = "1 image lies" if count == 1 else f"{count:,} images lie"
+        raise InputError(
+            f"{data.name}: {images} outside the set, in neither {' nor '.join(sorted(roots))} (first: {first}).",
+            hint="--allow-outside copies them too",
+        )
+
+
+def _roots(spec: str, data: Annotations) -> set[str]:
+    """Real paths of the folder that was named and of those that hold labels and images, with a separator at the end.
+
+    The folder of images is one of them where it is reached without a link out of the folder that it shares with the
+    labels: `images -> /home` does not make /home part of the set.
+    """
+    named = parse_spec(spec).path
+    assert named is not None  # it was read
+    labels = {os.path.abspath(Path(file).parent) for file in data.label_files} or {os.path.abspath(data.root)}
+    own = str(named if named.is_dir() else named.parent)
+    roots = {os.path.join(os.path.realpath(folder), "") for folder in (own, *labels)}
+    root = os.path.abspath(data.root)
+    shared = os.path.join(os.path.realpath(os.path.commonpath([root, *labels])), "")
+    real = os.path.join(os.path.realpath(root), "")
+    return roots | {real} if real.startswith(shared) else roots

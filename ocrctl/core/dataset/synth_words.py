@@ -1,0 +1,45 @@
+"""`ocrctl dataset synth`: words or pages of the synthetic streams as files, to look at, to train on, or to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from ocrctl.config.load import load_settings
+from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
+from ocrctl.core.train.words import choose_charset, synth_config
+from ocrctl.data.formats import paddleocr_rec
+from ocrctl.data.synth import SynthWords
+from ocrctl.files.folder import new_folder
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """Where the words are: a folder with images/*.png and rec_gt.txt (PaddleOCR recognition)."""
+
+    out: Path
+    samples: int
+    labels: Path
+
+
+def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool) -> SynthReport:
+    """Render `count` words of the stream that `synth.*` describes into `out`, whole or not at all.
+
+    `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
+    ResumableStop when the disk is full, InputError when the place cannot be written.
+    """
+    settings = load_settings(profiles, sets)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
+    words = SynthWords(config)
+    with new_folder(out, "dataset synth") as folder:
+        labels = paddleocr_rec.write((_encoded(words, index) for index in range(count)), folder)
+    return SynthReport(out, count, out / labels.relative_to(folder))
+
+
+def _encoded(words: SynthWords, index: int) -> tuple[bytes, str]:
+    image, label = words.sample(index)
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes(), label

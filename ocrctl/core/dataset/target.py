@@ -1,0 +1,51 @@
+"""What `dataset validate --for MODEL` judges the data for: an architecture, or a model that was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ocrctl.config.model_spec import SPECS, get_spec
+from ocrctl.data.validate.run import Target
+from ocrctl.errors import UsageError
+from ocrctl.text.charset import Charset
+
+
+def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -> Target | None:
+    """The model that data is judged for: an architecture, with the charset of flag, profile or the architecture, or a
+    checkpoint, run folder or ONNX file, with what its card says.
+
+    Raises UsageError for an unknown architecture, a flag without one, a charset for a detector or for a model that has
+    its own; InputError when a file is no model.
+    """
+    if model is None:
+        if charset or profiles:
+            raise UsageError("--charset and --profile need --for MODEL.", hint="such as --for crnn")
+        return None
+    if model not in SPECS and Path(model).expanduser().exists():
+        return _trained(model, charset)
+    from ocrctl.config.load import load_settings  # pydantic-settings, which most runs can do without
+
+    spec = get_spec(model)
+    settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
+    if spec.task == "detection":
+        if charset:
+            raise UsageError(f"--charset: {model} finds text and reads none.", hint="such as --for crnn")
+        return Target(spec, None, (settings.page.height, settings.page.width))
+    spec = get_spec(model, settings.model.width)
+    size = spec.input_height, spec.input_width
+    return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
+
+
+def _trained(model: str, charset: str | None) -> Target:
+    from ocrctl.core.model.info import model_info
+
+    card = model_info(model).card
+    if charset:
+        raise UsageError(f"--charset: {model} was trained with a charset of its own.", hint="leave --charset out")
+    spec = replace(
+        get_spec(card.arch), input_height=card.height, input_width=card.width, channels=card.channels,
+        max_label_length=card.max_label_length,
+    )  # fmt: skip
+    return Target(spec, Charset(card.charset) if card.charset else None, (card.height, card.width))

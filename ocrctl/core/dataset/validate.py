@@ -1,0 +1,132 @@
+"""`ocrctl dataset validate`: every rule over one data set, and what it found as rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.dataset.target import target_of
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.polygons.codes import BY_NAME
+from ocrctl.data.polygons.findings import Findings, Hits, fails, known_threshold
+from ocrctl.data.validate.image_rules import in_other_set
+from ocrctl.data.validate.image_scan import look_at
+from ocrctl.data.validate.run import lint
+from ocrctl.errors import UsageError
+
+EXAMPLES = 3  # places named for each code
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """What `dataset validate` is asked for."""
+
+    spec: str
+    decode: bool = True
+    against: str | None = None  # SPEC of the other set, which must not share a picture
+    model: str | None = None  # architecture or trained model that the data is meant for
+    charset: str | None = None
+    profiles: Sequence[str] = ()
+    fail_on: Sequence[str] = ("error",)
+    limit: int | None = 1000  # findings listed for each code; None: all
+
+
+@dataclass(frozen=True)
+class Place:
+    """One finding."""
+
+    where: str
+    file: str
+    line: int
+    message: str
+
+
+@dataclass(frozen=True)
+class CodeCount:
+    """All findings of one code; `places` are the first of them."""
+
+    code: str
+    name: str
+    severity: str
+    fix: str
+    count: int
+    places: list[Place]
+
+
+@dataclass(frozen=True)
+class ValidateReport:
+    """`failed` counts the findings at or above the threshold."""
+
+    spec: str
+    format: str
+    root: str
+    images: int
+    instances: int
+    ignored: int
+    errors: int
+    warnings: int
+    infos: int
+    failed: int
+    seconds: float
+    notes: list[str]
+    codes: list[CodeCount] = field(default_factory=list)
+
+
+def validate(
+    options: ValidateOptions, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[ValidateReport, Annotations, Findings]:
+    """Judge a data set. Raises UsageError for an unknown threshold, InputError when the annotations cannot be read."""
+    for text in options.fail_on:
+        if not known_threshold(text):
+            raise UsageError(
+                f"--fail-on {text}: expected error, warning, info, or a code.{did_you_mean(text, BY_NAME)}",
+                hint="docs/reference/codes.md lists the codes",
+            )
+    start = time.perf_counter()
+    target = target_of(options.model, options.charset, options.profiles)
+    data = open_annotations(options.spec, malformed=True)
+    findings, looks = lint(data, target, decode=options.decode, progress=progress)
+    if options.against is not None:
+        other = open_annotations(options.against, malformed=True)
+        in_other_set(findings, data, looks, other, look_at(other, Findings(), True))
+    report = ValidateReport(
+        spec=options.spec,
+        format=data.format,
+        root=data.root,
+        images=len(data.images),
+        instances=len(data),
+        ignored=int(data.ignore.sum()),
+        errors=findings.count("error"),
+        warnings=findings.count("warning"),
+        infos=findings.count("info"),
+        failed=sum(len(hits.indices) for hits in findings.sorted() if fails(hits.code, options.fail_on)),
+        seconds=time.perf_counter() - start,
+        notes=data.notes,
+        codes=[_counted(data, hits, options.limit) for hits in findings.sorted()],
+    )
+    return report, data, findings
+
+
+def _counted(data: Annotations, hits: Hits, limit: int | None) -> CodeCount:
+    code = hits.code
+    places = [_place(data, hits, position) for position in range(len(hits.indices))[:limit]]
+    return CodeCount(code.code, code.name, code.severity, code.fix, len(hits.indices), places)
+
+
+def _place(data: Annotations, hits: Hits, position: int) -> Place:
+    index = int(hits.indices[position])
+    instance = hits.code.on == "instance"
+    image = int(data.image_id[index]) if instance else index
+    line: Any = data.lines[index] if instance and data.lines[index] else data.image_line[image]
+    if data.words is not None:
+        where = data.words.where(image)
+        tail = where.partition(" (")[0].rpartition(":")[2]
+        line = int(tail) if tail.isdecimal() else 0
+    else:
+        where = data.where(index) if instance else data.image_where(image)
+    return Place(where, str(Path(data.label_files[data.image_label[image]])), int(line), hits.message(position))

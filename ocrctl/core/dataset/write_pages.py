@@ -1,0 +1,109 @@
+"""Writing a data set of pages as a new folder: label files in any format, pictures copied; whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats import page_format
+from ocrctl.data.formats.fit_to_format import fit
+from ocrctl.data.images.header import read_header
+from ocrctl.errors import InputError
+from ocrctl.files.folder import new_folder
+
+IMAGES = "images"  # folder of the pictures within the new one
+_LONGEST = 200  # bytes of a name; file systems take 255
+
+
+@dataclass(frozen=True)
+class Written:
+    """`lost` is what the format cannot hold: sentence to count; `missing` pictures are named but not copied."""
+
+    out: Path
+    images: int
+    instances: int
+    lost: dict[str, int]
+    missing: list[str]
+
+
+def write_pages(data: Annotations, format_name: str, out: Path, command: str, *, copy: bool = True) -> Written:
+    """Write `data` to the new folder `out`. Without `copy` only the label files. Raises as `new_folder` does."""
+    with new_folder(out, command) as folder:
+        return replace(fill_pages(data, format_name, folder, copy=copy), out=out)
+
+
+def fill_pages(data: Annotations, format_name: str, folder: Path, *, copy: bool = True) -> Written:
+    """Write `data` below `folder`, which holds nothing yet. Without `copy` only the label files. Raises OSError."""
+    pages = page_format(format_name)
+    if pages.KEEPS.sizes:
+        data = replace(data, sizes=known_sizes(data))
+    names = safe_names(data.images, unique_stems=pages.PER_IMAGE or format_name == "cleval-zip")
+    fitted, lost = fit(data, format_name)
+    start = getattr(pages, "IMAGES_FROM", "")
+    fitted = replace(fitted, images=[os.path.relpath(f"{IMAGES}/{name}", start or ".") for name in names])
+    missing = []
+    for rendered in pages.render(fitted):
+        _write(folder / rendered.name, rendered.content)
+    for image, name in enumerate(names) if copy else ():
+        try:
+            content = data.image_bytes(image)
+        except InputError:
+            missing.append(data.image_where(image))
+            continue
+        _write(folder / IMAGES / name, content)
+    return Written(folder, len(names), len(data), lost, missing)
+
+
+def _write(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+
+
+def known_sizes(data: Annotations) -> NDArray[np.int32]:
+    """(I, 2) sizes as stated or, where none is, as the header of the file says; 0 where that cannot be read."""
+    sizes = data.sizes.copy()
+    for image in np.flatnonzero((sizes <= 0).any(1)).tolist():
+        try:
+            header = read_header(data.image_bytes(image))
+        except InputError:
+            continue
+        if header is not None:
+            sizes[image] = header.displayed
+    return sizes
+
+
+def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:
+    """A path below the folder of pictures for each picture: never absolute, never upwards, never the same twice.
+
+    `unique_stems`: no folders, and no two names that differ in their suffix alone, for one label file a picture.
+    """
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        parts = [part for part in PurePosixPath(image.replace("\\", "/")).parts if part not in ("/", "..", ".")]
+        parts = ["".join(c if c.isprintable() and c != ":" else "_" for c in part) for part in parts]
+        parts = [_shortened(part) for part in parts] or ["picture"]
+        if len(parts) > 1 and parts[0] == IMAGES:
+            parts = parts[1:]
+        path = PurePosixPath(parts[-1]) if unique_stems else PurePosixPath(*parts)
+        name, number = path, 1
+        while (key := (name.stem if unique_stems else str(name)).lower()) in taken:
+            number += 1
+            name = path.with_name(f"{path.stem}_{number}{path.suffix}")
+        taken.add(key)
+        names.append(str(name))
+    return names
+
+
+def _shortened(part: str) -> str:
+    """A name of a file or folder that, with what label files and repeats add to it, no file system refuses."""
+    path = PurePosixPath(part)
+    room = _LONGEST - len(path.suffix.encode())
+    if room < 1:
+        return part.encode()[:_LONGEST].decode(errors="ignore")
+    return path.stem.encode()[:room].decode(errors="ignore") + path.suffix

@@ -1,0 +1,89 @@
+"""Writing a set of word images as a new folder or LMDB; whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ocrctl.core.dataset.write_pages import IMAGES, Written, safe_names
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
+from ocrctl.data.formats.fit_to_format import whole_characters
+from ocrctl.data.lmdb.label_text import read_start
+from ocrctl.data.lmdb.word_source import FolderWords, PickedWords, WordSource
+from ocrctl.errors import InputError
+from ocrctl.files.folder import new_folder
+
+_IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
+_UNSAFE = re.compile(r'[\s,"\[\]{}]')  # what would end a name in one of the formats of one line a word
+_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def write_words(data: Annotations, words: Format, out: Path, command: str) -> Written:
+    """Write the word images of `data`, with its texts, to the new folder `out`. One that cannot be read is left out and
+    named. Raises as `new_folder` does, and InputError when no image is left."""
+    with new_folder(out, command) as folder:
+        return replace(fill_words(data, words, folder), out=out)
+
+
+def fill_words(data: Annotations, words: Format, folder: Path) -> Written:
+    """As `write_words`, into `folder`, which holds nothing yet. Raises OSError, and InputError when no image is
+    left."""
+    readable, missing = _readable(data)
+    if not len(readable):
+        raise InputError(f"{data.name}: no image of it can be read; nothing is written.")
+    lost: Counter[str] = Counter()
+    texts = _fitted(readable.labels, words.KEEPS, lost)
+    names = _names(readable, [data.images[index] for index in readable.picks], words.KEEPS, lost)
+    samples = ((readable.image_bytes(index), text) for index, text in enumerate(texts))
+    words.write(samples, folder, *([names] if names is not None else []))
+    return Written(
+        folder, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing
+    )
+
+
+def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
+    """The images that are there, and the places of those that are not."""
+    assert data.words is not None
+    picks, missing = [], []
+    for index, path in enumerate(data.image_paths(0, len(data.images))):
+        try:
+            if not path or not read_start(path, 1):
+                data.image_bytes(index)
+        except InputError:
+            missing.append(data.image_where(index))
+            continue
+        picks.append(index)
+    return PickedWords(data.words, picks, [data.texts[index] for index in picks]), missing
+
+
+def _fitted(texts: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> Iterator[str]:
+    """The texts as the format can hold them; what that loses is counted now, not as they are taken."""
+    whole = [whole_characters(text, lost) for text in texts]
+    broken = 0 if keeps.line_breaks else sum("\n" in text or "\r" in text for text in whole)
+    lost["line breaks within a text become spaces"] += broken
+    return (_BREAK.sub(" ", text) for text in whole) if broken else iter(whole)
+
+
+def _names(words: PickedWords, images: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> list[str] | None:
+    """Paths for the images below the folder of images: their own, made safe. None: they are numbered."""
+    if not isinstance(_first(words), FolderWords):
+        return None
+    if not keeps.names or not all(_IMAGE.match(image) for image in images):
+        lost["names of images are not kept"] += len(images)
+        return None
+    names = safe_names([_UNSAFE.sub("_", image) for image in images], unique_stems=False)
+    lost["names of images are changed"] += sum(
+        name != image.removeprefix(f"{IMAGES}/") for name, image in zip(names, images, strict=True)
+    )
+    return names
+
+
+def _first(words: WordSource) -> WordSource:
+    """The source that samples were picked from, however often."""
+    while isinstance(words, PickedWords):
+        words = words.source
+    return words

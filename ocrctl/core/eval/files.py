@@ -1,0 +1,180 @@
+"""Score result files, made by any tool, against the truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.core.eval.result_lines import inverted, inverted_box, read_results, unquoted
+from ocrctl.data.annotations.index import IGNORED, Annotations
+from ocrctl.data.formats import detect_pages
+from ocrctl.data.formats.spec import Spec, open_annotations, parse_spec
+from ocrctl.errors import InputError, UsageError
+from ocrctl.metrics.instances import Instances, from_annotations
+from ocrctl.metrics.pages import PageScores, Search, find_threshold, score_pages
+
+LINES = ("icdar13", "icdar15", "cleval-zip")  # formats whose lines may as well be results
+SCORE_KEYS = ("score", "confidence", "det_score", "probability")  # of annotations that hold one
+
+
+@dataclass(frozen=True)
+class FilesOptions:
+    """What to score: `scores` says that lines of `found` hold a score behind their points; `threshold` keeps what
+    scores at least as much; `search` looks for the best threshold besides."""
+
+    truth: str
+    found: str
+    protocol: str = "hmean"
+    e2e: bool = False
+    scores: bool = False
+    threshold: float | None = None
+    search: bool = False
+
+
+@dataclass(frozen=True)
+class FilesResult:
+    """The scores, and what they leave out."""
+
+    truth: str
+    found: str
+    scores: PageScores
+    search: list[Search]  # best first; empty when not asked for
+    without_prediction: list[str]  # pictures that --pred does not hold: all their words are missed
+    without_truth: list[str]  # pictures that --gt does not hold: in no number
+    pages: Annotations  # the truth
+    found_pages: Instances
+
+
+def score_files(options: FilesOptions) -> FilesResult:
+    """Read both sides, pair their pictures by name, and score.
+
+    Raises UsageError or InputError, which names file and line, or both sides when they share no picture.
+    """
+    truth = _truth(options.truth)
+    found, scores = _found(options)
+    if scores is None and (options.threshold is not None or options.search):
+        raise UsageError(
+            f"{options.found}: holds no scores to compare with a threshold.",
+            hint="--scores says that its lines hold one behind the points",
+        )
+    order, unknown = _paired(truth, found)
+    _check_finite(truth)
+    _check_finite(found)
+    side = ordered(from_annotations(found, scores), options.protocol).of_pictures(order)
+    words = from_annotations(truth)
+    result = score_pages(truth.images, words, side, options.protocol, e2e=options.e2e, threshold=options.threshold)
+    search = find_threshold(words, side, options.protocol, options.e2e) if options.search else []
+    missing = [truth.images[i] for i, place in enumerate(order) if place < 0]
+    return FilesResult(options.truth, options.found, result, search, missing, unknown, truth, side)
+
+
+def _truth(raw: str) -> Annotations:
+    data = open_annotations(raw)
+    _expect_pages(data, raw)
+    if data.format not in LINES:
+        return data
+    if data.format == "icdar13":  # boxes: the first point is left, top, the third right, bottom
+        for i in range(len(data)):
+            points = data.points[data.offsets[i] : data.offsets[i + 1]]
+            if len(points) == 4 and inverted(box := (*points[0].tolist(), *points[2].tolist())):
+                raise inverted_box(data.where(i), box)
+    texts = [unquoted(text) for text in data.texts]
+    return replace(data, texts=texts, ignore=data.ignore | np.array([text == IGNORED for text in texts], np.bool_))
+
+
+def _found(options: FilesOptions) -> tuple[Annotations, NDArray[np.float64] | None]:
+    spec = parse_spec(options.found)
+    place = _lines_at(spec)
+    if place is not None:
+        return read_results(place, options.scores)
+    data = open_annotations(spec)
+    _expect_pages(data, options.found)
+    held = [next((data.extras.get(i, {}).get(key) for key in SCORE_KEYS if key in data.extras.get(i, {})), None)
+            for i in range(len(data))]  # fmt: skip
+    if all(score is None for score in held):
+        if options.scores:
+            raise UsageError(f"{options.found}: --scores is for result lines, this is {data.format} without scores.")
+        return data, None
+    for i, score in enumerate(held):
+        if not isinstance(score, (int, float)) or not np.isfinite(score):
+            raise InputError(f"{data.where(i)}: expected a score, found {score!r}.")
+    return data, np.array(held, np.float64)
+
+
+def _lines_at(spec: Spec) -> Path | None:
+    """The folder, zip or text of result lines that `spec` means; None when it is of another format."""
+    path = spec.path
+    if path is None or spec.format not in (None, *LINES):
+        return None
+    places = [(pages.NAME, place) for pages, place in detect_pages(path)]
+    if any(name not in LINES for name, _ in places) and spec.format is None:
+        return None
+    if path.is_file():
+        suffix = path.suffix.lower()
+        return path if suffix == ".zip" or (suffix == ".txt" and (places or not path.read_bytes().strip())) else None
+    within = {place for _, place in places if place.is_dir()}
+    if len(within) == 1:
+        return within.pop()
+    return path if any(entry.suffix.lower() == ".txt" for entry in path.iterdir()) else None
+
+
+def _expect_pages(data: Annotations, raw: str) -> None:
+    if data.words is not None:
+        raise UsageError(f"{raw}: {data.format} holds word pictures, expected pages with polygons.")
+
+
+def _check_finite(data: Annotations) -> None:
+    bad = np.flatnonzero(~np.isfinite(data.points).all(1))
+    if len(bad):
+        instance = int(np.searchsorted(data.offsets, bad[0], side="right")) - 1
+        raise InputError(f"{data.where(instance)}: a coordinate is not finite.")
+
+
+def _paired(truth: Annotations, found: Annotations) -> tuple[list[int], list[str]]:
+    """Of each picture of the truth, its number among those found, -1: none; and those found without a truth.
+
+    Names are compared without suffix, with their folders where more of them agree that way.
+    """
+    whole = [[str(PurePosixPath(name).with_suffix("")) for name in data.images] for data in (truth, found)]
+    bare = [[PurePosixPath(name).stem for name in data.images] for data in (truth, found)]
+    names, others = max((whole, bare), key=lambda pair: len(set(pair[0]) & set(pair[1])))
+    for data, side in ((truth, names), (found, others)):
+        twice = [name for name, count in Counter(side).items() if count > 1]
+        if twice:
+            first, second = (data.images[i] for i in [i for i, name in enumerate(side) if name == twice[0]][:2])
+            raise InputError(f"{data.name}: {first} and {second} have the same name, so results cannot be told apart.")
+    place = {name: i for i, name in enumerate(others)}
+    order = [place.get(name, -1) for name in names]
+    if max(order, default=-1) < 0:
+        raise InputError(
+            f"{found.name}: none of its {len(others)} pictures is in {truth.name} ({others[0]} against {names[0]}).",
+            hint="names are compared without suffix; gt_ and res_ in front do not count",
+        )
+    known = set(names)
+    return order, [found.images[i] for i, name in enumerate(others) if name not in known]
+
+
+def ordered(side: Instances, protocol: str) -> Instances:
+    """With scores, best first within a picture, as both scripts sort; the IoU one breaks ties by points and text."""
+    if side.scores is None:
+        return side
+    image, scores = side.image.tolist(), side.scores.tolist()
+
+    def key(i: int) -> tuple[object, ...]:
+        if protocol != "hmean":
+            return (-image[i], scores[i])
+        points = side.points[side.offsets[i] : side.offsets[i + 1]].ravel().tolist()
+        return (-image[i], scores[i], points, side.texts[i])
+
+    return side.pick(np.array(sorted(range(len(side)), key=key, reverse=True), np.int64))
+
+
+def names_of(pictures: Sequence[str], shown: int) -> str:
+    """`img_1.jpg, img_7.jpg and 12 more`."""
+    more = f" and {len(pictures) - shown} more" if len(pictures) > shown else ""
+    return ", ".join(pictures[:shown]) + more

@@ -1,0 +1,65 @@
+"""The HTML report of scored result files: pictures are taken from beside the truth, where they are."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.core.eval.files import FilesResult, names_of
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.images.decode import decode
+from ocrctl.errors import InputError
+from ocrctl.files.atomic import write_atomic
+from ocrctl.inference.writers.report.pages import Picture, render_pages
+from ocrctl.metrics.instances import from_annotations
+
+LONGEST_SIDE = 1280  # pixels of a picture as it is shown
+NAMED = 20  # pictures
+
+
+def write_page(path: Path, result: FilesResult) -> None:
+    """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
+    notes = []
+    if result.without_prediction:
+        names = names_of(result.without_prediction, NAMED)
+        notes.append(
+            f"{len(result.without_prediction)} pictures without a prediction, scored as nothing found: {names}"
+        )
+    if result.without_truth:
+        names = names_of(result.without_truth, NAMED)
+        notes.append(f"{len(result.without_truth)} pictures without a truth, in no number: {names}")
+    truth = from_annotations(result.pages)
+    page = render_pages(
+        f"{result.found} against {result.truth}", result.scores, truth, result.found_pages,
+        lambda number: picture_of(result.pages, number), result.search, notes,
+    )  # fmt: skip
+    write_atomic(path, page)
+
+
+def picture_of(pages: Annotations, number: int) -> Picture:
+    """A JPEG of at most LONGEST_SIDE; an empty frame around the polygons where the picture cannot be read."""
+    try:
+        pixels = decode(pages.image_bytes(number), pages.image_where(number))
+    except InputError:
+        width, height = pages.sizes[number].tolist()
+        if not width or not height:
+            start, stop = pages.spans()[number : number + 2].tolist()
+            points = pages.points[pages.offsets[start] : pages.offsets[stop]]
+            right, bottom = np.ceil(points.max(0, initial=1.0)).tolist() if len(points) else (640, 480)
+            width, height = int(right) + 20, int(bottom) + 20
+        return Picture("", width, height)
+    return shown(pixels)
+
+
+def shown(pixels: NDArray[np.uint8]) -> Picture:
+    """RGB uint8 (H, W, 3) as a JPEG of at most LONGEST_SIDE."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 75])
+    return Picture("data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode(), width, height)

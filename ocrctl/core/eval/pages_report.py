@@ -1,0 +1,63 @@
+"""HTML reports of evaluated detectors, one for each model and protocol, on all data together; and their gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ocrctl.core.eval.files_report import shown
+from ocrctl.core.eval.page_samples import EvalPages
+from ocrctl.core.eval.pages import PageResult, PagesEvaluation
+from ocrctl.files.atomic import write_atomic
+from ocrctl.inference.writers.report.pages import Picture, render_pages
+from ocrctl.metrics.pages import check_metrics
+
+
+def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> list[Path]:
+    """Write self-contained HTML files: `path`, or beside it PATH-MODEL-PROTOCOL when there are several; the names.
+
+    Raises InputError when one cannot be written.
+    """
+    results = [evaluation.overall(m.name, protocol) for m in evaluation.models for protocol in evaluation.protocols]
+    written = []
+    for item in results:
+        model = item.model.replace("/", "-")
+        place = path if len(results) == 1 else path.with_stem(f"{path.stem}-{model}-{item.scores.protocol}")
+        write_atomic(place, _page(item, evaluation, data))
+        written.append(place)
+    return written
+
+
+def _page(item: PageResult, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> str:
+    def picture(number: int) -> Picture:
+        source, index = item.places[number]
+        return shown(data[source].image(index))
+
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in sorted(item.thresholds.items()))
+    notes = [f"Thresholds of the model: {thresholds}."]
+    notes += [f"Unreadable, in no number: {one.error}" for one in evaluation.unreadable]
+    specs = ", ".join(info.spec for info in evaluation.datasets)
+    return render_pages(f"{item.model} on {specs}", item.scores, item.truth, item.found, picture, item.search, notes)
+
+
+def check_gates(gates: Mapping[str, float], protocols: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Each gate's (protocol, metric): `hmean`, of the first protocol, or `cleval.hmean`. Raises UsageError."""
+    found = {}
+    for gate in gates:
+        head, _, rest = gate.partition(".")
+        protocol, metric = (head, rest) if head in protocols and rest else (protocols[0], gate)
+        check_metrics([metric], protocol, False)
+        found[gate] = (protocol, metric)
+    return found
+
+
+def missed(evaluation: PagesEvaluation, gates: Mapping[str, float]) -> list[str]:
+    """A sentence for each model and gate that was not reached on all data together; NaN reaches nothing."""
+    sentences = []
+    for gate, (protocol, metric) in check_gates(gates, evaluation.protocols).items():
+        for model in evaluation.models:
+            value = evaluation.overall(model.name, protocol).scores.metric(metric)
+            if not value >= gates[gate]:
+                wanted = f"at least {gates[gate]:.4f} was asked for"
+                sentences.append(f"{model.name}: {protocol} {metric} is {value:.4f}, {wanted}")
+    return sentences

@@ -1,0 +1,189 @@
+"""Evaluate one or several recognisers on the same samples: numbers with intervals, differences, and what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from ocrctl.core.eval.read import Place, read_samples
+from ocrctl.core.eval.word_samples import EvalSamples, open_samples
+from ocrctl.errors import InputError, UsageError
+from ocrctl.inference.engine import Engine, Recognition
+from ocrctl.metrics.confusions import top_confusions
+from ocrctl.metrics.evaluation import (
+    ALL,
+    DatasetInfo,
+    Difference,
+    Evaluation,
+    ModelInfo,
+    Result,
+    WorstSample,
+)
+from ocrctl.metrics.recognition import SampleScores, get_protocol, score
+from ocrctl.metrics.summary import by_length, differences, summarise, worst
+from ocrctl.metrics.unknown import unknown_characters
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What to evaluate on what; `limit` is per SPEC, `worst` per model, `bootstrap` the number of resamples;
+    `decoding` as in Engine.load."""
+
+    models: list[str]
+    data: list[str]
+    protocols: list[str] = field(default_factory=lambda: ["exact", "str36"])
+    limit: int | None = None
+    bootstrap: int = 1000
+    seed: int = 0
+    worst: int = 20
+    device: str = "auto"
+    batch_size: int = 64
+    jobs: int | None = None
+    threads: int | None = None
+    sets: list[str] = field(default_factory=list)
+    decoding: str | None = None
+
+
+def evaluate(
+    options: EvalOptions, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[Evaluation, list[EvalSamples]]:
+    """Run every model over every sample; `progress` is told (pictures done, pictures in all).
+
+    Returns the evaluation and the opened samples (for pictures in a report). A picture that cannot be decoded is
+    listed as unreadable and is in no number; ground-truth characters a model cannot write are counted and stay in.
+    Raises UsageError, InputError (no sample readable, no model there) or MissingRequirement.
+    """
+    for protocol in options.protocols:
+        get_protocol(protocol)
+    engines = [Engine.load(model, options.device, options.threads, options.decoding) for model in options.models]
+    infos = model_infos(engines, options.models)
+    data = open_samples(options.data, [engine.card for engine in engines], options.limit, options.seed, options.sets)
+
+    start = time.perf_counter()
+    places, readings, unreadable = read_samples(engines, data, options.batch_size, options.jobs, progress)
+    seconds = time.perf_counter() - start
+    if not places:
+        raise InputError(f"none of the {len(unreadable)} samples could be read; the first: {unreadable[0].error}")
+
+    datasets = [
+        DatasetInfo(
+            samples.name,
+            samples.spec,
+            sum(place[0] == number for place in places),
+            sum(item.dataset == samples.name for item in unreadable),
+        )
+        for number, samples in enumerate(data)
+    ]
+    truths = [data[number].labels[index] for number, index in places]
+    texts = [[reading.text for reading in model] for model in readings]
+    results: list[Result] = []
+    pairs: list[Difference] = []
+    for dataset, rows in _groups(places, data):
+        group_truths = [truths[row] for row in rows]
+        for protocol in options.protocols:
+            scores = [score(group_truths, [model[row] for row in rows], protocol) for model in texts]
+            results += [_result(info.name, dataset, item, options) for info, item in zip(infos, scores, strict=True)]
+            for (one, first), (two, second) in combinations(zip(infos, scores, strict=True), 2):
+                found = differences(first, second, options.bootstrap, options.seed)
+                pairs.append(Difference(one.name, two.name, dataset, protocol, found))
+    evaluation = Evaluation(
+        models=infos,
+        datasets=datasets,
+        protocols=list(options.protocols),
+        results=results,
+        differences=pairs,
+        unknown=[
+            missing
+            for protocol in options.protocols
+            for info, engine in zip(infos, engines, strict=True)
+            if (missing := unknown_characters(info.name, engine.card.charset, truths, protocol))
+        ],
+        worst=[
+            row
+            for info, model in zip(infos, readings, strict=True)
+            for row in _worst(info.name, model, truths, places, data, options)
+        ],
+        unreadable=unreadable,
+        resamples=options.bootstrap,
+        seed=options.seed,
+        seconds=seconds,
+        images_per_second=len(places) * len(engines) / seconds,
+    )
+    return evaluation, data
+
+
+def model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelInfo]:
+    """What is said of each model, under names that tell them apart. Raises UsageError when one is given twice."""
+    names = [engine.name for engine in engines]
+    if len(set(names)) != len(names):  # best.ckpt and last.ckpt of one run, or a run and its export
+        names = [f"{engine.path.resolve().parent.name}/{engine.path.name}" for engine in engines]
+    if len(set(names)) != len(names):
+        names = [str(engine.path) for engine in engines]
+    if len(set(names)) != len(names):
+        raise UsageError(f"the same model is given twice: {', '.join(given)}.")
+    return [
+        ModelInfo(
+            name,
+            str(engine.path),
+            engine.card.arch,
+            engine.backend,
+            engine.device,
+            len(engine.card.charset),
+            engine.note,
+        )
+        for name, engine in zip(names, engines, strict=True)
+    ]
+
+
+def _groups(places: Sequence[Place], data: Sequence[EvalSamples]) -> list[tuple[str, list[int]]]:
+    """Rows of each data set that has any, and of all together when there are several."""
+    groups = [
+        (samples.name, [row for row, place in enumerate(places) if place[0] == number])
+        for number, samples in enumerate(data)
+    ]
+    if len(data) > 1:
+        groups.append((ALL, list(range(len(places)))))
+    return groups
+
+
+def _result(model: str, dataset: str, scores: SampleScores, options: EvalOptions) -> Result:
+    return Result(
+        model=model,
+        dataset=dataset,
+        summary=summarise(scores, options.bootstrap, options.seed),
+        by_length=by_length(scores),
+        confusions=top_confusions(zip(scores.truths, scores.predictions, strict=True)),
+    )
+
+
+def _worst(
+    model: str,
+    reading: Sequence[Recognition],
+    truths: Sequence[str],
+    places: Sequence[Place],
+    data: Sequence[EvalSamples],
+    options: EvalOptions,
+) -> list[WorstSample]:
+    """The furthest misses of one model under the first protocol, with the texts as they were read."""
+    scores = score(truths, [item.text for item in reading], options.protocols[0])
+    row_of = {int(row): position for position, row in enumerate(scores.kept)}
+    rows = []
+    for row in worst(scores, options.worst):
+        number, index = places[row]
+        position = row_of[row]
+        rows.append(
+            WorstSample(
+                model=model,
+                dataset=data[number].name,
+                sample=index,
+                where=data[number].where(index),
+                truth=truths[row],
+                prediction=reading[row].text,
+                confidence=reading[row].confidence,
+                edits=int(scores.distance[position]),
+                similarity=float(scores.similarity[position]),
+            )
+        )
+    return rows

@@ -1,0 +1,32 @@
+"""The HTML report of an evaluation, with the pictures of its worst samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from ocrctl.core.eval.word_samples import EvalSamples
+from ocrctl.files.atomic import write_atomic
+from ocrctl.inference.writers.report.html import render
+from ocrctl.metrics.evaluation import Evaluation, WorstSample
+
+PICTURE_HEIGHT = 160  # pixels; shown at half that, sharp on dense screens
+
+
+def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) -> None:
+    """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
+    by_name = {samples.name: samples for samples in data}
+
+    def picture(item: WorstSample) -> bytes:
+        image = by_name[item.dataset].image(item.sample)
+        height, width = image.shape[:2]
+        if height > PICTURE_HEIGHT:
+            size = (max(1, round(width * PICTURE_HEIGHT / height)), PICTURE_HEIGHT)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        assert done
+        return encoded.tobytes()
+
+    write_atomic(path, render(evaluation, picture))

@@ -1,0 +1,48 @@
+"""The checks of an exported detector: seeded pages of several sizes, and every page of a SPEC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images.decode import decode
+from ocrctl.errors import UsageError
+from ocrctl.export.parity import Parity
+from ocrctl.export.parity_pages import PROBE_SIZES, compare_pages, probe_pages
+from ocrctl.inference.engine import Engine
+from ocrctl.inference.pages import Page
+from ocrctl.inference.prefetch import default_jobs, map_ahead
+
+PROBE_BATCHES = (1, 3)  # one page alone, and an odd batch that no shape in the model equals
+
+
+def open_pages(spec: str) -> Annotations:
+    """The pages of `--verify`. Raises UsageError when the SPEC holds word images, InputError when it cannot be read."""
+    data = open_annotations(spec)
+    if data.words is not None:
+        raise UsageError(f"--verify {spec}: holds word images, expected pages for a detector.")
+    return data
+
+
+def check_pages(torch_engine: Engine, onnx_engine: Engine, data: Annotations | None) -> list[Parity]:
+    """Both on seeded pages and on every page of `data`, as `predict` would show it to the model.
+
+    Raises InputError when one of the pictures cannot be read.
+    """
+    checks = []
+    for count, size in zip(PROBE_BATCHES, PROBE_SIZES, strict=True):
+        probes = [([f"probe {index}" for index in range(count)], probe_pages(count, size))]
+        checks.append(compare_pages(torch_engine, onnx_engine, f"batch of {count}, {size[0]}x{size[1]}", probes))
+    if data is not None:
+        words = int((~data.ignore).sum())
+        checks.append(compare_pages(torch_engine, onnx_engine, data.name, _pages(torch_engine, data), words))
+    return checks
+
+
+def _pages(engine: Engine, data: Annotations) -> Iterator[tuple[list[str], list[Page]]]:
+    def load(image: int) -> tuple[list[str], list[Page]]:
+        where = data.image_where(image)
+        return [where], [engine.prepare_page(decode(data.image_bytes(image), where))]
+
+    return map_ahead(load, range(len(data.images)), default_jobs())

@@ -1,0 +1,190 @@
+"""Export models to ONNX; a file appears only after it was seen to answer as the checkpoint does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.eval.word_samples import open_samples
+from ocrctl.core.export.check_pages import check_pages, open_pages
+from ocrctl.data.formats.spec import parse_spec
+from ocrctl.errors import UsageError
+from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
+from ocrctl.export.parity import Parity, compare, probe_batch
+from ocrctl.files.atomic import check_place, temporary_of
+from ocrctl.files.durable import sync_folder
+from ocrctl.files.folder import shared_folder
+from ocrctl.inference.decoding import with_decoding
+from ocrctl.inference.engine import Engine
+from ocrctl.inference.locate import ModelFile, locate
+from ocrctl.inference.onnx_backend import OnnxBackend
+from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
+from ocrctl.models.build import build_trained
+from ocrctl.models.checkpoint import load_checkpoint
+
+# logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
+TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
+PROBE_BATCHES = (1, 17)  # one picture alone, and an odd batch that no shape in the model equals
+VERIFY_BATCH = 64
+VERIFY_SYNTH = 1000  # words of a stream, which has no end
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Which models go where; `verify` is a SPEC whose every sample must give the same; `decoding`, ar or nar, is how
+    the graph of an autoregressive model reads (None: as the model was trained to)."""
+
+    models: list[str]
+    out: Path
+    verify: str | None = None
+    tolerances: dict[str, float] = field(default_factory=dict)
+    decoding: str | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model: `path` is the file written, None when a check failed and nothing was written."""
+
+    name: str
+    source: str
+    path: Path | None
+    size_bytes: int
+    parameters: int
+    opset: int
+    checks: list[Parity]
+    failures: list[str]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """Every model's outcome, and the tolerances it was held to."""
+
+    models: list[Exported]
+    tolerances: dict[str, float]
+
+    @property
+    def ok(self) -> bool:
+        """True when every model was written."""
+        return all(model.path is not None for model in self.models)
+
+
+def export(options: ExportOptions) -> ExportReport:
+    """Export each model to `out`/NAME.onnx after PyTorch and ONNX Runtime agreed on batches of 1 and N.
+
+    Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
+    process writes), InputError (an unreadable model or SPEC, an `out` that cannot be written).
+    """
+    tolerances = _tolerances(options.tolerances)
+    files = [locate(model) for model in options.models]
+    _check_names(files)
+    spec = parse_spec(options.verify) if options.verify is not None else None
+    if spec is not None and spec.name == "pages":
+        hint = "ocrctl dataset synth OUT --pages writes one"
+        raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
+    with shared_folder(options.out):
+        for file in files:
+            check_place(options.out / f"{file.name}.onnx")  # before minutes of work
+        return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
+
+
+def _tolerances(given: dict[str, float]) -> dict[str, float]:
+    for name, value in given.items():
+        if value < 0:
+            raise UsageError(f"--tolerance {name}={value:g}: expected a number of at least 0.")
+    for name in given:
+        if name not in TOLERANCES:
+            raise UsageError(
+                f"unknown tolerance '{name}' (known: {', '.join(TOLERANCES)}).{did_you_mean(name, TOLERANCES)}"
+            )
+    return TOLERANCES | given
+
+
+def _check_names(files: list[ModelFile]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.kind == "onnx":
+            raise UsageError(f"{file.path}: is an ONNX file already.", hint="export a checkpoint or a run folder")
+        if file.name in seen:
+            raise UsageError(
+                f"{seen[file.name]} and {file.path} would both become {file.name}.onnx; export one at a time."
+            )
+        seen[file.name] = file.path
+
+
+def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, float]) -> Exported:
+    card, state = load_checkpoint(file.path)
+    card = with_decoding(card, options.decoding, file.path)
+    # Opened before the long work, so that a wrong SPEC is told at once.
+    pages = open_pages(options.verify) if options.verify is not None and card.task == "detection" else None
+    model = build_trained(card, state, file.path)
+    final = options.out / f"{file.name}.onnx"
+    part = temporary_of(final)  # `out` is held: no other process writes it
+    try:
+        write_onnx(to_onnx(model, card), part)
+        size = part.stat().st_size
+        torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
+        onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
+        if torch_engine.detects:
+            checks = check_pages(torch_engine, onnx_engine, pages)
+        else:
+            checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
+        if options.verify is not None and not torch_engine.detects:
+            labels, batches = _samples(torch_engine, options.verify)
+            checks.append(compare(torch_engine, onnx_engine, options.verify, batches, labels))
+        failures = [failure for check in checks for failure in _judge(check, tolerances)]
+        if not failures:
+            os.replace(part, final)
+            sync_folder(options.out)
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(
+        name=file.name,
+        source=str(file.path),
+        path=None if failures else final,
+        size_bytes=size,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        opset=OPSET,
+        checks=checks,
+        failures=failures,
+    )
+
+
+def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
+    batch = probe_batch(torch_engine, size)
+    names = [f"probe {index}" for index in range(size)]
+    return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, batch)])
+
+
+def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[list[str], NDArray[np.uint8]]]]:
+    """Labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and every sample, prepared, in batches.
+
+    Raises InputError at the first picture that is none.
+    """
+    limit = VERIFY_SYNTH if parse_spec(spec).format == "synth" else None
+    [source] = open_samples([spec], [engine.card], limit, 0, [])
+
+    def load(indices: list[int]) -> tuple[list[str], NDArray[np.uint8]]:
+        names = [source.where(index) for index in indices]
+        return names, np.stack([engine.prepare(source.image(index)) for index in indices])
+
+    return source.labels, map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
+
+
+def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:
+    failures = []
+    values = "maps" if check.of == "boxes" else "logits"
+    if not check.max_abs_diff <= tolerances[values]:
+        failures.append(f"{check.what}: {values} differ by {check.max_abs_diff:.3g}, allowed {tolerances[values]:.3g}")
+    if check.nothing:
+        failures.append(f"{check.what}: the model reads nothing ({check.nothing}), so nothing was compared")
+    share = len(check.differing) / max(1, check.samples)
+    if share > tolerances[check.of]:
+        pages = "pages' " if check.of == "boxes" else ""
+        failures.append(f"{check.what}: {len(check.differing)} of {check.samples} {pages}{check.of} differ")
+    return failures

@@ -1,0 +1,102 @@
+"""`ocrctl model set`: other thresholds for a trained detector, written into the file that carries it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.core.runs.lock import lock_run
+from ocrctl.errors import UsageError
+from ocrctl.files.atomic import replacing
+from ocrctl.files.durable import disk_errors
+from ocrctl.files.lock import lock
+from ocrctl.files.system_error import system_error
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The file that was written, and its thresholds before and now."""
+
+    path: Path
+    before: dict[str, float]
+    now: dict[str, float]
+
+
+def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
+    """Change the card of the detector at `model` (checkpoint, ONNX file, bundle, run folder); weights stay.
+
+    The file is replaced in one piece, or not at all. Raises UsageError for a recogniser, a run that is being trained, a
+    threshold that the postprocess does not have and a value that is none; InputError where there is no model or it
+    cannot be written.
+    """
+    from ocrctl.inference.locate import locate
+
+    found = locate(model)
+    path = found.path.resolve()  # of a link, what it points to
+    folder = path.parent
+    # In a run a newer checkpoint may be on its way; anywhere, of two changes at once the first would be lost.
+    held = lock_run(folder) if (folder / "config.toml").is_file() else lock(folder / f".{path.name}", name=path)
+    try:
+        card, save = _onnx(path) if found.kind == "onnx" else _checkpoint(path)
+        now = {**card.thresholds, **_checked(card, values, path)}
+        with disk_errors(folder, "the model is as before"), replacing(path) as file:
+            save(file, replace(card, thresholds=now).to_json())
+    finally:
+        held.release()
+    return Changed(path, dict(card.thresholds), now)
+
+
+def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
+    import torch
+
+    from ocrctl.models.checkpoint import read_checkpoint
+
+    raw: dict[str, Any] = read_checkpoint(path)
+
+    def save(file: BinaryIO, card: str) -> None:
+        try:
+            torch.save({**raw, CARD_KEY: card}, file)
+        except RuntimeError as error:  # of its zip writer, which does not say why a write failed
+            raise (system_error(error) or error) from error
+
+    return ModelCard.from_json(raw[CARD_KEY], str(path)), save
+
+
+def _onnx(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
+    from ocrctl.core.model.info import read_onnx
+
+    graph, card = read_onnx(path)
+
+    def save(file: BinaryIO, text: str) -> None:
+        for item in graph.metadata_props:
+            if item.key == CARD_KEY:
+                item.value = text
+        file.write(graph.SerializeToString())
+
+    return card, save
+
+
+def _checked(card: ModelCard, values: Mapping[str, float], path: Path) -> dict[str, float]:
+    if card.task != "detection":
+        raise UsageError(f"{path}: {card.arch} reads words and has no thresholds.")
+    from ocrctl.postprocess.find import OPTIONS
+
+    known = OPTIONS[card.decoder]
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(
+                f"{name}: {card.arch} has no such threshold.{did_you_mean(name, list(known))}",
+                hint=f"it takes {', '.join(known)}",
+            )
+        if not math.isfinite(value) or value < 0:
+            raise UsageError(f"{name}={value:g}: expected a number from 0.")
+        if value > 1 and (name.endswith("threshold") or name == "low_text"):
+            raise UsageError(f"{name}={value:g}: expected 0 to 1; above 1 nothing would be found.", hint=f"{name}=0.5")
+        if known[name] is not float and value != known[name](value):
+            raise UsageError(f"{name}={value:g}: expected {'0 or 1' if known[name] is bool else 'a whole number'}.")
+    return {name: known[name](value) for name, value in values.items()}

@@ -1,0 +1,144 @@
+"""What `predict` makes of pages besides lines: result texts, submissions, overlays, data sets with their pictures."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.core.dataset.write_pages import write_pages
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import write_bytes
+from ocrctl.files.durable import cannot_write
+from ocrctl.files.folder import Claim, claim, new_folder
+from ocrctl.inference.writers.choose import PAGE_FILES, PAGE_WRITERS
+from ocrctl.inference.writers.overlay import draw, png
+from ocrctl.inference.writers.prediction import PagePrediction
+from ocrctl.inference.writers.results import result_name, result_text, submission
+
+SUBMISSION = "submission.zip"
+SCORE, CONFIDENCE = "score", "confidence"  # keys of an instance, of outline and text, where the format keeps such
+
+
+class PageFiles:
+    """Takes pages as they are read and writes `format_name` below `out`; formats of lines are none of its business.
+
+    `place` is what it writes: `out`/submission.zip or a folder called as the format, None for lines. Raises UsageError
+    when that folder is taken.
+    """
+
+    def __init__(self, format_name: str, out: Path, root: str | None = None) -> None:
+        """`root`: the folder from which the input names its pictures (`input_root`)."""
+        self.format, self._root = format_name, root
+        self.place: Path | None = None
+        if format_name not in PAGE_WRITERS:
+            self.place = out / (SUBMISSION if format_name == "submission" else format_name)
+        self.lost: dict[str, int] = {}
+        self._pages: list[PagePrediction] = []
+        self._texts: dict[str, str] = {}  # of txt and submission, by name
+        self._names: set[str] = set()
+        if self.place is not None and self.place.is_dir() and any(self.place.iterdir()):
+            raise UsageError(f"{self.place} exists already.", hint="name another folder with -o")
+        self._claimed: Claim | None = None
+        self._held = ExitStack()
+
+    def __enter__(self) -> PageFiles:
+        """Overlays are written as they are drawn, into a folder that appears once it is whole."""
+        if self.draws and self.place is not None:
+            self._claimed = self._held.enter_context(claim(self.place, "predict"))
+            self._claimed.begin()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """What was drawn before an interruption stays in the partial folder."""
+        if self._claimed is not None and not self._names:
+            self._claimed.discard()
+        self._held.close()
+
+    @property
+    def draws(self) -> bool:
+        """Whether `add` is to be given pictures."""
+        return self.format == "overlay"
+
+    @property
+    def copies(self) -> bool:
+        """Whether the pictures themselves are written, so that they must be files."""
+        return self.place is not None and self.format not in PAGE_FILES
+
+    def add(self, page: PagePrediction, image: NDArray[np.uint8] | None) -> None:
+        """Take one page. Raises InputError when the format cannot hold it beside those before."""
+        if self.place is None:
+            return
+        if self.draws:
+            assert image is not None
+            texts = None if page.words is None else [word.text for word in page.words]
+            drawn = draw(image, page.found, texts)
+            assert self._claimed is not None
+            target = self._claimed.partial / f"{self._free(page.stem)}.png"
+            try:
+                target.write_bytes(png(drawn))
+            except OSError as failure:
+                raise cannot_write(target, failure) from failure
+        elif self.format in ("txt", "submission"):
+            if (name := result_name(page)) in self._texts:
+                raise InputError(f"{page.path}: another picture before it is called {name} in a {self.format}, too.")
+            self._texts[name] = result_text(page, scores=self.format == "txt")
+        else:
+            self._pages.append(page)
+
+    def finish(self) -> None:
+        """Write what stands in one piece. Raises InputError or ResumableStop when it cannot be written."""
+        if self.place is None:
+            return
+        if self._claimed is not None:
+            try:
+                self._claimed.put_in_place()
+            except OSError as error:
+                raise cannot_write(self.place, error) from error
+        elif self.format == "submission":
+            write_bytes(self.place, submission(self._texts.items()))
+        elif self.format == "txt":
+            with new_folder(self.place, "predict") as folder:
+                for name, text in self._texts.items():
+                    (folder / name).write_text(text, encoding="utf-8")
+        else:
+            written = write_pages(
+                _annotations(self._pages, self.format, self._root), self.format, self.place, "predict"
+            )
+            self.lost = written.lost
+            if written.missing:
+                self.lost["pictures are gone and were not copied"] = len(written.missing)
+
+    def _free(self, stem: str) -> str:
+        name, number = stem, 1
+        while name.lower() in self._names:
+            number += 1
+            name = f"{stem}_{number}"
+        self._names.add(name.lower())
+        return name
+
+
+def _annotations(pages: list[PagePrediction], format_name: str, within: str | None) -> Annotations:
+    """The pages as a set of `format_name`; names start from `within`, or from the folder that holds all of the pictures
+    where one does not lie in it."""
+    paths = [os.path.abspath(page.path) for page in pages]
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    if within is not None and os.path.commonpath([within, root]) == within:
+        root = within
+    builder = Builder(Path(root), format_name)
+    builder.label_file(root)
+    for page, path in zip(pages, paths, strict=True):
+        height, width = page.size
+        image = builder.image(os.path.relpath(path, root), size=(width, height))
+        for index, score in enumerate(page.found.scores):
+            points = np.round(page.found.polygon(index).astype(np.float64), 2)
+            text, extra = "", {SCORE: round(float(score), 6)}
+            if page.words is not None:
+                text, extra[CONFIDENCE] = page.words[index].text, round(page.words[index].confidence, 6)
+            builder.add(image, points.ravel().tolist(), text, False, extra=extra)
+    return builder.build(root)

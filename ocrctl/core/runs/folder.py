@@ -1,0 +1,212 @@
+"""The run folder: where a run keeps its settings, checkpoints and figures, and how one goes on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tomli_w
+
+from ocrctl.config.load import settings_from_tree
+from ocrctl.config.profiles import load_profile
+from ocrctl.config.settings import Section, Settings
+from ocrctl.core.runs.settings_tree import flat, nested
+from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import write_text
+from ocrctl.files.durable import cannot_write
+from ocrctl.files.regular import read_regular
+from ocrctl.shell import typed
+from ocrctl.text.charset import BUILTIN
+
+if TYPE_CHECKING:
+    from ocrctl.core.train.pages import PageData
+    from ocrctl.core.train.words import TrainingData
+
+# What may differ when a run goes on; anything else is another run.
+CHANGEABLE = {
+    "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
+    "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
+    "log.logger", "log.previews", "train.on_nonfinite", "train.max_skipped_share", "train.max_skipped_steps",
+    "train.max_quarantined", "train.mkldnn", "limits.unpack_ratio", "limits.unpack_free", "limits.zip_text_bytes",
+}  # fmt: skip
+
+
+# Any of them says that a folder holds a run.
+RUN_FILES = ("config.toml", "last.ckpt", "best.ckpt", "metrics.csv")
+# What the first version already wrote into every config.toml: a file without one of these has lost a part.
+ALWAYS_SET = ("arch", "seed", "train", "data", "synth", "page", "model", "log")
+
+
+def refuse_taken(out: Path | None, *, resume: bool) -> None:
+    """Raise UsageError when `out` is a file, or holds a run that is not asked to go on."""
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a run folder.")
+    holds = next((name for name in RUN_FILES if (out / name).exists()), None)
+    if holds and not resume:
+        raise UsageError(
+            f"{out} already holds a run ({holds}).",
+            hint=f"go on with it: ocrctl train --resume -o {typed(out)}, or choose another -o",
+        )
+
+
+def prepare_run(
+    out: Path | None,
+    settings: Settings,
+    data: TrainingData | PageData,
+    claim: Callable[[Path], None],
+    *,
+    remember: bool = True,
+) -> Path:
+    """Make the run folder, `claim` it, and write config.toml, data.json and val_split.txt into it; point runs/last at
+    it.
+
+    Raises ResumableStop when the disk is full, InputError when the place cannot be written. A trial (`remember` False)
+    leaves runs/last alone.
+    """
+    try:
+        run = out or _new_folder(Path("runs") / f"{datetime.date.today().isoformat()}-{settings.arch or 'run'}")
+        run.mkdir(parents=True, exist_ok=True)
+        claim(run)
+        if data.held_out:
+            write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
+        write_text(run / "data.json", json.dumps(data.fingerprints, ensure_ascii=False, indent=1) + "\n")
+        write_text(run / "config.toml", tomli_w.dumps(settings.tree()))
+        if out is None and remember:
+            _point_last(run)
+    except OSError as error:
+        raise cannot_write(out or Path("runs"), error) from error
+    return run
+
+
+def check_data(run: Path, data: TrainingData | PageData, report: Callable[[str], None]) -> None:
+    """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out.
+    Raises InputError when data.json is damaged; that it is missing is reported."""
+    path = run / "data.json"
+    hint = f"delete it to go on with data that you know to be the same: ocrctl train --resume -o {typed(run)}"
+    try:
+        before = json.loads(read_regular(path))
+    except FileNotFoundError:
+        report(f"{path} is missing: cannot check that the data is what the run began with")
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error)[:120]}).", hint=hint) from error
+    if not isinstance(before, dict) or not all(isinstance(value, str) for value in before.values()):
+        raise InputError(f"{path}: expected a JSON object of fingerprints by name.", hint=hint)
+    for name, print_ in data.fingerprints.items():
+        if before.get(name) != print_:
+            raise UsageError(
+                f"{name} has changed since {run} began ({before.get(name, 'nothing')} then, {print_} now): "
+                "held-out samples would get into training.",
+                hint=f"start a new run from it: ocrctl train -p {typed(run / 'config.toml')} --from {typed(run)}",
+            )
+
+
+def absolute_paths(settings: Settings) -> Settings:
+    """The same settings with every existing path in them absolute, so that a run goes on from any folder."""
+
+    names = {"fonts": {"system"}, "charset": {name for name in BUILTIN if not Path(name).is_file()}}
+
+    def absolute(text: str, name: str = "") -> str:
+        if text.startswith("synth:") or text in names.get(name, ()):  # whatever folder is called `words` or so here
+            return text
+        if Path(text).exists():
+            return str(Path(text).absolute())
+        prefix, colon, rest = text.partition(":")
+        return f"{prefix}:{Path(rest).absolute()}" if colon and rest and Path(rest).exists() else text
+
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    for section, name in (
+        ("data", "val"),
+        ("data", "charset"),
+        ("model", "init"),
+        ("synth", "fonts"),
+        ("synth", "backgrounds"),
+    ):
+        if text := getattr(values[section], name):
+            values[section] = values[section].model_copy(update={name: absolute(text, name)})
+    if specs := settings.data.train:
+        values["data"] = values["data"].model_copy(update={"train": [absolute(spec) for spec in specs]})
+    return Settings.model_construct(_fields_set=set(settings.model_fields_set), **values)
+
+
+def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], None]) -> Settings:
+    """Settings of the run at `out`, with the changeable ones that were asked for. Raises UsageError for other
+    changes."""
+    if out is None:
+        raise UsageError("--resume needs the run folder.", hint="ocrctl train --resume -o runs/last")
+    config = out / "config.toml"
+    if not config.exists():
+        holds = next((name for name in RUN_FILES if (out / name).exists()), None)
+        if holds:
+            raise InputError(
+                f"{out} holds {holds}, but no config.toml: its settings are lost.",
+                hint=f"start a new run from its weights: ocrctl train -d DATA --from {typed(out)} -o NEW",
+            )
+        if asked.data.train is None:  # a mistyped RUN must not become a run on synthetic data
+            raise UsageError(
+                f"--resume: {out} holds no run to go on with, and no data is named to start one on.",
+                hint=f"correct -o, or name the data: ocrctl train --resume -o {typed(out)} -d SPEC",
+            )
+        report(f"{out}: no run there yet, starting fresh")
+        return asked
+    saved = _saved_settings(config)
+    before, now = flat(saved.tree()), flat(asked.tree())
+    changed = {name: now.get(name) for name in asked_names(asked) if now.get(name) != before.get(name)}
+    fixed = sorted(set(changed) - CHANGEABLE)
+    if fixed:
+        name = fixed[0]
+        raise UsageError(
+            f"{out}: {name} was {before.get(name)!r} and cannot become {changed[name]!r} on resume.",
+            hint=f"start a new run from it: ocrctl train -p {typed(config)} --from {typed(out)} --set {name}=...",
+        )
+    for name in sorted(changed):
+        report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
+    return settings_from_tree(nested({**before, **changed}), str(config))
+
+
+def _saved_settings(config: Path) -> Settings:
+    """Settings of a run. Raises InputError for a config.toml that is damaged: what it lost would become a default."""
+    tree = load_profile(str(config))
+    lost = [name for name in ALWAYS_SET if name not in tree]
+    if lost:
+        raise InputError(
+            f"{config}: damaged, it lacks {', '.join(lost)}.",
+            hint=f"restore it, or start a new run: ocrctl train -d DATA --from {typed(config.parent)} -o NEW",
+        )
+    return settings_from_tree(tree, str(config))
+
+
+def asked_names(settings: Settings) -> set[str]:
+    """Names of the settings that some layer spoke of, as opposed to those left at their defaults."""
+    names: set[str] = set()
+    for name in settings.model_fields_set:
+        section = getattr(settings, name)
+        names |= {f"{name}.{inner}" for inner in section.model_fields_set} if isinstance(section, Section) else {name}
+    return names
+
+
+def _new_folder(path: Path) -> Path:
+    """Make `path`, or path-2, path-3 ... where it is taken; two runs that start at once get one each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, candidate = 2, path
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+
+
+def _point_last(run: Path) -> None:
+    link = run.parent / "last"
+    if link.is_symlink() or not link.exists():
+        temporary = run.parent / f".last.{os.getpid()}.ocrctl-tmp"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(run.name)
+        os.replace(temporary, link)

@@ -1,0 +1,103 @@
+"""`ocrctl runs`: what run folders tell, read from their files alone (no torch)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrctl.config.profiles import load_profile
+from ocrctl.core.runs.settings_tree import flat
+from ocrctl.errors import InputError, OcrctlError, UsageError
+from ocrctl.shell import typed
+from ocrctl.training.metrics_rows import read_rows
+
+GOALS = ("val_exact", "val_hmean")  # what makes a checkpoint the best one
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run: its folder, architecture, last step, seconds trained, best and last figure of its validations (None
+    before one): word accuracy of a recogniser, hmean of a detector. `problem` says why a run could not be read; the
+    rest is then empty."""
+
+    name: str
+    path: Path
+    arch: str
+    steps: int
+    seconds: float
+    best: float | None
+    last: float | None
+    checkpoints: list[str]
+    problem: str | None = None
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. One that cannot be read is there with
+    its problem. Raises InputError when there is no folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of runs.", hint="train one: ocrctl train -p quickstart")
+    paths = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and (path / "config.toml").exists()]
+    return [_summary_or_problem(path) for path in paths]
+
+
+def _summary_or_problem(run: Path) -> RunSummary:
+    try:
+        return summary(run)
+    except OcrctlError as error:
+        return RunSummary(run.name, run, "?", 0, 0.0, None, None, [], error.message)
+
+
+def summary(run: Path) -> RunSummary:
+    """What one run folder tells. Raises InputError when it is none."""
+    config, rows = load_run(run)
+    metric = next((name for name in GOALS if any(row.get(name) for row in rows)), GOALS[0])
+    goals = [_number(run, row, metric) for row in rows if row.get(metric)]
+    last = rows[-1] if rows else {}
+    return RunSummary(
+        run.name, run, str(config.get("arch", "?")), int(_number(run, last, "step")), _number(run, last, "seconds"),
+        max(goals) if goals else None, goals[-1] if goals else None,
+        [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
+    )  # fmt: skip
+
+
+def _number(run: Path, row: dict[str, str], name: str) -> float:
+    """A figure of metrics.csv, 0 where it is empty."""
+    text = row.get(name) or "0"
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{run / 'metrics.csv'}: expected a number under {name}, found {text[:40]!r}.")
+    return value
+
+
+def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Settings tree and rows of metrics.csv of a run. Raises InputError when `run` is not a run folder."""
+    config = run / "config.toml"
+    if not config.exists():
+        raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
+    found = read_rows(run / "metrics.csv")
+    if found.damage:
+        raise InputError(
+            f"{run / 'metrics.csv'}: {found.damaged}.",
+            hint=f"ocrctl train --resume -o {typed(run)} leaves damaged lines out and keeps a copy of them",
+        )
+    return load_profile(str(config)), found.rows
+
+
+def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:
+    """Summaries, and each setting that is not the same in all runs with its value in each (None where unset).
+
+    Raises UsageError for fewer than two runs.
+    """
+    if len(runs) < 2:
+        raise UsageError("runs compare needs at least two run folders.", hint="ocrctl runs list")
+    trees = [flat(load_run(run)[0]) for run in runs]
+    names = sorted({name for tree in trees for name in tree})
+    different = {
+        name: [tree.get(name) for tree in trees] for name in names if len({repr(t.get(name)) for t in trees}) > 1
+    }
+    return [summary(run) for run in runs], different

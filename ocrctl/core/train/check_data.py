@@ -1,0 +1,100 @@
+"""The rules of `dataset validate` before a detector is trained: errors are refused, clamped or skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ocrctl.config.settings import DataSettings
+from ocrctl.core.train.refusal import Fix, TrainingRefused, clean_command, counted
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.fixes import clamp
+from ocrctl.data.validate.image_rules import frames
+from ocrctl.data.validate.image_scan import Looks, several_pages
+from ocrctl.data.validate.run import header_errors
+
+SHAPELESS = ("too-few-points", "not-finite", "no-area", "outside")  # no region of theirs lies in the image
+
+
+@dataclass
+class CheckedPages:
+    """One annotated set as a training takes it: `data` after data.bad_polygons and data.bad_labels, `notes` on what
+    they did, `errors` that they leave."""
+
+    spec: str
+    data: Annotations
+    notes: list[str] = field(default_factory=list)
+    errors: Findings = field(default_factory=Findings)
+
+
+def check_pages(spec: str, data: Annotations, settings: DataSettings) -> CheckedPages:
+    """Find the errors of `data`, which `spec` names, and clamp or skip those that the settings say. No image is
+    decoded."""
+    errors, looks = header_errors(data)
+    checked = CheckedPages(spec, data, several_pages(data, looks), errors)
+    if settings.bad_polygons == "clamp":
+        _clamp(checked, looks)
+    if settings.bad_polygons == "skip":
+        shapeless = checked.errors.of(*SHAPELESS)
+        _skip(checked, "P", "data.bad_polygons")
+    if settings.bad_labels == "skip":
+        _skip(checked, "T", "data.bad_labels")
+    if settings.bad_polygons == "skip" and len(shapeless) and not checked.errors.hits:
+        kept = np.ones(len(data), bool)
+        kept[shapeless] = False
+        checked.data = checked.data.subset(kept, np.ones(len(data.images), bool))
+    return checked
+
+
+def refuse_errors(sets: Sequence[CheckedPages]) -> None:
+    """Raise TrainingRefused with the errors of all sets, by code, and the commands that take them out."""
+    bad = [one for one in sets if one.errors.hits]
+    if not bad:
+        return
+    reasons = []
+    for one in bad:
+        data = one.data
+        images = [h.indices if h.code.on == "image" else data.image_id[h.indices] for h in one.errors.hits.values()]
+        total, pages = sum(map(len, images)), len(np.unique(np.concatenate(images)))
+        codes = counted(one.errors, data.image_where, data.where)
+        reasons.append(f"{data.name}: {total} errors on {pages} of {len(data.images)} pages, {codes}")
+    found = {code for one in bad for code in one.errors.hits}
+    polygons = {code for code in found if code.startswith("P")}
+    others = [f"--set data.bad_polygons={'clamp' if polygons == {'P010'} else 'skip'}"] if polygons else []
+    others += ["--set data.bad_labels=skip"] if any(code.startswith("T") for code in found) else []
+    of_images = any(code.startswith("I") for code in found)
+    leave = "" if of_images else f" ({' '.join(others)} would train without changing the data)"
+    before = tuple(dict.fromkeys(clean_command(one.spec) for one in bad))
+    raise TrainingRefused(f"{'; '.join(reasons)}{leave}.", Fix(before))
+
+
+def _clamp(checked: CheckedPages, looks: Looks) -> None:
+    """Move polygons beyond their image to its edge, as `dataset clean --clamp` does, and check again."""
+    data, errors = checked.data, checked.errors
+    beyond = errors.of("out-of-bounds")
+    if not len(beyond):
+        return
+    widths, heights = frames(data, looks, errors)
+    checked.data = replace(data, points=clamp(data.points, data.offsets, beyond, widths, heights))
+    checked.notes.append(
+        f"{data.name}: data.bad_polygons=clamp moves {len(beyond)} polygons to the edge of their image (P010)"
+    )
+    again, _ = header_errors(checked.data, looks)  # of the polygons only: the files are as they were
+    files = {code: hits for code, hits in errors.hits.items() if hits.code.on == "image"}
+    checked.errors = Findings({**files, **again.hits})
+
+
+def _skip(checked: CheckedPages, letter: str, setting: str) -> None:
+    """Make the instances with errors of the codes that begin with `letter` ignored regions."""
+    part = Findings({code: hits for code, hits in checked.errors.hits.items() if code.startswith(letter)})
+    if not part.hits:
+        return
+    codes = ", ".join(f"{len(hits.indices)} {hits.code.name} ({hits.code.code})" for hits in part.sorted())
+    checked.notes.append(f"{checked.data.name}: {setting}=skip trains on none of {codes}")
+    ignore = checked.data.ignore.copy()
+    ignore[part.errors("instance")] = True
+    checked.data = replace(checked.data, ignore=ignore)
+    checked.errors = Findings({code: hits for code, hits in checked.errors.hits.items() if code not in part.hits})

@@ -1,0 +1,58 @@
+"""`train --estimate`: the memory that one step of a run will need, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ocrctl.config.detection_card import detection_card
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
+from ocrctl.config.settings import Settings
+from ocrctl.core.train.words import choose_charset
+from ocrctl.errors import UsageError
+from ocrctl.models.memory import TrainingMemory
+from ocrctl.training.device import Placement
+from ocrctl.training.projected import projected_memory
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of one step by part, for the device and precision that the settings name, whether it is here or not."""
+
+    arch: str
+    device: str
+    precision: str
+    batch_size: int
+    height: int
+    width: int
+    memory: TrainingMemory
+    total: int
+
+
+def estimate(settings: Settings) -> Estimate:
+    """Project the memory of one step. `train.device=cpu` projects for a CPU, anything else for a GPU.
+
+    Raises UsageError for an autoregressive model, whose step depends on values.
+    """
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    if spec.charset_kind == "ar":
+        raise UsageError(f"--estimate: {spec.name} draws its reading orders as it goes; its memory is not projected.")
+    device = "cpu" if settings.train.device == "cpu" else "cuda"
+    precision: str = settings.train.precision
+    if precision == "auto" or (device == "cpu" and precision == "16-mixed"):
+        precision = "bf16-mixed" if device == "cuda" else "32-true"
+    card = _card(settings, spec)
+    memory = projected_memory(card, settings.train, Placement(device, precision))
+    return Estimate(
+        spec.name, device, precision, settings.train.batch_size, card.height, card.width, memory, memory.total
+    )
+
+
+def _card(settings: Settings, spec: ModelSpec) -> ModelCard:
+    page = settings.page
+    if spec.task == "detection":
+        return detection_card(spec, settings.model, height=page.height, width=page.width, side=page.side)
+    return ModelCard(
+        spec.name, spec.task, choose_charset(settings, spec).chars, spec.input_height, spec.input_width, spec.channels,
+        spec.max_label_length, spec.charset_kind or "",
+    )  # fmt: skip

@@ -1,0 +1,176 @@
+"""`ocrctl train`: from settings to a run folder with a trained model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ocrctl.config.limits import DEFAULTS as LIMITS
+from ocrctl.config.limits import use_limits
+from ocrctl.config.load import load_settings
+from ocrctl.config.model_spec import DEFAULT_ARCH
+from ocrctl.config.settings import Settings
+from ocrctl.core.runs.folder import absolute_paths, prepare_run, refuse_taken, resume_settings
+from ocrctl.errors import OcrctlError, UsageError
+from ocrctl.inference.devices import keep_memory, share_cores
+from ocrctl.metrics.reads_nothing import SHARE
+from ocrctl.training.failures import resumable
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the command line asks for, besides the settings."""
+
+    settings: Settings
+    out: Path | None = None
+    resume: bool = False
+    fast_dev_run: bool = False
+    preflight: bool = False
+    debug_cuda: bool = False
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where the run is and how it went; accuracies in 0..1 on the validation samples."""
+
+    run: Path
+    arch: str
+    parameters: int
+    steps: int
+    seconds: float
+    best_accuracy: float
+    best_step: int
+    last: dict[str, float]
+    stopped_by_signal: int | None = None
+    eval_spec: str | None = (
+        None  # unseen data to score it on: --val, or the stream; None when part of the data was held out
+    )
+    unread: str = ""  # why the model is not worth scoring or exporting: what its validations read; "" when it is
+
+
+def load_train_settings(
+    profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any], *, stand_ins: bool = True
+) -> Settings:
+    """All layers of settings. With `stand_ins`, OCRCTL_PROFILE and OCRCTL_DATA (comma-separated) stand in where no flag
+    is given; a run that goes on takes nothing from them."""
+    variables = os.environ if stand_ins else {}
+    names = list(profiles) if profiles else [name for name in variables.get("OCRCTL_PROFILE", "").split(",") if name]
+    settings = load_settings(names, sets, flags)
+    data = variables.get("OCRCTL_DATA")
+    if data and settings.data.train is None:
+        settings = with_changes(settings, data=settings.data.model_copy(update={"train": data.split(",")}))
+    return absolute_paths(settings)
+
+
+def train(request: TrainRequest, report: Report) -> TrainResult:
+    """Train a recogniser or a detector, reporting line by line.
+
+    Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
+    (non-finite loss, full disk, or a lack that training.failures knows).
+    """
+    begun = _Begun(request.settings, request.out)
+    try:
+        return _train(request, report, begun)
+    except OcrctlError:
+        raise
+    except Exception as error:
+        if stop := resumable(error, begun.settings, begun.run):
+            raise stop from error
+        raise
+
+
+@dataclass
+class _Begun:
+    """How far a run has come, for the message of what ends it: its settings and folder as known so far."""
+
+    settings: Settings
+    run: Path | None
+
+
+def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
+    share_cores()  # before any import of torch; loader processes need the cores (docs/research/benchmarks.md)
+    keep_memory()
+    if request.debug_cuda:  # read when CUDA starts, so it has to stand before any device is touched
+        os.environ["CUDA_LAUNCH_BLOCKING"] = "1"
+        report(
+            "debug-cuda: every kernel is waited for (CUDA_LAUNCH_BLOCKING=1), so an error names the line that caused "
+            "it; assertions inside kernels need a debug build of PyTorch (TORCH_USE_CUDA_DSA at compile time)"
+        )
+    if request.resume and request.fast_dev_run:
+        raise UsageError("--resume and --fast-dev-run do not go together: a trial must not change a run.")
+    refuse_taken(request.out, resume=request.resume)
+    settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
+    if settings.arch is None:
+        settings = with_changes(settings, arch=DEFAULT_ARCH)
+    if request.fast_dev_run:
+        settings = _shortened(settings)
+    begun.settings = settings
+    set_names = (name.split(".") for name in LIMITS)
+    use_limits({f"{section}.{name}": getattr(getattr(settings, section), name) for section, name in set_names})
+
+    from ocrctl.config.model_spec import get_spec
+
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    from ocrctl.core.train.checks import check_settings
+
+    goes_on = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
+    placement = check_settings(settings, spec, fresh=not goes_on)
+    if spec.task == "detection":
+        from ocrctl.core.train.pages import SYNTH_PAGES as SYNTH
+        from ocrctl.core.train.pages import prepare_pages
+
+        data: Any = prepare_pages(settings, spec, report)
+    else:
+        from ocrctl.core.train.words import SYNTH, prepare_data
+
+        data = prepare_data(settings, report)
+    from ocrctl.core.train.fit import fit
+    from ocrctl.training.device import mkldnn
+
+    def make_folder(claim: Callable[[Path], None]) -> Path:
+        begun.run = prepare_run(request.out, settings, data, claim, remember=not request.fast_dev_run)
+        return begun.run
+
+    with mkldnn(settings.train.mkldnn):
+        if request.preflight:
+            from ocrctl.core.train.preflight import preflight
+
+            preflight(settings, data, report)
+        resume_from = request.out if request.resume else None
+        result = fit(settings, data, placement, make_folder, report, resume_from=resume_from)
+    eval_spec = settings.data.val or (None if data.held_out else SYNTH)
+    return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
+
+
+def unread(result: TrainResult) -> str:
+    """`"reads nothing: 100 % of ..."` where the last validation saw (nearly) empty predictions only, or no validation
+    anything right; "" otherwise and without a validation."""
+    last = result.last
+    if last.get("val_empty", 0.0) >= SHARE:
+        return f"reads nothing: {last['val_empty']:.0%} of the validation predictions are empty"
+    if "val_exact" in last and not max(result.best_accuracy, last["val_exact"]):
+        return "reads none of the validation words without an error"
+    if "val_hmean" in last and not max(result.best_accuracy, last["val_hmean"]):
+        return "finds none of the words on the validation pages"
+    return ""
+
+
+def _shortened(settings: Settings) -> Settings:
+    """Three steps and one validation of a few samples, without touching anything else."""
+    train = settings.train.model_copy(
+        update={"max_steps": 3, "max_minutes": None, "max_epochs": None, "val_every_steps": 3, "log_every_steps": 1,
+                "batch_size": min(settings.train.batch_size, 8)}
+    )  # fmt: skip
+    data = settings.data.model_copy(update={"max_val_samples": min(settings.data.max_val_samples, 32)})
+    return with_changes(settings, train=train, data=data)
+
+
+def with_changes(settings: Settings, **changed: Any) -> Settings:
+    """A copy of frozen settings with some sections replaced."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return Settings.model_construct(_fields_set={*settings.model_fields_set, *changed}, **{**values, **changed})

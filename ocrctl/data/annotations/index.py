@@ -1,0 +1,172 @@
+"""The columnar index of an annotated data set: every polygon, text and flag in flat arrays, read once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations.malformed import Malformed
+from ocrctl.data.lmdb.label_text import read_starts
+from ocrctl.data.lmdb.reader import LmdbWords
+from ocrctl.data.lmdb.word_source import FolderWords, PickedWords, WordSource
+
+IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """I pictures with N instances and P points in all. Instances stand in the order of their pictures.
+
+    Coordinates are pixels of the picture as it is displayed (EXIF orientation applied), x right, y down. Texts are as
+    written, not yet NFC. `words` is set for word pictures: then each picture is one instance without points.
+    """
+
+    name: str  # path it was read from
+    format: str
+    root: str  # folder that relative `images` start from
+    images: list[str]
+    sizes: NDArray[np.int32]  # (I, 2) width and height that the annotation states; 0: it states none
+    image_label: NDArray[np.int32]  # (I,) index into `label_files`
+    image_line: NDArray[np.int32]  # (I,) 1-based line in its label file; 0: the format has no lines
+    label_files: list[str]
+    points: NDArray[np.float64]  # (P, 2) x, y
+    offsets: NDArray[np.int64]  # (N + 1,) instance i owns points[offsets[i]:offsets[i + 1]]
+    image_id: NDArray[np.int32]  # (N,) ascending
+    ignore: NDArray[np.bool_]  # (N,)
+    lines: NDArray[np.int32]  # (N,) 1-based line; 0: the format has no lines
+    texts: list[str]
+    extras: dict[int, dict[str, Any]] = field(default_factory=dict)  # instance to what only `format` holds
+    image_extras: dict[int, dict[str, Any]] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)  # what stands once in a whole file
+    notes: list[str] = field(default_factory=list)  # what reading found worth saying
+    unchecked: list[int] = field(default_factory=list)  # pictures that the annotation tool has not marked done
+    words: WordSource | None = None
+    malformed: dict[int, Malformed] = field(default_factory=dict)  # instances whose points or text cannot be read
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def polygon(self, index: int) -> NDArray[np.float64]:
+        """Points (n, 2) of instance `index`."""
+        return self.points[self.offsets[index] : self.offsets[index + 1]]
+
+    def spans(self) -> NDArray[np.int64]:
+        """(I + 1,) image i owns the instances spans[i] up to spans[i + 1]."""
+        return np.searchsorted(self.image_id, np.arange(len(self.images) + 1)).astype(np.int64)
+
+    def image_file(self, image: int) -> str:
+        """Path of picture `image`."""
+        return str(Path(self.root) / self.images[image])
+
+    def image_bytes(self, image: int) -> bytes:
+        """The encoded picture. Raises InputError when it is missing or unreadable."""
+        if self.words is not None:
+            return self.words.image_bytes(image)
+        line = [int(self.image_line[image])] if self.image_line[image] else None
+        label_file = self.label_files[self.image_label[image]]
+        return FolderWords(label_file, self.root, [self.images[image]], [""], line).image_bytes(0)
+
+    def image_paths(self, start: int, stop: int) -> list[str]:
+        """Paths of the pictures from `start` up to `stop`, as fast as can be; "" where a picture is no file of its
+        own."""
+        names = self.images[start:stop]
+        if self.words is not None and not isinstance(self.words, FolderWords):
+            return [""] * len(names)
+        base = os.path.join(self.root, "")
+        return [name if name[:1] == "/" or name[1:2] == ":" else base + name for name in names]
+
+    def image_starts(self, start: int, stop: int, size: int) -> list[bytes]:
+        """The first `size` bytes of the pictures from `start` up to `stop`, as fast as can be; b"" where one cannot be
+        read, or its source has no quick way to."""
+        if isinstance(self.words, LmdbWords):
+            return self.words.image_starts(start, stop, size)
+        paths = self.image_paths(start, stop)
+        return read_starts(paths, size) if all(paths) else [b""] * len(paths)
+
+    def image_where(self, image: int) -> str:
+        """Place of a picture for a message: `Label.txt:3 (img_3.jpg)`."""
+        if self.words is not None:
+            return self.words.where(image)
+        line = f":{self.image_line[image]}" if self.image_line[image] else ""
+        return f"{self.label_files[self.image_label[image]]}{line} ({self.images[image]})"
+
+    def where(self, index: int) -> str:
+        """Place of an instance for a message: `gt_img_3.txt:17 (img_3.jpg, instance 17)`."""
+        image = int(self.image_id[index])
+        if self.words is not None:
+            return self.words.where(image)
+        number = index - int(np.searchsorted(self.image_id, image)) + 1
+        line = int(self.lines[index]) or int(self.image_line[image])
+        label = self.label_files[self.image_label[image]]
+        return f"{label}{f':{line}' if line else ''} ({self.images[image]}, instance {number})"
+
+    def sound(self) -> Annotations:
+        """All but the malformed instances; of word images their pictures go, too."""
+        if not self.malformed:
+            return self
+        kept = np.ones(len(self), bool)
+        kept[list(self.malformed)] = False
+        return self.subset(kept, np.ones(len(self.images), bool))
+
+    def subset(self, instances: NDArray[np.bool_], images: NDArray[np.bool_]) -> Annotations:
+        """The chosen pictures (I,) with their chosen instances (N,); both are renumbered. Of word images, a sample
+        without its text goes as a whole."""
+        if self.words is not None:
+            instances = images = instances & images
+        keep = np.flatnonzero(instances & images[self.image_id])
+        kept_images = np.flatnonzero(images)
+        counts = np.diff(self.offsets)[keep]
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        rows = np.repeat(self.offsets[:-1][keep] - offsets[:-1], counts) + np.arange(offsets[-1])
+        new_image = np.cumsum(images) - 1
+        texts = self.texts
+        return replace(
+            self,
+            images=[self.images[i] for i in kept_images],
+            sizes=self.sizes[kept_images],
+            image_label=self.image_label[kept_images],
+            image_line=self.image_line[kept_images],
+            points=self.points[rows],
+            offsets=offsets,
+            image_id=new_image[self.image_id[keep]].astype(np.int32),
+            ignore=self.ignore[keep],
+            lines=self.lines[keep],
+            texts=[texts[i] for i in keep],
+            extras={new: self.extras[int(old)] for new, old in enumerate(keep) if int(old) in self.extras}
+            if self.extras
+            else {},
+            image_extras={
+                new: self.image_extras[int(old)] for new, old in enumerate(kept_images) if int(old) in self.image_extras
+            },
+            malformed={new: self.malformed[int(old)] for new, old in enumerate(keep) if int(old) in self.malformed}
+            if self.malformed
+            else {},
+            unchecked=[int(new_image[i]) for i in self.unchecked if images[i]],
+            words=PickedWords(self.words, kept_images.tolist(), [texts[i] for i in keep])
+            if self.words is not None
+            else None,
+        )
+
+
+def by_image(data: Annotations) -> Annotations:
+    """`data` with its instances in the order of their pictures, otherwise in the order they stood."""
+    order = np.argsort(data.image_id, kind="stable")
+    counts = np.diff(data.offsets)[order]
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    rows = np.repeat(data.offsets[:-1][order] - offsets[:-1], counts) + np.arange(offsets[-1])
+    return replace(
+        data,
+        points=data.points[rows],
+        offsets=offsets,
+        image_id=data.image_id[order],
+        ignore=data.ignore[order],
+        lines=data.lines[order],
+        texts=[data.texts[i] for i in order],
+        extras={new: data.extras[int(old)] for new, old in enumerate(order) if int(old) in data.extras},
+        malformed={new: data.malformed[int(old)] for new, old in enumerate(order) if int(old) in data.malformed},
+    )

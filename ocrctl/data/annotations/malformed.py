@@ -1,0 +1,55 @@
+"""Instances that are not as their format says: findings (F001 to F003), kept as they stand until they are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ocrctl.data.polygons.codes import BY_NAME
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.errors import InputError
+
+POINTS, TEXT, ENTRY = "bad-points", "bad-text", "bad-entry"  # names of their codes
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """One instance, or word image, whose points, text or whole entry cannot be read."""
+
+    name: str  # of its code
+    note: str  # what was expected and found
+    raw: Any = None  # as it stands in the label file: a JSON value, or a line
+    whole: bool = False  # `raw` is all that stands there of its picture
+
+    @property
+    def code(self) -> str:
+        """F001, F002 or F003."""
+        return BY_NAME[self.name].code
+
+
+def fault(raw: Any, text_key: str, *, text_free: bool = False) -> str:
+    """The name of the code for an instance `raw` that could not be read; `text_free`: its text, at `text_key`, may be
+    null or missing."""
+    if not isinstance(raw, dict):
+        return ENTRY
+    text = raw.get(text_key)
+    return POINTS if isinstance(text, str) or (text is None and text_free) else TEXT
+
+
+def refuse(name: str, malformed: Mapping[int, Malformed], where: str, hint: str | None) -> None:
+    """Raise InputError naming the first of the malformed instances, which stands at `where`; none is fine."""
+    if malformed:
+        bad = malformed[min(malformed)]
+        more = f" ({len(malformed):,} such instances in {name})" if len(malformed) > 1 else ""
+        raise InputError(f"{where}: {bad.note} [{bad.code} {bad.name}]{more}.", hint=hint)
+
+
+def check_malformed(findings: Findings, malformed: Mapping[int, Malformed], *, words: bool) -> None:
+    """Add the malformed instances, and drop what other rules say of them; `words`: of their images, too."""
+    if not malformed:
+        return
+    findings.forget(malformed, images=words)
+    for name in (POINTS, TEXT, ENTRY):
+        chosen = sorted(index for index, bad in malformed.items() if bad.name == name)
+        findings.add(name, chosen, None, [malformed[index].note for index in chosen])

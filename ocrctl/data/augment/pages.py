@@ -1,0 +1,185 @@
+"""Augmentation of pages: one warp for picture and polygons alike, then colour and wear at the network's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log, radians
+from random import Random
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.augment.degrade import wear
+from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.words import recolour
+from ocrctl.data.images.warp import about_middle
+from ocrctl.data.polygons.page_words import Floats, PageWords, transform
+from ocrctl.errors import UsageError
+
+Image = NDArray[np.uint8]
+
+_NEVER = frozenset({"invert"})  # a negative of a photograph is nothing that is ever seen
+_PLACES = 16  # windows tried for one that cuts no word
+_FEW = 0.05  # share of the words in a window that may be cut, as on a page full of text some always are
+_LARGEST_SCALE = 4.0  # beyond it a small picture would only become blur
+
+
+@dataclass(frozen=True, slots=True)
+class PageAugment:
+    """What may happen to a page. `strength` 0..1 scales the chances and the reach of everything but flip and mosaic; 0
+    shows the whole page, upright, at the top left of the network's input."""
+
+    strength: float = 1.0
+    rotate: float = 10.0  # degrees to either side
+    zoom: tuple[float, float] = (0.6, 2.2)  # sides of the page over those at which its area is the window's
+    stretch: float = 0.2  # of the width against the height
+    perspective: float = 0.12  # how much one side may shrink against the other
+    colour: bool = True
+    wear: float = 0.5  # share of the light, blur, noise and JPEG that synthetic words get; photographs have their own
+    flip: float = 0.0  # chance of a mirrored page: its letters are then none of the alphabet
+    mosaic: float = 0.0  # chance of four pages in one input
+
+    def __post_init__(self) -> None:
+        for name in ("strength", "stretch", "perspective", "wear", "flip", "mosaic"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"page augmentation: {name} {getattr(self, name)} is outside 0..1.")
+        if not 0.0 < self.zoom[0] <= self.zoom[1] <= 20.0 or not 0.0 <= self.rotate <= 180.0:
+            raise UsageError(
+                f"page augmentation: keep 0 < zoom {self.zoom} <= 20 and 0 <= rotate {self.rotate} <= 180."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Where a page lands in a window: `matrix` (3, 3) takes its pixels there, `scale` of the window's for each."""
+
+    matrix: Floats
+    scale: float
+    height: int
+    width: int
+
+
+def draw_sight(
+    page: tuple[int, int], words: PageWords, window: tuple[int, int], settings: PageAugment, r: Random
+) -> Sight:
+    """Rotation, scale, stretch, perspective and place of the window, one matrix. `page`, `window`: height, width.
+
+    Of 16 places of the window, half of them around a word that is not ignored, the first is taken that shows a whole
+    word and cuts at most a twentieth of what it shows, or else the one that cuts the smallest share.
+    """
+    dice = Dice(r, settings.strength)
+    fit = min(window[0] / page[0], window[1] / page[1])
+    if settings.strength == 0:
+        return _flipped(Sight(np.diag((fit, fit, 1.0)), fit, *window), page[1] * fit, settings, dice)
+    even = (window[0] * window[1] / (page[0] * page[1])) ** 0.5
+    scale = min(even * exp(dice.between(log(settings.zoom[0]), log(settings.zoom[1]))), _LARGEST_SCALE)
+    matrix = _around_middle(page, window, scale, settings, dice)
+    left, top = _place(page, words, window, matrix, r)
+    move = np.array(((1.0, 0.0, -left), (0.0, 1.0, -top), (0.0, 0.0, 1.0)))
+    return _flipped(Sight(move @ matrix, scale, *window), window[1], settings, dice)
+
+
+def _around_middle(
+    page: tuple[int, int], window: tuple[int, int], scale: float, settings: PageAugment, dice: Dice
+) -> Floats:
+    """The matrix without the window's place: the page's middle goes to (0, 0)."""
+    angle = stretch = tilt_x = tilt_y = 0.0
+    if dice.on("rotate", 0.6):
+        angle = dice.around(radians(settings.rotate) * settings.strength)
+    if dice.on("stretch", 0.5):
+        stretch = dice.around(settings.stretch * settings.strength)
+    if dice.on("perspective", 0.4):
+        tilt_x, tilt_y = (dice.around(settings.perspective * settings.strength) for _ in range(2))
+    height, width = page
+    # measured over what the window may show, or a small page in a large window would bend beyond its horizon
+    reach_x, reach_y = (max(size / 2, 0.75 * max(window) / scale) for size in (width, height))
+    middle = about_middle(width, height, scale, angle, (tilt_x, tilt_y), (reach_x, reach_y))
+    across, down = 1 + stretch / 2, 1 - stretch / 2
+    wider = np.array(((across, 0.0, (1 - across) * width / 2), (0.0, down, (1 - down) * height / 2), (0.0, 0.0, 1.0)))
+    return middle @ wider
+
+
+def _place(
+    page: tuple[int, int], words: PageWords, window: tuple[int, int], matrix: Floats, r: Random
+) -> tuple[float, float]:
+    """Left and top of the window within the warped page."""
+    outline = transform(np.array(((0, 0), (page[1], 0), (page[1], page[0]), (0, page[0])), np.float64), matrix)
+    first, last = outline.min(0), outline.max(0)
+    size = np.array((window[1], window[0]), np.float64)
+    slack = last - first - size  # above 0: the window moves within the page, below 0: the page within the window
+    draws = np.array([(r.random(), r.random()) for _ in range(_PLACES)])
+    places = first + draws * slack
+    boxes = words.moved(matrix).boxes()
+    readable = np.flatnonzero(~words.ignore)
+    if len(readable):
+        # half of the windows show a chosen word whole where it fits, without leaving the page further than need be
+        chosen = boxes[readable[[int(r.random() * len(readable)) for _ in range(_PLACES // 2)]]]
+        around = chosen[:, 2:] - size + draws[: _PLACES // 2] * (size - (chosen[:, 2:] - chosen[:, :2]))
+        places[::2] = np.clip(around, np.minimum(first, first + slack), np.maximum(first, first + slack))
+    ends = places + size
+    seen = (boxes[None, :, :2] < ends[:, None]).all(2) & (boxes[None, :, 2:] > places[:, None]).all(2)
+    whole = (boxes[None, :, :2] >= places[:, None]).all(2) & (boxes[None, :, 2:] <= ends[:, None]).all(2)
+    empty = ~(whole & ~words.ignore).any(1) if len(readable) else np.zeros(_PLACES, bool)
+    cut = (seen & ~whole).sum(1) / np.maximum(seen.sum(1), 1) + empty
+    # the first that is good enough: the best of a dense page would always be its margin
+    best = int(np.argmin(np.maximum(cut, _FEW)))
+    return float(places[best, 0]), float(places[best, 1])
+
+
+def _flipped(sight: Sight, width: float, settings: PageAugment, dice: Dice) -> Sight:
+    if settings.flip == 0 or dice.random() >= settings.flip:
+        return sight
+    mirror = np.array(((-1.0, 0.0, width), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    return Sight(mirror @ sight.matrix, sight.scale, sight.height, sight.width)
+
+
+def reduction(scale: float) -> int:
+    """Which part of a JPEG to decode, 1, 2, 4 or 8, so that the warp still has a pixel for each it makes."""
+    return next((part for part in (8, 4, 2) if part * scale <= 1.1), 1)
+
+
+def show(image: Image, sight: Sight, page: tuple[int, int]) -> Image:
+    """`image`, the page of (height, width) `page` or a reduced decoding of it, warped into the window; black beyond."""
+    height, width = image.shape[:2]
+    matrix = sight.matrix @ np.diag((page[1] / width, page[0] / height, 1.0))
+    scale = sight.scale * max(page[1] / width, page[0] / height)
+    # only what the window shows: strips are longer than warpPerspective takes, and shrinking has less to read
+    x0, y0, x1, y1 = _shown(matrix, sight, height, width)
+    part = image[y0:y1, x0:x1]
+    shrink = max(1, int(1 / scale + 0.1))
+    if shrink > 1:  # bilinear sampling skips pixels beyond half size
+        size = (-(-part.shape[1] // shrink), -(-part.shape[0] // shrink))
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    step_x, step_y = (x1 - x0) / part.shape[1], (y1 - y0) / part.shape[0]
+    matrix = matrix @ np.array(((step_x, 0.0, x0), (0.0, step_y, y0), (0.0, 0.0, 1.0)))
+    half = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))  # opencv counts from the middle of a pixel
+    matrix = np.linalg.inv(half) @ matrix @ half
+    shown = cv2.warpPerspective(part, matrix, (sight.width, sight.height), flags=cv2.INTER_LINEAR)
+    return np.asarray(shown, dtype=np.uint8)
+
+
+def _shown(matrix: Floats, sight: Sight, height: int, width: int) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the part of the picture that the window shows, with two pixels around it."""
+    corners = np.array(((0, 0), (sight.width, 0), (sight.width, sight.height), (0, sight.height)), np.float64)
+    back = np.asarray(np.linalg.inv(matrix), np.float64)
+    if (corners @ back[2, :2] + back[2, 2] <= 0).any():  # a corner beyond the horizon
+        return 0, 0, width, height
+    seen = transform(corners, back)
+    x0, y0 = np.clip(np.floor(seen.min(0)) - 2, 0, (width - 1, height - 1)).astype(int).tolist()
+    x1, y1 = np.clip(np.ceil(seen.max(0)) + 2, (x0 + 1, y0 + 1), (width, height)).astype(int).tolist()
+    return x0, y0, x1, y1
+
+
+def worn(image: Image, words: PageWords, settings: PageAugment, r: Random) -> Image:
+    """Colour, light, blur, noise and JPEG, measured in the height of the smaller words that `image` shows."""
+    dice = Dice(r, settings.strength, _NEVER)
+    if settings.colour:
+        image = recolour(image, dice)
+    dice.strength *= settings.wear
+    if dice.strength == 0:
+        return image
+    heights = words.heights()[~words.ignore]
+    letters = float(np.clip(np.percentile(heights, 20), 8.0, 60.0)) if len(heights) else 20.0
+    contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
+    return wear(image, dice, contrast, 0.8 * letters)

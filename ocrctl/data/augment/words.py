@@ -1,0 +1,89 @@
+"""Augmentation of real word crops: geometry, light and wear of the synthetic words, on pixels already there."""
+
+from __future__ import annotations
+
+from random import Random
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.augment.degrade import wear
+from ocrctl.data.augment.effects import tone
+from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.images.warp import View, frame
+
+Image = NDArray[np.uint8]
+
+_TALLEST = 64  # pixels; recognisers read 32 to 48, and everything below costs by the pixel
+_MAX_WIDTH = 1024
+
+
+def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
+    """A variant of `image`, RGB uint8 (H, W, 3), that shows the same text; its size differs by crop and turn.
+
+    `strength` 0..1 scales how often each effect happens and how far the crop is turned; 0 returns the picture as it is.
+    One draw is taken from `rng`. Raises ValueError when the picture is not RGB uint8 or the strength is out of range.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"augment_word wants RGB uint8 (H, W, 3), got {image.dtype} {image.shape}")
+    if not 0.0 <= strength <= 1.0:
+        raise ValueError(f"augment_word: strength {strength} is outside 0..1")
+    seed = int(rng.integers(1 << 62))
+    if strength == 0.0:
+        return image
+    dice = Dice(Random(seed), strength)
+    image = recolour(_turn(image, dice), dice)
+    # real crops are blurred and compressed already: what they lose more is measured on smaller letters, and seldomer
+    contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
+    dice.strength = 0.6 * strength
+    return wear(image, dice, contrast, 0.6 * image.shape[0])
+
+
+def _turn(image: Image, dice: Dice) -> Image:
+    """Rotation, shear, perspective, stretch, cut and size in one warp; the border is continued outwards."""
+    height, width = image.shape[:2]
+    angle = shear = tilt_x = tilt_y = 0.0
+    reach = dice.strength
+    if dice.on("rotation", 0.5):
+        angle = dice.around(0.14 * reach) * min(1.0, 2.5 * height / width)
+    if dice.on("shear", 0.3):
+        shear = dice.around(0.3 * reach)
+    if dice.on("perspective", 0.3):
+        tilt_x, tilt_y = dice.around(0.35 * reach), dice.around(0.25 * reach)
+    pads = (0.0, 0.0, 0.0, 0.0)
+    if dice.on("crop", 0.6):
+        left, top, right, bottom = (dice.between(-0.07, 0.1) * reach for _ in range(4))
+        pads = (left, top, right, bottom)
+    stretch = 1.0 + dice.around(0.25 * reach)
+    matrix, new_width = frame(
+        (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
+    )
+    size = (new_width, min(height, _TALLEST))
+    if height > 2 * _TALLEST:  # bilinear sampling skips pixels beyond half size: shrink first
+        factor = _TALLEST / height
+        image = np.asarray(
+            cv2.resize(image, (max(1, round(width * factor)), _TALLEST), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
+        matrix[:, :2] *= (width / image.shape[1], height / image.shape[0])
+    return np.asarray(
+        cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
+
+
+def recolour(image: Image, dice: Dice) -> Image:
+    """Contrast, brightness, inversion, grey, and hues moved by mixing or exchanging channels."""
+    if dice.on("tone", 0.4):
+        image = tone(image, dice.between(0.55, 1.25), dice.between(-35.0, 35.0))
+    if dice.on("invert", 0.15):
+        image = np.asarray(cv2.bitwise_not(image), dtype=np.uint8)
+    hue = dice.random()
+    if hue < 0.1 and dice.on("grey", 1.0):
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+    elif hue < 0.25 and dice.on("channels", 1.0):
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    elif hue < 0.45 and dice.on("cast", 1.0):
+        gains = (dice.between(0.75, 1.2), dice.between(0.8, 1.15), dice.between(0.75, 1.2), 0.0)
+        image = np.asarray(cv2.multiply(image, np.array(gains)), dtype=np.uint8)
+    return image

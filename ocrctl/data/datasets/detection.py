@@ -1,0 +1,156 @@
+"""Annotated pages as batches of arrays: decoded once, warped once, targets made, or at least measured, where the
+picture is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.augment.pages import PageAugment, draw_sight, reduction, show, worn
+from ocrctl.data.datasets.collate import PageBatch, collate
+from ocrctl.data.datasets.collate_polygons import OutlineBatch
+from ocrctl.data.datasets.mixture import Mixture
+from ocrctl.data.formats.to_page_words import check_shapes, expect_pages, page_words
+from ocrctl.data.images.decode import Image, decode
+from ocrctl.data.images.header import read_header
+from ocrctl.data.images.resize_page import MULTIPLE
+from ocrctl.data.polygons.page_words import PageWords
+from ocrctl.errors import OcrctlError, UsageError
+
+Targets = Callable[[PageWords, int, int], Mapping[str, Any]]  # words as the input shows them, height, width
+Batch = PageBatch | OutlineBatch
+Size = tuple[int, int]  # height, width
+
+
+class PageStream(Protocol):
+    """An endless source of pictures at the network's input size, such as synthetic pages."""
+
+    def sample(self, index: int) -> tuple[Image, PageWords]:
+        """RGB uint8 (H, W, 3) and its words, a pure function of the settings and `index`."""
+
+
+class PageSource:
+    """The chosen pictures of one annotated set. No polygon is left out here: `dataset validate` judges them."""
+
+    def __init__(
+        self, data: Annotations, images: Sequence[int] | NDArray[np.int64] | None = None,
+        augment: PageAugment | None = None,
+    ) -> None:  # fmt: skip
+        """`images`: those of `data` to use, all by default; without `augment` pictures are shown as they are.
+
+        Raises UsageError for word images, InputError naming the place of a polygon without an area to speak of: fewer
+        than three points, or numbers that are none.
+        """
+        expect_pages(data)
+        check_shapes(data)
+        self.data = data
+        self.images = np.arange(len(data.images)) if images is None else np.asarray(images, np.int64)
+        self.augment = augment or PageAugment(strength=0.0)
+        self._spans = data.spans()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def where(self, index: int) -> str:
+        """Place of a picture for a message."""
+        return self.data.image_where(int(self.images[index]))
+
+    def words(self, index: int) -> PageWords:
+        """The words of picture `index`, in its own pixels."""
+        image = int(self.images[index])
+        return page_words(self.data, int(self._spans[image]), int(self._spans[image + 1]))
+
+    def page(self, index: int) -> tuple[Image, PageWords]:
+        """Picture `index` as it is displayed, RGB uint8 (H, W, 3), and its words. Raises InputError when it cannot be
+        decoded, naming its place."""
+        image = decode(self.data.image_bytes(int(self.images[index])), self.where(index))
+        return image, self.words(index)
+
+    def seen(self, index: int, window: Size, r: Random) -> tuple[Image, PageWords]:
+        """Picture `index` in a window of (height, width), turned, scaled and cut as `augment` says, and the words in
+        the window's pixels. A JPEG that is shown small is decoded small."""
+        data = self.data.image_bytes(int(self.images[index]))
+        words = self.words(index)
+        header = read_header(data)
+        image = decode(data, self.where(index)) if header is None else None
+        width, height = header.displayed if header else (image.shape[1], image.shape[0])  # type: ignore[union-attr]
+        sight = draw_sight((height, width), words, window, self.augment, r)
+        if image is None:
+            part = reduction(sight.scale) if data.startswith(b"\xff\xd8") else 1
+            image = decode(data, self.where(index), part)
+        return show(image, sight, (height, width)), words.moved(sight.matrix).within(*window)
+
+    def sample(self, index: int, size: Size, r: Random) -> tuple[Image, PageWords]:
+        """Picture `index` at the network's input size, now and then with three others, coloured and worn."""
+        if self.augment.mosaic and r.random() < self.augment.mosaic:
+            image, words = self._mosaic(index, size, r)
+        else:
+            image, words = self.seen(index, size, r)
+        return worn(image, words, self.augment, r) if self.augment.strength else image, words
+
+    def _mosaic(self, index: int, size: Size, r: Random) -> tuple[Image, PageWords]:
+        """Four pictures around a point near the middle, each warped straight into its quarter."""
+        height, width = size
+        middle_y, middle_x = (round(length * (0.35 + 0.3 * r.random())) for length in size)
+        out = np.empty((height, width, 3), np.uint8)
+        parts = []
+        for place, (top, left) in enumerate(((0, 0), (0, middle_x), (middle_y, 0), (middle_y, middle_x))):
+            bottom, right = (height if top else middle_y), (width if left else middle_x)
+            other = index if place == 0 else int(r.random() * len(self))
+            out[top:bottom, left:right], words = self.seen(other, (bottom - top, right - left), r)
+            parts.append(words.moved(np.array(((1.0, 0.0, left), (0.0, 1.0, top), (0.0, 0.0, 1.0)))))
+        return out, PageWords.joined(parts)
+
+
+class TrainingPages:
+    """The endless training stream: the n-th sample is a pure function of (seed, n). Picklable; used by loader
+    workers."""
+
+    def __init__(
+        self, parts: Sequence[PageSource | PageStream], mixture: Mixture, size: Size, targets: Targets, seed: int,
+        stack: Callable[[list[Image], list[Any], Sequence[int]], Batch] = collate,
+    ) -> None:  # fmt: skip
+        """`size`: height and width of the network's input. `targets` and `stack`: functions of the module level, so
+        that they pickle; the second makes a batch of what the first gave. Raises UsageError when a side is no multiple
+        of 32."""
+        if min(size) < MULTIPLE or size[0] % MULTIPLE or size[1] % MULTIPLE:
+            raise UsageError(f"Detection input {size[0]}x{size[1]}: sides must be multiples of {MULTIPLE}.")
+        self.parts = list(parts)
+        self.mixture = mixture
+        self.size = size
+        self.targets = targets
+        self.seed = seed
+        self.stack = stack
+
+    def sample(self, n: int) -> tuple[Image, PageWords]:
+        """The n-th picture, RGB uint8 (H, W, 3) of the input size, and its words. Raises InputError naming the place
+        of a picture that cannot be read."""
+        number, index = self.mixture.locate(n)
+        part = self.parts[number]
+        if isinstance(part, PageSource):
+            return part.sample(index, self.size, Random((self.seed << 64) + n))
+        return part.sample(index)
+
+    def place(self, n: int) -> tuple[tuple[int, int], str]:
+        """(source, index in it) of the n-th draw, the same for every draw of one picture, and its place in words."""
+        number, index = self.mixture.locate(n)
+        part = self.parts[number]
+        return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"
+
+    def __getitems__(self, numbers: Sequence[int]) -> Batch | OcrctlError:
+        """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
+        whole."""
+        try:
+            images, targets = [], []
+            for n in numbers:
+                image, words = self.sample(n)
+                images.append(image)
+                targets.append(self.targets(words, *self.size))
+            return self.stack(images, targets, numbers)
+        except OcrctlError as error:
+            return error

@@ -1,0 +1,218 @@
+"""SPEC on the command line to a source of labelled word images: an existing path, FORMAT:PATH, or synth:words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrctl.config.suggest import did_you_mean
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.formats import (
+    DETECTION_FORMATS,
+    FORMATS,
+    DetectionFormat,
+    detect,
+    detect_pages,
+    detect_plugged_pages,
+    format_names,
+    holds,
+    label_file,
+    listed_once,
+    page_format,
+    word_format,
+    word_sets,
+)
+from ocrctl.data.formats._pictures import listing
+from ocrctl.data.formats.dataset_ref import Located
+from ocrctl.data.lmdb.label_text import LONGEST_LINE, read_label_text
+from ocrctl.data.lmdb.word_source import FolderWords, WordSource
+from ocrctl.errors import InputError, UsageError
+from ocrctl.files.regular import kind_of
+from ocrctl.shell import typed
+
+__all__ = [
+    "SYNTH",
+    "FolderWords",
+    "Located",
+    "Spec",
+    "WordSource",
+    "locate",
+    "open_annotations",
+    "open_source",
+    "parse_spec",
+]
+
+SYNTH = ("words", "pages")  # what `synth:` can render
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A parsed SPEC: data at `path` (in `format`, or to be found out when None), or the stream `synth:name`."""
+
+    format: str | None
+    path: Path | None
+    name: str | None
+    raw: str
+
+
+def parse_spec(raw: str) -> Spec:
+    """Parse a SPEC. An existing path wins over a prefix, so a folder called `lmdb:x` stays reachable.
+
+    Raises UsageError for an unknown prefix, InputError for a path that does not exist.
+    """
+    path = Path(raw)
+    if raw and path.exists():
+        _expect_place(path)
+        return Spec(None, path, None, raw)
+    prefix, colon, rest = raw.partition(":")
+    if not colon or len(prefix) < 2:  # one letter is a Windows drive
+        raise InputError(f"{raw or 'the empty SPEC'}: no such file or folder.", hint=_GRAMMAR)
+    if prefix == "synth":
+        if rest not in SYNTH:
+            raise UsageError(f"Unknown synthetic stream {raw!r}.{did_you_mean(rest, SYNTH)}", hint=_GRAMMAR)
+        return Spec("synth", None, rest, raw)
+    if holds(prefix) is None:
+        known = [*format_names(), "synth"]
+        raise UsageError(f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, known)}", hint=_GRAMMAR)
+    if not rest or not Path(rest).exists():
+        raise InputError(f"{rest or raw}: no such file or folder.")
+    _expect_place(Path(rest))
+    return Spec(prefix, Path(rest), None, raw)
+
+
+def _expect_place(path: Path) -> None:
+    """Raise InputError for a pipe or a device: its format is told from its content, so it is read more than once."""
+    if not path.is_file() and not path.is_dir():
+        kind = kind_of(path.stat().st_mode)
+        raise InputError(f"{path}: expected a file or a folder, found {kind}.", hint="save its content to a file first")
+
+
+def expect_stream(spec: Spec, name: str) -> None:
+    """Raise UsageError when `spec` is another synthetic stream than `name`: pages for a recogniser, words for a
+    detector."""
+    if spec.name not in (None, name):
+        raise UsageError(f"{spec.raw}: expected {name}, not {spec.name}.", hint=f"synth:{name}")
+
+
+def open_source(spec: Spec | str) -> WordSource:
+    """Open a finite source. Without a format it is told from the content.
+
+    Raises UsageError when several formats or label files fit (naming each) or for a synthetic stream, which has no
+    list of samples; InputError naming file and line when the data cannot be read.
+    """
+    if isinstance(spec, str):
+        spec = parse_spec(spec)
+    if spec.path is None:
+        raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of labelled words.")
+    if spec.format is not None and holds(spec.format) == "pages":
+        raise UsageError(
+            f"{spec.raw}: {spec.format} holds pages with polygons, expected word images.",
+            hint=f"ocrctl dataset crop {typed(spec.raw)} OUT",
+        )
+    with listed_once():
+        located = _locate_words(spec, spec.path)
+    return located.source()
+
+
+def _locate_words(spec: Spec, path: Path) -> Located:
+    if spec.format is None:
+        words, file = detect(path)
+    else:
+        words = word_format(spec.format)
+        file = label_file(words, path)
+    return Located(None, words, file, spec.raw)
+
+
+DERIVED = ("rec_gt", "fileState")  # what PPOCRLabel writes beside Label.txt
+
+
+def open_annotations(spec: Spec | str, *, malformed: bool = False) -> Annotations:
+    """Pages with polygons, or word images, as one columnar index. Without a format it is told from the content.
+
+    Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read or,
+    unless `malformed` lets them stand in the index, when an instance is not as its format says.
+    """
+    with listed_once():
+        located = locate(spec)
+        if located.built_in:
+            return located.annotations(malformed=malformed)
+    return located.annotations(malformed=malformed)  # a plug-in may unpack what it then reads
+
+
+def locate(spec: Spec | str) -> Located:
+    """Where the annotations of `spec` lie and what reads them. Raises as `open_annotations` does."""
+    if isinstance(spec, str):
+        spec = parse_spec(spec)
+    if spec.path is None:
+        raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of annotations.")
+    with listed_once():
+        return _locate(spec, spec.path)
+
+
+def _locate(spec: Spec, path: Path) -> Located:
+    if spec.format is not None and holds(spec.format) == "words":
+        return _locate_words(spec, path)
+    if spec.format is not None:
+        pages = page_format(spec.format)
+        places = [place for _, place in detect_pages(path, [pages])] or [_usual(pages, path)]
+        _expect_one(path, [f"{pages.NAME}:{place}" for place in places])
+        return Located(pages, None, places[0], spec.raw)
+    found = detect_pages(path)
+    if not found and not word_sets(path):
+        found = detect_plugged_pages(path)
+    if not found:
+        return _only_words(spec, path)
+    specs = [f"{pages.NAME}:{place}" for pages, place in found]
+    if len(found) == 1 and path.is_dir():
+        taken = found[0][1]
+        others = [(words.NAME, file) for words, file in word_sets(path) if file != taken]
+        specs += [f"{words}:{file}" for words, file in others if not file.name.startswith(DERIVED)]
+    _expect_one(path, specs)
+    return Located(found[0][0], None, found[0][1], spec.raw)
+
+
+def _only_words(spec: Spec, path: Path) -> Located:
+    """Word images, where no format of pages fits. Raises InputError naming what lies there when none fits at all."""
+    try:
+        return _locate_words(spec, path)
+    except InputError as error:
+        names = listing(path).labels if path.is_dir() else []
+        for file in [path / name for name in names[:4]] or [path]:
+            _expect_text(file)
+        there = f"; no format fits {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" if names else ""
+        raise InputError(
+            f"{path}: found no annotations{there}.", hint=f"FORMAT:PATH says why a file does not fit. {_GRAMMAR}"
+        ) from error
+
+
+def _expect_text(file: Path) -> None:
+    """Raise InputError where a file fits no format because it cannot be read, or as text."""
+    if file.suffix.lower() not in (".zip", ".mdb") and file.is_file() and file.stat().st_size < LONGEST_LINE:
+        read_label_text(file)
+
+
+def _usual(pages: DetectionFormat, path: Path) -> Path:
+    """The label file, or folder of them, with the usual names: broken ones should be read, so that the error names the
+    line. Raises InputError when there is none."""
+    if path.is_file():
+        return path
+    within = sorted(entry for entry in path.iterdir() if entry.is_dir()) if pages.PER_IMAGE else []
+    for folder in (path, *within):
+        for pattern in pages.LABEL_FILES:
+            if found := sorted(folder.glob(pattern)):
+                return folder if pages.PER_IMAGE else found[0]
+    names = ", ".join(pages.LABEL_FILES)
+    raise InputError(f"{path}: expected a label file of format {pages.NAME} ({names}), found none.")
+
+
+def _expect_one(path: Path, specs: list[str]) -> None:
+    if len(specs) > 1:
+        raise UsageError(
+            f"{path}: {len(specs)} sets of annotations fit, expected one.", hint=f"Name one: {', '.join(specs[:8])}."
+        )
+
+
+_GRAMMAR = (
+    f"SPEC is a path, FORMAT:PATH, synth:words or synth:pages; formats: {', '.join(FORMATS)}; "
+    f"with polygons: {', '.join(DETECTION_FORMATS)}."
+)

@@ -1,0 +1,159 @@
+"""Encoded bytes to RGB, and the one resize that training and inference share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.images.limits import excess, stated_size
+from ocrctl.errors import InputError
+
+Image = NDArray[np.uint8]  # (height, width, 3) RGB
+
+# The reason goes into our own error; opencv's log lines name neither file nor sample.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # type: ignore[attr-defined]
+
+
+_LARGE = 1 << 24  # pixels from which a picture is looked at in grey, to take a third of the memory
+_REDUCED = {  # opencv's flags for a picture read at a part of its size, as RGB
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
+}
+
+
+def decode(data: bytes, where: str, reduce: int = 1) -> Image:
+    """Decode an encoded image file to (height, width, 3) uint8 RGB; EXIF orientation is applied, alpha dropped.
+
+    `where` names the sample in errors. `reduce` 2, 4 or 8 reads a JPEG at that part of its size (rounded up), which
+    spares most of the inverse transform. Raises InputError when the bytes are empty, cut off, no image, or one larger
+    than the limits (docs/reference/limits.md), which is not decoded.
+    """
+    stated = stated_size(data)
+    if problem := damage(data) or excess(data, stated):
+        raise InputError(f"{where}: {problem}.")
+    image = _imdecode(data, _REDUCED[reduce]) if stated else None
+    if image is None:
+        raise InputError(f"{where}: {_undecodable(data)}.")
+    return image
+
+
+def check(data: bytes) -> str:
+    """Why `data` is not a whole image, or ""; see `look`."""
+    return look(data)[0]
+
+
+def look(data: bytes) -> tuple[str, Image | None]:
+    """Why `data` is not a whole image, or "", and what was decoded to find out: not RGB, a JPEG small and grey.
+
+    Every compressed byte is decoded, as `decode` would, but faster: a JPEG's entropy-coded data is read in full at 1/8
+    scale, which leaves out most of the inverse transform, the one step that cannot fail; every other kind of file is
+    decoded in full, to its own channels, a large one in grey.
+    """
+    stated = stated_size(data)
+    if problem := damage(data) or excess(data, stated):
+        return problem, None
+    if stated is None:
+        return _undecodable(data), None
+    kind, width, height = stated
+    flags = cv2.IMREAD_UNCHANGED if width * height < _LARGE else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if kind in ("jpeg", "progressive") else flags)
+    if image is not None and image.dtype not in (np.uint8, np.uint16):  # which `decode` refuses
+        return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
+    return (_undecodable(data) if image is None else ""), image
+
+
+def damage(data: bytes) -> str:
+    """Why the container in `data` is empty or cut off, or "". Looks at header and trailer only.
+
+    opencv may paint what is missing grey instead of failing: the trailer tells.
+    """
+    if data.startswith(b"\xff\xd8"):
+        if not data.endswith(b"\xff\xd9") and not _jpeg_ends(data):
+            return f"the JPEG is cut off after {len(data)} bytes (it has no end marker)"
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png_damage(data)
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        size = int.from_bytes(data[4:8], "little") + 8
+        if len(data) < size:
+            return f"the WebP is cut off: {len(data)} of {size} bytes are there"
+    elif not data:
+        return "the image file is empty"
+    return ""
+
+
+def _png_damage(data: bytes) -> str:
+    """Steps over the chunks by their lengths: opencv sets aside what a chunk states before it reads it."""
+    position, view = 8, memoryview(data)
+    while position + 12 <= len(data):
+        length, kind = int.from_bytes(view[position : position + 4], "big"), bytes(view[position + 4 : position + 8])
+        if kind == b"IEND":
+            return ""
+        if position + 12 + length > len(data):
+            name = kind.decode("ascii", "replace") if kind.isalpha() else kind.hex(" ")
+            left = len(data) - position - 12
+            return f"the PNG is cut off or damaged: its chunk {name} states {length} bytes, {left} are there"
+        position += 12 + length
+    return f"the PNG is cut off after {len(data)} bytes (it has no IEND chunk)"
+
+
+def expect_picture(image: object) -> None:
+    """Raise InputError unless `image` is RGB uint8 (h, w, 3) with a pixel at least."""
+    if not isinstance(image, np.ndarray):
+        hint = "numpy.asarray(PIL.Image.open(FILE).convert('RGB')) reads one" if isinstance(image, str | Path) else None
+        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {type(image).__name__}.", hint=hint)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {image.dtype} {image.shape}.")
+
+
+def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Stretch a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous; channels 1 is luma grey.
+
+    An axis that shrinks is averaged over area, one that grows is interpolated linearly, each on its own: a long thin
+    word shrinks along its width without aliasing though its height grows.
+    """
+    expect_picture(image)
+    if channels == 1:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+    elif channels != 3:
+        raise InputError(f"Expected 1 or 3 channels, found {channels}.")
+    source_height, source_width = image.shape[:2]
+    shrunk_height, shrunk_width = min(source_height, height), min(source_width, width)
+    if (shrunk_height, shrunk_width) != (source_height, source_width):
+        image = cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    if (shrunk_height, shrunk_width) != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return np.ascontiguousarray(image.reshape(height, width, channels))
+
+
+def _imdecode(data: bytes, flags: int) -> Image | None:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # too large, or a decoder's own assertion
+        return None
+    return image if image is not None and image.size else None  # type: ignore[return-value]
+
+
+def _undecodable(data: bytes) -> str:
+    if data[:1024].lstrip().startswith(b"%PDF"):
+        return "it is a PDF; turn its pages into images first: pdftoppm -r 300 -png FILE page"
+    return f"the image cannot be decoded ({len(data)} bytes, starting with {data[:4].hex(' ')})"
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """True when an end marker follows the first scan. Segments are stepped over by length, so that the end marker of
+    an EXIF thumbnail does not count; what cameras append after the end does no harm."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xDA:
+            return data.find(b"\xff\xd9", position) >= 0
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return False

@@ -1,0 +1,164 @@
+"""Word images into one LMDB: everything checked before it is written, resumable, and in place only once it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrctl.data.lmdb.check import checked
+from ocrctl.data.lmdb.output import begin, check_target, put_in_place
+from ocrctl.data.lmdb.word_source import WordSource
+from ocrctl.data.lmdb.writer import FIRST_MAP, CommitThread, LmdbWriter
+from ocrctl.errors import InputError, ResumableStop, UsageError
+from ocrctl.files.folder import Claim, claim, is_unsettled
+from ocrctl.shell import typed
+
+COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A sample and what is wrong with it."""
+
+    index: int  # 0-based position in the source
+    where: str
+    reason: str
+
+
+@dataclass
+class Built:
+    """Outcome of a build: `left_out` samples are not in the LMDB, `repeated` ones are."""
+
+    samples: int
+    written: int = 0
+    resumed_from: int = 0  # samples an earlier, interrupted build had done
+    left_out: list[Problem] = field(default_factory=list)
+    repeated: list[Problem] = field(default_factory=list)
+
+
+def build(
+    source: WordSource,
+    out: Path,
+    *,
+    jobs: int = 1,
+    max_length: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stopping: Callable[[], bool] = lambda: False,
+    map_size: int = FIRST_MAP,
+    commit_bytes: int = COMMIT_BYTES,
+) -> Built:
+    """Write the good samples of `source` to the LMDB folder `out`.
+
+    jobs: processes that read and decode. max_length: longest label in code points, 0 is no limit. progress(done,
+    total) is called after each chunk. stopping() is asked then, too: when true, KeyboardInterrupt is raised with all
+    work committed. Raises UsageError when `out` stands in the way or another process is building it, ResumableStop when
+    it cannot be written to the end.
+    """
+    if not is_unsettled(out):
+        check_target(source, out, overwrite)
+    goes_on = f"ocrctl lmdb build {typed(source.name)} {typed(out)} --resume"
+    with claim(out, "lmdb build", goes_on) as claimed:
+        check_target(source, out, overwrite)  # the process that held it may have finished
+        begin(claimed, overwrite, resume)
+        return _build(source, claimed, jobs, max_length, progress, stopping, map_size, commit_bytes)
+
+
+def _build(
+    source: WordSource,
+    claimed: Claim,
+    jobs: int,
+    max_length: int,
+    progress: Callable[[int, int], None],
+    stopping: Callable[[], bool],
+    map_size: int,
+    commit_bytes: int,
+) -> Built:
+    partial = claimed.partial
+    result = Built(len(source))
+    order = _fingerprint(source, max_length)
+    try:
+        with LmdbWriter(partial, map_size=map_size) as writer:
+            start = _continue(writer, order, source, result)
+            seen = [hash(data) for data in writer.images()]
+            with closing(checked(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
+                for chunk, results in chunks:
+                    for index, data in zip(chunk, results, strict=True):
+                        if isinstance(data, str):
+                            result.left_out.append(Problem(index, source.where(index), data))
+                        else:
+                            seen.append(hash(data))
+                            commits.add(data)
+                    stop = stopping()
+                    if stop or commits.size >= commit_bytes:
+                        commits.begin(_state(order, chunk.stop, result))
+                    progress(chunk.stop, len(source))
+                    if stop:
+                        commits.wait()
+                        raise KeyboardInterrupt
+                commits.begin(_state(order, len(source), result))
+            kept = _kept(result)
+            if not kept:
+                writer.close()
+                claimed.discard()
+                first = result.left_out[0]
+                raise InputError(f"{first.where}: {first.reason}; none of {len(source)} samples is good.")
+            labels = source.labels
+            writer.finish(labels[index] for index in kept)
+            result.written = writer.written
+        put_in_place(claimed, claimed.out)
+    except OSError as error:
+        raise ResumableStop(
+            f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."
+        ) from error
+    result.repeated = _repeated(source, seen, kept)
+    return result
+
+
+def _fingerprint(source: WordSource, max_length: int) -> str:
+    """What must not change between a build and its continuation: the samples, their order, the label limit."""
+    name, samples = source.name, range(len(source))
+    files = "\n".join([source.where(index).removeprefix(name) for index in samples])  # wherever the folder lies
+    text = f"{max_length}\0{files}\0" + "\0".join(source.labels)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def _continue(writer: LmdbWriter, order: str, source: WordSource, result: Built) -> int:
+    """The first sample still to do, with `result` as the interrupted build left it."""
+    if writer.state is None:
+        return 0
+    if writer.state["source"] != order:
+        raise UsageError(
+            f"{writer.folder} was begun with other samples or another label limit than {source.name} now has.",
+            hint="--overwrite starts over.",
+        )
+    result.left_out = [Problem(index, source.where(index), reason) for index, reason in writer.state["left_out"]]
+    result.resumed_from = int(writer.state["done"])
+    return result.resumed_from
+
+
+def _state(order: str, done: int, result: Built) -> dict[str, Any]:
+    return {"source": order, "done": done, "left_out": [(problem.index, problem.reason) for problem in result.left_out]}
+
+
+def _kept(result: Built) -> list[int]:
+    bad = {problem.index for problem in result.left_out}
+    return [index for index in range(result.samples) if index not in bad]
+
+
+def _repeated(source: WordSource, seen: list[int], kept: list[int]) -> list[Problem]:
+    """Kept samples whose image stands earlier, byte for byte (64-bit hashes)."""
+    first: dict[int, int] = {}
+    problems = []
+    for key, index in zip(seen, kept, strict=True):
+        earlier = first.setdefault(key, index)
+        if earlier != index:
+            same = source.labels[earlier] == source.labels[index]
+            label = "" if same else f" under another label, {source.labels[earlier]!r} there"
+            problems.append(Problem(index, source.where(index), f"the same image as {source.where(earlier)}{label}"))
+    return problems

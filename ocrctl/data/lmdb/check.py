@@ -1,0 +1,123 @@
+"""Reading and checking samples before they are written: in this process, or in several that watch each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import unicodedata
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+
+from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
+from ocrctl.data.lmdb.word_source import WordSource
+from ocrctl.errors import InputError
+from ocrctl.shell import ending_signals
+
+CHUNK = 128  # samples that travel together: few enough to keep memory small, enough to make the trip cheap
+
+# One sample: its encoded image, or why it is bad.
+Checked = bytes | str
+
+_source: WordSource
+_max_length = 0
+
+
+def label_problem(label: str, max_length: int) -> str:
+    """Why `label` cannot be learned from, or "". `max_length` in code points; 0 is no limit."""
+    if not label.strip():
+        return "the label is empty"
+    if max_length and len(label) > max_length:
+        return f"the label has {len(label)} characters, the limit is {max_length}"
+    if not label.isprintable():  # also true of unusual spaces, which are fine
+        for char in label:
+            kind = unicodedata.category(char)
+            if kind == "Cc":
+                return f"the label holds the control character U+{ord(char):04X}"
+            if kind == "Cs":
+                return f"the label holds U+{ord(char):04X}, half a surrogate pair, which UTF-8 cannot carry"
+    return ""
+
+
+def check_samples(source: WordSource, indices: range, max_length: int) -> list[Checked]:
+    """Read and fully check samples `indices`."""
+    labels = source.labels
+    results: list[Checked] = []
+    with DecoderWarnings() as decoder:
+        for index in indices:
+            problem = label_problem(labels[index], max_length)
+            if not problem:
+                try:
+                    data = source.image_bytes(index)
+                except InputError as error:
+                    problem = error.message.removeprefix(f"{source.where(index)}: ").removesuffix(".")
+                else:
+                    problem = decoder.check(data)
+            results.append(problem or data)
+    return results
+
+
+def checked(source: WordSource, start: int, max_length: int, jobs: int) -> Generator[tuple[range, list[Checked]]]:
+    """All samples from `start` on, in order and in chunks. With `jobs` above 1 that many processes read and decode.
+
+    Raises InputError when a process dies, as a decoder may on a malicious file.
+    """
+    chunks = (range(first, min(first + CHUNK, len(source))) for first in range(start, len(source), CHUNK))
+    if jobs == 1:
+        for chunk in chunks:
+            yield chunk, check_samples(source, chunk, max_length)
+        return
+    with ProcessPoolExecutor(jobs, worker_context(), _initialise, (source, max_length)) as pool:
+        waiting: deque[tuple[range, Future[list[Checked]]]] = deque()
+        try:
+            for chunk in islice(chunks, 3 * jobs):
+                waiting.append((chunk, pool.submit(_check_chunk, chunk)))
+            while waiting:
+                chunk, future = waiting.popleft()
+                results = future.result()
+                for following in islice(chunks, 1):
+                    waiting.append((following, pool.submit(_check_chunk, following)))
+                yield chunk, results
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{source.where(chunk.start)}: a process died on this sample or one of the next {CHUNK * 3 * jobs}.",
+                hint="Run again with --jobs 1 to see where.",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def worker_context() -> multiprocessing.context.BaseContext:
+    """How helper processes start on this system."""
+    # Forked processes have the labels already; a spawned one gets a pickled copy.
+    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+
+def follow_parent() -> None:
+    """For a helper process: signals reach the whole group, but the parent decides when to stop; when it is killed, the
+    helper ends too instead of waiting for work for ever."""
+    for number in (signal.SIGINT, *ending_signals()):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _initialise(source: WordSource, max_length: int) -> None:
+    global _source, _max_length
+    _source, _max_length = source, max_length
+    follow_parent()
+
+
+def _check_chunk(chunk: range) -> list[Checked]:
+    return check_samples(_source, chunk, _max_length)

@@ -1,0 +1,127 @@
+"""What every source of labelled word images offers, and the kind whose images are files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ocrctl.config.limits import max_image_bytes
+from ocrctl.data.annotations.malformed import Malformed
+from ocrctl.data.lmdb.label_text import read_label_text
+from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
+
+
+class WordSource(Protocol):
+    """Labelled word images with random access. Pickles without open handles; safe in any worker process."""
+
+    @property
+    def name(self) -> str:
+        """The path it was read from."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """NFC text of every sample."""
+
+    def __len__(self) -> int: ...
+
+    def image_bytes(self, index: int) -> bytes:
+        """The encoded image file; InputError when it cannot be read."""
+
+    def where(self, index: int) -> str:
+        """Place of the sample for an error message: `dir/gt.txt:17 (word_17.png)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderWords:
+    """Image files and the label file that names them."""
+
+    label_file: str
+    root: str  # folder that relative `files` start from
+    files: list[str]
+    labels: list[str]  # NFC
+    lines: list[int] | None = None  # 1-based line of each sample in `label_file`; None where the format has no lines
+    written: list[str] | None = None  # texts as they stand in the file; None where all of them are NFC
+    malformed: dict[int, Malformed] | None = None  # samples whose entry cannot be read; their texts are empty
+
+    @property
+    def name(self) -> str:
+        return self.label_file
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts as they stand in the file."""
+        return self.labels if self.written is None else self.written
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, index: int) -> str:
+        """Path of image `index`."""
+        return os.path.join(self.root, self.files[index])
+
+    def image_bytes(self, index: int) -> bytes:
+        """The encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
+        path = self.path(index)
+        try:
+            return read_regular(path, max_image_bytes())
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
+
+    def where(self, index: int) -> str:
+        place = self.label_file if self.lines is None else f"{self.label_file}:{self.lines[index]}"
+        return f"{place} ({self.files[index]})"
+
+
+@dataclass(frozen=True, slots=True)
+class PickedWords:
+    """Some samples of another source, with texts of their own."""
+
+    source: WordSource
+    picks: list[int]
+    labels: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def image_bytes(self, index: int) -> bytes:
+        return self.source.image_bytes(self.picks[index])
+
+    def where(self, index: int) -> str:
+        return self.source.where(self.picks[index])
+
+
+def _unreadable(path: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"the image {path} is missing"
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"the image {path!r} cannot be read ({reason})"
+
+
+def image_path(text: str) -> str:
+    """A path as label files write it, in this system's form: Windows separators become '/'."""
+    return text.replace("\\", "/")
+
+
+def read_plain(path: str | Path) -> str:
+    """The text of a UTF-8 label file with \\n as its line ends, without a BOM. Raises as `read_label_text`."""
+    text = read_label_text(path)
+    return text.replace("\r\n", "\n").removesuffix("\r") if "\r" in text else text
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 label file without line ends; a BOM and CRLF are taken off. Raises as `read_label_text`.
+
+    Only \\n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a label may hold.
+    """
+    lines = read_plain(path).split("\n")
+    if lines[-1] == "":
+        del lines[-1]
+    return lines

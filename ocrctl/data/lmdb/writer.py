@@ -1,0 +1,165 @@
+"""Writing an LMDB of word images: append only, a growing map, and its own progress kept inside until it is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lmdb
+
+from ocrctl.data.lmdb.reader import image_key, label_key
+from ocrctl.errors import InputError, ResumableStop
+
+FIRST_MAP = 256 << 20  # bytes; doubled whenever it is full
+# Sorts before image-, so that images stay appendable while it is there. Gone once the file is whole.
+STATE_KEY = b"build-state"
+_LABELS_PER_COMMIT = 200_000
+
+
+class LmdbWriter:
+    """Writes DIR/data.mdb. Images first, all labels at the end: every key then lands behind the last one, which fills
+    pages to the brim and never splits one.
+
+    Commits are synced by LMDB, so a killed process or a full disk leaves the last commit readable. Not map-written
+    (MDB_WRITEMAP): a full disk would then be a bus error instead of an exception.
+    """
+
+    def __init__(self, folder: Path, *, map_size: int = FIRST_MAP) -> None:
+        """Open `folder`, made when missing. Raises InputError when it cannot be written or holds something else."""
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._environment = lmdb.open(str(folder), map_size=map_size, lock=False, meminit=False, metasync=False)
+        except (OSError, lmdb.Error) as error:
+            raise InputError(f"{folder}: cannot be written ({error}).") from error
+        state = self._get(STATE_KEY)
+        self.state: dict[str, Any] | None = None if state is None else json.loads(state)
+        self.written = 0 if self.state is None else int(self.state["written"])
+
+    def append(self, images: Sequence[bytes], state: dict[str, Any] | None = None) -> None:
+        """Commit encoded images under the next numbers together with `state`, what a resumed build must know."""
+        first = self.written + 1
+        state = {**(state or {}), "written": self.written + len(images)}
+        encoded = json.dumps(state).encode()
+
+        def fill(transaction: lmdb.Transaction) -> None:
+            transaction.cursor().putmulti(
+                [(image_key(number), data) for number, data in enumerate(images, first)], append=True
+            )
+            transaction.put(STATE_KEY, encoded)
+
+        self._commit(fill)
+        self.written, self.state = state["written"], state
+
+    def finish(self, labels: Iterable[str]) -> None:
+        """Commit the labels, one per image in the same order, and num-samples; the file is then whole."""
+        texts = list(labels)
+        if len(texts) != self.written:
+            raise ValueError(f"{len(texts)} labels for {self.written} images")
+
+        def fill(transaction: lmdb.Transaction, start: int, stop: int) -> None:
+            items = [(label_key(number), label.encode()) for number, label in enumerate(texts[start:stop], start + 1)]
+            # Not appended: a build stopped between two of these commits writes the first of them again.
+            transaction.cursor().putmulti(items)
+            if stop >= len(texts):
+                transaction.put(b"num-samples", b"%d" % len(texts))
+                transaction.delete(STATE_KEY)
+
+        for start in range(0, len(texts), _LABELS_PER_COMMIT):
+            self._commit(partial(fill, start=start, stop=start + _LABELS_PER_COMMIT))
+        self._environment.sync(True)
+
+    @property
+    def entries(self) -> int:
+        """Keys of every kind in the file."""
+        return int(self._environment.stat()["entries"])
+
+    def images(self) -> Iterator[bytes]:
+        """The images written so far, in order."""
+        with self._environment.begin() as transaction:
+            for number in range(1, self.written + 1):
+                data = transaction.get(image_key(number))
+                assert data is not None  # append wrote it
+                yield data
+
+    def close(self) -> None:
+        """Close the file; harmless when done twice."""
+        self._environment.close()
+
+    def __enter__(self) -> LmdbWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _get(self, key: bytes) -> bytes | None:
+        with self._environment.begin() as transaction:
+            value: bytes | None = transaction.get(key)
+            return value
+
+    def _commit(self, fill: Callable[[lmdb.Transaction], None]) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    fill(transaction)
+                return
+            except lmdb.MapFullError:
+                self._environment.set_mapsize(self._environment.info()["map_size"] * 2)
+            except lmdb.Error as error:
+                raise ResumableStop(
+                    f"{self.folder}: writing failed after {self.written} samples ({_reason(error, self.folder)}).",
+                    hint="What was written is kept: make room and run the same command with --resume.",
+                ) from error
+
+
+class CommitThread:
+    """Commits of a writer, one at a time, in a thread: the disk is waited for while the next images are decoded."""
+
+    def __init__(self, writer: LmdbWriter) -> None:
+        self.size = 0  # bytes added since the last begin
+        self._writer = writer
+        self._images: list[bytes] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._running: Future[None] | None = None
+
+    def add(self, image: bytes) -> None:
+        """Keep an image for the next commit."""
+        self._images.append(image)
+        self.size += len(image)
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """Commit what was added, with `state`; waits for the commit before and raises what it raised."""
+        self.wait()
+        self._running = self._thread.submit(self._writer.append, self._images, state)
+        self._images, self.size = [], 0
+
+    def wait(self) -> None:
+        """Until the last commit is on the disk. Raises what it raised."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.result()
+
+    def __enter__(self) -> CommitThread:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
+        if error is None:
+            self.wait()
+
+
+def _reason(error: lmdb.Error, folder: Path) -> str:
+    # LMDB reports the short write of a disk that fills up as an input/output error.
+    if shutil.disk_usage(folder).free < 1 << 20:
+        return "the disk is full"
+    return str(error).rpartition(": ")[2] or type(error).__name__

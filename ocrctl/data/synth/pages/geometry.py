@@ -1,0 +1,36 @@
+"""Points, outlines and quads of a page through matrices (3, 3): many at once as arrays, a few as plain numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.polygons.page_words import Floats
+
+
+def outset(points: Floats, offsets: NDArray[np.int64], distance: float) -> Floats:
+    """Clockwise polygons, points (P, 2) and offsets (N + 1,), whose edges are moved outwards by `distance`."""
+    after, before = np.arange(1, len(points) + 1), np.arange(-1, len(points) - 1)
+    after[offsets[1:] - 1], before[offsets[:-1]] = offsets[:-1], offsets[1:] - 1
+    edge = points[after] - points
+    normal = np.stack((edge[:, 1], -edge[:, 0]), 1) / np.maximum(np.hypot(*edge.T), 1e-9)[:, None]
+    both = normal + normal[before]
+    size = np.maximum((both * both).sum(1, keepdims=True), 0.5)
+    return np.asarray(points + 2 * distance * both / size)
+
+
+def at(matrix: Floats, x: float, y: float) -> tuple[float, float]:
+    """One point through a matrix; for a few, quicker than arrays."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    depth = g * x + h * y + i
+    return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
+
+
+def shown(points: Floats, matrices: Floats) -> Floats:
+    """Points (n, 2), each through its own of `matrices` (n, 3, 3)."""
+    seen = np.einsum("nij,nj->ni", matrices[:, :, :2], points) + matrices[:, :, 2]
+    return np.asarray(seen[:, :2] / seen[:, 2:])
+
+
+def quad(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]

@@ -1,0 +1,105 @@
+"""What stands on a page: words, names, prices and dates of one split, in faces that draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from re import compile as pattern
+
+from ocrctl.data.synth.pages.config import SynthPagesConfig
+from ocrctl.data.synth.words.faces import Faces
+from ocrctl.data.synth.words.fonts import FontFile
+from ocrctl.data.synth.words.labels import Labels
+from ocrctl.data.synth.words.signs import fill
+from ocrctl.data.synth.words.typeface import EM, open_typeface
+
+_TRIES = 60
+_DISPLAY = pattern(r"(?i)amatic|fredoka|intuitive|.*(script|display|fatface|press|bangers|chewy|cookie)")
+_MONO = pattern(r"(?i).*(mono|courier|typewriter|elite)")
+PRICES = ("#.##", "##.##", "#.##", "##.##", "###.##", "$#.##", "$##.##", "#,###.##")
+DATES = ("##/##/20##", "20##-##-##", "##.##.##", "##-##-20##", "##:##", "##:##:##")
+CODES = ("###-####", "(###)", "####-####", "#######", "AA-####", "No.####", "A##-###", "+## ###", "#####")
+LISTED = ("#", "##", "x#", "#x", "#%", "###")
+_HEADS = (
+    "TOTAL", "Subtotal", "CASH", "CHANGE", "TAX", "VAT", "GST", "Item", "Qty", "Price", "Amount", "Date", "Time",
+    "Name", "Address", "Phone", "Invoice", "Receipt", "No.", "Table", "Cashier", "Thank", "you", "Signature", "City",
+    "Email", "Order", "Balance", "Card", "Visa", "Discount", "Due", "Bill", "To", "Ship", "Page", "Ref", "Code",
+    "Member",
+)  # fmt: skip
+
+
+class PageText:
+    """Draws texts by the settings; pure in the state of the `Random` it is given."""
+
+    def __init__(self, config: SynthPagesConfig) -> None:
+        self._labels = Labels(config.text())
+        self._faces = Faces(config.text())
+        self._plain = config.scripts == ("latin",) and not config.words
+
+    def word(self, r: Random) -> str:
+        """A word of prose, now and then a number or one with a mark."""
+        return self._labels.draw(r)
+
+    def words(self, r: Random, count: int) -> list[str]:
+        """`count` words of prose."""
+        return [self._labels.draw(r) for _ in range(count)]
+
+    def name(self, r: Random, count: int, upper: bool) -> list[str]:
+        """`count` capitalised words, as of a shop, a street or a heading."""
+        found = []
+        for _ in range(count):
+            word = next((w for w in (self.word(r) for _ in range(8)) if w.isalpha() and len(w) > 1), "") or self.word(r)
+            found.append(word.upper() if upper else word[:1].upper() + word[1:])
+        return found
+
+    def head(self, r: Random) -> str:
+        """What stands before a value; words of the other split are exchanged for a name."""
+        word = _HEADS[int(r.random() * len(_HEADS))]
+        return word if self._plain and self._labels.admits(word) else self.name(r, 1, r.random() < 0.3)[0]
+
+    def like(self, r: Random, patterns: Sequence[str]) -> str:
+        """A string after one of `patterns` ('#' a digit, 'A' a capital) that the split admits; spaces part words."""
+        for _ in range(_TRIES):
+            text = fill(r, patterns[int(r.random() * len(patterns))])
+            if all(map(self._labels.admits, text.split())):
+                return text
+        return self.word(r)
+
+    def face(self, r: Random, *, kind: str, bold: bool | None = None) -> FontFile:
+        """A face for `kind`: text, mono, or any. Families weigh alike; `bold` asks for heavy or plain weights."""
+        families = self._faces.families
+        if not self._plain:
+            return self._faces.pick(r, self.word(r))
+        fitting = [family for family in families if _suits(family[0].family, kind)] or families
+        family = fitting[int(r.random() * len(fitting))]
+        if bold is not None:
+            heavy = [font for font in family if ("Bold" in font.path or "Black" in font.path) == bold]
+            family = tuple(font for font in heavy if "Italic" not in font.path and "Oblique" not in font.path) or family
+        return family[int(r.random() * len(family))]
+
+    def drawable(self, r: Random, font: FontFile, text: str) -> str:
+        """`text`, or what the face can draw in its place: in capitals, or another word; "" when there is none."""
+        face = open_typeface(font.path)
+        for _ in range(8):
+            if face.draws(text):
+                return text
+            if face.draws(text.upper()):
+                return text.upper()
+            text = self.word(r)
+        return ""
+
+
+def _suits(family: str, kind: str) -> bool:
+    if kind == "mono":
+        return _MONO.match(family) is not None
+    return kind == "any" or not (_DISPLAY.match(family) or _MONO.match(family))
+
+
+def measure(font: FontFile, text: str, size: float) -> float:
+    """Length of `text` at `size` units an em, kerning aside. The face must draw every character."""
+    return open_typeface(font.path).length(text) * size / EM
+
+
+def space(font: FontFile, size: float) -> float:
+    """Width of the gap between words at `size` units an em: the face's own, within what leaves them apart."""
+    return min(0.65, max(0.26, open_typeface(font.path).gap / EM)) * size

@@ -1,0 +1,72 @@
+"""The endless stream of word pictures: any index, any order, any worker, the same bytes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.synth.words.config import SynthWordsConfig
+from ocrctl.data.synth.words.faces import Faces
+from ocrctl.data.synth.words.labels import Labels
+from ocrctl.data.synth.words.render import render
+from ocrctl.data.synth.words.typeface import Typeface, open_typeface
+
+
+class SynthWords:
+    """Words drawn by `config`. Pickles as its config alone; fonts, words and textures load where they are used."""
+
+    def __init__(self, config: SynthWordsConfig | None = None) -> None:
+        self.config = config if config is not None else SynthWordsConfig.quickstart()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.config}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.config = state["config"]
+
+    @property
+    def charset(self) -> str:
+        """Every character a label can hold, sorted by code point."""
+        return self._labels.charset
+
+    def label(self, index: int) -> str:
+        """The label of `sample(index)` without drawing it."""
+        return self._labels.draw(self._random(index))
+
+    def sample(self, index: int) -> tuple[NDArray[np.uint8], str]:
+        """RGB uint8 (H, W, 3) and its label; a pure function of the settings and `index` (0 or more)."""
+        image, label, _ = self.traced(index)
+        return image, label
+
+    def traced(self, index: int) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
+        """`sample(index)` and the names of the effects that were used, for tests and contact sheets."""
+        config, r = self.config, self._random(index)
+        label = self._labels.draw(r)
+        face = self._face(r, label)
+        dice = Dice(r, config.strength, self._off)
+        neighbour = self._labels.any_word(r)
+        image = render(label, face, dice, config.min_height, config.max_height, neighbour)
+        return image, label, tuple(dice.fired)
+
+    def _random(self, index: int) -> Random:
+        return Random((self.config.seed << 64) + index)
+
+    @cached_property
+    def _labels(self) -> Labels:
+        return Labels(self.config)
+
+    @cached_property
+    def _off(self) -> frozenset[str]:
+        return frozenset(self.config.disable)
+
+    @cached_property
+    def _faces(self) -> Faces:
+        return Faces(self.config)
+
+    def _face(self, r: Random, label: str) -> Typeface:
+        return open_typeface(self._faces.pick(r, label).path)

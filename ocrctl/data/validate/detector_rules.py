@@ -1,0 +1,101 @@
+"""What a detector cannot learn at its training size: text below its cells, kernels that vanish, kernels that merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.polygons.columns import Floats, Ints
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.targets.distance import outlines
+
+BROKEN = ("too-few-points", "not-finite", "no-area", "self-intersecting", "outside")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What one family of detectors sees: cells of its finest features and of its maps, in pixels of its input."""
+
+    feature: float
+    cell: float
+    shrink_ratio: float | None  # of its kernels; None: it has none
+
+
+# DBNet takes maps at input size from features at a quarter of it; PAN's maps stay at a quarter; CRAFT's at a half.
+GRIDS = {"db": Grid(4, 1, 0.4), "pan": Grid(4, 4, 0.5), "craft": Grid(2, 2, None)}
+THINNEST = 1.0  # cells; a thinner kernel is drawn in some places and not in others
+GAP = 1.0  # cells between two kernels; nearer ones are drawn as one
+
+
+def check_kernels(
+    findings: Findings, data: Annotations, spec: ModelSpec, size: tuple[int, int], widths: Floats, heights: Floats
+) -> None:
+    """Add what detector `spec` cannot learn when trained at `size`, height and width in pixels.
+
+    widths and heights (N,) of each polygon's picture, NaN where unknown: those are not judged, nor are ignored
+    polygons and those that `findings` calls broken. A picture is taken to be shown at the scale that gives it the area
+    of the training size, which is what augmentation varies around.
+    """
+    grid = GRIDS.get(spec.family)
+    if grid is None:  # a plug-in's own
+        return
+    judged = ~data.ignore & np.isfinite(widths) & np.isfinite(heights)
+    judged[findings.of(*BROKEN)] = False
+    chosen = np.flatnonzero(judged)
+    if not len(chosen):
+        return
+    points, offsets = _taken(data.points, data.offsets, chosen)
+    scale = np.sqrt(size[0] * size[1] / (widths[chosen] * heights[chosen]))
+    shapes = outlines(points, offsets)
+    low = shapes.lower_sides() * scale
+    note = f"{spec.name} at {size[1]}x{size[0]}"
+    small = low < grid.feature
+    findings.add("below-stride", chosen[small], low[small], [f"{note} sees cells of {grid.feature:g}"] * small.sum())
+    if grid.shrink_ratio is None:
+        return
+    away = shapes.shrink_distance(grid.shrink_ratio)
+    thick = (low - 2 * away * scale) / grid.cell
+    thin = thick < THINNEST
+    findings.add("kernel-vanishes", chosen[thin], thick[thin], [note] * thin.sum())
+    pairs, gaps = _near_kernels(points, offsets, away, data.image_id[chosen].astype(np.int64), GAP * grid.cell / scale)
+    if len(pairs):
+        gaps *= scale[pairs[:, 0]] / grid.cell
+        order = np.argsort(gaps, kind="stable")
+        later, first = np.unique(pairs[order].max(1), return_index=True)
+        earlier = chosen[pairs[order].min(1)[first]]
+        findings.add("kernels-merge", chosen[later], gaps[order][first], [note] * len(later), earlier)
+
+
+def _taken(points: Floats, offsets: Ints, chosen: Ints) -> tuple[Floats, Ints]:
+    """points and offsets of the polygons `chosen`."""
+    sizes = np.diff(offsets)[chosen]
+    ends = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    rows = np.repeat(offsets[:-1][chosen] - ends[:-1], sizes) + np.arange(ends[-1])
+    return points[rows], ends
+
+
+def _near_kernels(points: Floats, offsets: Ints, away: Floats, image_id: Ints, gap: Floats) -> tuple[Ints, Floats]:
+    """Pairs (K, 2) of polygons of one picture whose kernels are nearer than `gap` (N,) pixels, and how near (K,)."""
+    starts = offsets[:-1]
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    # Each picture in a strip of its own, so that one tree serves them all.
+    strip = image_id * (high[:, 0].max() - low[:, 0].min() + 2 * gap.max() + 1)
+    left, right = low[:, 0] - gap / 2 + strip, high[:, 0] + gap / 2 + strip
+    boxes = shapely.box(left, low[:, 1] - gap / 2, right, high[:, 1] + gap / 2)
+    one, two = shapely.STRtree(boxes).query(boxes)
+    pairs = np.column_stack((one, two))[one < two]
+    if not len(pairs):
+        return pairs, np.zeros(0)
+    used, place = np.unique(pairs, return_inverse=True)
+    corners, ends = _taken(points, offsets, used)
+    rings = shapely.linearrings(corners, indices=np.repeat(np.arange(len(used)), np.diff(ends)))
+    kernels = shapely.buffer(shapely.polygons(rings), -away[used], join_style="mitre")
+    first, second = place.reshape(-1, 2).T
+    gaps = shapely.distance(kernels[first], kernels[second])  # NaN where a kernel is empty
+    with np.errstate(invalid="ignore"):
+        near = gaps < gap[pairs[:, 0]]
+    return pairs[near], gaps[near]

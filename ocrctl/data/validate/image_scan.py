@@ -1,0 +1,219 @@
+"""Every picture of a data set looked at once: size, EXIF orientation, damage, digest and look."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.limits import max_image_pixels
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.images.decode import damage, decode
+from ocrctl.data.images.header import Header, HeaderReader, read_header
+from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
+from ocrctl.data.images.limits import excess
+from ocrctl.data.images.tiff import is_tiff
+from ocrctl.data.images.tiff import pages as tiff_pages
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.errors import InputError
+
+_SIDE = 64  # of a thumbnail
+_THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
+_STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
+_UNKNOWN = Header(0, 0)
+_HEAVIEST = 4  # times as many bytes a pixel as others take that some kinds of picture take to decode
+_HEADER_BYTES = (1 << 10, 1 << 13, 1 << 17)  # most headers fit; with a colour profile; with an EXIF thumbnail
+
+
+@dataclass
+class Looks:
+    """What was seen of I pictures. `sizes` (I, 2) is width and height as displayed, 0 where unreadable."""
+
+    sizes: NDArray[np.int32]
+    stored: NDArray[np.int32]  # (I, 2) before EXIF orientation
+    orientations: NDArray[np.int8]
+    digests: list[bytes]  # of the file; b"" where it cannot be read
+    hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the picture was not decoded
+    several: list[int] = field(default_factory=list)  # pictures whose file is a TIFF of more than one page
+    small: dict[bytes, NDArray[np.uint8]] = field(default_factory=dict)  # `thumbnail` by digest, of those asked for
+
+    def subset(self, images: NDArray[np.bool_]) -> Looks:
+        """What was seen of the pictures chosen by `images` (I,)."""
+        digests = [digest for digest, keep in zip(self.digests, images, strict=True) if keep]
+        orientations, hashes = self.orientations[images], self.hashes[images]
+        kept = (np.cumsum(images) - 1)[[image for image in self.several if images[image]]].tolist()
+        return Looks(self.sizes[images], self.stored[images], orientations, digests, hashes, kept, self.small)
+
+    def thumbnail(self, data: Annotations, image: int) -> NDArray[np.uint8]:
+        """Picture `image` of `data`, which this was seen of, as (64, 64) grey levels; it is read when first asked for.
+        Raises InputError when it can no longer be read."""
+        digest = self.digests[image]
+        if digest not in self.small:
+            with DecoderWarnings():
+                grey = decode(data.image_bytes(image), data.image_where(image))
+            small = cv2.resize(cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+            self.small[digest] = np.asarray(small, np.uint8)
+        return self.small[digest]
+
+
+def look_at(
+    data: Annotations,
+    findings: Findings,
+    decode: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Looks:
+    """Read every picture and add what is wrong with the files themselves. `decode` False reads headers only."""
+    count = len(data.images)
+    looks = Looks(
+        sizes=np.zeros((count, 2), np.int32),
+        stored=np.zeros((count, 2), np.int32),
+        orientations=np.ones(count, np.int8),
+        digests=[b""] * count,
+        hashes=np.zeros((count, 2), np.uint64),
+    )
+    headers = np.empty((count, 3), np.int32)  # width, height and orientation of each
+    problems: list[tuple[int, str, str]] = []
+    pages: list[tuple[int, int]] = []
+    reader = HeaderReader()
+    for start in range(0, count, _STRETCH):
+        stop = min(start + _STRETCH, count)
+        if decode:
+            with DecoderWarnings() as decoder:
+                for image in range(start, stop):
+                    header, name, problem = _decoded(data, image, looks, decoder, pages)
+                    headers[image] = header or _UNKNOWN
+                    if problem:
+                        problems.append((image, name, problem))
+        else:
+            block = headers[start:stop]
+            starts = data.image_starts(start, stop, _HEADER_BYTES[0])
+            block[:] = reader.read_all(starts)  # nearly always enough
+            for image in (np.flatnonzero(block[:, 0] == 0) + start).tolist():
+                header, name, problem = _header(data, image, len(starts[image - start]))
+                headers[image] = header or _UNKNOWN
+                if problem:
+                    problems.append((image, name, problem))
+            _whole_files(data, start, starts, block, pages, problems)
+        progress(stop, count)
+    looks.stored[:], looks.orientations[:] = headers[:, :2], headers[:, 2]
+    looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
+    for image, name, problem in problems:
+        findings.add(name, [image], None, [problem])
+    looks.several = [image for image, _ in pages]
+    findings.add("several-pages", [image for image, _ in pages], [float(count) for _, count in pages])
+    return looks
+
+
+def several_pages(data: Annotations, looks: Looks) -> list[str]:
+    """A note for a training, which reads the first page of each TIFF that has more; none where all have one."""
+    if not looks.several:
+        return []
+    count, first = len(looks.several), data.image_where(looks.several[0])
+    return [f"{data.name}: {count:,} TIFFs hold several pages, the first of each is read (I017; first: {first})"]
+
+
+def _whole_files(
+    data: Annotations,
+    start: int,
+    starts: list[bytes],
+    headers: NDArray[np.int32],
+    pages: list[tuple[int, int]],
+    problems: list[tuple[int, str, str]],
+) -> None:
+    """What the first bytes of the pictures from `start` on do not tell: the pages of TIFFs, and of a picture of many
+    pixels what decoding it would take."""
+    large = headers[:, 0].astype(np.int64) * headers[:, 1] > max_image_pixels() // _HEAVIEST
+    known = {image for image, _, _ in problems}
+    for place, head in enumerate(starts):
+        if start + place in known or not (large[place] or head[:2] in (b"II", b"MM")):
+            continue
+        try:
+            content = data.image_bytes(start + place)
+        except InputError as error:  # gone since its first bytes were read
+            problems.append((start + place, *_unread(data, start + place, error)))
+            continue
+        _count_pages(start + place, content, pages)
+        if problem := excess(content):
+            problems.append((start + place, "too-large", problem))
+
+
+def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> None:
+    if is_tiff(content) and (count := len(tiff_pages(content).offsets)) > 1:
+        pages.append((image, count))
+
+
+def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, str, str]:
+    """The header of a file whose first `seen` bytes hold none; name of the code and reason of what is wrong, if
+    anything."""
+    for size in _HEADER_BYTES[1:] if seen == _HEADER_BYTES[0] else ():
+        (content,) = data.image_starts(image, image + 1, size)
+        header = read_header(content)
+        if header is not None:
+            return header, "", ""
+        if len(content) < size:
+            break
+    try:
+        content = data.image_bytes(image)  # of a picture that is no file of its own; or this says what is wrong
+    except InputError as error:
+        return None, *_unread(data, image, error)
+    if not content:
+        return None, "empty-file", "the image file is empty"
+    header = read_header(content)
+    if header is None and (problem := excess(content)):
+        return None, "too-large", problem
+    return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
+
+
+def _decoded(
+    data: Annotations, image: int, looks: Looks, decoder: DecoderWarnings, pages: list[tuple[int, int]]
+) -> tuple[Header | None, str, str]:
+    """As `_header`, of the whole file, every byte of it decoded; fills the digest and the hash of `looks`, and adds to
+    `pages`."""
+    try:
+        content = data.image_bytes(image)
+    except InputError as error:
+        return None, *_unread(data, image, error)
+    looks.digests[image] = hashlib.blake2b(content, digest_size=16).digest()
+    if not content:
+        return None, "empty-file", "the image file is empty"
+    header = read_header(content)
+    if problem := damage(content):
+        return header, "truncated", problem
+    if problem := excess(content):
+        return header, "too-large", problem
+    _count_pages(image, content, pages)
+    problem, small = decoder.look(content)
+    if small is not None and not problem and data.words is None:
+        looks.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
+    if problem:
+        return header, ("truncated" if "damaged" in problem else "unreadable"), problem
+    return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
+
+
+def _unread(data: Annotations, image: int, error: InputError) -> tuple[str, str]:
+    problem = error.message.removeprefix(f"{data.image_where(image)}: ").removesuffix(".")
+    return ("missing" if problem.endswith("missing") else "unreadable"), problem
+
+
+def _eighth(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`image` (h, w, ...) at the eighth of its size that a JPEG is read at: the means of its blocks of 8 x 8."""
+    height, width = image.shape[:2]
+    whole = cv2.copyMakeBorder(image, 0, -height % 8, 0, -width % 8, cv2.BORDER_REPLICATE)
+    size = (whole.shape[1] // 8, whole.shape[0] // 8)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), image.dtype)
+
+
+def _dhash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    grey: NDArray[Any] = image
+    if image.ndim == 3:  # as bright as a JPEG, which is read in grey: the same picture in two formats looks the same
+        grey = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY) if image.shape[2] >= 3 else image[..., 0]
+    if grey.dtype != np.uint8:
+        grey = (grey >> 8).astype(np.uint8)
+    small = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).astype(np.int16)
+    along_x, along_y = np.diff(small[:-1], axis=1) > 2, np.diff(small[:, :-1], axis=0) > 2
+    return np.packbits(np.stack((along_x, along_y)).reshape(2, 64), axis=1).view(np.uint64)[:, 0]

@@ -1,0 +1,86 @@
+"""What a set of annotated pages consists of: pictures, instances, their sizes and shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.polygons.columns import boxes
+from ocrctl.data.validate.image_scan import Looks
+from ocrctl.data.validate.run import text_heights
+
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution: five quantiles, and `counts` in bins between `edges`."""
+
+    smallest: float
+    low: float  # tenth percentile
+    median: float
+    high: float  # ninetieth percentile
+    largest: float
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class PageStats:
+    """Counts, and distributions in pixels; None where there is nothing to measure."""
+
+    format: str
+    pictures: int
+    instances: int
+    ignored: int
+    empty_pictures: int  # without instances
+    points: dict[int, int]  # points of a polygon to polygons
+    per_picture: Spread | None
+    widths: Spread | None  # of pictures
+    heights: Spread | None
+    text_heights: Spread | None  # the lower side of the box around each polygon
+    aspects: Spread | None  # longer over lower side of that box
+
+
+def page_stats(data: Annotations, looks: Looks) -> PageStats:
+    """Statistics of `data`, with picture sizes as seen."""
+    sizes = looks.sizes[(looks.sizes > 0).all(1)]
+    counts = np.bincount(data.image_id, minlength=len(data.images))
+    lower = text_heights(data, looks)
+    lengths, numbers = np.unique(np.diff(data.offsets), return_counts=True)
+    left, top, right, bottom = boxes(data.points, data.offsets)
+    extent = np.sort(np.array([right - left, bottom - top]), axis=0)
+    aspects = extent[1][extent[0] > 0] / extent[0][extent[0] > 0]  # NaN, of no points, is not above 0
+    return PageStats(
+        format=data.format,
+        pictures=len(data.images),
+        instances=len(data),
+        ignored=int(data.ignore.sum()),
+        empty_pictures=int((counts == 0).sum()),
+        points=dict(zip(lengths.tolist(), numbers.tolist(), strict=True)),
+        per_picture=spread(counts),
+        widths=spread(sizes[:, 0]),
+        heights=spread(sizes[:, 1]),
+        text_heights=spread(lower),
+        aspects=spread(aspects),
+    )
+
+
+def spread(values: ArrayLike) -> Spread | None:
+    """The distribution of the finite `values`; bins are logarithmic when the largest is over 20 times the median."""
+    numbers = np.asarray(values, np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return None
+    smallest, low, median, high, largest = np.percentile(numbers, (0, 10, 50, 90, 100)).tolist()
+    if largest > 20 * max(median, 1e-9) and smallest > 0:
+        edges = np.geomspace(smallest, largest, _BINS + 1)
+    else:
+        edges = np.linspace(smallest, largest if largest > smallest else smallest + 1, _BINS + 1)
+    edges[-1] = max(edges[-1], largest)
+    edges[0] = min(edges[0], smallest)
+    counts, _ = np.histogram(numbers, edges)
+    return Spread(smallest, low, median, high, largest, edges.tolist(), counts.tolist())

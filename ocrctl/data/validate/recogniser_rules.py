@@ -1,0 +1,54 @@
+"""Target-aware rules: what a recogniser can learn from each label. Torch-free: ModelSpec holds the facts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.polygons.columns import Floats
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.text.charset import Charset
+from ocrctl.text.normalize import normalize_label
+from ocrctl.text.tokenizer import CTCTokenizer
+
+LOWEST = 8.0  # pixels of text height below which a stretched word holds no more than a blur
+
+
+def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset: Charset, heights: Floats) -> None:
+    """Add what recogniser `spec` with `charset` cannot learn. heights: (N,) of each word in its picture, NaN unknown.
+
+    Words are stretched to the model's input, so steps and widths do not depend on the picture.
+    """
+    steps = spec.output_steps()
+    known = set(charset)
+    lacking: list[int] = []
+    lacking_notes: list[str] = []
+    needs: list[tuple[int, float]] = []
+    long: list[tuple[int, float]] = []
+    narrow: list[tuple[int, float]] = []
+    for index, raw in enumerate(data.texts):
+        if data.ignore[index] or not raw:
+            continue
+        text = normalize_label(raw)
+        if not known.issuperset(text):
+            lacking.append(index)
+            lacking_notes.append(", ".join(f"{char!r}" for char in dict.fromkeys(text) if char not in known))
+        if len(text) > spec.max_label_length:
+            long.append((index, len(text)))
+        elif spec.charset_kind == "ctc" and CTCTokenizer.required_steps(text) > steps:
+            needs.append((index, CTCTokenizer.required_steps(text)))
+        elif spec.input_width / len(text) < spec.stride_w:
+            narrow.append((index, spec.input_width / len(text)))
+    findings.add("unknown-character", lacking, None, lacking_notes)
+    limit = f"{spec.name} takes {spec.max_label_length}"
+    findings.add("over-length-limit", *_columns(long), [limit] * len(long))
+    findings.add("too-many-steps", *_columns(needs), [f"{spec.name} has {steps}"] * len(needs))
+    findings.add("squeezed", *_columns(narrow))
+    with np.errstate(invalid="ignore"):
+        low = np.flatnonzero((heights < LOWEST) & ~data.ignore)
+    findings.add("too-low", low, heights[low], [f"{spec.name} sees {spec.input_height}: most is invented"] * len(low))
+
+
+def _columns(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [index for index, _ in pairs], [value for _, value in pairs]

@@ -1,0 +1,87 @@
+"""All rules over one data set, in the order that lets a later one leave out what an earlier one has explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.annotations.malformed import check_malformed
+from ocrctl.data.polygons.columns import Floats, boxes
+from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.pair_rules import check_pairs
+from ocrctl.data.polygons.rules import check_polygons
+from ocrctl.data.validate.detector_rules import check_kernels
+from ocrctl.data.validate.image_rules import check_images, frames
+from ocrctl.data.validate.image_scan import Looks, look_at
+from ocrctl.data.validate.recogniser_rules import check_target
+from ocrctl.data.validate.text_rules import check_texts
+from ocrctl.text.charset import Charset
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model that the data is meant for."""
+
+    spec: ModelSpec
+    charset: Charset | None  # None: a detector
+    size: tuple[int, int]  # height and width it is trained at
+
+
+def lint(
+    data: Annotations,
+    target: Target | None = None,
+    *,
+    decode: bool = True,
+    looks: Looks | None = None,
+    pairs: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Findings, Looks]:
+    """Every rule over every instance and picture. `looks` of an earlier run spares reading the pictures again, and then
+    says nothing of the files themselves. `pairs` False leaves out the rules that compare polygons with each other,
+    which find no errors."""
+    findings = Findings()
+    seen = looks or look_at(data, findings, decode, progress)
+    check_images(findings, data, seen)
+    if data.words is None:
+        widths, heights = frames(data, seen, findings)
+        lengths = np.fromiter(map(len, data.texts), np.int64, len(data))
+        lengths[data.ignore] = 0
+        around = np.empty((4, len(data)))
+        found = check_polygons(data.points, data.offsets, widths, heights, lengths if any(data.texts) else None, around)
+        if pairs:
+            check_pairs(found, data.points, data.offsets, data.image_id, data.texts, around)
+        findings.hits.update(found.hits)
+    check_texts(findings, data)
+    if target is not None and target.charset is not None:
+        check_target(findings, data, target.spec, target.charset, text_heights(data, seen))
+    elif target is not None and data.words is None:
+        check_kernels(findings, data, target.spec, target.size, widths, heights)
+    check_malformed(findings, data.malformed, words=data.words is not None)
+    return findings, seen
+
+
+def header_errors(data: Annotations, looks: Looks | None = None) -> tuple[Findings, Looks]:
+    """The errors that `dataset validate --header-only` finds, for a training to ask before it starts: no image is
+    decoded. `looks` as in `lint`. Of word images the texts are left to data.labels, which checks them all the same."""
+    if data.words is None:
+        found, seen = lint(data, decode=False, looks=looks, pairs=False)
+    else:
+        found = Findings()
+        seen = look_at(data, found, False)
+        check_images(found, data, seen)
+    errors = {code: hits for code, hits in found.hits.items() if hits.code.severity == "error"}
+    return Findings(errors), seen
+
+
+def text_heights(data: Annotations, looks: Looks) -> Floats:
+    """(N,) pixels: the lower side of the box around each polygon, or the height of the word picture; NaN unknown."""
+    if data.words is not None:
+        heights = looks.sizes[data.image_id, 1].astype(np.float64)
+        heights[heights == 0] = np.nan
+        return heights
+    left, top, right, bottom = boxes(data.points, data.offsets)
+    return np.minimum(right - left, bottom - top)
