@@ -42,7 +42,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     card = ModelCard(
         arch="crnn-tiny", task="recognition", charset=LOWER36, height=32, width=100, channels=1, max_label_length=25,
-        decoder="ctc", model={"dropout": 0.1},
+        model={"dropout": 0.1},
     )  # fmt: skip
     torch.manual_seed(3)
     model = build_model(card)
@@ -129,9 +129,9 @@ def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from ocrctl.config.detection_card import detection_card
     from ocrctl.config.model_card import CARD_KEY
-    from ocrctl.config.model_spec import get_spec
     from ocrctl.config.settings import ModelSettings
     from ocrctl.models.build import build_model
+    from ocrctl.models.registry import get_spec
 
     card = detection_card(get_spec("dbnet"), ModelSettings(backbone="mobilenetv3"), height=128, width=160, side=160)
     # Red less green, without a mean; whole bars are found, not kernels.

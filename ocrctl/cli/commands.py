@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 
-def command_paths() -> list[tuple[str, ...]]:
-    """Every command and group below `ocrctl`, groups before what they hold: ("lmdb",), ("lmdb", "info"), ..."""
+def command_paths(root: object) -> list[tuple[str, ...]]:
+    """Every command and group below `root`, the command `ocrctl`, groups before what they hold: ("lmdb",), ("lmdb",
+    "info"), ..."""
     from typer import Context
     from typer.core import TyperGroup
-    from typer.main import get_command
-
-    from ocrctl.cli.app import app
 
     found: list[tuple[str, ...]] = []
 
@@ -21,5 +19,5 @@ def command_paths() -> list[tuple[str, ...]]:
             found.append((*path, name))
             walk(command.get_command(context, name), (*path, name))
 
-    walk(get_command(app), ())
+    walk(root, ())
     return found

@@ -82,9 +82,9 @@ def _plain(words: Iterable[str]) -> list[Offer]:
 
 def architectures() -> list[Offer]:
     """Every architecture with its summary."""
-    from ocrctl.config.model_spec import SPECS
+    from ocrctl.models.registry import specs
 
-    return [(spec.name, spec.summary) for spec in SPECS.values()]
+    return [(spec.name, spec.summary) for spec in specs().values()]
 
 
 def profiles() -> list[Offer]:

@@ -21,6 +21,7 @@ TREE_SHARE = 0.02  # of the whole: imports below it are left out of the printed 
 
 
 def import_timing(
+    context: typer.Context,
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME]...", help="Only these: a command (lmdb info), a module (torch), a wildcard."),
@@ -48,8 +49,9 @@ def import_timing(
     from ocrctl.cli.commands import command_paths
     from ocrctl.core.import_timing import all_targets, import_timing, parse_budgets
 
+    paths = command_paths(context.find_root().command)
     if list_names:
-        listed = [target.name for target in all_targets(command_paths())]
+        listed = [target.name for target in all_targets(paths)]
         if as_json:
             console.write_json({"names": listed})
         else:
@@ -57,7 +59,7 @@ def import_timing(
                 console.write(name)
         return
     result = import_timing(
-        command_paths(),
+        paths,
         only=names or (),
         runs=runs,
         budgets=parse_budgets(budget or ()),

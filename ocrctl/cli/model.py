@@ -54,7 +54,7 @@ def info(
     console.write(f"input: {size} {card.height}x{card.width}x{card.channels}, mean {mean}, std {std}")
     if card.charset:
         console.write(f"charset: {len(card.charset)} characters, {card.charset}")
-        console.write(f"labels: at most {card.max_label_length} characters, decoder {card.decoder}")
+        console.write(f"labels: at most {card.max_label_length} characters")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
         console.write(f"thresholds: {thresholds}; change one: ocrctl model set {typed(model)} NAME=VALUE")

@@ -74,7 +74,7 @@ Decoding = Annotated[
     typer.Option(
         "--decoding",
         metavar="ar|nar",
-        help="How the recogniser reads, a PARSeq: character by character, or all at once. Default: its own.",
+        help="How an autoregressive recogniser reads: character by character, or all at once. Default: its own.",
     ),
 ]
 Device = Annotated[

@@ -16,7 +16,7 @@ from ocrctl.shell import typed
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
-    from ocrctl.core.train.run import TrainResult
+    from ocrctl.core.train.result import TrainResult
 
 
 def train(
@@ -79,9 +79,9 @@ def train(
     train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
     129/130/138/143 stopped by SIGHUP, Ctrl-C, SIGUSR1 or SIGTERM after saving.
     """
-    from ocrctl.config.model_spec import SPECS
+    from ocrctl.models.registry import specs
 
-    if arch is not None and arch not in SPECS and ("=" in arch or "/" in arch or Path(arch).exists()):
+    if arch is not None and arch not in specs() and ("=" in arch or "/" in arch or Path(arch).exists()):
         raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=_corrected(arch))
 
     from ocrctl.core.train.run import TrainRequest, load_train_settings

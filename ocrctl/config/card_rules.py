@@ -10,9 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ocrctl.config.model_spec import SPECS
-from ocrctl.errors import UsageError
-
 LONGEST_SIDE = 1 << 15  # pixels; that of settings page.side
 LONGEST_LABEL = 1 << 15  # characters
 LARGEST_THRESHOLD = 1e6  # far above any: distances are in pixels
@@ -60,7 +57,6 @@ FIELDS: dict[str, Rule] = {
     "width": _whole(1, LONGEST_SIDE),
     "channels": ("1 or 3", lambda value: value in (1, 3) and isinstance(value, int) and not isinstance(value, bool)),
     "max_label_length": _whole(0, LONGEST_LABEL),
-    "decoder": TEXT,
     "mean": NUMBERS,
     "std": NUMBERS,
     "preprocessing": TEXT,
@@ -86,43 +82,21 @@ def card_problem(card: Mapping[str, Any]) -> str | None:
             continue
         for name, (expected, fits) in rules.items():
             if name in values and not fits(values[name]):
-                return _should_be(prefix + name, expected, values[name])
+                return should_be(prefix + name, expected, values[name])
     for name in ("mean", "std"):
         if isinstance(value := card.get(name), list) and len(value) not in (1, card["channels"]):
-            return _should_be(name, f"one number or {card['channels']}, one for each channel", value)
+            return should_be(name, f"one number or {card['channels']}, one for each channel", value)
     std = card.get("std", 1)
     if min(std if isinstance(std, list) else [std]) <= 0:
-        return _should_be("std", "greater than 0", std)
-    return _against_architecture(card)
-
-
-def _against_architecture(card: Mapping[str, Any]) -> str | None:
-    """A card whose architecture this version has says of it what this version knows."""
-    spec = SPECS.get(card["arch"])
+        return should_be("std", "greater than 0", std)
     if card["task"] == "recognition":
         for name in ("charset", "max_label_length"):
             if not card[name]:
-                return _should_be(name, "of a recogniser, which has at least one", card[name])
-    if spec is None:
-        return None
-    if card["task"] != spec.task:
-        return _should_be("task", f"'{spec.task}', as {spec.name} is for", card["task"])
-    if spec.task == "detection":
-        if card["decoder"] != spec.family:
-            return _should_be("decoder", f"'{spec.family}', which {spec.name} has", card["decoder"])
-        if card.get("model", {}).get("backbone") not in spec.backbones:
-            return _should_be("model.backbone", ", ".join(spec.backbones), card.get("model", {}).get("backbone"))
-        return None
-    if card["height"] != spec.input_height:
-        return _should_be("height", f"{spec.input_height}, which {spec.name} takes", card["height"])
-    try:
-        spec.at_width(card["width"])
-    except UsageError:
-        multiple = f"a multiple of {spec.stride_w} from {spec.min_width} on, which {spec.name} takes"
-        return _should_be("width", multiple, card["width"])
+                return should_be(name, "of a recogniser, which has at least one", card[name])
     return None
 
 
-def _should_be(name: str, expected: str, found: Any) -> str:
+def should_be(name: str, expected: str, found: Any) -> str:
+    """The sentence about a field that holds something else."""
     shown = repr(found)
     return f"{name} should be {expected}, found {shown if len(shown) <= 60 else shown[:57] + '...'}"

@@ -13,15 +13,6 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
 
 
-# What postprocess takes (postprocess/db.py, pan.py, craft.py say what each is); kept in the card, so that every reader
-# of a model uses its own.
-THRESHOLDS: dict[str, dict[str, float]] = {
-    "db": {"threshold": 0.3, "box_threshold": 0.6, "unclip": 1.5},
-    "pan": {"threshold": 0.5, "kernel_threshold": 0.5, "distance": 6.0, "box_threshold": 0.85},
-    "craft": {"threshold": 0.7, "link_threshold": 0.4, "low_text": 0.5},
-}
-
-
 def choose_backbone(spec: ModelSpec, asked: str) -> str:
     """`asked`, or for "auto" the architecture's first. Raises UsageError when the architecture has no such backbone."""
     if asked == "auto":
@@ -47,6 +38,8 @@ def detection_card(
 
     Raises UsageError when a side is no multiple of `spec.size_multiple` or the backbone does not fit.
     """
+    if spec.detector is None:
+        raise UsageError(f"{spec.name} reads words, expected a detector.")
     height, width = height or spec.input_height, width or spec.input_width
     if height % spec.size_multiple or width % spec.size_multiple:
         raise UsageError(f"{spec.name} takes sides that are multiples of {spec.size_multiple}, not {height}x{width}.")
@@ -54,7 +47,7 @@ def detection_card(
     mean, std = NORMALISATION.get(backbone, IMAGENET)
     return ModelCard(
         arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
-        max_label_length=0, decoder=spec.family, mean=list(mean), std=list(std),
-        model={"backbone": backbone, "side": side}, preprocessing="page", thresholds=dict(THRESHOLDS[spec.family]),
+        max_label_length=0, mean=list(mean), std=list(std),
+        model={"backbone": backbone, "side": side}, preprocessing="page", thresholds=dict(spec.detector.thresholds),
         version=version,
     )  # fmt: skip

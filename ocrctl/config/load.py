@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from ocrctl.config.habits import meant_setting
-from ocrctl.config.model_spec import SPECS, ModelSpec, get_spec
+from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.settings import Section, Settings, TrainSettings
 from ocrctl.config.suggest import did_you_mean, nearest_setting
@@ -19,17 +19,19 @@ from ocrctl.errors import UnknownSetting, UsageError
 from ocrctl.shell import VARIABLES
 
 TASKS = ("recognition", "detection")
-FAMILIES = tuple(dict.fromkeys(spec.family for spec in SPECS.values()))
+Architectures = Mapping[str, ModelSpec]
 Tree = dict[str, Any]
+REMOVED = {"data.targets": "worker"}  # settings of 0.1 that runs have saved, with the one value that still holds
 
 
-def load_settings(
+def merge_settings(
+    architectures: Architectures,
     profiles: Sequence[str] = (),
     sets: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
     task: str | None = None,
 ) -> Settings:
-    """Merge all layers and validate them.
+    """Merge all layers and validate them. `architectures`: all that are known, by name.
 
     `profiles` are names or paths; `sets` are "section.name=value"; `flags` is a nested mapping (None values are left
     out). `task` picks the profile's section for it; when None it follows from the architecture that the layers name,
@@ -41,14 +43,19 @@ def load_settings(
     set_tree = parse_sets(sets)
     files = [(name, load_profile(name)) for name in profiles]
     for name, tree in files:
-        check_profile(tree, f"profile {name}")
+        check_profile(tree, f"profile {name}", architectures)
     spec: ModelSpec | None = None
     if task is None:
         arch = flag_tree.get("arch") or set_tree.get("arch") or os.environ.get("OCRCTL_ARCH")
         arch = arch or next((tree["arch"] for _, tree in reversed(files) if "arch" in tree), None)
-        spec = get_spec(arch) if isinstance(arch, str) and arch else None  # else its type is what is wrong
+        if isinstance(arch, str) and arch:  # else its type is what is wrong
+            if arch not in architectures:
+                near = did_you_mean(arch, architectures)
+                raise UsageError(f"Unknown architecture {arch!r}.{near}", hint="ocrctl model list")
+            spec = architectures[arch]
         task = spec.task if spec else None
-    layers = [(f"profile {name}", for_task(tree, task, spec.family if spec else None)) for name, tree in files]
+    family = spec.family if spec else None
+    layers = [(f"profile {name}", for_task(tree, task, family, architectures)) for name, tree in files]
     profile_tree: Tree = {}
     for _, tree in layers:
         profile_tree = merge(profile_tree, tree)
@@ -78,6 +85,7 @@ def load_settings(
 
 def settings_from_tree(tree: Tree, origin: str) -> Settings:
     """Settings from one saved tree alone (a run's config.toml): environment and profiles do not enter."""
+    tree = _without_removed(tree)
     check_keys(tree, origin)
 
     values: Tree = {}
@@ -166,18 +174,23 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
         raise UnknownSetting(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
 
 
-def check_profile(tree: Tree, origin: str) -> None:
+def sections(architectures: Architectures) -> set[str]:
+    """Names of a profile's sections of settings for a task or a family of models."""
+    return {*TASKS, *(spec.family for spec in architectures.values())}
+
+
+def check_profile(tree: Tree, origin: str, architectures: Architectures) -> None:
     """Check a profile's keys: settings, `description`, and sections of settings for tasks and families of models."""
     for key, value in tree.items():
-        if key in (*TASKS, *FAMILIES) and isinstance(value, dict):
+        if key in sections(architectures) and isinstance(value, dict):
             check_keys(value, f"{origin}, section {key}")
         elif key != "description":
             check_keys({key: value}, origin)
 
 
-def for_task(tree: Tree, task: str | None, family: str | None = None) -> Tree:
+def for_task(tree: Tree, task: str | None, family: str | None, architectures: Architectures) -> Tree:
     """A profile's settings for one task: the common ones, overlaid with the task's section and then the family's."""
-    common = {key: value for key, value in tree.items() if key not in (*TASKS, *FAMILIES, "description")}
+    common = {key: value for key, value in tree.items() if key not in {*sections(architectures), "description"}}
     merged = merge(common, tree.get(task, {}) if task else {})
     return merge(merged, tree.get(family, {}) if family else {})
 
@@ -209,6 +222,17 @@ def merge(low: Tree, high: Tree) -> Tree:
             merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
         )
     return merged
+
+
+def _without_removed(tree: Tree) -> Tree:
+    """A saved tree without the settings that are gone and say what is so in any case."""
+    kept = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
+    for dotted, held in REMOVED.items():
+        section, name = dotted.split(".")
+        branch = kept.get(section)
+        if isinstance(branch, dict) and branch.get(name) == held:
+            del branch[name]
+    return kept
 
 
 def _without_none(tree: Tree) -> Tree:

@@ -30,7 +30,6 @@ class ModelCard:
     width: int
     channels: int
     max_label_length: int
-    decoder: str
     mean: float | list[float] = 0.5
     std: float | list[float] = 0.5
     preprocessing: str = "stretch"
@@ -53,6 +52,7 @@ class ModelCard:
             raise InputError(f"{where}: the model card is not JSON ({str(error)[:120]}).") from error
         if not isinstance(raw, dict):
             raise InputError(f"{where}: the model card should be a JSON object, found {type(raw).__name__}.")
+        raw.pop("decoder", None)  # of version 0.1: what the architecture says by itself
         unknown = sorted(set(raw) - {f.name for f in fields(cls)})
         if unknown:
             named = ", ".join(name[:40] for name in unknown[:3])

@@ -33,7 +33,7 @@ class TrainSettings(Section):
     accumulate: int = Field(1, ge=1, le=1 << 20)
     """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
     lr: float = Field(1e-3, gt=0)
-    """peak learning rate of AdamW; default: the architecture's (crnn 1e-3, parseq 5e-4)"""
+    """peak learning rate of AdamW; default: the architecture's (1e-3 for most)"""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon: orthogonalised momentum for the hidden matrices, AdamW for the rest; learns from fewer samples"""
     muon_lr: float = Field(0.01, gt=0)
@@ -47,7 +47,7 @@ class TrainSettings(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """share of the probability spread over all classes (autoregressive models only)"""
     checkpointing: bool = False
-    """compute the encoder's activations again in the backward pass: less memory, slower (PARSeq)"""
+    """compute the encoder's activations again in the backward pass: less memory, slower; not in every architecture"""
     freeze_norm: bool = False
     """batch normalisation trains with the statistics that its model brings (--from) and leaves them: for batches of one
     or two pictures, whose own say little"""
@@ -105,9 +105,6 @@ class DataSettings(Section):
     """loader processes, no more than this process may use cores; 0 loads in the training process"""
     start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"
     """how loader processes start; auto: fork on Linux, before any device is touched, else spawn"""
-    targets: Literal["worker", "device"] = "worker"
-    """where a detector's maps are made from its polygons: by the loader's processes, or on the device for the whole
-    batch"""
     val_fraction: float = Field(0.05, gt=0, lt=1)
     """share held out by image when --val is not given"""
     max_val_samples: int = Field(2000, ge=1)
@@ -183,13 +180,13 @@ class ModelSettings(Section):
     """pixels of a recogniser's picture, which words and lines are stretched to; default: the architecture's. Kept with
     the model"""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """dropout: before the classifier (CRNN), throughout the decoder (PARSeq)"""
+    """dropout: before the classifier of a CTC model, throughout an autoregressive decoder"""
     decoding: Literal["ar", "nar"] = "ar"
     """how an autoregressive model reads: ar, character by character; nar, all at once"""
     refine: int = Field(1, ge=0, le=10)
     """rounds in which an autoregressive model reads over what it has read"""
     backbone: Literal["auto", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
-    """network under a detector; auto: efficientnet-lite0, for CRAFT vgg16bn"""
+    """network under a detector; auto: the first that the architecture names"""
     pretrained: str | None = None
     """ImageNet weights of a detector's backbone: a file, an https address (fetched once, said on the first lines), or
     'package' (efficientnet-lite0, from the extra `pretrained`); default: none"""

@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ocrctl.config.load import TASKS, check_profile, for_task, load_settings
-from ocrctl.config.model_spec import SPECS, get_spec
+from ocrctl.config.load import TASKS, check_profile, for_task
 from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
 from ocrctl.config.settings import Settings
+from ocrctl.core.settings import load_settings
 from ocrctl.errors import UsageError
 from ocrctl.files.atomic import write_text
+from ocrctl.models.registry import get_spec, specs
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ def check_profiles(names: list[str]) -> list[str]:
     checked = names or list(shipped_profiles())
     for name in checked:
         tree = load_profile(name)
-        check_profile(tree, f"profile {name}")
+        check_profile(tree, f"profile {name}", specs())
         for task in TASKS:
-            for_task(tree, task)
+            for_task(tree, task, None, specs())
             load_settings([name], task=task)
-        for spec in SPECS.values():
+        for spec in specs().values():
             load_settings([name], flags={"arch": spec.name})
         own = load_settings([name])
         if own.arch and own.model.width is not None:

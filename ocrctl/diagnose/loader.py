@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
 from ocrctl.config.settings import DataSettings, TrainSettings
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.datasets.loader import training_loader
@@ -25,6 +24,7 @@ from ocrctl.data.lmdb import reader as lmdb
 from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.diagnose.checks import Check, fail, ok, skipped, warn
 from ocrctl.errors import InputError
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 
 PREFETCH = 4  # batches that each loader process prepares ahead (data.loader)
 SAMPLES = 128  # samples of the data set that are compared, spread over it

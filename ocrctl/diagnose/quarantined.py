@@ -17,9 +17,9 @@ from ocrctl.data.formats.archives import DAMAGED, check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular, read_regular
 from ocrctl.models.build import build_trained
+from ocrctl.models.card import card_tokenizer
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.text.tokenizer import make_tokenizer
 
 HINT = "one is a folder such as RUN/quarantine/step-0000123"
 
@@ -135,7 +135,7 @@ def _problem(batch: dict[str, Any], card: ModelCard) -> str:
         return "labels should be int64 (N, L)"
     if not isinstance(lengths, Tensor) or lengths.dtype != torch.int64 or lengths.ndim != 1:
         return "lengths should be int64 (N,)"
-    tokenizer = make_tokenizer(card)
+    tokenizer = card_tokenizer(card)
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) <= max(tokenizer.num_classes, tokenizer.pad):
         return f"labels should be classes below {tokenizer.num_classes}"
     if not 0 <= int(lengths.min()) <= int(lengths.max()) <= labels.shape[1]:

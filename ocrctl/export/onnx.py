@@ -24,8 +24,8 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.images.resize_page import MULTIPLE
 from ocrctl.files.atomic import no_link
 from ocrctl.files.durable import cannot_write
+from ocrctl.models.find import detector_spec
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.postprocess.find import NEEDED
 
 INPUT, OUTPUT = "images", "logits"
 EXAMPLE_PAGE = (96, 128)  # traced at; unlike sides, so that neither is taken for the other
@@ -48,7 +48,7 @@ class _Outputs(nn.Module):
 
 def output_names(card: ModelCard) -> tuple[str, ...]:
     """What a graph gives: logits, or of a detector the maps on which outlines are found."""
-    return NEEDED[card.decoder] if card.task == "detection" else (OUTPUT,)
+    return tuple(detector_spec(card.arch).maps) if card.task == "detection" else (OUTPUT,)
 
 
 def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:

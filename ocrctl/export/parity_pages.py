@@ -11,8 +11,8 @@ from ocrctl.export.onnx import output_names
 from ocrctl.export.parity import Disagreement, Parity
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.pages import Page, same_sized
-from ocrctl.postprocess.detections import Detections
-from ocrctl.postprocess.find import STRIDES
+from ocrctl.models.find import detector_spec
+from ocrctl.models.outlines.detections import Detections
 
 MOVED = 1.5  # cells of the map by which corners may differ: a cell at the edge of a region more or less
 PROBE_SIZES = ((64, 96), (160, 64))  # height, width of probes, neither the one a graph is traced at
@@ -57,7 +57,7 @@ def compare_pages(
                 continue
             found, again = torch_engine.find(one, page), onnx_engine.find(other, page)
             boxes += len(found) + len(again)
-            moved = _moved(found, again, max(page.scale) / STRIDES[torch_engine.card.decoder])
+            moved = _moved(found, again, max(page.scale) / detector_spec(torch_engine.card.arch).map_stride)
             if moved > MOVED:
                 by = f", moved by up to {moved:.1f} cells of the map" if moved < float("inf") else ""
                 differing.append(Disagreement(name, f"{len(found)} boxes", f"{len(again)} boxes{by}"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import UsageError
+from ocrctl.models.registry import get_spec
 
 DECODINGS = {"ar": "character by character", "nar": "all at once"}
 
@@ -21,10 +22,10 @@ def with_decoding(card: ModelCard, decoding: str | None, path: Path) -> ModelCar
     if decoding not in DECODINGS:
         known = ", ".join(f"{name} ({what})" for name, what in DECODINGS.items())
         raise UsageError(f"decoding '{decoding}': use {known}.")
-    if card.decoder != "ar":
+    if not get_spec(card.arch).generates:
         raise UsageError(
-            f"decoding '{decoding}' was asked of {path}, a {card.arch} with decoder '{card.decoder}': only "
-            "autoregressive models (PARSeq) can be read in several ways.",
+            f"decoding '{decoding}' was asked of {path}, a {card.arch}: only autoregressive models can be read in "
+            "several ways.",
             hint="leave --decoding out",
         )
     return replace(card, model={**card.model, "decoding": decoding})

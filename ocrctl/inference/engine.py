@@ -19,8 +19,8 @@ from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
-from ocrctl.postprocess.detections import Detections
-from ocrctl.text.tokenizer import make_tokenizer
+from ocrctl.models.card import card_tokenizer
+from ocrctl.models.outlines.detections import Detections
 
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 
@@ -63,7 +63,9 @@ class Engine:
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
         try:
-            self._tokenizer = None if self.detects else make_tokenizer(self.card)
+            self._tokenizer = None if self.detects else card_tokenizer(self.card)
+        except UsageError as error:  # an architecture that this version does not have
+            raise InputError(f"{file.path}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
         except InputError as error:
             raise InputError(f"{file.path}: {error.message}", hint=error.hint) from error
 

@@ -16,7 +16,8 @@ from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 from ocrctl.inference.onnx_weights import refuse_not_finite
-from ocrctl.postprocess.find import NEEDED
+from ocrctl.models.card import read_card
+from ocrctl.models.registry import specs
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -119,7 +120,7 @@ def _card(session: Any, path: Path) -> ModelCard:
             f"{path}: the ONNX file has no '{CARD_KEY}' metadata, so its charset and preprocessing are unknown.",
             hint="write it with: ocrctl export CHECKPOINT -o DIR",
         )
-    card = ModelCard.from_json(text, where=str(path))
+    card = read_card(text, str(path))
     if len(session.get_inputs()) != 1:
         raise InputError(f"{path}: the graph should have one input, found {len(session.get_inputs())}.")
     graph = session.get_inputs()[0]
@@ -136,7 +137,8 @@ def _check_outputs(session: Any, card: ModelCard, path: Path) -> None:
     """Raise InputError when the graph does not give what a model with `card` gives: its maps, or logits with a class
     for each character."""
     found = {output.name: output for output in session.get_outputs()}
-    wanted = NEEDED.get(card.decoder, ()) if card.task == "detection" else ("logits",)
+    spec = specs().get(card.arch)
+    wanted: tuple[str, ...] = tuple(spec.detector.maps) if spec and spec.detector else ("logits",)
     for name in wanted:
         if name not in found or found[name].type != "tensor(float)":
             outputs = ", ".join(f"{other} {output.type}" for other, output in found.items())

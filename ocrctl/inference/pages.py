@@ -13,11 +13,10 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.data.images.decode import expect_picture
 from ocrctl.data.images.resize_page import resize_page
 from ocrctl.errors import InputError
-from ocrctl.postprocess.detections import Detections
-from ocrctl.postprocess.find import FINDERS, OPTIONS, find
+from ocrctl.models.find import detector_spec, find, threshold_types
+from ocrctl.models.outlines.detections import Detections
+from ocrctl.models.registry import specs
 
-# Which of a card's thresholds every score that is given out has passed.
-SCORE = {"db": "box_threshold", "pan": "box_threshold", "craft": "threshold"}
 LEAST = 0.05  # what it is lowered to where better ones are looked for; at 0 noise would be boxes by the thousand
 
 
@@ -32,17 +31,17 @@ class Page:
 
 def check_detector(card: ModelCard, path: Path) -> None:
     """Raise InputError when `card` is of a detector that this version does not know how to use."""
-    side = card.model.get("side")
-    if card.decoder not in FINDERS or card.preprocessing != "page" or not isinstance(side, int) or side < 1:
+    side, spec = card.model.get("side"), specs().get(card.arch)
+    if not (spec and spec.detector) or card.preprocessing != "page" or not isinstance(side, int) or side < 1:
         raise InputError(
-            f"{path}: the card of a detector with decoder '{card.decoder}', preprocessing '{card.preprocessing}' and "
-            f"side {side} is not one that this version knows."
+            f"{path}: the card of a detector {card.arch} with preprocessing '{card.preprocessing}' and side {side} is "
+            "not one that this version knows."
         )
-    options = OPTIONS[card.decoder]
+    options, score = threshold_types(card.arch), spec.detector.score_threshold
     unknown = sorted(set(card.thresholds) - set(options))
-    if unknown or SCORE[card.decoder] not in card.thresholds:
+    if unknown or score not in card.thresholds:
         raise InputError(
-            f"{path}: the thresholds of its card should be {SCORE[card.decoder]} and others of {', '.join(options)}, "
+            f"{path}: the thresholds of its card should be {score} and others of {', '.join(options)}, "
             f"found {', '.join(card.thresholds) or 'none'}."
         )
     for name, value in card.thresholds.items():
@@ -59,7 +58,7 @@ def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:
 
 def score_threshold(card: ModelCard) -> float:
     """What every outline of the detector with this card scores at least."""
-    return float(card.thresholds[SCORE[card.decoder]])
+    return float(card.thresholds[detector_spec(card.arch).score_threshold])
 
 
 def find_boxes(
@@ -68,9 +67,9 @@ def find_boxes(
     """Outlines in pixels of the picture; see Engine.find."""
     thresholds = card.thresholds
     if least:
-        thresholds = {**thresholds, SCORE[card.decoder]: min(LEAST, score_threshold(card))}
+        thresholds = {**thresholds, detector_spec(card.arch).score_threshold: min(LEAST, score_threshold(card))}
     try:
-        found = find(card.decoder, maps, thresholds, polygons=polygons)
+        found = find(card.arch, maps, thresholds, polygons=polygons)
     except ValueError as error:
         raise InputError(f"{path}: {error}.") from error
     return found.on_picture(page.scale, page.size)

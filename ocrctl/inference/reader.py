@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ocrctl.data.images.rectify import TALL, crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import TASKS, Engine, Recognition
-from ocrctl.postprocess.detections import Detections
-from ocrctl.postprocess.rectangles import Rectangles
+from ocrctl.models.outlines.detections import Detections
+from ocrctl.models.outlines.rectangles import Rectangles
 
 Image = NDArray[np.uint8]
 NOTHING_READ = Recognition("", 0.0)

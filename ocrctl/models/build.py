@@ -1,51 +1,24 @@
-"""The one builder: every size of every architecture, in numbers."""
+"""The one builder: a model from its card, with random weights or with trained ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import get_spec
 from ocrctl.errors import InputError, UsageError
-from ocrctl.models.build_detection import DETECTION_BUILDERS
+from ocrctl.models.card import card_tokenizer
+from ocrctl.models.family import load_part
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.recognition.crnn import BiLSTMDecoder, ConvEncoder, CTCHead, Stage
-from ocrctl.models.recognition.parseq import PARSeq
-from ocrctl.models.recognition.parseq_decoder import Decoder
-from ocrctl.models.recognition.vit import VisionTransformer
-from ocrctl.text.tokenizer import make_tokenizer
-
-# Strides of the four halvings of 32 rows to 2; the columns are halved twice, so that one step sees 4 pixels.
-CRNN_STAGES: dict[str, list[Stage]] = {
-    "crnn-tiny": [Stage(32, (2, 2)), Stage(64, (2, 2)), Stage(64, (1, 1)), Stage(128, (2, 1)), Stage(128, (2, 1))],
-    "crnn": [
-        Stage(48, (2, 2)),
-        Stage(96, (2, 2)),
-        Stage(96, (1, 1)),
-        Stage(192, (2, 1)),
-        Stage(192, (1, 1)),
-        Stage(256, (2, 1)),
-    ],
-}
-CRNN_FEATURES = {"crnn-tiny": 128, "crnn": 256}  # width of the columns handed to the LSTM
-CRNN_HIDDEN = {"crnn-tiny": 96, "crnn": 192}  # hidden units of the LSTM, per direction
-CRNN_LAYERS = {"crnn-tiny": 1, "crnn": 2}
-
-
-# PARSeq, table 2 of the paper's appendix: features, heads of the encoder, heads of the decoder.
-PARSEQ_SIZES = {"parseq-tiny": (192, 3, 6), "parseq": (384, 6, 12)}
-PARSEQ_DEPTH, PARSEQ_PATCH, PARSEQ_MLP_RATIO = 12, (4, 8), 4  # blocks of the encoder, pixels, hidden / features
+from ocrctl.models.registry import family_of
 
 
 def build_model(card: ModelCard) -> OCRModel:
     """Build the untrained model that `card` describes. Raises UsageError when its architecture is unknown."""
-    spec = get_spec(card.arch)
-    if spec.task == "detection":
-        return DETECTION_BUILDERS[spec.family](card)
-    return BUILDERS[spec.family](card, make_tokenizer(card).num_classes)
+    classes = card_tokenizer(card).num_classes if card.task == "recognition" else 0
+    model: OCRModel = load_part(family_of(card.arch).build)(card, classes)
+    return model
 
 
 def build_trained(card: ModelCard, weights: dict[str, Tensor], where: Path) -> OCRModel:
@@ -68,36 +41,3 @@ def build_trained(card: ModelCard, weights: dict[str, Tensor], where: Path) -> O
             )
     model.load_state_dict(weights)
     return model.eval()
-
-
-def _crnn(card: ModelCard, num_classes: int) -> OCRModel:
-    dropout = float(card.model.get("dropout", 0.0))
-    features, hidden = CRNN_FEATURES[card.arch], CRNN_HIDDEN[card.arch]
-    return OCRModel(
-        encoder=ConvEncoder(card.channels, CRNN_STAGES[card.arch], features),
-        decoder=BiLSTMDecoder(features, hidden, CRNN_LAYERS[card.arch], dropout),
-        head=CTCHead(2 * hidden, num_classes),
-        mean=card.mean,
-        std=card.std,
-        class_tensors=("head.linear.weight", "head.linear.bias"),
-    )
-
-
-def _parseq(card: ModelCard, num_classes: int) -> OCRModel:
-    dropout = float(card.model.get("dropout", 0.0))
-    dim, encoder_heads, decoder_heads = PARSEQ_SIZES[card.arch]
-    return PARSeq(
-        VisionTransformer(card.height, card.width, card.channels, PARSEQ_PATCH, dim, PARSEQ_DEPTH, encoder_heads),
-        Decoder(dim, decoder_heads, PARSEQ_MLP_RATIO, dropout),
-        dim=dim,
-        num_classes=num_classes,
-        max_label_length=card.max_label_length,
-        dropout=dropout,
-        decoding=str(card.model.get("decoding", "ar")),
-        refine=int(card.model.get("refine", 1)),
-        mean=card.mean,
-        std=card.std,
-    )
-
-
-BUILDERS: dict[str, Callable[[ModelCard, int], OCRModel]] = {"crnn": _crnn, "parseq": _parseq}

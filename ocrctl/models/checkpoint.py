@@ -14,8 +14,10 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.formats.archives import check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
+from ocrctl.models.card import read_card
+from ocrctl.models.family import load_part
 from ocrctl.models.finite import refuse_not_finite
-from ocrctl.models.published import published_charset
+from ocrctl.models.registry import families
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def load_checkpoint(path: Path, *, finite: bool = True) -> tuple[ModelCard, dict
     """Model card and weights, names without the training module's prefix; where training kept a moving average, that is
     the model. Raises InputError as `read_checkpoint`, and for weights that are not finite unless `finite` is False."""
     raw = read_checkpoint(path)
-    card = ModelCard.from_json(raw[CARD_KEY], str(path))
+    card = read_card(raw[CARD_KEY], str(path))
     prefix = "model."
     held = weights_of(raw["state_dict"], f"{path}: state_dict")
     own = {name[len(prefix) :]: value for name, value in held.items() if name.startswith(prefix)}
@@ -102,12 +104,13 @@ def count_parameters(weights: dict[str, torch.Tensor]) -> int:
 
 def load_initial(path: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
     """What a run may start from: (what it is, its charset, weights), of ocrctl's checkpoints and of published weights
-    in PARSeq's layout. Raises InputError as `read_checkpoint`."""
+    that a family knows. Raises InputError as `read_checkpoint`."""
     raw = _read(path)
-    charset = published_charset(raw)
-    if charset is not None:
-        published = weights_of(raw, str(path))
-        refuse_not_finite(published, path)
-        return "published PARSeq weights", charset, published
+    for family in families().values():
+        charset = load_part(family.published)(raw) if family.published else None
+        if charset is not None:
+            published = weights_of(raw, str(path))
+            refuse_not_finite(published, path)
+            return f"published weights of {family.name}", charset, published
     card, weights = load_checkpoint(path)
     return card.arch, card.charset, weights

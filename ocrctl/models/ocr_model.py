@@ -85,7 +85,7 @@ class OCRModel(nn.Module):
     def recompute_activations(self) -> None:
         """Compute the encoder's activations again in the backward pass instead of keeping them. Raises UsageError where
         an architecture does not offer it."""
-        raise UsageError("train.checkpointing: only PARSeq's encoder computes its activations again.")
+        raise UsageError("train.checkpointing: this architecture does not support it.")
 
     def layer_depth(self, name: str) -> int | None:
         """Which layer the parameter `name` belongs to, counted from the picture, for a learning rate that shrinks with
@@ -104,5 +104,5 @@ class OCRModel(nn.Module):
         """Only an autoregressive model generates; raises UsageError on every other."""
         raise UsageError(
             f"generate asked of a model with a {type(self.decoder).__name__}, which reads every step at once; "
-            "only autoregressive models (PARSeq) generate."
+            "only autoregressive models generate."
         )

@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 
@@ -122,16 +121,9 @@ class ARTokenizer:
 TOKENIZERS: dict[str, type[CTCTokenizer] | type[ARTokenizer]] = {"ctc": CTCTokenizer, "ar": ARTokenizer}
 
 
-def make_tokenizer(card: ModelCard) -> Tokenizer:
-    """The tokenizer of the model that `card` describes. Raises InputError when its decoder is unknown or its charset is
-    none."""
-    if card.decoder not in TOKENIZERS:
-        raise InputError(f"{card.arch}: unknown decoder '{card.decoder}'; this version knows {', '.join(TOKENIZERS)}.")
-    try:
-        charset = Charset(card.charset)
-    except UsageError as error:
-        raise InputError(f"{card.arch}: the charset of its card is damaged: {error.message}") from error
-    return TOKENIZERS[card.decoder](charset, card.max_label_length)
+def make_tokenizer(kind: str, charset: Charset, max_length: int) -> Tokenizer:
+    """The tokenizer of one `kind`, a key of TOKENIZERS; `max_length`: the longest label in code points."""
+    return TOKENIZERS[kind](charset, max_length)
 
 
 def _class_ids(text: str, ids: dict[str, int], max_length: int) -> list[int]:

@@ -22,7 +22,7 @@ def build_optimizer(model: OCRModel, train: TrainSettings) -> torch.optim.Optimi
     `share` is what its learning rate is of the scheduled one. Raises UsageError for layer_decay without layers.
     """
     if train.layer_decay < 1 and model.layers == 1:
-        raise UsageError("train.layer_decay: only PARSeq has layers to tell apart.")
+        raise UsageError("train.layer_decay: this architecture does not number its layers.")
     exempt = model.undecayed()
     groups: dict[tuple[float, float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

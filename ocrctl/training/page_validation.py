@@ -16,9 +16,9 @@ from ocrctl.data.images.resize_page import resize_page
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_detections, from_words
+from ocrctl.models.find import find
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.postprocess.detections import Detections
-from ocrctl.postprocess.find import find
+from ocrctl.models.outlines.detections import Detections
 from ocrctl.training.validation import ReadAhead, Scores, refuse_not_finite
 
 Image = NDArray[np.uint8]
@@ -76,7 +76,7 @@ class PageValidation:
         outputs = {name: value[0].float().cpu().numpy() for name, value in model(batch["images"]).items()}
         for name, values in outputs.items():
             refuse_not_finite(name, values)
-        found = find(self._card.decoder, outputs, self._card.thresholds)
+        found = find(self._card.arch, outputs, self._card.thresholds)
         self._found.append(found.on_picture(*self._shown[len(self._found)]))
 
     def score(self) -> Scores:

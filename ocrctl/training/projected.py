@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import TrainSettings
+from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import UsageError
-from ocrctl.losses.detection import DETECTION_LOSSES
+from ocrctl.models.family import load_part
 from ocrctl.models.memory import TrainingMemory, training_memory
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.registry import family_of
 from ocrctl.training.device import Placement
 
 
@@ -24,13 +25,14 @@ def projected_memory(card: ModelCard, train: TrainSettings, placement: Placement
 
     def step(model: OCRModel, images: Tensor) -> Tensor:
         if card.task == "detection":
-            return DETECTION_LOSSES[card.decoder](model(images), blank_targets(card, len(images)))
+            loss: Tensor = load_part(family_of(card.arch).loss)(model(images), blank_targets(card, len(images)))
+            return loss
         # CTC asks for the labels' values, which are not there; its own tables are small.
         logits: Tensor = model(images)["logits"]
         return logits.float().log_softmax(-1).square().mean()
 
-    if card.decoder == "ar":
-        raise UsageError(f"{card.arch}: memory is projected for detectors and CTC models; PARSeq draws as it goes.")
+    if family_of(card.arch).objective not in ("ctc", "maps"):
+        raise UsageError(f"{card.arch}: memory is projected for detectors and CTC models only.")
 
     return training_memory(
         card,
@@ -45,11 +47,5 @@ def projected_memory(card: ModelCard, train: TrainSettings, placement: Placement
 
 def blank_targets(card: ModelCard, pages: int) -> dict[str, Tensor]:
     """Targets of `pages` pages without text, in the types and sizes that data/datasets/collate.py hands over."""
-    spec = get_spec(card.arch)
-    shape = (pages, card.height // spec.stride_h, card.width // spec.stride_w)
-    flags, shares = torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.float16)
-    if spec.family == "db":
-        return {"shrink": flags, "shrink_mask": flags.clone(), "border": shares, "border_mask": flags.clone()}
-    if spec.family == "pan":
-        return {"instance": torch.zeros(shape, dtype=torch.int32), "kernel": flags, "mask": flags.clone()}
-    return {"region": shares, "affinity": shares.clone(), "mask": flags}
+    maps = load_part(family_of(card.arch).targets)(PageWords.of([], [], [], []), card.height, card.width)
+    return {name: torch.from_numpy(found).expand(pages, *found.shape).clone() for name, found in maps.items()}

@@ -51,9 +51,12 @@ def pages() -> dict[str, str]:
     code = """
 import contextlib, io, json
 from ocrctl.cli.app import run
+from typer.main import get_command
+
+from ocrctl.cli.app import app
 from ocrctl.cli.commands import command_paths
 pages = {}
-for path in [(), *command_paths()]:
+for path in [(), *command_paths(get_command(app))]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         code = run([*path, "--help"])

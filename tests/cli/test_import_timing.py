@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ocrctl.cli.app import run
+from typer.main import get_command
+
+from ocrctl.cli.app import app, run
 from ocrctl.cli.commands import command_paths
 
 
 def test_commands_are_read_from_the_app():
-    paths = command_paths()
+    paths = command_paths(get_command(app))
     assert ("lmdb",) in paths and ("lmdb", "info") in paths and ("diagnose", "cuda") in paths and ("train",) in paths
     assert len(paths) == len(set(paths))
 

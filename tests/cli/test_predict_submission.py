@@ -16,7 +16,7 @@ from ocrctl.data.formats.spec import open_annotations
 from ocrctl.inference.engine import Recognition
 from ocrctl.inference.writers import csv_words, page_csv, page_text_csv
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.config.load import load_settings, parse_sets, setting_names
+from ocrctl.config.load import parse_sets, setting_names
 from ocrctl.config.profiles import shipped_profiles
+from ocrctl.core.settings import load_settings
 from ocrctl.errors import InputError, UsageError
 
 

@@ -11,13 +11,12 @@ import pytest
 
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import InputError, UsageError
+from ocrctl.models.card import read_card
+from ocrctl.models.registry import get_spec, specs
 
-CARD = ModelCard(
-    "crnn-tiny", "recognition", "ab가", 32, 100, 1, 25, "ctc", thresholds={"t": 0.3}, model={"dropout": 0.1}
-)
+CARD = ModelCard("crnn-tiny", "recognition", "ab가", 32, 100, 1, 25, thresholds={"t": 0.3}, model={"dropout": 0.1})
 
 
 def test_round_trip() -> None:
@@ -57,7 +56,6 @@ def test_a_broken_card_is_named(text: str, sentence: str) -> None:
         ("mean", [0.1, 0.2], "mean should be one number or 1"),
         ("std", 0, "std should be greater than 0"),
         ("std", [], "std should be a finite number"),
-        ("decoder", ["ctc"], "decoder should be a text"),
         ("task", "detection", "task should be 'recognition'"),
         ("thresholds", {"t": float("inf")}, "thresholds should be names with finite numbers"),
         ("thresholds", [], "thresholds should be names"),
@@ -70,24 +68,24 @@ def test_a_broken_card_is_named(text: str, sentence: str) -> None:
 def test_a_value_that_no_model_has_is_named(name: str, value: object, said: str) -> None:
     text = json.dumps({**asdict(CARD), name: value})
     with pytest.raises(InputError, match="m.onnx: the model card is damaged: ") as caught:
-        ModelCard.from_json(text, "m.onnx")
+        read_card(text, "m.onnx")
     assert said in caught.value.message and len(caught.value.message) < 300
 
 
 def test_the_card_of_every_architecture_is_accepted() -> None:
-    for spec in SPECS.values():
+    for spec in specs().values():
         if spec.task == "detection":
             card = detection_card(spec, ModelSettings())
         else:
             card = ModelCard(spec.name, spec.task, "ab", spec.input_height, spec.input_width, spec.channels,
-                             spec.max_label_length, spec.charset_kind or "")  # fmt: skip
-        assert ModelCard.from_json(card.to_json()) == card
+                             spec.max_label_length)  # fmt: skip
+        assert read_card(card.to_json(), "m.ckpt") == card
 
 
 def test_checking_a_card_needs_no_pydantic() -> None:
     code = (
-        "import sys; from ocrctl.config.model_card import ModelCard; "
-        f"ModelCard.from_json({CARD.to_json()!r}); assert not {{'pydantic', 'pydantic_core'}} & set(sys.modules)"
+        "import sys; from ocrctl.models.card import read_card; "
+        f"read_card({CARD.to_json()!r}, ''); assert not {{'pydantic', 'pydantic_core'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -97,7 +95,7 @@ def test_unknown_architecture_suggests_the_nearest() -> None:
         get_spec("crn")
 
 
-@pytest.mark.parametrize("name", sorted(name for name, spec in SPECS.items() if spec.task == "recognition"))
+@pytest.mark.parametrize("name", sorted(name for name, spec in specs().items() if spec.task == "recognition"))
 def test_the_spec_agrees_with_the_model_that_is_built(name: str) -> None:
     import torch
 
@@ -107,7 +105,7 @@ def test_the_spec_agrees_with_the_model_that_is_built(name: str) -> None:
     spec = get_spec(name)
     charset = Charset.load(spec.default_charset)
     card = ModelCard(name, spec.task, charset.chars, spec.input_height, spec.input_width, spec.channels,
-                     spec.max_label_length, "ctc")  # fmt: skip
+                     spec.max_label_length)  # fmt: skip
     images = torch.zeros(2, spec.channels, spec.input_height, spec.input_width, dtype=torch.uint8)
     logits = build_model(card).eval()(images)["logits"]
     assert logits.shape == (2, spec.output_steps(), len(charset) + 1)

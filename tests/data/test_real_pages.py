@@ -14,7 +14,7 @@ from ocrctl.core.dataset.split import listed_pictures
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.validate.run import lint
 
-BENCH = Path(__file__).parents[1] / "bench"
+BENCH = Path(__file__).parents[2] / "benchmarks"
 DATA = Path(os.environ.get("OCRCTL_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 

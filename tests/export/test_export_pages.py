@@ -15,10 +15,10 @@ from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.export.parity_pages import compare_pages, probe_pages
 from ocrctl.models.build import build_model
+from ocrctl.models.registry import get_spec
 
 CPU = ["CPUExecutionProvider"]
 pytestmark = pytest.mark.slow  # tracing and translating a detector takes 20 seconds

@@ -17,6 +17,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.errors import UsageError
 from ocrctl.export.parity import probe_batch
 from ocrctl.models import build
+from ocrctl.models.parseq import model as parseq_model
 
 LONGEST = 2  # characters: the unrolled loop has one step more, and the exporter's time grows with it
 
@@ -25,14 +26,14 @@ LONGEST = 2  # characters: the unrolled loop has one step more, and the exporter
 def shallow() -> object:
     """One block in the encoder, for the exporter's time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "PARSEQ_DEPTH", 1)
+        patch.setattr(parseq_model, "DEPTH", 1)
         yield
 
 
 @pytest.fixture(scope="module")
 def checkpoint(shallow: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """best.ckpt of an untrained model that says different things of different pictures, some of them short."""
-    card = ModelCard("parseq-tiny", "recognition", "abcdefgh", 32, 128, 3, LONGEST, "ar", model={"refine": 1})
+    card = ModelCard("parseq-tiny", "recognition", "abcdefgh", 32, 128, 3, LONGEST, model={"refine": 1})
     torch.manual_seed(1)
     model = build.build_model(card)
     with torch.no_grad():
@@ -90,5 +91,5 @@ def test_decoding_asked_of_ctc_is_refused(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path), "--decoding", "nar"]) == 2
-    assert "only autoregressive models (PARSeq) can be read in several ways" in capsys.readouterr().err
+    assert "only autoregressive models can be read in several ways" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -10,13 +10,13 @@ import pytest
 from ocrctl.core.export.run import TOLERANCES, _judge
 from ocrctl.export.parity_pages import compare_pages
 from ocrctl.inference.pages import Page
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 
 class Finder:
     """A detector that finds `boxes` quads on every page."""
 
-    card = SimpleNamespace(task="detection", decoder="db")
+    card = SimpleNamespace(task="detection", arch="dbnet")
 
     def __init__(self, boxes: int) -> None:
         self.boxes = boxes

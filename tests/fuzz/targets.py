@@ -212,7 +212,7 @@ def build_models(corpus: Path) -> list[Target]:
     from ocrctl.cli.app import run
     from ocrctl.config.detection_card import detection_card
     from ocrctl.config.model_card import CARD_KEY
-    from ocrctl.config.model_spec import get_spec
+    from ocrctl.models.registry import get_spec
     from ocrctl.config.settings import ModelSettings
     from ocrctl.export.onnx import to_onnx, write_onnx
     from ocrctl.models.build import build_model, build_trained

@@ -106,7 +106,7 @@ def test_values_that_are_not_finite_are_a_named_error(engine: Engine, image: np.
 
 
 @pytest.mark.parametrize(
-    "change", [{"decoder": "east"}, {"preprocessing": "stretch"}, {"model": {"backbone": "mobilenetv3"}}]
+    "change", [{"arch": "east"}, {"preprocessing": "stretch"}, {"model": {"backbone": "mobilenetv3"}}]
 )
 def test_a_card_that_is_not_understood_is_refused(tiny_detector: Path, tmp_path: Path, change: dict) -> None:
     state = torch.load(tiny_detector, weights_only=True)

@@ -16,7 +16,7 @@ from ocrctl import Engine, PageReader
 from ocrctl.data.images.rectify import crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import Recognition
-from ocrctl.postprocess.detections import NOTHING, Detections
+from ocrctl.models.outlines.detections import NOTHING, Detections
 
 
 class Corner:

@@ -16,7 +16,7 @@ from ocrctl.inference.engine import Recognition
 from ocrctl.inference.writers import page_text_tsv
 from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, result_word
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 QUAD = np.array([(3, 4), (60, 4), (60, 20), (3, 20)], float)
 BENT = np.array([(3, 4), (30, 1), (60, 4), (60, 20), (30, 17), (3, 20)], float)

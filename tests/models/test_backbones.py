@@ -12,8 +12,8 @@ from torch import nn
 
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.models.backbones.backbone import Backbone
+from ocrctl.models.backbones.build import BACKBONES
 from ocrctl.models.backbones.pretrained import load_pretrained
-from ocrctl.models.build_detection import BACKBONES
 
 # Names and shapes that the published files hold, from both ends of each network; parameters less the classifier.
 PUBLISHED = {

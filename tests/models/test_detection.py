@@ -9,17 +9,17 @@ from torch.nn import functional as F
 
 from ocrctl.config.detection_card import NORMALISATION, detection_card
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import UsageError
-from ocrctl.losses.db import db_loss
 from ocrctl.models.build import build_model
-from ocrctl.models.detection.fpn import FPN, Concatenate
-from ocrctl.models.detection.pan import FPEM, PANNeck
-from ocrctl.models.detection.scale_fusion import AdaptiveScaleFusion
+from ocrctl.models.dbnet.fpn import FPN, Concatenate
+from ocrctl.models.dbnet.loss import db_loss
+from ocrctl.models.dbnet.scale_fusion import AdaptiveScaleFusion
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.pan.model import FPEM, PANNeck
+from ocrctl.models.registry import get_spec, specs
 
-DETECTORS = [name for name, spec in SPECS.items() if spec.task == "detection"]
+DETECTORS = [name for name, spec in specs().items() if spec.task == "detection"]
 SMALL = {"dbnet": "mobilenetv3", "dbnetpp": "mobilenetv3", "pan": "mobilenetv3", "craft": "vgg16bn"}
 # Every size in one number; what the papers' own code has over the same backbone agrees (see docs/reference/models.md).
 PARAMETERS = {
@@ -65,7 +65,7 @@ def test_maps_have_the_names_and_sizes_of_their_kind(name: str) -> None:
         outputs = make(name).eval()(pictures(2))
     size = (2, 64 // spec.stride_h, 96 // spec.stride_w)
     wanted = {
-        "db": {"probability": size, "threshold": size},
+        "dbnet": {"probability": size, "threshold": size},
         "pan": {"text": size, "kernel": size, "embedding": (2, 4, *size[1:])},
         "craft": {"region": size, "affinity": size},
     }

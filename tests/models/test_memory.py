@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ocrctl.config.detection_card import detection_card
-from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.models.build import build_model
 from ocrctl.models.memory import LiveBytes, training_memory
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.registry import get_spec
 
 CARD = detection_card(get_spec("dbnet"), ModelSettings(backbone="mobilenetv3"), height=96, width=96)
 

@@ -1,7 +1,7 @@
 """Two processes on one target: exactly one succeeds, the other names it and ends with exit 2, and the output is whole.
 
 Of folders the first is stopped while it holds its lock, so that the two meet for certain; `train` is in
-tests/core/test_train_preflight.py.
+tests/core/train/test_preflight.py.
 """
 
 from __future__ import annotations

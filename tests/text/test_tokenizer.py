@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
+from ocrctl.models.card import card_tokenizer
 from ocrctl.text.charset import BUILTIN, Charset
 from ocrctl.text.normalize import normalize_label
-from ocrctl.text.tokenizer import ARTokenizer, CTCTokenizer, make_tokenizer
+from ocrctl.text.tokenizer import ARTokenizer, CTCTokenizer
 
 TOKENIZER = CTCTokenizer(Charset(BUILTIN["ascii95"] + "한글é"), max_length=25)
 
@@ -101,8 +102,8 @@ def test_autoregressive_labels_that_cannot_be_learnt_are_refused(label: str, mes
         AR.encode(label)
 
 
-def test_the_card_names_the_tokenizer() -> None:
-    card = ModelCard("parseq-tiny", "recognition", "ab", 32, 128, 3, 9, "ar")
-    assert isinstance(make_tokenizer(card), ARTokenizer) and make_tokenizer(card).max_length == 9
-    with pytest.raises(InputError, match="unknown decoder 'rnn-t'"):
-        make_tokenizer(replace(card, decoder="rnn-t"))
+def test_the_architecture_of_a_card_names_the_tokenizer() -> None:
+    card = ModelCard("parseq-tiny", "recognition", "ab", 32, 128, 3, 9)
+    assert isinstance(card_tokenizer(card), ARTokenizer) and card_tokenizer(card).max_length == 9
+    with pytest.raises(UsageError, match="Unknown architecture 'rnn-t'"):
+        card_tokenizer(replace(card, arch="rnn-t"))

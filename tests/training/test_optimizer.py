@@ -17,8 +17,7 @@ from ocrctl.training.optimizer import build_optimizer, clip
 
 def card(arch: str = "crnn-tiny") -> ModelCard:
     channels = 1 if arch.startswith("crnn") else 3
-    return ModelCard(arch, "recognition", "abc", 32, 100 if channels == 1 else 128, channels, 25,
-                     "ctc" if channels == 1 else "ar")  # fmt: skip
+    return ModelCard(arch, "recognition", "abc", 32, 100 if channels == 1 else 128, channels, 25)
 
 
 @settings(max_examples=30, deadline=None)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ocrctl.config.detection_card import detection_card
-from ocrctl.config.model_spec import get_spec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import ResumableStop
+from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.tokenizer import CTCTokenizer
 from ocrctl.training.page_validation import CELL, COLUMNS, PageValidation

@@ -6,14 +6,14 @@ import pytest
 
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.config.settings import ModelSettings, TrainSettings
 from ocrctl.errors import UsageError
 from ocrctl.models.memory import TrainingMemory
+from ocrctl.models.registry import get_spec, specs
 from ocrctl.training.device import Placement
 from ocrctl.training.projected import projected_memory
 
-DETECTORS = [name for name, spec in SPECS.items() if spec.task == "detection"]
+DETECTORS = [name for name, spec in specs().items() if spec.task == "detection"]
 
 
 def project(name: str, side: int = 64, **train: object) -> TrainingMemory:
@@ -33,10 +33,10 @@ def test_an_average_of_the_weights_counts() -> None:
 
 
 def test_recognisers_by_ctc_have_one_and_autoregressive_ones_say_so() -> None:
-    ctc = ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25, "ctc")
+    ctc = ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25)
     assert projected_memory(ctc, TrainSettings(), Placement("cuda", "16-mixed")).activations > 2**20
     with pytest.raises(UsageError, match="detectors and CTC"):
         projected_memory(
-            ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25, "ar"), TrainSettings(),
+            ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25), TrainSettings(),
             Placement("cpu", "32-true"),
         )  # fmt: skip

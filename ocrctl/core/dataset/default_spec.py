@@ -23,7 +23,7 @@ def data_spec(spec: str | None, flag: str | None = None, profiles: Sequence[str]
         return chosen
     names = list(profiles) or [name for name in os.environ.get("OCRCTL_PROFILE", "").split(",") if name]
     if names:
-        from ocrctl.config.load import load_settings  # pydantic-settings, which most runs can do without
+        from ocrctl.core.settings import load_settings  # pydantic-settings, which most runs can do without
 
         if named := load_settings(names).data.train:
             return _one(named, f"data.train of profile {', '.join(names)}")

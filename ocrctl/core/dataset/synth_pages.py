@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ocrctl.config.load import load_settings
-from ocrctl.core.dataset.synth_config import pages_config
+from ocrctl.core.settings import load_settings
+from ocrctl.core.streams import pages_config
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.formats import words_json
 from ocrctl.data.formats.to_page_words import CHARACTERS

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 
-from ocrctl.config.load import load_settings
-from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
-from ocrctl.core.train.words import choose_charset, synth_config
+from ocrctl.core.settings import load_settings
+from ocrctl.core.streams import choose_charset, synth_config
 from ocrctl.data.formats import paddleocr_rec
 from ocrctl.data.synth import SynthWords
 from ocrctl.files.folder import new_folder
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 
 
 @dataclass(frozen=True)

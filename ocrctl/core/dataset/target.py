@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ocrctl.config.model_spec import SPECS, get_spec
 from ocrctl.data.validate.run import Target
 from ocrctl.errors import UsageError
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec, specs
 from ocrctl.text.charset import Charset
 
 
@@ -21,17 +21,17 @@ def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -
     """
     if model is None:
         if charset or profiles:
-            raise UsageError("--charset and --profile need --for MODEL.", hint="such as --for crnn")
+            raise UsageError("--charset and --profile need --for MODEL.", hint=f"such as --for {DEFAULT_ARCH}")
         return None
-    if model not in SPECS and Path(model).expanduser().exists():
+    if model not in specs() and Path(model).expanduser().exists():
         return _trained(model, charset)
-    from ocrctl.config.load import load_settings  # pydantic-settings, which most runs can do without
+    from ocrctl.core.settings import load_settings  # pydantic-settings, which most runs can do without
 
     spec = get_spec(model)
     settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
     if spec.task == "detection":
         if charset:
-            raise UsageError(f"--charset: {model} finds text and reads none.", hint="such as --for crnn")
+            raise UsageError(f"--charset: {model} finds text and reads none.", hint=f"such as --for {DEFAULT_ARCH}")
         return Target(spec, None, (settings.page.height, settings.page.width))
     spec = get_spec(model, settings.model.width)
     size = spec.input_height, spec.input_width

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.config.load import load_settings
-from ocrctl.core.dataset.synth_config import pages_config
 from ocrctl.core.eval.word_samples import SYNTH_SEED_OFFSET, unique_names
+from ocrctl.core.settings import load_settings
+from ocrctl.core.streams import pages_config
 from ocrctl.data.datasets.detection import PageSource
 from ocrctl.data.formats.spec import Spec, expect_stream, open_annotations, parse_spec
 from ocrctl.data.polygons.page_words import PageWords

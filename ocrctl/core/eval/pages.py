@@ -19,7 +19,7 @@ from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.metrics.evaluation import ALL, DatasetInfo, ModelInfo, UnreadableSample
 from ocrctl.metrics.instances import Instances, from_detections, from_words
 from ocrctl.metrics.pages import PageScores, Search, check_protocol, find_threshold, score_pages
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 Place = tuple[int, int]  # (data set, page)
 

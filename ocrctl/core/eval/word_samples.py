@@ -8,15 +8,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.config.load import load_settings
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import get_spec
-from ocrctl.core.train.words import synth_config
+from ocrctl.core.settings import load_settings
+from ocrctl.core.streams import synth_config
 from ocrctl.data.formats.spec import Spec, expect_stream, open_source, parse_spec
 from ocrctl.data.images.decode import decode
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.synth import SynthWords
 from ocrctl.errors import UsageError
+from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 

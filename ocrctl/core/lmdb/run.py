@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from ocrctl.config.model_spec import DEFAULT_ARCH, get_spec
 from ocrctl.core.train.refusal import Rules, Wanted, data_fix
 from ocrctl.data.datasets.check_labels import LONG, STEPS, check_labels
 from ocrctl.data.formats.spec import open_source
@@ -22,6 +21,7 @@ from ocrctl.data.lmdb.verify import verify
 from ocrctl.data.validate.word_stats import LabelStats, label_stats, scripts
 from ocrctl.errors import InputError
 from ocrctl.inference.devices import available_cores
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 from ocrctl.shell import ending_signals
 from ocrctl.text.charset import Charset
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.config.model_spec import SPECS, ModelSpec
+from ocrctl.config.model_spec import ModelSpec
 from ocrctl.errors import InputError
+from ocrctl.models.card import read_card
+from ocrctl.models.registry import specs
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ModelInfo:
 
 def list_models() -> list[ModelSpec]:
     """All architectures."""
-    return list(SPECS.values())
+    return list(specs().values())
 
 
 def model_info(model: str) -> ModelInfo:
@@ -59,4 +61,4 @@ def read_onnx(path: Path) -> tuple[Any, ModelCard]:
         raise InputError(
             f"{path}: an ONNX file without ocrctl's model card.", hint="write it with: ocrctl export CHECKPOINT -o DIR"
         )
-    return graph, ModelCard.from_json(text, str(path))
+    return graph, read_card(text, str(path))

@@ -16,6 +16,7 @@ from ocrctl.files.atomic import replacing
 from ocrctl.files.durable import disk_errors
 from ocrctl.files.lock import lock
 from ocrctl.files.system_error import system_error
+from ocrctl.models.card import read_card
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]
         except RuntimeError as error:  # of its zip writer, which does not say why a write failed
             raise (system_error(error) or error) from error
 
-    return ModelCard.from_json(raw[CARD_KEY], str(path)), save
+    return read_card(raw[CARD_KEY], str(path)), save
 
 
 def _onnx(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
@@ -84,9 +85,9 @@ def _onnx(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
 def _checked(card: ModelCard, values: Mapping[str, float], path: Path) -> dict[str, float]:
     if card.task != "detection":
         raise UsageError(f"{path}: {card.arch} reads words and has no thresholds.")
-    from ocrctl.postprocess.find import OPTIONS
+    from ocrctl.models.find import threshold_types
 
-    known = OPTIONS[card.decoder]
+    known = threshold_types(card.arch)
     for name, value in values.items():
         if name not in known:
             raise UsageError(

@@ -15,7 +15,7 @@ from ocrctl.inference.engine import Engine, Recognition
 from ocrctl.inference.pages import Page, same_sized
 from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction, Unreadable
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 Image = NDArray[np.uint8]
 Result = Prediction | PagePrediction | Unreadable

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import tomli_w
 
@@ -22,10 +22,6 @@ from ocrctl.files.regular import read_regular
 from ocrctl.shell import typed
 from ocrctl.text.charset import BUILTIN
 
-if TYPE_CHECKING:
-    from ocrctl.core.train.pages import PageData
-    from ocrctl.core.train.words import TrainingData
-
 # What may differ when a run goes on; anything else is another run.
 CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
@@ -39,6 +35,18 @@ CHANGEABLE = {
 RUN_FILES = ("config.toml", "last.ckpt", "best.ckpt", "metrics.csv")
 # What the first version already wrote into every config.toml: a file without one of these has lost a part.
 ALWAYS_SET = ("arch", "seed", "train", "data", "synth", "page", "model", "log")
+
+
+class RunData(Protocol):
+    """What a run folder keeps of its data."""
+
+    @property
+    def held_out(self) -> list[str]:
+        """A line for each sample held out for validation."""
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of each finite source, by name: what a resumed run compares."""
 
 
 def refuse_taken(out: Path | None, *, resume: bool) -> None:
@@ -58,7 +66,7 @@ def refuse_taken(out: Path | None, *, resume: bool) -> None:
 def prepare_run(
     out: Path | None,
     settings: Settings,
-    data: TrainingData | PageData,
+    data: RunData,
     claim: Callable[[Path], None],
     *,
     remember: bool = True,
@@ -84,7 +92,7 @@ def prepare_run(
     return run
 
 
-def check_data(run: Path, data: TrainingData | PageData, report: Callable[[str], None]) -> None:
+def check_data(run: Path, data: RunData, report: Callable[[str], None]) -> None:
     """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out.
     Raises InputError when data.json is damaged; that it is missing is reported."""
     path = run / "data.json"

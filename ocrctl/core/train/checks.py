@@ -21,13 +21,8 @@ def check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Place
     placement = place(settings.train)
     check_logger(settings)
     model_threads(settings.train.threads)
-    if spec.task != "detection":
-        if settings.data.targets == "device":
-            raise UsageError(f"data.targets: {spec.name} learns from texts, which are no maps; only detectors have it.")
-        if settings.model.pretrained:
-            raise UsageError(
-                "model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL"
-            )
+    if spec.task != "detection" and settings.model.pretrained:
+        raise UsageError("model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL")
     if settings.train.freeze_norm and not settings.model.init:
         raise UsageError("train.freeze_norm: a new model has no statistics to keep yet.", hint="--from MODEL")
     if fresh and settings.model.init:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
+from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
-from ocrctl.core.train.words import choose_charset
+from ocrctl.core.streams import choose_charset
 from ocrctl.errors import UsageError
 from ocrctl.models.memory import TrainingMemory
+from ocrctl.models.registry import DEFAULT_ARCH, family_of, get_spec
 from ocrctl.training.device import Placement
 from ocrctl.training.projected import projected_memory
 
@@ -35,8 +36,8 @@ def estimate(settings: Settings) -> Estimate:
     Raises UsageError for an autoregressive model, whose step depends on values.
     """
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
-    if spec.charset_kind == "ar":
-        raise UsageError(f"--estimate: {spec.name} draws its reading orders as it goes; its memory is not projected.")
+    if family_of(spec.name).objective not in ("ctc", "maps"):
+        raise UsageError(f"--estimate: the memory of {spec.name} depends on its labels and is not projected.")
     device = "cpu" if settings.train.device == "cpu" else "cuda"
     precision: str = settings.train.precision
     if precision == "auto" or (device == "cpu" and precision == "16-mixed"):
@@ -54,5 +55,5 @@ def _card(settings: Settings, spec: ModelSpec) -> ModelCard:
         return detection_card(spec, settings.model, height=page.height, width=page.width, side=page.side)
     return ModelCard(
         spec.name, spec.task, choose_charset(settings, spec).chars, spec.input_height, spec.input_width, spec.channels,
-        spec.max_label_length, spec.charset_kind or "",
+        spec.max_label_length,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import check_data, refuse_taken
 from ocrctl.core.runs.lock import lock_run, sweep, unlock
 from ocrctl.core.train.header import run_header
+from ocrctl.core.train.result import TrainResult
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
 from ocrctl.inference.devices import model_threads, worker_processes
@@ -27,7 +28,6 @@ from ocrctl.training.schedule import Progress
 
 if TYPE_CHECKING:
     from ocrctl.core.train.pages import PageData
-    from ocrctl.core.train.run import TrainResult
     from ocrctl.core.train.words import TrainingData
     from ocrctl.training.validation import Validation
 
@@ -118,7 +118,6 @@ def _fit(
         report(line)
 
     import_lightning()
-    from ocrctl.core.train.run import TrainResult
     from ocrctl.training.quarantine import Quarantine
     from ocrctl.training.runner import run_trainer
 
@@ -168,13 +167,14 @@ def _length_changed(progress: Progress, step: int, decided: dict[str, Any]) -> s
 
 def _resume_point(last: Path, data: TrainingData | PageData) -> ResumePoint:
     """Where the run of `last` goes on. Raises UsageError when the checkpoint is of another model or charset."""
-    from ocrctl.config.model_card import CARD_KEY, ModelCard
+    from ocrctl.config.model_card import CARD_KEY
+    from ocrctl.models.card import read_card
     from ocrctl.models.checkpoint import read_checkpoint, weights_of
     from ocrctl.models.finite import refuse_not_finite
 
     raw = read_checkpoint(last)
     refuse_not_finite(weights_of(raw["state_dict"], f"{last}: state_dict"), last)
-    card = ModelCard.from_json(raw[CARD_KEY], str(last))
+    card = read_card(raw[CARD_KEY], str(last))
     if card.arch != data.card.arch:
         raise UsageError(f"{last} holds {card.arch}, not {data.card.arch}: a run goes on with its own architecture.")
     if card.charset != data.card.charset:
@@ -193,7 +193,6 @@ def _resume_point(last: Path, data: TrainingData | PageData) -> ResumePoint:
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:
     """The result of a run that had reached its length already: nothing is trained, nothing written."""
     from ocrctl.core.runs.show import GOALS
-    from ocrctl.core.train.run import TrainResult
     from ocrctl.models.checkpoint import load_checkpoint
     from ocrctl.training.metrics_rows import is_figure, read_rows
 

@@ -13,11 +13,9 @@ from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
-from ocrctl.core.dataset.synth_config import pages_config
+from ocrctl.core.streams import pages_config
 from ocrctl.core.train.check_data import CheckedPages, check_pages, refuse_errors
 from ocrctl.data.augment.pages import PageAugment
-from ocrctl.data.datasets.collate import collate
-from ocrctl.data.datasets.collate_polygons import collate_outlines
 from ocrctl.data.datasets.detection import PageSource, TrainingPages
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.formats.spec import expect_stream, open_annotations, parse_spec
@@ -25,8 +23,9 @@ from ocrctl.data.formats.to_page_words import expect_pages
 from ocrctl.data.images.decode import Image
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.synth.pages.stream import SynthPages
-from ocrctl.data.targets.of_words import OUTLINES, TARGETS
 from ocrctl.errors import UsageError
+from ocrctl.models.family import load_part
+from ocrctl.models.registry import family_of
 
 SYNTH_PAGES = "synth:pages"
 SYNTH_VAL = 100  # pages of a stream that validate
@@ -113,12 +112,7 @@ def prepare_pages(settings: Settings, spec: ModelSpec, report: Callable[[str], N
     card = detection_card(
         spec, settings.model, height=size[0], width=size[1], side=settings.page.side, version=__version__
     )
-    send, stack = (
-        (OUTLINES[spec.family], collate_outlines)
-        if settings.data.targets == "device"
-        else (TARGETS[spec.family], collate)
-    )
-    pages = TrainingPages(parts, mixture, size, send, settings.seed, stack)
+    pages = TrainingPages(parts, mixture, size, load_part(family_of(spec.name).targets), settings.seed)
     for line in header:
         report(line)
     return PageData(spec, card, pages, ValidationPages(val), header, held_out, mixture.epoch_size(), prints)

@@ -15,8 +15,8 @@ from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.build import build_model
 from ocrctl.models.decoding import best_classes
+from ocrctl.models.find import find
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.postprocess.find import find
 from ocrctl.training.batches import to_device
 from ocrctl.training.device import place
 from ocrctl.training.objectives import choose_objective
@@ -145,7 +145,7 @@ def _pages(data: PageData, numbers: list[int]) -> Callable[[OCRModel, Any], Know
     def look(model: OCRModel, batch: dict[str, Any]) -> Known:
         outputs = {name: value.float().cpu().numpy() for name, value in model(batch["images"]).items()}
         rows = [{name: value[row] for name, value in outputs.items()} for row in range(len(numbers))]
-        found = from_detections([find(data.card.decoder, row, data.card.thresholds) for row in rows])
+        found = from_detections([find(data.card.arch, row, data.card.thresholds) for row in rows])
         counts = match(truth, found).total()
         wrong = f"{counts.matched} of {counts.truths} words found by {counts.detections} boxes"
         return Known(counts.hmean >= HMEAN or not counts.truths, f"hmean {counts.hmean:.2f}", wrong)

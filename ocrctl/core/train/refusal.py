@@ -170,7 +170,7 @@ def label_plan(reports: Sequence[LabelReport], rules: Rules) -> LabelPlan:
             except UsageError:  # a character that no charset can hold
                 leaves = True
     width = None
-    if count[LONG] + count[STEPS] > few and spec.charset_kind == "ctc":
+    if count[LONG] + count[STEPS] > few and spec.tokenizer == "ctc":
         longest, steps = max(report.longest for report in reports), max(report.steps for report in reports)
         width = fitting_width(spec, longest, steps)
         spec = spec if width is None else spec.at_width(width)

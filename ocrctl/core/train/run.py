@@ -10,13 +10,14 @@ from typing import Any
 
 from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
-from ocrctl.config.load import load_settings
-from ocrctl.config.model_spec import DEFAULT_ARCH
 from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import absolute_paths, prepare_run, refuse_taken, resume_settings
+from ocrctl.core.settings import load_settings
+from ocrctl.core.train.result import TrainResult
 from ocrctl.errors import OcrctlError, UsageError
 from ocrctl.inference.devices import keep_memory, share_cores
 from ocrctl.metrics.reads_nothing import SHARE
+from ocrctl.models.registry import DEFAULT_ARCH
 from ocrctl.training.failures import resumable
 
 Report = Callable[[str], None]
@@ -32,25 +33,6 @@ class TrainRequest:
     fast_dev_run: bool = False
     preflight: bool = False
     debug_cuda: bool = False
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Where the run is and how it went; accuracies in 0..1 on the validation samples."""
-
-    run: Path
-    arch: str
-    parameters: int
-    steps: int
-    seconds: float
-    best_accuracy: float
-    best_step: int
-    last: dict[str, float]
-    stopped_by_signal: int | None = None
-    eval_spec: str | None = (
-        None  # unseen data to score it on: --val, or the stream; None when part of the data was held out
-    )
-    unread: str = ""  # why the model is not worth scoring or exporting: what its validations read; "" when it is
 
 
 def load_train_settings(
@@ -113,7 +95,7 @@ def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
     set_names = (name.split(".") for name in LIMITS)
     use_limits({f"{section}.{name}": getattr(getattr(settings, section), name) for section, name in set_names})
 
-    from ocrctl.config.model_spec import get_spec
+    from ocrctl.models.registry import get_spec
 
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     from ocrctl.core.train.checks import check_settings

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.config.model_spec import DEFAULT_ARCH, ModelSpec, get_spec
-from ocrctl.config.settings import Settings, SynthSettings
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.settings import Settings
+from ocrctl.core.streams import choose_charset, synth_config
 from ocrctl.core.train.refusal import Rules, Wanted, refuse
 from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
@@ -19,13 +20,15 @@ from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.images.decode import resize_word
-from ocrctl.data.synth import SynthWords, SynthWordsConfig
+from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import several_pages
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import UsageError
+from ocrctl.models.card import card_tokenizer
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
-from ocrctl.text.tokenizer import Tokenizer, make_tokenizer
+from ocrctl.text.tokenizer import Tokenizer
 
 SYNTH = "synth:words"
 
@@ -113,47 +116,19 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
             "mix: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(names, mixture.shares, strict=True))
         )
     how_to_read = {"decoding": settings.model.decoding, "refine": settings.model.refine}
-    reading = how_to_read if spec.charset_kind == "ar" else {}
+    reading = how_to_read if spec.generates else {}
     card = ModelCard(
         arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
-        channels=spec.channels, max_label_length=spec.max_label_length, decoder=spec.charset_kind or "",
+        channels=spec.channels, max_label_length=spec.max_label_length,
         model={"dropout": settings.model.dropout, **reading}, version=_version(),
     )  # fmt: skip
-    tokenizer = make_tokenizer(card)
+    tokenizer = card_tokenizer(card)
     words = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
     for line in header:
         report(line)
     return TrainingData(
         spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size(), _fingerprints([*parts, *val])
     )
-
-
-def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:
-    """The charset asked for, or the architecture's (for synthetic Hangul: every syllable and the digits)."""
-    if settings.data.charset:
-        return Charset.load(settings.data.charset)
-    if settings.synth.script == "hangul":
-        return Charset("0123456789" + "".join(map(chr, range(0xAC00, 0xD7A4))))
-    return Charset.load(spec.default_charset)
-
-
-def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: str) -> SynthWordsConfig:
-    """The stream's own settings: those of `synth.*`, kept inside the charset and the model's output steps."""
-    synth: SynthSettings = settings.synth
-    if not synth.min_length <= synth.max_length <= spec.max_label_length:
-        raise UsageError(
-            f"synth.min_length {synth.min_length}, synth.max_length {synth.max_length}: {spec.name} needs "
-            f"synth.min_length <= synth.max_length <= {spec.max_label_length}, its longest label."
-        )
-    base = SynthWordsConfig.real() if synth.style == "scene" else SynthWordsConfig.quickstart()
-    fonts = synth.fonts
-    return base.with_(
-        seed=settings.seed, split=split, scripts=(synth.script,), alphabet=charset.chars, min_length=synth.min_length,
-        max_length=synth.max_length,
-        max_steps=spec.output_steps() if spec.charset_kind == "ctc" else 0,
-        random_share=synth.random_share, strength=synth.strength,
-        system_fonts=fonts == "system", fonts=(fonts,) if fonts and fonts != "system" else (),
-    )  # fmt: skip
 
 
 def _check_sources(

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.annotations.index import IGNORED, Annotations, by_image
-from ocrctl.data.annotations.malformed import ENTRY, Malformed, refuse
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource, image_path
+from ocrctl.data.polygons.malformed import ENTRY, Malformed, refuse
 from ocrctl.errors import InputError
 
 

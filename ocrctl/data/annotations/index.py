@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.annotations.malformed import Malformed
 from ocrctl.data.lmdb.label_text import read_starts
 from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.data.lmdb.word_source import FolderWords, PickedWords, WordSource
+from ocrctl.data.polygons.malformed import Malformed
 
 IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
 

@@ -58,7 +58,7 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
             unknown.append(label)
         if len(label) > spec.max_label_length:
             reasons.append(LONG)
-        elif spec.charset_kind == "ctc" and needed > steps:
+        elif spec.tokenizer == "ctc" and needed > steps:
             reasons.append(STEPS)
         for reason in reasons:
             report.add(reason, source.where(index), label)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.augment.pages import PageAugment, draw_sight, reduction, show, worn
 from ocrctl.data.datasets.collate import PageBatch, collate
-from ocrctl.data.datasets.collate_polygons import OutlineBatch
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.formats.to_page_words import check_shapes, expect_pages, page_words
 from ocrctl.data.images.decode import Image, decode
@@ -23,7 +22,6 @@ from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import OcrctlError, UsageError
 
 Targets = Callable[[PageWords, int, int], Mapping[str, Any]]  # words as the input shows them, height, width
-Batch = PageBatch | OutlineBatch
 Size = tuple[int, int]  # height, width
 
 
@@ -112,12 +110,10 @@ class TrainingPages:
     workers."""
 
     def __init__(
-        self, parts: Sequence[PageSource | PageStream], mixture: Mixture, size: Size, targets: Targets, seed: int,
-        stack: Callable[[list[Image], list[Any], Sequence[int]], Batch] = collate,
+        self, parts: Sequence[PageSource | PageStream], mixture: Mixture, size: Size, targets: Targets, seed: int
     ) -> None:  # fmt: skip
-        """`size`: height and width of the network's input. `targets` and `stack`: functions of the module level, so
-        that they pickle; the second makes a batch of what the first gave. Raises UsageError when a side is no multiple
-        of 32."""
+        """`size`: height and width of the network's input. `targets`: a function of the module level, so that it
+        pickles. Raises UsageError when a side is no multiple of 32."""
         if min(size) < MULTIPLE or size[0] % MULTIPLE or size[1] % MULTIPLE:
             raise UsageError(f"Detection input {size[0]}x{size[1]}: sides must be multiples of {MULTIPLE}.")
         self.parts = list(parts)
@@ -125,7 +121,6 @@ class TrainingPages:
         self.size = size
         self.targets = targets
         self.seed = seed
-        self.stack = stack
 
     def sample(self, n: int) -> tuple[Image, PageWords]:
         """The n-th picture, RGB uint8 (H, W, 3) of the input size, and its words. Raises InputError naming the place
@@ -142,7 +137,7 @@ class TrainingPages:
         part = self.parts[number]
         return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"
 
-    def __getitems__(self, numbers: Sequence[int]) -> Batch | OcrctlError:
+    def __getitems__(self, numbers: Sequence[int]) -> PageBatch | OcrctlError:
         """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
         whole."""
         try:
@@ -151,6 +146,6 @@ class TrainingPages:
                 image, words = self.sample(n)
                 images.append(image)
                 targets.append(self.targets(words, *self.size))
-            return self.stack(images, targets, numbers)
+            return collate(images, targets, numbers)
         except OcrctlError as error:
             return error

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import Malformed
+from ocrctl.data.polygons.malformed import Malformed
 
 Shape = Literal["box", "quad", "polygon"]
 

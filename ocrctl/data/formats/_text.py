@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from ocrctl.data.annotations.malformed import ENTRY, Malformed, refuse
 from ocrctl.data.formats._once import once
 from ocrctl.data.lmdb.label_text import read_start
 from ocrctl.data.lmdb.word_source import FolderWords, image_path, read_plain
+from ocrctl.data.polygons.malformed import ENTRY, Malformed, refuse
 from ocrctl.errors import InputError
 from ocrctl.text.normalize import normalize_label
 

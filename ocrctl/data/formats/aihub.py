@@ -18,7 +18,6 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.annotations.malformed import ENTRY, fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -33,6 +32,7 @@ from ocrctl.data.formats._detection import (
 )
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
+from ocrctl.data.polygons.malformed import ENTRY, fault
 from ocrctl.errors import InputError
 
 NAME = "aihub"

@@ -21,11 +21,11 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import ENTRY, fault
 from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, flat_points, instances, outline, without
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
+from ocrctl.data.polygons.malformed import ENTRY, fault
 from ocrctl.errors import InputError
 
 NAME = "coco-text"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import refuse
 from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, DetectionFormat, Format
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource
+from ocrctl.data.polygons.malformed import refuse
 from ocrctl.errors import InputError
 from ocrctl.files.journal import half_done
 from ocrctl.shell import typed

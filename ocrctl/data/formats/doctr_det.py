@@ -19,7 +19,6 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import POINTS
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -33,6 +32,7 @@ from ocrctl.data.formats._detection import (
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
+from ocrctl.data.polygons.malformed import POINTS
 from ocrctl.errors import InputError
 
 NAME = "doctr-det"

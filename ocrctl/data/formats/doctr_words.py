@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.annotations.malformed import TEXT, Malformed
 from ocrctl.data.formats._json import read_json, write_json
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, in_nfc, write_images
 from ocrctl.data.lmdb.word_source import FolderWords, image_path
+from ocrctl.data.polygons.malformed import TEXT, Malformed
 from ocrctl.errors import InputError
 
 NAME = "doctr"

@@ -16,10 +16,10 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import fault
 from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, box_points, instances, without
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
+from ocrctl.data.polygons.malformed import fault
 
 NAME = "funsd"
 LABEL_FILES = ("*.json",)

@@ -16,7 +16,6 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.annotations.malformed import fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -29,6 +28,7 @@ from ocrctl.data.formats._detection import (
 )
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
 from ocrctl.data.formats._pictures import heads_fit, label_paths, stem_of
+from ocrctl.data.polygons.malformed import fault
 from ocrctl.errors import InputError
 
 NAME = "labelme"

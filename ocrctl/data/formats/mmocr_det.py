@@ -19,7 +19,6 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -34,6 +33,7 @@ from ocrctl.data.formats._detection import (
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
+from ocrctl.data.polygons.malformed import fault
 
 NAME = "mmocr-det"
 LABEL_FILES = ("textspotting_train.json", "textdet_train.json", "text*.json")

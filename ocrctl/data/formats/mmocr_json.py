@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.annotations.malformed import ENTRY, TEXT, Malformed
 from ocrctl.data.formats._json import MALFORMED, read_object, write_json
 from ocrctl.data.formats._text import NOWHERE, WordKeeps, head_text, in_nfc, write_images
 from ocrctl.data.lmdb.word_source import FolderWords, image_path
+from ocrctl.data.polygons.malformed import ENTRY, TEXT, Malformed
 
 NAME = "mmocr-json"
 LABEL_FILES = ("textrecog_train.json", "textrecog*.json")

@@ -19,7 +19,6 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.annotations.malformed import fault
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
@@ -34,6 +33,7 @@ from ocrctl.data.formats._json import MALFORMED, dump
 from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import most
 from ocrctl.data.lmdb.word_source import image_path, read_lines
+from ocrctl.data.polygons.malformed import fault
 
 NAME = "paddleocr-det"
 LABEL_FILES = ("Label.txt", "*abel*.txt", "*.txt")

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.data.annotations.malformed import ENTRY, Malformed
 from ocrctl.data.formats._text import (
     IMAGE_SUFFIX,
     NOWHERE,
@@ -28,6 +27,7 @@ from ocrctl.data.formats._text import (
     write_label_file,
 )
 from ocrctl.data.lmdb.word_source import FolderWords, image_path
+from ocrctl.data.polygons.malformed import ENTRY, Malformed
 
 NAME = "paddleocr-rec"
 LABEL_FILES = ("rec_gt.txt", "rec_gt*.txt")

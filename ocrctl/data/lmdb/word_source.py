@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ocrctl.config.limits import max_image_bytes
-from ocrctl.data.annotations.malformed import Malformed
 from ocrctl.data.lmdb.label_text import read_label_text
+from ocrctl.data.polygons.malformed import Malformed
 from ocrctl.errors import InputError
 from ocrctl.files.regular import read_regular
 

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import shapely
 
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.columns import Floats, Ints
+from ocrctl.data.polygons.distance import outlines
 from ocrctl.data.polygons.findings import Findings
-from ocrctl.data.targets.distance import outlines
 
 BROKEN = ("too-few-points", "not-finite", "no-area", "self-intersecting", "outside")
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What one family of detectors sees: cells of its finest features and of its maps, in pixels of its input."""
-
-    feature: float
-    cell: float
-    shrink_ratio: float | None  # of its kernels; None: it has none
-
-
-# DBNet takes maps at input size from features at a quarter of it; PAN's maps stay at a quarter; CRAFT's at a half.
-GRIDS = {"db": Grid(4, 1, 0.4), "pan": Grid(4, 4, 0.5), "craft": Grid(2, 2, None)}
 THINNEST = 1.0  # cells; a thinner kernel is drawn in some places and not in others
 GAP = 1.0  # cells between two kernels; nearer ones are drawn as one
 
@@ -40,8 +27,8 @@ def check_kernels(
     polygons and those that `findings` calls broken. A picture is taken to be shown at the scale that gives it the area
     of the training size, which is what augmentation varies around.
     """
-    grid = GRIDS.get(spec.family)
-    if grid is None:  # a plug-in's own
+    grid = spec.detector
+    if grid is None:  # a recogniser
         return
     judged = ~data.ignore & np.isfinite(widths) & np.isfinite(heights)
     judged[findings.of(*BROKEN)] = False
@@ -53,17 +40,21 @@ def check_kernels(
     shapes = outlines(points, offsets)
     low = shapes.lower_sides() * scale
     note = f"{spec.name} at {size[1]}x{size[0]}"
-    small = low < grid.feature
-    findings.add("below-stride", chosen[small], low[small], [f"{note} sees cells of {grid.feature:g}"] * small.sum())
+    small = low < grid.finest_stride
+    findings.add(
+        "below-stride", chosen[small], low[small], [f"{note} sees cells of {grid.finest_stride:g}"] * small.sum()
+    )
     if grid.shrink_ratio is None:
         return
     away = shapes.shrink_distance(grid.shrink_ratio)
-    thick = (low - 2 * away * scale) / grid.cell
+    thick = (low - 2 * away * scale) / grid.map_stride
     thin = thick < THINNEST
     findings.add("kernel-vanishes", chosen[thin], thick[thin], [note] * thin.sum())
-    pairs, gaps = _near_kernels(points, offsets, away, data.image_id[chosen].astype(np.int64), GAP * grid.cell / scale)
+    pairs, gaps = _near_kernels(
+        points, offsets, away, data.image_id[chosen].astype(np.int64), GAP * grid.map_stride / scale
+    )
     if len(pairs):
-        gaps *= scale[pairs[:, 0]] / grid.cell
+        gaps *= scale[pairs[:, 0]] / grid.map_stride
         order = np.argsort(gaps, kind="stable")
         later, first = np.unique(pairs[order].max(1), return_index=True)
         earlier = chosen[pairs[order].min(1)[first]]

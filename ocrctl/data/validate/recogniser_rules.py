@@ -36,7 +36,7 @@ def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset
             lacking_notes.append(", ".join(f"{char!r}" for char in dict.fromkeys(text) if char not in known))
         if len(text) > spec.max_label_length:
             long.append((index, len(text)))
-        elif spec.charset_kind == "ctc" and CTCTokenizer.required_steps(text) > steps:
+        elif spec.tokenizer == "ctc" and CTCTokenizer.required_steps(text) > steps:
             needs.append((index, CTCTokenizer.required_steps(text)))
         elif spec.input_width / len(text) < spec.stride_w:
             narrow.append((index, spec.input_width / len(text)))

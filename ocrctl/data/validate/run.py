@@ -9,9 +9,9 @@ import numpy as np
 
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.annotations.malformed import check_malformed
 from ocrctl.data.polygons.columns import Floats, boxes
 from ocrctl.data.polygons.findings import Findings
+from ocrctl.data.polygons.malformed import check_malformed
 from ocrctl.data.polygons.pair_rules import check_pairs
 from ocrctl.data.polygons.rules import check_polygons
 from ocrctl.data.validate.detector_rules import check_kernels

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.images.draw_text import draw_text, text_width
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 Image = NDArray[np.uint8]
 _LINE, _RIM = (0, 255, 60), (0, 0, 0)  # RGB: seen on any ground

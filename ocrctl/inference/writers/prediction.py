@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from ocrctl import escape
 from ocrctl.inference.engine import Recognition
-from ocrctl.postprocess.detections import Detections
+from ocrctl.models.outlines.detections import Detections
 
 
 @dataclass(frozen=True)

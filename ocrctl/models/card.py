@@ -1,0 +1,57 @@
+"""Cards of trained models, read back and held against what is known of their architecture. Torch-free."""
+
+from __future__ import annotations
+
+from ocrctl.config.card_rules import should_be
+from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.errors import InputError, UsageError
+from ocrctl.models.registry import get_spec, specs
+from ocrctl.text.charset import Charset
+from ocrctl.text.tokenizer import Tokenizer, make_tokenizer
+
+
+def read_card(text: str, where: str) -> ModelCard:
+    """The card in `text`, from the file `where`.
+
+    Raises InputError when it is damaged, or says of its architecture what is not so.
+    """
+    card = ModelCard.from_json(text, where)
+    spec = specs().get(card.arch)
+    problem = _against(card, spec) if spec is not None else None
+    if problem is not None:
+        raise InputError(f"{where}: the model card is damaged: {problem}.", hint="use the file as its run wrote it")
+    return card
+
+
+def card_tokenizer(card: ModelCard) -> Tokenizer:
+    """The tokenizer of the recogniser that `card` describes.
+
+    Raises UsageError when its architecture is unknown, InputError when it is a detector or its charset is damaged.
+    """
+    kind = get_spec(card.arch).tokenizer
+    if kind is None:
+        raise InputError(f"{card.arch}: a detector has no tokenizer.")
+    try:
+        charset = Charset(card.charset)
+    except UsageError as error:
+        raise InputError(f"{card.arch}: the charset of its card is damaged: {error.message}") from error
+    return make_tokenizer(kind, charset, card.max_label_length)
+
+
+def _against(card: ModelCard, spec: ModelSpec) -> str | None:
+    """What `card` says that cannot be so of its architecture; None when nothing."""
+    if card.task != spec.task:
+        return should_be("task", f"'{spec.task}', as {spec.name} is for", card.task)
+    if spec.task == "detection":
+        if spec.backbones and card.model.get("backbone") not in spec.backbones:
+            return should_be("model.backbone", ", ".join(spec.backbones), card.model.get("backbone"))
+        return None
+    if card.height != spec.input_height:
+        return should_be("height", f"{spec.input_height}, which {spec.name} takes", card.height)
+    try:
+        spec.at_width(card.width)
+    except UsageError:
+        multiple = f"a multiple of {spec.stride_w} from {spec.min_width} on, which {spec.name} takes"
+        return should_be("width", multiple, card.width)
+    return None

@@ -1,0 +1,41 @@
+"""The loss of CRAFT.
+
+Baek et al., "Character Region Awareness for Text Detection", 2019 (https://arxiv.org/abs/1904.01941), equation 3, with
+hard negatives at 1:3 for each picture (section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ocrctl.models.layers.map_losses import bounded, hardest
+
+TEXT = 0.1  # a target above this belongs to a character or a link
+NEGATIVES = 3  # background pixels for each pixel of text
+FEWEST_NEGATIVES = 500  # a picture, so that one without text still teaches where it sees some
+
+
+def craft_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    """Scalar float32; waits for nothing.
+
+    outputs: "region" and "affinity" (N, h, w). targets: the same in 0..1, and "mask" 0 or 1 (0: do not care).
+    """
+    with torch.autocast(outputs["region"].device.type, enabled=False):
+        care = targets["mask"].float()
+        region = mined_squares(bounded(outputs["region"]), targets["region"].float(), care)
+        return region + mined_squares(bounded(outputs["affinity"]), targets["affinity"].float(), care)
+
+
+def mined_squares(prediction: Tensor, target: Tensor, care: Tensor) -> Tensor:
+    """Mean square over each picture's text plus that over its hardest background; mean of the pictures."""
+    squares = ((prediction - target).square() * care).flatten(1)  # (N, h w)
+    text = (target > TEXT).flatten(1) & (care > 0).flatten(1)
+    background = (target <= TEXT).flatten(1) & (care > 0).flatten(1)
+    pixels = text.sum(1)
+    kept = hardest(squares, background, (NEGATIVES * pixels).clamp(min=FEWEST_NEGATIVES))
+    positive = (squares * text).sum(1) / pixels.clamp(min=1)
+    negative = (squares * kept).sum(1) / kept.sum(1).clamp(min=1)
+    return (positive + negative).mean()

@@ -1,0 +1,127 @@
+"""CRNN: convolutions, a bidirectional LSTM over the columns, one character distribution per column.
+
+Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", 2015
+(https://arxiv.org/abs/1507.05717), with batch normalisation after every convolution (section 3.2 of the paper has it
+after two) and strided convolutions in place of pooling. It is a light variant: fewer channels and hidden units, and no
+linear layer between the LSTMs (docs/reference/models.md has both parameter counts). No activation works in place: the
+CTC loss needs what an in-place one would overwrite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.models.ocr_model import OCRModel
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One 3x3 convolution: output channels and its stride (down, right)."""
+
+    channels: int
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class CRNNSize:
+    """One size of the architecture; the strides of four halvings take 32 rows to 2, those of two the columns to T."""
+
+    stages: tuple[Stage, ...]
+    features: int  # width of the columns handed to the LSTM
+    hidden: int  # units of the LSTM, per direction
+    layers: int
+
+
+SIZES = {
+    "crnn-tiny": CRNNSize(
+        (Stage(32, (2, 2)), Stage(64, (2, 2)), Stage(64, (1, 1)), Stage(128, (2, 1)), Stage(128, (2, 1))),
+        features=128,
+        hidden=96,
+        layers=1,
+    ),
+    "crnn": CRNNSize(
+        (Stage(48, (2, 2)), Stage(96, (2, 2)), Stage(96, (1, 1)), Stage(192, (2, 1)), Stage(192, (1, 1)),
+         Stage(256, (2, 1))),
+        features=256,
+        hidden=192,
+        layers=2,
+    ),
+}  # fmt: skip
+
+
+def build(card: ModelCard, num_classes: int) -> OCRModel:
+    """The CRNN that `card` describes, with random weights."""
+    size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
+    return OCRModel(
+        encoder=ConvEncoder(card.channels, size.stages, size.features),
+        decoder=BiLSTMDecoder(size.features, size.hidden, size.layers, dropout),
+        head=CTCHead(2 * size.hidden, num_classes),
+        mean=card.mean,
+        std=card.std,
+        class_tensors=("head.linear.weight", "head.linear.bias"),
+    )
+
+
+class ConvEncoder(nn.Module):
+    """3x3 convolutions, then one that spans the remaining height.
+
+    The product of the strides is 16 down, so that the last convolution spans the 2 rows left of a 32 pixel picture.
+    """
+
+    def __init__(self, in_channels: int, stages: Sequence[Stage], out_channels: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        channels = in_channels
+        for stage in stages:
+            blocks += conv_block(channels, stage.channels, kernel=(3, 3), stride=stage.stride, padding=(1, 1))
+            channels = stage.channels
+        blocks += conv_block(channels, out_channels, kernel=(2, 1), stride=(1, 1), padding=(0, 0))
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, 32, W) to (N, D, 1, T), T = W / 4."""
+        features: Tensor = self.blocks(images)
+        return features
+
+
+def conv_block(
+    in_channels: int, out_channels: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> list[nn.Module]:
+    """Convolution without bias, batch normalisation, ReLU that keeps its input."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return [conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=False)]
+
+
+class BiLSTMDecoder(nn.Module):
+    """Bidirectional LSTM over the columns; ignores targets, as CTC does."""
+
+    def __init__(self, in_features: int, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(
+            in_features, hidden, layers, batch_first=True, bidirectional=True, dropout=dropout if layers > 1 else 0.0
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor, targets: Tensor | None = None) -> Tensor:
+        """(N, D, 1, T) to (N, T, 2 * hidden). `targets` is accepted and ignored."""
+        columns = features.squeeze(2).transpose(1, 2)  # (N, T, D)
+        states, _ = self.lstm(columns)  # (N, T, 2 * hidden)
+        states = self.dropout(states)
+        return states
+
+
+class CTCHead(nn.Module):
+    """One linear layer to K classes, class 0 the CTC blank."""
+
+    def __init__(self, in_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, num_classes)
+
+    def forward(self, states: Tensor) -> dict[str, Tensor]:
+        """(N, T, D) to {"logits": (N, T, K)}."""
+        return {"logits": self.linear(states)}

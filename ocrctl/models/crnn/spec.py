@@ -1,0 +1,24 @@
+"""CRNN: what is known of it without torch.
+
+Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", 2015
+(https://arxiv.org/abs/1507.05717): 32 rows of grey, one output step for every 4 columns.
+"""
+
+from __future__ import annotations
+
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.models.family import ModelFamily
+
+FAMILY = ModelFamily(
+    "crnn",
+    (
+        ModelSpec("crnn-tiny", "recognition", "crnn",
+                  "CRNN (tiny variant), 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
+                  32, 100, 1, 32, 4, "ctc", 25, "lower36"),
+        ModelSpec("crnn", "recognition", "crnn",
+                  "CRNN (light variant), 2.8 M parameters, 32x128 grey, CTC: the base recogniser",
+                  32, 128, 1, 32, 4, "ctc", 32, "ascii94"),
+    ),
+    build="ocrctl.models.crnn.model:build",
+    objective="ctc",
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""The record of a model family: its architectures and its parts, which are imported when used. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ocrctl.config.model_spec import ModelSpec
+
+Part = str | Callable[..., Any]
+"""a function, or "MODULE:NAME" of one, which is imported when it is needed"""
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """All that other packages need of a family.
+
+    build: (ModelCard, number of classes, 0 for a detector) to an OCRModel with random weights.
+    objective: what a batch is learned by: "ctc", "cross-entropy" (teacher forcing), "maps" (`loss` over the maps of
+    `targets`), or a function of TrainSettings that returns a training objective.
+    published: the object in a file of weights to the charset of a published release, None when it is none of them.
+    Detectors have as well
+    loss: (outputs, targets), both tensors by name, to a float32 scalar;
+    targets: (PageWords, height, width of the input) to the maps of one image, numpy arrays by name;
+    find_polygons: (*maps, polygons, **thresholds) to Detections in cells of the maps; its keyword arguments are the
+    thresholds that a card may hold.
+    """
+
+    name: str
+    specs: tuple[ModelSpec, ...]
+    build: Part
+    objective: Part
+    loss: Part | None = None
+    targets: Part | None = None
+    find_polygons: Part | None = None
+    published: Part | None = None
+
+
+def load_part(part: Part | None) -> Callable[..., Any]:
+    """The function that `part` names. Raises ValueError when the family has none."""
+    if part is None:
+        raise ValueError("this model family lacks the part that was asked for")
+    if callable(part):
+        return part
+    module, _, name = part.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found

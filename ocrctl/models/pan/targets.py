@@ -1,0 +1,106 @@
+"""Targets of PAN: which text each cell belongs to, and the kernels that tell texts apart.
+
+Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
+(https://arxiv.org/abs/1908.05900). Its kernels are those of its forerunner PSENet, polygons shrunk by
+A (1 - r^2) / L; the paper takes r = 0.5 to 0.7 by data set, the smaller where texts lie close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.data.polygons.distance import Floats, Ints, Outlines, outlines, signed_distances
+from ocrctl.data.polygons.page_words import PageWords
+
+STRIDE = 4  # pixels of the input for a cell of the maps
+SHRINK_RATIO = 0.5
+SMALLEST = 3.0  # pixels of the input: height below which a text is not judged
+GRANTED = 0.5  # cells beyond its outline that a text takes where no other is
+
+
+def pan_targets(
+    points: Floats,
+    offsets: Ints,
+    ignore: NDArray[np.bool_],
+    height: int,
+    width: int,
+    *,
+    shrink_ratio: float = SHRINK_RATIO,
+    smallest: float = SMALLEST,
+) -> dict[str, NDArray[np.int32] | NDArray[np.uint8]]:
+    """Maps at a quarter of height and width (rounded up) of one picture.
+
+    points (P, 2) pixels of the input, offsets (N + 1,), ignore (N,). Returns `instance` int32, 0 background, k the k-th
+    polygon that is kept, the smaller one where two lie on each other; `kernel` uint8 0/1, never two texts' touching;
+    `mask` uint8, 0 over what is not judged: ignored texts and those lower than `smallest` pixels, where no other text
+    lies. Raises ValueError for polygons of fewer than three points or coordinates not finite.
+    """
+    texts = _measured(points, offsets, ignore, shrink_ratio, smallest)
+    shapes = texts.shapes
+    rows, columns = -(-height // STRIDE), -(-width // STRIDE)
+    instance, cores = np.zeros((2, rows, columns), np.int32)
+    judged = np.ones((rows, columns), np.uint8)
+    for index in texts.skipped.tolist():
+        cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
+    for index, down, across, field in signed_distances(
+        shapes, texts.largest_first, texts.reach, texts.unit, rows, columns
+    ):
+        number, cells = int(texts.numbers[index]), instance[down, across]
+        # A cell belongs to a text when some of it does, but only what lies inside takes a cell from another text.
+        cells[(field >= 0) | ((field >= -GRANTED) & (cells == 0))] = number
+        # The middle line of a text too low for a kernel of its own still is one.
+        cores[down, across][field >= min(texts.kernel[index], field.max())] = number
+    cores[cores != instance] = 0
+    # An ignored mark between two words must not hide their ends, or nothing keeps their kernels from meeting under it.
+    judged[instance > 0] = 1
+    return {"instance": instance, "kernel": apart(cores).astype(np.uint8), "mask": judged}
+
+
+def page_targets(words: PageWords, height: int, width: int) -> dict[str, NDArray[np.int32] | NDArray[np.uint8]]:
+    """`pan_targets` of the words of an image."""
+    return pan_targets(words.points, words.offsets, words.ignore, height, width)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Polygons (N,) of one picture in cells: which are taught, from the largest on, and which are not judged."""
+
+    shapes: Outlines
+    largest_first: Ints
+    skipped: Ints
+    numbers: Ints  # (N,) of those that are taught, from 1 on
+    reach: Floats  # (N,)
+    unit: Floats  # (N,) 1
+    kernel: NDArray[np.float32]  # (N,)
+
+
+def _measured(points: Floats, offsets: Ints, ignore: NDArray[np.bool_], shrink_ratio: float, smallest: float) -> _Texts:
+    shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
+    skipped = np.asarray(ignore, np.bool_) | (shapes.lower_sides() * STRIDE < smallest)
+    kept = np.flatnonzero(~skipped)
+    largest_first = kept[np.argsort(-np.abs(shapes.areas[kept]), kind="stable")]
+    away = shapes.shrink_distance(shrink_ratio)
+    return _Texts(
+        shapes, largest_first, np.flatnonzero(skipped), np.cumsum(~skipped),
+        np.maximum(away, 1), np.ones(len(shapes)), (away - 0.5).astype(np.float32),
+    )  # fmt: skip
+
+
+def apart(cores: Any) -> Any:
+    """Where numbers (..., h, w) stand, less one of any two cells that touch, be it by a corner, with different ones.
+    Of an array an array of bool, of a tensor a tensor."""
+    kept = cores > 0
+    for one, two in (
+        (np.s_[..., :-1], np.s_[..., 1:]),
+        (np.s_[..., :-1, :], np.s_[..., 1:, :]),
+        (np.s_[..., :-1, :-1], np.s_[..., 1:, 1:]),
+        (np.s_[..., :-1, 1:], np.s_[..., 1:, :-1]),
+    ):
+        a, b = cores[one], cores[two]
+        kept[one] &= (a == b) | (b == 0) | ~kept[two]
+    return kept

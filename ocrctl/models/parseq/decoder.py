@@ -1,0 +1,133 @@
+"""The decoder of PARSeq: position queries look at the characters known so far, then at the picture.
+
+Bautista, Atienza, 2022, section 3.1 and figure 3 (https://arxiv.org/abs/2207.06966). There is one layer, so the stream
+of characters is never updated by it: its keys and values are computed once and serve every reading order, every
+decoding step and every refinement. Masks are boolean and True attends, as attention.attend reads them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ocrctl.models.layers.attention import Dropout, attend, join_heads, split_heads
+from ocrctl.models.parseq.initialise import start
+
+BRANCHES = 12  # as if of the encoder's depth: what the branches add starts small beside the question for a place
+KeyValue = tuple[Tensor, Tensor]  # keys and values, each (N, heads, L, D / heads)
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose keys and values may be computed ahead; tensors named as in nn.MultiheadAttention."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.dim, self.heads, self.dropout = dim, heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def queries(self, states: Tensor) -> Tensor:
+        """Normalised states (N, Q, D) to what they ask, (N, heads, Q, D / heads)."""
+        return split_heads(F.linear(states, self.in_proj_weight[: self.dim], self.in_proj_bias[: self.dim]), self.heads)
+
+    def keys_values(self, context: Tensor) -> KeyValue:
+        """Normalised context (N, L, D) to its keys and values."""
+        both = F.linear(context, self.in_proj_weight[self.dim :], self.in_proj_bias[self.dim :])
+        keys, values = both.chunk(2, dim=2)
+        return split_heads(keys, self.heads), split_heads(values, self.heads)
+
+    def forward(self, queries: Tensor, context: KeyValue, mask: Tensor | None = None) -> Tensor:
+        """Queries (N or 1, heads, Q, D / heads) against keys and values; mask boolean, broadcast to (N, heads, Q, L),
+        True attends. Returns (N, Q, D)."""
+        keys, values = context
+        queries = queries.expand(keys.shape[0], -1, -1, -1)
+        return self.out_proj(join_heads(attend(queries, keys, values, mask, self.dropout if self.training else 0.0)))
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm: attention to the characters, attention to the picture, two linear layers."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, heads, dropout)
+        self.cross_attn = Attention(dim, heads, dropout)
+        self.linear1 = nn.Linear(dim, mlp_ratio * dim)
+        self.linear2 = nn.Linear(mlp_ratio * dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm_q = nn.LayerNorm(dim)
+        self.norm_c = nn.LayerNorm(dim)
+        self.dropout = Dropout(dropout)
+
+    def content(self, characters: Tensor) -> KeyValue:
+        """Embedded characters (N, L, D) to keys and values."""
+        return self.self_attn.keys_values(self.norm_c(characters))
+
+    def picture(self, memory: Tensor) -> KeyValue:
+        """The encoder's memory (N, S, D) to keys and values."""
+        return self.cross_attn.keys_values(memory)
+
+    def ask(self, queries: Tensor) -> Tensor:
+        """Position queries (N, Q, D) to what they ask of the characters, (N, heads, Q, D / heads)."""
+        return self.self_attn.queries(self.norm_q(queries))
+
+    def forward(
+        self,
+        queries: Tensor,
+        content: KeyValue,
+        picture: KeyValue,
+        mask: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Tensor:
+        """Queries (N or 1, Q, D) to states (N, Q, D); `mask` as in Attention, over the characters; `asked` is
+        ask(queries) where it is known already."""
+        asked = self.ask(queries) if asked is None else asked
+        states = queries + self.dropout(self.self_attn(asked, content, mask))
+        states = states + self.dropout(self.cross_attn(self.cross_attn.queries(self.norm1(states)), picture))
+        hidden = self.dropout(F.gelu(self.linear1(self.norm2(states))))
+        return states + self.dropout(self.linear2(hidden))
+
+
+class Decoder(nn.Module):
+    """The one layer and the last normalisation, under the names of the published weights."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([DecoderLayer(dim, heads, mlp_ratio, dropout)])
+        self.norm = nn.LayerNorm(dim)
+        start(self.layers, ("out_proj", "linear2"), BRANCHES)
+
+    @property
+    def layer(self) -> DecoderLayer:
+        """The one layer."""
+        layer = self.layers[0]
+        assert isinstance(layer, DecoderLayer)
+        return layer
+
+    def forward(
+        self,
+        queries: Tensor,
+        content: KeyValue,
+        picture: KeyValue,
+        mask: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Tensor:
+        """As the layer's forward, normalised."""
+        return self.norm(self.layer(queries, content, picture, mask, asked))
+
+
+class TokenEmbedding(nn.Module):
+    """Token ids to vectors, scaled by the root of their width (Vaswani et al., 2017, section 3.4)."""
+
+    def __init__(self, tokens: int, dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, dim)
+        self.scale = dim**0.5
+        nn.init.trunc_normal_(self.embedding.weight, std=1 / self.scale)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """int64 (N, L) to (N, L, D)."""
+        return self.scale * self.embedding(ids)

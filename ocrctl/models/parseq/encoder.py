@@ -1,0 +1,137 @@
+"""Vision transformer over the patches of a word picture: the encoder of PARSeq.
+
+Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021 (https://arxiv.org/abs/2010.11929), pre-norm, without a class
+token. Tensor names are those of timm's VisionTransformer, so that published weights load by name.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from ocrctl.models.layers.attention import attend, join_heads, split_heads
+from ocrctl.models.parseq.initialise import PLACES, start
+
+NORM_EPS = 1e-6  # of the encoder's LayerNorms, as the published weights were trained
+
+
+class PatchEmbed(nn.Module):
+    """Patches to vectors by one strided convolution."""
+
+    def __init__(self, channels: int, dim: int, patch: tuple[int, int]) -> None:
+        """`patch`: height and width of a patch in pixels."""
+        super().__init__()
+        self.proj = nn.Conv2d(channels, dim, kernel_size=patch, stride=patch)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, S, D), S = (H / patch height) * (W / patch width), row by row."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of every patch to every patch; one matrix product makes queries, keys and values."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(N, S, D) to (N, S, D)."""
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(states).chunk(3, dim=2))  # (N, heads, S, D/heads)
+        return self.proj(join_heads(attend(q, k, v)))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(N, S, D) to (N, S, D)."""
+        return self.fc2(F.gelu(self.fc1(states)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attn = SelfAttention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.mlp = Mlp(dim, mlp_ratio * dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(N, S, D) to (N, S, D)."""
+        states = states + self.attn(self.norm1(states))
+        return states + self.mlp(self.norm2(states))
+
+
+class VisionTransformer(nn.Module):
+    """Patches, learnt positions, `depth` blocks, a last normalisation.
+
+    checkpointing: in training each block is run again for its gradient instead of keeping what it computed on the way
+    (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174): the same
+    numbers from less memory, for the time of one more pass forward. May be set at any moment.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        patch: tuple[int, int],
+        dim: int,
+        depth: int,
+        heads: int,
+        *,
+        checkpointing: bool = False,
+    ) -> None:
+        """`height`, `width`, `patch` in pixels. Raises ValueError when the patches do not tile the picture."""
+        super().__init__()
+        self.checkpointing = checkpointing
+        if height % patch[0] or width % patch[1]:
+            raise ValueError(f"patches of {patch} do not tile a picture of ({height}, {width})")
+        self.rows = height // patch[0]
+        cells = self.rows * (width // patch[1])
+        self.patch_embed = PatchEmbed(channels, dim, patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, cells, dim))
+        self.blocks = nn.Sequential(*(Block(dim, heads, mlp_ratio=4) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        nn.init.trunc_normal_(self.pos_embed, std=PLACES)
+        start(self.blocks, ("proj", "fc2"), depth)
+
+    def places(self, given: Tensor) -> Tensor:
+        """Learnt positions (1, S', D) of pictures as high but of another width, for pictures of this one, (1, S, D).
+
+        Interpolated bicubically along the line (Dosovitskiy et al., 2021, section 3.2). Raises ValueError when S' is no
+        multiple of the rows of patches.
+        """
+        cells = self.pos_embed.shape[1]
+        if given.shape[1] % self.rows:
+            raise ValueError(f"{given.shape[1]} patches do not stand in {self.rows} rows")
+        grid = given.unflatten(1, (self.rows, -1)).permute(0, 3, 1, 2)  # (1, D, rows, columns)
+        grid = F.interpolate(grid.float(), (self.rows, cells // self.rows), mode="bicubic", align_corners=False)
+        return grid.flatten(2).transpose(1, 2).contiguous()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for pictures of
+        another size than the model was built for."""
+        states = self.patch_embed(images)
+        if states.shape[1] != self.pos_embed.shape[1]:
+            cells = self.pos_embed.shape[1]
+            raise ValueError(f"pictures of {tuple(images.shape[2:])} have {states.shape[1]} patches, not {cells}")
+        states = states + self.pos_embed
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            return self.norm(self.blocks(states))
+        for block in self.blocks:
+            # No block draws random numbers, so none of their state need be kept for the second run.
+            states = checkpoint(block, states, use_reentrant=False, preserve_rng_state=False)
+        return self.norm(states)

@@ -1,0 +1,50 @@
+"""The layout of the package: one folder per model family, no import cycles, no oversized modules."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import grimp
+import pytest
+
+from ocrctl.models.registry import FAMILIES, specs
+
+PACKAGE = Path(__file__).parents[1] / "ocrctl"
+# Addresses, comments and docstrings may name a paper; code and messages may not.
+CITATIONS = re.compile(r"https?://\S+|baudm/parseq\S*|^\s*#.*|\"\"\".*?\"\"\"", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("ocrctl")
+
+
+def test_no_module_outside_its_family_names_an_architecture() -> None:
+    names = re.compile(rf"\b({'|'.join(sorted({*specs(), *FAMILIES}, key=len, reverse=True))})\b")
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE)
+        if part.parts[:1] == ("models",) and (part.parts[1] in FAMILIES or part.name == "registry.py"):
+            continue
+        code = CITATIONS.sub("", path.read_text(encoding="utf-8"))
+        found += [f"{part}: {match[0]}" for match in names.finditer(code)]
+    assert not found
+
+
+def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> None:
+    cycles = []
+    for module in sorted(graph.modules):
+        for imported in sorted(graph.find_modules_directly_imported_by(module)):
+            if module < imported and graph.chain_exists(imported, module):
+                cycles.append(f"{module} <-> {imported}")
+    assert not cycles
+
+
+def test_modules_are_no_monoliths() -> None:
+    long = {
+        str(path.relative_to(PACKAGE)): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+    }
+    assert not long
