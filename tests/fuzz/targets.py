@@ -212,11 +212,11 @@ def build_models(corpus: Path) -> list[Target]:
     from ocrctl.cli.app import run
     from ocrctl.config.detection_card import detection_card
     from ocrctl.config.model_card import CARD_KEY
-    from ocrctl.models.registry import get_spec
     from ocrctl.config.settings import ModelSettings
     from ocrctl.export.onnx import to_onnx, write_onnx
     from ocrctl.models.build import build_model, build_trained
     from ocrctl.models.checkpoint import load_checkpoint
+    from ocrctl.models.registry import get_spec
 
     words = corpus / "words"
     words.mkdir(parents=True)
