@@ -101,7 +101,7 @@ def _cudnn(probe: Probe) -> Check:
         )
     shown = f"{version // 10000}.{version % 10000 // 100}.{version % 100}"
     if version < MINIMUM_CUDNN:
-        return warn("cuDNN", shown, "another cuDNN shadows the one in the torch wheel: look at LD_LIBRARY_PATH")
+        return warn("cuDNN", shown, "another cuDNN shadows the one in the torch wheel: check LD_LIBRARY_PATH")
     return ok("cuDNN", shown)
 
 

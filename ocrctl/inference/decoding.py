@@ -24,8 +24,8 @@ def with_decoding(card: ModelCard, decoding: str | None, path: Path) -> ModelCar
         raise UsageError(f"decoding '{decoding}': use {known}.")
     if not get_spec(card.arch).generates:
         raise UsageError(
-            f"decoding '{decoding}' was asked of {path}, a {card.arch}: only autoregressive models can be read in "
-            "several ways.",
+            f"{path}: {card.arch} does not support decoding '{decoding}': only autoregressive models have "
+            "several decodings.",
             hint="leave --decoding out",
         )
     return replace(card, model={**card.model, "decoding": decoding})

@@ -176,7 +176,7 @@ def _listed(text: str, files_only: bool) -> Iterator[Picture]:
 
 def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) -> Iterator[Picture]:
     if is_lmdb(text) and files_only:
-        yield NoPicture(text, f"{text}: the pictures of an LMDB are no files.")
+        yield NoPicture(text, f"{text}: the images of an LMDB are not files.")
     elif is_lmdb(text):
         yield from _stored(text)
     elif os.path.isdir(text):

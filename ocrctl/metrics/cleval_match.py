@@ -56,7 +56,7 @@ class Links:
 def link(truth: Instances, found: Instances, rules: Rules) -> Links:
     """Match words and detections. Raises ValueError when the two do not hold the same number of pictures."""
     if truth.pictures != found.pictures:
-        raise ValueError(f"{truth.pictures} pictures of words, but {found.pictures} of detections")
+        raise ValueError(f"{truth.pictures} images of words, but {found.pictures} of detections")
     polygons = bool((np.diff(truth.offsets) != 4).any() or (np.diff(found.offsets) != 4).any())
     one, two = shapes(truth, polygons), shapes(found, polygons)
     words = truth.texts if rules.case_sensitive else [text.upper() for text in truth.texts]

@@ -127,7 +127,7 @@ class Pairs:
 
     def __init__(self, truth: Instances, found: Instances) -> None:
         if truth.pictures != found.pictures:
-            raise ValueError(f"{truth.pictures} pictures of polygons, but {found.pictures} of detections")
+            raise ValueError(f"{truth.pictures} images of polygons, but {found.pictures} of detections")
         self.truth, self.found = truth, found
         one, two = (truth.points, truth.offsets), (found.points, found.offsets)
         first, second = meeting(bounds(*one), truth.spans, bounds(*two), found.spans)

@@ -103,6 +103,6 @@ class OCRModel(nn.Module):
     ) -> dict[str, Tensor]:
         """Only an autoregressive model generates; raises UsageError on every other."""
         raise UsageError(
-            f"generate asked of a model with a {type(self.decoder).__name__}, which reads every step at once; "
+            f"a model with a {type(self.decoder).__name__} does not support generate; it predicts all steps at once: "
             "only autoregressive models generate."
         )

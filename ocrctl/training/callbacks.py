@@ -199,7 +199,7 @@ class RunCallback(pl.Callback):
             kept = self._keep_before(trainer, module, step, culprit=bool(found.samples))
             raise ResumableStop(
                 f"The loss or its gradients were not finite at step {step}: {found.sentence}; {kept}.",
-                hint=f"look at it: ocrctl diagnose replay {typed(found.folder)}",
+                hint=f"inspect it: ocrctl diagnose replay {typed(found.folder)}",
             )
         return report.loss
 

@@ -98,7 +98,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.checkpointing = checkpointing
         if height % patch[0] or width % patch[1]:
-            raise ValueError(f"patches of {patch} do not tile a picture of ({height}, {width})")
+            raise ValueError(f"patches of {patch} do not tile an image of ({height}, {width})")
         self.rows = height // patch[0]
         cells = self.rows * (width // patch[1])
         self.patch_embed = PatchEmbed(channels, dim, patch)
@@ -127,7 +127,7 @@ class VisionTransformer(nn.Module):
         states = self.patch_embed(images)
         if states.shape[1] != self.pos_embed.shape[1]:
             cells = self.pos_embed.shape[1]
-            raise ValueError(f"pictures of {tuple(images.shape[2:])} have {states.shape[1]} patches, not {cells}")
+            raise ValueError(f"images of {tuple(images.shape[2:])} have {states.shape[1]} patches, not {cells}")
         states = states + self.pos_embed
         if not (self.checkpointing and self.training and torch.is_grad_enabled()):
             return self.norm(self.blocks(states))

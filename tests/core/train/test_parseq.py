@@ -175,7 +175,7 @@ def test_the_card_says_how_it_reads_and_a_command_may_choose(trained: Path, tiny
     other = Engine.load(trained, device="cpu", decoding="nar")
     assert other is not engine and other.card.model["decoding"] == "nar"
     assert other.recognize([picture])[0].confidence > 0
-    with pytest.raises(UsageError, match="decoding 'nar' was asked of .* a crnn-tiny with decoder 'ctc'"):
+    with pytest.raises(UsageError, match="crnn-tiny does not support decoding 'nar'"):
         Engine.load(tiny_checkpoint, device="cpu", decoding="nar")
     with pytest.raises(UsageError, match="decoding 'beam': use ar"):
         Engine.load(trained, device="cpu", decoding="beam")

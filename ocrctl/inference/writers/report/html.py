@@ -172,7 +172,7 @@ def _worst(evaluation: Evaluation, picture: Picture) -> str:
         cards.append(
             f'<article class="sample" data-model="{escape(item.model)}" data-kind="{kind}" '
             f'data-dataset="{escape(item.dataset)}" data-text="{searched}">'
-            f'<div class="picture"><img src="data:image/png;base64,{data}" alt=""></div>'
+            f'<div class="image"><img src="data:image/png;base64,{data}" alt=""></div>'
             f"<dl><dt>truth</dt><dd>{truth}</dd><dt>read</dt><dd>{prediction}</dd></dl>"
             f"<footer>{escape(item.model)}: {item.edits} edits, confidence {item.confidence:.2f}<br>"
             f"{escape(item.where)}</footer></article>"

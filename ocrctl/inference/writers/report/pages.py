@@ -16,7 +16,7 @@ from ocrctl.metrics.pages import METRICS, PageScores, Row, Search
 DRAWN = 60  # pictures in one page, those with most errors
 _STYLE = """
 .page { margin: 0 0 22px; }
-.page svg { background: var(--picture); }
+.page svg { background: var(--image); }
 .page polygon { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
 .page .found { stroke: var(--s2); } .page .ignored { stroke: var(--soft); stroke-dasharray: 3 3; }
 .page .missed { stroke: var(--s0); stroke-width: 3; } .page .false { stroke: var(--s5); stroke-width: 3; }
@@ -50,7 +50,7 @@ def render_pages(
     kept = "all that was found" if scores.threshold is None else f"what scores at least {scores.threshold:g}"
     said = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
     introduction = (
-        f"{escape(title)}. {len(scores.by_picture)} pictures, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
+        f"{escape(title)}. {len(scores.by_picture)} images, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
     )
     body = (
         f"{_heads(scores)}{said}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, picture)}"
@@ -98,7 +98,7 @@ def _sizes(scores: PageScores) -> str:
         rows.append([f"{row['height']:g}{upper}", str(counted), *_cells(row)])
     unit = "boxes" if scores.protocol == "hmean" else "characters"
     numbers = table(["height, pixels", unit, *_headers(scores)], rows, 1)
-    return f"<h2>By text size</h2><p class='soft'>Height of the text in the picture's pixels.</p>{numbers}"
+    return f"<h2>By text size</h2><p class='soft'>Height of the text in the image's pixels.</p>{numbers}"
 
 
 def _search(search: Sequence[Search]) -> str:
@@ -108,7 +108,7 @@ def _search(search: Sequence[Search]) -> str:
         [f"{row.threshold:g}", *(percent(value) for value in (row.recall, row.precision, row.hmean))]
         for row in sorted(search, key=lambda row: row.threshold)
     ]
-    note = "Chosen on the pictures it is measured on: where to set the threshold for others, not a result."
+    note = "Chosen on the images it is measured on: a threshold to use on other images, not a result."
     numbers = table(["threshold", *(f"{name} %" for name in METRICS)], rows, 1)
     return f"<h2>By threshold</h2><p class='soft'>Best: {search[0].threshold:g}. {note}</p>{numbers}"
 
@@ -135,8 +135,8 @@ def _drawn(scores: PageScores, truth: Instances, found: Instances, picture: Call
 
 def _pictures(scores: PageScores) -> str:
     rows = [[escape(row["picture"]), *_cells(row)] for row in scores.by_picture]
-    numbers = table(["picture", *_headers(scores)], rows, 1)
-    return f"<h2>By picture</h2><details><summary>{len(rows)} pictures</summary>{numbers}</details>"
+    numbers = table(["image", *_headers(scores)], rows, 1)
+    return f"<h2>By image</h2><details><summary>{len(rows)} images</summary>{numbers}</details>"
 
 
 def _per_picture(side: Instances, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
