@@ -30,6 +30,10 @@ class UnknownSetting(UsageError):
     """A name that is no setting, such as `--set lr=1e-3`."""
 
 
+class RenamedWarning(FutureWarning):
+    """A setting or code was given by a name that changed; the old name works for one more release."""
+
+
 class InputError(OcrctlError):
     """A file, image, label or checkpoint that cannot be read as what it should be: exit 3."""
 

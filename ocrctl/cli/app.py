@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import sys
+import warnings
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO, cast
 
@@ -107,6 +108,7 @@ def run(arguments: list[str] | None = None) -> int:
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if command_line.completing():
         return _complete(arguments, debug)
+    warnings.showwarning = console.show_warning
     console.set_guard(False)  # of the command line before, in a process that runs several
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.

@@ -12,13 +12,14 @@ import math
 import os
 import stat
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, TextIO
 
 from ocrctl import escape
-from ocrctl.errors import OcrctlError, ResumableStop
+from ocrctl.errors import OcrctlError, RenamedWarning, ResumableStop
 
 _LEAST = 24  # characters of the last column of a table that are never cut off: a number with its interval
 _SHORTEST = 6  # characters of a key column that is cut
@@ -149,6 +150,17 @@ def warn(text: str) -> None:
     cannot start a line of its own; other controls are escapes."""
     sys.stderr.write(escape.visible(text, keep="\n").replace("\n", "\n  ") + "\n")
     sys.stderr.flush()
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: TextIO | None = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """Print a Python warning to stderr; a RenamedWarning as one line, without the code that emitted it."""
+    if issubclass(category, RenamedWarning):
+        warn(f"warning: {message}")
+    else:
+        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def suggest(command: str) -> None:

@@ -22,6 +22,7 @@ _OTHER_NAMES = {
     "train.val_every_steps": "val_interval val_every valinterval eval_interval eval_steps val_check_interval",
     "train.log_every_steps": "log_interval log_every logging_steps log_every_n_steps print_freq",
     "train.device": "dev accelerator",
+    "train.activation_checkpointing": "checkpointing gradient_checkpointing use_checkpoint",
     "train.devices": "gpus num_gpus n_gpus",
     "train.threads": "num_threads nthreads",
     "train.ema": "ema_decay model_ema",

@@ -30,7 +30,7 @@ DEFAULTS = {
 
 
 def variable(name: str) -> str:
-    """Environment variable of the setting `name`."""
+    """Return the environment variable of the setting `name`."""
     return f"OCRCTL_{name.replace('.', '__').upper()}"
 
 

@@ -11,8 +11,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from ocrctl.config.habits import meant_setting
+from ocrctl.config.limits import variable
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.profiles import load_profile
+from ocrctl.config.renamed import RENAMED_VARIABLES, Tree, drop_removed, rename_settings, rename_variables
 from ocrctl.config.settings import Section, Settings, TrainSettings
 from ocrctl.config.suggest import did_you_mean, nearest_setting
 from ocrctl.errors import UnknownSetting, UsageError
@@ -20,8 +22,6 @@ from ocrctl.shell import VARIABLES
 
 TASKS = ("recognition", "detection")
 Architectures = Mapping[str, ModelSpec]
-Tree = dict[str, Any]
-REMOVED = {"data.targets": "worker"}  # settings of 0.1 that runs have saved, with the one value that still holds
 
 
 def merge_settings(
@@ -41,9 +41,7 @@ def merge_settings(
     check_environment(os.environ)
     flag_tree = _without_none(dict(flags or {}))
     set_tree = parse_sets(sets)
-    files = [(name, load_profile(name)) for name in profiles]
-    for name, tree in files:
-        check_profile(tree, f"profile {name}", architectures)
+    files = [(name, load_checked_profile(name, architectures)) for name in profiles]
     spec: ModelSpec | None = None
     if task is None:
         arch = flag_tree.get("arch") or set_tree.get("arch") or os.environ.get("OCRCTL_ARCH")
@@ -85,7 +83,7 @@ def merge_settings(
 
 def settings_from_tree(tree: Tree, origin: str) -> Settings:
     """Settings from one saved tree alone (a run's config.toml): environment and profiles do not enter."""
-    tree = _without_removed(tree)
+    tree = rename_settings(drop_removed(tree), origin)
     check_keys(tree, origin)
 
     values: Tree = {}
@@ -108,7 +106,8 @@ class _Environment(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         reserved = {name.lower() for name in VARIABLES}
-        return {name: value for name, value in super()._load_env_vars().items() if name.lower() not in reserved}
+        settings = {name: value for name, value in super()._load_env_vars().items() if name.lower() not in reserved}
+        return rename_variables(settings)
 
 
 class _Fixed(PydanticBaseSettingsSource):
@@ -139,22 +138,21 @@ def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[s
 def check_environment(environ: Mapping[str, str]) -> None:
     """Raise UsageError for an OCRCTL_* variable that names no setting (pydantic-settings would ignore it)."""
     names = setting_names()
-    known = {_variable(name) for name in names}
+    known = {variable(name) for name in names} | RENAMED_VARIABLES.keys()
     for name in sorted(environ):
         if name.startswith("OCRCTL_") and name not in known and name not in VARIABLES:
             if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE", "OCRCTL_CI_")):
                 continue
             meant = meant_setting(name.removeprefix("OCRCTL_").replace("__", "."), names)
-            near = f" Did you mean {_variable(meant.setting)!r}?" if meant else did_you_mean(name, [*known, *VARIABLES])
+            near = (
+                f" Did you mean {variable(meant.setting)!r}?"
+                if meant
+                else did_you_mean(name, [*known - RENAMED_VARIABLES.keys(), *VARIABLES])
+            )
             raise UsageError(
                 f"Environment variable {name} is not a setting.{near}",
                 hint=f"unset {name}",
             )
-
-
-def _variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return f"OCRCTL_{name.replace('.', '__').upper()}"
 
 
 def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
@@ -177,6 +175,18 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
 def sections(architectures: Architectures) -> set[str]:
     """Names of a profile's sections of settings for a task or a family of models."""
     return {*TASKS, *(spec.family for spec in architectures.values())}
+
+
+def load_checked_profile(name: str, architectures: Architectures) -> Tree:
+    """Load the profile `name`, replace the old names of settings, and check its keys. Raises UsageError or
+    InputError."""
+    origin = f"profile {name}"
+    tree = rename_settings(load_profile(name), origin)
+    for key in sections(architectures):
+        if isinstance(tree.get(key), dict):
+            tree[key] = rename_settings(tree[key], f"{origin}, section {key}")
+    check_profile(tree, origin, architectures)
+    return tree
 
 
 def check_profile(tree: Tree, origin: str, architectures: Architectures) -> None:
@@ -209,6 +219,7 @@ def parse_sets(sets: Sequence[str]) -> Tree:
         branch: Any = value
         for part in reversed(name.strip().split(".")):
             branch = {part: branch}
+        branch = rename_settings(branch, "--set")
         check_keys(branch, "--set")
         tree = merge(tree, branch)
     return tree
@@ -224,17 +235,6 @@ def merge(low: Tree, high: Tree) -> Tree:
     return merged
 
 
-def _without_removed(tree: Tree) -> Tree:
-    """A saved tree without the settings that are gone and say what is so in any case."""
-    kept = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
-    for dotted, held in REMOVED.items():
-        section, name = dotted.split(".")
-        branch = kept.get(section)
-        if isinstance(branch, dict) and branch.get(name) == held:
-            del branch[name]
-    return kept
-
-
 def _without_none(tree: Tree) -> Tree:
     cleaned = {key: _without_none(value) if isinstance(value, dict) else value for key, value in tree.items()}
     return {key: value for key, value in cleaned.items() if value is not None and value != {}}
@@ -247,10 +247,11 @@ def _usage_error(error: ValidationError, layers: Sequence[tuple[str, Tree]], sec
     while path and ".".join(path) not in names:
         path.pop()
     dotted = ".".join(path)
-    variable = _variable(dotted)
+    variables = [variable(dotted), *(old for old, new in RENAMED_VARIABLES.items() if new == variable(dotted))]
+    given = {name.upper() for name in os.environ}
     origin = next((origin for origin, tree in layers if _holds(tree, path)), None)
-    if origin in (None, *[o for o, _ in layers[1:]]) and variable in {name.upper() for name in os.environ}:
-        origin = variable
+    if origin in (None, *[o for o, _ in layers[1:]]):
+        origin = next((name for name in variables if name in given), origin)
     return UsageError(f"{origin or 'setting'}: {dotted}: {first['msg'].lower()}, found {first.get('input')!r}.")
 
 

@@ -46,7 +46,7 @@ class TrainSettings(Section):
     """decay of the moving average of the weights, which is then validated and shipped; 0 turns it off"""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """share of the probability spread over all classes (autoregressive models only)"""
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
     """compute the encoder's activations again in the backward pass: less memory, slower; not in every architecture"""
     freeze_norm: bool = False
     """batch normalisation trains with the statistics that its model brings (--from) and leaves them: for batches of one
@@ -161,9 +161,9 @@ class PageSettings(Section):
     """strength of turning, scaling, cutting, colour and wear; 0 shows whole pages as they are"""
     rotate: float = Field(10.0, ge=0, le=180)
     """degrees to either side"""
-    zoom_least: float = Field(0.6, gt=0, le=20)
+    zoom_min: float = Field(0.6, gt=0, le=20)
     """sides of a page over those at which its area is the training picture's, at least"""
-    zoom_most: float = Field(2.2, gt=0, le=20)
+    zoom_max: float = Field(2.2, gt=0, le=20)
     """the same, at most"""
     flip: float = Field(0.0, ge=0, le=1)
     """chance of a mirrored page"""

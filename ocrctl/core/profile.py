@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ocrctl.config.load import TASKS, check_profile, for_task
+from ocrctl.config.limits import variable
+from ocrctl.config.load import TASKS, for_task, load_checked_profile
 from ocrctl.config.profiles import find_profile, load_profile, shipped_profiles
 from ocrctl.config.settings import Settings
 from ocrctl.core.settings import load_settings
@@ -59,8 +60,7 @@ def check_profiles(names: list[str]) -> list[str]:
     """
     checked = names or list(shipped_profiles())
     for name in checked:
-        tree = load_profile(name)
-        check_profile(tree, f"profile {name}", specs())
+        tree = load_checked_profile(name, specs())
         for task in TASKS:
             for_task(tree, task, None, specs())
             load_settings([name], task=task)
@@ -93,6 +93,5 @@ def list_settings(model: type[BaseModel] = Settings, prefix: str = "") -> list[S
             continue
         dotted = prefix + name
         kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-        variable = "OCRCTL_" + dotted.replace(".", "__").upper()
-        entries.append(SettingEntry(dotted, kind, field.default, variable, (field.description or "").strip()))
+        entries.append(SettingEntry(dotted, kind, field.default, variable(dotted), (field.description or "").strip()))
     return entries

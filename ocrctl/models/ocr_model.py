@@ -85,7 +85,7 @@ class OCRModel(nn.Module):
     def recompute_activations(self) -> None:
         """Compute the encoder's activations again in the backward pass instead of keeping them. Raises UsageError where
         an architecture does not offer it."""
-        raise UsageError("train.checkpointing: this architecture does not support it.")
+        raise UsageError("train.activation_checkpointing: this architecture does not support it.")
 
     def layer_depth(self, name: str) -> int | None:
         """Which layer the parameter `name` belongs to, counted from the picture, for a learning rate that shrinks with

@@ -27,7 +27,7 @@ from ocrctl.errors import UsageError
             "train --model crnn --epochs 3 --lr 1e-3 --output runs/a --fp16",
             "ocrctl train crnn --set train.max_epochs=3 --set train.lr=1e-3 -o runs/a --set train.precision=16-mixed",
         ),
-        ("train --checkpointing", "ocrctl train --set train.checkpointing=true"),
+        ("train --activation-checkpointing", "ocrctl train --set train.activation_checkpointing=true"),
         ("eval m -d x --workers 3", "ocrctl eval m -d x --jobs 3"),
         ("eval -m runs/last -d x", "ocrctl eval runs/last -d x"),
         ("export --checkpoint a.ckpt -o x", "ocrctl export a.ckpt -o x"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.config.profiles import load_profile
+from ocrctl.config.renamed import rename_settings
 from ocrctl.core.runs.settings_tree import flat
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import typed
@@ -85,7 +86,7 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
             f"{run / 'metrics.csv'}: {found.damaged}.",
             hint=f"ocrctl train --resume -o {typed(run)} leaves damaged lines out and keeps a copy of them",
         )
-    return load_profile(str(config)), found.rows
+    return rename_settings(load_profile(str(config)), str(config), warn=False), found.rows
 
 
 def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:

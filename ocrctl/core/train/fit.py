@@ -105,7 +105,7 @@ def _fit(
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.norm_frozen = train.freeze_norm
-    if train.checkpointing:
+    if train.activation_checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()

@@ -135,7 +135,7 @@ def _checked(names: list[str], settings: Settings) -> dict[str, CheckedPages]:
 def _augment(settings: Settings) -> PageAugment:
     page = settings.page
     return PageAugment(
-        strength=page.augment, rotate=page.rotate, zoom=(page.zoom_least, page.zoom_most), flip=page.flip,
+        strength=page.augment, rotate=page.rotate, zoom=(page.zoom_min, page.zoom_max), flip=page.flip,
         mosaic=page.mosaic,
     )  # fmt: skip
 
