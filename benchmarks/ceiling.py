@@ -17,7 +17,7 @@ import numpy as np
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.polygons.findings import Findings
-from ocrctl.data.validate.image_scan import look_at
+from ocrctl.data.validate.image_scan import scan_images
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_annotations, from_detections
 from ocrctl.models.craft.postprocess import craft_boxes
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--min-size", type=float, default=3)
     options = parser.parse_args()
     data = open_annotations(options.spec)
-    sizes = look_at(data, Findings(), False).sizes
+    sizes = scan_images(data, Findings(), False).sizes
     for name, coder in coders(options).items():
         if name.startswith(options.model):
             for side in options.side:

@@ -22,7 +22,7 @@ from damage_faults import Truth, damage
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_annotations, parse_spec
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.run import run_rules
 
 ALL = ["--clamp", "--repair", "--remove-bad"]
 # What each fault must be called; where several stand, the geometry decides which.
@@ -42,7 +42,7 @@ def accusations(folder: Path) -> tuple[set[tuple[str, str, int, int]], set[str]]
     """(code, picture, occurrence, instance or -1) of every error and warning, and the names of the codes that judge
     pictures."""
     data = open_annotations(str(folder))
-    findings, _ = lint(data)
+    findings, _ = run_rules(data)
     seen: Counter[str] = Counter()
     occurrence = []
     for name in data.images:

@@ -12,7 +12,7 @@ from ocrctl.data.formats import page_format
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.polygons.rules import check_polygons
-from ocrctl.data.validate.image_scan import look_at
+from ocrctl.data.validate.image_scan import scan_images
 
 PUSHED, SWAPPED, BOW_TIES, REPEATED = 0.26, 0.02, 0.01, 0.01  # shares of the polygons
 TRUNCATED, TURNED, TWICE = 0.035, 0.03, 0.01  # shares of the pictures
@@ -24,8 +24,8 @@ def damage(folder: Path, seed: int) -> tuple[Truth, dict[tuple[str, int], int]]:
     number now."""
     generator = np.random.default_rng(seed)
     data = open_annotations(str(folder))
-    looks = look_at(data, Findings(), False)
-    width, height = looks.sizes[data.image_id].T.astype(float)
+    scan = scan_images(data, Findings(), False)
+    width, height = scan.sizes[data.image_id].T.astype(float)
     truth: Truth = []
     spans = data.spans()
     filled = np.flatnonzero(np.diff(spans) > 0)

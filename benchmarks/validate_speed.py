@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ocrctl.data.formats.spec import open_annotations
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.run import run_rules
 
 DECODE = """
 import sys, cv2, numpy as np
@@ -39,7 +39,7 @@ def decode_all(files: list[str]) -> None:
 
 def judge(spec: str, decode: bool) -> None:
     """What `dataset validate` does, labels read included."""
-    lint(open_annotations(spec), decode=decode)
+    run_rules(open_annotations(spec), decode=decode)
 
 
 def command(arguments: list[str], text: str = "") -> float:

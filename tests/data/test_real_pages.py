@@ -12,7 +12,7 @@ import pytest
 
 from ocrctl.core.dataset.split import listed_pictures
 from ocrctl.data.formats.spec import open_annotations
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.run import run_rules
 
 BENCH = Path(__file__).parents[2] / "benchmarks"
 DATA = Path(os.environ.get("OCRCTL_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -35,8 +35,8 @@ def unpack(name: str, folder: Path) -> Path:
 def test_pages_hold_no_error(tmp_path: Path, name: str, format_name: str, counts: tuple[int, int, int]) -> None:
     data = open_annotations(str(unpack(name, tmp_path)))
     assert data.format == format_name and (len(data.images), len(data), int(data.ignore.sum())) == counts
-    findings, looks = lint(data)
-    assert findings.count("error") == 0 and (looks.sizes > 0).all()
+    findings, scan = run_rules(data)
+    assert findings.count("error") == 0 and (scan.sizes > 0).all()
 
 
 @pytest.mark.slow

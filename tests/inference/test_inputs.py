@@ -17,7 +17,7 @@ from ocrctl.core.train.check_data import check_pages
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.data.images.tiff import pages
-from ocrctl.data.validate.image_scan import several_pages
+from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import InputError
 from ocrctl.inference.inputs import NoPicture, Skipped, pictures
@@ -139,7 +139,7 @@ def test_a_training_says_that_it_reads_first_pages(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(tiff(count))
     (tmp_path / "rec_gt.txt").write_text("one.tif\tword\nthree.tif\tother\n")
     words = open_annotations(str(tmp_path))
-    (note,) = several_pages(words, header_errors(words)[1])
+    (note,) = multipage_note(words, header_errors(words)[1])
     assert "1 TIFFs hold several pages" in note and "three.tif" in note
     (tmp_path / "Label.txt").write_text(
         "".join(

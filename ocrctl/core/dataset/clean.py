@@ -18,7 +18,7 @@ from ocrctl.data.formats.spec import Located, locate, parse_spec
 from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.data.validate.clean import Cleaned, clean
 from ocrctl.data.validate.edit_word_labels import EDITABLE, edited
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.run import run_rules
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.journal import FOLDER, change, half_done, only_change, recover, undo
 from ocrctl.files.scandir import is_folder
@@ -88,10 +88,10 @@ def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int
     data = located.annotations(malformed=True)
     if options.out is not None and not options.dry:
         refuse_outside(options.spec, data, options.allow_outside)
-    findings, looks = lint(data, decode=options.decode, progress=progress)
+    findings, scan = run_rules(data, decode=options.decode, progress=progress)
     dry = options.dry
     cleaned = clean(
-        data, looks, findings, clamping=options.clamp or dry, repairing=options.repair or dry,
+        data, scan, findings, clamping=options.clamp or dry, repairing=options.repair or dry,
         removing=options.remove_bad or dry,
     )  # fmt: skip
     journal = None

@@ -20,8 +20,8 @@ from ocrctl.data.formats import word_format
 from ocrctl.data.formats.spec import locate
 from ocrctl.data.lmdb.word_source import read_lines
 from ocrctl.data.polygons.findings import Findings
-from ocrctl.data.validate.image_rules import same_pictures
-from ocrctl.data.validate.image_scan import Looks, look_at
+from ocrctl.data.validate.image_rules import similar_images
+from ocrctl.data.validate.image_scan import ImageScan, scan_images
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.folder import new_folder
 
@@ -68,7 +68,7 @@ def split(
         keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
         named = len(set(keys))
         if listed is None:
-            keys = joined(keys, data, look_at(data, Findings(), progress=progress))
+            keys = joined(keys, data, scan_images(data, Findings(), progress=progress))
         groups = len(set(keys))
         if groups < len(shares):
             why = (
@@ -124,7 +124,7 @@ def group_keys(images: list[str], group: str | None) -> list[str]:
     return keys
 
 
-def joined(keys: list[str], data: Annotations, looks: Looks) -> list[str]:
+def joined(keys: list[str], data: Annotations, scan: ImageScan) -> list[str]:
     """`keys` with those of groups made one that share a picture: byte for byte or, of pages, to look at. What
     `dataset validate --against` calls the same picture cannot stand in two parts then."""
     leader = {key: key for key in keys}
@@ -135,11 +135,11 @@ def joined(keys: list[str], data: Annotations, looks: Looks) -> list[str]:
         return key
 
     seen: dict[bytes, str] = {}
-    for key, digest in zip(keys, looks.digests, strict=True):
+    for key, digest in zip(keys, scan.digests, strict=True):
         if digest:
             leader[lead(key)] = lead(seen.setdefault(digest, key))
     if data.words is None:
-        pairs = same_pictures(looks.hashes, looks.hashes[:, 0] > 0, partial(looks.thumbnail, data))
+        pairs = similar_images(scan.hashes, scan.hashes[:, 0] > 0, partial(scan.thumbnail, data))
         for later, earlier in pairs.tolist():
             leader[lead(keys[later])] = lead(keys[earlier])
     return [lead(key) for key in keys]

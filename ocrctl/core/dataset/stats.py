@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.data.polygons.findings import Findings
-from ocrctl.data.validate.image_scan import look_at
+from ocrctl.data.validate.image_scan import scan_images
 from ocrctl.data.validate.page_stats import PageStats, page_stats
 from ocrctl.data.validate.word_stats import LabelStats, label_stats
 from ocrctl.errors import InputError, UsageError
@@ -68,6 +68,6 @@ def dataset_stats(spec: str, progress: Callable[[int, int], None] = lambda done,
     data = open_annotations(spec)
     if data.words is not None:
         return StatsReport(data.words.name, label_stats(data.words.labels))
-    looks = look_at(data, Findings(), False, progress)
+    scan = scan_images(data, Findings(), False, progress)
     texts = [normalize_label(text) for text, off in zip(data.texts, data.ignore, strict=True) if text and not off]
-    return StatsReport(data.name, label_stats(texts) if texts else None, page_stats(data, looks))
+    return StatsReport(data.name, label_stats(texts) if texts else None, page_stats(data, scan))

@@ -14,9 +14,9 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.polygons.codes import BY_NAME
 from ocrctl.data.polygons.findings import Findings, Hits, fails, known_threshold
-from ocrctl.data.validate.image_rules import in_other_set
-from ocrctl.data.validate.image_scan import look_at
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.image_rules import check_overlap
+from ocrctl.data.validate.image_scan import scan_images
+from ocrctl.data.validate.run import run_rules
 from ocrctl.errors import UsageError
 
 EXAMPLES = 3  # places named for each code
@@ -90,10 +90,10 @@ def validate(
     start = time.perf_counter()
     target = target_of(options.model, options.charset, options.profiles)
     data = open_annotations(options.spec, malformed=True)
-    findings, looks = lint(data, target, decode=options.decode, progress=progress)
+    findings, scan = run_rules(data, target, decode=options.decode, progress=progress)
     if options.against is not None:
         other = open_annotations(options.against, malformed=True)
-        in_other_set(findings, data, looks, other, look_at(other, Findings(), True))
+        check_overlap(findings, data, scan, other, scan_images(other, Findings(), True))
     report = ValidateReport(
         spec=options.spec,
         format=data.format,

@@ -13,7 +13,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.polygons.fixes import clamp
 from ocrctl.data.validate.image_rules import frames
-from ocrctl.data.validate.image_scan import Looks, several_pages
+from ocrctl.data.validate.image_scan import ImageScan, multipage_note
 from ocrctl.data.validate.run import header_errors
 
 SHAPELESS = ("too-few-points", "not-finite", "no-area", "outside")  # no region of theirs lies in the image
@@ -33,10 +33,10 @@ class CheckedPages:
 def check_pages(spec: str, data: Annotations, settings: DataSettings) -> CheckedPages:
     """Find the errors of `data`, which `spec` names, and clamp or skip those that the settings say. No image is
     decoded."""
-    errors, looks = header_errors(data)
-    checked = CheckedPages(spec, data, several_pages(data, looks), errors)
+    errors, scan = header_errors(data)
+    checked = CheckedPages(spec, data, multipage_note(data, scan), errors)
     if settings.bad_polygons == "clamp":
-        _clamp(checked, looks)
+        _clamp(checked, scan)
     if settings.bad_polygons == "skip":
         shapeless = checked.errors.of(*SHAPELESS)
         _skip(checked, "P", "data.bad_polygons")
@@ -71,18 +71,18 @@ def refuse_errors(sets: Sequence[CheckedPages]) -> None:
     raise TrainingRefused(f"{'; '.join(reasons)}{leave}.", Fix(before))
 
 
-def _clamp(checked: CheckedPages, looks: Looks) -> None:
+def _clamp(checked: CheckedPages, scan: ImageScan) -> None:
     """Move polygons beyond their image to its edge, as `dataset clean --clamp` does, and check again."""
     data, errors = checked.data, checked.errors
     beyond = errors.of("out-of-bounds")
     if not len(beyond):
         return
-    widths, heights = frames(data, looks, errors)
+    widths, heights = frames(data, scan, errors)
     checked.data = replace(data, points=clamp(data.points, data.offsets, beyond, widths, heights))
     checked.notes.append(
         f"{data.name}: data.bad_polygons=clamp moves {len(beyond)} polygons to the edge of their image (P010)"
     )
-    again, _ = header_errors(checked.data, looks)  # of the polygons only: the files are as they were
+    again, _ = header_errors(checked.data, scan)  # of the polygons only: the files are as they were
     files = {code: hits for code, hits in errors.hits.items() if hits.code.on == "image"}
     checked.errors = Findings({**files, **again.hits})
 

@@ -21,7 +21,7 @@ from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.images.decode import resize_word
 from ocrctl.data.synth import SynthWords
-from ocrctl.data.validate.image_scan import several_pages
+from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import UsageError
 from ocrctl.models.card import card_tokenizer
@@ -149,8 +149,8 @@ def _check_sources(
         source = open_source(parsed)
         report = check_labels(source, charset, spec)
         words = from_words(source)
-        files, looks = header_errors(words)
-        header += several_pages(words, looks)
+        files, scan = header_errors(words)
+        header += multipage_note(words, scan)
         found[name] = (source, report)
         wanted.append(Wanted(name, source, report, name in names and settings.data.val is None, files))
     given = settings.data.charset is not None

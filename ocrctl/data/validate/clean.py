@@ -13,8 +13,8 @@ from ocrctl.data.formats.fit_to_format import fit
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.polygons.fixes import clamp, repair, replaced, to_displayed
 from ocrctl.data.validate.image_rules import frames
-from ocrctl.data.validate.image_scan import Looks
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.image_scan import ImageScan
+from ocrctl.data.validate.run import run_rules
 from ocrctl.data.validate.text_rules import repaired_text
 
 UNUSABLE = ("missing", "unreadable", "truncated", "empty-file", "too-large", "listed-twice")
@@ -45,17 +45,17 @@ class Cleaned:
 
 
 def clean(
-    data: Annotations, looks: Looks, first: Findings, *, clamping: bool, repairing: bool, removing: bool
+    data: Annotations, scan: ImageScan, first: Findings, *, clamping: bool, repairing: bool, removing: bool
 ) -> Cleaned:
     """Clean `data`; `looks` and `first` are what `lint` saw of it."""
     count = len(data.images)
     tiny = np.isin(np.arange(len(data)), first.of("tiny"))
     result = Cleaned(data, np.ones(count, bool), np.zeros(count, bool), np.zeros(len(data), bool), tiny)
     if repairing:
-        _frames(result, looks, first)
+        _frames(result, scan, first)
     for _ in range(_PASSES):
-        findings, _ = lint(result.data, looks=looks)
-        touched = _clamp(result, looks, findings) if clamping else False
+        findings, _ = run_rules(result.data, scan=scan)
+        touched = _clamp(result, scan, findings) if clamping else False
         if repairing:
             touched = _repair(result, findings) or touched
         if not touched:
@@ -66,39 +66,39 @@ def clean(
         again = first.of("listed-twice")
         if data.words is None:
             again = _merge(result, again, np.zeros(0, np.int64) if repairing else first.of("exif-frame"))
-        _remove(result, looks, first, again)
+        _remove(result, scan, first, again)
     data = result.data
-    after, _ = lint(data, looks=looks.subset(result.kept))
+    after, _ = run_rules(data, scan=scan.subset(result.kept))
     unusable = 0 if removing else len(first.of(*UNUSABLE))
     result.fatal = after.count("error") + unusable
     return result
 
 
-def _frames(result: Cleaned, looks: Looks, findings: Findings) -> None:
+def _frames(result: Cleaned, scan: ImageScan, findings: Findings) -> None:
     """Turn labels that stand in the frame before EXIF rotation, and set sizes that are not the file's."""
     data = result.data
     spans, sizes = data.spans(), data.sizes.copy()
     points = data.points.copy()
     for image in findings.of("exif-frame").tolist():
         rows = slice(data.offsets[spans[image]], data.offsets[spans[image + 1]])
-        points[rows] = to_displayed(points[rows], int(looks.orientations[image]), *looks.stored[image].tolist())
+        points[rows] = to_displayed(points[rows], int(scan.orientations[image]), *scan.stored[image].tolist())
         if sizes[image].any():
-            sizes[image] = looks.sizes[image]
+            sizes[image] = scan.sizes[image]
         result.changed[image] = True
         result.note("turned: exif-frame", 1, data.image_where(image))
     for image in findings.of("size-differs").tolist():
-        sizes[image] = looks.sizes[image]
+        sizes[image] = scan.sizes[image]
         result.changed[image] = True
         result.note("size set: size-differs", 1, data.image_where(image))
     result.data = replace(data, points=points, sizes=sizes)
 
 
-def _clamp(result: Cleaned, looks: Looks, findings: Findings) -> bool:
+def _clamp(result: Cleaned, scan: ImageScan, findings: Findings) -> bool:
     chosen = findings.of("out-of-bounds")
     if not len(chosen):
         return False
     data = result.data
-    widths, heights = frames(data, looks, findings)
+    widths, heights = frames(data, scan, findings)
     result.data = replace(data, points=clamp(data.points, data.offsets, chosen, widths, heights))
     result.clamped[chosen] = True
     _mark(result, "clamped: out-of-bounds", chosen)
@@ -157,7 +157,7 @@ def _merge(result: Cleaned, again: NDArray[np.int64], turned: NDArray[np.int64])
     return again
 
 
-def _remove(result: Cleaned, looks: Looks, first: Findings, again: NDArray[np.int64]) -> None:
+def _remove(result: Cleaned, scan: ImageScan, first: Findings, again: NDArray[np.int64]) -> None:
     data = result.data
     unusable = np.zeros(len(data.images), bool)
     for name in UNUSABLE:
@@ -167,7 +167,7 @@ def _remove(result: Cleaned, looks: Looks, first: Findings, again: NDArray[np.in
         if len(new):
             action = "merged" if name == "listed-twice" and data.words is None else "picture removed"
             result.note(f"{action}: {name}", len(new), data.image_where(int(new[0])))
-    findings, _ = lint(data, looks=looks)
+    findings, _ = run_rules(data, scan=scan)
     bad = np.zeros(len(data), bool)
     for hits in findings.sorted():
         if hits.code.on == "instance" and (hits.code.severity == "error" or hits.code.fix == "remove"):

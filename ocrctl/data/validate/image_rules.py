@@ -12,7 +12,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.data.polygons.columns import Floats
 from ocrctl.data.polygons.findings import Findings
-from ocrctl.data.validate.image_scan import Looks
+from ocrctl.data.validate.image_scan import ImageScan
 
 LONGEST_ASPECT = 20.0
 _NEAR = 3  # differing bits of 64 up to which two pages may look the same
@@ -20,18 +20,18 @@ _GREY = 12  # grey levels by which parts of their thumbnails may differ: 7 after
 _TOGETHER = 1 << 12  # pairs of thumbnails that are compared at once
 
 
-def check_images(findings: Findings, data: Annotations, looks: Looks) -> None:
+def check_images(findings: Findings, data: Annotations, scan: ImageScan) -> None:
     """Add what the pictures, the labels and each other say together."""
-    width, height = looks.sizes.T.astype(np.float64)
+    width, height = scan.sizes.T.astype(np.float64)
     short, long = np.minimum(width, height), np.maximum(width, height)
     ratio = long / np.maximum(short, 1)
     findings.add("extreme-aspect", np.flatnonzero(ratio > LONGEST_ASPECT), ratio[ratio > LONGEST_ASPECT])
-    known = (data.sizes > 0).all(1) & (looks.sizes > 0).all(1)
-    frame = _exif(findings, data, looks)
-    wrong = np.flatnonzero(known & (data.sizes != looks.sizes).any(1) & ~frame)
-    notes = ["the annotation says {}x{}, the file is {}x{}".format(*data.sizes[i], *looks.sizes[i]) for i in wrong]
+    known = (data.sizes > 0).all(1) & (scan.sizes > 0).all(1)
+    frame = _exif(findings, data, scan)
+    wrong = np.flatnonzero(known & (data.sizes != scan.sizes).any(1) & ~frame)
+    notes = ["the annotation says {}x{}, the file is {}x{}".format(*data.sizes[i], *scan.sizes[i]) for i in wrong]
     findings.add("size-differs", wrong, None, notes)
-    _repeats(findings, data, looks)
+    _repeats(findings, data, scan)
     findings.add("not-checked", data.unchecked)
     if data.words is None:
         counts = np.bincount(data.image_id, minlength=len(data.images))
@@ -40,33 +40,33 @@ def check_images(findings: Findings, data: Annotations, looks: Looks) -> None:
         findings.add("no-instances", np.flatnonzero(counts == 0))
 
 
-def frames(data: Annotations, looks: Looks, findings: Findings) -> tuple[Floats, Floats]:
+def frames(data: Annotations, scan: ImageScan, findings: Findings) -> tuple[Floats, Floats]:
     """(N,) width and height in which each polygon must lie, NaN where unknown. Labels that stand in the frame before
     EXIF rotation are measured there: they are at fault as a whole, not each on its own."""
-    sizes = np.where(np.all(looks.sizes > 0, axis=1, keepdims=True), looks.sizes, data.sizes).astype(np.float64)
+    sizes = np.where(np.all(scan.sizes > 0, axis=1, keepdims=True), scan.sizes, data.sizes).astype(np.float64)
     turned = findings.of("exif-frame")
-    sizes[turned] = looks.stored[turned]
+    sizes[turned] = scan.stored[turned]
     sizes[(sizes <= 0).any(1)] = np.nan
     width, height = sizes[data.image_id].T
     return width, height
 
 
-def in_other_set(findings: Findings, data: Annotations, looks: Looks, other: Annotations, seen: Looks) -> None:
+def check_overlap(findings: Findings, data: Annotations, scan: ImageScan, other: Annotations, seen: ImageScan) -> None:
     """Add pictures that also stand in `other`, byte for byte or by their looks."""
     files = {digest: image for image, digest in enumerate(seen.digests) if digest}
     alike: dict[int, int] = {}
     if other.words is None and data.words is None:  # single words look alike without being the same
         count = len(seen.digests)
-        hashes = np.concatenate((seen.hashes, looks.hashes))
+        hashes = np.concatenate((seen.hashes, scan.hashes))
         sides = np.arange(len(hashes)) >= count
 
         def thumbnail(image: int) -> NDArray[np.uint8]:
-            return seen.thumbnail(other, image) if image < count else looks.thumbnail(data, image - count)
+            return seen.thumbnail(other, image) if image < count else scan.thumbnail(data, image - count)
 
-        pairs = same_pictures(hashes, hashes[:, 0] > 0, thumbnail, sides).tolist()
+        pairs = similar_images(hashes, hashes[:, 0] > 0, thumbnail, sides).tolist()
         alike = {later - count: earlier for later, earlier in reversed(pairs)}
     hits, notes = [], []
-    for image, digest in enumerate(looks.digests):
+    for image, digest in enumerate(scan.digests):
         match = files.get(digest) if digest else None
         if match is None:
             match = alike.get(image)
@@ -76,16 +76,16 @@ def in_other_set(findings: Findings, data: Annotations, looks: Looks, other: Ann
     findings.add("in-both-sets", hits, None, notes)
 
 
-def _exif(findings: Findings, data: Annotations, looks: Looks) -> NDArray[np.bool_]:
+def _exif(findings: Findings, data: Annotations, scan: ImageScan) -> NDArray[np.bool_]:
     """Pictures that EXIF turns: do the labels fit them as displayed, as stored, or both?"""
-    turned = np.flatnonzero(looks.orientations > 1)
+    turned = np.flatnonzero(scan.orientations > 1)
     spans = data.spans()
     frame: NDArray[np.bool_] = np.zeros(len(data.images), np.bool_)
     for image in turned.tolist() if data.words is None else []:
         points = data.points[data.offsets[spans[image]] : data.offsets[spans[image + 1]]]
         if not len(points):
             continue
-        shown, stored = looks.sizes[image], looks.stored[image]
+        shown, stored = scan.sizes[image], scan.stored[image]
         fits = [float(np.mean(np.all((points >= -1) & (points <= size + 1), axis=1))) for size in (shown, stored)]
         stated = bool((data.sizes[image] == stored).all()) and not bool((data.sizes[image] == shown).all())
         note = [f"orientation {looks.orientations[image]}"]
@@ -97,16 +97,16 @@ def _exif(findings: Findings, data: Annotations, looks: Looks) -> NDArray[np.boo
     return frame
 
 
-def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
+def _repeats(findings: Findings, data: Annotations, scan: ImageScan) -> None:
     numbered = data.words is not None and not isinstance(data.words, FolderWords)  # samples without names of their own
-    if not any(looks.digests) and (numbered or len(set(data.images)) == len(data.images)):
+    if not any(scan.digests) and (numbered or len(set(data.images)) == len(data.images)):
         return
     first_name: dict[str, int] = {}
     first_file: dict[bytes, int] = {}
     listed: list[tuple[int, int]] = []
     files: list[tuple[int, int]] = []
     single = np.ones(len(data.images), bool)
-    for image, digest in enumerate(looks.digests):
+    for image, digest in enumerate(scan.digests):
         name = data.images[image]
         if first_name.setdefault(name, image) != image:
             listed.append((image, first_name[name]))
@@ -117,14 +117,14 @@ def _repeats(findings: Findings, data: Annotations, looks: Looks) -> None:
         single[image] = False
     _add_pairs(findings, "listed-twice", data, listed)
     _add_pairs(findings, "same-file", data, files)
-    pairs = same_pictures(looks.hashes, single & (looks.hashes[:, 0] > 0), partial(looks.thumbnail, data)).tolist()
+    pairs = similar_images(scan.hashes, single & (scan.hashes[:, 0] > 0), partial(scan.thumbnail, data)).tolist()
     first: dict[int, int] = {}
     for later, earlier in pairs:
         first.setdefault(later, earlier)
     _add_pairs(findings, "same-picture", data, sorted(first.items()))
 
 
-def same_pictures(
+def similar_images(
     hashes: NDArray[np.uint64],
     chosen: NDArray[np.bool_],
     thumbnail: Callable[[int], NDArray[np.uint8]],

@@ -31,7 +31,7 @@ _HEADER_BYTES = (1 << 10, 1 << 13, 1 << 17)  # most headers fit; with a colour p
 
 
 @dataclass
-class Looks:
+class ImageScan:
     """What was seen of I pictures. `sizes` (I, 2) is width and height as displayed, 0 where unreadable."""
 
     sizes: NDArray[np.int32]
@@ -39,37 +39,39 @@ class Looks:
     orientations: NDArray[np.int8]
     digests: list[bytes]  # of the file; b"" where it cannot be read
     hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the picture was not decoded
-    several: list[int] = field(default_factory=list)  # pictures whose file is a TIFF of more than one page
-    small: dict[bytes, NDArray[np.uint8]] = field(default_factory=dict)  # `thumbnail` by digest, of those asked for
+    multipage: list[int] = field(default_factory=list)  # pictures whose file is a TIFF of more than one page
+    thumbnails: dict[bytes, NDArray[np.uint8]] = field(
+        default_factory=dict
+    )  # `thumbnail` by digest, of those asked for
 
-    def subset(self, images: NDArray[np.bool_]) -> Looks:
+    def subset(self, images: NDArray[np.bool_]) -> ImageScan:
         """What was seen of the pictures chosen by `images` (I,)."""
         digests = [digest for digest, keep in zip(self.digests, images, strict=True) if keep]
         orientations, hashes = self.orientations[images], self.hashes[images]
-        kept = (np.cumsum(images) - 1)[[image for image in self.several if images[image]]].tolist()
-        return Looks(self.sizes[images], self.stored[images], orientations, digests, hashes, kept, self.small)
+        kept = (np.cumsum(images) - 1)[[image for image in self.multipage if images[image]]].tolist()
+        return ImageScan(self.sizes[images], self.stored[images], orientations, digests, hashes, kept, self.thumbnails)
 
     def thumbnail(self, data: Annotations, image: int) -> NDArray[np.uint8]:
         """Picture `image` of `data`, which this was seen of, as (64, 64) grey levels; it is read when first asked for.
         Raises InputError when it can no longer be read."""
         digest = self.digests[image]
-        if digest not in self.small:
+        if digest not in self.thumbnails:
             with DecoderWarnings():
                 grey = decode(data.image_bytes(image), data.image_where(image))
             small = cv2.resize(cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-            self.small[digest] = np.asarray(small, np.uint8)
-        return self.small[digest]
+            self.thumbnails[digest] = np.asarray(small, np.uint8)
+        return self.thumbnails[digest]
 
 
-def look_at(
+def scan_images(
     data: Annotations,
     findings: Findings,
     decode: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Looks:
+) -> ImageScan:
     """Read every picture and add what is wrong with the files themselves. `decode` False reads headers only."""
     count = len(data.images)
-    looks = Looks(
+    scan = ImageScan(
         sizes=np.zeros((count, 2), np.int32),
         stored=np.zeros((count, 2), np.int32),
         orientations=np.ones(count, np.int8),
@@ -85,7 +87,7 @@ def look_at(
         if decode:
             with DecoderWarnings() as decoder:
                 for image in range(start, stop):
-                    header, name, problem = _decoded(data, image, looks, decoder, pages)
+                    header, name, problem = _decoded(data, image, scan, decoder, pages)
                     headers[image] = header or _UNKNOWN
                     if problem:
                         problems.append((image, name, problem))
@@ -100,20 +102,20 @@ def look_at(
                     problems.append((image, name, problem))
             _whole_files(data, start, starts, block, pages, problems)
         progress(stop, count)
-    looks.stored[:], looks.orientations[:] = headers[:, :2], headers[:, 2]
-    looks.sizes[:] = np.where(looks.orientations[:, None] >= 5, looks.stored[:, ::-1], looks.stored)
+    scan.stored[:], scan.orientations[:] = headers[:, :2], headers[:, 2]
+    scan.sizes[:] = np.where(scan.orientations[:, None] >= 5, scan.stored[:, ::-1], scan.stored)
     for image, name, problem in problems:
         findings.add(name, [image], None, [problem])
-    looks.several = [image for image, _ in pages]
+    scan.multipage = [image for image, _ in pages]
     findings.add("several-pages", [image for image, _ in pages], [float(count) for _, count in pages])
-    return looks
+    return scan
 
 
-def several_pages(data: Annotations, looks: Looks) -> list[str]:
+def multipage_note(data: Annotations, scan: ImageScan) -> list[str]:
     """A note for a training, which reads the first page of each TIFF that has more; none where all have one."""
-    if not looks.several:
+    if not scan.multipage:
         return []
-    count, first = len(looks.several), data.image_where(looks.several[0])
+    count, first = len(scan.multipage), data.image_where(scan.multipage[0])
     return [f"{data.name}: {count:,} TIFFs hold several pages, the first of each is read (I017; first: {first})"]
 
 
@@ -170,7 +172,7 @@ def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, st
 
 
 def _decoded(
-    data: Annotations, image: int, looks: Looks, decoder: DecoderWarnings, pages: list[tuple[int, int]]
+    data: Annotations, image: int, scan: ImageScan, decoder: DecoderWarnings, pages: list[tuple[int, int]]
 ) -> tuple[Header | None, str, str]:
     """As `_header`, of the whole file, every byte of it decoded; fills the digest and the hash of `looks`, and adds to
     `pages`."""
@@ -178,7 +180,7 @@ def _decoded(
         content = data.image_bytes(image)
     except InputError as error:
         return None, *_unread(data, image, error)
-    looks.digests[image] = hashlib.blake2b(content, digest_size=16).digest()
+    scan.digests[image] = hashlib.blake2b(content, digest_size=16).digest()
     if not content:
         return None, "empty-file", "the image file is empty"
     header = read_header(content)
@@ -189,7 +191,7 @@ def _decoded(
     _count_pages(image, content, pages)
     problem, small = decoder.look(content)
     if small is not None and not problem and data.words is None:
-        looks.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
+        scan.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
     if problem:
         return header, ("truncated" if "damaged" in problem else "unreadable"), problem
     return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.columns import boxes
-from ocrctl.data.validate.image_scan import Looks
+from ocrctl.data.validate.image_scan import ImageScan
 from ocrctl.data.validate.run import text_heights
 
 _BINS = 10
@@ -45,11 +45,11 @@ class PageStats:
     aspects: Spread | None  # longer over lower side of that box
 
 
-def page_stats(data: Annotations, looks: Looks) -> PageStats:
+def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
     """Statistics of `data`, with picture sizes as seen."""
-    sizes = looks.sizes[(looks.sizes > 0).all(1)]
+    sizes = scan.sizes[(scan.sizes > 0).all(1)]
     counts = np.bincount(data.image_id, minlength=len(data.images))
-    lower = text_heights(data, looks)
+    lower = text_heights(data, scan)
     lengths, numbers = np.unique(np.diff(data.offsets), return_counts=True)
     left, top, right, bottom = boxes(data.points, data.offsets)
     extent = np.sort(np.array([right - left, bottom - top]), axis=0)

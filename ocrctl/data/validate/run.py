@@ -16,7 +16,7 @@ from ocrctl.data.polygons.pair_rules import check_pairs
 from ocrctl.data.polygons.rules import check_polygons
 from ocrctl.data.validate.detector_rules import check_kernels
 from ocrctl.data.validate.image_rules import check_images, frames
-from ocrctl.data.validate.image_scan import Looks, look_at
+from ocrctl.data.validate.image_scan import ImageScan, scan_images
 from ocrctl.data.validate.recogniser_rules import check_target
 from ocrctl.data.validate.text_rules import check_texts
 from ocrctl.text.charset import Charset
@@ -31,20 +31,20 @@ class Target:
     size: tuple[int, int]  # height and width it is trained at
 
 
-def lint(
+def run_rules(
     data: Annotations,
     target: Target | None = None,
     *,
     decode: bool = True,
-    looks: Looks | None = None,
+    scan: ImageScan | None = None,
     pairs: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Findings, Looks]:
+) -> tuple[Findings, ImageScan]:
     """Every rule over every instance and picture. `looks` of an earlier run spares reading the pictures again, and then
     says nothing of the files themselves. `pairs` False leaves out the rules that compare polygons with each other,
     which find no errors."""
     findings = Findings()
-    seen = looks or look_at(data, findings, decode, progress)
+    seen = scan or scan_images(data, findings, decode, progress)
     check_images(findings, data, seen)
     if data.words is None:
         widths, heights = frames(data, seen, findings)
@@ -64,23 +64,23 @@ def lint(
     return findings, seen
 
 
-def header_errors(data: Annotations, looks: Looks | None = None) -> tuple[Findings, Looks]:
+def header_errors(data: Annotations, scan: ImageScan | None = None) -> tuple[Findings, ImageScan]:
     """The errors that `dataset validate --header-only` finds, for a training to ask before it starts: no image is
     decoded. `looks` as in `lint`. Of word images the texts are left to data.labels, which checks them all the same."""
     if data.words is None:
-        found, seen = lint(data, decode=False, looks=looks, pairs=False)
+        found, seen = run_rules(data, decode=False, scan=scan, pairs=False)
     else:
         found = Findings()
-        seen = look_at(data, found, False)
+        seen = scan_images(data, found, False)
         check_images(found, data, seen)
     errors = {code: hits for code, hits in found.hits.items() if hits.code.severity == "error"}
     return Findings(errors), seen
 
 
-def text_heights(data: Annotations, looks: Looks) -> Floats:
+def text_heights(data: Annotations, scan: ImageScan) -> Floats:
     """(N,) pixels: the lower side of the box around each polygon, or the height of the word picture; NaN unknown."""
     if data.words is not None:
-        heights = looks.sizes[data.image_id, 1].astype(np.float64)
+        heights = scan.sizes[data.image_id, 1].astype(np.float64)
         heights[heights == 0] = np.nan
         return heights
     left, top, right, bottom = boxes(data.points, data.offsets)

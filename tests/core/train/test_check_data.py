@@ -16,7 +16,7 @@ from ocrctl.config.settings import DataSettings
 from ocrctl.core.train.check_data import check_pages, refuse_errors
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.data.formats.spec import open_annotations
-from ocrctl.data.validate.image_scan import look_at
+from ocrctl.data.validate.image_scan import scan_images
 from ocrctl.errors import InputError
 
 SQUARE = [[10, 10], [50, 10], [50, 30], [10, 30]]
@@ -152,8 +152,8 @@ def test_no_image_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     def watched(data: object, findings: object, decode: bool = True, progress: object = None) -> object:
         asked.append(decode)
-        return look_at(data, findings, decode)  # type: ignore[arg-type]
+        return scan_images(data, findings, decode)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("ocrctl.data.validate.run.look_at", watched)
+    monkeypatch.setattr("ocrctl.data.validate.run.scan_images", watched)
     check_pages(str(data), open_annotations(str(data)), DataSettings())
     assert asked == [False]

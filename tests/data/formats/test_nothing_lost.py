@@ -11,7 +11,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_annotations
-from ocrctl.data.validate.run import lint
+from ocrctl.data.validate.run import run_rules
 from ocrctl.errors import InputError
 
 
@@ -53,7 +53,7 @@ def test_another_format_or_quality(
             picture.rename(both / picture.name)
         lines += (folder / "Label.txt").read_text()
     (both / "Label.txt").write_text(lines)
-    findings, _ = lint(open_annotations(str(both)))
+    findings, _ = run_rules(open_annotations(str(both)))
     assert findings.of("same-picture").tolist() == list(range(6, 12))
     assert run(["dataset", "split", str(both), str(tmp_path / "out"), "--part", "t=0.5", "--part", "v=0.5", "-q"]) == 0
     parts = [{Path(name).name[1] for name in open_annotations(str(tmp_path / "out" / part)).images} for part in "tv"]
@@ -90,7 +90,7 @@ def test_forms_of_one_template_are_different_pictures(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "12.jpg"), again, [cv2.IMWRITE_JPEG_QUALITY, 60])
     names = [*(f"{number}.png" for number in range(12)), "12.jpg"]
     (tmp_path / "Label.txt").write_text("".join(label(name, (10, "word")) for name in names))
-    findings, _ = lint(open_annotations(str(tmp_path)))
+    findings, _ = run_rules(open_annotations(str(tmp_path)))
     assert findings.of("same-picture").tolist() == [12] and "3.png" in findings.hits["I010"].message(0)
     parts = ["--part", "t=0.5", "--part", "v=0.5"]
     assert run(["dataset", "split", str(tmp_path), str(tmp_path / "out"), *parts, "-q"]) == 0

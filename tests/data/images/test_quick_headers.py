@@ -16,7 +16,7 @@ from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.data.images.header import Header, HeaderReader, read_header
 from ocrctl.data.polygons.findings import Findings
-from ocrctl.data.validate.image_scan import look_at
+from ocrctl.data.validate.image_scan import scan_images
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -79,13 +79,11 @@ def test_headers_of_an_lmdb_are_read_in_one_go_and_what_is_wrong_is_said_of_each
                 transaction.put(b"image-%09d" % number, picture)
     data = open_annotations(str(path))
     findings = Findings()
-    looks = look_at(data, findings, decode=False)
+    scan = scan_images(data, findings, decode=False)
     said = {hits.code.name: [i + 1 for i in hits.indices.tolist()] for hits in findings.sorted()}
     assert said == {"missing": [76], "empty-file": [77], "unreadable": [78, 79]}
     wrong = [76, 77, 78, 79]
-    assert looks.sizes.tolist() == [
-        [0, 0] if n in wrong else [7, n] if n == 80 else [n, 7] for n in range(1, count + 1)
-    ]
+    assert scan.sizes.tolist() == [[0, 0] if n in wrong else [7, n] if n == 80 else [n, 7] for n in range(1, count + 1)]
 
 
 def test_headers_of_a_damaged_lmdb_page_are_named_and_the_others_read(tmp_path: Path) -> None:
@@ -101,11 +99,11 @@ def test_headers_of_a_damaged_lmdb_page_are_named_and_the_others_read(tmp_path: 
             data[start + 10] = 4  # says it is an overflow page
     (path / "data.mdb").write_bytes(data)
     findings = Findings()
-    looks = look_at(open_annotations(str(path)), findings, decode=False)
+    scan = scan_images(open_annotations(str(path)), findings, decode=False)
     (hits,) = findings.sorted()
     bad = hits.indices.tolist()
     assert hits.code.name == "unreadable" and 149 in bad and len(bad) < 10
-    assert (looks.sizes[[i for i in range(count) if i not in bad]] == (60, 50)).all()
+    assert (scan.sizes[[i for i in range(count) if i not in bad]] == (60, 50)).all()
 
 
 @pytest.mark.parametrize("width", [0, 1 << 31, (1 << 32) - 1])
