@@ -32,7 +32,7 @@ STAGES: list[tuple[str, Any, str]] = [
     ("label", Labels, "draw"),
     ("typeface", SynthWords, "_face"),
     ("glyphs, curve", drawing, "_ink"),
-    ("frame", drawing, "frame"),
+    ("crop matrix", drawing, "crop_matrix"),
     ("ground, layers", drawing, "_paint"),
     ("wear", drawing, "wear"),
 ]

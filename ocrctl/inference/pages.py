@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.images.decode import expect_picture
+from ocrctl.data.images.decode import expect_image
 from ocrctl.data.images.resize_page import resize_page
 from ocrctl.errors import InputError
 from ocrctl.models.find import detector_spec, find, threshold_types
@@ -51,7 +51,7 @@ def check_detector(card: ModelCard, path: Path) -> None:
 
 def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:
     """RGB uint8 (h, w, 3) -> the input of the model with this card. Raises InputError when it is no such picture."""
-    expect_picture(image)
+    expect_image(image)
     shown, scale = resize_page(image, card.model["side"])
     return Page(shown, scale, (image.shape[0], image.shape[1]))
 

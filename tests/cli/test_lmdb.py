@@ -109,7 +109,7 @@ def test_a_signal_ends_with_its_code_and_how_to_go_on(words: Path, tmp_path: Pat
     script = (
         "import os, sys, ocrctl.data.images.decode as images, ocrctl.data.lmdb.check as check\n"
         "numbers = [int(sys.argv.pop())]\n"
-        "images.check = lambda data: os.kill(os.getpid(), numbers.pop()) or '' if numbers else ''\n"
+        "images.decode_problem = lambda data: os.kill(os.getpid(), numbers.pop()) or '' if numbers else ''\n"
         "check.CHUNK = 2\n"
         "from ocrctl.cli.app import main; main()\n"
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ocrctl.data.augment.degrade import wear
 from ocrctl.data.augment.sampler import Dice
 from ocrctl.data.augment.words import recolour
-from ocrctl.data.images.warp import about_middle
+from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, PageWords, transform
 from ocrctl.errors import UsageError
 
@@ -94,7 +94,7 @@ def _around_middle(
     height, width = page
     # measured over what the window may show, or a small page in a large window would bend beyond its horizon
     reach_x, reach_y = (max(size / 2, 0.75 * max(window) / scale) for size in (width, height))
-    middle = about_middle(width, height, scale, angle, (tilt_x, tilt_y), (reach_x, reach_y))
+    middle = centre_matrix(width, height, scale, angle, (tilt_x, tilt_y), (reach_x, reach_y))
     across, down = 1 + stretch / 2, 1 - stretch / 2
     wider = np.array(((across, 0.0, (1 - across) * width / 2), (0.0, down, (1 - down) * height / 2), (0.0, 0.0, 1.0)))
     return middle @ wider

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ocrctl.data.augment.degrade import wear
 from ocrctl.data.augment.effects import tone
 from ocrctl.data.augment.sampler import Dice
-from ocrctl.data.images.warp import View, frame
+from ocrctl.data.images.warp import View, crop_matrix
 
 Image = NDArray[np.uint8]
 
@@ -56,7 +56,7 @@ def _turn(image: Image, dice: Dice) -> Image:
         left, top, right, bottom = (dice.between(-0.07, 0.1) * reach for _ in range(4))
         pads = (left, top, right, bottom)
     stretch = 1.0 + dice.around(0.25 * reach)
-    matrix, new_width = frame(
+    matrix, new_width = crop_matrix(
         (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
     )
     size = (new_width, min(height, _TALLEST))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.images.limits import excess, stated_size
+from ocrctl.data.images.limits import limit_problem, stated_size
 from ocrctl.errors import InputError
 
 Image = NDArray[np.uint8]  # (height, width, 3) RGB
@@ -34,7 +34,7 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     than the limits (docs/reference/limits.md), which is not decoded.
     """
     stated = stated_size(data)
-    if problem := damage(data) or excess(data, stated):
+    if problem := container_problem(data) or limit_problem(data, stated):
         raise InputError(f"{where}: {problem}.")
     image = _imdecode(data, _REDUCED[reduce]) if stated else None
     if image is None:
@@ -42,12 +42,12 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     return image
 
 
-def check(data: bytes) -> str:
+def decode_problem(data: bytes) -> str:
     """Why `data` is not a whole image, or ""; see `look`."""
-    return look(data)[0]
+    return probe(data)[0]
 
 
-def look(data: bytes) -> tuple[str, Image | None]:
+def probe(data: bytes) -> tuple[str, Image | None]:
     """Why `data` is not a whole image, or "", and what was decoded to find out: not RGB, a JPEG small and grey.
 
     Every compressed byte is decoded, as `decode` would, but faster: a JPEG's entropy-coded data is read in full at 1/8
@@ -55,7 +55,7 @@ def look(data: bytes) -> tuple[str, Image | None]:
     decoded in full, to its own channels, a large one in grey.
     """
     stated = stated_size(data)
-    if problem := damage(data) or excess(data, stated):
+    if problem := container_problem(data) or limit_problem(data, stated):
         return problem, None
     if stated is None:
         return _undecodable(data), None
@@ -67,7 +67,7 @@ def look(data: bytes) -> tuple[str, Image | None]:
     return (_undecodable(data) if image is None else ""), image
 
 
-def damage(data: bytes) -> str:
+def container_problem(data: bytes) -> str:
     """Why the container in `data` is empty or cut off, or "". Looks at header and trailer only.
 
     opencv may paint what is missing grey instead of failing: the trailer tells.
@@ -101,7 +101,7 @@ def _png_damage(data: bytes) -> str:
     return f"the PNG is cut off after {len(data)} bytes (it has no IEND chunk)"
 
 
-def expect_picture(image: object) -> None:
+def expect_image(image: object) -> None:
     """Raise InputError unless `image` is RGB uint8 (h, w, 3) with a pixel at least."""
     if not isinstance(image, np.ndarray):
         hint = "numpy.asarray(PIL.Image.open(FILE).convert('RGB')) reads one" if isinstance(image, str | Path) else None
@@ -116,7 +116,7 @@ def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray
     An axis that shrinks is averaged over area, one that grows is interpolated linearly, each on its own: a long thin
     word shrinks along its width without aliasing though its height grows.
     """
-    expect_picture(image)
+    expect_image(image)
     if channels == 1:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
     elif channels != 3:

@@ -37,16 +37,16 @@ class DecoderWarnings:
 
     def check(self, data: bytes) -> str:
         """Why `data` is not a whole, undamaged image, or ""."""
-        problem, heard = images.check(data), self._heard()
-        return problem or heard
+        problem, warning = images.decode_problem(data), self._new_warning()
+        return problem or warning
 
-    def look(self, data: bytes) -> tuple[str, images.Image | None]:
+    def probe(self, data: bytes) -> tuple[str, images.Image | None]:
         """Why `data` is not a whole, undamaged image, or "", and what `images.look` decoded."""
-        problem, image = images.look(data)
-        heard = self._heard()  # asked in any case, so that nothing is left for the next picture
-        return problem or heard, image
+        problem, image = images.probe(data)
+        warning = self._new_warning()  # asked in any case, so that nothing is left for the next picture
+        return problem or warning, image
 
-    def _heard(self) -> str:
+    def _new_warning(self) -> str:
         """What the decoder has complained of since it was last asked."""
         if not self._file.tell():  # the place is shared with stderr, so 0 means that nothing was written
             return ""

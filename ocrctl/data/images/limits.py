@@ -36,7 +36,7 @@ def stated_size(data: bytes) -> tuple[str, int, int] | None:
         return None
 
 
-def excess(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
+def limit_problem(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
     """Why decoding `data` would take more than the limits allow, or "". `stated`: what `stated_size` told of it."""
     stated = stated or stated_size(data)
     if stated is None:
@@ -44,7 +44,7 @@ def excess(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
     kind, width, height = stated
     limit = max_image_pixels() // _WEIGHTS.get(kind, 1)
     if width * height > limit:
-        return too_large(width, height, limit)
+        return size_problem(width, height, limit)
     if kind == "progressive" and (scans := jpeg_scans(data)) > _SCANS:
         return f"the JPEG has {scans:,} scans, the limit is {_SCANS}"
     if kind == "tiff":
@@ -52,7 +52,7 @@ def excess(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
     return ""
 
 
-def too_large(width: int, height: int, limit: int) -> str:
+def size_problem(width: int, height: int, limit: int) -> str:
     """The sentence for an image of `width` x `height` pixels where `limit` are allowed."""
     return (
         f"the image states {width:,} x {height:,} pixels, the limit is {limit:,} ({_VARIABLE}, "
@@ -118,7 +118,7 @@ def _largest(
 def _tiff_excess(data: bytes, limit: int) -> str:
     first = directories(data, 1)[0]
     if first.tile[0] * first.tile[1] > limit:
-        return too_large(*first.tile, limit).replace("the image states", "the TIFF states tiles of")
+        return size_problem(*first.tile, limit).replace("the image states", "the TIFF states tiles of")
     if first.bits > 16:
         return f"the image holds {first.bits}-bit values, expected 8 or 16 bits a channel"
     if first.samples > _CHANNELS:

@@ -30,7 +30,7 @@ class View:
 Box = tuple[float, float, float, float]
 
 
-def frame(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np.float64], int]:
+def crop_matrix(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np.float64], int]:
     """Matrix (3, 3) from source pixels to a crop of `height`, and the crop's width (at least 8, at most `max_width`).
 
     `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright rectangle around it as seen, plus pads.
@@ -91,7 +91,7 @@ def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
     )
 
 
-def bent(points: NDArray[np.float64], width: int, height: int, arc: float) -> NDArray[np.float64]:
+def bend_points(points: NDArray[np.float64], width: int, height: int, arc: float) -> NDArray[np.float64]:
     """Where `bend` puts points (n, 2) of the flat run (`height`, `width`); pixels counted from corners, not middles."""
     turn = abs(arc)
     outer = width / turn + height
@@ -108,7 +108,7 @@ def bent(points: NDArray[np.float64], width: int, height: int, arc: float) -> ND
     return np.column_stack((x, y)) + 0.5
 
 
-def about_middle(
+def centre_matrix(
     width: float, height: float, scale: float, angle: float, tilt: tuple[float, float], reach: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Matrix (3, 3) that turns and scales a plane of `width` x `height` about its middle, which goes to (0, 0).

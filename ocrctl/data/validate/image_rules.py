@@ -88,7 +88,7 @@ def _exif(findings: Findings, data: Annotations, scan: ImageScan) -> NDArray[np.
         shown, stored = scan.sizes[image], scan.stored[image]
         fits = [float(np.mean(np.all((points >= -1) & (points <= size + 1), axis=1))) for size in (shown, stored)]
         stated = bool((data.sizes[image] == stored).all()) and not bool((data.sizes[image] == shown).all())
-        note = [f"orientation {looks.orientations[image]}"]
+        note = [f"orientation {scan.orientations[image]}"]
         if stated or fits[1] > fits[0]:
             frame[image] = True
             findings.add("exif-frame", [image], None, note)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ocrctl.config.limits import max_image_pixels
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.images.decode import damage, decode
+from ocrctl.data.images.decode import container_problem, decode
 from ocrctl.data.images.header import Header, HeaderReader, read_header
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
-from ocrctl.data.images.limits import excess
+from ocrctl.data.images.limits import limit_problem
 from ocrctl.data.images.tiff import is_tiff
 from ocrctl.data.images.tiff import pages as tiff_pages
 from ocrctl.data.polygons.findings import Findings
@@ -140,7 +140,7 @@ def _whole_files(
             problems.append((start + place, *_unread(data, start + place, error)))
             continue
         _count_pages(start + place, content, pages)
-        if problem := excess(content):
+        if problem := limit_problem(content):
             problems.append((start + place, "too-large", problem))
 
 
@@ -166,7 +166,7 @@ def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, st
     if not content:
         return None, "empty-file", "the image file is empty"
     header = read_header(content)
-    if header is None and (problem := excess(content)):
+    if header is None and (problem := limit_problem(content)):
         return None, "too-large", problem
     return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
 
@@ -184,12 +184,12 @@ def _decoded(
     if not content:
         return None, "empty-file", "the image file is empty"
     header = read_header(content)
-    if problem := damage(content):
+    if problem := container_problem(content):
         return header, "truncated", problem
-    if problem := excess(content):
+    if problem := limit_problem(content):
         return header, "too-large", problem
     _count_pages(image, content, pages)
-    problem, small = decoder.look(content)
+    problem, small = decoder.probe(content)
     if small is not None and not problem and data.words is None:
         scan.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
     if problem:

@@ -10,7 +10,7 @@ import pytest
 
 from ocrctl.data.augment import effects
 from ocrctl.data.augment.textures import HEIGHT, WIDTH, cut, light_bank, noise_bank, texture_bank
-from ocrctl.data.images.warp import View, bend, frame
+from ocrctl.data.images.warp import View, bend, crop_matrix
 
 EFFECTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "blur": lambda image: effects.blur(image, 1.4),
@@ -71,7 +71,7 @@ def test_banks_are_cut_to_any_size() -> None:
 def test_frame_holds_the_whole_word_and_fills_the_crop() -> None:
     box = (10.0, 5.0, 110.0, 45.0)
     for view in (View(), View(0.2, 0.3, 0.3, -0.2, 1.2), View(-0.1, -0.2, -0.4, 0.3, 0.8)):
-        matrix, width = frame(box, view, 40, 1000)
+        matrix, width = crop_matrix(box, view, 40, 1000)
         corners = np.array([(10, 5, 1), (110, 5, 1), (110, 45, 1), (10, 45, 1)]) @ matrix.T
         seen = corners[:, :2] / corners[:, 2:]
         np.testing.assert_allclose(seen.min(axis=0), (0, 0), atol=1e-6)
@@ -79,11 +79,11 @@ def test_frame_holds_the_whole_word_and_fills_the_crop() -> None:
 
 
 def test_frame_pads_are_in_word_heights_and_width_is_bounded() -> None:
-    matrix, width = frame((0.0, 0.0, 100.0, 40.0), View(pads=(0.5, 0.25, 0.5, 0.25)), 60, 1000)
+    matrix, width = crop_matrix((0.0, 0.0, 100.0, 40.0), View(pads=(0.5, 0.25, 0.5, 0.25)), 60, 1000)
     assert width == 140
     np.testing.assert_allclose(matrix @ (0, 0, 1), (20, 10, 1), atol=1e-9)
-    assert frame((0.0, 0.0, 9000.0, 10.0), View(), 40, 256)[1] == 256
-    assert frame((0.0, 0.0, 1.0, 40.0), View(), 40, 256)[1] == 8
+    assert crop_matrix((0.0, 0.0, 9000.0, 10.0), View(), 40, 256)[1] == 256
+    assert crop_matrix((0.0, 0.0, 1.0, 40.0), View(), 40, 256)[1] == 8
 
 
 @pytest.mark.parametrize("arc", [0.3, 1.2, -0.3, -1.2])

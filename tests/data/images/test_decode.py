@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrctl.data.images.decode import check, decode, resize_word
+from ocrctl.data.images.decode import decode, decode_problem, resize_word
 from ocrctl.errors import InputError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 60, 3), dtype=np.uint8)
@@ -26,14 +26,14 @@ def test_decode_gives_rgb(suffix: str) -> None:
     image = decode(encode(suffix, red), "here")
     assert image.dtype == np.uint8 and image.shape == (8, 8, 3)
     assert image[..., 0].min() > 200 and image[..., 1:].max() < 60
-    assert check(encode(suffix)) == ""
+    assert decode_problem(encode(suffix)) == ""
 
 
 def test_grey_and_alpha_become_rgb() -> None:
     grey = cv2.imencode(".png", PICTURE[:, :, 0])[1].tobytes()
     alpha = cv2.imencode(".png", np.dstack([PICTURE, PICTURE[:, :, :1]]))[1].tobytes()
     assert decode(grey, "").shape == decode(alpha, "").shape == (24, 60, 3)
-    assert check(grey) == check(alpha) == ""
+    assert decode_problem(grey) == decode_problem(alpha) == ""
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
@@ -41,18 +41,18 @@ def test_grey_and_alpha_become_rgb() -> None:
 def test_a_cut_off_file_is_refused_wherever_it_is_cut(suffix: str, share: float) -> None:
     data = encode(suffix)
     cut = data[: int(len(data) * share)]
-    assert check(cut)
+    assert decode_problem(cut)
     with pytest.raises(InputError, match=r"gt\.txt:3"):
         decode(cut, "gt.txt:3 (a.png)")
 
 
 def test_a_tail_of_zeros_is_a_cut_off_jpeg() -> None:
     data = encode(".jpg")
-    assert "end marker" in check(data[: len(data) // 2] + bytes(len(data) // 2))
+    assert "end marker" in decode_problem(data[: len(data) // 2] + bytes(len(data) // 2))
 
 
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm() -> None:
-    assert check(encode(".jpg") + b"camera's own notes") == ""
+    assert decode_problem(encode(".jpg") + b"camera's own notes") == ""
 
 
 def test_the_end_marker_of_a_thumbnail_does_not_count() -> None:
@@ -60,13 +60,13 @@ def test_the_end_marker_of_a_thumbnail_does_not_count() -> None:
     thumbnail = b"Exif\0\0" + b"\xff\xd8 thumbnail \xff\xd9"
     segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
     whole = data[:2] + segment + data[2:]
-    assert check(whole) == ""
-    assert "cut off" in check(whole[:-40])
+    assert decode_problem(whole) == ""
+    assert "cut off" in decode_problem(whole[:-40])
 
 
 @given(st.binary(max_size=200))
 def test_noise_is_refused_not_raised(data: bytes) -> None:
-    assert check(data)
+    assert decode_problem(data)
 
 
 @given(

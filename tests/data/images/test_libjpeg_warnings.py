@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrctl.data.images.decode import check
+from ocrctl.data.images.decode import decode_problem
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
 
 JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8))[1].tobytes()
@@ -15,7 +15,7 @@ JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (40, 90, 3
 def test_damage_in_the_middle_of_a_jpeg_is_found_and_named(capfd: pytest.CaptureFixture[str]) -> None:
     middle = len(JPEG) // 2
     damaged = JPEG[:middle] + bytes(300) + JPEG[middle + 300 :]
-    assert check(damaged) == ""  # opencv paints over it
+    assert decode_problem(damaged) == ""  # opencv paints over it
     capfd.readouterr()
     with DecoderWarnings() as decoder:
         assert decoder.check(JPEG) == ""

@@ -19,9 +19,9 @@ from PIL import Image
 from ocrctl.cli.app import run
 from ocrctl.config.limits import VARIABLES
 from ocrctl.data.images.av1 import stream_sizes
-from ocrctl.data.images.decode import decode, look
+from ocrctl.data.images.decode import decode, probe
 from ocrctl.data.images.header import read_header
-from ocrctl.data.images.limits import excess, stated_size
+from ocrctl.data.images.limits import limit_problem, stated_size
 from ocrctl.errors import InputError, UsageError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 60, 3), np.uint8)
@@ -100,7 +100,7 @@ def hostile() -> dict[str, bytes]:
 def test_what_would_take_too_much_is_named_and_not_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("handed to the decoder"))
     data = hostile()[name]
-    reason, image = look(data)
+    reason, image = probe(data)
     assert image is None and ("limit" in reason or "expected" in reason or "states" in reason)
     with pytest.raises(InputError, match=rf"^gt\.txt:3 \({name}\): the "):
         decode(data, f"gt.txt:3 ({name})")
@@ -110,20 +110,20 @@ def test_what_would_take_too_much_is_named_and_not_decoded(name: str, monkeypatc
 def test_what_the_header_states_is_what_is_decoded(suffix: str) -> None:
     data = encode(suffix)
     stated = stated_size(data)
-    assert stated is not None and stated[1:] == (60, 48) and excess(data) == ""
+    assert stated is not None and stated[1:] == (60, 48) and limit_problem(data) == ""
     assert decode(data, "").shape == (48, 60, 3)
 
 
 def test_the_limits_are_settings(monkeypatch: pytest.MonkeyPatch, word_folder: Path) -> None:
     monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "2879")
-    assert "60 x 48 pixels, the limit is 2,879" in excess(encode(".png"))
+    assert "60 x 48 pixels, the limit is 2,879" in limit_problem(encode(".png"))
     monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "2880")
-    assert excess(encode(".png")) == ""
+    assert limit_problem(encode(".png")) == ""
     monkeypatch.setenv(VARIABLES["data.max_image_bytes"], "100")
     assert run(["dataset", "validate", str(word_folder), "-q"]) == 1
     monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "many")
     with pytest.raises(UsageError, match="expected a whole number"):
-        excess(encode(".png"))
+        limit_problem(encode(".png"))
 
 
 @pytest.mark.parametrize("speed", [9, 10])
@@ -135,7 +135,7 @@ def test_an_avif_is_as_large_as_its_stream_says(speed: int, monkeypatch: pytest.
     lies = put(data, data.index(b"ispe") + 8, struct.pack(">II", 10, 10))
     assert stated_size(lies) == ("avif", 600, 500)
     monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "800000")
-    assert "600 x 500 pixels, the limit is 266,666" in excess(lies)
+    assert "600 x 500 pixels, the limit is 266,666" in limit_problem(lies)
     for cut in range(0, len(data), 7):
         assert set(stream_sizes(data[:cut])) <= {(600, 500)}
 
@@ -173,7 +173,7 @@ def test_damaged_headers_raise_nothing(suffix: str) -> None:
             place = dice.randrange(min(len(damaged), dice.choice((64, 400, 1 << 30))))
             damaged[place] = dice.choice((0, 255, dice.randrange(256), damaged[place] ^ 1 << dice.randrange(8)))
         read_header(bytes(damaged))
-        reason, _ = look(bytes(damaged))
+        reason, _ = probe(bytes(damaged))
         try:
             decode(bytes(damaged), "here")
         except InputError as error:

@@ -316,7 +316,8 @@ def test_a_dying_process_is_named_and_keeps_the_rest(
     deadly = picture(35)
     (forty / "35.png").write_bytes(deadly)
     monkeypatch.setattr(
-        "ocrctl.data.images.decode.check", lambda data: os.kill(os.getpid(), signal.SIGKILL) if data == deadly else ""
+        "ocrctl.data.images.decode.decode_problem",
+        lambda data: os.kill(os.getpid(), signal.SIGKILL) if data == deadly else "",
     )
     source, out = open_source(str(forty)), tmp_path / "out"
     with pytest.raises(InputError, match="a process died"):

@@ -9,7 +9,7 @@ from math import hypot
 import cv2
 import numpy as np
 
-from ocrctl.data.images.warp import bend, bent
+from ocrctl.data.images.warp import bend, bend_points
 from ocrctl.data.polygons.page_words import Floats, PageWords
 from ocrctl.data.synth.pages.geometry import at, outset, quad, shown
 from ocrctl.data.synth.pages.word_mark import Mark, Style
@@ -125,7 +125,7 @@ class Canvas:
             both = np.concatenate((along, along[::-1]))
             sides = np.column_stack((both, np.repeat((y0 - 0.5, y1), _ARC_POINTS)))
             cells = np.array([quad(x + x0, y0, x + x1, y1) for x0, _, x1, _ in run.boxes], np.float64)
-            outline, quads = (bent(p.reshape(-1, 2), far, low - top, arc) for p in (sides, cells))
+            outline, quads = (bend_points(p.reshape(-1, 2), far, low - top, arc) for p in (sides, cells))
             drawn.append(_Drawn(mark.text, outline.tolist(), quads.reshape(-1, 4, 2).tolist(), place))
         self._draw(mask, place, em / pixels, first.style, drawn)
 

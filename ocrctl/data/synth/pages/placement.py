@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ocrctl.data.augment.sampler import Dice
-from ocrctl.data.images.warp import about_middle
+from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, transform
 from ocrctl.data.synth.pages.canvas import Canvas
 from ocrctl.data.synth.pages.word_mark import Style
@@ -27,7 +27,7 @@ def spot(r: Random, canvas: Canvas, dice: Dice, width: float, height: float, tak
         reach = dice.strength
         angle = dice.around(0.16 if dice.random() < 0.8 else 0.7) * reach if dice.random() < 0.7 else 0.0
         tilt = (dice.around(0.7) * reach, dice.around(0.45) * reach) if dice.random() < 0.6 else (0.0, 0.0)
-        view = about_middle(width, height, fit, angle, tilt, (width / 2, height / 2))
+        view = centre_matrix(width, height, fit, angle, tilt, (width / 2, height / 2))
         x, y = canvas.width * (0.02 + 0.96 * r.random()), canvas.height * (0.02 + 0.96 * r.random())
         matrix = np.array(((1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0))) @ view
         seen = transform(corners, matrix)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import wear
 from ocrctl.data.augment.sampler import Dice
-from ocrctl.data.images.warp import about_middle
+from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, PageWords
 from ocrctl.data.synth.pages.canvas import Canvas
 from ocrctl.data.synth.pages.config import KINDS, Kind, SynthPagesConfig
@@ -119,7 +119,7 @@ def _laid(sheet: Sheet, height: int, width: int, dice: Dice, scan: bool) -> Floa
         angle = dice.around(0.15 if dice.random() < 0.85 else 0.8) * dice.strength
         if dice.random() < 0.6:
             tilt = dice.around(0.3) * dice.strength, dice.around(0.45) * dice.strength
-    view = about_middle(sheet.width, sheet.height, scale, angle, tilt, (sheet.width / 2, sheet.height / 2))
+    view = centre_matrix(sheet.width, sheet.height, scale, angle, tilt, (sheet.width / 2, sheet.height / 2))
     slack_x, slack_y = width - sheet.width * scale, height - sheet.height * scale
     x, y = width / 2 + slack_x * (dice.random() - 0.5) * 0.8, height / 2 + slack_y * (dice.random() - 0.5) * 0.9
     return np.array(((1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0))) @ view

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import wear
 from ocrctl.data.augment.sampler import Dice
-from ocrctl.data.images.warp import Box, View, bend, frame
+from ocrctl.data.images.warp import Box, View, bend, crop_matrix
 from ocrctl.data.synth.words.layers import fade, map_colours, paint, shift, spread, texture, thicken, thin
 from ocrctl.data.synth.words.palette import Colour, luma, pair
 from ocrctl.data.synth.words.typeface import EM, Typeface
@@ -29,7 +29,7 @@ def render(label: str, face: Typeface, dice: Dice, low: int, high: int, neighbou
     """
     height = dice.whole(low, high)
     mask, box, letters = _ink(label, face, dice, neighbour)
-    matrix, width = frame(box, _view(box, dice), height, MAX_WIDTH)
+    matrix, width = crop_matrix(box, _view(box, dice), height, MAX_WIDTH)
     fall_x, fall_y, rest = matrix[2].tolist()
     depth = fall_x * (box[0] + box[2]) / 2 + fall_y * (box[1] + box[3]) / 2 + rest
     scale = float(matrix[1, 1]) / depth
