@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, TextIO
@@ -24,6 +24,7 @@ from ocrctl.errors import OcrctlError, RenamedWarning, ResumableStop
 _LEAST = 24  # characters of the last column of a table that are never cut off: a number with its interval
 _SHORTEST = 6  # characters of a key column that is cut
 _state = {"quiet": False, "guard": False}
+_live: dict[str, Callable[[], None]] = {}  # "erase": removes the live line that stands on the terminal
 
 
 class Unheard:
@@ -69,11 +70,6 @@ def set_quiet(value: bool) -> None:
     _state["quiet"] = value
 
 
-def is_quiet() -> bool:
-    """Whether -q was given."""
-    return _state["quiet"]
-
-
 def set_guard(value: bool) -> None:
     """Guard the cells of piped tables against being taken for formulas (`escape.guarded`), for this command line."""
     _state["guard"] = value
@@ -98,6 +94,8 @@ def _put(text: str) -> None:
     if not text.isascii():
         for encoding in ("utf-8", sys.stdout.encoding or "utf-8"):  # lone surrogates, then a terminal that is not UTF-8
             text = text.encode(encoding, "backslashreplace").decode(encoding)
+    if sys.stdout.isatty():
+        _erase_live()
     try:
         sys.stdout.write(text)
     except OSError as error:
@@ -148,6 +146,7 @@ def note(text: str = "") -> None:
 def warn(text: str) -> None:
     """Print one line to stderr, also under -q. A line break in `text` continues it indented, so that what data names
     cannot start a line of its own; other controls are escapes."""
+    _erase_live()
     sys.stderr.write(escape.visible(text, keep="\n").replace("\n", "\n  ") + "\n")
     sys.stderr.flush()
 
@@ -292,6 +291,18 @@ def _aligned(lines: list[list[str]], widths: list[int], room: int) -> None:
         text = "  ".join(padded).rstrip()
         text = text if _width(text) <= room else _start(text, room - 1) + "…"
         write(text) if number else write(styled=text, style="1")
+
+
+def set_live(erase: Callable[[], None] | None) -> None:
+    """Name what removes the live line from the terminal, before anything else is printed there; None: there is none."""
+    _live.clear()
+    if erase is not None:
+        _live["erase"] = erase
+
+
+def _erase_live() -> None:
+    if _live:
+        _live["erase"]()
 
 
 def colour() -> bool:

@@ -15,7 +15,7 @@ from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets, SpreadsheetSafe
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import UsageError
 from ocrctl.shell import typed
 
@@ -129,7 +129,7 @@ def _synth_pages(
 ) -> None:
     from ocrctl.core.dataset.synth_pages import write_pages
 
-    with ProgressLine("pages") as progress:
+    with ProgressBar("pages") as progress:
         report = write_pages(out, count, profiles, sets, unseen=unseen, backgrounds=backgrounds, progress=progress)
     if as_json:
         console.write_json(report)

@@ -12,7 +12,7 @@ from ocrctl.cli.dataset_convert import AllowOutside
 from ocrctl.cli.dataset_validate import DataFlag, DataSpec
 from ocrctl.cli.github import Annotation, GitHub, annotate, check_github, failed
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def clean(
     check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
     options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only, allow_outside)
-    with ProgressLine("pictures") as progress:
+    with ProgressBar("pictures") as progress:
         report = clean_data(options, progress)
     name = typed(chosen) + plugin_flags(plugin)
     with console.to_the_end():

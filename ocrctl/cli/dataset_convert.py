@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import UsageError
 from ocrctl.shell import typed
 
@@ -85,7 +85,7 @@ def split(
     shares = number_pairs(parts, "--part", "NAME=SHARE, such as val=0.1")
     if len(shares) < len(parts):
         raise UsageError(f"--part: {' '.join(parts)}: a name stands there twice.")
-    with ProgressLine("pictures") as progress:
+    with ProgressBar("pictures") as progress:
         report = part(
             spec,
             out,
@@ -121,7 +121,7 @@ def crop(
     """Cut the words out of annotated pages, straightened: an LMDB to train a recogniser on."""
     from ocrctl.core.dataset.crop import crop_words
 
-    with ProgressLine("pictures") as progress:
+    with ProgressBar("pictures") as progress:
         report = crop_words(spec, out, format_name, progress)
     if as_json:
         console.write_json(report)

@@ -9,7 +9,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.dataset_validate import DataSpec
 from ocrctl.cli.options import BatchSize, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 
 
 def suspects(
@@ -38,7 +38,7 @@ def suspects(
     from ocrctl.core.dataset.suspects import suspects as rank
 
     options = SuspectsOptions(data_spec(spec), model, limit, device, batch_size, jobs, threads)
-    with ProgressLine("words") as progress:
+    with ProgressBar("words") as progress:
         report = rank(options, progress)
     if as_json:
         for suspect in report.suspects:

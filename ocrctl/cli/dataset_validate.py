@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.github import SHOWN, Annotation, GitHub, Level, annotate, check_github
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.shell import typed
 
@@ -87,7 +87,7 @@ def validate(
         limit=_LISTED if limit is None else limit or None,
     )
     check_report(report)
-    with ProgressLine("pictures") as progress:
+    with ProgressBar("pictures") as progress:
         result, annotations, findings = judge(options, progress)
     with console.to_the_end():
         if as_json:

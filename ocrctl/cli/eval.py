@@ -11,7 +11,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.github import GitHub, check_github, failed
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.errors import UsageError
 
@@ -171,7 +171,7 @@ def evaluate(
         sets or [],
         decoding,
     )
-    with ProgressLine("images") as progress:
+    with ProgressBar("images") as progress:
         result, samples = run(options, progress)
     sentences = missed(result, asked)
     with console.to_the_end():

@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.eval_files import plain_scores, show_scores
 from ocrctl.cli.github import failed
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     asked = gates(fail_under)
     check_gates(asked, options.protocols)  # a typo must not cost an evaluation
     check_report(report)
-    with ProgressLine("pages") as progress:
+    with ProgressBar("pages") as progress:
         result, data = evaluate_pages(options, progress)
     sentences = missed(result, asked)
     with console.to_the_end():

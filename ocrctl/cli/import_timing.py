@@ -9,11 +9,10 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ocrctl.core.import_timing import ImportTimingResult
     from ocrctl.diagnose.imports import ImportNode
 
@@ -58,17 +57,18 @@ def import_timing(
             for name in listed:
                 console.write(name)
         return
-    result = import_timing(
-        paths,
-        only=names or (),
-        runs=runs,
-        budgets=parse_budgets(budget or ()),
-        tree=tree,
-        save=save,
-        baseline=baseline,
-        tolerance=tolerance,
-        progress=_progress(),
-    )
+    with ProgressBar("measurements") as progress:
+        result = import_timing(
+            paths,
+            only=names or (),
+            runs=runs,
+            budgets=parse_budgets(budget or ()),
+            tree=tree,
+            save=save,
+            baseline=baseline,
+            tolerance=tolerance,
+            progress=progress,
+        )
     with console.to_the_end():
         if as_json:
             console.write_json(result)
@@ -80,24 +80,7 @@ def import_timing(
         raise typer.Exit(1)
 
 
-def _progress() -> Callable[[str], None]:
-    import sys
-
-    if not console.live():
-        return lambda name: None
-
-    def show(name: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{name}")
-        sys.stderr.flush()
-
-    return show
-
-
 def _show(result: ImportTimingResult) -> None:
-    import sys
-
-    if console.live():
-        sys.stderr.write("\r\x1b[K")
     console.note(f"bare python: {result.bare_seconds * 1000:.1f} ms; ratios are to it, median of {result.runs} runs")
     rows = []
     for row in result.timings:

@@ -13,7 +13,7 @@ from ocrctl.cli import console
 from ocrctl.cli.github import Annotation, GitHub, annotate, check_github
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
-from ocrctl.cli.progress import ProgressLine
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import typed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def build(
 
     options = BuildOptions(spec, out, jobs, max_label_length, overwrite, resume)
     try:
-        with ProgressLine("samples") as progress:
+        with ProgressBar("samples") as progress:
             report = build_lmdb(options, progress)
     except KeyboardInterrupt as stop:
         number = stop.args[0] if stop.args else signal.SIGINT
@@ -105,7 +105,7 @@ def verify(
     check_github(github, as_json)
     from ocrctl.core.lmdb.run import verify_lmdb
 
-    with ProgressLine("samples") as progress:
+    with ProgressBar("samples") as progress:
         report = verify_lmdb(path, jobs, progress)
     with console.to_the_end():
         if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, SpreadsheetSafe, Threads
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
 from ocrctl.shell import ending_signals
 
@@ -100,13 +101,12 @@ def predict(
     check_report(report)
     on_stdout = out is None or as_json
     writer: Writer | None = None
-    counter = None if on_stdout else _Counter()
+    totals = _count_images(inputs)
+    done = 0
 
     def emit(result: Prediction | PagePrediction | Unreadable) -> None:
-        nonlocal writer
+        nonlocal writer, done
         if isinstance(result, Unreadable):
-            if counter is not None:
-                counter.wipe()
             console.warn(f"unreadable: {result.error}")
         elif on_stdout:
             if writer is None:  # with the first result, so that an error before it leaves stdout empty
@@ -117,13 +117,14 @@ def predict(
                     console.write_lines(writer.HEADER)
             console.write_lines(writer.line(result))
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
-        if counter is not None:
-            counter.count()
+        done += 1
+        progress(done, next(totals))
 
     options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard)
     before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in ending_signals()}
     try:
-        result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
+        with ProgressBar("images") as progress:
+            result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except (KeyboardInterrupt, SystemExit):
         for part in sorted([*out.glob("predictions.*.part"), *out.glob("overlay.partial")]) if out is not None else ():
             console.note(f"what was read so far is in {part}")
@@ -131,8 +132,6 @@ def predict(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if counter is not None:
-            counter.wipe()
     if result.note:
         console.note(f"note: {result.note}")
     if result.skipped_note:
@@ -158,23 +157,15 @@ def predict(
         raise typer.Exit(1)
 
 
-class _Counter:
-    """Pictures so far and their rate, on stderr; how many will come is not known while folders are being listed."""
+def _count_images(inputs: list[str]) -> Iterator[int | None]:
+    """How many images `inputs` hold, once they are counted beside the reading, which does not wait for it; None before,
+    and of paths that arrive on stdin."""
+    import threading
 
-    def __init__(self) -> None:
-        self._live = console.live()
-        self._count = 0
-        self._start = self._drawn = time.monotonic()
+    from ocrctl.inference.inputs import pictures
 
-    def count(self) -> None:
-        self._count += 1
-        now = time.monotonic()
-        if self._live and now - self._drawn >= 0.1:
-            self._drawn = now
-            sys.stderr.write(f"\r\x1b[2K{self._count:,} images  {self._count / (now - self._start):,.0f}/s")
-            sys.stderr.flush()
-
-    def wipe(self) -> None:
-        if self._live:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+    found: list[int] = []
+    if "-" not in inputs and console.live():
+        threading.Thread(target=lambda: found.append(sum(1 for _ in pictures(inputs, None))), daemon=True).start()
+    while True:
+        yield found[0] if found else None

@@ -1,18 +1,30 @@
-"""One line on stderr that counts: share, rate and time left. Nothing when stderr is no terminal."""
+"""The progress bar of a command: one line on stderr with the share done, the rate and the time left, drawn by rich.
+
+Nothing is drawn, and rich is not imported, unless stderr is a terminal that takes live output (`console.live`) and the
+operation lasts longer than half a second.
+"""
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ocrctl.cli import console
 
-_EVERY = 0.1  # seconds between two drawings
+if TYPE_CHECKING:
+    from rich.live import Live
+
+_DELAY = 0.5  # seconds before the bar appears: short operations need none
+_INTERVAL = 0.1  # seconds between two drawings
+_WIDEST, _NARROWEST = 40, 8  # columns of the bar itself; a terminal with less room for it shows the text alone
 
 
-class ProgressLine:
-    """Call it with (done, total); it wipes its line when left."""
+class ProgressBar:
+    """Call it with (done, total), total None while unknown; it erases its line when left.
+
+    What the command prints meanwhile appears above the bar. No thread draws it, so that processes can be forked.
+    """
 
     def __init__(self, unit: str) -> None:
         """`unit`: what is counted, in the plural."""
@@ -20,33 +32,76 @@ class ProgressLine:
         self._before: int | None = None
         self._start = time.monotonic()
         self._drawn = 0.0
-        self._live = console.live()
+        self._enabled = console.live()
+        self._live: Live | None = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int | None = None) -> None:
+        if not self._enabled:
+            return
         now = time.monotonic()
-        if self._before is None:  # of a resumed run, only what comes from here on counts for the rate
-            self._before, self._start = done, now
-        if not self._live or done == self._before or (now - self._drawn < _EVERY and done < total):
+        if self._before is None:  # of a resumed run, only what comes from here on contributes to the rate
+            self._before = done
+            if done:
+                self._start = now
+        if done == self._before or now - self._start < _DELAY or now - self._drawn < _INTERVAL:
             return
         self._drawn = now
-        rate = (done - self._before) / max(now - self._start, 1e-9)
-        left = (total - done) / rate if rate else 0.0
-        text = f"{done:,}/{total:,} {self._unit}  {done / max(total, 1):.0%}  {rate:,.0f}/s  {_clock(left)} left"
-        sys.stderr.write("\r\x1b[2K" + text[: console.columns() - 1])
-        sys.stderr.flush()
+        self._draw(done, total, (done - self._before) / max(now - self._start, 1e-9))
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+        self._erase()
+
+    def _draw(self, done: int, total: int | None, rate: float) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress_bar import ProgressBar as Bar
+        from rich.table import Table
+        from rich.text import Text
+
+        room = console.columns() - 1
+        text = progress_text(done, total, rate, self._unit)[:room]
+        line = Table.grid(padding=(0, 1))
+        bar = min(_WIDEST, room - len(text) - 1)
+        if bar >= _NARROWEST:
+            line.add_row(Bar(total, min(done, total or done), width=bar, pulse=total is None), Text(text, no_wrap=True))
+        else:
+            line.add_row(Text(text, no_wrap=True))
+        if self._live is None:
+            self._live = Live(
+                console=Console(stderr=True, force_terminal=True),
+                auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False,
+            )  # fmt: skip
+            self._live.start()
+            console.set_live(self._erase)
+        self._live.update(line, refresh=True)
+
+    def _erase(self) -> None:
+        if self._live is not None:
+            console.set_live(None)
+            self._live.stop()
+            self._live = None
+
+
+def progress_text(done: int, total: int | None, rate: float, unit: str) -> str:
+    """What stands beside the bar: `120/500 images  24%  35/s  0:11 left`, or `120 images  35/s` without a total."""
+    if total is None:
+        return f"{done:,} {unit}  {_per_second(rate)}"
+    left = _clock((total - done) / rate) if rate else "-:--"
+    return f"{done:,}/{total:,} {unit}  {done / max(total, 1):.0%}  {_per_second(rate)}  {left} left"
+
+
+def _per_second(rate: float) -> str:
+    if rate < 0.1:
+        return f"{60 * rate:.1f}/min"
+    return f"{rate:.1f}/s" if rate < 10 else f"{rate:,.0f}/s"
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

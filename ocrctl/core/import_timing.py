@@ -96,7 +96,7 @@ def import_timing(
     save: Path | None = None,
     baseline: Path | None = None,
     tolerance: float = 0.25,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ImportTimingResult:
     """Time `--help` of the commands and the installed heavy modules.
 

@@ -98,7 +98,7 @@ def measure(
     targets: Sequence[Target],
     runs: int,
     timer: Callable[[Sequence[str]], tuple[float, str]] = run_once,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, list[Sample]]:
     """Median seconds of the bare interpreter, and of each target, each target run in turn with a bare one.
 
@@ -110,8 +110,8 @@ def measure(
     bare_seconds: list[float] = []
     seconds: dict[Target, list[float]] = {target: [] for target in targets if not failures[target]}
     for run in range(runs):
-        for target, taken in seconds.items():
-            progress(f"run {run + 1} of {runs}: {target.name}")
+        for number, (target, taken) in enumerate(seconds.items()):
+            progress(run * len(seconds) + number, runs * len(seconds))
             bare_seconds.append(timer(bare)[0])
             taken.append(timer(target.arguments)[0])
     if not bare_seconds:
