@@ -193,5 +193,5 @@ def _only(side: Instances, picture: int) -> Instances:
 
 
 def test_pictures_have_to_fit() -> None:
-    with pytest.raises(ValueError, match="1 pictures of words, but 2"):
+    with pytest.raises(ValueError, match="1 images of words, but 2"):
         cleval(pictures([]), pictures([], []))

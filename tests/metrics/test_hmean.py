@@ -123,7 +123,7 @@ def test_polygons_that_cross_themselves_are_dropped_from_both_sides() -> None:
 
 
 def test_pictures_have_to_fit() -> None:
-    with pytest.raises(ValueError, match="2 pictures of polygons, but 1"):
+    with pytest.raises(ValueError, match="2 images of polygons, but 1"):
         match(pictures([], []), pictures([]))
     with pytest.raises(ValueError, match="1 coordinates are not finite"):
         pictures([[(0, 0), (float("nan"), 0), (4, 4), (0, 4)]])

@@ -218,7 +218,7 @@ def test_wrong_calls_are_refused() -> None:
         model.train()(pictures(2), targets("", ""))
     model.eval()
     for wrong in (torch.zeros(1, 3, 8, 40, dtype=torch.uint8), torch.zeros(1, 3, 16, 32, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match=r"pictures of \(\d+, \d+\) have \d+ patches, not 8"):
+        with pytest.raises(ValueError, match=r"images of \(\d+, \d+\) have \d+ patches, not 8"):
             model.generate(wrong)
     with pytest.raises(UsageError, match="a beam needs at least one text, found 0"):
         model.generate_beam(pictures(1), 0)
