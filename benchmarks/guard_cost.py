@@ -49,18 +49,18 @@ class Step:
             lengths=torch.tensor([len(i) for i in ids]),
         )
 
-    def __call__(self, guarded: bool) -> float:
+    def __call__(self, spreadsheet_safe: bool) -> float:
         start = time.perf_counter()
-        if guarded:
+        if spreadsheet_safe:
             self.statistics.keep()
         loss = self.objective(self.model, vars(self.batch))
         loss.backward()
         norm = clip(list(self.model.parameters()), 5.0, None)
-        if guarded:
+        if spreadsheet_safe:
             held = self.optimizer.found_inf = self.guard.judge(loss.detach(), norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if guarded:
+        if spreadsheet_safe:
             self.statistics.restore_where(held)
             del self.optimizer.found_inf
         return time.perf_counter() - start

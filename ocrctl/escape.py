@@ -44,7 +44,7 @@ def cell(text: str) -> str:
     return visible(text.replace("\\", "\\\\"))
 
 
-def guarded(text: str) -> str:
+def spreadsheet_safe(text: str) -> str:
     """Return `text` as a spreadsheet shows it and never computes it: with `'` in front where it would start a formula.
 
     Plain numbers stay. What starts with `'` gets another one, so that taking off one `'` gives `text` back.

@@ -11,7 +11,7 @@ from ocrctl.escape import has_control
 VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
 
 
-def typed(place: str | PurePath) -> str:
+def shell_quote(place: str | PurePath) -> str:
     """`place` quoted where need be, and never taken for an option: `-run` becomes `./-run`.
 
     A name with controls, or one that is not UTF-8, becomes `$'...'`, which bash, zsh and ksh read and a terminal shows.
@@ -21,7 +21,7 @@ def typed(place: str | PurePath) -> str:
     return _escaped(text) if has_control(text) else shlex.quote(text)
 
 
-def ending_signals() -> list[int]:
+def termination_signals() -> list[int]:
     """Signals besides Ctrl-C on which a command saves and ends: SIGTERM, SIGHUP (a closed terminal), SIGUSR1 (SLURM's
     warning). What was ignored when the command started stays so: `nohup` does that with SIGHUP."""
     present = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrctl.escape import cell, guarded, json_text, visible
+from ocrctl.escape import cell, json_text, spreadsheet_safe, visible
 
 HOSTILE = "\x1b]0;title\x07 \x9b31m \u202egnp.exe \u2028 \udcff \x7f a\tb\r\n한"
 ANY = st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF, exclude_categories=()))
@@ -39,9 +39,9 @@ def test_json_gives_its_text_back(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r", "＝1", "'=1"])
 def test_what_starts_a_formula_is_guarded_and_comes_back(text: str) -> None:
-    assert guarded(text) == f"'{text}"
+    assert spreadsheet_safe(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["", "word", "-1.5", "+12", "-3e-4", "+2.5%", "a=b", "1-2"])
 def test_numbers_and_words_stay(text: str) -> None:
-    assert guarded(text) == text
+    assert spreadsheet_safe(text) == text

@@ -185,9 +185,9 @@ def _system_says(error: Exception) -> OcrctlError | None:
     disk."""
     if not isinstance(error, OSError):
         return None
-    from ocrctl.files.regular import Refused
+    from ocrctl.files.regular import UnreadableFile
 
-    if isinstance(error, Refused):
+    if isinstance(error, UnreadableFile):
         return InputError(f"{error.filename}: cannot be read ({error.strerror}).")
     place = error.filename if isinstance(error.filename, str) else "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

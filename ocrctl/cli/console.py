@@ -71,7 +71,7 @@ def set_quiet(value: bool) -> None:
 
 
 def set_guard(value: bool) -> None:
-    """Guard the cells of piped tables against being taken for formulas (`escape.guarded`), for this command line."""
+    """Escape formulas in the cells of piped tables (`escape.spreadsheet_safe`), for this command line."""
     _state["guard"] = value
 
 
@@ -200,7 +200,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
     """
     cells = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        guard = escape.guarded if _state["guard"] else str
+        guard = escape.spreadsheet_safe if _state["guard"] else str
         for row in [list(headers), *cells]:
             _put("\t".join(escape.cell(guard(cell)) for cell in row) + "\n")
         return

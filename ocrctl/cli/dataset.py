@@ -17,7 +17,7 @@ from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets, SpreadsheetSafe
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 app = typer.Typer(
     cls=Group,
@@ -62,8 +62,8 @@ def charset(
         console.write_lines(report.charset)
     console.note(f"{report.size} characters in {report.samples:,} labels" + (f" -> {out}" if out else ""))
     if out is not None:
-        data = " ".join(f"-d {typed(spec)}" for spec in specs)
-        console.suggest(f"ocrctl train {data} --charset {typed(out)}")
+        data = " ".join(f"-d {shell_quote(spec)}" for spec in specs)
+        console.suggest(f"ocrctl train {data} --charset {shell_quote(out)}")
 
 
 @app.command("stats")
@@ -121,7 +121,7 @@ def synth(
         console.write_json(report)
     else:
         console.write(f"{report.samples} words in {report.out}, labels in {report.labels}")
-    console.suggest(f"ocrctl lmdb build {typed(out)} {typed(out)}.lmdb")
+    console.suggest(f"ocrctl lmdb build {shell_quote(out)} {shell_quote(out)}.lmdb")
 
 
 def _synth_pages(
@@ -137,4 +137,4 @@ def _synth_pages(
         kinds = ", ".join(f"{name} {number}" for name, number in sorted(report.kinds.items()))
         console.write(f"{report.samples} pages ({kinds}) in {report.out}, labels in {report.labels}")
         console.write(f"{report.words} words ({report.ignored} to be ignored), {report.characters} characters")
-    console.suggest(f"ocrctl dataset stats {typed(out)}")
+    console.suggest(f"ocrctl dataset stats {shell_quote(out)}")

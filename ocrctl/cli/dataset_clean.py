@@ -13,7 +13,7 @@ from ocrctl.cli.dataset_validate import DataFlag, DataSpec
 from ocrctl.cli.github import Annotation, GitHub, annotate, check_github, failed
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.core.dataset.clean import CleanReport
@@ -50,7 +50,7 @@ def clean(
     options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only, allow_outside)
     with ProgressBar("pictures") as progress:
         report = clean_data(options, progress)
-    name = typed(chosen) + plugin_flags(plugin)
+    name = shell_quote(chosen) + plugin_flags(plugin)
     with console.to_the_end():
         if as_json:
             console.write_json(report)

@@ -12,7 +12,7 @@ from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
 AllowOutside = Annotated[
@@ -47,7 +47,7 @@ def convert(
             console.write(f"not copied: {place}")
     console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
     if not report.missing:
-        console.suggest(f"ocrctl dataset validate {typed(out)}{plugin_flags(plugin)}")
+        console.suggest(f"ocrctl dataset validate {shell_quote(out)}{plugin_flags(plugin)}")
 
 
 def split(
@@ -106,7 +106,7 @@ def split(
         )
     if report.joined:
         console.note(f"{report.joined:,} groups go with another one, because they hold the same picture")
-    first, second = (typed(out / name) for name in list(shares)[:2])
+    first, second = (shell_quote(out / name) for name in list(shares)[:2])
     console.suggest(f"ocrctl dataset validate {first}{plugin_flags(plugin)} --against {second}")
 
 
@@ -127,4 +127,4 @@ def crop(
         console.write_json(report)
     else:
         console.table(("name", "count"), [("words", report.words), *((why, n) for why, n in report.skipped.items())])
-    console.suggest(f"ocrctl train -d {typed(out)}")
+    console.suggest(f"ocrctl train -d {shell_quote(out)}")

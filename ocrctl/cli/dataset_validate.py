@@ -12,7 +12,7 @@ from ocrctl.cli.github import SHOWN, Annotation, GitHub, Level, annotate, check_
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.core.dataset.validate import ValidateReport
@@ -107,7 +107,9 @@ def validate(
 
         write_report(report, result, lambda path: write_page(path, result, annotations, findings))
     if any(code.fix and code.severity == "error" for code in result.codes):
-        console.suggest(f"ocrctl dataset clean {typed(chosen)}{plugin_flags(plugin)} --clamp --repair --remove-bad")
+        console.suggest(
+            f"ocrctl dataset clean {shell_quote(chosen)}{plugin_flags(plugin)} --clamp --repair --remove-bad"
+        )
     if result.failed:
         raise typer.Exit(1)
 
@@ -141,5 +143,5 @@ def _annotations(result: ValidateReport, shown: int, flags: str) -> None:
             [Annotation(f"{place.where}: {place.message}", place.file, place.line) for place in code.places],
             total=code.count,
             shown=shown,
-            how=f"ocrctl dataset validate {typed(result.spec)}{flags} --github --limit 0",
+            how=f"ocrctl dataset validate {shell_quote(result.spec)}{flags} --github --limit 0",
         )

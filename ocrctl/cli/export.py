@@ -9,7 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.options import Decoding, Json, Quiet
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 DIFFERING_SHOWN = 10
 
@@ -65,4 +65,4 @@ def export(
     if not report.ok:
         raise typer.Exit(1)
     if (first := report.models[0].path) is not None:
-        console.suggest(f"ocrctl predict IMAGES -m {typed(first)}")
+        console.suggest(f"ocrctl predict IMAGES -m {shell_quote(first)}")

@@ -121,11 +121,11 @@ def _option(name: str, value: str | None, shape: _Shape) -> _Found | None:
             if plain == "cuda" or (plain == "gpu" and value is None):
                 return _Found([option, "cuda"], option, False)
             return None if value is None else _Found([option, value], option, True)
+    from ocrctl.config.aliases import setting_of_alias
     from ocrctl.config.catalogue import settings_catalogue
-    from ocrctl.config.habits import meant_setting
 
     every = {one.name: one for one in settings_catalogue()}
-    meant = meant_setting(name, [setting for setting in every if shape.takes(setting)])
+    meant = setting_of_alias(name, [setting for setting in every if shape.takes(setting)])
     if meant is None or (value is None and not meant.value and every[meant.setting].choices != ("true", "false")):
         return None
     given = meant.value or ("true" if value is None else value)
@@ -138,22 +138,22 @@ def _option(name: str, value: str | None, shape: _Shape) -> _Found | None:
 
 def _setting(pair: str) -> str | None:
     """`name=value` with the name of the setting that it means; None when it means none."""
+    from ocrctl.config.aliases import setting_of_alias
     from ocrctl.config.catalogue import settings_catalogue
-    from ocrctl.config.habits import meant_setting
 
     name, equals, value = pair.partition("=")
-    meant = meant_setting(name, [one.name for one in settings_catalogue()]) if equals else None
+    meant = setting_of_alias(name, [one.name for one in settings_catalogue()]) if equals else None
     return None if meant is None else f"{meant.setting}={value}"
 
 
 def named(command: Command, option: str) -> str | None:
     """What an unknown option is called here, where no value makes it a whole command line."""
+    from ocrctl.config.aliases import setting_of_alias
     from ocrctl.config.catalogue import settings_catalogue
-    from ocrctl.config.habits import meant_setting
 
     shape = _shape(command)
     every = {one.name: one for one in settings_catalogue() if shape.takes(one.name)}
-    meant = meant_setting(option, list(every))
+    meant = setting_of_alias(option, list(every))
     if meant is None:
         return None
     choices = "|".join(every[meant.setting].choices) or "VALUE"

@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.options import Json, Quiet
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.core.import_timing import ImportTimingResult
@@ -75,7 +75,7 @@ def import_timing(
         else:
             _show(result)
     if save:
-        console.suggest(f"ocrctl import-timing --baseline {typed(save)}")
+        console.suggest(f"ocrctl import-timing --baseline {shell_quote(save)}")
     if result.failures:
         raise typer.Exit(1)
 

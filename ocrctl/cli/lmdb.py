@@ -14,7 +14,7 @@ from ocrctl.cli.github import Annotation, GitHub, annotate, check_github
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.core.lmdb.run import TrainingNeeds
@@ -68,7 +68,7 @@ def build(
         flags += f" --jobs {jobs}" if jobs else ""
         flags += " --overwrite --resume" if overwrite else " --resume"
         flags += plugin_flags(plugin)
-        console.suggest(f"ocrctl lmdb build {typed(spec)} {typed(out)}{flags}")
+        console.suggest(f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(out)}{flags}")
         raise typer.Exit(128 + number) from stop
     with console.to_the_end():
         if as_json:
@@ -113,7 +113,9 @@ def verify(
         elif github:
             sentences = [f"{path}: {_named(fault)}: {fault['reason']}" for fault in report.faults]
             found = [Annotation(sentence, str(path)) for sentence in sentences]
-            annotate("error", "lmdb verify", found, total=len(found), how=f"ocrctl lmdb verify {typed(path)} --json")
+            annotate(
+                "error", "lmdb verify", found, total=len(found), how=f"ocrctl lmdb verify {shell_quote(path)} --json"
+            )
         else:
             _list([("fault", f"{path}: {_named(fault)}", str(fault["reason"])) for fault in report.faults])
             rows = [("samples", report.samples), ("images", report.images), ("labels", report.labels)]

@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Quiet
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 app = typer.Typer(
     cls=Group,
@@ -57,8 +57,8 @@ def info(
         console.write(f"labels: at most {card.max_label_length} characters")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
-        console.write(f"thresholds: {thresholds}; change one: ocrctl model set {typed(model)} NAME=VALUE")
-    console.suggest(f"ocrctl predict IMAGE... -m {typed(model)}")
+        console.write(f"thresholds: {thresholds}; change one: ocrctl model set {shell_quote(model)} NAME=VALUE")
+    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(model)}")
 
 
 def _numbers(value: float | Sequence[float]) -> str:

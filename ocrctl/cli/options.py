@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli.console import set_guard, set_quiet
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 
 def _quiet(value: bool) -> bool:
@@ -66,7 +66,7 @@ Plugins = Annotated[
 
 def plugin_flags(files: list[Path] | None) -> str:
     """The `--plugin` options of this command, for the one it suggests next."""
-    return "".join(f" --plugin {typed(file)}" for file in files or ())
+    return "".join(f" --plugin {shell_quote(file)}" for file in files or ())
 
 
 Decoding = Annotated[

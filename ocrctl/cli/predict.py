@@ -14,7 +14,7 @@ from ocrctl.cli import console
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
-from ocrctl.shell import ending_signals
+from ocrctl.shell import termination_signals
 
 PredictReportFile = Annotated[
     Path | None,
@@ -121,7 +121,7 @@ def predict(
         progress(done, next(totals))
 
     options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard)
-    before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in ending_signals()}
+    before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in termination_signals()}
     try:
         with ProgressBar("images") as progress:
             result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None

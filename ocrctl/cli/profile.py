@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Quiet
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 app = typer.Typer(cls=Group, help="Profiles: list, show, check, copy.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="Name or TOML file.")]
@@ -87,4 +87,4 @@ def copy(
         console.write_json({"path": path})
     else:
         console.write(str(path))
-    console.suggest(f"ocrctl train -p {typed(path)}")
+    console.suggest(f"ocrctl train -p {shell_quote(path)}")

@@ -29,9 +29,9 @@ def check_report(path: Path | None) -> None:
         return
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"--report {path}: expected a name that ends in {' or '.join(_SUFFIXES)}.")
-    from ocrctl.files.atomic import check_place
+    from ocrctl.files.atomic import check_writable
 
-    check_place(path)
+    check_writable(path)
 
 
 def write_report(path: Path, value: Any, html: Callable[[Path], Sequence[Path] | None]) -> None:
@@ -41,9 +41,9 @@ def write_report(path: Path, value: Any, html: Callable[[Path], Sequence[Path] |
     """
     if path.suffix.lower() == ".json":
         from ocrctl.escape import json_text
-        from ocrctl.files.atomic import write_atomic
+        from ocrctl.files.atomic import write_with_newline
 
-        write_atomic(path, json_text(console.to_plain(value), indent=2))
+        write_with_newline(path, json_text(console.to_plain(value), indent=2))
         written: Sequence[Path] = [path]
     else:
         written = html(path) or [path]

@@ -10,7 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
 from ocrctl.cli.options import Json, Quiet
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 app = typer.Typer(cls=Group, help="Runs: list, show, compare.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -64,7 +64,7 @@ def show(
     console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}")
     console.table(["setting", "value"], list(flat(settings).items()))
     if entry.checkpoints:
-        console.suggest(f"ocrctl eval {typed(run)} -d SPEC")
+        console.suggest(f"ocrctl eval {shell_quote(run)} -d SPEC")
 
 
 @app.command("compare")

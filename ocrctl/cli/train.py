@@ -12,7 +12,7 @@ from ocrctl.cli import console
 from ocrctl.cli.command_line import typed_words
 from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
 from ocrctl.errors import InputError, UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
@@ -106,9 +106,9 @@ def train(
     with console.to_the_end():
         _report(result, json)
     if result.stopped_by_signal is not None:
-        console.suggest(f"ocrctl train --resume -o {typed(result.run)}")
+        console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}")
         raise typer.Exit(128 + result.stopped_by_signal)
-    run = typed(result.run)
+    run = shell_quote(result.run)
     if result.unread:
         console.warn(f"warning: the model {result.unread} after {result.steps:,} steps.")
         console.warn(
@@ -117,7 +117,7 @@ def train(
         )
         console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run")
         return
-    measure = f"eval {run} -d {typed(result.eval_spec)}" if result.eval_spec else None
+    measure = f"eval {run} -d {shell_quote(result.eval_spec)}" if result.eval_spec else None
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}")
 
 
@@ -136,9 +136,9 @@ def _report(result: TrainResult, json: bool) -> None:
 def _refused(error: InputError, goes_on: bool, plugin: list[Path] | None) -> InputError:
     """The error with the whole command line that would work as its hint; a run that goes on keeps its charset and
     width, so nothing is suggested for it."""
-    from ocrctl.core.train.refusal import TrainingRefused
+    from ocrctl.core.train.refusal import TrainingDataError
 
-    if isinstance(error, TrainingRefused) and error.fix is not None:
+    if isinstance(error, TrainingDataError) and error.fix is not None:
         error.hint = None if goes_on else error.fix.command(typed_words(), plugin_flags(plugin))
     return error
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
-from ocrctl.config.habits import meant_setting
+from ocrctl.config.aliases import setting_of_alias
 from ocrctl.config.limits import variable
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.profiles import load_profile
@@ -143,7 +143,7 @@ def check_environment(environ: Mapping[str, str]) -> None:
         if name.startswith("OCRCTL_") and name not in known and name not in VARIABLES:
             if name.startswith(("OCRCTL_TEST_", "OCRCTL_COMPLETE", "OCRCTL_CI_")):
                 continue
-            meant = meant_setting(name.removeprefix("OCRCTL_").replace("__", "."), names)
+            meant = setting_of_alias(name.removeprefix("OCRCTL_").replace("__", "."), names)
             near = (
                 f" Did you mean {variable(meant.setting)!r}?"
                 if meant

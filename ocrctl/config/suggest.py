@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from ocrctl.config.habits import meant_setting
+from ocrctl.config.aliases import setting_of_alias
 
 
 def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
@@ -19,7 +19,7 @@ def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | Non
 def nearest_setting(dotted: str, names: list[str]) -> str:
     """As `did_you_mean`, of a dotted setting: what other tools call so, one of its own section, or one of such a name
     elsewhere."""
-    if meant := meant_setting(dotted, names):
+    if meant := setting_of_alias(dotted, names):
         return f" Did you mean {meant.setting!r}?"
     section, dot, last = dotted.rpartition(".")
     if not dot:

@@ -19,7 +19,7 @@ from ocrctl.diagnose.imports import (
     module_targets,
 )
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.atomic import write_atomic
+from ocrctl.files.atomic import write_with_newline
 from ocrctl.files.regular import read_regular
 
 # Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a
@@ -172,4 +172,4 @@ def _budget_of(name: str, budgets: Mapping[str, float]) -> float | None:
 def _save(path: Path, bare: float, runs: int, timings: Sequence[Timing]) -> None:
     ratios = {row.name: round(row.ratio, 3) for row in timings if row.ratio is not None}
     text = json.dumps({"bare_seconds": round(bare, 5), "runs": runs, "ratios": ratios}, indent=1)
-    write_atomic(path, text)
+    write_with_newline(path, text)

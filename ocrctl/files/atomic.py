@@ -17,7 +17,7 @@ from typing import BinaryIO, TextIO
 
 from ocrctl.errors import UsageError
 from ocrctl.files.durable import cannot_write, sync_folder
-from ocrctl.files.lock import forget, wait_for_file
+from ocrctl.files.lock import open_locked, untrack
 
 SUFFIX = ".ocrctl-tmp"  # of temporary files
 _LONGEST = 200  # bytes of a name that goes into a temporary one; file systems take 255
@@ -30,14 +30,14 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(f".{name}{SUFFIX}")
 
 
-def sweep(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`; only who holds its lock may."""
     for path in folder.glob(f".*{SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
-def replacing(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
+def open_atomic(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
     """A file to write that becomes `path` (of a link, what it leads to) when the block ends well, and is removed when
     it does not. A device or a pipe is written itself.
 
@@ -67,7 +67,7 @@ def replacing(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
     finally:
         if not placed:  # still locked: no other process has written there
             temporary.unlink(missing_ok=True)
-        forget(handle)
+        untrack(handle)
         if locked:
             os.close(handle)
 
@@ -75,7 +75,7 @@ def replacing(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
 def _begin(real: Path) -> tuple[Path, int, bool]:
     """The temporary file of `real`, its descriptor, open to be written, and whether it is locked."""
     temporary = temporary_of(real)
-    handle = wait_for_file(temporary)
+    handle = open_locked(temporary)
     if handle is not None:
         return temporary, handle, True
     temporary = temporary.with_name(f".{os.getpid()}-{threading.get_ident()}{temporary.name}")  # no other writer's
@@ -104,7 +104,7 @@ def write_bytes(path: Path, content: bytes, *, create: bool = False) -> None:
     ResumableStop when the disk is full.
     """
     try:
-        with replacing(path, create=create) as file:
+        with open_atomic(path, create=create) as file:
             file.write(content)
     except FileExistsError as error:
         raise UsageError(f"{path} exists already.", hint="--overwrite replaces it.") from error
@@ -117,12 +117,12 @@ def write_text(path: Path, text: str, *, create: bool = False) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"), create=create)
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_with_newline(path: Path, text: str) -> None:
     """Write `text` and a line end to `path` in one step. Raises as `write_bytes`."""
     write_text(path, text + "\n")
 
 
-def check_place(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Raise InputError or ResumableStop when `path` cannot be written, before work that would be lost is begun."""
     try:
         _make_parent(path)
@@ -133,7 +133,7 @@ def check_place(path: Path) -> None:
             os.close(handle)
         temporary.unlink(missing_ok=True)
         if locked:
-            forget(handle)
+            untrack(handle)
             os.close(handle)
     except OSError as error:
         raise cannot_write(path, error) from error

@@ -39,12 +39,12 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def write_through(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes) -> None:
     """Write a file, and wait until it would outlive a power cut."""
-    to_disk([write(path, content)])
+    sync_files([write(path, content)])
 
 
-def to_disk(files: list[Path]) -> None:
+def sync_files(files: list[Path]) -> None:
     """Until `files` would outlive a power cut. Of many files, each its own wait would take minutes."""
     if len(files) > _MANY and hasattr(os, "sync"):
         os.sync()
@@ -54,14 +54,14 @@ def to_disk(files: list[Path]) -> None:
             os.fsync(stream.fileno())
 
 
-def tree_to_disk(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
     """Until every file below `folder`, and its name, would outlive a power cut."""
     files: list[Path] = []
     folders: list[Path] = []
     for base, _, names in os.walk(folder):
         folders.append(Path(base))
         files += [Path(base, name) for name in names]
-    to_disk(files)
+    sync_files(files)
     if len(files) <= _MANY:
         for one in folders:
             sync_folder(one)

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ocrctl.errors import UsageError
-from ocrctl.files.durable import cannot_write, sync_folder, tree_to_disk
-from ocrctl.files.lock import only_writer, only_writer_in
+from ocrctl.files.durable import cannot_write, sync_folder, sync_tree
+from ocrctl.files.lock import exclusive_folder_lock, exclusive_lock
 
 MARKER = ".ocrctl-partial"
 _MOST = 1 << 16  # bytes read of a marker
@@ -32,7 +32,7 @@ def partial_folder(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def refuse_taken(out: Path) -> None:
+def check_empty(out: Path) -> None:
     """Raise UsageError when `out` is a file or holds anything."""
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -41,7 +41,7 @@ def refuse_taken(out: Path) -> None:
         raise cannot_write(out, error) from error
 
 
-def is_unsettled(out: Path) -> bool:
+def is_incomplete(out: Path) -> bool:
     """Whether a command writes `out` now, or was killed while it did: `claim` tells which, and ends what is left."""
     if not os.path.realpath(out).strip(os.sep):  # nothing stands beside the root
         return False
@@ -57,14 +57,14 @@ def new_folder(out: Path, command: str) -> Iterator[Path]:
     process writes it or when what stands at OUT.partial is not this command's, InputError when it cannot be written,
     ResumableStop when the disk is full.
     """
-    if not is_unsettled(out):
-        refuse_taken(out)
+    if not is_incomplete(out):
+        check_empty(out)
     with claim(out, command) as claimed:
-        refuse_taken(out)  # the process that held it may have finished
+        check_empty(out)  # the process that held it may have finished
         claimed.begin()
         try:
             yield claimed.partial
-            claimed.put_in_place()
+            claimed.publish()
         except OSError as error:
             raise cannot_write(out, error) from error
         finally:
@@ -78,7 +78,7 @@ def claim(out: Path, command: str, goes_on: str = "") -> Iterator[Claim]:
     Raises UsageError naming the process that holds it, InputError when the folder above cannot be written to.
     """
     partial = partial_folder(out)
-    with only_writer(partial, name=out):
+    with exclusive_lock(partial, name=out):
         final = partial.with_name(partial.name.removesuffix(".partial"))
         if _command_of(final) is not None:  # killed when it was in place, and all that was left to do is this
             (final / MARKER).unlink()
@@ -93,7 +93,7 @@ def shared_folder(folder: Path) -> Iterator[None]:
     """
     new = not os.path.lexists(folder)
     try:
-        with only_writer_in(folder):
+        with exclusive_folder_lock(folder):
             yield
     finally:
         if new:
@@ -108,7 +108,7 @@ class Claim:
         self.out, self.partial = out, partial
         self._final, self._command, self._goes_on = final, command, goes_on
 
-    def is_left(self) -> bool:
+    def has_leftover(self) -> bool:
         """Whether an interrupted command of this kind left its partial folder. Raises UsageError when what stands there
         is another command's, or not ours."""
         if not os.path.lexists(self.partial):
@@ -129,9 +129,9 @@ class Claim:
         return True
 
     def begin(self) -> None:
-        """Make the partial folder, without what an interrupted command of this kind left there. Raises as `is_left`,
-        and as `new_folder` when it cannot be written."""
-        left = self.is_left()
+        """Create an empty partial folder, without the leftover of an interrupted command of this kind. Raises as
+        `has_leftover`, and as `new_folder` when it cannot be written."""
+        left = self.has_leftover()
         try:
             if left:
                 _remove(self.partial)
@@ -141,9 +141,9 @@ class Claim:
         except OSError as error:
             raise cannot_write(self.partial, error) from error
 
-    def put_in_place(self) -> None:
+    def publish(self) -> None:
         """Rename the partial folder to `out`, which must be free, in one step. Raises UsageError when it is not."""
-        tree_to_disk(self.partial)
+        sync_tree(self.partial)
         try:
             if os.name == "nt" and self._final.exists():
                 self._final.rmdir()

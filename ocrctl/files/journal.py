@@ -4,7 +4,7 @@ Beside the label files stands `.ocrctl-journal/0001/`: `plan.json` (which files)
 either absent where the file is made or removed). It appears by one rename, complete; from then on the change is
 decided. Files are then replaced one by one, and `done` is written. Without `done` the set is refused by who reads it,
 and the next command that changes it finishes the change first (`recover`). Who changes or takes back holds
-`only_change`, so that two at once are told apart.
+`change_lock`, so that two at once are told apart.
 
 A journal may come with a data set of others: no link in it is followed, and no file outside the set is changed by it.
 """
@@ -20,10 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.durable import disk_errors, sync_folder, to_disk, write, write_through
-from ocrctl.files.lock import only_writer
+from ocrctl.files.durable import disk_errors, sync_files, sync_folder, write, write_synced
+from ocrctl.files.lock import exclusive_lock
 from ocrctl.files.regular import read_regular
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 FOLDER = ".ocrctl-journal"
 _HALF = "half of the change is made; the next `dataset clean` or `dataset undo` of this set finishes it"
@@ -31,18 +31,18 @@ _LEFT = re.compile(r"\d+\.(?:partial|gone)")  # what a kill leaves of an entry t
 
 
 @contextmanager
-def only_change(base: Path) -> Iterator[None]:
+def change_lock(base: Path) -> Iterator[None]:
     """Hold the right to change the label files in `base`. Raises UsageError while another process holds it, InputError
     when the folder cannot be written to."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(only_writer(base / FOLDER))
+            stack.enter_context(exclusive_lock(base / FOLDER))
         except UsageError as error:
             raise UsageError(f"{base}: another command changes it now: {error.message}", hint="wait for it") from error
         yield
 
 
-def half_done(base: Path) -> bool:
+def has_unfinished_change(base: Path) -> bool:
     """Whether a change in `base` was decided and not ended: its label files may be partly old and partly new."""
     return any((entry / "undoing").exists() or not (entry / "done").exists() for entry in _entries(base))
 
@@ -69,8 +69,8 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
                 written.append(write(partial / f"{position}.old", path.read_bytes()))
             if content is not None:
                 written.append(write(partial / f"{position}.new", content))
-        to_disk(written)
-        write_through(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+        sync_files(written)
+        write_synced(partial / "plan.json", json.dumps(plan, ensure_ascii=False).encode("utf-8", "surrogateescape"))
         sync_folder(partial)
         step("decide")
         partial.rename(entry)
@@ -84,7 +84,7 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
     with disk_errors(base, _HALF):
         _apply(base, entry, "new", step)
         step("done")
-        write_through(entry / "done", b"")
+        write_synced(entry / "done", b"")
     return entry
 
 
@@ -106,7 +106,7 @@ def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Pa
                 hint=f"What it held before is {entry / f'{position}.old'}.",
             )
     with disk_errors(base, _HALF):
-        write_through(entry / "undoing", b"")
+        write_synced(entry / "undoing", b"")
         return _take_back(base, entry, step)
 
 
@@ -126,7 +126,7 @@ def recover(base: Path) -> bool:
                 found = True
             elif not (entry / "done").exists():
                 _apply(base, entry, "new")
-                write_through(entry / "done", b"")
+                write_synced(entry / "done", b"")
                 found = True
     if journal.is_dir() and not any(journal.iterdir()):
         journal.rmdir()
@@ -168,7 +168,7 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
             shutil.copymode(target, fresh)
         os.replace(fresh, target)
         written.append(target)
-    to_disk(written)
+    sync_files(written)
     for folder in {path.parent for _, path in _plan(base, entry)}:
         sync_folder(folder)
 
@@ -199,7 +199,7 @@ def _is_path(name: str) -> bool:
 def _damaged(entry: Path, reason: str) -> InputError:
     return InputError(
         f"{entry}: the journal of a change is damaged ({reason}); no label file is changed by it.",
-        hint=f"compare the label files with a copy, then remove it: rm -r {typed(entry)}",
+        hint=f"compare the label files with a copy, then remove it: rm -r {shell_quote(entry)}",
     )
 
 
@@ -222,7 +222,7 @@ def _journal(base: Path) -> Path:
     if journal.is_symlink():
         raise InputError(
             f"{journal}: is a link to {os.readlink(journal)}, which is not followed; a journal is a folder.",
-            hint=f"remove the link: rm {typed(journal)}",
+            hint=f"remove the link: rm {shell_quote(journal)}",
         )
     return journal
 

@@ -66,7 +66,7 @@ class Lock:
 
 
 @contextmanager
-def only_writer(target: Path, *, name: Path | None = None) -> Iterator[None]:
+def exclusive_lock(target: Path, *, name: Path | None = None) -> Iterator[None]:
     """Hold TARGET.lock while the block runs; the file is gone afterwards. Raises as `lock` does."""
     held = lock(target, name=name)
     try:
@@ -76,7 +76,7 @@ def only_writer(target: Path, *, name: Path | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def only_writer_in(folder: Path) -> Iterator[None]:
+def exclusive_folder_lock(folder: Path) -> Iterator[None]:
     """Hold FOLDER/.ocrctl.lock, for a folder that several commands write into; it is made when missing."""
     held = lock_folder(folder)
     try:
@@ -104,8 +104,8 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
-def wait_for_file(path: Path) -> int | None:
-    """The descriptor of an empty file at `path`, locked once no other process has it; `forget` before it is closed.
+def open_locked(path: Path) -> int | None:
+    """The descriptor of an empty file at `path`, locked once no other process has it; `untrack` before it is closed.
 
     None where there is no flock. What is at `path` is overwritten: for names that only ocrctl uses.
     """
@@ -129,7 +129,7 @@ def wait_for_file(path: Path) -> int | None:
     return None
 
 
-def forget(handle: int) -> None:
+def untrack(handle: int) -> None:
     """Have later forks inherit `handle` again: it is about to be closed, and its number to be another file's."""
     _held.discard(handle)
 

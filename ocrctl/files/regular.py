@@ -31,21 +31,21 @@ _KINDS = (
 Path = str | os.PathLike[str]
 
 
-class Refused(OSError):
+class UnreadableFile(OSError):
     """A path that is not read: of another kind than expected, or with more bytes than the limit.
 
     An OSError, so that whoever reports unreadable files reports these, too: `strerror` is the reason.
     """
 
 
-def kind_of(mode: int) -> str:
+def file_kind(mode: int) -> str:
     """What a file of `st_mode` is, in words: "a regular file", "a FIFO", ..."""
     return next((name for test, name in _KINDS if test(mode)), "a regular file")
 
 
 def open_regular(path: Path) -> int:
-    """A descriptor to read the regular file `path`, links followed. Raises Refused for anything else, OSError when it
-    cannot be opened, ValueError for a NUL in the name."""
+    """Open the regular file `path` for reading, links followed; returns the descriptor. Raises UnreadableFile for
+    anything else, OSError when it cannot be opened, ValueError for a NUL in the name."""
     handle = os.open(path, _CAUTIOUS)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
@@ -55,15 +55,16 @@ def open_regular(path: Path) -> int:
 
 
 def check_regular(path: Path) -> None:
-    """Raise Refused unless `path` is a regular file, OSError when it is not there: for libraries that open paths
-    themselves. Nothing is opened."""
+    """Raise UnreadableFile unless `path` is a regular file, OSError when it is missing: for libraries that open
+    paths themselves. Nothing is opened."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise _no_file(path, mode)
 
 
 def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
-    """All bytes of the regular file `path`. Raises as `open_regular`, and Refused for more than `limit` bytes."""
+    """Read all bytes of the regular file `path`. Raises as `open_regular`, and UnreadableFile for more than `limit`
+    bytes."""
     handle = open_regular(path)
     try:
         data = os.read(handle, _SHORT)
@@ -79,26 +80,26 @@ def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
 def read_stream(path: Path, limit: int = LARGEST_TEXT) -> bytes:
     """All bytes of a regular file, a pipe or a terminal, as `--charset <(command)` and /dev/stdin are.
 
-    Raises as `read_regular`; Refused also for a FIFO that nobody writes for WRITER_WAIT seconds.
+    Raises as `read_regular`; UnreadableFile also for a FIFO that nobody writes for WRITER_WAIT seconds.
     """
     handle = open_stream(path)
     try:
-        return drain(handle, path, limit)
+        return read_all(handle, path, limit)
     finally:
         os.close(handle)
 
 
 def open_stream(path: Path) -> int:
-    """As `open_regular`, of pipes and terminals too. What is no regular file is read by `drain`, once."""
+    """As `open_regular`, of pipes and terminals too. What is no regular file is read by `read_all`, once."""
     handle = os.open(path, _CAUTIOUS)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and os.isatty(handle)):
         return handle
     os.close(handle)
-    raise Refused(errno.EINVAL, f"expected a file or a pipe, found {kind_of(mode)}", os.fspath(path))
+    raise UnreadableFile(errno.EINVAL, f"expected a file or a pipe, found {file_kind(mode)}", os.fspath(path))
 
 
-def drain(handle: int, path: Path, limit: int = LARGEST_TEXT) -> bytes:
+def read_all(handle: int, path: Path, limit: int = LARGEST_TEXT) -> bytes:
     """All bytes behind a handle of `open_stream`. Raises as `read_stream`, naming `path`."""
     end = time.monotonic() + WRITER_WAIT
     fifo = stat.S_ISFIFO(os.fstat(handle).st_mode)
@@ -110,7 +111,7 @@ def drain(handle: int, path: Path, limit: int = LARGEST_TEXT) -> bytes:
         if data != b"" or not fifo or _writer_left(handle):
             break
         if time.monotonic() > end:
-            raise Refused(errno.EINVAL, "it is a FIFO that nothing writes into", os.fspath(path))
+            raise UnreadableFile(errno.EINVAL, "it is a FIFO that nothing writes into", os.fspath(path))
         time.sleep(0.01)
     os.set_blocking(handle, True)
     return data if data == b"" else _to_the_end(handle, path, limit, [data] if data else [])
@@ -133,9 +134,9 @@ def _to_the_end(handle: int, path: Path, limit: int, parts: list[bytes]) -> byte
     return b"".join(parts)
 
 
-def _no_file(path: Path, mode: int) -> Refused:
-    return Refused(errno.EINVAL, f"expected a regular file, found {kind_of(mode)}", os.fspath(path))
+def _no_file(path: Path, mode: int) -> UnreadableFile:
+    return UnreadableFile(errno.EINVAL, f"expected a regular file, found {file_kind(mode)}", os.fspath(path))
 
 
-def _too_large(path: Path, limit: int) -> Refused:
-    return Refused(errno.EFBIG, f"it holds more than {limit / 2**20:,.0f} MiB, the limit", os.fspath(path))
+def _too_large(path: Path, limit: int) -> UnreadableFile:
+    return UnreadableFile(errno.EFBIG, f"it holds more than {limit / 2**20:,.0f} MiB, the limit", os.fspath(path))

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 from ocrctl.training.failures import lack_of
 from ocrctl.training.loggers import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
@@ -199,7 +199,7 @@ class RunCallback(pl.Callback):
             kept = self._keep_before(trainer, module, step, culprit=bool(found.samples))
             raise ResumableStop(
                 f"The loss or its gradients were not finite at step {step}: {found.sentence}; {kept}.",
-                hint=f"inspect it: ocrctl diagnose replay {typed(found.folder)}",
+                hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
             )
         return report.loss
 
@@ -216,7 +216,7 @@ class RunCallback(pl.Callback):
             f"{skipped} of {step} steps were left out because the loss or its gradients were not finite, more than "
             f"train.max_skipped_share={share:g} and train.max_skipped_steps={number} allow; "
             f"step {bad}: {found.sentence}; {_kept(last)}.",
-            hint=f"inspect it: ocrctl diagnose replay {typed(found.folder)}",
+            hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
         )
 
     def _keep_before(self, trainer: pl.Trainer, module: TrainingModule, step: int, *, culprit: bool) -> str:

@@ -11,10 +11,10 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ocrctl.errors import ResumableStop
-from ocrctl.files.atomic import replacing
+from ocrctl.files.atomic import open_atomic
 from ocrctl.files.system_error import system_error
 from ocrctl.models.checkpoint import read_checkpoint
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -44,7 +44,7 @@ def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") 
     """Have `write` fill a new file, sync it, and rename it to `path`. Raises ResumableStop, leaving the old file, when
     it cannot be written; `what` names it there."""
     try:
-        with replacing(path) as file:
+        with open_atomic(path) as file:
             write(file)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
         raise cannot_save(path, what, error) from error
@@ -60,5 +60,5 @@ def cannot_save(path: Path, what: str, error: OSError | RuntimeError) -> Resumab
     return ResumableStop(
         f"{path}: {what} could not be written, {'the disk is full' if full else reason}{before}.",
         hint=f"{'free some space' if full else 'remove the cause'}, then go on with: "
-        f"ocrctl train --resume -o {typed(folder)}",
+        f"ocrctl train --resume -o {shell_quote(folder)}",
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ocrctl.config.settings import Settings
 from ocrctl.errors import ResumableStop
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 _DEAD_WORKER = "DataLoader worker (pid"  # it has ended by itself; what one raises reads "in DataLoader worker process"
 _NO_SHARED_MEMORY = ("unable to allocate shared memory", "unable to mmap")
@@ -114,7 +114,8 @@ def _command(lack: Lack, run: Path | None) -> str:
     if run is None or not (run / "config.toml").exists():
         return "run the same command with"
     if lack.on_resume:
-        return f"go on with: ocrctl train --resume -o {typed(run)}"
+        return f"go on with: ocrctl train --resume -o {shell_quote(run)}"
     if (run / "last.ckpt").exists():
-        return f"a new run from this one: ocrctl train -p {typed(run / 'config.toml')} --from {typed(run)} -o NEW"
-    return f"nothing was saved yet; begin again: ocrctl train -p {typed(run / 'config.toml')} -o NEW"
+        profile = shell_quote(run / "config.toml")
+        return f"a new run from this one: ocrctl train -p {profile} --from {shell_quote(run)} -o NEW"
+    return f"nothing was saved yet; begin again: ocrctl train -p {shell_quote(run / 'config.toml')} -o NEW"

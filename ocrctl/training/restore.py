@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ocrctl.errors import InputError
 from ocrctl.models.checkpoint import weights_of
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 MOST_STEPS = 1 << 53
 
@@ -161,6 +161,6 @@ def _damaged(path: Path, reason: str) -> InputError:
     run = path.parent
     return InputError(
         f"{path}: no training can go on from it: {reason}.",
-        hint=f"start a new run from its settings and weights: ocrctl train -p {typed(run / 'config.toml')} "
-        f"--from {typed(run / 'best.ckpt')}",
+        hint=f"start a new run from its settings and weights: ocrctl train -p {shell_quote(run / 'config.toml')} "
+        f"--from {shell_quote(run / 'best.ckpt')}",
     )

@@ -7,7 +7,7 @@ import signal
 from types import FrameType
 from typing import Any
 
-from ocrctl.shell import ending_signals
+from ocrctl.shell import termination_signals
 
 
 class StopRequested(BaseException):
@@ -26,7 +26,7 @@ class SignalWatch:
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> SignalWatch:
-        for number in (signal.SIGINT, *ending_signals()):
+        for number in (signal.SIGINT, *termination_signals()):
             self._old[number] = signal.signal(number, self._remember)
         return self
 

@@ -20,7 +20,7 @@ from ocrctl.core.dataset import clean as dataset_clean
 from ocrctl.core.dataset.clean import CleanOptions, clean_data, finish_changes, undo_clean
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.journal import FOLDER, half_done
+from ocrctl.files.journal import FOLDER, has_unfinished_change
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -91,7 +91,7 @@ def main() -> None:
 
 def settle(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
     """What a kill left; a half is refused by who reads and finished by who changes."""
-    decided = half_done(folder)
+    decided = has_unfinished_change(folder)
     if decided:
         try:
             open_annotations(str(folder))
@@ -103,7 +103,7 @@ def settle(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
         assert state(folder) in (old, new)
     mixed = state(folder) not in (old, new)
     finish_changes(str(folder))
-    assert state(folder) in (old, new) and not half_done(folder)
+    assert state(folder) in (old, new) and not has_unfinished_change(folder)
     return "a half, mended" if mixed else "decided, finished" if decided else "old" if state(folder) == old else "new"
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_annotations, open_source
-from ocrctl.files.journal import FOLDER, only_change
+from ocrctl.files.journal import FOLDER, change_lock
 
 ALL = ["--clamp", "--repair", "--remove-bad"]
 TEXTS = ["fine", " edge\u3000", "a\u0007b", "cafÃ©", 'say "hi", you', "", "gone", "cut", "TEMPORARY", "ünï"]
@@ -141,12 +141,12 @@ def test_the_same_file_listed_twice(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_two_cleans_at_once_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "set"
     tags(folder, pictures(folder))
-    with only_change(folder):
+    with change_lock(folder):
         assert run(["dataset", "clean", str(folder), *ALL]) == 2
         assert "another command changes it now" in capsys.readouterr().err
         assert run(["dataset", "clean", str(folder)]) == 1
     assert run(["dataset", "clean", str(folder), *ALL]) == 0
-    with only_change(folder):
+    with change_lock(folder):
         assert run(["dataset", "undo", str(folder)]) == 2
     assert run(["dataset", "undo", str(folder)]) == 0
 
@@ -167,7 +167,7 @@ def test_who_reads_meets_no_half(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for command in (*reading, *writing):  # none of them changes the set
         assert run(["dataset", *command]) == 3 and (folder / "tags.txt").read_bytes() == old
     assert not (folder / FOLDER / "0001" / "done").exists() and sorted(os.listdir(tmp_path)) == ["set"]
-    with only_change(folder):  # it still runs
+    with change_lock(folder):  # it still runs
         assert run(["dataset", "clean", str(folder), *ALL]) == 2
     assert run(["dataset", "clean", str(folder), *ALL]) == 0 and (folder / "tags.txt").read_bytes() == new
     assert len(open_annotations(str(folder))) == len(LEFT)

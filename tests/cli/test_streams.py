@@ -12,7 +12,7 @@ import pytest
 
 from ocrctl.cli import console
 from ocrctl.cli.app import run
-from ocrctl.files.atomic import check_place, write_atomic, write_bytes
+from ocrctl.files.atomic import check_writable, write_bytes, write_with_newline
 
 QUAD = "1,1,50,1,50,20,1,20"
 
@@ -93,8 +93,8 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     target.parent.mkdir()
     target.write_text("old")
     link.symlink_to(target)
-    for write, content in ((write_atomic, "new"), (lambda path, text: write_bytes(path, text.encode()), "newer")):
-        check_place(link)
+    for write, content in ((write_with_newline, "new"), (lambda path, text: write_bytes(path, text.encode()), "newer")):
+        check_writable(link)
         write(link, content)
         assert link.is_symlink() and target.read_text().strip() == content
     assert [path.name for path in target.parent.iterdir()] == ["target"]
@@ -103,8 +103,11 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
 def test_a_pipe_or_device_is_written_and_never_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    check_place(pipe)
-    for write, content in ((write_atomic, "text"), (lambda path, text: write_bytes(path, text.encode()), "bytes")):
+    check_writable(pipe)
+    for write, content in (
+        (write_with_newline, "text"),
+        (lambda path, text: write_bytes(path, text.encode()), "bytes"),
+    ):
         heard: list[str] = []
         listener = threading.Thread(target=lambda heard=heard: heard.append(pipe.read_text()))
         listener.start()

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from ocrctl.config.aliases import _FLAGS, _MEANT, setting_of_alias
 from ocrctl.config.catalogue import settings_catalogue
-from ocrctl.config.habits import _FLAGS, _MEANT, meant_setting
 from ocrctl.config.load import setting_names
 from ocrctl.config.settings import Settings
 
@@ -67,10 +67,12 @@ def test_without_the_source_there_is_nothing_to_offer(tmp_path: Path) -> None:
     ],
 )
 def test_words_of_other_tools(word: str, setting: str, value: str) -> None:
-    assert meant_setting(word, NAMES) == (setting, value)
+    assert setting_of_alias(word, NAMES) == (setting, value)
 
 
 def test_every_habit_names_a_setting_and_hides_none() -> None:
     assert set(_MEANT.values()) | {setting for setting, _ in _FLAGS.values()} <= set(NAMES)
     assert not set(_MEANT) & {name.rpartition(".")[2] for name in NAMES}
-    assert meant_setting("--nonsense", NAMES) is None and meant_setting("width", NAMES) is None  # model's or page's
+    assert (
+        setting_of_alias("--nonsense", NAMES) is None and setting_of_alias("width", NAMES) is None
+    )  # model's or page's

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.atomic import check_place, replacing, sweep, temporary_of, write_bytes, write_text
+from ocrctl.files.atomic import (
+    check_writable,
+    open_atomic,
+    remove_temporary_files,
+    temporary_of,
+    write_bytes,
+    write_text,
+)
 
 WRITER = """
 import sys
@@ -39,7 +46,7 @@ def test_two_writers_at_once_leave_the_whole_of_one(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+    with pytest.raises(KeyboardInterrupt), open_atomic(path) as file:
         file.write(b"new")
         raise KeyboardInterrupt
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
@@ -51,7 +58,7 @@ def test_what_a_killed_writer_left_is_overwritten_or_swept_and_nothing_else(tmp_
     write_text(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "new" and sorted(os.listdir(tmp_path)) == [".mine.tmp", "a"]
     temporary_of(tmp_path / "b").write_text("half")
-    sweep(tmp_path)
+    remove_temporary_files(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".mine.tmp", "a"]
 
 
@@ -86,7 +93,7 @@ def test_a_file_keeps_its_mode_and_a_link_stays_one(tmp_path: Path) -> None:
 def test_a_link_of_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("old")
     temporary_of(tmp_path / "a").symlink_to(tmp_path / "victim")
-    for write in (check_place, lambda path: write_text(path, "new")):
+    for write in (check_writable, lambda path: write_text(path, "new")):
         with pytest.raises(InputError):
             write(tmp_path / "a")
     assert (tmp_path / "victim").read_text() == "old"
@@ -94,15 +101,15 @@ def test_a_link_of_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 250 + ".html")
-    check_place(path)
+    check_writable(path)
     write_text(path, "new")
     assert os.listdir(tmp_path) == [path.name]
 
 
 def test_without_locks_no_two_share_a_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ocrctl.files.lock.fcntl", None)
-    check_place(tmp_path / "a")
-    with replacing(tmp_path / "a") as file:
+    check_writable(tmp_path / "a")
+    with open_atomic(tmp_path / "a") as file:
         assert os.listdir(tmp_path) == [f".{os.getpid()}-{threading.get_ident()}.a.ocrctl-tmp"]
         file.write(b"new")
     assert (tmp_path / "a").read_text() == "new" and os.listdir(tmp_path) == ["a"]

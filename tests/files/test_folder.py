@@ -108,7 +108,7 @@ def test_a_kill_between_the_rename_and_the_end_leaves_it_whole(tmp_path: Path) -
     out = tmp_path / "out"
     left_by(out, "dataset crop").rename(out)
     with pytest.raises(UsageError, match="exists already"), claim(out, "dataset convert"):
-        module.refuse_taken(out)
+        module.check_empty(out)
     assert os.listdir(out) == ["half"]
 
 

@@ -33,12 +33,12 @@ def test_writes_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbe
         patch.setattr(durable, "write", write)
         with pytest.raises(ResumableStop if code == errno.ENOSPC else InputError) as caught:
             journal.change(tmp_path, dict.fromkeys(files, b"new"))
-        if journal.half_done(tmp_path):
+        if journal.has_unfinished_change(tmp_path):
             with pytest.raises(type(caught.value)):
                 journal.recover(tmp_path)
     decided = number > 4  # two old ones, two new ones and the plan are written before that
-    assert ("half of the change" in caught.value.message) == decided == journal.half_done(tmp_path)
-    assert journal.recover(tmp_path) == decided and not journal.half_done(tmp_path)
+    assert ("half of the change" in caught.value.message) == decided == journal.has_unfinished_change(tmp_path)
+    assert journal.recover(tmp_path) == decided and not journal.has_unfinished_change(tmp_path)
     assert {file.read_bytes() for file in files} == {b"new" if decided else b"old"}
     if decided:
         assert journal.undo(tmp_path) == files

@@ -12,7 +12,7 @@ import pytest
 
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files import lock as module
-from ocrctl.files.lock import lock, lock_folder, only_writer
+from ocrctl.files.lock import exclusive_lock, lock, lock_folder
 
 HOLD = """
 import sys
@@ -71,11 +71,11 @@ def test_without_flock_the_file_is_the_lock(tmp_path: Path, monkeypatch: pytest.
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
         monkeypatch.setattr("ocrctl.files.lock.fcntl.flock", flock)
-    with only_writer(tmp_path / "out"), pytest.raises(UsageError, match=f"process {os.getpid()}") as caught:
+    with exclusive_lock(tmp_path / "out"), pytest.raises(UsageError, match=f"process {os.getpid()}") as caught:
         lock(tmp_path / "out")
     assert f"delete {tmp_path / 'out.lock'}" in (caught.value.hint or "")
     assert not list(tmp_path.iterdir())
-    with only_writer(tmp_path / "out"):
+    with exclusive_lock(tmp_path / "out"):
         pass
 
 

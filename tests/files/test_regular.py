@@ -13,7 +13,7 @@ from ocrctl.data.lmdb.label_text import read_label_text, read_start
 from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.errors import InputError
 from ocrctl.files import regular
-from ocrctl.files.regular import Refused, check_regular, open_regular, read_regular, read_stream
+from ocrctl.files.regular import UnreadableFile, check_regular, open_regular, read_regular, read_stream
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_what_is_no_regular_file_is_refused_at_once(odd: dict[str, Path]) -> Non
     start = time.monotonic()
     for kind, path in odd.items():
         for read in (read_regular, open_regular, check_regular):
-            with pytest.raises(Refused, match=f"expected a regular file, found {kind}"):
+            with pytest.raises(UnreadableFile, match=f"expected a regular file, found {kind}"):
                 read(path)
         assert read_start(str(path), 8) == b""
         words = FolderWords("gt.txt", "/", [str(path)], ["word"], [3])
@@ -42,11 +42,11 @@ def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     for size in (0, 1, 65_535, 65_536, 65_537, 3_000_000):
         path.write_bytes(b"x" * size)
         assert len(read_regular(path)) == len(read_stream(path)) == size
-    with pytest.raises(Refused, match="more than 1 MiB"):
+    with pytest.raises(UnreadableFile, match="more than 1 MiB"):
         read_regular(path, 1 << 20)
     with open(path, "wb") as sparse:
         sparse.truncate(1 << 40)  # takes no room on the disk
-    with pytest.raises(Refused, match="more than 1,024 MiB"):
+    with pytest.raises(UnreadableFile, match="more than 1,024 MiB"):
         read_regular(path)
 
 
@@ -56,7 +56,7 @@ def test_a_pipe_is_read_whole_and_a_device_never(odd: dict[str, Path]) -> None:
     writer.start()
     assert read_stream(pipe) == b"ab" * 100_000
     writer.join(10)
-    with pytest.raises(Refused, match="expected a file or a pipe, found a character device"):
+    with pytest.raises(UnreadableFile, match="expected a file or a pipe, found a character device"):
         read_stream(odd["a character device"])
     with pytest.raises(InputError, match="found a character device"):
         read_label_text(odd["a character device"])
@@ -72,7 +72,7 @@ def test_a_pipe_that_goes_on_and_on_is_refused(odd: dict[str, Path]) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    with pytest.raises(Refused, match="more than 1 MiB"):
+    with pytest.raises(UnreadableFile, match="more than 1 MiB"):
         read_stream(pipe, 1 << 20)
     writer.join(10)
     assert not writer.is_alive()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrctl.core.dataset.outside_images import refuse_outside
+from ocrctl.core.dataset.outside_images import check_outside_images
 from ocrctl.core.dataset.write_pages import write_pages
 from ocrctl.core.dataset.write_words import write_words
 from ocrctl.data.annotations.index import Annotations
@@ -20,9 +20,9 @@ from ocrctl.data.validate.clean import Cleaned, clean
 from ocrctl.data.validate.edit_word_labels import EDITABLE, edited
 from ocrctl.data.validate.run import run_rules
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.journal import FOLDER, change, half_done, only_change, recover, undo
+from ocrctl.files.journal import FOLDER, change, change_lock, has_unfinished_change, recover, undo
 from ocrctl.files.scandir import is_folder
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
         raise UsageError(
             f"{options.spec}: {located.words.NAME} is not changed in place.", hint="--out DIR writes a cleaned copy"
         )
-    with only_change(located.folder):  # from before the labels are read, so that two at once cannot lose a change
+    with change_lock(located.folder):  # from before the labels are read, so that two at once cannot lose a change
         return _clean(options, located, progress)
 
 
 def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
     data = located.annotations(malformed=True)
     if options.out is not None and not options.dry:
-        refuse_outside(options.spec, data, options.allow_outside)
+        check_outside_images(options.spec, data, options.allow_outside)
     findings, scan = run_rules(data, decode=options.decode, progress=progress)
     dry = options.dry
     cleaned = clean(
@@ -129,7 +129,7 @@ def undo_clean(spec: str) -> UndoReport:
             f"{spec}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
         )
     _expect_within(spec, recovered[-1])
-    with only_change(recovered[-1]):
+    with change_lock(recovered[-1]):
         return UndoReport(undo(recovered[-1]))
 
 
@@ -137,9 +137,9 @@ def finish_changes(spec: str) -> None:
     """Finish a change of this data set that was killed half way. Raises UsageError while the command that makes it
     runs, InputError when the folder cannot be written to."""
     for folder in journal_folders(spec):
-        if half_done(folder):
+        if has_unfinished_change(folder):
             _expect_within(spec, folder)
-            with only_change(folder):
+            with change_lock(folder):
                 recover(folder)
 
 
@@ -153,7 +153,7 @@ def _expect_within(spec: str, folder: Path) -> None:
     if os.path.commonpath([root, real]) != root:
         raise InputError(
             f"{folder}: leads to {real}, out of {path}; nothing there is changed.",
-            hint=f"name that folder itself, {typed(real)}, or write a copy with --out",
+            hint=f"name that folder itself, {shell_quote(real)}, or write a copy with --out",
         )
 
 

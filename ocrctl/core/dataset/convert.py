@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrctl.core.dataset.outside_images import refuse_outside
+from ocrctl.core.dataset.outside_images import check_outside_images
 from ocrctl.core.dataset.write_pages import Written, write_pages
 from ocrctl.core.dataset.write_words import write_words
 from ocrctl.data.formats import word_format
@@ -18,7 +18,7 @@ def convert(spec: str, out: Path, format_name: str, *, copy: bool = True, allow_
     """Write the data set in another format. Raises UsageError when the format is unknown or holds other things,
     InputError when an image lies outside the set and was not allowed to."""
     data = open_annotations(spec)
-    refuse_outside(spec, data, allow_outside or not copy)
+    check_outside_images(spec, data, allow_outside or not copy)
     if data.words is not None:
         words = word_format(format_name)
         if not copy:

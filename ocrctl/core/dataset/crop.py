@@ -19,7 +19,7 @@ from ocrctl.data.polygons.rules import check_polygons
 from ocrctl.data.validate.text_rules import has_error
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.folder import new_folder
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 from ocrctl.text.normalize import normalize_label
 
 Progress = Callable[[int, int], None]
@@ -41,7 +41,9 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     """
     data = open_annotations(spec)
     if data.words is not None:
-        raise UsageError(f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {typed(spec)} {typed(out)}")
+        raise UsageError(
+            f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(out)}"
+        )
     words = word_format(format_name)
     skipped: Counter[str] = Counter()
     labels: list[str] = []

@@ -13,7 +13,7 @@ from ocrctl.data.formats.spec import parse_spec
 from ocrctl.errors import InputError
 
 
-def refuse_outside(spec: str, data: Annotations, allow: bool) -> None:
+def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
     """Raise InputError, unless `allow`, when an image of `data` exists outside the path of `spec`, from which it was
     read, and outside the folders of its labels and images.
 

@@ -18,7 +18,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.data.polygons.findings import Findings, Hits
 from ocrctl.errors import InputError
 from ocrctl.escape import visible
-from ocrctl.files.atomic import write_atomic
+from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.parts import escape, script_json
 
 SHOWN = 40  # findings of one code
@@ -35,7 +35,7 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 def write_page(path: Path, report: ValidateReport, data: Annotations, findings: Findings) -> None:
     """Write the page. Raises InputError or ResumableStop when `path` cannot be written."""
-    write_atomic(path, render(report, data, findings))
+    write_with_newline(path, render(report, data, findings))
 
 
 def render(report: ValidateReport, data: Annotations, findings: Findings) -> str:

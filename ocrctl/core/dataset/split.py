@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.core.dataset.outside_images import refuse_outside
+from ocrctl.core.dataset.outside_images import check_outside_images
 from ocrctl.core.dataset.write_pages import Written, fill_pages
 from ocrctl.core.dataset.write_words import fill_words
 from ocrctl.data.annotations.index import Annotations
@@ -63,7 +63,7 @@ def split(
         raise UsageError("--list names the pictures of the second of two parts; it goes with no --group.")
     located = locate(spec)
     data = located.annotations()
-    refuse_outside(spec, data, allow_outside)
+    check_outside_images(spec, data, allow_outside)
     with new_folder(out, "dataset split") as folder:  # claimed before the pictures are compared, which takes longest
         keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
         named = len(set(keys))

@@ -18,7 +18,7 @@ from ocrctl.data.images.rectify import crop
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine
 from ocrctl.metrics.reads_nothing import reads_nothing
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 from ocrctl.text.normalize import normalize_label
 
 FOREIGN = 0.05  # share of labels read as they are below which the model fits other data
@@ -85,7 +85,7 @@ def suspects(
         raise InputError(
             f"{engine.path} reads nothing: {nothing}, which says nothing about the labels of {options.spec}.",
             hint="use a model trained for such images; this one is scored by: "
-            f"ocrctl eval {typed(options.model)} -d {typed(options.spec)}",
+            f"ocrctl eval {shell_quote(options.model)} -d {shell_quote(options.spec)}",
         )
     found: list[Suspect] = []
     unjudged = 0

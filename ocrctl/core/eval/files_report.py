@@ -13,7 +13,7 @@ from ocrctl.core.eval.files import FilesResult, names_of
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError
-from ocrctl.files.atomic import write_atomic
+from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.pages import Picture, render_pages
 from ocrctl.metrics.instances import from_annotations
 
@@ -37,7 +37,7 @@ def write_page(path: Path, result: FilesResult) -> None:
         f"{result.found} against {result.truth}", result.scores, truth, result.found_pages,
         lambda number: picture_of(result.pages, number), result.search, notes,
     )  # fmt: skip
-    write_atomic(path, page)
+    write_with_newline(path, page)
 
 
 def picture_of(pages: Annotations, number: int) -> Picture:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ocrctl.core.eval.files_report import shown
 from ocrctl.core.eval.page_samples import EvalPages
 from ocrctl.core.eval.pages import PageResult, PagesEvaluation
-from ocrctl.files.atomic import write_atomic
+from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.pages import Picture, render_pages
 from ocrctl.metrics.pages import check_metrics
 
@@ -23,7 +23,7 @@ def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPage
     for item in results:
         model = item.model.replace("/", "-")
         place = path if len(results) == 1 else path.with_stem(f"{path.stem}-{model}-{item.scores.protocol}")
-        write_atomic(place, _page(item, evaluation, data))
+        write_with_newline(place, _page(item, evaluation, data))
         written.append(place)
     return written
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from ocrctl.core.eval.word_samples import EvalSamples
-from ocrctl.files.atomic import write_atomic
+from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.html import render
 from ocrctl.metrics.evaluation import Evaluation, WorstSample
 
@@ -29,4 +29,4 @@ def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) 
         assert done
         return encoded.tobytes()
 
-    write_atomic(path, render(evaluation, picture))
+    write_with_newline(path, render(evaluation, picture))

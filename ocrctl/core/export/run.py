@@ -17,7 +17,7 @@ from ocrctl.data.formats.spec import parse_spec
 from ocrctl.errors import UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
 from ocrctl.export.parity import Parity, compare, probe_batch
-from ocrctl.files.atomic import check_place, temporary_of
+from ocrctl.files.atomic import check_writable, temporary_of
 from ocrctl.files.durable import sync_folder
 from ocrctl.files.folder import shared_folder
 from ocrctl.inference.decoding import with_decoding
@@ -89,7 +89,7 @@ def export(options: ExportOptions) -> ExportReport:
         raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
     with shared_folder(options.out):
         for file in files:
-            check_place(options.out / f"{file.name}.onnx")  # before minutes of work
+            check_writable(options.out / f"{file.name}.onnx")  # before minutes of work
         return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
 
 

@@ -22,7 +22,7 @@ from ocrctl.data.validate.word_stats import LabelStats, label_stats, scripts
 from ocrctl.errors import InputError
 from ocrctl.inference.devices import available_cores
 from ocrctl.models.registry import DEFAULT_ARCH, get_spec
-from ocrctl.shell import ending_signals
+from ocrctl.shell import termination_signals
 from ocrctl.text.charset import Charset
 
 MAX_LABEL_LENGTH = 255  # code points; longer ones are nearly always two lines run together
@@ -101,7 +101,7 @@ class InfoReport:
 
 
 class StopSignals:
-    """While entered, Ctrl-C and `ending_signals` set `received`, instead of ending the process as the second does."""
+    """Record Ctrl-C and `termination_signals` in `received` while entered; the second one ends the process."""
 
     received: int | None = None
 
@@ -109,7 +109,7 @@ class StopSignals:
         self._previous = {}
         if threading.current_thread() is threading.main_thread():
             self._previous = {
-                number: signal.signal(number, self._note) for number in (signal.SIGINT, *ending_signals())
+                number: signal.signal(number, self._note) for number in (signal.SIGINT, *termination_signals())
             }
         return self
 

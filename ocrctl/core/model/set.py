@@ -12,7 +12,7 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.runs.lock import lock_run
 from ocrctl.errors import UsageError
-from ocrctl.files.atomic import replacing
+from ocrctl.files.atomic import open_atomic
 from ocrctl.files.durable import disk_errors
 from ocrctl.files.lock import lock
 from ocrctl.files.system_error import system_error
@@ -45,7 +45,7 @@ def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     try:
         card, save = _onnx(path) if found.kind == "onnx" else _checkpoint(path)
         now = {**card.thresholds, **_checked(card, values, path)}
-        with disk_errors(folder, "the model is as before"), replacing(path) as file:
+        with disk_errors(folder, "the model is as before"), open_atomic(path) as file:
             save(file, replace(card, thresholds=now).to_json())
     finally:
         held.release()

@@ -97,7 +97,7 @@ class PageFiles:
             return
         if self._claimed is not None:
             try:
-                self._claimed.put_in_place()
+                self._claimed.publish()
             except OSError as error:
                 raise cannot_write(self.place, error) from error
         elif self.format == "submission":

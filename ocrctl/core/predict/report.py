@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrctl import __version__
 from ocrctl.core.predict.run import PredictReport
-from ocrctl.files.atomic import write_atomic
+from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.parts import document, escape, table
 
 LISTED = 1000  # rows of one table; the JSON report holds all
@@ -17,7 +17,7 @@ LISTED = 1000  # rows of one table; the JSON report holds all
 
 def write_page(path: Path, report: PredictReport) -> None:
     """Write one self-contained HTML file. Raises InputError or ResumableStop when `path` cannot be written."""
-    write_atomic(path, render(report))
+    write_with_newline(path, render(report))
 
 
 def render(report: PredictReport) -> str:

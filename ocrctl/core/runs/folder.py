@@ -19,7 +19,7 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import write_text
 from ocrctl.files.durable import cannot_write
 from ocrctl.files.regular import read_regular
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 from ocrctl.text.charset import BUILTIN
 
 # What may differ when a run goes on; anything else is another run.
@@ -49,7 +49,7 @@ class RunData(Protocol):
         """Of each finite source, by name: what a resumed run compares."""
 
 
-def refuse_taken(out: Path | None, *, resume: bool) -> None:
+def check_no_run(out: Path | None, *, resume: bool) -> None:
     """Raise UsageError when `out` is a file, or holds a run that is not asked to go on."""
     if out is None:
         return
@@ -59,7 +59,7 @@ def refuse_taken(out: Path | None, *, resume: bool) -> None:
     if holds and not resume:
         raise UsageError(
             f"{out} already holds a run ({holds}).",
-            hint=f"go on with it: ocrctl train --resume -o {typed(out)}, or choose another -o",
+            hint=f"go on with it: ocrctl train --resume -o {shell_quote(out)}, or choose another -o",
         )
 
 
@@ -96,7 +96,7 @@ def check_data(run: Path, data: RunData, report: Callable[[str], None]) -> None:
     """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out.
     Raises InputError when data.json is damaged; that it is missing is reported."""
     path = run / "data.json"
-    hint = f"delete it to go on with data that you know to be the same: ocrctl train --resume -o {typed(run)}"
+    hint = f"delete it to go on with data that you know to be the same: ocrctl train --resume -o {shell_quote(run)}"
     try:
         before = json.loads(read_regular(path))
     except FileNotFoundError:
@@ -111,7 +111,8 @@ def check_data(run: Path, data: RunData, report: Callable[[str], None]) -> None:
             raise UsageError(
                 f"{name} has changed since {run} began ({before.get(name, 'nothing')} then, {print_} now): "
                 "held-out samples would get into training.",
-                hint=f"start a new run from it: ocrctl train -p {typed(run / 'config.toml')} --from {typed(run)}",
+                hint=f"start a new run from it: ocrctl train -p {shell_quote(run / 'config.toml')} "
+                f"--from {shell_quote(run)}",
             )
 
 
@@ -154,12 +155,12 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         if holds:
             raise InputError(
                 f"{out} holds {holds}, but no config.toml: its settings are lost.",
-                hint=f"start a new run from its weights: ocrctl train -d DATA --from {typed(out)} -o NEW",
+                hint=f"start a new run from its weights: ocrctl train -d DATA --from {shell_quote(out)} -o NEW",
             )
         if asked.data.train is None:  # a mistyped RUN must not become a run on synthetic data
             raise UsageError(
                 f"--resume: {out} holds no run to go on with, and no data is named to start one on.",
-                hint=f"correct -o, or name the data: ocrctl train --resume -o {typed(out)} -d SPEC",
+                hint=f"correct -o, or name the data: ocrctl train --resume -o {shell_quote(out)} -d SPEC",
             )
         report(f"{out}: no run there yet, starting fresh")
         return asked
@@ -171,7 +172,8 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
         name = fixed[0]
         raise UsageError(
             f"{out}: {name} was {before.get(name)!r} and cannot become {changed[name]!r} on resume.",
-            hint=f"start a new run from it: ocrctl train -p {typed(config)} --from {typed(out)} --set {name}=...",
+            hint=f"start a new run from it: ocrctl train -p {shell_quote(config)} --from {shell_quote(out)} "
+            f"--set {name}=...",
         )
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
@@ -185,7 +187,7 @@ def _saved_settings(config: Path) -> Settings:
     if lost:
         raise InputError(
             f"{config}: damaged, it lacks {', '.join(lost)}.",
-            hint=f"restore it, or start a new run: ocrctl train -d DATA --from {typed(config.parent)} -o NEW",
+            hint=f"restore it, or start a new run: ocrctl train -d DATA --from {shell_quote(config.parent)} -o NEW",
         )
     return settings_from_tree(tree, str(config))
 

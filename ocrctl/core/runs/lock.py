@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrctl.files.atomic import sweep as sweep_folder
+from ocrctl.files import atomic
 from ocrctl.files.lock import Lock, lock_folder
 
 
-def sweep(run: Path) -> None:
+def remove_temporary_files(run: Path) -> None:
     """Remove what a killed process had begun to write in `run`; only who holds the lock may."""
     for folder in (run, run / "quarantine", *run.glob("quarantine/step-*")):
-        sweep_folder(folder)
+        atomic.remove_temporary_files(folder)
 
 
 def unlock(lock: Lock | None) -> None:

@@ -11,7 +11,7 @@ from ocrctl.config.profiles import load_profile
 from ocrctl.config.renamed import rename_settings
 from ocrctl.core.runs.settings_tree import flat
 from ocrctl.errors import InputError, OcrctlError, UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 from ocrctl.training.metrics_rows import read_rows
 
 GOALS = ("val_exact", "val_hmean")  # what makes a checkpoint the best one
@@ -84,7 +84,7 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     if found.damage:
         raise InputError(
             f"{run / 'metrics.csv'}: {found.damaged}.",
-            hint=f"ocrctl train --resume -o {typed(run)} leaves damaged lines out and keeps a copy of them",
+            hint=f"ocrctl train --resume -o {shell_quote(run)} leaves damaged lines out and keeps a copy of them",
         )
     return rename_settings(load_profile(str(config)), str(config), warn=False), found.rows
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ocrctl.config.settings import DataSettings
-from ocrctl.core.train.refusal import Fix, TrainingRefused, clean_command, counted
+from ocrctl.core.train.refusal import Fix, TrainingDataError, clean_command, counted
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.polygons.fixes import clamp
@@ -16,7 +16,7 @@ from ocrctl.data.validate.image_rules import frames
 from ocrctl.data.validate.image_scan import ImageScan, multipage_note
 from ocrctl.data.validate.run import header_errors
 
-SHAPELESS = ("too-few-points", "not-finite", "no-area", "outside")  # no region of theirs lies in the image
+NO_REGION = ("too-few-points", "not-finite", "no-area", "outside")  # no region of theirs lies in the image
 
 
 @dataclass
@@ -38,7 +38,7 @@ def check_pages(spec: str, data: Annotations, settings: DataSettings) -> Checked
     if settings.bad_polygons == "clamp":
         _clamp(checked, scan)
     if settings.bad_polygons == "skip":
-        shapeless = checked.errors.of(*SHAPELESS)
+        shapeless = checked.errors.of(*NO_REGION)
         _skip(checked, "P", "data.bad_polygons")
     if settings.bad_labels == "skip":
         _skip(checked, "T", "data.bad_labels")
@@ -50,7 +50,7 @@ def check_pages(spec: str, data: Annotations, settings: DataSettings) -> Checked
 
 
 def refuse_errors(sets: Sequence[CheckedPages]) -> None:
-    """Raise TrainingRefused with the errors of all sets, by code, and the commands that take them out."""
+    """Raise TrainingDataError with the errors of all sets, by code, and the commands that take them out."""
     bad = [one for one in sets if one.errors.hits]
     if not bad:
         return
@@ -68,7 +68,7 @@ def refuse_errors(sets: Sequence[CheckedPages]) -> None:
     of_images = any(code.startswith("I") for code in found)
     leave = "" if of_images else f" ({' '.join(others)} would train without changing the data)"
     before = tuple(dict.fromkeys(clean_command(one.spec) for one in bad))
-    raise TrainingRefused(f"{'; '.join(reasons)}{leave}.", Fix(before))
+    raise TrainingDataError(f"{'; '.join(reasons)}{leave}.", Fix(before))
 
 
 def _clamp(checked: CheckedPages, scan: ImageScan) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from ocrctl.config.settings import Settings
-from ocrctl.core.runs.folder import check_data, refuse_taken
-from ocrctl.core.runs.lock import lock_run, sweep, unlock
+from ocrctl.core.runs.folder import check_data, check_no_run
+from ocrctl.core.runs.lock import lock_run, remove_temporary_files, unlock
 from ocrctl.core.train.header import run_header
 from ocrctl.core.train.result import TrainResult
 from ocrctl.data.datasets.loader import training_loader
@@ -56,7 +56,7 @@ def fit(
         def claim(folder: Path) -> None:
             if not resumes:
                 held.callback(unlock, lock_run(folder))
-                refuse_taken(folder, resume=resume_from is not None)  # by another process, since it was first looked at
+                check_no_run(folder, resume=resume_from is not None)  # by another process, since it was first looked at
 
         return _fit(settings, data, placement, lambda: make_folder(claim), report, resume_from, held)
 
@@ -109,7 +109,7 @@ def _fit(
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
-    sweep(run)
+    remove_temporary_files(run)
     decided = point.schedule or {}
     progress = Progress(train, steps, point.elapsed, decided.get("warmup_steps"))
     if decided and decided["max_steps"] != steps:

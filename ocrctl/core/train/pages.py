@@ -119,7 +119,7 @@ def prepare_pages(settings: Settings, spec: ModelSpec, report: Callable[[str], N
 
 
 def _checked(names: list[str], settings: Settings) -> dict[str, CheckedPages]:
-    """Every finite set by its SPEC, checked. Raises TrainingRefused with the errors of all."""
+    """Every finite set by its SPEC, checked. Raises TrainingDataError with the errors of all."""
     sets: dict[str, CheckedPages] = {}
     for name in [*names, *([settings.data.val] if settings.data.val is not None else [])]:
         parsed = parse_spec(name)

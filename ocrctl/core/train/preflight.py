@@ -31,7 +31,7 @@ SAMPLES = 8  # words in the batch that has to be learned by heart
 PAGES = 2  # pictures of a detector in it
 HMEAN = 0.9  # of the boxes found on them
 ROUNDS = 300  # optimiser steps it may take
-LOOKED_AT = 500  # training samples whose labels are held against the output steps
+CHECKED_LABELS = 500  # training samples whose labels are held against the output steps
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def preflight(settings: Settings, data: TrainingData | PageData, report: Report)
 def _steps(data: TrainingData, report: Report) -> str | None:
     """Labels against the feature grid: a label that needs more output steps than there are cannot be learned."""
     steps = data.spec.output_steps()
-    labels = [data.words.label(n) for n in range(LOOKED_AT)]
+    labels = [data.words.label(n) for n in range(CHECKED_LABELS)]
     needed = [data.tokenizer.required_steps(label) for label in labels]
     over = sum(n > steps for n in needed)
     report(f"preflight: {steps} output steps; the longest of {len(labels)} labels needs {max(needed)}")

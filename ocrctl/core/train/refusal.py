@@ -14,7 +14,7 @@ from ocrctl.data.datasets.check_labels import LONG, STEPS, UNKNOWN, LabelReport,
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.errors import InputError, UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 from ocrctl.text.charset import BUILTIN, Charset
 
 RARE = 0.01  # share of samples up to which those that do not fit are left out, rather than the model widened for them
@@ -34,11 +34,11 @@ class Fix:
     def command(self, words: Iterable[str], flags: str = "") -> str:
         """The whole command line: `words` are those after `ocrctl`, as typed; `flags` go to the commands before."""
         swapped = (self.swaps.get(_located(word), word) for word in words)
-        train = [shlex.quote(word) if word.startswith("-") else typed(word) for word in swapped]
+        train = [shlex.quote(word) if word.startswith("-") else shell_quote(word) for word in swapped]
         return " && ".join([*(line + flags for line in self.before), " ".join(["ocrctl", *train, *self.options])])
 
 
-class TrainingRefused(InputError):
+class TrainingDataError(InputError):
     """The data cannot be trained on as asked; `fix` is what would work (None: nothing certain)."""
 
     def __init__(self, message: str, fix: Fix | None) -> None:
@@ -70,7 +70,7 @@ class Rules:
 
 
 def refuse(wanted: Sequence[Wanted], rules: Rules) -> None:
-    """Raise TrainingRefused with every reason that any of the sources gives; nothing when all can be trained on."""
+    """Raise TrainingDataError with every reason that any of the sources gives; nothing when all can be trained on."""
     reasons = [reason for one in wanted for reason in _reasons(one, rules)]
     if not reasons:
         return
@@ -79,7 +79,7 @@ def refuse(wanted: Sequence[Wanted], rules: Rules) -> None:
     others += ["--set data.bad_labels=skip"] if known - {UNKNOWN} and not rules.skip_bad else []
     leave = f" ({' and '.join(others)} would leave such samples out)" if others else ""
     start = f"{rules.spec.name} cannot train on this data for {len(reasons)} reasons: " if len(reasons) > 1 else ""
-    raise TrainingRefused(f"{start}{'; '.join(reasons)}{leave}.", data_fix(wanted, rules))
+    raise TrainingDataError(f"{start}{'; '.join(reasons)}{leave}.", data_fix(wanted, rules))
 
 
 def _reasons(one: Wanted, rules: Rules) -> list[str]:
@@ -107,16 +107,16 @@ def data_fix(wanted: Sequence[Wanted], rules: Rules) -> Fix | None:
             if len(one.files.of("listed-twice")):  # which `lmdb build` would only list
                 before.append(clean_command(one.spec))
                 continue
-            swaps[one.spec] = free_name(one.spec, ".lmdb")
-            before.append(f"ocrctl lmdb build {typed(_short(one.spec))} {typed(swaps[one.spec])}")
+            swaps[one.spec] = unused_path(one.spec, ".lmdb")
+            before.append(f"ocrctl lmdb build {shell_quote(_short(one.spec))} {shell_quote(swaps[one.spec])}")
     plan = label_plan([one.report for one in wanted], rules)
     if plan.charset is not None:
         options += ["--charset", plan.charset]
     elif plan.writes_charset:
-        specs = [typed(swaps.get(one.spec, _short(one.spec))) for one in wanted]
-        file = free_name(wanted[0].spec, "-charset.txt")
-        before.append(f"ocrctl dataset charset {' '.join(specs)} -o {typed(file)}")
-        options += ["--charset", typed(file)]
+        specs = [shell_quote(swaps.get(one.spec, _short(one.spec))) for one in wanted]
+        file = unused_path(wanted[0].spec, "-charset.txt")
+        before.append(f"ocrctl dataset charset {' '.join(specs)} -o {shell_quote(file)}")
+        options += ["--charset", shell_quote(file)]
     options += plan.options()
     for one in wanted:
         report = check_labels(one.source, plan.chars, plan.spec)
@@ -202,10 +202,10 @@ def counted(findings: Findings, image_where: Callable[[int], str], where: Callab
 
 def clean_command(spec: str) -> str:
     """What takes all errors out of the data at `spec`."""
-    return f"ocrctl dataset clean {typed(_short(spec))} --clamp --repair --remove-bad"
+    return f"ocrctl dataset clean {shell_quote(_short(spec))} --clamp --repair --remove-bad"
 
 
-def free_name(spec: str, suffix: str) -> str:
+def unused_path(spec: str, suffix: str) -> str:
     """A path beside what `spec` names that is not taken: its stem with `suffix`, numbered where need be."""
     path = Path(spec if Path(spec).exists() else spec.partition(":")[2])
     number = 1

@@ -11,7 +11,7 @@ from typing import Any
 from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
 from ocrctl.config.settings import Settings
-from ocrctl.core.runs.folder import absolute_paths, prepare_run, refuse_taken, resume_settings
+from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resume_settings
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.result import TrainResult
 from ocrctl.errors import OcrctlError, UsageError
@@ -85,7 +85,7 @@ def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
         )
     if request.resume and request.fast_dev_run:
         raise UsageError("--resume and --fast-dev-run do not go together: a trial must not change a run.")
-    refuse_taken(request.out, resume=request.resume)
+    check_no_run(request.out, resume=request.resume)
     settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
     if settings.arch is None:
         settings = with_changes(settings, arch=DEFAULT_ARCH)

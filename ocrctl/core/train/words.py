@@ -134,7 +134,7 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
 def _check_sources(
     names: list[str], specs: list[Spec], charset: Charset, spec: ModelSpec, settings: Settings, header: list[str]
 ) -> dict[str, tuple[WordSource, LabelReport]]:
-    """Every finite source by its SPEC, opened, with what its labels hold. Raises TrainingRefused with all that keeps
+    """Every finite source by its SPEC, opened, with what its labels hold. Raises TrainingDataError with all that keeps
     any of them from being trained on; `header` is told of pages that are not read."""
     asked = dict(zip(names, specs, strict=True))
     if settings.data.val is not None:

@@ -41,7 +41,7 @@ from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listing
 from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps
 from ocrctl.errors import InputError, UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 __all__ = [
     "DETECTION_FORMATS", "FORMATS", "IMAGE_SUFFIX", "DetectionFormat", "Format", "Keeps", "Rendered", "WordKeeps",
@@ -121,7 +121,7 @@ def detect(path: Path) -> tuple[Format, Path]:
         if detect_pages(path):
             raise InputError(
                 f"{path}: holds pages with polygons, here pictures of words are expected.",
-                hint=f"cut the words out: ocrctl dataset crop {typed(path)} words.lmdb",
+                hint=f"cut the words out: ocrctl dataset crop {shell_quote(path)} words.lmdb",
             )
         raise InputError(f"{path}: found no word annotations in it.", hint=f"Formats: {kinds}.")
     if len(found) > 1:

@@ -11,8 +11,8 @@ from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, DetectionFormat, For
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource
 from ocrctl.data.polygons.malformed import refuse
 from ocrctl.errors import InputError
-from ocrctl.files.journal import half_done
-from ocrctl.shell import typed
+from ocrctl.files.journal import has_unfinished_change
+from ocrctl.shell import shell_quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,14 @@ class Located:
         return data
 
     def _hint(self) -> str:
-        spec = typed(self.raw)
+        spec = shell_quote(self.raw)
         return f"ocrctl dataset validate {spec} lists them, ocrctl dataset clean {spec} --remove-bad takes them out"
 
     def _whole(self) -> None:
         """A half of the old labels with a half of the new ones is no set to read."""
-        if half_done(self.folder):
+        if has_unfinished_change(self.folder):
             raise InputError(
                 f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
                 hint="once none runs any more: the same `dataset clean` again finishes it, "
-                f"ocrctl dataset undo {typed(self.raw)} takes it back",
+                f"ocrctl dataset undo {shell_quote(self.raw)} takes it back",
             )

@@ -27,8 +27,8 @@ from ocrctl.data.formats.dataset_ref import Located
 from ocrctl.data.lmdb.label_text import LONGEST_LINE, read_label_text
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.regular import kind_of
-from ocrctl.shell import typed
+from ocrctl.files.regular import file_kind
+from ocrctl.shell import shell_quote
 
 __all__ = [
     "SYNTH",
@@ -83,7 +83,7 @@ def parse_spec(raw: str) -> Spec:
 def _expect_place(path: Path) -> None:
     """Raise InputError for a pipe or a device: its format is told from its content, so it is read more than once."""
     if not path.is_file() and not path.is_dir():
-        kind = kind_of(path.stat().st_mode)
+        kind = file_kind(path.stat().st_mode)
         raise InputError(f"{path}: expected a file or a folder, found {kind}.", hint="save its content to a file first")
 
 
@@ -107,7 +107,7 @@ def open_source(spec: Spec | str) -> WordSource:
     if spec.format is not None and holds(spec.format) == "pages":
         raise UsageError(
             f"{spec.raw}: {spec.format} holds pages with polygons, expected word images.",
-            hint=f"ocrctl dataset crop {typed(spec.raw)} OUT",
+            hint=f"ocrctl dataset crop {shell_quote(spec.raw)} OUT",
         )
     with listed_once():
         located = _locate_words(spec, spec.path)

@@ -8,7 +8,7 @@ from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats import words_json
 from ocrctl.data.polygons.page_words import Floats, PageWords
 from ocrctl.errors import InputError, UsageError
-from ocrctl.shell import typed
+from ocrctl.shell import shell_quote
 
 CHARACTERS = "characters"  # key of a word in words-json: [[x1, y1, ..., x4, y4], ...], one quad for each character
 
@@ -44,7 +44,7 @@ def check_shapes(data: Annotations) -> None:
         raise InputError(
             f"{data.where(first)}: expected a polygon of three finite points or more, found "
             f"{data.polygon(first).tolist()}; {int(bad.sum())} in all.",
-            hint=f"ocrctl dataset validate {typed(f'{data.format}:{data.name}')}",
+            hint=f"ocrctl dataset validate {shell_quote(f'{data.format}:{data.name}')}",
         )
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.data.lmdb.check import checked
-from ocrctl.data.lmdb.output import begin, check_target, put_in_place
+from ocrctl.data.lmdb.output import begin, check_target, publish
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.lmdb.writer import FIRST_MAP, CommitThread, LmdbWriter
 from ocrctl.errors import InputError, ResumableStop, UsageError
-from ocrctl.files.folder import Claim, claim, is_unsettled
-from ocrctl.shell import typed
+from ocrctl.files.folder import Claim, claim, is_incomplete
+from ocrctl.shell import shell_quote
 
 COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
 
@@ -60,9 +60,9 @@ def build(
     work committed. Raises UsageError when `out` stands in the way or another process is building it, ResumableStop when
     it cannot be written to the end.
     """
-    if not is_unsettled(out):
+    if not is_incomplete(out):
         check_target(source, out, overwrite)
-    goes_on = f"ocrctl lmdb build {typed(source.name)} {typed(out)} --resume"
+    goes_on = f"ocrctl lmdb build {shell_quote(source.name)} {shell_quote(out)} --resume"
     with claim(out, "lmdb build", goes_on) as claimed:
         check_target(source, out, overwrite)  # the process that held it may have finished
         begin(claimed, overwrite, resume)
@@ -111,7 +111,7 @@ def _build(
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
-        put_in_place(claimed, claimed.out)
+        publish(claimed, claimed.out)
     except OSError as error:
         raise ResumableStop(
             f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."

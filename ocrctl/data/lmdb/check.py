@@ -17,7 +17,7 @@ from itertools import islice
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.errors import InputError
-from ocrctl.shell import ending_signals
+from ocrctl.shell import termination_signals
 
 CHUNK = 128  # samples that travel together: few enough to keep memory small, enough to make the trip cheap
 
@@ -101,7 +101,7 @@ def worker_context() -> multiprocessing.context.BaseContext:
 def follow_parent() -> None:
     """For a helper process: signals reach the whole group, but the parent decides when to stop; when it is killed, the
     helper ends too instead of waiting for work for ever."""
-    for number in (signal.SIGINT, *ending_signals()):
+    for number in (signal.SIGINT, *termination_signals()):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -10,7 +10,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from ocrctl.errors import InputError
-from ocrctl.files.regular import LARGEST_TEXT, drain, open_regular, open_stream
+from ocrctl.files.regular import LARGEST_TEXT, open_regular, open_stream, read_all
 
 LONGEST_LINE = 64 << 20  # bytes; a page of 10,000 long polygons with texts takes a few MiB
 LARGEST_JSON = 1 << 30  # bytes; TextOCR's training set takes 0.3 GiB, and parsing needs about ten times as much memory
@@ -62,7 +62,7 @@ def _read(path: str | Path, largest: int | None) -> bytes:
     handle = open_stream(path)
     try:
         if not S_ISREG(os.fstat(handle).st_mode):  # it can be read but once
-            return drain(handle, path, largest or LARGEST_TEXT)
+            return read_all(handle, path, largest or LARGEST_TEXT)
         short, data = min(_SHORT, largest or LONGEST_LINE), b""
         while len(data) < short:
             more = os.read(handle, short - len(data))

@@ -28,7 +28,7 @@ def check_target(source: WordSource, out: Path, overwrite: bool) -> None:
 def begin(claimed: Claim, overwrite: bool, resume: bool) -> None:
     """Make the folder that is built in, or keep that of an interrupted build that is to go on, and can. Raises
     UsageError when there is one and nobody said what to do with it, or it is not a build's."""
-    if claimed.is_left():
+    if claimed.has_leftover():
         if resume and _can_go_on(claimed.partial):
             return
         if not overwrite and not resume:
@@ -60,11 +60,11 @@ def _can_go_on(partial: Path) -> bool:
             file.close()
 
 
-def put_in_place(claimed: Claim, out: Path) -> None:
+def publish(claimed: Claim, out: Path) -> None:
     """Make the whole file in the claimed folder the one at `out`, in one step."""
     close_environments()
     if data_file(out) is None:
-        claimed.put_in_place()
+        claimed.publish()
         return
     # Within the folder, because only a file can be replaced in one step.
     os.replace(claimed.partial / "data.mdb", out / "data.mdb")

@@ -21,7 +21,7 @@ from ocrctl.inference.writers import (
     tsv,
     txt,
 )
-from ocrctl.inference.writers.prediction import guarded
+from ocrctl.inference.writers.prediction import spreadsheet_safe
 
 
 class Writer(Protocol):
@@ -58,7 +58,7 @@ class Guarded:
 
     def line(self, prediction: Any, folder: Path | None = None) -> str:
         """See Writer."""
-        return self.writer.line(guarded(prediction), folder)
+        return self.writer.line(spreadsheet_safe(prediction), folder)
 
 
 def check_format(name: str | None, *, to_folder: bool) -> None:

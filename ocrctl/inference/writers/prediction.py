@@ -58,10 +58,10 @@ def _stem(path: str, page: int | None) -> str:
     return f"{PurePath(path.removesuffix(f'#{page}')).stem}#{page}"
 
 
-def guarded(prediction: Prediction | PagePrediction) -> Prediction | PagePrediction:
+def spreadsheet_safe(prediction: Prediction | PagePrediction) -> Prediction | PagePrediction:
     """Return a copy whose path and texts no spreadsheet takes for formulas."""
-    path = escape.guarded(prediction.path)
+    path = escape.spreadsheet_safe(prediction.path)
     if isinstance(prediction, Prediction):
-        return replace(prediction, path=path, text=escape.guarded(prediction.text))
-    words = prediction.words and [replace(word, text=escape.guarded(word.text)) for word in prediction.words]
+        return replace(prediction, path=path, text=escape.spreadsheet_safe(prediction.text))
+    words = prediction.words and [replace(word, text=escape.spreadsheet_safe(word.text)) for word in prediction.words]
     return replace(prediction, path=path, words=words)

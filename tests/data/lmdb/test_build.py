@@ -19,7 +19,7 @@ from ocrctl.data.lmdb.reader import LmdbWords, close_environments
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.files import lock
 from ocrctl.files.folder import partial_folder
-from ocrctl.files.lock import only_writer
+from ocrctl.files.lock import exclusive_lock
 
 
 def picture(number: int, suffix: str = ".png") -> bytes:
@@ -247,8 +247,8 @@ def test_info_counts(tmp_path: Path, forty: Path) -> None:
 
 def test_a_second_build_of_the_same_out_is_refused(tmp_path: Path, forty: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from ocrctl.files.lock import only_writer\n"
-        "with only_writer(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()\n"
+        "import sys; from pathlib import Path; from ocrctl.files.lock import exclusive_lock\n"
+        "with exclusive_lock(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()\n"
     )
     out = tmp_path / "out"
     other = subprocess.Popen(
@@ -268,7 +268,7 @@ def test_a_second_build_of_the_same_out_is_refused(tmp_path: Path, forty: Path) 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_worker_does_not_keep_the_lock_of_a_killed_build(tmp_path: Path) -> None:
     target = tmp_path / "out.partial"
-    with only_writer(target):
+    with exclusive_lock(target):
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -280,7 +280,7 @@ def test_a_worker_does_not_keep_the_lock_of_a_killed_build(tmp_path: Path) -> No
         for handle in list(lock._held):
             os.dup2(os.open(os.devnull, os.O_RDWR), handle)
         try:
-            with only_writer(target):
+            with exclusive_lock(target):
                 pass
         finally:
             os.kill(child, signal.SIGKILL)
@@ -293,7 +293,7 @@ def test_a_whole_but_unrenamed_build_is_not_gone_on_with(
     """It holds no state, so nothing tells whose images these are."""
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("ocrctl.data.lmdb.build.put_in_place", lambda claimed, out: (_ for _ in ()).throw(SystemExit))
+        patch.setattr("ocrctl.data.lmdb.build.publish", lambda claimed, out: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             build(open_source(str(forty)), out)
     other = words(tmp_path / "other", ["a", "b", "c"], {0: picture(100), 1: picture(101), 2: picture(102)})

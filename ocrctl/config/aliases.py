@@ -53,25 +53,25 @@ _FLAGS = {
 _MEANT = {word: setting for setting, words in _OTHER_NAMES.items() for word in words.split()}
 
 
-class Meant(NamedTuple):
+class Alias(NamedTuple):
     """The setting that a word means; `value` is what a flag without a value stands for, "" where one follows."""
 
     setting: str
     value: str = ""
 
 
-def meant_setting(word: str, names: Sequence[str]) -> Meant | None:
+def setting_of_alias(word: str, names: Sequence[str]) -> Alias | None:
     """The setting of `names` that `word` means: `lr`, `learning-rate`, `train.learning_rate`, `--fp16`; None for no
     known habit. A name that only one setting ends with needs no section."""
     plain = word.lstrip("-").lower().replace("-", "_")
     last = plain.rpartition(".")[2]
     if plain in names:
-        return Meant(plain)
+        return Alias(plain)
     ending = [name for name in names if name.rpartition(".")[2] == last]
     if len(ending) == 1:
-        return Meant(ending[0])
+        return Alias(ending[0])
     if last in _MEANT and _MEANT[last] in names:
-        return Meant(_MEANT[last])
+        return Alias(_MEANT[last])
     if "." not in plain and plain in _FLAGS and _FLAGS[plain][0] in names:
-        return Meant(*_FLAGS[plain])
+        return Alias(*_FLAGS[plain])
     return None
