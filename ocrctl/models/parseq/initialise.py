@@ -3,7 +3,7 @@
 The blocks' linear layers start at a deviation of 1 / sqrt(inputs) (LeCun et al., "Efficient BackProp", 1998, section
 4.6), those that end a residual branch at 1 / sqrt(2 x blocks) of it (Radford et al., "Language Models are Unsupervised
 Multitask Learners", 2019, section 2.3). The authors' code starts everything at 0.02; what that costs:
-docs/research/benchmarks.md, "First weights".
+docs/research/benchmarks.md, "Weight initialisation".
 """
 
 from __future__ import annotations

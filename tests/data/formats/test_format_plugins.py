@@ -1,4 +1,4 @@
-"""Format plug-ins: by file, by entry point, and the worked example of docs/reference/formats.md, run as written."""
+"""Format plug-ins: by file, by entry point, and the worked example of docs/how-to/add-a-format.md, run as written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrctl.data.formats import _plugins, detect, plugged
 from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 
-DOCS = Path(__file__).parents[3] / "docs" / "reference" / "formats.md"
+DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-format.md"
 WORDS = """
 from ocrctl.data.lmdb.word_source import FolderWords
 NAME = "dashes"
