@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from ocrctl.config.settings import TrainSettings
+from ocrctl.core.train.recognition import prepare
 from ocrctl.core.train.run import load_train_settings
-from ocrctl.core.train.words import prepare_data
 from ocrctl.models.build import build_model
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.parseq.loss import permuted_loss
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 from ocrctl.text.tokenizer import ARTokenizer
 from ocrctl.training.optimizer import build_optimizer, clip
 
@@ -43,8 +44,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     settings = load_train_settings(["quickstart"], ["arch=parseq-tiny", *SYNTH], {})
-    data = prepare_data(settings, lambda line: None)
-    drawn = [data.words.sample(n) for n in range(args.samples)]
+    data = prepare(settings, get_spec(settings.arch or DEFAULT_ARCH, settings.model.width), lambda line: None)
+    drawn = [data.samples.sample(n) for n in range(args.samples)]
     images = torch.from_numpy(np.stack([image[:, :: image.shape[1] // SIDE] for image, _ in drawn])).permute(0, 3, 1, 2)
     card = replace(data.card, width=SIDE)
     tokenizer = card_tokenizer(card)

@@ -61,7 +61,7 @@ def train(
         bool,
         typer.Option(
             "--preflight",
-            help="First see that labels fit, gradient reaches every parameter and one batch is learned by heart; "
+            help="First check that labels fit, gradient reaches every parameter and one batch can be overfitted; "
             "exit 1 if not.",
         ),
     ] = False,
@@ -94,7 +94,7 @@ def train(
         "model": {"init": init},
     }
     goes_on = resume and out is not None and (out / "config.toml").exists()
-    settings = load_train_settings(profile, sets or [], flags, stand_ins=not goes_on)
+    settings = load_train_settings(profile, sets or [], flags, use_variables=not goes_on)
     if estimate:
         _estimate(settings, json)
         return
@@ -136,7 +136,7 @@ def _report(result: TrainResult, json: bool) -> None:
 def _refused(error: InputError, goes_on: bool, plugin: list[Path] | None) -> InputError:
     """The error with the whole command line that would work as its hint; a run that goes on keeps its charset and
     width, so nothing is suggested for it."""
-    from ocrctl.core.train.refusal import TrainingDataError
+    from ocrctl.core.train.data_errors import TrainingDataError
 
     if isinstance(error, TrainingDataError) and error.fix is not None:
         error.hint = None if goes_on else error.fix.command(typed_words(), plugin_flags(plugin))

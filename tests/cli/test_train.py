@@ -101,8 +101,8 @@ def test_a_run_that_reads_nothing_says_so_and_names_the_command_that_tells(
     ("last", "best", "said"),
     [
         ({"val_exact": 0.0, "val_empty": 0.96}, 0.0, "reads nothing: 96% of the validation predictions are empty"),
-        ({"val_exact": 0.0, "val_empty": 0.1}, 0.0, "reads none of the validation words without an error"),
-        ({"val_hmean": 0.0}, 0.0, "finds none of the words on the validation pages"),
+        ({"val_exact": 0.0, "val_empty": 0.1}, 0.0, "reads no validation word correctly"),
+        ({"val_hmean": 0.0}, 0.0, "finds no word on the validation pages"),
         ({"val_exact": 0.2, "val_empty": 0.1}, 0.2, ""),
         ({"val_hmean": 0.0}, 0.4, ""),
         ({}, 0.0, ""),

@@ -14,10 +14,12 @@ from torch import nn
 
 import ocrctl.training.objectives as objectives
 from ocrctl.cli.app import run as run_command
+from ocrctl.core.train.recognition import prepare
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import InputError, ResumableStop
 from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
+from ocrctl.models.registry import get_spec
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import LossScale, Statistics, StepGuard
 from ocrctl.training.left_out import read_left_out
@@ -68,12 +70,12 @@ def test_a_bad_sample_is_named_and_its_batch_kept(stopped: tuple[Path, str]) -> 
 
 
 def test_the_batch_is_rebuilt_exactly(stopped: tuple[Path, str]) -> None:
-    from ocrctl.core.train.words import prepare_data
 
     out, _ = stopped
     with np.load(out / "quarantine" / "step-0000007" / "batch.npz") as kept:
-        data = prepare_data(load_train_settings([str(out / "config.toml")], [], {}), lambda line: None)
-        batch = data.words.__getitems__(range(24, 28))
+        settings = load_train_settings([str(out / "config.toml")], [], {})
+        data = prepare(settings, get_spec(settings.arch or ""), lambda line: None)
+        batch = data.samples.__getitems__(range(24, 28))
         assert np.array_equal(kept["images.0"], batch.images) and np.array_equal(kept["labels.0"], batch.labels)
         assert kept["ids.0"].tolist() == [24, 25, 26, 27]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from ocrctl.core.train.refusal import Rules, Wanted, data_fix
+from ocrctl.core.train.data_errors import CheckedSource, LabelPolicy, data_fix
 from ocrctl.data.datasets.check_labels import LONG, STEPS, check_labels
 from ocrctl.data.formats.spec import open_source
 from ocrctl.data.lmdb.build import Problem, build
@@ -170,9 +170,9 @@ def training_needs(path: Path) -> TrainingNeeds:
     labels = words.labels
     close_environments()  # whoever called may replace the file
     spec = get_spec(DEFAULT_ARCH)
-    rules = Rules(spec, Charset.load(spec.default_charset))
-    report = check_labels(words, rules.charset, spec)
-    fix = data_fix([Wanted(str(path), words, report, splits=True)], rules) if len(words) > 1 else None
+    policy = LabelPolicy(spec, Charset.load(spec.default_charset))
+    report = check_labels(words, policy.charset, spec)
+    fix = data_fix([CheckedSource(str(path), words, report, splits=True)], policy) if len(words) > 1 else None
     return TrainingNeeds(
         arch=spec.name,
         fit=len(report.kept),

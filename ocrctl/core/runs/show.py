@@ -14,7 +14,7 @@ from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
 from ocrctl.training.metrics_rows import read_rows
 
-GOALS = ("val_exact", "val_hmean")  # what makes a checkpoint the best one
+BEST_METRICS = ("val_exact", "val_hmean")  # the first one present selects the best checkpoint
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _summary_or_problem(run: Path) -> RunSummary:
 def summary(run: Path) -> RunSummary:
     """What one run folder tells. Raises InputError when it is none."""
     config, rows = load_run(run)
-    metric = next((name for name in GOALS if any(row.get(name) for row in rows)), GOALS[0])
+    metric = next((name for name in BEST_METRICS if any(row.get(name) for row in rows)), BEST_METRICS[0])
     goals = [_number(run, row, metric) for row in rows if row.get(metric)]
     last = rows[-1] if rows else {}
     return RunSummary(

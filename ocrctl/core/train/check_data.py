@@ -1,4 +1,4 @@
-"""The rules of `dataset validate` before a detector is trained: errors are refused, clamped or skipped."""
+"""Apply the rules of `dataset validate` before a detector is trained: refuse, clamp or skip errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ocrctl.config.settings import DataSettings
-from ocrctl.core.train.refusal import Fix, TrainingDataError, clean_command, counted
+from ocrctl.core.train.data_errors import Fix, TrainingDataError, clean_command, summarise_findings
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.polygons.fixes import clamp
@@ -16,13 +16,13 @@ from ocrctl.data.validate.image_rules import frames
 from ocrctl.data.validate.image_scan import ImageScan, multipage_note
 from ocrctl.data.validate.run import header_errors
 
-NO_REGION = ("too-few-points", "not-finite", "no-area", "outside")  # no region of theirs lies in the image
+NO_REGION = ("too-few-points", "not-finite", "no-area", "outside")  # instances without any area in the image
 
 
 @dataclass
 class CheckedPages:
-    """One annotated set as a training takes it: `data` after data.bad_polygons and data.bad_labels, `notes` on what
-    they did, `errors` that they leave."""
+    """One annotated set for training: `data` after data.bad_polygons and data.bad_labels, `notes` about their changes,
+    and the remaining `errors`."""
 
     spec: str
     data: Annotations
@@ -31,8 +31,7 @@ class CheckedPages:
 
 
 def check_pages(spec: str, data: Annotations, settings: DataSettings) -> CheckedPages:
-    """Find the errors of `data`, which `spec` names, and clamp or skip those that the settings say. No image is
-    decoded."""
+    """Find the errors of `data`, read from `spec`, and clamp or skip them as the settings say. No image is decoded."""
     errors, scan = header_errors(data)
     checked = CheckedPages(spec, data, multipage_note(data, scan), errors)
     if settings.bad_polygons == "clamp":
@@ -49,8 +48,8 @@ def check_pages(spec: str, data: Annotations, settings: DataSettings) -> Checked
     return checked
 
 
-def refuse_errors(sets: Sequence[CheckedPages]) -> None:
-    """Raise TrainingDataError with the errors of all sets, by code, and the commands that take them out."""
+def raise_page_errors(sets: Sequence[CheckedPages]) -> None:
+    """Raise TrainingDataError with the errors of all sets, by code, and the commands that remove them."""
     bad = [one for one in sets if one.errors.hits]
     if not bad:
         return
@@ -59,7 +58,7 @@ def refuse_errors(sets: Sequence[CheckedPages]) -> None:
         data = one.data
         images = [h.indices if h.code.on == "image" else data.image_id[h.indices] for h in one.errors.hits.values()]
         total, pages = sum(map(len, images)), len(np.unique(np.concatenate(images)))
-        codes = counted(one.errors, data.image_where, data.where)
+        codes = summarise_findings(one.errors, data.image_where, data.where)
         reasons.append(f"{data.name}: {total} errors on {pages} of {len(data.images)} pages, {codes}")
     found = {code for one in bad for code in one.errors.hits}
     polygons = {code for code in found if code.startswith("P")}
@@ -67,8 +66,8 @@ def refuse_errors(sets: Sequence[CheckedPages]) -> None:
     others += ["--set data.bad_labels=skip"] if any(code.startswith("T") for code in found) else []
     of_images = any(code.startswith("I") for code in found)
     leave = "" if of_images else f" ({' '.join(others)} would train without changing the data)"
-    before = tuple(dict.fromkeys(clean_command(one.spec) for one in bad))
-    raise TrainingDataError(f"{'; '.join(reasons)}{leave}.", Fix(before))
+    commands = tuple(dict.fromkeys(clean_command(one.spec) for one in bad))
+    raise TrainingDataError(f"{'; '.join(reasons)}{leave}.", Fix(commands))
 
 
 def _clamp(checked: CheckedPages, scan: ImageScan) -> None:
@@ -82,7 +81,7 @@ def _clamp(checked: CheckedPages, scan: ImageScan) -> None:
     checked.notes.append(
         f"{data.name}: data.bad_polygons=clamp moves {len(beyond)} polygons to the edge of their image (P010)"
     )
-    again, _ = header_errors(checked.data, scan)  # of the polygons only: the files are as they were
+    again, _ = header_errors(checked.data, scan)  # polygons only: the image files did not change
     files = {code: hits for code, hits in errors.hits.items() if hits.code.on == "image"}
     checked.errors = Findings({**files, **again.hits})
 
@@ -93,7 +92,7 @@ def _skip(checked: CheckedPages, letter: str, setting: str) -> None:
     if not part.hits:
         return
     codes = ", ".join(f"{len(hits.indices)} {hits.code.name} ({hits.code.code})" for hits in part.sorted())
-    checked.notes.append(f"{checked.data.name}: {setting}=skip trains on none of {codes}")
+    checked.notes.append(f"{checked.data.name}: {setting}=skip ignores {codes}")
     ignore = checked.data.ignore.copy()
     ignore[part.errors("instance")] = True
     checked.data = replace(checked.data, ignore=ignore)

@@ -1,4 +1,4 @@
-"""What can be refused of a run from its settings and the machine alone, before any data is read."""
+"""Check the settings of a run against the architecture and the machine, before any data is read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ocrctl.training.loggers import check_logger
 
 
 def check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Placement:
-    """Device and precision of the run. `fresh`: it starts from new weights or those of --from, not from a checkpoint of
-    its own.
+    """Check the settings; returns device and precision of the run. `fresh`: the run starts from new weights or --from,
+    not from its own checkpoint.
 
-    Raises UsageError for settings that contradict each other or the architecture, MissingRequirement for a device or
-    logger that is not there, InputError when --from names no model.
+    Raises UsageError for settings that contradict each other or the architecture, MissingRequirement for a missing
+    device or logger, InputError when --from names no model.
     """
     placement = place(settings.train)
     check_logger(settings)
@@ -24,7 +24,9 @@ def check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Place
     if spec.task != "detection" and settings.model.pretrained:
         raise UsageError("model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL")
     if settings.train.freeze_norm and not settings.model.init:
-        raise UsageError("train.freeze_norm: a new model has no statistics to keep yet.", hint="--from MODEL")
+        raise UsageError(
+            "train.freeze_norm: requires --from: a new model has no statistics to keep.", hint="--from MODEL"
+        )
     if fresh and settings.model.init:
         locate(settings.model.init)
     return placement

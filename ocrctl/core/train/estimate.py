@@ -1,4 +1,4 @@
-"""`train --estimate`: the memory that one step of a run will need, before anything is trained."""
+"""`train --estimate`: project the memory of one training step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocrctl.training.projected import projected_memory
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of one step by part, for the device and precision that the settings name, whether it is here or not."""
+    """Memory of one step in bytes, by part, for the device and precision of the settings, present or not."""
 
     arch: str
     device: str

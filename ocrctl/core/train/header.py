@@ -1,33 +1,29 @@
-"""The lines that a run begins with: model, device, batch, folder."""
+"""Header lines of a run: model, device, batch, folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from ocrctl.config.settings import Settings, TrainSettings
+from ocrctl.core.train.task import TrainingTask
 from ocrctl.inference.devices import worker_processes
 from ocrctl.training.device import Placement
 from ocrctl.training.schedule import Progress
 
-if TYPE_CHECKING:
-    from ocrctl.core.train.pages import PageData
-    from ocrctl.core.train.words import TrainingData
-
 
 def run_header(
     settings: Settings,
-    data: TrainingData | PageData,
+    task: TrainingTask,
     placement: Placement,
     parameters: int,
     progress: Progress,
     run: Path,
     start: int,
 ) -> list[str]:
-    """One line each; `start` is the step that the run goes on from."""
-    train, spec = settings.train, data.spec
+    """Return the header lines; `start` is the step that the run resumes from, 0 for a new one."""
+    train, spec, card = settings.train, task.spec, task.card
     where = (
         f"{train.devices} x {torch.cuda.get_device_name(0)}"
         if placement.device == "cuda"
@@ -39,13 +35,13 @@ def run_header(
         *_worker_notes(settings.data.workers),
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_clock_notes(train, progress),
-        f"model: {spec.name}, {parameters:,} parameters, input {data.card.height}x{data.card.width}x{spec.channels}, "
-        + (f"{len(data.card.charset)} characters" if data.card.charset else f"backbone {data.card.model['backbone']}"),
+        f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.width}x{spec.channels}, "
+        + (f"{len(card.charset)} characters" if card.charset else f"backbone {card.model['backbone']}"),
         f"device: {where}, precision {placement.precision}",
         f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
         f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "
         f"{train.schedule}, {_length(train, progress)}",
-        f"run: {run}" + (f", going on from step {start}" if start else ""),
+        f"run: {run}" + (f", resumed from step {start}" if start else ""),
     ]  # fmt: skip
 
 
@@ -56,7 +52,7 @@ def _length(train: TrainSettings, progress: Progress) -> str:
 
 
 def _clock_notes(train: TrainSettings, progress: Progress) -> list[str]:
-    """What a limit in minutes means for doing the run again."""
+    """Return the line about reproducibility under train.max_minutes."""
     if not train.max_minutes:
         return []
     if progress.max_steps:
@@ -69,9 +65,9 @@ def _clock_notes(train: TrainSettings, progress: Progress) -> list[str]:
     ]
 
 
-def _worker_notes(asked: int) -> list[str]:
-    """That fewer loader processes run than data.workers asks for."""
-    started = worker_processes(asked)
-    if started == asked:
+def _worker_notes(requested: int) -> list[str]:
+    """Return the line about fewer loader processes than data.workers."""
+    started = worker_processes(requested)
+    if started == requested:
         return []
-    return [f"workers: {started} of data.workers={asked}, one for each core that this process may use"]
+    return [f"workers: {started} of data.workers={requested}, one for each core that this process may use"]

@@ -1,4 +1,4 @@
-"""What a training returns."""
+"""Result of a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where the run is and how it went; accuracies in 0..1 on the validation samples."""
+    """Folder and figures of a run; accuracies in 0..1 on the validation samples."""
 
     run: Path
     arch: str
@@ -19,7 +19,5 @@ class TrainResult:
     best_step: int
     last: dict[str, float]
     stopped_by_signal: int | None = None
-    eval_spec: str | None = (
-        None  # unseen data to score it on: --val, or the stream; None when part of the data was held out
-    )
-    unread: str = ""  # why the model is not worth scoring or exporting: what its validations read; "" when it is
+    eval_spec: str | None = None  # unseen data for `eval`: --val or the stream; None when data was held out
+    unread: str = ""  # reason not to evaluate or export the model, from its validations; "" without one

@@ -14,18 +14,17 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resume_settings
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.result import TrainResult
+from ocrctl.core.train.task import Report, TrainingTask
 from ocrctl.errors import OcrctlError, UsageError
 from ocrctl.inference.devices import keep_memory, share_cores
 from ocrctl.metrics.reads_nothing import SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
 from ocrctl.training.failures import resumable
 
-Report = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the command line asks for, besides the settings."""
+    """Options of `train` besides the settings."""
 
     settings: Settings
     out: Path | None = None
@@ -36,11 +35,11 @@ class TrainRequest:
 
 
 def load_train_settings(
-    profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any], *, stand_ins: bool = True
+    profiles: Sequence[str] | None, sets: Sequence[str], flags: Mapping[str, Any], *, use_variables: bool = True
 ) -> Settings:
-    """All layers of settings. With `stand_ins`, OCRCTL_PROFILE and OCRCTL_DATA (comma-separated) stand in where no flag
-    is given; a run that goes on takes nothing from them."""
-    variables = os.environ if stand_ins else {}
+    """Merge all layers of settings. With `use_variables`, OCRCTL_PROFILE and OCRCTL_DATA (comma-separated) replace
+    missing flags; a resumed run ignores them."""
+    variables = os.environ if use_variables else {}
     names = list(profiles) if profiles else [name for name in variables.get("OCRCTL_PROFILE", "").split(",") if name]
     settings = load_settings(names, sets, flags)
     data = variables.get("OCRCTL_DATA")
@@ -55,43 +54,43 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
     (non-finite loss, full disk, or a lack that training.failures knows).
     """
-    begun = _Begun(request.settings, request.out)
+    state = _RunState(request.settings, request.out)
     try:
-        return _train(request, report, begun)
+        return _train(request, report, state)
     except OcrctlError:
         raise
     except Exception as error:
-        if stop := resumable(error, begun.settings, begun.run):
+        if stop := resumable(error, state.settings, state.run):
             raise stop from error
         raise
 
 
 @dataclass
-class _Begun:
-    """How far a run has come, for the message of what ends it: its settings and folder as known so far."""
+class _RunState:
+    """Settings and folder of a run as known so far, for the message of an error."""
 
     settings: Settings
     run: Path | None
 
 
-def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
+def _train(request: TrainRequest, report: Report, state: _RunState) -> TrainResult:
     share_cores()  # before any import of torch; loader processes need the cores (docs/research/benchmarks.md)
     keep_memory()
-    if request.debug_cuda:  # read when CUDA starts, so it has to stand before any device is touched
+    if request.debug_cuda:  # must be set before CUDA is initialised
         os.environ["CUDA_LAUNCH_BLOCKING"] = "1"
         report(
-            "debug-cuda: every kernel is waited for (CUDA_LAUNCH_BLOCKING=1), so an error names the line that caused "
-            "it; assertions inside kernels need a debug build of PyTorch (TORCH_USE_CUDA_DSA at compile time)"
+            "debug-cuda: kernels run synchronously (CUDA_LAUNCH_BLOCKING=1), so an error names the line that caused "
+            "it; assertions inside kernels require a debug build of PyTorch (TORCH_USE_CUDA_DSA at compile time)"
         )
     if request.resume and request.fast_dev_run:
-        raise UsageError("--resume and --fast-dev-run do not go together: a trial must not change a run.")
+        raise UsageError("--resume cannot be combined with --fast-dev-run: a trial must not change a run.")
     check_no_run(request.out, resume=request.resume)
     settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
     if settings.arch is None:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:
         settings = _shortened(settings)
-    begun.settings = settings
+    state.settings = settings
     set_names = (name.split(".") for name in LIMITS)
     use_limits({f"{section}.{name}": getattr(getattr(settings, section), name) for section, name in set_names})
 
@@ -100,50 +99,49 @@ def _train(request: TrainRequest, report: Report, begun: _Begun) -> TrainResult:
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     from ocrctl.core.train.checks import check_settings
 
-    goes_on = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
-    placement = check_settings(settings, spec, fresh=not goes_on)
+    resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
+    placement = check_settings(settings, spec, fresh=not resumes)
     if spec.task == "detection":
-        from ocrctl.core.train.pages import SYNTH_PAGES as SYNTH
-        from ocrctl.core.train.pages import prepare_pages
+        from ocrctl.core.train import detection
 
-        data: Any = prepare_pages(settings, spec, report)
+        task: TrainingTask = detection.prepare(settings, spec, report)
     else:
-        from ocrctl.core.train.words import SYNTH, prepare_data
+        from ocrctl.core.train import recognition
 
-        data = prepare_data(settings, report)
+        task = recognition.prepare(settings, spec, report)
     from ocrctl.core.train.fit import fit
     from ocrctl.training.device import mkldnn
 
-    def make_folder(claim: Callable[[Path], None]) -> Path:
-        begun.run = prepare_run(request.out, settings, data, claim, remember=not request.fast_dev_run)
-        return begun.run
+    def make_folder(lock: Callable[[Path], None]) -> Path:
+        state.run = prepare_run(request.out, settings, task, lock, remember=not request.fast_dev_run)
+        return state.run
 
     with mkldnn(settings.train.mkldnn):
         if request.preflight:
             from ocrctl.core.train.preflight import preflight
 
-            preflight(settings, data, report)
+            preflight(settings, task, report)
         resume_from = request.out if request.resume else None
-        result = fit(settings, data, placement, make_folder, report, resume_from=resume_from)
-    eval_spec = settings.data.val or (None if data.held_out else SYNTH)
+        result = fit(settings, task, placement, make_folder, report, resume_from=resume_from)
+    eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
 
 
 def unread(result: TrainResult) -> str:
-    """`"reads nothing: 100 % of ..."` where the last validation saw (nearly) empty predictions only, or no validation
-    anything right; "" otherwise and without a validation."""
+    """Return why the model is useless so far: (nearly) all predictions of the last validation are empty, or no
+    validation had a correct one; "" otherwise and without a validation."""
     last = result.last
     if last.get("val_empty", 0.0) >= SHARE:
         return f"reads nothing: {last['val_empty']:.0%} of the validation predictions are empty"
     if "val_exact" in last and not max(result.best_accuracy, last["val_exact"]):
-        return "reads none of the validation words without an error"
+        return "reads no validation word correctly"
     if "val_hmean" in last and not max(result.best_accuracy, last["val_hmean"]):
-        return "finds none of the words on the validation pages"
+        return "finds no word on the validation pages"
     return ""
 
 
 def _shortened(settings: Settings) -> Settings:
-    """Three steps and one validation of a few samples, without touching anything else."""
+    """Return the settings of --fast-dev-run: three steps and one validation of a few samples."""
     train = settings.train.model_copy(
         update={"max_steps": 3, "max_minutes": None, "max_epochs": None, "val_every_steps": 3, "log_every_steps": 1,
                 "batch_size": min(settings.train.batch_size, 8)}
@@ -153,6 +151,6 @@ def _shortened(settings: Settings) -> Settings:
 
 
 def with_changes(settings: Settings, **changed: Any) -> Settings:
-    """A copy of frozen settings with some sections replaced."""
+    """Return a copy of frozen settings with some sections replaced."""
     values = {name: getattr(settings, name) for name in Settings.model_fields}
     return Settings.model_construct(_fields_set={*settings.model_fields_set, *changed}, **{**values, **changed})

@@ -13,7 +13,7 @@ import pytest
 from ocrctl.cli import console
 from ocrctl.cli.app import run
 from ocrctl.config.settings import DataSettings
-from ocrctl.core.train.check_data import check_pages, refuse_errors
+from ocrctl.core.train.check_data import check_pages, raise_page_errors
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.validate.image_scan import scan_images
@@ -94,17 +94,17 @@ def test_skip_ignores_the_area_of_bad_polygons_and_says_so(tmp_path: Path) -> No
     data = write_pages(tmp_path / "pages", words, [("word", SQUARE)])
     lines = go(data, tmp_path / "run", "data.bad_polygons=skip", "data.bad_labels=skip")
     assert any(
-        "data.bad_polygons=skip trains on none of 1 self-intersecting (P005), 1 out-of-bounds (P010), 1 outside (P011)"
+        "data.bad_polygons=skip ignores 1 self-intersecting (P005), 1 out-of-bounds (P010), 1 outside (P011)"
         in line for line in lines
     )  # fmt: skip
-    assert any("data.bad_labels=skip trains on none of 1 empty-text (T001)" in line for line in lines)
+    assert any("data.bad_labels=skip ignores 1 empty-text (T001)" in line for line in lines)
     settings = DataSettings(bad_polygons="skip", bad_labels="skip")
     taken = check_pages(str(data), open_annotations(str(data)), settings)
     assert taken.data.ignore.tolist() == [True, False, True, True, False] and not taken.errors.hits
     assert taken.data.texts[1] == "word"
     refused = check_pages(str(data), open_annotations(str(data)), DataSettings(bad_polygons="skip"))
     with pytest.raises(InputError, match=r"T001 empty-text x1 \(such as \S+Label.txt:1 \(\S+, instance 5\)"):
-        refuse_errors([refused])
+        raise_page_errors([refused])
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_a_longer_run_keeps_its_warm_up(word_folder: Path, tmp_path: Path) -> No
     run, lines = tmp_path / "run", []
     tree = {"arch": "crnn-tiny", "data": {"train": [str(word_folder)], "charset": "ascii94"}}
     train(TrainRequest(load_train_settings(None, [*SETS, "train.warmup=0.34"], tree), run), lambda line: None)
-    longer = load_train_settings(None, ["train.max_steps=30"], {}, stand_ins=False)
-    sooner = load_train_settings(None, ["train.max_steps=8"], {}, stand_ins=False)
+    longer = load_train_settings(None, ["train.max_steps=30"], {}, use_variables=False)
+    sooner = load_train_settings(None, ["train.max_steps=8"], {}, use_variables=False)
     train(TrainRequest(sooner, run, resume=True), lines.append)
     assert any("the schedule ends at step 8 instead of step 6; the warm-up keeps its 2 steps" in s for s in lines)
     rates = {row[0]: float(row[2]) for row in curve(run) if row[2]}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-import ocrctl.core.train.preflight as room
+import ocrctl.core.train.preflight as checks
 from ocrctl.core.runs.lock import lock_run, unlock
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import CheckFailed, UsageError
@@ -35,18 +35,18 @@ def test_a_sound_model_passes_and_the_run_is_the_same(tmp_path: Path) -> None:
     lines = [line for line in go(tmp_path / "with") if line.startswith("preflight")]
     assert lines[0].startswith("preflight: 25 output steps; the longest of 500 labels needs")
     assert lines[1] == "preflight: gradient reaches 28 of 28 parameters"
-    assert "one batch learned by heart in" in lines[2] and "8 of 8 words" in lines[2]
+    assert "one batch overfitted in" in lines[2] and "8 of 8 words" in lines[2]
     go(tmp_path / "without", preflight=False)
     first, second = (read_checkpoint(tmp_path / n / "last.ckpt")["state_dict"] for n in ("with", "without"))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_a_model_that_cannot_learn_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decoder that does not see the picture: no gradient reaches the encoder, and nothing is learned by heart."""
+    """A decoder that does not see the image: no gradient reaches the encoder, and no batch is overfitted."""
     forward = BiLSTMDecoder.forward
     monkeypatch.setattr(BiLSTMDecoder, "forward", lambda self, f, targets=None: forward(self, f.detach() * 0, targets))
-    monkeypatch.setattr(room, "ROUNDS", 20)
-    with pytest.raises(CheckFailed, match="no gradient reaches encoder.* not learned by heart in 20 steps") as caught:
+    monkeypatch.setattr(checks, "MAX_STEPS", 20)
+    with pytest.raises(CheckFailed, match="no gradient reaches encoder.* not overfitted in 20 steps") as caught:
         go(tmp_path / "run")
     assert caught.value.exit_code == 1
     assert not (tmp_path / "run").exists()
@@ -64,7 +64,7 @@ def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
     go(tmp_path / "run", preflight=False)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     held = lock_run(tmp_path / "run")
-    settings = load_train_settings(None, ["train.max_steps=9"], {}, stand_ins=False)
+    settings = load_train_settings(None, ["train.max_steps=9"], {}, use_variables=False)
     with pytest.raises(UsageError, match=f"process {os.getpid()} is training there"):
         train(TrainRequest(settings, tmp_path / "run", resume=True), lambda line: None)
     unlock(held)
@@ -97,7 +97,7 @@ def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
     settings = load_train_settings(None, sets, {"arch": "dbnet", "data": {"train": [str(pages)]}})
     train(TrainRequest(settings, tmp_path / "run", preflight=True), lines.append)
     told = [line for line in lines if line.startswith("preflight")]
-    assert "gradient reaches" in told[0] and told[1].startswith("preflight: one batch learned by heart in")
+    assert "gradient reaches" in told[0] and told[1].startswith("preflight: one batch overfitted in")
 
 
 ORPHAN = """

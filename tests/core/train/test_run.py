@@ -49,7 +49,7 @@ def write_words(folder: Path, samples: list[tuple[str, str]]) -> None:
 def run(out: Path, data: Path | None, *sets: str, resume: bool = False, **flags: object) -> TrainResult:
     tree = {"arch": "crnn-tiny", "data": {"train": [str(data)] if data else None, **flags}}
     if resume and (out / "config.toml").exists():
-        settings = load_train_settings(None, sets, {"data": flags}, stand_ins=False)
+        settings = load_train_settings(None, sets, {"data": flags}, use_variables=False)
     else:
         settings = load_train_settings(None, [*QUICK, *sets], tree)
     return train(TrainRequest(settings, out, resume), lambda line: None)
@@ -216,7 +216,7 @@ def test_resume_refuses_changed_data_and_a_trial(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has changed since .* began"):
         run(tmp_path / "run", None, "train.max_steps=9", resume=True)
     with pytest.raises(UsageError, match="a trial must not change a run"):
-        settings = load_train_settings(None, [], {}, stand_ins=False)
+        settings = load_train_settings(None, [], {}, use_variables=False)
         train(TrainRequest(settings, tmp_path / "run", resume=True, fast_dev_run=True), lambda line: None)
     assert (tmp_path / "run" / "config.toml").read_text() == config
 

@@ -1,9 +1,10 @@
-"""From SPECs to checked training and validation samples, a charset and a model card."""
+"""Training data of a recogniser: open, check and split the word images of the SPECs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -13,45 +14,57 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
 from ocrctl.core.streams import choose_charset, synth_config
-from ocrctl.core.train.refusal import Rules, Wanted, refuse
+from ocrctl.core.train.data_errors import CheckedSource, LabelPolicy, raise_data_errors
+from ocrctl.core.train.task import (
+    BatchFit,
+    OverfitBatch,
+    Report,
+    describe_validation,
+    mix_sources,
+    split_indices,
+    training_specs,
+    validation_subset,
+)
 from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
-from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.images.decode import resize_word
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
-from ocrctl.errors import UsageError
 from ocrctl.models.card import card_tokenizer
-from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import Tokenizer
 
-SYNTH = "synth:words"
+if TYPE_CHECKING:
+    from ocrctl.models.ocr_model import OCRModel
+    from ocrctl.training.validation import Validation
+
+SYNTH_WORDS = "synth:words"
+PREFLIGHT_WORDS = 8  # words in the batch that --preflight overfits
+PREFLIGHT_LABELS = 500  # labels that --preflight compares with the output steps
 
 
 @dataclass
-class TrainingData:
-    """All that training needs of the data. `val_images` is drawn on first use; `held_out` lists the split, one line
-    each."""
+class RecognitionTask:
+    """Word images to train and validate a recogniser on; see TrainingTask."""
 
     spec: ModelSpec
     card: ModelCard
     tokenizer: Tokenizer
-    words: TrainingWords
+    samples: TrainingWords
     val: list[FiniteWords | SynthWords]
-    val_picks: list[tuple[int, int]]  # (part, index within it)
-    header: list[str] = field(default_factory=list)
+    val_picks: list[tuple[int, int]]  # (part of `val`, index within it)
     held_out: list[str] = field(default_factory=list)
     epoch_size: int | None = None
-    fingerprints: dict[str, str] = field(default_factory=dict)  # of each finite source: what a resumed run compares
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    synth_spec: str = SYNTH_WORDS
 
     def validation_arrays(self) -> tuple[NDArray[np.uint8], list[str]]:
-        """Every validation picture, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError on a bad
-        image."""
+        """Return every validation image, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError for an
+        unreadable image."""
         images, labels = [], []
         for number, index in self.val_picks:
             part = self.val[number]
@@ -60,12 +73,41 @@ class TrainingData:
             labels.append(normalize_label(label))
         return np.stack(images), labels
 
+    def validation(self, settings: Settings) -> Validation:
+        """See TrainingTask."""
+        from ocrctl.training.validation import WordValidation
 
-def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingData:
-    """Open, check and split the data. Raises UsageError or InputError before anything is trained on bad labels."""
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
-    names = settings.data.train or [SYNTH]
-    header = [] if settings.data.train else [f"no data given (-d): training on {SYNTH}"]
+        return WordValidation(self.validation_arrays, self.tokenizer, settings.train.batch_size)
+
+    def check_labels(self, report: Report) -> str | None:
+        """See TrainingTask."""
+        steps = self.spec.output_steps()
+        labels = [self.samples.label(n) for n in range(PREFLIGHT_LABELS)]
+        needed = [self.tokenizer.required_steps(label) for label in labels]
+        over = sum(n > steps for n in needed)
+        report(f"preflight: {steps} output steps; the longest of {len(labels)} labels needs {max(needed)}")
+        if not over:
+            return None
+        return f"{over} of {len(labels)} labels need more than the {steps} output steps of {self.spec.name}"
+
+    def overfit_batch(self) -> OverfitBatch:
+        """See TrainingTask."""
+        from ocrctl.models.decoding import best_classes
+
+        texts = [self.samples.label(n) for n in range(PREFLIGHT_WORDS)]
+
+        def score(model: OCRModel, batch: dict[str, Any]) -> BatchFit:
+            ids, probabilities = best_classes(model(batch["images"])["logits"])
+            read = [text for text, _ in self.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
+            wrong = [f"{truth!r} is read as {text!r}" for truth, text in zip(texts, read, strict=True) if truth != text]
+            return BatchFit(not wrong, f"{len(texts) - len(wrong)} of {len(texts)} words", (wrong or [""])[0])
+
+        return OverfitBatch(list(range(PREFLIGHT_WORDS)), score)
+
+
+def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionTask:
+    """Open, check and split the word images. Raises UsageError or InputError before anything is trained."""
+    names, header = training_specs(settings, SYNTH_WORDS)
     specs = [parse_spec(name) for name in names]
     for parsed in specs:
         expect_stream(parsed, "words")
@@ -84,9 +126,11 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
             continue
         kept = _kept(*checked[name], settings, header)
         if settings.data.val is None:
-            kept, part, lines = _hold_out(kept, settings)
+            validation, training = split_indices(len(kept), settings)
+            part = FiniteWords(kept.source, kept.indices[validation])
             val.append(part)
-            held_out += lines
+            held_out += [kept.source.where(int(index)) for index in part.indices]
+            kept = FiniteWords(kept.source, kept.indices[training], kept.augment)
         parts.append(kept)
         header.append(f"train: {name}, {len(kept)} samples")
     if settings.data.val is not None:
@@ -99,51 +143,41 @@ def prepare_data(settings: Settings, report: Callable[[str], None]) -> TrainingD
     elif not val:
         val.append(SynthWords(synth_config(settings, spec, charset, "val")))
     picks = _validation_picks(val, settings)
-    how = settings.data.val or (
-        f"held out by image, {settings.data.val_fraction:.0%}, seed {settings.seed}, listed in val_split.txt"
-        if held_out
-        else f"{SYNTH}, words that training never draws"
-    )
-    header.append(f"val: {len(picks)} samples ({how})")
+    origin = describe_validation(settings, bool(held_out), SYNTH_WORDS)
+    header.append(f"val: {len(picks)} samples ({origin})")
 
     sizes = [len(part) if isinstance(part, FiniteWords) else None for part in parts]
-    weights = settings.data.weights
-    if weights is not None and (len(weights) != len(parts) or min(weights) < 0 or sum(weights) <= 0):
-        raise UsageError(f"data.weights: expected {len(parts)} shares >= 0, one for each -d, found {weights}.")
-    mixture = Mixture(sizes, weights, settings.seed)
-    if len(parts) > 1:
-        header.append(
-            "mix: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(names, mixture.shares, strict=True))
-        )
-    how_to_read = {"decoding": settings.model.decoding, "refine": settings.model.refine}
-    reading = how_to_read if spec.generates else {}
+    mixture, lines = mix_sources(names, sizes, settings)
+    header += lines
+    decoding = {"decoding": settings.model.decoding, "refine": settings.model.refine} if spec.generates else {}
     card = ModelCard(
         arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
         channels=spec.channels, max_label_length=spec.max_label_length,
-        model={"dropout": settings.model.dropout, **reading}, version=_version(),
+        model={"dropout": settings.model.dropout, **decoding}, version=_version(),
     )  # fmt: skip
     tokenizer = card_tokenizer(card)
-    words = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
+    samples = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
     for line in header:
         report(line)
-    return TrainingData(
-        spec, card, tokenizer, words, val, picks, header, held_out, mixture.epoch_size(), _fingerprints([*parts, *val])
-    )
+    fingerprints = _fingerprints([*parts, *val])
+    return RecognitionTask(spec, card, tokenizer, samples, val, picks, held_out, mixture.epoch_size(), fingerprints)
 
 
 def _check_sources(
     names: list[str], specs: list[Spec], charset: Charset, spec: ModelSpec, settings: Settings, header: list[str]
 ) -> dict[str, tuple[WordSource, LabelReport]]:
-    """Every finite source by its SPEC, opened, with what its labels hold. Raises TrainingDataError with all that keeps
-    any of them from being trained on; `header` is told of pages that are not read."""
-    asked = dict(zip(names, specs, strict=True))
+    """Open every finite source and check its labels and image headers; returns them by SPEC.
+
+    Notes about skipped pages go to `header`. Raises TrainingDataError with all errors of all sources.
+    """
+    requested = dict(zip(names, specs, strict=True))
     if settings.data.val is not None:
         parsed = parse_spec(settings.data.val)
         expect_stream(parsed, "words")
-        asked.setdefault(settings.data.val, parsed)
+        requested.setdefault(settings.data.val, parsed)
     found: dict[str, tuple[WordSource, LabelReport]] = {}
-    wanted: list[Wanted] = []
-    for name, parsed in asked.items():
+    sources: list[CheckedSource] = []
+    for name, parsed in requested.items():
         if parsed.format == "synth":
             continue
         source = open_source(parsed)
@@ -152,47 +186,34 @@ def _check_sources(
         files, scan = header_errors(words)
         header += multipage_note(words, scan)
         found[name] = (source, report)
-        wanted.append(Wanted(name, source, report, name in names and settings.data.val is None, files))
+        sources.append(CheckedSource(name, source, report, name in names and settings.data.val is None, files))
     given = settings.data.charset is not None
     skips = settings.data.unknown_chars == "skip", settings.data.bad_labels == "skip"
-    refuse(wanted, Rules(spec, charset, given, *skips))
+    raise_data_errors(sources, LabelPolicy(spec, charset, given, *skips))
     return found
 
 
 def _kept(
     source: WordSource, report: LabelReport, settings: Settings, header: list[str], *, augment: bool = True
 ) -> FiniteWords:
-    """The samples that the model can learn; the header says what was left out."""
+    """Return the samples that fit the model; the header counts those left out."""
     if report.problems:
         header.append(f"left out: {describe(report)}")
     return FiniteWords(source, report.kept, settings.data.augment if augment else 0.0)
 
 
-def _hold_out(words: FiniteWords, settings: Settings) -> tuple[FiniteWords, FiniteWords, list[str]]:
-    """Part `words` into training and held-out samples, seeded; the third item names each held-out sample."""
-    count = min(len(words) - 1, max(1, round(len(words) * settings.data.val_fraction)))
-    order = np.random.default_rng((settings.seed, 4)).permutation(len(words))
-    held, rest = np.sort(words.indices[order[:count]]), np.sort(words.indices[order[count:]])
-    lines = [words.source.where(int(index)) for index in held]
-    return FiniteWords(words.source, rest, words.augment), FiniteWords(words.source, held), lines
-
-
 def _validation_picks(val: list[FiniteWords | SynthWords], settings: Settings) -> list[tuple[int, int]]:
-    """At most data.max_val_samples, the same ones each time: all, or a seeded subset."""
-    limit = settings.data.max_val_samples
-    every = [
+    """Return (part, index) of at most data.max_val_samples validation samples, the same ones for the same seed."""
+    picks = [
         (number, index)
         for number, part in enumerate(val)
-        for index in range(len(part) if isinstance(part, FiniteWords) else limit)
+        for index in range(len(part) if isinstance(part, FiniteWords) else settings.data.max_val_samples)
     ]
-    if len(every) <= limit:
-        return every
-    chosen = np.sort(np.random.default_rng((settings.seed, 5)).permutation(len(every))[:limit])
-    return [every[place] for place in chosen]
+    return [picks[index] for index in validation_subset(len(picks), settings)]
 
 
 def _fingerprints(parts: Sequence[FiniteWords | SynthWords]) -> dict[str, str]:
-    """Number of labels and their checksum, by source name."""
+    """Return the number of labels and their checksum, by source name."""
     sources = {part.source.name: part.source for part in parts if isinstance(part, FiniteWords)}
     return {
         name: f"{len(source)} samples, labels {crc32(chr(10).join(source.labels).encode()):08x}"

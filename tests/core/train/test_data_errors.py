@@ -11,13 +11,13 @@ import pytest
 
 from ocrctl.cli import console
 from ocrctl.cli.app import run
-from ocrctl.core.train.refusal import Rules, fitting_width, label_plan
+from ocrctl.core.train.data_errors import LabelPolicy, fitting_width, label_plan
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels
 from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
 
 TINY = get_spec("crnn-tiny")
-LOWER = Rules(TINY, Charset.load("lower36"))
+LOWER = LabelPolicy(TINY, Charset.load("lower36"))
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_few_long_labels_are_left_out_and_many_widen_the_model() -> None:
 
 
 def test_a_charset_that_was_given_is_kept_for_a_few_samples() -> None:
-    given = Rules(TINY, LOWER.charset, charset_given=True)
+    given = LabelPolicy(TINY, LOWER.charset, charset_given=True)
     assert label_plan([report(*["word"] * 300, "É")], given).options() == ["--unknown-chars", "skip"]
     assert label_plan([report(*["word"] * 3, *["É"] * 30)], given).writes_charset
 
