@@ -56,8 +56,8 @@ def render(report: ValidateReport, data: Annotations, findings: Findings) -> str
         f"<td class='number'>{code.count:,}</td></tr>"
         for code in report.codes
     )
-    room = files("ocrctl.core")
-    style, script = (room.joinpath(f"dataset_report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    room = files("ocrctl.core.dataset")
+    style, script = (room.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ocrctl dataset validate</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
