@@ -18,6 +18,7 @@ from typing import BinaryIO, TextIO
 from ocrctl.errors import UsageError
 from ocrctl.files.durable import cannot_write, sync_folder
 from ocrctl.files.lock import open_locked, untrack
+from ocrctl.files.partial import refuse_file_name
 
 SUFFIX = ".ocrctl-tmp"  # of temporary files
 _LONGEST = 200  # bytes of a name that goes into a temporary one; file systems take 255
@@ -41,8 +42,10 @@ def open_atomic(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
     """A file to write that becomes `path` (of a link, what it leads to) when the block ends well, and is removed when
     it does not. A device or a pipe is written itself.
 
-    `create`: raises FileExistsError instead of replacing a file. Raises OSError.
+    `create`: raises FileExistsError instead of replacing a file. Raises OSError, and UsageError for a name or a folder
+    that other commands of ocrctl use.
     """
+    refuse_file_name(path)
     if _is_special(path):
         with path.open("wb") as file:
             yield file
@@ -123,7 +126,9 @@ def write_with_newline(path: Path, text: str) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise InputError or ResumableStop when `path` cannot be written, before work that would be lost is begun."""
+    """Raise InputError or ResumableStop when `path` cannot be written, before work that would be lost is begun.
+    Raises UsageError for a name or a folder that other commands of ocrctl use."""
+    refuse_file_name(path)
     try:
         _make_parent(path)
         if _is_special(path):
@@ -155,6 +160,7 @@ class PartFile:
         self._keep = True
 
     def __enter__(self) -> PartFile:
+        refuse_file_name(self.path)
         try:
             _make_parent(self.path)
             opener = None if self.part == self.path else no_link

@@ -2,7 +2,8 @@
 
 While a command writes the folder OUT it holds OUT.partial.lock, and collects in OUT.partial. That folder carries the
 file MARKER, which names the command. What a killed command left is removed by the next one of the same kind, or
-continued; one of another kind refuses it, and a folder without the marker is refused by all: it is not ours.
+continued; one of another kind refuses it, and a folder without the marker is refused by all: it is not ours. No OUT
+may be a partial folder or lie in one (`files.partial`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pathlib import Path
 from ocrctl.errors import UsageError
 from ocrctl.files.durable import cannot_write, sync_folder, sync_tree
 from ocrctl.files.lock import exclusive_folder_lock, exclusive_lock
+from ocrctl.files.partial import MARKER, SUFFIX, own, refuse_output_name
 
-MARKER = ".ocrctl-partial"
 _MOST = 1 << 16  # bytes read of a marker
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
@@ -29,7 +30,7 @@ def partial_folder(out: Path) -> Path:
     """Where `out` is collected until it is whole: beside it, of a link beside what it leads to."""
     if out.name in ("", "..") or out.is_symlink():  # "." and its like have no name to add to
         out = Path(os.path.realpath(out))
-    return out.with_name(out.name + ".partial")
+    return out.with_name(out.name + SUFFIX)
 
 
 def check_empty(out: Path) -> None:
@@ -57,6 +58,7 @@ def new_folder(out: Path, command: str) -> Iterator[Path]:
     process writes it or when what stands at OUT.partial is not this command's, InputError when it cannot be written,
     ResumableStop when the disk is full.
     """
+    refuse_output_name(out)
     if not is_incomplete(out):
         check_empty(out)
     with claim(out, command) as claimed:
@@ -75,14 +77,21 @@ def new_folder(out: Path, command: str) -> Iterator[Path]:
 def claim(out: Path, command: str, goes_on: str = "") -> Iterator[Claim]:
     """Hold `out` for `command`; `goes_on` is a command line that continues it once it was killed, "" where none does.
 
-    Raises UsageError naming the process that holds it, InputError when the folder above cannot be written to.
+    Raises UsageError naming the process that holds it, and for a name that is reserved for partial folders; InputError
+    when the folder above cannot be written to.
     """
+    refuse_output_name(out)
     partial = partial_folder(out)
     with exclusive_lock(partial, name=out):
-        final = partial.with_name(partial.name.removesuffix(".partial"))
+        final = partial.with_name(partial.name.removesuffix(SUFFIX))
         if _command_of(final) is not None:  # killed when it was in place, and all that was left to do is this
             (final / MARKER).unlink()
-        yield Claim(out, final, partial, command, goes_on)
+        real = os.path.realpath(partial)
+        own.add(real)
+        try:
+            yield Claim(out, final, partial, command, goes_on)
+        finally:
+            own.discard(real)
 
 
 @contextmanager
@@ -135,11 +144,29 @@ class Claim:
         try:
             if left:
                 _remove(self.partial)
-            self.partial.mkdir()
-            owner = {"command": self._command, "goes_on": self._goes_on}
-            (self.partial / MARKER).write_text(json.dumps(owner) + "\n", encoding="utf-8")
+            self._create()
         except OSError as error:
             raise cannot_write(self.partial, error) from error
+
+    def _create(self) -> None:
+        """Make the partial folder with its marker in one step: no other command sees it without. Raises UsageError when
+        another program made one meanwhile, OSError."""
+        new = self.partial.with_name(f".{self.partial.name}.new")  # a name that only the holder of the lock uses
+        (new / MARKER).unlink(missing_ok=True)
+        if new.exists():
+            new.rmdir()
+        owner = {"command": self._command, "goes_on": self._goes_on}
+        try:
+            new.mkdir()
+            (new / MARKER).write_text(json.dumps(owner) + "\n", encoding="utf-8")
+            os.rename(new, self.partial)
+        except OSError as error:
+            (new / MARKER).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                new.rmdir()
+            if error.errno in _TAKEN:
+                raise UsageError(f"{self.partial} exists by now; another program made it.") from error
+            raise
 
     def publish(self) -> None:
         """Rename the partial folder to `out`, which must be free, in one step. Raises UsageError when it is not."""
@@ -177,7 +204,7 @@ def _command_of(folder: Path) -> tuple[str, str] | None:
         return None
     except (ValueError, KeyError, TypeError):  # cut off while it was written
         pass
-    return ("", "") if folder.name.endswith(".partial") and names in ([], [MARKER]) else None
+    return ("", "") if folder.name.endswith(SUFFIX) and names in ([], [MARKER]) else None
 
 
 def _remove(folder: Path) -> None:

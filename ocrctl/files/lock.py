@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files.partial import refuse_partial
 
 try:
     import fcntl
@@ -94,14 +95,22 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
     """Take TARGET.lock; folders above it are made.
 
     Raises UsageError naming the process that holds it (`refused` is the sentence, with `name`, the target without one),
-    or a file of that name that is no lock; InputError when it cannot be written.
+    or a file of that name that is no lock, and for a target in the partial folder of another command; InputError when
+    it cannot be written.
     """
     path = target.with_name(target.name + ".lock")
+    refuse_partial(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return Lock(path, _taken(path, name or target, refused))
+        held = Lock(path, _taken(path, name or target, refused))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+    try:
+        refuse_partial(path.parent)  # again: the partial folder may have appeared before the lock
+    except UsageError:
+        held.release()
+        raise
+    return held
 
 
 def open_locked(path: Path) -> int | None:

@@ -10,7 +10,10 @@ import pytest
 
 from ocrctl.errors import UsageError
 from ocrctl.files import folder as module
+from ocrctl.files import lock as lock_module
+from ocrctl.files.atomic import PartFile, check_writable, write_text
 from ocrctl.files.folder import MARKER, claim, new_folder, partial_folder, shared_folder
+from ocrctl.files.lock import exclusive_lock
 
 
 def left_by(out: Path, command: str, goes_on: str = "") -> Path:
@@ -152,3 +155,68 @@ def test_a_shared_folder_is_held_and_goes_when_it_stays_empty(tmp_path: Path) ->
     with shared_folder(tmp_path / "out"):
         pass
     assert os.listdir(tmp_path / "out") == ["a"]
+
+
+def test_no_output_replaces_or_enters_a_partial_folder(tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    partial = tmp_path / "o.partial"
+    with claim(out, "dataset convert") as claimed:
+        with pytest.raises(UsageError, match=r"o\.partial: names that end in \.partial"):  # before there is a folder
+            new_folder(partial, "dataset convert").__enter__()
+        claimed.begin()
+        module.own.clear()  # as another process sees it
+        for other in (partial / "x", partial / "a" / "b"):
+            with pytest.raises(UsageError, match=r"o\.partial is incomplete output of another command"):
+                new_folder(other, "dataset convert").__enter__()
+        for enter in (lambda: shared_folder(partial).__enter__(), lambda: exclusive_lock(partial / "j").__enter__()):
+            with pytest.raises(UsageError, match="incomplete output"):
+                enter()
+        for file in (partial / "report.html", tmp_path / "o.partial.lock", tmp_path / ".ocrctl.lock"):
+            with pytest.raises(UsageError, match=r"incomplete output|reserved"):
+                write_text(file, "text")
+            with pytest.raises(UsageError, match=r"incomplete output|reserved"):
+                check_writable(file)
+            with pytest.raises(UsageError, match=r"incomplete output|reserved"), PartFile(file):
+                pass
+        assert os.listdir(partial) == [MARKER]
+        (partial / "a").write_text("a")
+        claimed.publish()
+    assert sorted(os.listdir(tmp_path)) == ["o"] and os.listdir(out) == ["a"]
+
+
+def test_the_interrupted_output_of_another_command_is_no_output(tmp_path: Path) -> None:
+    partial = left_by(tmp_path / "o", "dataset convert")
+    with pytest.raises(UsageError, match="reserved"):
+        new_folder(partial, "dataset convert").__enter__()
+    assert (partial / MARKER).exists() and (partial / "half").exists()
+
+
+def test_a_partial_folder_appears_with_its_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second writer that is there first wins: the first is refused and removes nothing of it."""
+    rename, partial = os.rename, tmp_path / "o.partial"
+
+    def late(source: Path, target: Path) -> None:
+        assert (source / MARKER).exists() and not partial.exists()
+        (partial / "x").mkdir(parents=True)
+        rename(source, target)
+
+    with claim(tmp_path / "o", "dataset convert") as claimed:
+        monkeypatch.setattr(module.os, "rename", late)
+        with pytest.raises(UsageError, match="exists by now"):
+            claimed.begin()
+    assert sorted(os.listdir(tmp_path)) == ["o.partial"] and (partial / "x").is_dir()
+
+
+def test_a_lock_in_a_partial_folder_that_appeared_meanwhile_is_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, partial = lock_module._taken, tmp_path / "o.partial"
+
+    def late(path: Path, name: Path, refused: str) -> int:
+        (partial / MARKER).write_text("{}")
+        return taken(path, name, refused)
+
+    monkeypatch.setattr(lock_module, "_taken", late)
+    with pytest.raises(UsageError, match="incomplete output"):
+        new_folder(partial / "x", "dataset convert").__enter__()
+    assert os.listdir(partial) == [MARKER]
