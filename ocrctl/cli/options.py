@@ -23,9 +23,9 @@ def _guard(value: bool) -> bool:
 
 def _plugged(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
     if files and not context.resilient_parsing:
-        from ocrctl.data.formats import plugged
+        from ocrctl.data.formats import use_plugins
 
-        context.with_resource(plugged(files))
+        context.with_resource(use_plugins(files))
     return files
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.finite import not_finite
 from ocrctl.data.images.decode import resize_word
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.devices import parse_device
@@ -20,6 +19,7 @@ from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
 from ocrctl.models.card import card_tokenizer
+from ocrctl.models.finite import not_finite
 from ocrctl.models.outlines.detections import Detections
 
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}

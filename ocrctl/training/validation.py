@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ocrctl.data.finite import not_finite
 from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
 from ocrctl.models.decoding import best_classes
+from ocrctl.models.finite import not_finite
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.tokenizer import Tokenizer
 from ocrctl.training.previews import preview_sheet

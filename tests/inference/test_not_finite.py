@@ -14,10 +14,9 @@ from onnx import numpy_helper
 from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY
-from ocrctl.data.finite import not_finite
 from ocrctl.errors import InputError
 from ocrctl.models.checkpoint import load_checkpoint, load_initial
-from ocrctl.models.finite import names_not_finite
+from ocrctl.models.finite import names_not_finite, not_finite
 
 
 def spoilt(source: Path, target: Path, name: str, value: float) -> Path:

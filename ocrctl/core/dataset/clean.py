@@ -12,12 +12,11 @@ from ocrctl.core.dataset.outside_images import check_outside_images
 from ocrctl.core.dataset.write_pages import write_pages
 from ocrctl.core.dataset.write_words import write_words
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.formats import page_format
-from ocrctl.data.formats.fit_to_format import fit
-from ocrctl.data.formats.spec import Located, locate, parse_spec
+from ocrctl.data.formats import EditableFormat, page_format
+from ocrctl.data.formats.fit_to_format import fit_to_format
+from ocrctl.data.formats.spec import DatasetRef, locate, parse_spec
 from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.data.validate.clean import Cleaned, clean
-from ocrctl.data.validate.edit_word_labels import EDITABLE, edited
 from ocrctl.data.validate.run import run_rules
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.journal import FOLDER, change, change_lock, has_unfinished_change, recover, undo
@@ -76,7 +75,7 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
     finish_changes(options.spec)
     located = locate(options.spec)
     _expect_within(options.spec, located.folder)
-    if located.words is not None and located.words.NAME not in EDITABLE:
+    if located.words is not None and not isinstance(located.words, EditableFormat):
         raise UsageError(
             f"{options.spec}: {located.words.NAME} is not changed in place.", hint="--out DIR writes a cleaned copy"
         )
@@ -84,7 +83,7 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
         return _clean(options, located, progress)
 
 
-def _clean(options: CleanOptions, located: Located, progress: Callable[[int, int], None]) -> CleanReport:
+def _clean(options: CleanOptions, located: DatasetRef, progress: Callable[[int, int], None]) -> CleanReport:
     data = located.annotations(malformed=True)
     if options.out is not None and not options.dry:
         check_outside_images(options.spec, data, options.allow_outside)
@@ -170,7 +169,7 @@ def journal_folders(spec: str) -> list[Path]:
 def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
     """The new bytes of every label file of `data` that changes; None: the file goes, with its picture's entry."""
     pages = page_format(data.format)
-    fitted, _ = fit(cleaned.data, data.format)
+    fitted, _ = fit_to_format(cleaned.data, data.format)
     fitted = replace(fitted, images=cleaned.data.images)
     files: dict[Path, bytes | None] = {}
     old = [image for image, kept in enumerate(cleaned.kept) if kept]
@@ -204,13 +203,13 @@ def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cle
     return (BOM_UTF8 if before.startswith(BOM_UTF8) else b"") + joined
 
 
-def word_changes(located: Located, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
+def word_changes(located: DatasetRef, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
     """The new bytes of the label file of word images."""
-    assert located.words is not None and isinstance(data.words, FolderWords)
+    assert isinstance(located.words, EditableFormat) and isinstance(data.words, FolderWords)
     after = iter(cleaned.data.texts)
     changes: dict[int, str | None] = {}
     for index, text in enumerate(data.texts):
         new = next(after) if cleaned.kept[index] else None
         if new != text:
             changes[index] = new
-    return {Path(data.words.label_file): edited(located.words.NAME, data.words, changes)}
+    return {Path(data.words.label_file): located.words.edit(data.words, changes)}

@@ -15,7 +15,6 @@ from ocrctl.core.settings import load_settings
 from ocrctl.core.streams import pages_config
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.formats import words_json
-from ocrctl.data.formats.to_page_words import CHARACTERS
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.synth.pages.ground import photographs
 from ocrctl.data.synth.pages.stream import SynthPages
@@ -92,7 +91,7 @@ def _entry(name: str, width: int, height: int, words: PageWords) -> dict[str, ob
     quads = np.round(words.characters.reshape(-1, 8), _DIGITS).tolist()
     ends = words.character_offsets.tolist()
     for i, text in enumerate(words.texts):
-        extra = {CHARACTERS: quads[ends[i] : ends[i + 1]]}
+        extra = {words_json.CHARACTERS: quads[ends[i] : ends[i + 1]]}
         flat = np.round(words.polygon(i), _DIGITS).ravel().tolist()
         builder.add(image, flat, text, bool(words.ignore[i]) or not text, 0, extra)
-    return words_json.picture(builder.build(""), 0, range(len(words)))
+    return words_json.image_entry(builder.build(""), 0, range(len(words)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import page_format
-from ocrctl.data.formats.fit_to_format import fit
+from ocrctl.data.formats.fit_to_format import fit_to_format
 from ocrctl.data.images.header import read_header
 from ocrctl.errors import InputError
 from ocrctl.files.folder import new_folder
@@ -43,7 +43,7 @@ def fill_pages(data: Annotations, format_name: str, folder: Path, *, copy: bool 
     if pages.KEEPS.sizes:
         data = replace(data, sizes=known_sizes(data))
     names = safe_names(data.images, unique_stems=pages.PER_IMAGE or format_name == "cleval-zip")
-    fitted, lost = fit(data, format_name)
+    fitted, lost = fit_to_format(data, format_name)
     start = getattr(pages, "IMAGES_FROM", "")
     fitted = replace(fitted, images=[os.path.relpath(f"{IMAGES}/{name}", start or ".") for name in names])
     missing = []

@@ -13,7 +13,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
 from ocrctl.data.formats.fit_to_format import whole_characters
 from ocrctl.data.lmdb.label_text import read_start
-from ocrctl.data.lmdb.word_source import FolderWords, PickedWords, WordSource
+from ocrctl.data.lmdb.word_source import FolderWords, SelectedWords, WordSource
 from ocrctl.errors import InputError
 from ocrctl.files.folder import new_folder
 
@@ -37,7 +37,7 @@ def fill_words(data: Annotations, words: Format, folder: Path) -> Written:
         raise InputError(f"{data.name}: no image of it can be read; nothing is written.")
     lost: Counter[str] = Counter()
     texts = _fitted(readable.labels, words.KEEPS, lost)
-    names = _names(readable, [data.images[index] for index in readable.picks], words.KEEPS, lost)
+    names = _names(readable, [data.images[index] for index in readable.indices], words.KEEPS, lost)
     samples = ((readable.image_bytes(index), text) for index, text in enumerate(texts))
     words.write(samples, folder, *([names] if names is not None else []))
     return Written(
@@ -45,7 +45,7 @@ def fill_words(data: Annotations, words: Format, folder: Path) -> Written:
     )
 
 
-def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
+def _readable(data: Annotations) -> tuple[SelectedWords, list[str]]:
     """The images that are there, and the places of those that are not."""
     assert data.words is not None
     picks, missing = [], []
@@ -57,7 +57,7 @@ def _readable(data: Annotations) -> tuple[PickedWords, list[str]]:
             missing.append(data.image_where(index))
             continue
         picks.append(index)
-    return PickedWords(data.words, picks, [data.texts[index] for index in picks]), missing
+    return SelectedWords(data.words, picks, [data.texts[index] for index in picks]), missing
 
 
 def _fitted(texts: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _fitted(texts: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> Itera
     return (_BREAK.sub(" ", text) for text in whole) if broken else iter(whole)
 
 
-def _names(words: PickedWords, images: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> list[str] | None:
+def _names(words: SelectedWords, images: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> list[str] | None:
     """Paths for the images below the folder of images: their own, made safe. None: they are numbered."""
     if not isinstance(_first(words), FolderWords):
         return None
@@ -84,6 +84,6 @@ def _names(words: PickedWords, images: Sequence[str], keeps: WordKeeps, lost: Co
 
 def _first(words: WordSource) -> WordSource:
     """The source that samples were picked from, however often."""
-    while isinstance(words, PickedWords):
+    while isinstance(words, SelectedWords):
         words = words.source
     return words

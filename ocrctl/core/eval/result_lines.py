@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.formats._detection import box_points
-from ocrctl.data.formats._pictures import label_paths, picture_stem
-from ocrctl.data.formats.cleval_zip import zipped_texts
+from ocrctl.data.formats import box_points, image_stem, label_paths
+from ocrctl.data.formats.archives import zipped_texts
 from ocrctl.data.lmdb.word_source import read_lines
 from ocrctl.errors import InputError
 
@@ -52,7 +51,7 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
     lines: list[_Line] = []
     for name, content in _texts(path):
         builder.label_file(f"{path}/{name}" if path.is_dir() or zipfile.is_zipfile(path) else str(path))
-        image = builder.image(f"{picture_stem(Path(name))}.jpg")
+        image = builder.image(f"{image_stem(Path(name))}.jpg")
         for number, raw in enumerate(content, 1):
             if raw.strip():
                 lines.append(_Line(builder.label_files[-1], number, image, raw.split(","), _numbers(raw)))

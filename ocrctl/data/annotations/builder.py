@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.annotations.index import IGNORED, Annotations, by_image
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource, image_path
-from ocrctl.data.polygons.malformed import ENTRY, Malformed, refuse
+from ocrctl.data.polygons.malformed import ENTRY, Malformed, raise_malformed
 from ocrctl.errors import InputError
 
 
@@ -158,7 +158,7 @@ class Builder:
         )
         lines = [index for index, bad in self.bad.items() if isinstance(bad.raw, str)]
         if 2 * len(lines) > len(self.texts):  # not lines of this format at all
-            refuse(self.name, self.bad, data.where(lines[0]), None)
+            raise_malformed(self.name, self.bad, data.where(lines[0]), None)
         return data if np.all(image_id[1:] >= image_id[:-1]) else by_image(data)
 
 

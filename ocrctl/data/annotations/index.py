@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.lmdb.label_text import read_starts
 from ocrctl.data.lmdb.reader import LmdbWords
-from ocrctl.data.lmdb.word_source import FolderWords, PickedWords, WordSource
+from ocrctl.data.lmdb.word_source import FolderWords, SelectedWords, WordSource
 from ocrctl.data.polygons.malformed import Malformed
 
 IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
@@ -105,14 +105,6 @@ class Annotations:
         label = self.label_files[self.image_label[image]]
         return f"{label}{f':{line}' if line else ''} ({self.images[image]}, instance {number})"
 
-    def sound(self) -> Annotations:
-        """All but the malformed instances; of word images their pictures go, too."""
-        if not self.malformed:
-            return self
-        kept = np.ones(len(self), bool)
-        kept[list(self.malformed)] = False
-        return self.subset(kept, np.ones(len(self.images), bool))
-
     def subset(self, instances: NDArray[np.bool_], images: NDArray[np.bool_]) -> Annotations:
         """The chosen pictures (I,) with their chosen instances (N,); both are renumbered. Of word images, a sample
         without its text goes as a whole."""
@@ -147,7 +139,7 @@ class Annotations:
             if self.malformed
             else {},
             unchecked=[int(new_image[i]) for i in self.unchecked if images[i]],
-            words=PickedWords(self.words, kept_images.tolist(), [texts[i] for i in keep])
+            words=SelectedWords(self.words, kept_images.tolist(), [texts[i] for i in keep])
             if self.words is not None
             else None,
         )

@@ -34,19 +34,20 @@ from ocrctl.data.formats import (
     totaltext,
     words_json,
 )
-from ocrctl.data.formats._detection import Keeps, Rendered
-from ocrctl.data.formats._kinds import DetectionFormat, Format
-from ocrctl.data.formats._once import listed_once, once
-from ocrctl.data.formats._pictures import LABEL_SUFFIXES, listing
-from ocrctl.data.formats._plugins import is_pages, plugged, plugin, plugin_names, plugins
+from ocrctl.data.formats._cache import cached, cached_lookups
+from ocrctl.data.formats._detection import Keeps, Rendered, box_points
+from ocrctl.data.formats._images import LABEL_SUFFIXES, image_stem, label_paths, listing
+from ocrctl.data.formats._plugins import is_pages, plugin, plugin_names, plugins, use_plugins
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps
+from ocrctl.data.formats.protocols import CharacterFormat, DetectionFormat, EditableFormat, Format
 from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import shell_quote
 
 __all__ = [
-    "DETECTION_FORMATS", "FORMATS", "IMAGE_SUFFIX", "DetectionFormat", "Format", "Keeps", "Rendered", "WordKeeps",
-    "detect", "detect_pages", "detect_plugged_pages", "format_names", "holds", "label_file", "listed_once",
-    "page_format", "plugged", "word_format", "word_sets",
+    "DETECTION_FORMATS", "FORMATS", "IMAGE_SUFFIX", "CharacterFormat", "DetectionFormat", "EditableFormat", "Format",
+    "Keeps", "Rendered", "WordKeeps", "box_points", "cached_lookups", "content_kind", "detect", "detect_pages",
+    "detect_plugin_pages", "format_names", "image_stem", "label_file", "label_paths", "page_format", "use_plugins",
+    "word_format", "word_sets",
 ]  # fmt: skip
 
 
@@ -80,7 +81,7 @@ DETECTION_FORMATS: dict[str, DetectionFormat] = {
 }
 
 
-def holds(name: str) -> Literal["words", "pages"] | None:
+def content_kind(name: str) -> Literal["words", "pages"] | None:
     """What the format called `name` holds, built in or plugged in; None: there is no such format.
 
     Raises UsageError when its plug-in is broken.
@@ -93,14 +94,14 @@ def holds(name: str) -> Literal["words", "pages"] | None:
 
 def word_format(name: str) -> Format:
     """The format of word images called `name`. Raises UsageError when there is none, or its plug-in is broken."""
-    if holds(name) != "words":
+    if content_kind(name) != "words":
         raise _unfit(name, "word images", FORMATS)
     return FORMATS.get(name) or cast(Format, plugin(name, _names()))
 
 
 def page_format(name: str) -> DetectionFormat:
     """The format of pages with polygons called `name`. Raises as `word_format` does."""
-    if holds(name) != "pages":
+    if content_kind(name) != "pages":
         raise _unfit(name, "pages with polygons", DETECTION_FORMATS)
     return DETECTION_FORMATS.get(name) or cast(DetectionFormat, plugin(name, _names()))
 
@@ -165,13 +166,13 @@ def detect_pages(
     """
     found: list[tuple[DetectionFormat, Path]] = []
     for pages in formats:
-        places = once(_folders, path) if pages.PER_IMAGE else _candidates(path, pages.LABEL_FILES)
+        places = cached(_folders, path) if pages.PER_IMAGE else _candidates(path, pages.LABEL_FILES)
         fitting = [place for place in places if pages.sniff(place)]
         found += [(pages, place) for place in (fitting[:1] if fitting[:1] == [path] else fitting)]
     return found
 
 
-def detect_plugged_pages(path: Path) -> list[tuple[DetectionFormat, Path]]:
+def detect_plugin_pages(path: Path) -> list[tuple[DetectionFormat, Path]]:
     """As `detect_pages`, of the plug-ins alone."""
     return detect_pages(path, [pages for pages in plugins(_names()) if is_pages(pages)])
 
@@ -189,18 +190,18 @@ def _unfit(name: str, what: str, built_in: Iterable[str]) -> UsageError:
 
 def _folders(path: Path) -> list[Path]:
     """The places of a format of one file a picture: `path`, and the folders within it."""
-    return [path] if once(Path.is_file, path) else [path, *(path / name for name in listing(path).folders)]
+    return [path] if cached(Path.is_file, path) else [path, *(path / name for name in listing(path).folders)]
 
 
 def _candidates(path: Path, patterns: Sequence[str]) -> list[Path]:
     """The places of a format of one label file: `path`, or the files within it that may be one."""
     odd = [pattern for pattern in patterns if not pattern.lower().endswith(LABEL_SUFFIXES)]  # a plug-in's
-    if not odd or once(Path.is_file, path):
-        return once(_label_files, path)
+    if not odd or cached(Path.is_file, path):
+        return cached(_label_files, path)
     names = listing(path)
     chosen = set(names.labels) | {name for name in names.files if any(fnmatchcase(name, one) for one in odd)}
     return [path / name for name in sorted(chosen)]
 
 
 def _label_files(path: Path) -> list[Path]:
-    return [path] if once(Path.is_file, path) else [path / name for name in listing(path).labels]
+    return [path] if cached(Path.is_file, path) else [path / name for name in listing(path).labels]

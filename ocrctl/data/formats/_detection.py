@@ -92,14 +92,14 @@ def without(item: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in known}
 
 
-def as_it_stands(data: Annotations, index: int, own: bool) -> Malformed | None:
+def malformed_instance(data: Annotations, index: int, own: bool) -> Malformed | None:
     """What is written for a malformed instance of the same format: `raw`, as it was read; None for others."""
     return data.malformed.get(index) if own else None
 
 
-def whole_entry(data: Annotations, members: range, own: bool) -> Any:
+def malformed_entry(data: Annotations, members: range, own: bool) -> Any:
     """What stands of a picture whose whole entry is malformed; None for others."""
-    bad = as_it_stands(data, members[0], own) if len(members) == 1 else None
+    bad = malformed_instance(data, members[0], own) if len(members) == 1 else None
     return bad.raw if bad is not None and bad.whole else None
 
 

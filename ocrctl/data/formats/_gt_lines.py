@@ -12,18 +12,18 @@ import numpy as np
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.formats._detection import Rendered, as_it_stands, box_points, instances
-from ocrctl.data.formats._pictures import (
+from ocrctl.data.formats._detection import Rendered, box_points, instances, malformed_instance
+from ocrctl.data.formats._images import (
+    file_stem,
+    first_label_files,
     image_root,
+    image_stem,
     label_names,
-    looked_at,
-    picture_stem,
-    stem_of,
     unlabelled,
 )
-from ocrctl.data.formats._quad_lines import quads_at_once
-from ocrctl.data.formats._text import head_lines, lines_fit, mostly
-from ocrctl.data.lmdb.word_source import read_plain
+from ocrctl.data.formats._quad_lines import parse_quads
+from ocrctl.data.formats._text import head_lines, lines_fit, majority
+from ocrctl.data.lmdb.word_source import read_unix_text
 
 Line = tuple[tuple[float, ...], str]  # x1, y1, x2, y2 ..., text
 Parse = Callable[[str], Line | None]  # None: the line is not of the format
@@ -90,7 +90,9 @@ def starts_as_points(text: str) -> bool:
 
 def folder_fits(path: Path, fits: Callable[[str], object], suffix: str = ".txt") -> bool:
     """Whether most first lines of most first label files of `path` (a folder or one file) fit."""
-    return mostly(looked_at(path, suffix), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None)
+    return majority(
+        first_label_files(path, suffix), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None
+    )
 
 
 def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, expected: str) -> None:
@@ -109,7 +111,7 @@ def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, expe
 def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expected: str) -> None:
     """As `add_lines`, of several label files; where they hold plain quads, all of their lines at once."""
     full = [file for file in files if file.text] if parse is parse_quad else []
-    if full and (quads := quads_at_once([file.text for file in full])):
+    if full and (quads := parse_quads([file.text for file in full])):
         images = np.repeat(np.array([file.image for file in full], np.int32), quads.counts)
         starts = np.cumsum(quads.counts) - quads.counts
         lines = np.arange(1, len(images) + 1, dtype=np.int32) - np.repeat(starts, quads.counts)
@@ -129,17 +131,17 @@ def render_folder(
     for image, members in instances(data):
         texts = ((i, IGNORED if data.ignore[i] else data.texts[i]) for i in members)
         lines = (
-            f"{bad.raw}\n" if (bad := as_it_stands(data, i, own)) else f"{start(i)}{quote}{text}{quote}\n"
+            f"{bad.raw}\n" if (bad := malformed_instance(data, i, own)) else f"{start(i)}{quote}{text}{quote}\n"
             for i, text in texts
         )
-        yield Rendered(image, name_of.format(stem_of(data.images[image])), "".join(lines).encode())
+        yield Rendered(image, name_of.format(file_stem(data.images[image])), "".join(lines).encode())
 
 
 def read_folder(path: Path, name: str, parse: Parse, expected: str, suffix: str = ".txt") -> Annotations:
     """Read gt_IMAGE.txt files, one a picture. Raises InputError when most lines are not of the format."""
     folder, files = label_names(path, suffix)
     builder = Builder(path, name)
-    stems = [picture_stem(file) for file in files]
+    stems = [image_stem(file) for file in files]
     root, names = image_root(stems, folder)
     if root != folder:
         builder.notes.append(f"pictures are taken from {root}")
@@ -150,7 +152,7 @@ def read_folder(path: Path, name: str, parse: Parse, expected: str, suffix: str 
     for file, stem in zip(files, stems, strict=True):
         builder.label_file(base + file)
         image = builder.image(names.get(stem, f"{stem}.jpg"))
-        text = read_plain(base + file).rstrip("\n")
+        text = read_unix_text(base + file).rstrip("\n")
         waiting.append(LabelFile(image, text))
         size += len(text)
         if size >= _BLOCK:

@@ -13,7 +13,7 @@ from ocrctl.errors import InputError
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
 
-class _TwiceError(Exception):
+class _DuplicateKeyError(Exception):
     """A key that an object holds twice."""
 
 
@@ -23,7 +23,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _TwiceError(key)
+                raise _DuplicateKeyError(key)
             seen.add(key)
     return value
 
@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
     text = read_label_text(path, largest=LARGEST_JSON)
     try:
         return json.loads(text, object_pairs_hook=_once)
-    except _TwiceError as error:
+    except _DuplicateKeyError as error:
         raise InputError(
             f"{path}: the key {str(error)[:60]!r} stands twice in one object; the first of its values would be lost."
         ) from error
@@ -66,3 +66,8 @@ def write_json(path: Path, value: Any) -> Path:
 def dump(value: Any, indent: int | None = 1) -> bytes:
     """UTF-8 JSON. Halves of surrogate pairs, which UTF-8 cannot hold, are escaped as JSON does."""
     return (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode("utf-8", "backslashreplace")
+
+
+def dump_edited(value: Any) -> bytes:
+    """UTF-8 JSON of a label file that was edited, halves of surrogate pairs as they were read."""
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")

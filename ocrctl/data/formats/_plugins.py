@@ -1,6 +1,6 @@
 """Formats that are not built in: named by `--plugin FILE.py`, or installed in the entry-point group `ocrctl.formats`.
 
-A plug-in is a module with what a built-in format offers (`_kinds.py`). It is loaded when a name is asked for that is
+A plug-in is a module with what a built-in format offers (`protocols.py`). It is loaded when a name is asked for that is
 not built in, or when no built-in format fits, never because a data set asks for it.
 """
 
@@ -35,7 +35,7 @@ _loaded: dict[str, Any] = {}  # by resolved path or entry point
 
 
 @contextmanager
-def plugged(files: Sequence[Path]) -> Iterator[None]:
+def use_plugins(files: Sequence[Path]) -> Iterator[None]:
     """Within the block the formats of these files are at hand. Raises UsageError when one is not there."""
     for file in files:
         if not file.is_file():
@@ -79,7 +79,7 @@ def _of_files(taken: Collection[str] = ()) -> list[Any]:
     for file in _files:
         key = str(file.resolve())
         if key not in _loaded:
-            _loaded[key] = checked(_import(file), f"plug-in {file}")
+            _loaded[key] = validated(_import(file), f"plug-in {file}")
         if _loaded[key].NAME in taken:
             raise UsageError(f"plug-in {file}: {_loaded[key].NAME!r} is a built-in format.", hint="Change its NAME.")
         found.append(_loaded[key])
@@ -98,7 +98,7 @@ def _of_point(point: EntryPoint) -> Any:
             module = point.load()
         except Exception as error:
             raise UsageError(f"{where}: cannot be loaded ({type(error).__name__}: {error}).") from error
-        loaded = checked(module, where)
+        loaded = validated(module, where)
         if point.name != loaded.NAME:
             raise UsageError(
                 f"{where}: expected NAME {point.name!r}, as its entry point is called, found {loaded.NAME!r}."
@@ -118,11 +118,11 @@ def _import(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(f"plug-in {file}: cannot be loaded ({_told(error, str(file))}).") from error
+        raise UsageError(f"plug-in {file}: cannot be loaded ({_describe_error(error, str(file))}).") from error
     return module
 
 
-def checked(module: Any, where: str) -> Any:
+def validated(module: Any, where: str) -> Any:
     """`module` with its functions guarded. Raises UsageError naming everything that lacks or is of the wrong kind."""
     pages = hasattr(module, "PER_IMAGE") or hasattr(module, "render")
     faults = []
@@ -150,7 +150,7 @@ def _guarded(function: Callable[..., Any], where: str) -> Callable[..., Any]:
 
     def fault(error: Exception) -> UsageError:
         return UsageError(
-            f"{where}: {function.__name__} failed ({_told(error, inspect.getsourcefile(function) or '')})."
+            f"{where}: {function.__name__} failed ({_describe_error(error, inspect.getsourcefile(function) or '')})."
         )
 
     def steps(result: Iterator[Any]) -> Iterator[Any]:
@@ -174,7 +174,7 @@ def _guarded(function: Callable[..., Any], where: str) -> Callable[..., Any]:
     return call
 
 
-def _told(error: Exception, file: str) -> str:
+def _describe_error(error: Exception, file: str) -> str:
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
     line = line or (lines[-1] if lines else None)

@@ -26,7 +26,7 @@ class Quads(NamedTuple):
     counts: list[int]  # lines of each label file
 
 
-def quads_at_once(files: Sequence[str]) -> Quads | None:
+def parse_quads(files: Sequence[str]) -> Quads | None:
     """All lines, such as `377,117,463,117,465,130,378,130,Genaxis, Theatre`, of label files with at least one.
 
     Lines are parted by \\n. None where one is not of the format: then they are looked at one by one.
@@ -35,7 +35,7 @@ def quads_at_once(files: Sequence[str]) -> Quads | None:
 
 
 def _any(files: Sequence[str]) -> Quads | None:
-    """As `quads_at_once`, of whatever `float` reads."""
+    """As `parse_quads`, of whatever `float` reads."""
     rows = [line.split(",", 8) for line in "\n".join(files).split("\n")]
     if set(map(len, rows)) != {9}:
         return None
@@ -48,7 +48,7 @@ def _any(files: Sequence[str]) -> Quads | None:
 
 
 def _whole(files: Sequence[str]) -> Quads | None:
-    """As `quads_at_once`, of whole numbers of up to eight digits."""
+    """As `parse_quads`, of whole numbers of up to eight digits."""
     contents = [text.encode() for text in files]
     content = b"\n".join(contents)
     data = np.frombuffer(content, np.uint8)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import io
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
-from ocrctl.data.formats._once import once
+from ocrctl.data.formats._cache import cached
 from ocrctl.data.lmdb.label_text import read_start
-from ocrctl.data.lmdb.word_source import FolderWords, image_path, read_plain
-from ocrctl.data.polygons.malformed import ENTRY, Malformed, refuse
+from ocrctl.data.lmdb.word_source import FolderWords, image_path, read_unix_text
+from ocrctl.data.polygons.malformed import ENTRY, Malformed, raise_malformed
 from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
 from ocrctl.text.normalize import normalize_label
 
 Item = TypeVar("Item")
 
 IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
-NOWHERE = ("", "")  # image and text of a malformed sample
+NO_SAMPLE = ("", "")  # image and text of a malformed sample
 _LONG_LINE = 1 << 20  # bytes more of a file of lines whose first is longer
 _HEADS = 128  # files whose start is kept while a format is told
 _HEAD_LINES = 20
@@ -37,20 +40,20 @@ class WordKeeps:
 
 def head_lines(path: Path) -> list[str]:
     """The first whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
-    return once(_head_lines, path, _HEADS)
+    return cached(_head_lines, path, _HEADS)
 
 
 def head_text(path: Path) -> str:
     """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
-    return once(_head_text, path, _HEADS)
+    return cached(_head_text, path, _HEADS)
 
 
 def _head_text(path: Path) -> str:
-    return once(_head, path, _HEADS).decode(errors="replace").removeprefix("\ufeff").lstrip()
+    return cached(_head, path, _HEADS).decode(errors="replace").removeprefix("\ufeff").lstrip()
 
 
 def _head_lines(path: Path) -> list[str]:
-    data = once(_head, path, _HEADS)
+    data = cached(_head, path, _HEADS)
     lines = data.decode(errors="replace").removeprefix("\ufeff").split("\n")
     if len(data) >= HEAD_BYTES and len(lines) > 1:
         del lines[-1]
@@ -63,7 +66,7 @@ def _head(path: Path) -> bytes:
     return read_start(str(path), HEAD_BYTES + _LONG_LINE) if long else data
 
 
-def mostly(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:
+def majority(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:
     """Whether more than half of `items` fit, those left out for which `fits` returns None.
 
     No more of them are looked at than that takes.
@@ -81,14 +84,14 @@ def mostly(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:
     return False
 
 
-def most(path: Path, fits: Callable[[str], object]) -> bool:
+def most_lines_fit(path: Path, fits: Callable[[str], object]) -> bool:
     """Whether most of the first lines fit: one bad line must not hide the format, so that reading can name it."""
     return lines_fit(head_lines(path), fits)
 
 
 def lines_fit(lines: Sequence[str], fits: Callable[[str], object]) -> bool:
     """Whether more than half of `lines` fit."""
-    return mostly(lines, lambda line: bool(fits(line)))
+    return majority(lines, lambda line: bool(fits(line)))
 
 
 def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expected: str) -> FolderWords:
@@ -101,26 +104,26 @@ def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expect
     labels: list[str] = []
     numbers: list[int] = []
     bad: dict[int, Malformed] = {}
-    text = read_plain(path)
+    text = read_unix_text(path)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         pair = parse(line)
         if pair is None:
             bad[len(files)] = Malformed(ENTRY, f"expected {expected}, found {line[:60]!r}")
-            pair = NOWHERE
+            pair = NO_SAMPLE
         files.append(pair[0])
         labels.append(pair[1])
         numbers.append(number)
     if not text.isascii() or "\\" in text:  # an escape may stand for any character
         files = list(map(image_path, files))
-    words = FolderWords(str(path), str(path.parent), files, *in_nfc(labels, numbers), malformed=bad or None)
+    words = FolderWords(str(path), str(path.parent), files, *nfc_labels(labels, numbers), malformed=bad or None)
     if 2 * len(bad) > len(files):
-        refuse(str(path), bad, f"{path}:{numbers[min(bad)]}", None)
+        raise_malformed(str(path), bad, f"{path}:{numbers[min(bad)]}", None)
     return words
 
 
-def in_nfc(texts: list[str], lines: list[int] | None) -> tuple[list[str], list[int] | None, list[str] | None]:
+def nfc_labels(texts: list[str], lines: list[int] | None) -> tuple[list[str], list[int] | None, list[str] | None]:
     """`labels`, `lines` and `written` of FolderWords."""
     labels = [text if text.isascii() else normalize_label(text) for text in texts]
     return labels, lines, texts if labels != texts else None
@@ -144,7 +147,7 @@ def write_images(
         yield path, normalize_label(label)
 
 
-def one_line(name: str, label: str, kind: str) -> str:
+def single_line(name: str, label: str, kind: str) -> str:
     """`label`, or InputError when it holds a line break, which a text format cannot carry."""
     if "\n" in label or "\r" in label:
         raise InputError(f"{name}: the label {label[:40]!r} holds a line break, which {kind} cannot carry.")
@@ -156,3 +159,36 @@ def write_label_file(path: Path, lines: Iterable[str]) -> Path:
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(line + "\n" for line in lines)
     return path
+
+
+def edit_lines(
+    words: FolderWords,
+    changes: Mapping[int, str | None],
+    replace_text: Callable[[str, str, str], str],
+    keep_images: Callable[[str, Sequence[int]], str] | None = None,
+) -> bytes:
+    """Return the label file of `words` with `changes` as in `EditableFormat.edit`; other lines stay byte for byte.
+
+    `replace_text(line, image, text)`: the line with another text. `keep_images(line, positions)`: the line with only
+    these of its images, for a format whose lines may name several.
+    """
+    content = read_regular(words.label_file)
+    lines = io.BytesIO(content.removeprefix(BOM_UTF8)).readlines()  # as read_lines: only \n ends a line
+    for number, group in groupby(range(len(words)), key=(words.lines or []).__getitem__):
+        members = list(group)
+        if not any(index in changes for index in members):
+            continue
+        line = lines[number - 1]
+        end = line[len(line.removesuffix(b"\n").removesuffix(b"\r")) :]
+        kept = [index for index in members if changes.get(index, "") is not None]
+        if not kept:
+            lines[number - 1] = b""
+            continue
+        text = line[: len(line) - len(end)].decode("utf-8")
+        if keep_images is not None and len(kept) < len(members):
+            text = keep_images(text, [index - members[0] for index in kept])
+        new = changes.get(kept[0])
+        if new is not None:
+            text = replace_text(text, words.files[kept[0]], new)
+        lines[number - 1] = text.encode("utf-8") + end
+    return (BOM_UTF8 if content.startswith(BOM_UTF8) else b"") + b"".join(lines)

@@ -21,18 +21,18 @@ from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
-    as_it_stands,
     box,
     box_points,
     flat_points,
     flatten,
     instances,
+    malformed_instance,
     number,
     without,
 )
+from ocrctl.data.formats._images import file_stem, heads_fit, image_root, label_paths
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
-from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
-from ocrctl.data.polygons.malformed import ENTRY, fault
+from ocrctl.data.polygons.malformed import ENTRY, malformed_code
 from ocrctl.errors import InputError
 
 NAME = "aihub"
@@ -64,7 +64,7 @@ def read(path: Path) -> Annotations:
             items = document.get("annotations") or document.get("annotation") or []
             if not isinstance(items, list):
                 raise TypeError(items)
-            stem = stem_of(str(info.get("image.file.name", file.name)))
+            stem = file_stem(str(info.get("image.file.name", file.name)))
             name = names.get(stem) or names.get(file.stem) or str(info.get("image.file.name", f"{file.stem}.jpg"))
             size = int(info.get("image.width") or 0), int(info.get("image.height") or 0)
             extra = {"info": info, "rest": without(document, ("images", "image", "annotations", "annotation"))}
@@ -81,7 +81,7 @@ def read(path: Path) -> Annotations:
                 builder.add(image, flat, text, not text or text in MARKS, 0, without(item, _KNOWN))
             except MALFORMED:
                 item = _dotted(raw, "annotation") if isinstance(raw, dict) else {}
-                name = fault(item, "annotation.text", text_free="annotation.text" in item) if item else ENTRY
+                name = malformed_code(item, "annotation.text", text_free="annotation.text" in item) if item else ENTRY
                 builder.malformed(image, raw, _EXPECTED, name)
     return builder.build(root)
 
@@ -91,7 +91,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
     for image, members in instances(data):
         items = []
         for position, i in enumerate(members, 1):
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 items.append(bad.raw)
                 continue
             x1, y1, x2, y2 = box(data, i)
@@ -106,7 +106,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
         info = {**extra.get("info", {}), "image.file.name": Path(data.images[image]).name}
         info |= {"image.width": width, "image.height": height}
         document = {**extra.get("rest", {}), "images": [info], "annotations": items}
-        yield Rendered(image, f"labels/{stem_of(data.images[image])}.json", dump(document))
+        yield Rendered(image, f"labels/{file_stem(data.images[image])}.json", dump(document))
 
 
 def _fits(head: str) -> bool:

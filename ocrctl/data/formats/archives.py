@@ -7,10 +7,11 @@ import os
 import struct
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ocrctl.config.limits import limit, variable
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular
 
 # What the standard library raises for a damaged archive, besides OSError; NotImplementedError: a method it lacks,
 # RuntimeError: encryption.
@@ -40,3 +41,39 @@ def check_unpacked_size(path: Path, archive: zipfile.ZipFile) -> int:
             hint=f"if the file is trusted: {variable('limits.unpack_ratio')}={unpacked // max(1, size) + 1}",
         )
     return unpacked
+
+
+def zipped_texts(path: Path) -> list[tuple[str, str]]:
+    """Name and content of each text in the zip, its lines parted by \\n, without a BOM. Raises InputError for a damaged
+    zip, or one that unpacks to too much."""
+    texts = []
+    where = str(path)
+    try:
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            check_unpacked_size(path, archive)
+            parts = [info for info in archive.infolist() if _is_text(info)]
+            unpacked, most = sum(info.file_size for info in parts), limit("limits.zip_text_bytes")
+            if unpacked > most:
+                raise InputError(
+                    f"{path}: unpacks to {unpacked} bytes; label texts may have {most} in all.",
+                    hint=f"if the file is trusted: {variable('limits.zip_text_bytes')}={unpacked}",
+                )
+            for info in parts:
+                where = f"{path}/{info.filename}"
+                content = archive.read(info).decode("utf-8-sig")
+                texts.append((info.filename, content.replace("\r\n", "\n").removesuffix("\r")))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}.") from error
+    except (OSError, *DAMAGED) as error:
+        raise InputError(f"{where}: cannot be read as a zip ({str(error) or type(error).__name__}).") from error
+    return texts
+
+
+def _is_text(info: zipfile.ZipInfo) -> bool:
+    """Whether a part is a label text; macOS packs others beside each file."""
+    return (
+        not info.is_dir()
+        and PurePosixPath(info.filename).suffix.lower() == ".txt"
+        and not info.filename.startswith("__MACOSX/")
+    )

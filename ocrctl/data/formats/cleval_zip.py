@@ -22,14 +22,12 @@ from typing import Literal
 
 import numpy as np
 
-from ocrctl.config.limits import limit, variable
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, flat_points, instances
+from ocrctl.data.formats._detection import Keeps, Rendered, flat_points, instances, malformed_instance
 from ocrctl.data.formats._gt_lines import LabelFile, Parse, add_files, is_quad, parse_box, parse_polygon, parse_quad
-from ocrctl.data.formats._pictures import image_root, picture_stem, stem_of
-from ocrctl.data.formats.archives import DAMAGED, check_unpacked_size
-from ocrctl.errors import InputError
+from ocrctl.data.formats._images import file_stem, image_root, image_stem
+from ocrctl.data.formats.archives import DAMAGED, zipped_texts
 from ocrctl.files.regular import check_regular
 
 NAME = "cleval-zip"
@@ -76,7 +74,7 @@ def read(path: Path) -> Annotations:
     parse, expected = _READERS[kind]
     builder = Builder(path, NAME)
     builder.label_file(path)
-    stems = [picture_stem(Path(name)) for name, _ in texts]
+    stems = [image_stem(Path(name)) for name, _ in texts]
     root, names = image_root(stems, path.parent)
     for stem, (name, content) in zip(stems, texts, strict=True):
         image = builder.image(names.get(stem, f"{stem}.jpg"), extra={"entry": name})
@@ -91,13 +89,13 @@ def render(data: Annotations) -> Iterator[Rendered]:
         for image, members in instances(data):
             lines = (
                 f"{bad.raw}\n"
-                if (bad := as_it_stands(data, i, own))
+                if (bad := malformed_instance(data, i, own))
                 else ",".join(map(str, flat_points(data, i))) + f",{IGNORED if data.ignore[i] else data.texts[i]}\n"
                 for i in members
             )
             name = data.image_extras.get(image, {}).get("entry", "") if own else ""
             if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:  # would leave its folder
-                name = f"gt_{stem_of(data.images[image])}.txt"
+                name = f"gt_{file_stem(data.images[image])}.txt"
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, "".join(lines))
@@ -134,39 +132,3 @@ def _goes_on(start: tuple[float, ...]) -> bool:
 def _comment(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:  # which `zipped_texts` has read
         return archive.comment
-
-
-def zipped_texts(path: Path) -> list[tuple[str, str]]:
-    """Name and content of each text in the zip, its lines parted by \\n, without a BOM. Raises InputError for a damaged
-    zip, or one that unpacks to too much."""
-    texts = []
-    where = str(path)
-    try:
-        check_regular(path)
-        with zipfile.ZipFile(path) as archive:
-            check_unpacked_size(path, archive)
-            parts = [info for info in archive.infolist() if _is_text(info)]
-            unpacked, most = sum(info.file_size for info in parts), limit("limits.zip_text_bytes")
-            if unpacked > most:
-                raise InputError(
-                    f"{path}: unpacks to {unpacked} bytes; label texts may have {most} in all.",
-                    hint=f"if the file is trusted: {variable('limits.zip_text_bytes')}={unpacked}",
-                )
-            for info in parts:
-                where = f"{path}/{info.filename}"
-                content = archive.read(info).decode("utf-8-sig")
-                texts.append((info.filename, content.replace("\r\n", "\n").removesuffix("\r")))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}.") from error
-    except (OSError, *DAMAGED) as error:
-        raise InputError(f"{where}: cannot be read as a zip ({str(error) or type(error).__name__}).") from error
-    return texts
-
-
-def _is_text(info: zipfile.ZipInfo) -> bool:
-    """Whether a part is a label text; macOS packs others beside each file."""
-    return (
-        not info.is_dir()
-        and PurePosixPath(info.filename).suffix.lower() == ".txt"
-        and not info.filename.startswith("__MACOSX/")
-    )

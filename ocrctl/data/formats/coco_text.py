@@ -21,11 +21,20 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, flat_points, instances, outline, without
+from ocrctl.data.formats._detection import (
+    Keeps,
+    Rendered,
+    box,
+    flat_points,
+    instances,
+    malformed_instance,
+    outline,
+    without,
+)
+from ocrctl.data.formats._images import choose_root
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
-from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.data.polygons.malformed import ENTRY, fault
+from ocrctl.data.polygons.malformed import ENTRY, malformed_code
 from ocrctl.errors import InputError
 
 NAME = "coco-text"
@@ -78,7 +87,7 @@ def read(path: Path) -> Annotations:
             if not numbers:
                 break  # `build` says that there are no pictures
             known = isinstance(entry, dict) and str(entry.get("image_id")) in numbers
-            name = fault(entry, "utf8_string", text_free=True) if known else ENTRY
+            name = malformed_code(entry, "utf8_string", text_free=True) if known else ENTRY
             builder.malformed(image, entry, _EXPECTED, name, extra={"id": key}, what=f"anns[{key!r}]")
     return builder.build(choose_root(builder.images, path))
 
@@ -102,7 +111,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
             item = {"id": i + 1, **(data.extras.get(i, {}) if own else {})}
             if str(item["id"]) in anns:
                 item["id"] = next(number for number in free if str(number) not in anns)
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 anns[str(item["id"])] = bad.raw
                 continue
             item |= {"image_id": entry["id"], "utf8_string": data.texts[i], points_key: flat_points(data, i),

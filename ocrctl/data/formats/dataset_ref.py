@@ -9,19 +9,19 @@ from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import DETECTION_FORMATS, FORMATS, DetectionFormat, Format
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource
-from ocrctl.data.polygons.malformed import refuse
+from ocrctl.data.polygons.malformed import raise_malformed
 from ocrctl.errors import InputError
 from ocrctl.files.journal import has_unfinished_change
 from ocrctl.shell import shell_quote
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class DatasetRef:
     """Where a finite set of annotations lies, and what reads it: one of `pages` and `words`."""
 
     pages: DetectionFormat | None
     words: Format | None
-    place: Path  # the label file, or the folder of label files
+    path: Path  # the label file, or the folder of label files
     raw: str  # the SPEC
 
     @property
@@ -34,22 +34,22 @@ class Located:
     @property
     def folder(self) -> Path:
         """The folder of the label files, where `dataset clean` keeps its journal."""
-        return self.place if self.place.is_dir() else self.place.parent
+        return self.path if self.path.is_dir() else self.path.parent
 
     def source(self) -> WordSource:
         """Word images. Raises InputError when they cannot be read, hold malformed samples, or a `dataset clean` of them
         was cut short."""
         source = self._words()
         if isinstance(source, FolderWords) and source.malformed:
-            refuse(source.name, source.malformed, source.where(min(source.malformed)), self._hint())
+            raise_malformed(source.name, source.malformed, source.where(min(source.malformed)), self._hint())
         return source
 
     def _words(self) -> WordSource:
         assert self.words is not None
         self._whole()
-        source = self.words.read(self.place)
+        source = self.words.read(self.path)
         if len(source) == 0:
-            raise InputError(f"{self.place}: holds no samples.")
+            raise InputError(f"{self.path}: holds no samples.")
         return source
 
     def annotations(self, *, malformed: bool = False) -> Annotations:
@@ -59,9 +59,9 @@ class Located:
             data = from_words(self._words())
         else:
             self._whole()
-            data = self.pages.read(self.place)
+            data = self.pages.read(self.path)
         if data.malformed and not malformed:
-            refuse(data.name, data.malformed, data.where(min(data.malformed)), self._hint())
+            raise_malformed(data.name, data.malformed, data.where(min(data.malformed)), self._hint())
         return data
 
     def _hint(self) -> str:

@@ -22,15 +22,15 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
-    as_it_stands,
     flatten,
     instances,
+    malformed_entry,
+    malformed_instance,
     pair_points,
-    whole_entry,
     without,
 )
+from ocrctl.data.formats._images import choose_root
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
-from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text
 from ocrctl.data.polygons.malformed import POINTS
 from ocrctl.errors import InputError
@@ -81,11 +81,13 @@ def render(data: Annotations) -> Iterator[Rendered]:
     table: dict[str, Any] = {}
     for image, members in instances(data):
         name = data.images[image]
-        if (raw := whole_entry(data, members, own)) is not None:
+        if (raw := malformed_entry(data, members, own)) is not None:
             table[name] = raw
             continue
         kinds = [data.extras.get(i, {}).get("class", "") if own else "" for i in members]
-        polygons: Any = [bad.raw if (bad := as_it_stands(data, i, own)) else pair_points(data, i) for i in members]
+        polygons: Any = [
+            bad.raw if (bad := malformed_instance(data, i, own)) else pair_points(data, i) for i in members
+        ]
         if any(kinds):
             polygons = {
                 kind: [p for p, k in zip(polygons, kinds, strict=True) if k == kind] for kind in dict.fromkeys(kinds)

@@ -9,11 +9,11 @@ Names are relative to `images`. https://github.com/mindee/doctr/tree/main/refere
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._json import read_json, write_json
-from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, in_nfc, write_images
+from ocrctl.data.formats._json import dump_edited, read_json, write_json
+from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, head_text, nfc_labels, write_images
 from ocrctl.data.lmdb.word_source import FolderWords, image_path
 from ocrctl.data.polygons.malformed import TEXT, Malformed
 from ocrctl.errors import InputError
@@ -42,7 +42,7 @@ def read(path: Path) -> FolderWords:
         str(path),
         str(path.parent / "images"),
         [image_path(name) for name in table],
-        *in_nfc(["" if index in bad else text for index, text in enumerate(table.values())], None),
+        *nfc_labels(["" if index in bad else text for index, text in enumerate(table.values())], None),
         malformed=bad or None,
     )
 
@@ -50,3 +50,9 @@ def read(path: Path) -> FolderWords:
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
     table = {name.removeprefix("images/"): label for name, label in write_images(samples, out, "images", names)}
     return write_json(out / LABEL_FILES[0], table)
+
+
+def edit(words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
+    document = read_json(Path(words.label_file))
+    table = {name: changes.get(index, text) for index, (name, text) in enumerate(document.items())}
+    return dump_edited({name: text for name, text in table.items() if text is not None})

@@ -19,7 +19,7 @@ _FAR = 1e9  # pixels; beyond it the turned rectangle is no longer sound
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def fit(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int]]:
+def fit_to_format(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int]]:
     """`data` as format `format_name` can hold it, and what is lost: sentence to number of instances or pictures."""
     keeps = page_format(format_name).KEEPS
     lost: Counter[str] = Counter()

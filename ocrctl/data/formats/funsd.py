@@ -16,10 +16,10 @@ from typing import Any
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, box, box_points, instances, without
+from ocrctl.data.formats._detection import Keeps, Rendered, box, box_points, instances, malformed_instance, without
+from ocrctl.data.formats._images import file_stem, heads_fit, image_root, label_paths
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
-from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, stem_of
-from ocrctl.data.polygons.malformed import fault
+from ocrctl.data.polygons.malformed import malformed_code
 
 NAME = "funsd"
 LABEL_FILES = ("*.json",)
@@ -58,7 +58,12 @@ def read(path: Path) -> Annotations:
                     builder.add(image, box_points(*word["box"]), text, not text, 0, extra)
                 except MALFORMED:
                     builder.malformed(
-                        image, word, _EXPECTED, fault(word, "text"), extra={_FIELD: position}, what=f"form[{position}]"
+                        image,
+                        word,
+                        _EXPECTED,
+                        malformed_code(word, "text"),
+                        extra={_FIELD: position},
+                        what=f"form[{position}]",
                     )
     return builder.build(root)
 
@@ -72,7 +77,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
             text = "" if data.ignore[i] else data.texts[i]
             extra = dict(data.extras.get(i, {})) if own else {}
             number = extra.pop(_FIELD, None)
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 if fields[number] is None:
                     fields[number] = bad.raw
                 else:
@@ -87,6 +92,6 @@ def render(data: Annotations) -> Iterator[Rendered]:
         form = [field for field in fields if field is not None]
         yield Rendered(
             image,
-            f"annotations/{stem_of(data.images[image])}.json",
+            f"annotations/{file_stem(data.images[image])}.json",
             dump({**document, "form": form}),
         )

@@ -11,10 +11,19 @@ https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.3)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import (
+    IMAGE_SUFFIX,
+    WordKeeps,
+    edit_lines,
+    most_lines_fit,
+    read_text,
+    single_line,
+    write_images,
+    write_label_file,
+)
 from ocrctl.data.lmdb.word_source import FolderWords
 
 NAME = "icdar-words"
@@ -27,7 +36,7 @@ _LINE = re.compile(r'\s*(.+?)\s*,\s*"(.*)"\s*$')
 
 
 def sniff(path: Path) -> bool:
-    return most(path, _SNIFF.match)
+    return most_lines_fit(path, _SNIFF.match)
 
 
 def read(path: Path) -> FolderWords:
@@ -37,8 +46,12 @@ def read(path: Path) -> FolderWords:
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
     pairs = write_images(samples, out, "", names)
     return write_label_file(
-        out / LABEL_FILES[0], (f'{name}, "{_escape(one_line(name, label, NAME))}"' for name, label in pairs)
+        out / LABEL_FILES[0], (f'{name}, "{_escape(single_line(name, label, NAME))}"' for name, label in pairs)
     )
+
+
+def edit(words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
+    return edit_lines(words, changes, _replace_text)
 
 
 def _parse(line: str) -> tuple[str, str] | None:
@@ -51,3 +64,8 @@ def _parse(line: str) -> tuple[str, str] | None:
 
 def _escape(text: str) -> str:
     return text.replace('"', '\\"')
+
+
+def _replace_text(line: str, image: str, text: str) -> str:
+    start = line.index('"', len(line) - len(line.lstrip()) + len(image)) + 1
+    return f"{line[:start]}{_escape(text)}{line[line.rindex(chr(34)) :]}"

@@ -19,16 +19,16 @@ from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
-    as_it_stands,
     box_points,
     flatten,
     instances,
+    malformed_instance,
     pair_points,
     without,
 )
+from ocrctl.data.formats._images import file_stem, heads_fit, label_paths
 from ocrctl.data.formats._json import MALFORMED, dump, read_json
-from ocrctl.data.formats._pictures import heads_fit, label_paths, stem_of
-from ocrctl.data.polygons.malformed import fault
+from ocrctl.data.polygons.malformed import malformed_code
 from ocrctl.errors import InputError
 
 NAME = "labelme"
@@ -69,7 +69,7 @@ def read(path: Path) -> Annotations:
                 extra = without(shape, ("label", "points", "shape_type"))
                 builder.add(image, flat, text, text == IGNORED, 0, extra)
             except MALFORMED:
-                builder.malformed(image, shape, _EXPECTED, fault(shape, "label"))
+                builder.malformed(image, shape, _EXPECTED, malformed_code(shape, "label"))
     return builder.build(folder)
 
 
@@ -78,7 +78,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
     for image, members in instances(data):
         shapes = []
         for i in members:
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 shapes.append(bad.raw)
                 continue
             text = IGNORED if data.ignore[i] else data.texts[i]
@@ -88,4 +88,4 @@ def render(data: Annotations) -> Iterator[Rendered]:
         document: dict[str, Any] = {"version": "5.5.0", "flags": {}, "imageData": None}
         document = dict(data.image_extras.get(image, {})) if own else document
         document |= {"shapes": shapes, "imagePath": data.images[image], "imageHeight": height, "imageWidth": width}
-        yield Rendered(image, f"labels/{stem_of(data.images[image])}.json", dump(document))
+        yield Rendered(image, f"labels/{file_stem(data.images[image])}.json", dump(document))

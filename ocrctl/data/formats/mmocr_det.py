@@ -22,18 +22,18 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
-    as_it_stands,
     box,
     flat_points,
     instances,
+    malformed_entry,
+    malformed_instance,
     outline,
-    whole_entry,
     without,
 )
+from ocrctl.data.formats._images import choose_root
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
-from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.data.polygons.malformed import fault
+from ocrctl.data.polygons.malformed import malformed_code
 
 NAME = "mmocr-det"
 LABEL_FILES = ("textspotting_train.json", "textdet_train.json", "text*.json")
@@ -80,12 +80,12 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     entries = []
     for image, members in instances(data):
-        if (raw := whole_entry(data, members, own)) is not None:
+        if (raw := malformed_entry(data, members, own)) is not None:
             entries.append(raw)
             continue
         items: list[dict[str, Any]] = []
         for i in members:
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 items.append(bad.raw)
                 continue
             item: dict[str, Any] = {"polygon": flat_points(data, i), "bbox": list(box(data, i)), "bbox_label": 0,
@@ -103,7 +103,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 
 def _fault(item: Any) -> str:
-    return fault(item, "text", text_free=isinstance(item, dict) and "text" not in item)
+    return malformed_code(item, "text", text_free=isinstance(item, dict) and "text" not in item)
 
 
 def _add(builder: Builder, image: int, points: Any, item: dict[str, Any]) -> None:

@@ -8,10 +8,10 @@ Other keys are ignored. https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.ht
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import WordKeeps, most, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import WordKeeps, edit_lines, most_lines_fit, read_text, write_images, write_label_file
 from ocrctl.data.lmdb.word_source import FolderWords
 
 NAME = "mmocr-jsonl"
@@ -22,7 +22,7 @@ _EXPECTED = '{"filename": IMAGE, "text": TEXT}'
 
 
 def sniff(path: Path) -> bool:
-    return most(path, _parse)
+    return most_lines_fit(path, _parse)
 
 
 def read(path: Path) -> FolderWords:
@@ -37,6 +37,10 @@ def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] 
     )
 
 
+def edit(words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
+    return edit_lines(words, changes, _replace_text)
+
+
 def _parse(line: str) -> tuple[str, str] | None:
     try:
         entry = json.loads(line)
@@ -46,3 +50,7 @@ def _parse(line: str) -> tuple[str, str] | None:
         return None
     name, text = entry.get("filename"), entry.get("text")
     return (name, text) if isinstance(name, str) and isinstance(text, str) else None
+
+
+def _replace_text(line: str, _: str, text: str) -> str:
+    return json.dumps(json.loads(line) | {"text": text}, ensure_ascii=False)

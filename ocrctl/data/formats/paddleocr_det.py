@@ -22,18 +22,18 @@ from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
-    as_it_stands,
     flatten,
     instances,
+    malformed_entry,
+    malformed_instance,
     pair_points,
-    whole_entry,
     without,
 )
+from ocrctl.data.formats._images import choose_root
 from ocrctl.data.formats._json import MALFORMED, dump
-from ocrctl.data.formats._pictures import choose_root
-from ocrctl.data.formats._text import most
+from ocrctl.data.formats._text import most_lines_fit
 from ocrctl.data.lmdb.word_source import image_path, read_lines
-from ocrctl.data.polygons.malformed import fault
+from ocrctl.data.polygons.malformed import malformed_code
 
 NAME = "paddleocr-det"
 LABEL_FILES = ("Label.txt", "*abel*.txt", "*.txt")
@@ -50,7 +50,9 @@ _EASY = {"difficult": False}  # what PPOCRLabel writes beside nearly every insta
 
 
 def sniff(path: Path) -> bool:
-    return most(path, lambda line: _LINE.match(line) or (len(line) > 2000 and "\t[{" in line and '"points"' in line))
+    return most_lines_fit(
+        path, lambda line: _LINE.match(line) or (len(line) > 2000 and "\t[{" in line and '"points"' in line)
+    )
 
 
 def read(path: Path) -> Annotations:
@@ -81,7 +83,7 @@ def read(path: Path) -> Annotations:
                     extra["difficult"] = item["difficult"]
                 builder.add(image, points, label, ignore, line, _EASY if extra == _EASY else extra)
             except MALFORMED:
-                builder.malformed(image, item, _INSTANCE, fault(item, "transcription"), line=line)
+                builder.malformed(image, item, _INSTANCE, malformed_code(item, "transcription"), line=line)
     root = choose_root(builder.images, path)
     if root != path.parent:
         builder.notes.append(f"pictures are taken from {root}")
@@ -107,12 +109,12 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     lines = []
     for image, members in instances(data):
-        if (line := whole_entry(data, members, own)) is not None:
+        if (line := malformed_entry(data, members, own)) is not None:
             lines.append(f"{line}\n".encode())
             continue
         items = []
         for i in members:
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 items.append(bad.raw)
                 continue
             item: dict[str, Any] = {"transcription": data.texts[i], "points": pair_points(data, i)}

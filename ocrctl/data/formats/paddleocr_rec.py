@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ocrctl.data.formats._text import (
     IMAGE_SUFFIX,
-    NOWHERE,
+    NO_SAMPLE,
     WordKeeps,
-    in_nfc,
-    most,
-    one_line,
+    edit_lines,
+    most_lines_fit,
+    nfc_labels,
     read_text,
+    single_line,
     write_images,
     write_label_file,
 )
@@ -38,7 +39,7 @@ _LINE = re.compile(rf'(?:[^\t]*{IMAGE_SUFFIX}|\[\s*".*"\s*\])\t(?!\[\s*\{{.*"poi
 
 
 def sniff(path: Path) -> bool:
-    return most(path, _LINE.match)
+    return most_lines_fit(path, _LINE.match)
 
 
 def read(path: Path) -> FolderWords:
@@ -57,16 +58,20 @@ def read(path: Path) -> FolderWords:
             bad[len(files)] = Malformed(
                 ENTRY, f"expected a JSON list of image paths before the TAB, found {file[:60]!r}"
             )
-            names, text = [NOWHERE[0]], NOWHERE[1]
+            names, text = [NO_SAMPLE[0]], NO_SAMPLE[1]
         files += names
         texts += [text] * len(names)
         lines += [line] * len(names)
-    return FolderWords(words.label_file, words.root, files, *in_nfc(texts, lines), malformed=bad or None)
+    return FolderWords(words.label_file, words.root, files, *nfc_labels(texts, lines), malformed=bad or None)
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
-    lines = (f"{name}\t{one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images", names))
+    lines = (f"{name}\t{single_line(name, label, NAME)}" for name, label in write_images(samples, out, "images", names))
     return write_label_file(out / LABEL_FILES[0], lines)
+
+
+def edit(words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
+    return edit_lines(words, changes, _replace_text, _keep_images)
 
 
 def _parse(line: str) -> tuple[str, str] | None:
@@ -83,3 +88,13 @@ def _images(text: str) -> list[str]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         return []
     return [image_path(name) for name in names]
+
+
+def _replace_text(line: str, _: str, text: str) -> str:
+    return f"{line.partition(chr(9))[0]}\t{text}"
+
+
+def _keep_images(line: str, positions: Sequence[int]) -> str:
+    names, tab, label = line.partition("\t")
+    listed = json.loads(names)
+    return f"{json.dumps([listed[position] for position in positions], ensure_ascii=False)}{tab}{label}"

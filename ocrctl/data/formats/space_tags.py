@@ -11,10 +11,19 @@ https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps, most, one_line, read_text, write_images, write_label_file
+from ocrctl.data.formats._text import (
+    IMAGE_SUFFIX,
+    WordKeeps,
+    edit_lines,
+    most_lines_fit,
+    read_text,
+    single_line,
+    write_images,
+    write_label_file,
+)
 from ocrctl.data.lmdb.word_source import FolderWords
 
 NAME = "space-tags"
@@ -27,7 +36,7 @@ _OUTLINES = re.compile(r'\[\s*\{.*"points"')  # PaddleOCR's detection lines, the
 
 
 def sniff(path: Path) -> bool:
-    return most(path, lambda line: (match := _LINE.match(line)) and not _OUTLINES.match(match[2]))
+    return most_lines_fit(path, lambda line: (match := _LINE.match(line)) and not _OUTLINES.match(match[2]))
 
 
 def read(path: Path) -> FolderWords:
@@ -35,8 +44,12 @@ def read(path: Path) -> FolderWords:
 
 
 def write(samples: Iterable[tuple[bytes, str]], out: Path, names: Sequence[str] | None = None) -> Path:
-    lines = (f"{name} {one_line(name, label, NAME)}" for name, label in write_images(samples, out, "images", names))
+    lines = (f"{name} {single_line(name, label, NAME)}" for name, label in write_images(samples, out, "images", names))
     return write_label_file(out / LABEL_FILES[0], lines)
+
+
+def edit(words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
+    return edit_lines(words, changes, _replace_text)
 
 
 def _parse(line: str) -> tuple[str, str] | None:
@@ -44,3 +57,7 @@ def _parse(line: str) -> tuple[str, str] | None:
         return match[1], match[2]
     name, space, text = line.partition(" ")
     return (name, text) if space and name else None
+
+
+def _replace_text(line: str, image: str, text: str) -> str:
+    return f"{line[: len(image)]} {text}"

@@ -11,19 +11,19 @@ from ocrctl.data.formats import (
     DETECTION_FORMATS,
     FORMATS,
     DetectionFormat,
+    cached_lookups,
+    content_kind,
     detect,
     detect_pages,
-    detect_plugged_pages,
+    detect_plugin_pages,
     format_names,
-    holds,
     label_file,
-    listed_once,
     page_format,
     word_format,
     word_sets,
 )
-from ocrctl.data.formats._pictures import listing
-from ocrctl.data.formats.dataset_ref import Located
+from ocrctl.data.formats._images import listing
+from ocrctl.data.formats.dataset_ref import DatasetRef
 from ocrctl.data.lmdb.label_text import LONGEST_LINE, read_label_text
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource
 from ocrctl.errors import InputError, UsageError
@@ -32,8 +32,8 @@ from ocrctl.shell import shell_quote
 
 __all__ = [
     "SYNTH",
+    "DatasetRef",
     "FolderWords",
-    "Located",
     "Spec",
     "WordSource",
     "locate",
@@ -71,7 +71,7 @@ def parse_spec(raw: str) -> Spec:
         if rest not in SYNTH:
             raise UsageError(f"Unknown synthetic stream {raw!r}.{did_you_mean(rest, SYNTH)}", hint=_GRAMMAR)
         return Spec("synth", None, rest, raw)
-    if holds(prefix) is None:
+    if content_kind(prefix) is None:
         known = [*format_names(), "synth"]
         raise UsageError(f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, known)}", hint=_GRAMMAR)
     if not rest or not Path(rest).exists():
@@ -104,23 +104,23 @@ def open_source(spec: Spec | str) -> WordSource:
         spec = parse_spec(spec)
     if spec.path is None:
         raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of labelled words.")
-    if spec.format is not None and holds(spec.format) == "pages":
+    if spec.format is not None and content_kind(spec.format) == "pages":
         raise UsageError(
             f"{spec.raw}: {spec.format} holds pages with polygons, expected word images.",
             hint=f"ocrctl dataset crop {shell_quote(spec.raw)} OUT",
         )
-    with listed_once():
+    with cached_lookups():
         located = _locate_words(spec, spec.path)
     return located.source()
 
 
-def _locate_words(spec: Spec, path: Path) -> Located:
+def _locate_words(spec: Spec, path: Path) -> DatasetRef:
     if spec.format is None:
         words, file = detect(path)
     else:
         words = word_format(spec.format)
         file = label_file(words, path)
-    return Located(None, words, file, spec.raw)
+    return DatasetRef(None, words, file, spec.raw)
 
 
 DERIVED = ("rec_gt", "fileState")  # what PPOCRLabel writes beside Label.txt
@@ -132,34 +132,34 @@ def open_annotations(spec: Spec | str, *, malformed: bool = False) -> Annotation
     Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read or,
     unless `malformed` lets them stand in the index, when an instance is not as its format says.
     """
-    with listed_once():
+    with cached_lookups():
         located = locate(spec)
         if located.built_in:
             return located.annotations(malformed=malformed)
     return located.annotations(malformed=malformed)  # a plug-in may unpack what it then reads
 
 
-def locate(spec: Spec | str) -> Located:
+def locate(spec: Spec | str) -> DatasetRef:
     """Where the annotations of `spec` lie and what reads them. Raises as `open_annotations` does."""
     if isinstance(spec, str):
         spec = parse_spec(spec)
     if spec.path is None:
         raise UsageError(f"{spec.raw} is an endless stream, expected a finite set of annotations.")
-    with listed_once():
+    with cached_lookups():
         return _locate(spec, spec.path)
 
 
-def _locate(spec: Spec, path: Path) -> Located:
-    if spec.format is not None and holds(spec.format) == "words":
+def _locate(spec: Spec, path: Path) -> DatasetRef:
+    if spec.format is not None and content_kind(spec.format) == "words":
         return _locate_words(spec, path)
     if spec.format is not None:
         pages = page_format(spec.format)
         places = [place for _, place in detect_pages(path, [pages])] or [_usual(pages, path)]
         _expect_one(path, [f"{pages.NAME}:{place}" for place in places])
-        return Located(pages, None, places[0], spec.raw)
+        return DatasetRef(pages, None, places[0], spec.raw)
     found = detect_pages(path)
     if not found and not word_sets(path):
-        found = detect_plugged_pages(path)
+        found = detect_plugin_pages(path)
     if not found:
         return _only_words(spec, path)
     specs = [f"{pages.NAME}:{place}" for pages, place in found]
@@ -168,10 +168,10 @@ def _locate(spec: Spec, path: Path) -> Located:
         others = [(words.NAME, file) for words, file in word_sets(path) if file != taken]
         specs += [f"{words}:{file}" for words, file in others if not file.name.startswith(DERIVED)]
     _expect_one(path, specs)
-    return Located(found[0][0], None, found[0][1], spec.raw)
+    return DatasetRef(found[0][0], None, found[0][1], spec.raw)
 
 
-def _only_words(spec: Spec, path: Path) -> Located:
+def _only_words(spec: Spec, path: Path) -> DatasetRef:
     """Word images, where no format of pages fits. Raises InputError naming what lies there when none fits at all."""
     try:
         return _locate_words(spec, path)

@@ -5,26 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.formats import words_json
+from ocrctl.data.formats import DETECTION_FORMATS, CharacterFormat
 from ocrctl.data.polygons.page_words import Floats, PageWords
 from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import shell_quote
-
-CHARACTERS = "characters"  # key of a word in words-json: [[x1, y1, ..., x4, y4], ...], one quad for each character
 
 
 def page_words(data: Annotations, start: int, stop: int) -> PageWords:
     """Instances `start` up to `stop` of one picture. Raises InputError naming the place of character quads that are
     none."""
     first = data.offsets[start]
-    characters = [_characters(data, index) for index in range(start, stop)]
+    source = DETECTION_FORMATS.get(data.format)
+    characters: list[Floats] = []
+    if isinstance(source, CharacterFormat):
+        characters = [source.characters(data, index) for index in range(start, stop)]
     return PageWords(
         data.points[first : data.offsets[stop]],
         data.offsets[start : stop + 1] - first,
         data.ignore[start:stop],
         ["" if text == IGNORED else text for text in data.texts[start:stop]],
         np.concatenate([*characters, np.zeros((0, 4, 2))]),
-        np.concatenate(([0], np.cumsum([len(quads) for quads in characters]))).astype(np.int64),
+        np.concatenate(([0], np.cumsum([len(quads) for quads in characters] or [0] * (stop - start)))).astype(np.int64),
     )
 
 
@@ -46,21 +47,3 @@ def check_shapes(data: Annotations) -> None:
             f"{data.polygon(first).tolist()}; {int(bad.sum())} in all.",
             hint=f"ocrctl dataset validate {shell_quote(f'{data.format}:{data.name}')}",
         )
-
-
-def _characters(data: Annotations, index: int) -> Floats:
-    if data.format != words_json.NAME:  # where another format has such a key, it means something of its own
-        return np.zeros((0, 4, 2))
-    listed = data.extras.get(index, {}).get(CHARACTERS)
-    if not listed:
-        return np.zeros((0, 4, 2))
-    try:
-        quads = np.array(listed, np.float64).reshape(len(listed), 4, 2)
-    except (TypeError, ValueError):
-        quads = np.full((1, 4, 2), np.nan)
-    if not np.isfinite(quads).all():
-        raise InputError(
-            f"{data.where(index)}: expected {CHARACTERS} as [[x1, y1, x2, y2, x3, y3, x4, y4], ...], one quad for each "
-            f"character, found {str(listed)[:60]}."
-        )
-    return quads

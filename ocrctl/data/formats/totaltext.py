@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.formats._detection import Keeps, Rendered, as_it_stands, instances, number
-from ocrctl.data.formats._pictures import heads_fit, image_root, label_paths, picture_stem, stem_of, unlabelled
+from ocrctl.data.formats._detection import Keeps, Rendered, instances, malformed_instance, number
+from ocrctl.data.formats._images import file_stem, heads_fit, image_root, image_stem, label_paths, unlabelled
 from ocrctl.data.lmdb.word_source import read_lines
 
 NAME = "totaltext"
@@ -46,11 +46,11 @@ def sniff(path: Path) -> bool:
 def read(path: Path) -> Annotations:
     files = label_paths(path, ".txt")
     builder = Builder(path, NAME)
-    stems = [picture_stem(file) for file in files]
+    stems = [image_stem(file) for file in files]
     root, names = image_root(stems, path if path.is_dir() else path.parent)
     builder.notes += unlabelled(stems, root, names) if path.is_dir() else []
     for file in files:
-        stem = picture_stem(file)
+        stem = image_stem(file)
         builder.label_file(file)
         image = builder.image(names.get(stem, f"{stem}.jpg"))
         text, done, line = "\n".join(read_lines(file)), 0, 1
@@ -69,7 +69,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
     for image, members in instances(data):
         lines = []
         for i in members:
-            if bad := as_it_stands(data, i, own):
+            if bad := malformed_instance(data, i, own):
                 lines.append(f"{bad.raw}\n")
                 continue
             points = data.polygon(i).tolist()
@@ -78,7 +78,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
             ornt = ornt or ("#" if data.ignore[i] else "m" if len(points) <= 4 else "c")
             text = "#" if data.ignore[i] else data.texts[i]
             lines.append(f"x: [[{x}]], y: [[{y}]], ornt: [u'{ornt}'], transcriptions: [u{text!r}]\n")
-        yield Rendered(image, f"gt/poly_gt_{stem_of(data.images[image])}.txt", "".join(lines).encode())
+        yield Rendered(image, f"gt/poly_gt_{file_stem(data.images[image])}.txt", "".join(lines).encode())
 
 
 def _add(builder: Builder, image: int, match: re.Match[str], line: int) -> None:

@@ -18,22 +18,26 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats._detection import (
     Keeps,
     Rendered,
-    as_it_stands,
     flatten,
     instances,
+    malformed_entry,
+    malformed_instance,
     pair_points,
-    whole_entry,
     without,
 )
+from ocrctl.data.formats._images import choose_root
 from ocrctl.data.formats._json import MALFORMED, dump, read_object
-from ocrctl.data.formats._pictures import choose_root
 from ocrctl.data.formats._text import head_text
-from ocrctl.data.polygons.malformed import fault
+from ocrctl.data.polygons.columns import Floats
+from ocrctl.data.polygons.malformed import malformed_code
+from ocrctl.errors import InputError
 
 NAME = "words-json"
 LABEL_FILES = ("train.json", "*.json")
@@ -41,6 +45,7 @@ PER_IMAGE = False
 KEEPS = Keeps("polygon", ignore="flag", marks=(IGNORED,), line_breaks=True, sizes=True)
 
 IMAGES_FROM = "images"  # names in the file are below it
+CHARACTERS = "characters"  # key of a word: [[x1, y1, ..., x4, y4], ...], one quad for each character
 _EXPECTED = '{"points": [[x, y], ...], "transcription": TEXT}'
 _EMPTY = re.compile(r'"words"\s*:\s*\{\s*\}')  # a list of pictures without labels
 _KNOWN = ("points", "transcription", "illegibility")
@@ -79,7 +84,7 @@ def read(path: Path) -> Annotations:
                 builder.add(image, flatten(word["points"]), IGNORED if text is None else text, ignore, 0, extra)
             except MALFORMED:
                 free = isinstance(word, dict) and "transcription" in word
-                code = fault(word, "transcription", text_free=free)
+                code = malformed_code(word, "transcription", text_free=free)
                 builder.malformed(image, word, _EXPECTED, code, extra={"key": key}, what=f"word {key}")
     return builder.build(choose_root(builder.images, path))
 
@@ -88,10 +93,10 @@ def render(data: Annotations) -> Iterator[Rendered]:
     own = data.format == NAME
     table: dict[str, Any] = {}
     for image, members in instances(data):
-        if (raw := whole_entry(data, members, own)) is not None:
+        if (raw := malformed_entry(data, members, own)) is not None:
             table.setdefault(data.images[image], raw)
             continue
-        entry = picture(data, image, members)
+        entry = image_entry(data, image, members)
         if (twice := table.get(data.images[image])) is None:
             table[data.images[image]] = entry
         else:  # a picture that is listed twice stands once, with the words of both
@@ -100,19 +105,36 @@ def render(data: Annotations) -> Iterator[Rendered]:
     yield Rendered(None, LABEL_FILES[0], dump({**(data.document if own else {}), "images": table}))
 
 
+def characters(data: Annotations, index: int) -> Floats:
+    """Quads (c, 4, 2) of the characters of instance `index`. Raises InputError naming it when they are malformed."""
+    listed = data.extras.get(index, {}).get(CHARACTERS)
+    if not listed:
+        return np.zeros((0, 4, 2))
+    try:
+        quads = np.array(listed, np.float64).reshape(len(listed), 4, 2)
+    except (TypeError, ValueError):
+        quads = np.full((1, 4, 2), np.nan)
+    if not np.isfinite(quads).all():
+        raise InputError(
+            f"{data.where(index)}: expected {CHARACTERS} as [[x1, y1, x2, y2, x3, y3, x4, y4], ...], one quad for each "
+            f"character, found {str(listed)[:60]}."
+        )
+    return quads
+
+
 def _unused(key: str, taken: Container[str]) -> str:
     """`key`, or another that is not `taken`."""
     return next(name for name in chain([key], (f"{key}-{number}" for number in count(2))) if name not in taken)
 
 
-def picture(data: Annotations, image: int, members: range) -> dict[str, Any]:
+def image_entry(data: Annotations, image: int, members: range) -> dict[str, Any]:
     """What stands under the name of one picture, whose instances are `members`."""
     own = data.format == NAME
     words: dict[str, Any] = {}
     for position, i in enumerate(members, 1):
         extra = dict(data.extras.get(i, {})) if own else {}
         key = extra.pop("key", f"{position:04d}")
-        if bad := as_it_stands(data, i, own):
+        if bad := malformed_instance(data, i, own):
             words[_unused(key, words)] = bad.raw
             continue
         word = {

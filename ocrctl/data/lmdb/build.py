@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocrctl.data.lmdb.check import checked
+from ocrctl.data.lmdb.check import check_all
 from ocrctl.data.lmdb.output import begin, check_target, publish
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.lmdb.writer import FIRST_MAP, CommitThread, LmdbWriter
@@ -86,7 +86,7 @@ def _build(
         with LmdbWriter(partial, map_size=map_size) as writer:
             start = _continue(writer, order, source, result)
             seen = [hash(data) for data in writer.images()]
-            with closing(checked(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
+            with closing(check_all(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
                 for chunk, results in chunks:
                     for index, data in zip(chunk, results, strict=True):
                         if isinstance(data, str):

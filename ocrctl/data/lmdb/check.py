@@ -62,7 +62,7 @@ def check_samples(source: WordSource, indices: range, max_length: int) -> list[C
     return results
 
 
-def checked(source: WordSource, start: int, max_length: int, jobs: int) -> Generator[tuple[range, list[Checked]]]:
+def check_all(source: WordSource, start: int, max_length: int, jobs: int) -> Generator[tuple[range, list[Checked]]]:
     """All samples from `start` on, in order and in chunks. With `jobs` above 1 that many processes read and decode.
 
     Raises InputError when a process dies, as a decoder may on a malicious file.

@@ -77,11 +77,11 @@ class FolderWords:
 
 
 @dataclass(frozen=True, slots=True)
-class PickedWords:
+class SelectedWords:
     """Some samples of another source, with texts of their own."""
 
     source: WordSource
-    picks: list[int]
+    indices: list[int]
     labels: list[str]
 
     @property
@@ -89,13 +89,13 @@ class PickedWords:
         return self.source.name
 
     def __len__(self) -> int:
-        return len(self.picks)
+        return len(self.indices)
 
     def image_bytes(self, index: int) -> bytes:
-        return self.source.image_bytes(self.picks[index])
+        return self.source.image_bytes(self.indices[index])
 
     def where(self, index: int) -> str:
-        return self.source.where(self.picks[index])
+        return self.source.where(self.indices[index])
 
 
 def _unreadable(path: str, error: Exception) -> str:
@@ -110,7 +110,7 @@ def image_path(text: str) -> str:
     return text.replace("\\", "/")
 
 
-def read_plain(path: str | Path) -> str:
+def read_unix_text(path: str | Path) -> str:
     """The text of a UTF-8 label file with \\n as its line ends, without a BOM. Raises as `read_label_text`."""
     text = read_label_text(path)
     return text.replace("\r\n", "\n").removesuffix("\r") if "\r" in text else text
@@ -121,7 +121,7 @@ def read_lines(path: Path) -> list[str]:
 
     Only \\n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a label may hold.
     """
-    lines = read_plain(path).split("\n")
+    lines = read_unix_text(path).split("\n")
     if lines[-1] == "":
         del lines[-1]
     return lines

@@ -70,7 +70,7 @@ class Findings:
             new.notes = (old.notes or []) + (new.notes or []) if old.notes or new.notes else None
         self.hits[code.code] = new
 
-    def forget(self, indices: Mapping[int, object], *, images: bool) -> None:
+    def discard(self, indices: Mapping[int, object], *, images: bool) -> None:
         """Drop every hit of these instances; `images`: and of the images of the same numbers."""
         chosen = np.fromiter(indices, np.int64, len(indices))
         for key, hits in list(self.hits.items()):

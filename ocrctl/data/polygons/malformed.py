@@ -28,7 +28,7 @@ class Malformed:
         return BY_NAME[self.name].code
 
 
-def fault(raw: Any, text_key: str, *, text_free: bool = False) -> str:
+def malformed_code(raw: Any, text_key: str, *, text_free: bool = False) -> str:
     """The name of the code for an instance `raw` that could not be read; `text_free`: its text, at `text_key`, may be
     null or missing."""
     if not isinstance(raw, dict):
@@ -37,7 +37,7 @@ def fault(raw: Any, text_key: str, *, text_free: bool = False) -> str:
     return POINTS if isinstance(text, str) or (text is None and text_free) else TEXT
 
 
-def refuse(name: str, malformed: Mapping[int, Malformed], where: str, hint: str | None) -> None:
+def raise_malformed(name: str, malformed: Mapping[int, Malformed], where: str, hint: str | None) -> None:
     """Raise InputError naming the first of the malformed instances, which stands at `where`; none is fine."""
     if malformed:
         bad = malformed[min(malformed)]
@@ -49,7 +49,7 @@ def check_malformed(findings: Findings, malformed: Mapping[int, Malformed], *, w
     """Add the malformed instances, and drop what other rules say of them; `words`: of their images, too."""
     if not malformed:
         return
-    findings.forget(malformed, images=words)
+    findings.discard(malformed, images=words)
     for name in (POINTS, TEXT, ENTRY):
         chosen = sorted(index for index, bad in malformed.items() if bad.name == name)
         findings.add(name, chosen, None, [malformed[index].note for index in chosen])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.annotations.index import Annotations, by_image
-from ocrctl.data.formats.fit_to_format import fit
+from ocrctl.data.formats.fit_to_format import fit_to_format
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.polygons.fixes import clamp, repair, replaced, to_displayed
 from ocrctl.data.validate.image_rules import frames
@@ -61,7 +61,7 @@ def clean(
         if not touched:
             break
         if data.words is None:  # a mended outline may not be of the shape that the label file holds
-            result.data, _ = fit(result.data, data.format)
+            result.data, _ = fit_to_format(result.data, data.format)
     if removing:
         again = first.of("listed-twice")
         if data.words is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.data.formats import DETECTION_FORMATS, holds
+from ocrctl.data.formats import DETECTION_FORMATS, content_kind
 from ocrctl.errors import UsageError
 from ocrctl.inference.writers import (
     csv_words,
@@ -66,7 +66,7 @@ def check_format(name: str | None, *, to_folder: bool) -> None:
     if name is None or name in WRITERS or name in PAGE_WRITERS:
         return
     known = [*dict.fromkeys([*WRITERS, *PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])]
-    if name not in PAGE_FILES and holds(name) != "pages":
+    if name not in PAGE_FILES and content_kind(name) != "pages":
         raise UsageError(f"unknown format '{name}' (known: {', '.join(known)}).{did_you_mean(name, known)}")
     if not to_folder:
         raise UsageError(f"--format {name} writes files of its own; name a folder for them with -o DIR.")

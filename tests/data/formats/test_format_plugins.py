@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+import ocrctl
 from ocrctl.cli.app import run
-from ocrctl.data.formats import _plugins, detect, plugged
+from ocrctl.data.formats import _plugins, detect, use_plugins
 from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 
@@ -80,7 +81,7 @@ def test_word_images_plug_in(tmp_path: Path, word_folder: Path) -> None:
     assert run(["dataset", "convert", str(word_folder), str(out), "--format", "dashes", "--plugin", str(plugin)]) == 0
     assert run(["lmdb", "build", str(out), str(tmp_path / "lmdb"), "--plugin", str(plugin), "--jobs", "1"]) == 0
     assert list(open_source(str(tmp_path / "lmdb")).labels) == list(open_source(str(word_folder)).labels)
-    with plugged([plugin]):
+    with use_plugins([plugin]):
         assert detect(out)[0].NAME == "dashes" and len(open_source(f"dashes:{out}")) == 12
         (out / "tags.txt").write_text("0.png zero\n")
         assert detect(out)[0].NAME == "space-tags", "built-in formats come first"
@@ -129,7 +130,7 @@ def test_two_files_of_one_name_are_ambiguous(tmp_path: Path) -> None:
     for file in files:
         file.write_text(WORDS)
     (tmp_path / "x.dash").write_text("a--b\n")
-    with plugged(files), pytest.raises(UsageError, match="2 files define the format 'dashes'"):
+    with use_plugins(files), pytest.raises(UsageError, match="2 files define the format 'dashes'"):
         open_source(f"dashes:{tmp_path}")
 
 
@@ -157,3 +158,15 @@ def test_installed_plug_ins_go_by_their_entry_point(tmp_path: Path, monkeypatch:
     assert open_source(str(tmp_path / "rec_gt.txt")).labels == ["A"], "nothing is loaded where a built-in format fits"
     with pytest.raises(InputError):
         open_annotations(f"coco-text:{tmp_path}")
+
+
+def test_private_modules_of_formats_are_imported_by_formats_alone() -> None:
+    """Other packages use what `ocrctl.data.formats` and the protocols offer."""
+    package = Path(ocrctl.__file__).parent
+    inside = package / "data" / "formats"
+    users = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if not path.is_relative_to(inside) and "data.formats._" in path.read_text(encoding="utf-8")
+    ]
+    assert users == []

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import IGNORED, Annotations
 from ocrctl.data.formats import _gt_lines, _quad_lines, icdar_words, paddleocr_det
-from ocrctl.data.formats._once import listed_once, once
-from ocrctl.data.formats._quad_lines import quads_at_once
-from ocrctl.data.formats._text import mostly
+from ocrctl.data.formats._cache import cached, cached_lookups
+from ocrctl.data.formats._quad_lines import parse_quads
+from ocrctl.data.formats._text import majority
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.lmdb.label_text import read_label_text
 from ocrctl.data.polygons.findings import Findings
@@ -72,7 +72,7 @@ def test_quads_at_once(files: list[list[str]]) -> None:
 @given(st.lists(st.lists(NUMBER, min_size=8, max_size=8), min_size=1, max_size=4))
 def test_whole_numbers_are_read_at_once_and_others_as_float_reads_them(rows: list[list[str]]) -> None:
     lines = ["\n".join(",".join(row) + ",a,b" for row in rows)]
-    found, quick = quads_at_once(lines), _quad_lines._whole(lines)
+    found, quick = parse_quads(lines), _quad_lines._whole(lines)
     plain = all(number.lstrip("-").isdecimal() and len(number) <= 8 for row in rows for number in row)
     assert (quick is not None) == plain
     try:
@@ -175,17 +175,17 @@ def test_what_is_looked_at_once_is_looked_at_again_later() -> None:
         return -place
 
     for _ in range(2):
-        with listed_once(), listed_once():
-            assert [once(look, place, 2) for place in (1, 1, 2, 3, 3, 1)] == [-1, -1, -2, -3, -3, -1]
+        with cached_lookups(), cached_lookups():
+            assert [cached(look, place, 2) for place in (1, 1, 2, 3, 3, 1)] == [-1, -1, -2, -3, -3, -1]
         assert asked == [1, 2, 3, 3]
         asked.clear()
-    assert once(look, 1) == once(look, 1) == -1 and asked == [1, 1]
+    assert cached(look, 1) == cached(look, 1) == -1 and asked == [1, 1]
 
 
 @given(st.lists(st.sampled_from([True, False, None]), max_size=12))
 def test_mostly_is_a_plain_count(fits: list[bool | None]) -> None:
     counted = [fit for fit in fits if fit is not None]
-    assert mostly(list(enumerate(fits)), lambda item: item[1]) == (2 * sum(counted) > len(counted))
+    assert majority(list(enumerate(fits)), lambda item: item[1]) == (2 * sum(counted) > len(counted))
 
 
 @settings(max_examples=200, deadline=None)

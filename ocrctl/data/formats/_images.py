@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ocrctl.data.formats._once import once
-from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, mostly
+from ocrctl.data.formats._cache import cached
+from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, majority
 from ocrctl.errors import InputError
 from ocrctl.files.scandir import is_file, is_folder
 
@@ -54,11 +54,11 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
     """
     best: tuple[tuple[int, int], Path, dict[str, str]] = ((0, 0), folder, {})
     for root in (folder, folder.parent):
-        found = _pictures(root)
+        found = _images(root)
         if any(stem in found for stem in stems):
             return root, found
     for root in (*(folder / name for name in _folders(folder)), *_counterparts(folder)):
-        found = _pictures(root)
+        found = _images(root)
         score = sum(stem in found for stem in stems), _common(root.name, folder.name)
         if score > best[0] and score[0]:
             best = (score, root, found)
@@ -84,7 +84,7 @@ class Listing(NamedTuple):
 
 def listing(folder: Path) -> Listing:
     """What lies in `folder`. Raises InputError when it cannot be listed."""
-    return once(_listing, folder)
+    return cached(_listing, folder)
 
 
 def _listing(folder: Path) -> Listing:
@@ -130,7 +130,7 @@ def _common(first: str, second: str) -> int:
     )
 
 
-def _pictures(folder: Path) -> dict[str, str]:
+def _images(folder: Path) -> dict[str, str]:
     try:
         return {match[1]: match[0] for match in map(_IMAGE.match, listing(folder).files) if match}
     except InputError:
@@ -140,7 +140,7 @@ def _pictures(folder: Path) -> dict[str, str]:
 def label_names(path: Path, suffix: str) -> tuple[Path, list[str]]:
     """The folder and name of label file `path`, or of those in folder `path` that end in `suffix` (of LABEL_SUFFIXES),
     by the numbers in them."""
-    return (path.parent, [path.name]) if once(Path.is_file, path) else (path, once(_label_names, (path, suffix)))
+    return (path.parent, [path.name]) if cached(Path.is_file, path) else (path, cached(_label_names, (path, suffix)))
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
@@ -149,16 +149,16 @@ def label_paths(path: Path, suffix: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def looked_at(path: Path, suffix: str) -> list[Path]:
+def first_label_files(path: Path, suffix: str) -> list[Path]:
     """The first label files of a folder: enough to tell its format."""
-    return once(_looked_at, (path, suffix))
+    return cached(_looked_at, (path, suffix))
 
 
 def _looked_at(place: tuple[Path, str]) -> list[Path]:
     path, suffix = place
-    if once(Path.is_file, path):
+    if cached(Path.is_file, path):
         return [path] if path.name.lower().endswith(suffix) else []
-    return [path / name for name in once(_label_names, place)[:_LOOKED_AT]] if path.is_dir() else []
+    return [path / name for name in cached(_label_names, place)[:_LOOKED_AT]] if path.is_dir() else []
 
 
 def _label_names(place: tuple[Path, str]) -> list[str]:
@@ -168,15 +168,17 @@ def _label_names(place: tuple[Path, str]) -> list[str]:
 
 def heads_fit(path: Path, suffix: str, fits: Callable[[str], object]) -> bool:
     """Whether most of the first label files of `path` (a folder or one file) start in a way that `fits`."""
-    return mostly(looked_at(path, suffix), lambda file: bool(fits(head)) if (head := head_text(file)) else None)
+    return majority(
+        first_label_files(path, suffix), lambda file: bool(fits(head)) if (head := head_text(file)) else None
+    )
 
 
-def picture_stem(label: str | Path) -> str:
+def image_stem(label: str | Path) -> str:
     """Name of the picture that `gt_img_1.txt` is about, without suffix: `img_1`."""
     return _PREFIX.sub("", os.path.splitext(os.path.basename(label))[0])
 
 
-def stem_of(image: str) -> str:
+def file_stem(image: str) -> str:
     """`train/img_1.jpg` -> `img_1`: what a label file of one picture is named after."""
     return Path(image).stem
 
