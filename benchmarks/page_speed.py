@@ -47,7 +47,7 @@ def blocks(work: Callable[[int], object], count: int) -> dict[str, float]:
 def stages(source: PageSource, count: int) -> dict[str, float]:
     """Milliseconds a page for each stage of `PageSource.sample`."""
     spent: defaultdict[str, float] = defaultdict(float)
-    watched = [(detection, name) for name in ("decode", "draw_sight", "show", "worn")]
+    watched = [(detection, name) for name in ("decode", "sample_view", "warp_page", "degrade_page")]
     kept = [(owner, name, getattr(owner, name)) for owner, name in watched]
     for owner, name, original in kept:
 

@@ -30,11 +30,11 @@ STREAMS = {
 }
 STAGES: list[tuple[str, Any, str]] = [
     ("label", Labels, "draw"),
-    ("typeface", SynthWords, "_face"),
-    ("glyphs, curve", drawing, "_ink"),
+    ("typeface", SynthWords, "_typeface"),
+    ("glyphs, curve", drawing, "_word_mask"),
     ("crop matrix", drawing, "crop_matrix"),
-    ("ground, layers", drawing, "_paint"),
-    ("wear", drawing, "wear"),
+    ("background, layers", drawing, "_paint"),
+    ("degrade", drawing, "degrade"),
 ]
 
 

@@ -16,7 +16,7 @@ from ocrctl.core.streams import pages_config
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.formats import words_json
 from ocrctl.data.polygons.page_words import PageWords
-from ocrctl.data.synth.pages.ground import photographs
+from ocrctl.data.synth.pages.background import photographs
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.files.folder import new_folder
 
@@ -61,7 +61,7 @@ def write_pages(
         with labels.open("w", encoding="utf-8") as file:  # page by page: the whole would not fit in memory for long
             file.write('{"images": {')
             for index in range(count):
-                image, words, kind = stream.traced(index)
+                image, words, kind = stream.sample_details(index)
                 name = f"images/page_{index:06d}.jpg"
                 _, encoded = cv2.imencode(
                     ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]

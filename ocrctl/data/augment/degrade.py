@@ -6,41 +6,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.augment.effects import add_noise, blur, defocus, illuminate, jpeg, motion_blur, rescale
-from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.sampler import EffectSampler
 
 Image = NDArray[np.uint8]
 
 
-def wear(image: Image, dice: Dice, contrast: float, text_height: float) -> Image:
+def degrade(image: Image, sampler: EffectSampler, contrast: float, text_height: float) -> Image:
     """Light, one kind of blur, low resolution, noise and JPEG.
 
     `contrast`: grey levels between text and ground; noise and compression keep below it. `text_height`: pixels; blur
     and resolution are measured in it, because a stroke is about a ninth of it.
     """
-    if dice.on("illumination", 0.3):
-        image = illuminate(image, dice.r, dice.between(0.25, 1.0) * min(1.0, 0.2 + contrast / 125))
+    if sampler.on("illumination", 0.3):
+        image = illuminate(image, sampler.r, sampler.between(0.25, 1.0) * min(1.0, 0.2 + contrast / 125))
     softness = 0.0
-    kind = dice.random()
+    kind = sampler.random()
     if kind < 0.45:
-        if dice.on("blur", 0.75):
-            softness = dice.between(0.01, 0.075)
+        if sampler.on("blur", 0.75):
+            softness = sampler.between(0.01, 0.075)
             image = blur(image, softness * text_height)
     elif kind < 0.6:
-        if dice.on("motion", 0.75):
-            softness = dice.between(0.08, 0.26)
-            image = motion_blur(image, max(3, round(softness * text_height)), dice.random())
+        if sampler.on("motion", 0.75):
+            softness = sampler.between(0.08, 0.26)
+            image = motion_blur(image, max(3, round(softness * text_height)), sampler.random())
             softness *= 0.3
-    elif kind < 0.7 and dice.on("defocus", 0.75):
-        softness = dice.between(0.03, 0.1)
+    elif kind < 0.7 and sampler.on("defocus", 0.75):
+        softness = sampler.between(0.03, 0.1)
         image = defocus(image, softness * text_height)
         softness *= 0.7
-    if dice.on("rescale", 0.35):
+    if sampler.on("rescale", 0.35):
         # letters of 9 pixels are the least a reader makes out; what is blurred already has little more to lose
-        goal = dice.between(9.0 + 90.0 * softness, 20.0)
-        image = rescale(image, round(image.shape[0] * goal / max(text_height, goal)), dice.random() < 0.7)
+        goal = sampler.between(9.0 + 90.0 * softness, 20.0)
+        image = rescale(image, round(image.shape[0] * goal / max(text_height, goal)), sampler.random() < 0.7)
     room = min(1.0, contrast / 100) * (1.0 - 6 * softness)
-    if dice.on("noise", 0.45):
-        image = add_noise(image, dice.r, 1.5 + 17 * dice.random() ** 1.5 * room, dice.random() < 0.5)
-    if dice.on("jpeg", 0.4):
-        image = jpeg(image, round(85 - 60 * dice.random() * room))
+    if sampler.on("noise", 0.45):
+        image = add_noise(image, sampler.r, 1.5 + 17 * sampler.random() ** 1.5 * room, sampler.random() < 0.5)
+    if sampler.on("jpeg", 0.4):
+        image = jpeg(image, round(85 - 60 * sampler.random() * room))
     return image

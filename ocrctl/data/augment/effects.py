@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.augment.textures import cut, light_bank, noise_bank, tiled
+from ocrctl.data.augment.textures import cut, light_textures, noise_textures, tiled
 
 Image = NDArray[np.uint8]
 
@@ -82,14 +82,14 @@ def rescale(image: Image, height: int, smooth: bool) -> Image:
 
 def add_noise(image: Image, r: Random, deviation: float, coloured: bool) -> Image:
     """Sensor noise of `deviation` grey levels, independent in each channel or grey with a coarse part."""
-    noise = tiled(noise_bank()[0 if coloured else 1], r, *image.shape[:2])
+    noise = tiled(noise_textures()[0 if coloured else 1], r, *image.shape[:2])
     gain = deviation / 32
     return np.asarray(cv2.addWeighted(image, 1.0, noise, gain, -128 * gain), dtype=np.uint8)
 
 
 def illuminate(image: Image, r: Random, strength: float) -> Image:
     """Uneven light: soft, cast shadow, spots or a ramp; `strength` 0..1 mixes it with even light."""
-    field = cut(light_bank()[int(r.random() * 4)], r, *image.shape[:2])
+    field = cut(light_textures()[int(r.random() * 4)], r, *image.shape[:2])
     if strength < 1:
         field = tone(field, strength, 0.0)
     return np.asarray(cv2.multiply(image, field, scale=1 / 128), dtype=np.uint8)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.augment.degrade import wear
-from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.degrade import degrade
+from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.augment.words import recolour
 from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, PageWords, transform
@@ -36,12 +36,14 @@ class PageAugment:
     stretch: float = 0.2  # of the width against the height
     perspective: float = 0.12  # how much one side may shrink against the other
     colour: bool = True
-    wear: float = 0.5  # share of the light, blur, noise and JPEG that synthetic words get; photographs have their own
+    degrade: float = (
+        0.5  # share of the light, blur, noise and JPEG that synthetic words get; photographs have their own
+    )
     flip: float = 0.0  # chance of a mirrored page: its letters are then none of the alphabet
     mosaic: float = 0.0  # chance of four pages in one input
 
     def __post_init__(self) -> None:
-        for name in ("strength", "stretch", "perspective", "wear", "flip", "mosaic"):
+        for name in ("strength", "stretch", "perspective", "degrade", "flip", "mosaic"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"page augmentation: {name} {getattr(self, name)} is outside 0..1.")
         if not 0.0 < self.zoom[0] <= self.zoom[1] <= 20.0 or not 0.0 <= self.rotate <= 180.0:
@@ -51,7 +53,7 @@ class PageAugment:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PageView:
     """Where a page lands in a window: `matrix` (3, 3) takes its pixels there, `scale` of the window's for each."""
 
     matrix: Floats
@@ -60,37 +62,37 @@ class Sight:
     width: int
 
 
-def draw_sight(
+def sample_view(
     page: tuple[int, int], words: PageWords, window: tuple[int, int], settings: PageAugment, r: Random
-) -> Sight:
+) -> PageView:
     """Rotation, scale, stretch, perspective and place of the window, one matrix. `page`, `window`: height, width.
 
     Of 16 places of the window, half of them around a word that is not ignored, the first is taken that shows a whole
     word and cuts at most a twentieth of what it shows, or else the one that cuts the smallest share.
     """
-    dice = Dice(r, settings.strength)
+    sampler = EffectSampler(r, settings.strength)
     fit = min(window[0] / page[0], window[1] / page[1])
     if settings.strength == 0:
-        return _flipped(Sight(np.diag((fit, fit, 1.0)), fit, *window), page[1] * fit, settings, dice)
+        return _flipped(PageView(np.diag((fit, fit, 1.0)), fit, *window), page[1] * fit, settings, sampler)
     even = (window[0] * window[1] / (page[0] * page[1])) ** 0.5
-    scale = min(even * exp(dice.between(log(settings.zoom[0]), log(settings.zoom[1]))), _LARGEST_SCALE)
-    matrix = _around_middle(page, window, scale, settings, dice)
+    scale = min(even * exp(sampler.between(log(settings.zoom[0]), log(settings.zoom[1]))), _LARGEST_SCALE)
+    matrix = _around_middle(page, window, scale, settings, sampler)
     left, top = _place(page, words, window, matrix, r)
     move = np.array(((1.0, 0.0, -left), (0.0, 1.0, -top), (0.0, 0.0, 1.0)))
-    return _flipped(Sight(move @ matrix, scale, *window), window[1], settings, dice)
+    return _flipped(PageView(move @ matrix, scale, *window), window[1], settings, sampler)
 
 
 def _around_middle(
-    page: tuple[int, int], window: tuple[int, int], scale: float, settings: PageAugment, dice: Dice
+    page: tuple[int, int], window: tuple[int, int], scale: float, settings: PageAugment, sampler: EffectSampler
 ) -> Floats:
     """The matrix without the window's place: the page's middle goes to (0, 0)."""
     angle = stretch = tilt_x = tilt_y = 0.0
-    if dice.on("rotate", 0.6):
-        angle = dice.around(radians(settings.rotate) * settings.strength)
-    if dice.on("stretch", 0.5):
-        stretch = dice.around(settings.stretch * settings.strength)
-    if dice.on("perspective", 0.4):
-        tilt_x, tilt_y = (dice.around(settings.perspective * settings.strength) for _ in range(2))
+    if sampler.on("rotate", 0.6):
+        angle = sampler.around(radians(settings.rotate) * settings.strength)
+    if sampler.on("stretch", 0.5):
+        stretch = sampler.around(settings.stretch * settings.strength)
+    if sampler.on("perspective", 0.4):
+        tilt_x, tilt_y = (sampler.around(settings.perspective * settings.strength) for _ in range(2))
     height, width = page
     # measured over what the window may show, or a small page in a large window would bend beyond its horizon
     reach_x, reach_y = (max(size / 2, 0.75 * max(window) / scale) for size in (width, height))
@@ -127,11 +129,11 @@ def _place(
     return float(places[best, 0]), float(places[best, 1])
 
 
-def _flipped(sight: Sight, width: float, settings: PageAugment, dice: Dice) -> Sight:
-    if settings.flip == 0 or dice.random() >= settings.flip:
-        return sight
+def _flipped(view: PageView, width: float, settings: PageAugment, sampler: EffectSampler) -> PageView:
+    if settings.flip == 0 or sampler.random() >= settings.flip:
+        return view
     mirror = np.array(((-1.0, 0.0, width), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
-    return Sight(mirror @ sight.matrix, sight.scale, sight.height, sight.width)
+    return PageView(mirror @ view.matrix, view.scale, view.height, view.width)
 
 
 def reduction(scale: float) -> int:
@@ -139,13 +141,13 @@ def reduction(scale: float) -> int:
     return next((part for part in (8, 4, 2) if part * scale <= 1.1), 1)
 
 
-def show(image: Image, sight: Sight, page: tuple[int, int]) -> Image:
+def warp_page(image: Image, view: PageView, page: tuple[int, int]) -> Image:
     """`image`, the page of (height, width) `page` or a reduced decoding of it, warped into the window; black beyond."""
     height, width = image.shape[:2]
-    matrix = sight.matrix @ np.diag((page[1] / width, page[0] / height, 1.0))
-    scale = sight.scale * max(page[1] / width, page[0] / height)
+    matrix = view.matrix @ np.diag((page[1] / width, page[0] / height, 1.0))
+    scale = view.scale * max(page[1] / width, page[0] / height)
     # only what the window shows: strips are longer than warpPerspective takes, and shrinking has less to read
-    x0, y0, x1, y1 = _shown(matrix, sight, height, width)
+    x0, y0, x1, y1 = _shown(matrix, view, height, width)
     part = image[y0:y1, x0:x1]
     shrink = max(1, int(1 / scale + 0.1))
     if shrink > 1:  # bilinear sampling skips pixels beyond half size
@@ -155,13 +157,13 @@ def show(image: Image, sight: Sight, page: tuple[int, int]) -> Image:
     matrix = matrix @ np.array(((step_x, 0.0, x0), (0.0, step_y, y0), (0.0, 0.0, 1.0)))
     half = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))  # opencv counts from the middle of a pixel
     matrix = np.linalg.inv(half) @ matrix @ half
-    shown = cv2.warpPerspective(part, matrix, (sight.width, sight.height), flags=cv2.INTER_LINEAR)
+    shown = cv2.warpPerspective(part, matrix, (view.width, view.height), flags=cv2.INTER_LINEAR)
     return np.asarray(shown, dtype=np.uint8)
 
 
-def _shown(matrix: Floats, sight: Sight, height: int, width: int) -> tuple[int, int, int, int]:
+def _shown(matrix: Floats, view: PageView, height: int, width: int) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of the part of the picture that the window shows, with two pixels around it."""
-    corners = np.array(((0, 0), (sight.width, 0), (sight.width, sight.height), (0, sight.height)), np.float64)
+    corners = np.array(((0, 0), (view.width, 0), (view.width, view.height), (0, view.height)), np.float64)
     back = np.asarray(np.linalg.inv(matrix), np.float64)
     if (corners @ back[2, :2] + back[2, 2] <= 0).any():  # a corner beyond the horizon
         return 0, 0, width, height
@@ -171,15 +173,15 @@ def _shown(matrix: Floats, sight: Sight, height: int, width: int) -> tuple[int, 
     return x0, y0, x1, y1
 
 
-def worn(image: Image, words: PageWords, settings: PageAugment, r: Random) -> Image:
+def degrade_page(image: Image, words: PageWords, settings: PageAugment, r: Random) -> Image:
     """Colour, light, blur, noise and JPEG, measured in the height of the smaller words that `image` shows."""
-    dice = Dice(r, settings.strength, _NEVER)
+    sampler = EffectSampler(r, settings.strength, _NEVER)
     if settings.colour:
-        image = recolour(image, dice)
-    dice.strength *= settings.wear
-    if dice.strength == 0:
+        image = recolour(image, sampler)
+    sampler.strength *= settings.degrade
+    if sampler.strength == 0:
         return image
     heights = words.heights()[~words.ignore]
     letters = float(np.clip(np.percentile(heights, 20), 8.0, 60.0)) if len(heights) else 20.0
     contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
-    return wear(image, dice, contrast, 0.8 * letters)
+    return degrade(image, sampler, contrast, 0.8 * letters)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from random import Random
 
 
-class Dice:
+class EffectSampler:
     """Draws for one picture. `fired` lists the effects that happened, in order."""
 
-    __slots__ = ("fired", "off", "r", "random", "strength")
+    __slots__ = ("applied", "off", "r", "random", "strength")
 
     def __init__(self, r: Random, strength: float, off: frozenset[str] = frozenset()) -> None:
         self.r = r
         self.random = r.random
         self.strength = strength
         self.off = off
-        self.fired: list[str] = []
+        self.applied: list[str] = []
 
     def on(self, name: str, chance: float) -> bool:
         """Whether `name` happens, at `chance` times the strength."""
         if self.random() >= chance * self.strength or name in self.off:
             return False
-        self.fired.append(name)
+        self.applied.append(name)
         return True
 
     def between(self, low: float, high: float) -> float:

@@ -16,7 +16,7 @@ _TEXTURES = 12
 
 
 @lru_cache(maxsize=1)
-def noise_bank() -> Bytes:
+def noise_textures() -> Bytes:
     """(2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] independent colours, [1] grey, part of it coarse."""
     rng = np.random.default_rng(20_240_611)
     colour = 128 + 32 * rng.standard_normal((HEIGHT, WIDTH, 3), np.float32)
@@ -38,7 +38,7 @@ def _stretch(field: NDArray[np.float32]) -> Bytes:
 
 
 @lru_cache(maxsize=1)
-def texture_bank() -> Bytes:
+def surface_textures() -> Bytes:
     """(12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, bricks, blobs, gradients."""
     rng = np.random.default_rng(7_151_129)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
@@ -67,7 +67,7 @@ def texture_bank() -> Bytes:
 
 
 @lru_cache(maxsize=1)
-def light_bank() -> Bytes:
+def light_textures() -> Bytes:
     """(4, HEIGHT, WIDTH, 3) brightness around 128 (= unchanged): soft clouds, cast shadows, spots, slanted ramps."""
     rng = np.random.default_rng(99_194_853)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
@@ -84,20 +84,20 @@ def light_bank() -> Bytes:
     return np.stack([np.repeat(p[:, :, None], 3, axis=2) for p in planes])
 
 
-def cut(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
+def cut(textures: Bytes, r: Random, height: int, width: int) -> Bytes:
     """A (height, width) part of a bank plane (HEIGHT, WIDTH[, 3]) at a random place; enlarged if too small."""
     if height > HEIGHT or width > WIDTH:
         factor = max(height / HEIGHT, width / WIDTH)
-        part = cut(bank, r, max(1, int(height / factor)), max(1, int(width / factor)))
+        part = cut(textures, r, max(1, int(height / factor)), max(1, int(width / factor)))
         return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     y = int(r.random() * (HEIGHT - height + 1))
     x = int(r.random() * (WIDTH - width + 1))
-    return bank[y : y + height, x : x + width]
+    return textures[y : y + height, x : x + width]
 
 
-def tiled(bank: Bytes, r: Random, height: int, width: int) -> Bytes:
+def tiled(textures: Bytes, r: Random, height: int, width: int) -> Bytes:
     """As `cut`, but a part too large is continued by reflection: noise keeps its grain."""
-    part = cut(bank, r, min(height, HEIGHT), min(width, WIDTH))
+    part = cut(textures, r, min(height, HEIGHT), min(width, WIDTH))
     down, along = height - part.shape[0], width - part.shape[1]
     while down or along:  # a reflection adds at most what is there
         step = (min(down, part.shape[0]), min(along, part.shape[1]))

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.augment.degrade import wear
+from ocrctl.data.augment.degrade import degrade
 from ocrctl.data.augment.effects import tone
-from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.images.warp import View, crop_matrix
 
 Image = NDArray[np.uint8]
@@ -32,30 +32,30 @@ def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) 
     seed = int(rng.integers(1 << 62))
     if strength == 0.0:
         return image
-    dice = Dice(Random(seed), strength)
-    image = recolour(_turn(image, dice), dice)
+    sampler = EffectSampler(Random(seed), strength)
+    image = recolour(_turn(image, sampler), sampler)
     # real crops are blurred and compressed already: what they lose more is measured on smaller letters, and seldomer
     contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
-    dice.strength = 0.6 * strength
-    return wear(image, dice, contrast, 0.6 * image.shape[0])
+    sampler.strength = 0.6 * strength
+    return degrade(image, sampler, contrast, 0.6 * image.shape[0])
 
 
-def _turn(image: Image, dice: Dice) -> Image:
+def _turn(image: Image, sampler: EffectSampler) -> Image:
     """Rotation, shear, perspective, stretch, cut and size in one warp; the border is continued outwards."""
     height, width = image.shape[:2]
     angle = shear = tilt_x = tilt_y = 0.0
-    reach = dice.strength
-    if dice.on("rotation", 0.5):
-        angle = dice.around(0.14 * reach) * min(1.0, 2.5 * height / width)
-    if dice.on("shear", 0.3):
-        shear = dice.around(0.3 * reach)
-    if dice.on("perspective", 0.3):
-        tilt_x, tilt_y = dice.around(0.35 * reach), dice.around(0.25 * reach)
+    reach = sampler.strength
+    if sampler.on("rotation", 0.5):
+        angle = sampler.around(0.14 * reach) * min(1.0, 2.5 * height / width)
+    if sampler.on("shear", 0.3):
+        shear = sampler.around(0.3 * reach)
+    if sampler.on("perspective", 0.3):
+        tilt_x, tilt_y = sampler.around(0.35 * reach), sampler.around(0.25 * reach)
     pads = (0.0, 0.0, 0.0, 0.0)
-    if dice.on("crop", 0.6):
-        left, top, right, bottom = (dice.between(-0.07, 0.1) * reach for _ in range(4))
+    if sampler.on("crop", 0.6):
+        left, top, right, bottom = (sampler.between(-0.07, 0.1) * reach for _ in range(4))
         pads = (left, top, right, bottom)
-    stretch = 1.0 + dice.around(0.25 * reach)
+    stretch = 1.0 + sampler.around(0.25 * reach)
     matrix, new_width = crop_matrix(
         (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
     )
@@ -72,18 +72,18 @@ def _turn(image: Image, dice: Dice) -> Image:
     )
 
 
-def recolour(image: Image, dice: Dice) -> Image:
+def recolour(image: Image, sampler: EffectSampler) -> Image:
     """Contrast, brightness, inversion, grey, and hues moved by mixing or exchanging channels."""
-    if dice.on("tone", 0.4):
-        image = tone(image, dice.between(0.55, 1.25), dice.between(-35.0, 35.0))
-    if dice.on("invert", 0.15):
+    if sampler.on("tone", 0.4):
+        image = tone(image, sampler.between(0.55, 1.25), sampler.between(-35.0, 35.0))
+    if sampler.on("invert", 0.15):
         image = np.asarray(cv2.bitwise_not(image), dtype=np.uint8)
-    hue = dice.random()
-    if hue < 0.1 and dice.on("grey", 1.0):
+    hue = sampler.random()
+    if hue < 0.1 and sampler.on("grey", 1.0):
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    elif hue < 0.25 and dice.on("channels", 1.0):
+    elif hue < 0.25 and sampler.on("channels", 1.0):
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
-    elif hue < 0.45 and dice.on("cast", 1.0):
-        gains = (dice.between(0.75, 1.2), dice.between(0.8, 1.15), dice.between(0.75, 1.2), 0.0)
+    elif hue < 0.45 and sampler.on("cast", 1.0):
+        gains = (sampler.between(0.75, 1.2), sampler.between(0.8, 1.15), sampler.between(0.75, 1.2), 0.0)
         image = np.asarray(cv2.multiply(image, np.array(gains)), dtype=np.uint8)
     return image

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.annotations.index import Annotations
-from ocrctl.data.augment.pages import PageAugment, draw_sight, reduction, show, worn
+from ocrctl.data.augment.pages import PageAugment, degrade_page, reduction, sample_view, warp_page
 from ocrctl.data.datasets.collate import PageBatch, collate
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.formats.to_page_words import check_shapes, expect_pages, page_words
@@ -69,7 +69,7 @@ class PageSource:
         image = decode(self.data.image_bytes(int(self.images[index])), self.where(index))
         return image, self.words(index)
 
-    def seen(self, index: int, window: Size, r: Random) -> tuple[Image, PageWords]:
+    def view_page(self, index: int, window: Size, r: Random) -> tuple[Image, PageWords]:
         """Picture `index` in a window of (height, width), turned, scaled and cut as `augment` says, and the words in
         the window's pixels. A JPEG that is shown small is decoded small."""
         data = self.data.image_bytes(int(self.images[index]))
@@ -77,19 +77,19 @@ class PageSource:
         header = read_header(data)
         image = decode(data, self.where(index)) if header is None else None
         width, height = header.displayed if header else (image.shape[1], image.shape[0])  # type: ignore[union-attr]
-        sight = draw_sight((height, width), words, window, self.augment, r)
+        view = sample_view((height, width), words, window, self.augment, r)
         if image is None:
-            part = reduction(sight.scale) if data.startswith(b"\xff\xd8") else 1
+            part = reduction(view.scale) if data.startswith(b"\xff\xd8") else 1
             image = decode(data, self.where(index), part)
-        return show(image, sight, (height, width)), words.moved(sight.matrix).within(*window)
+        return warp_page(image, view, (height, width)), words.moved(view.matrix).within(*window)
 
     def sample(self, index: int, size: Size, r: Random) -> tuple[Image, PageWords]:
         """Picture `index` at the network's input size, now and then with three others, coloured and worn."""
         if self.augment.mosaic and r.random() < self.augment.mosaic:
             image, words = self._mosaic(index, size, r)
         else:
-            image, words = self.seen(index, size, r)
-        return worn(image, words, self.augment, r) if self.augment.strength else image, words
+            image, words = self.view_page(index, size, r)
+        return degrade_page(image, words, self.augment, r) if self.augment.strength else image, words
 
     def _mosaic(self, index: int, size: Size, r: Random) -> tuple[Image, PageWords]:
         """Four pictures around a point near the middle, each warped straight into its quarter."""
@@ -100,7 +100,7 @@ class PageSource:
         for place, (top, left) in enumerate(((0, 0), (0, middle_x), (middle_y, 0), (middle_y, middle_x))):
             bottom, right = (height if top else middle_y), (width if left else middle_x)
             other = index if place == 0 else int(r.random() * len(self))
-            out[top:bottom, left:right], words = self.seen(other, (bottom - top, right - left), r)
+            out[top:bottom, left:right], words = self.view_page(other, (bottom - top, right - left), r)
             parts.append(words.moved(np.array(((1.0, 0.0, left), (0.0, 1.0, top), (0.0, 0.0, 1.0)))))
         return out, PageWords.joined(parts)
 

@@ -42,8 +42,8 @@ def drawable(char: str) -> bool:
     """Whether the font has a glyph for `char`; it draws a question mark where it has none."""
     if char in "? " or not char.isprintable():
         return char in "? "
-    picture = _glyph(char)
-    return not np.array_equal(picture, _glyph("?"))
+    image = _glyph(char)
+    return not np.array_equal(image, _glyph("?"))
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocrctl.data.augment import effects
-from ocrctl.data.augment.textures import HEIGHT, WIDTH, cut, light_bank, noise_bank, texture_bank
+from ocrctl.data.augment.textures import HEIGHT, WIDTH, cut, light_textures, noise_textures, surface_textures
 from ocrctl.data.images.warp import View, bend, crop_matrix
 
 EFFECTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -62,10 +62,14 @@ def test_noise_has_the_deviation_asked_for() -> None:
         assert out.std() == pytest.approx(10, rel=0.2) and out.mean() == pytest.approx(128, abs=1.5)
 
 
-def test_banks_are_cut_to_any_size() -> None:
-    assert noise_bank().shape == (2, HEIGHT, WIDTH, 3) and texture_bank().ndim == 3 and light_bank().shape[0] == 4
+def test_textures_are_cut_to_any_size() -> None:
+    assert (
+        noise_textures().shape == (2, HEIGHT, WIDTH, 3)
+        and surface_textures().ndim == 3
+        and light_textures().shape[0] == 4
+    )
     for height, width in ((5, 9), (HEIGHT, WIDTH), (HEIGHT + 10, 40), (20, WIDTH + 1)):
-        assert cut(noise_bank()[0], Random(0), height, width).shape == (height, width, 3)
+        assert cut(noise_textures()[0], Random(0), height, width).shape == (height, width, 3)
 
 
 def test_frame_holds_the_whole_word_and_fills_the_crop() -> None:

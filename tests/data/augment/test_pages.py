@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.augment.pages import PageAugment, Sight, draw_sight, reduction, show, worn
+from ocrctl.data.augment.pages import PageAugment, PageView, degrade_page, reduction, sample_view, warp_page
 from ocrctl.data.images.resize_page import page_scale, resize_page
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import UsageError
@@ -54,9 +54,9 @@ def test_polygons_lie_on_what_they_lay_on(strength: float) -> None:
     picture, settings_ = page_picture(), PageAugment(strength=strength, flip=0.3, rotate=25)
     shown = 0
     for seed in range(40):
-        sight = draw_sight((400, 600), PAGE, (320, 480), settings_, Random(seed))
-        seen = PAGE.moved(sight.matrix).within(320, 480)
-        bright = show(picture, sight, (400, 600))[:, :, 0] > 127
+        view = sample_view((400, 600), PAGE, (320, 480), settings_, Random(seed))
+        seen = PAGE.moved(view.matrix).within(320, 480)
+        bright = warp_page(picture, view, (400, 600))[:, :, 0] > 127
         shown += len(seen)
         assert overlap(bright, filled(seen, 320, 480)) > 0.93 or not len(seen)
     assert shown > 60
@@ -64,9 +64,9 @@ def test_polygons_lie_on_what_they_lay_on(strength: float) -> None:
 
 def test_a_reduced_decoding_lands_on_the_same_place() -> None:
     picture = page_picture()
-    sight = Sight(np.diag((0.25, 0.25, 1.0)), 0.25, 128, 160)
-    full = show(picture, sight, (400, 600)).astype(int)
-    half = show(cv2.resize(picture, (300, 200), interpolation=cv2.INTER_AREA), sight, (400, 600)).astype(int)
+    view = PageView(np.diag((0.25, 0.25, 1.0)), 0.25, 128, 160)
+    full = warp_page(picture, view, (400, 600)).astype(int)
+    half = warp_page(cv2.resize(picture, (300, 200), interpolation=cv2.INTER_AREA), view, (400, 600)).astype(int)
     assert np.abs(full - half).mean() < 1.0
     assert [reduction(scale) for scale in (2.0, 1.0, 0.56, 0.5, 0.26, 0.1)] == [1, 1, 1, 2, 4, 8]
 
@@ -75,8 +75,8 @@ def test_windows_keep_words_whole_and_show_some() -> None:
     grid = words(*(box(x, y, x + 60, y + 20) for y in range(10, 590, 60) for x in range(10, 590, 90)))
     cut = kept = 0
     for seed in range(60):
-        sight = draw_sight((600, 600), grid, (256, 256), PageAugment(zoom=(0.9, 2.2)), Random(seed))
-        seen = grid.moved(sight.matrix).within(256, 256)
+        view = sample_view((600, 600), grid, (256, 256), PageAugment(zoom=(0.9, 2.2)), Random(seed))
+        seen = grid.moved(view.matrix).within(256, 256)
         cut += sum(not text for text in seen.texts)
         kept += sum(bool(text) for text in seen.texts)
         assert any(seen.texts)
@@ -111,12 +111,12 @@ def test_characters_stay_while_any_of_them_is_seen() -> None:
 
 
 def test_the_same_state_draws_the_same_and_ignored_words_need_not_show() -> None:
-    one, two = (draw_sight((400, 600), PAGE, (320, 320), PageAugment(), Random(5)) for _ in range(2))
+    one, two = (sample_view((400, 600), PAGE, (320, 320), PageAugment(), Random(5)) for _ in range(2))
     np.testing.assert_array_equal(one.matrix, two.matrix)
-    draw_sight((400, 600), words(box(0, 0, 5, 5), ignore=[True]), (320, 320), PageAugment(), Random(1))
+    sample_view((400, 600), words(box(0, 0, 5, 5), ignore=[True]), (320, 320), PageAugment(), Random(1))
     empty = PageWords.of([], [], [], [])
-    sight = draw_sight((400, 600), empty, (320, 320), PageAugment(), Random(1))
-    assert len(empty.moved(sight.matrix).within(320, 320)) == 0
+    view = sample_view((400, 600), empty, (320, 320), PageAugment(), Random(1))
+    assert len(empty.moved(view.matrix).within(320, 320)) == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,9 +130,9 @@ def test_any_page_gives_the_window(
     image = np.full((height, width, 3), 200, np.uint8)
     page = words(box(0, 0, width, height), box(width / 3, height / 3, width / 2, height / 2))
     settings_ = PageAugment(strength=strength)
-    sight = draw_sight((height, width), page, window, settings_, Random(seed))
-    seen = page.moved(sight.matrix).within(*window)
-    out = worn(show(image, sight, (height, width)), seen, settings_, Random(seed))
+    view = sample_view((height, width), page, window, settings_, Random(seed))
+    seen = page.moved(view.matrix).within(*window)
+    out = degrade_page(warp_page(image, view, (height, width)), seen, settings_, Random(seed))
     assert out.shape == (*window, 3) and out.dtype == np.uint8
     assert np.isfinite(seen.points).all() and (seen.points >= -1e-6).all()
     assert (seen.points <= (window[1] + 1e-6, window[0] + 1e-6)).all()

@@ -38,7 +38,7 @@ def ink_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Canvas, "_lay_on", lay_on)
     monkeypatch.setattr(Canvas, "cover", lambda *_: None)
-    monkeypatch.setattr(stream_module, "wear", lambda image, *_: image)
+    monkeypatch.setattr(stream_module, "degrade", lambda image, *_: image)
 
 
 def straight(words: PageWords, index: int, image: Image, quad: np.ndarray) -> np.ndarray:
@@ -140,7 +140,7 @@ def test_polygons_break_no_rule_and_low_words_are_ignored() -> None:
 
 def test_every_kind_is_drawn_and_some_pages_are_bare() -> None:
     stream = SynthPages(SynthPagesConfig(seed=8, height=96, width=128, textless=0.3))
-    drawn = [stream.traced(n) for n in range(24)]
+    drawn = [stream.sample_details(n) for n in range(24)]
     assert {kind for _, _, kind in drawn} == set(KINDS)
     assert sum(len(words) == 0 for _, words, _ in drawn) >= 2
     assert all(image.shape == (96, 128, 3) for image, _, _ in drawn)
@@ -175,7 +175,7 @@ def test_photographs_stand_behind_the_text(tmp_path: Path) -> None:
     ]
     assert 1 <= sum(share > 0.3 for share in green) <= 7
     (folder / "green.png").write_bytes(b"\x89PNG no picture")
-    from ocrctl.data.synth.pages.ground import photographs
+    from ocrctl.data.synth.pages.background import photographs
 
     photographs.cache_clear()
     with pytest.raises(InputError, match="green.png"):

@@ -95,14 +95,14 @@ def test_pictures_are_rgb_of_the_asked_height_and_never_blank(name: str) -> None
 def test_every_effect_happens_and_can_be_switched_off() -> None:
     seen: set[str] = set()
     stream = SynthWords(CONFIGS["quickstart"])
-    seen.update(*(stream.traced(index)[2] for index in range(600)))
+    seen.update(*(stream.sample_details(index)[2] for index in range(600)))
     assert seen == set(EFFECTS)
     bare = SynthWords(CONFIGS["quickstart"].with_(disable=EFFECTS))
-    assert not any(bare.traced(index)[2] for index in range(50))
+    assert not any(bare.sample_details(index)[2] for index in range(50))
     clean = SynthWords(CONFIGS["quickstart"].with_(strength=0.0))
-    assert not any(clean.traced(index)[2] for index in range(50))
+    assert not any(clean.sample_details(index)[2] for index in range(50))
     no_jpeg = SynthWords(CONFIGS["quickstart"].with_(disable=("jpeg",)))
-    assert not any("jpeg" in no_jpeg.traced(index)[2] for index in range(100))
+    assert not any("jpeg" in no_jpeg.sample_details(index)[2] for index in range(100))
 
 
 def test_several_typefaces_arrive_with_the_dependencies() -> None:

@@ -65,16 +65,16 @@ class Canvas:
         every = every.within(self.height, self.width)
         return replace(every, ignore=every.ignore | (every.heights() < self._smallest))
 
-    def cover(self, picture: Image, matrix: Floats, shade: Mask | None = None) -> None:
+    def cover(self, image: Image, matrix: Floats, shade: Mask | None = None) -> None:
         """Lay a flat picture (h, w, 3) over the canvas as `matrix` (3, 3) shows it; `shade` (h, w) is its opacity."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         place = self._place(width, height, matrix)
         if place is None:
             return
         x0, y0, x1, y1, local = place
         size = (x1 - x0, y1 - y0)
         mask = np.full((height, width), 255, np.uint8) if shade is None else shade
-        over = cv2.warpPerspective(picture, local, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        over = cv2.warpPerspective(image, local, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen = cv2.warpPerspective(mask, local, size, flags=cv2.INTER_LINEAR)
         part = self.image[y0:y1, x0:x1]
         part[:] = paint(part, np.asarray(seen, np.uint8), np.asarray(over, np.uint8))
@@ -98,15 +98,15 @@ class Canvas:
         drawn = _Drawn(mark.text, quad(0, 0, width, height), quads, place)
         self._draw(run.ink, place, em / pixels, mark.style, [drawn])
 
-    def write_bow(self, marks: list[Mark], matrix: Floats, arc: float) -> None:
+    def write_curved(self, marks: list[Mark], matrix: Floats, arc: float) -> None:
         """Draw marks of one font, size and baseline along a bow of `arc` radians: above 0 arched up, below hanging.
 
         The sheet's (0, 0) is the middle of the flat line's top.
         """
         first = marks[0]
         em, pixels = self._level(first, matrix)
-        face, unit = open_typeface(first.font.path, em), first.size / em
-        runs = [face.lay(mark.text) for mark in marks]
+        typeface, unit = open_typeface(first.font.path, em), first.size / em
+        runs = [typeface.lay(mark.text) for mark in marks]
         top = min(run.top for run in runs)
         lefts = [round(mark.x / unit) + run.left for mark, run in zip(marks, runs, strict=True)]
         lefts = [left - min(lefts) for left in lefts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from ocrctl.data.synth.pages.ground import paper, plate
+from ocrctl.data.synth.pages.background import paper, plate
 from ocrctl.data.synth.pages.sheet import Sheet
 from ocrctl.data.synth.pages.text import CODES, DATES, LISTED, PRICES, PageText
 from ocrctl.data.synth.pages.word_mark import Style
@@ -15,8 +15,8 @@ from ocrctl.data.synth.words.palette import shade
 def prose(r: Random, text: PageText, height: int, width: int) -> Sheet:
     """A page of a letter, a report or a journal."""
     sheet = Sheet(paper(r, height, width), text, r)
-    body = text.face(r, kind="text", bold=False)
-    heavy = text.face(r, kind="text", bold=True) if r.random() < 0.5 else body
+    body = text.font(r, kind="text", bold=False)
+    heavy = text.font(r, kind="text", bold=True) if r.random() < 0.5 else body
     columns = 1 if r.random() < 0.6 else 2
     size = width / ((20 + 24 * r.random()) * (1.0 if columns == 1 else 1.2))
     step = size * (1.15 + 0.45 * r.random())
@@ -36,7 +36,7 @@ def prose(r: Random, text: PageText, height: int, width: int) -> Sheet:
     for number in range(columns):
         _column(sheet, r, body, heavy, left + number * (column + gap), y, column, size, step, ink, height * 0.93)
     if r.random() < 0.5:
-        sheet.line([text.like(r, ("#", "##", "###"))], body, width / 2, height * 0.965, size, ink, 0.5)
+        sheet.line([text.from_pattern(r, ("#", "##", "###"))], body, width / 2, height * 0.965, size, ink, 0.5)
     return sheet
 
 
@@ -50,7 +50,7 @@ def _column(
             high = step * (4 + 6 * r.random())
             y0, y1, x0, x1 = round(y - size), round(min(low, y - size + high)), round(x), round(x + width)
             colour = shade(r, 60 + 150 * r.random(), 60 * r.random())
-            sheet.picture[y0:y1, x0:x1] = plate(r, y1 - y0, x1 - x0, colour, 60)
+            sheet.image[y0:y1, x0:x1] = plate(r, y1 - y0, x1 - x0, colour, 60)
             y += high + step * 0.4
             sheet.line(sheet.text.words(r, 12), body, x, y, size * 0.9, ink, 0.0, width)
         elif kind < 0.24 and y + 5 * step < low:
@@ -75,7 +75,11 @@ def _table(
     cell, ruled = width / columns, r.random() < 0.6
     for row in range(rows):
         for column in range(columns):
-            words = sheet.text.name(r, 1, False) if row == 0 or column == 0 else [sheet.text.like(r, PRICES + LISTED)]
+            words = (
+                sheet.text.name(r, 1, False)
+                if row == 0 or column == 0
+                else [sheet.text.from_pattern(r, PRICES + LISTED)]
+            )
             sheet.line(words, font, x + column * cell + size * 0.3, y, size, ink, 0.0, cell - size * 0.4)
         if ruled or row == 0:
             sheet.rule(x, y + step * 0.32, x + width, y + step * 0.32, ink.colour)
@@ -86,8 +90,8 @@ def _table(
 def form(r: Random, text: PageText, height: int, width: int) -> Sheet:
     """A form: a heading, sections of ruled cells with a small label and often a value, boxes to tick."""
     sheet = Sheet(paper(r, height, width), text, r)
-    label, title = text.face(r, kind="text", bold=False), text.face(r, kind="text", bold=True)
-    value = text.face(r, kind="mono" if r.random() < 0.5 else "any")
+    label, title = text.font(r, kind="text", bold=False), text.font(r, kind="text", bold=True)
+    value = text.font(r, kind="mono" if r.random() < 0.5 else "any")
     size = width / (22 + 18 * r.random())
     ink = Style(shade(r, 20 + 60 * r.random(), 15))
     line = shade(r, 40 + 120 * r.random(), 40 * r.random())
@@ -124,11 +128,11 @@ def _row(
     for number in range(cells):
         x = left + number * cell
         sheet.box(x, y, x + cell, y + high, line, False)
-        words = [sheet.text.head(r)] + (sheet.text.words(r, 2) if r.random() < 0.3 else [])
+        words = [sheet.text.field_name(r)] + (sheet.text.words(r, 2) if r.random() < 0.3 else [])
         sheet.line(words, label, x + size * 0.3, y + size * 0.85, size * 0.75, ink, 0.0, cell - size)
         if r.random() < 0.7:
             kind = r.random()
-            found = sheet.text.like(r, DATES if kind < 0.2 else CODES if kind < 0.4 else PRICES).split()
+            found = sheet.text.from_pattern(r, DATES if kind < 0.2 else CODES if kind < 0.4 else PRICES).split()
             words = found if kind < 0.55 else sheet.text.name(r, 1 + int(3 * r.random()), False)
             sheet.line(words, value, x + size * 0.6, y + high - size * 0.4, size * 1.1, written, 0.0, cell - size * 1.2)
     return y + high

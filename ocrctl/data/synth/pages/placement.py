@@ -7,7 +7,7 @@ from random import Random
 import cv2
 import numpy as np
 
-from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, transform
 from ocrctl.data.synth.pages.canvas import Canvas
@@ -19,14 +19,16 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 _TRIES = 8  # places tried for a sign that must not cover another
 
 
-def spot(r: Random, canvas: Canvas, dice: Dice, width: float, height: float, taken: list[Box]) -> Floats | None:
+def free_matrix(
+    r: Random, canvas: Canvas, sampler: EffectSampler, width: float, height: float, taken: list[Box]
+) -> Floats | None:
     """A matrix that shows a sheet of this size somewhere free, turned and tilted; None when there is no room."""
     fit = min(1.0, canvas.width * 0.95 / width, canvas.height * 0.95 / height)
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), np.float64)
     for _ in range(_TRIES):
-        reach = dice.strength
-        angle = dice.around(0.16 if dice.random() < 0.8 else 0.7) * reach if dice.random() < 0.7 else 0.0
-        tilt = (dice.around(0.7) * reach, dice.around(0.45) * reach) if dice.random() < 0.6 else (0.0, 0.0)
+        reach = sampler.strength
+        angle = sampler.around(0.16 if sampler.random() < 0.8 else 0.7) * reach if sampler.random() < 0.7 else 0.0
+        tilt = (sampler.around(0.7) * reach, sampler.around(0.45) * reach) if sampler.random() < 0.6 else (0.0, 0.0)
         view = centre_matrix(width, height, fit, angle, tilt, (width / 2, height / 2))
         x, y = canvas.width * (0.02 + 0.96 * r.random()), canvas.height * (0.02 + 0.96 * r.random())
         matrix = np.array(((1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0))) @ view
@@ -40,14 +42,14 @@ def spot(r: Random, canvas: Canvas, dice: Dice, width: float, height: float, tak
     return None
 
 
-def style_of(r: Random, colour: Colour) -> Style:
+def sample_style(r: Random, colour: Colour) -> Style:
     rim = None
     if r.random() < 0.12:
         rim = (10.0, 10.0, 10.0) if luma(colour) > 128 else (246.0, 246.0, 244.0)
     return Style(colour, rim, 0.3 + 0.5 * r.random() if r.random() < 0.15 else 0.0)
 
 
-def against(r: Random, canvas: Canvas, place: Floats) -> Style:
+def contrasting_style(r: Random, canvas: Canvas, place: Floats) -> Style:
     """Ink that stands out from what the canvas shows at `place`, the corners of a box."""
     (x0, y0), (x1, y1) = np.floor(place.min(0)).astype(int).tolist(), np.ceil(place.max(0)).astype(int).tolist()
     part = canvas.image[max(0, y0) : max(1, y1), max(0, x0) : max(1, x1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from ocrctl.data.synth.pages.ground import paper
+from ocrctl.data.synth.pages.background import paper
 from ocrctl.data.synth.pages.sheet import Sheet
 from ocrctl.data.synth.pages.text import CODES, DATES, LISTED, PRICES, PageText
 from ocrctl.data.synth.pages.word_mark import Style
@@ -14,8 +14,8 @@ from ocrctl.data.synth.words.palette import shade
 def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
     """A receipt `width` units wide and at most `longest` long."""
     sheet = Sheet(paper(r, longest, width), text, r)
-    plain = text.face(r, kind="mono" if r.random() < 0.5 else "text", bold=False)
-    heavy = text.face(r, kind="text", bold=True) if r.random() < 0.4 else plain
+    plain = text.font(r, kind="mono" if r.random() < 0.5 else "text", bold=False)
+    heavy = text.font(r, kind="text", bold=True) if r.random() < 0.4 else plain
     size = width / (15 + 11 * r.random())
     step = size * (1.15 + 0.45 * r.random())
     ink = Style(shade(r, 15 + 75 * r.random(), 12 * r.random()))
@@ -30,13 +30,15 @@ def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
         sheet.line(names, heavy, width / 2, y, big, ink, 0.5, right - left)
         y += big
     for _ in range(1 + int(4 * r.random())):
-        words = text.name(r, 1 + int(3 * r.random()), upper) + ([text.like(r, CODES)] if r.random() < 0.6 else [])
+        words = text.name(r, 1 + int(3 * r.random()), upper) + (
+            [text.from_pattern(r, CODES)] if r.random() < 0.6 else []
+        )
         sheet.line(words, plain, width / 2, y, size, ink, 0.5, right - left)
         y += step
     y = _separator(sheet, r, left, right, y, step, ink)
     for _ in range(int(4 * r.random())):
-        end = sheet.line([text.head(r) + (":" if r.random() < 0.5 else "")], plain, left, y, size, ink)
-        values = text.like(r, DATES if r.random() < 0.5 else CODES).split()
+        end = sheet.line([text.field_name(r) + (":" if r.random() < 0.5 else "")], plain, left, y, size, ink)
+        values = text.from_pattern(r, DATES if r.random() < 0.5 else CODES).split()
         if r.random() < 0.6:
             sheet.line(values, plain, right, y, size, ink, 1.0, right - end - size)
         else:
@@ -47,8 +49,8 @@ def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
     for _ in range(2 + int(12 * r.random())):
         x = left
         if counted:
-            x = max(sheet.line([text.like(r, LISTED)], plain, left, y, size, ink) + size / 2, left + 2 * size)
-        price = text.like(r, PRICES)
+            x = max(sheet.line([text.from_pattern(r, LISTED)], plain, left, y, size, ink) + size / 2, left + 2 * size)
+        price = text.from_pattern(r, PRICES)
         sheet.line([price], plain, right, y, size, ink, 1.0)
         names = text.name(r, 1 + int(3 * r.random()), upper)
         sheet.line(names, plain, x, y, size, ink, 0.0, right - x - size * (1 + 0.62 * len(price)))
@@ -59,15 +61,17 @@ def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
     for place in range(1 + int(4 * r.random())):
         face, high = (heavy, size * 1.3) if place == 0 and r.random() < 0.6 else (plain, size)
         y += high - size
-        end = sheet.line([text.head(r)], face, left, y, high, ink)
-        sheet.line([text.like(r, PRICES)], face, right, y, high, ink, 1.0, right - end)
+        end = sheet.line([text.field_name(r)], face, left, y, high, ink)
+        sheet.line([text.from_pattern(r, PRICES)], face, right, y, high, ink, 1.0, right - end)
         y += step
     for _ in range(int(4 * r.random())):
         sheet.line(text.words(r, 2 + int(4 * r.random())), plain, width / 2, y, size, ink, 0.5, right - left)
         y += step
     if r.random() < 0.4 and y + 4 * step < longest:
         y = _bars(sheet, r, y, step, ink)
-        code = "".join(str(int(10 * r.random())) for _ in range(12)) if r.random() < 0.5 else text.like(r, CODES)
+        code = (
+            "".join(str(int(10 * r.random())) for _ in range(12)) if r.random() < 0.5 else text.from_pattern(r, CODES)
+        )
         sheet.line(code.split(), plain, width / 2, y, size * 0.9, ink, 0.5, right - left)
         y += step
     sheet.cut_below(y + step * r.random())

@@ -24,9 +24,9 @@ Image = NDArray[np.uint8]
 class Sheet:
     """RGB uint8 `picture` (H, W, 3) that grows downwards as lines are set; units are its pixels."""
 
-    def __init__(self, picture: Image, text: PageText, r: Random) -> None:
-        self.picture = picture
-        self.height, self.width = picture.shape[:2]
+    def __init__(self, image: Image, text: PageText, r: Random) -> None:
+        self.image = image
+        self.height, self.width = image.shape[:2]
         self.text = text
         self.r = r
         self.marks: list[Mark] = []
@@ -54,17 +54,17 @@ class Sheet:
     def rule(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, thick: float = 1.0) -> None:
         """A straight line."""
         start, end = (round(x0), round(y0)), (round(x1), round(y1))
-        cv2.line(self.picture, start, end, colour, max(1, round(thick)), cv2.LINE_AA)
+        cv2.line(self.image, start, end, colour, max(1, round(thick)), cv2.LINE_AA)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, filled: bool) -> None:
         """A rectangle."""
         corners = (round(x0), round(y0)), (round(x1), round(y1))
-        cv2.rectangle(self.picture, *corners, colour, -1 if filled else 1)
+        cv2.rectangle(self.image, *corners, colour, -1 if filled else 1)
 
     def cut_below(self, y: float) -> None:
         """Make the sheet end at `y`."""
-        self.picture = self.picture[: max(8, min(self.height, round(y)))]
-        self.height = self.picture.shape[0]
+        self.image = self.image[: max(8, min(self.height, round(y)))]
+        self.height = self.image.shape[0]
 
     def show(self, canvas: Canvas, matrix: Floats, shadow: float = 0.0) -> None:
         """Lay the sheet on the canvas, with a soft shadow of that opacity below it, and write its words."""
@@ -75,6 +75,6 @@ class Sheet:
             dark = fade(blur(dark, reach / 2.5), shadow)
             moved = matrix @ np.array(((1.0, 0.0, -reach * 0.6), (0.0, 1.0, -reach * 0.4), (0.0, 0.0, 1.0)))
             canvas.cover(np.zeros((*dark.shape, 3), np.uint8), moved, dark)
-        canvas.cover(self.picture, matrix)
+        canvas.cover(self.image, matrix)
         for mark in self.marks:
             canvas.write(mark, matrix)

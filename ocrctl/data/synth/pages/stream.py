@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.augment.degrade import wear
-from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.degrade import degrade
+from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, PageWords
+from ocrctl.data.synth.pages.background import paper, photograph, scene, table
 from ocrctl.data.synth.pages.canvas import Canvas
 from ocrctl.data.synth.pages.config import KINDS, Kind, SynthPagesConfig
-from ocrctl.data.synth.pages.ground import paper, photograph, scene, table
 from ocrctl.data.synth.pages.paper import form, prose
 from ocrctl.data.synth.pages.receipt import receipt
 from ocrctl.data.synth.pages.sheet import Sheet
@@ -40,25 +40,25 @@ class SynthPages:
     def sample(self, index: int) -> tuple[NDArray[np.uint8], PageWords]:
         """RGB uint8 (H, W, 3) and its words with character quads; a pure function of the settings and `index` (0 or
         more). Raises InputError when a background picture cannot be read."""
-        image, words, _ = self.traced(index)
+        image, words, _ = self.sample_details(index)
         return image, words
 
-    def traced(self, index: int) -> tuple[NDArray[np.uint8], PageWords, Kind]:
+    def sample_details(self, index: int) -> tuple[NDArray[np.uint8], PageWords, Kind]:
         """`sample(index)` and the kind of page, for tests and contact sheets."""
         config = self.config
         r = Random((3 * config.seed + _SPLITS.index(config.split) << 64) + index)
         kind = r.choices(KINDS, config.weights)[0]
         height, width = self._size(r, kind)
-        dice = Dice(r, config.strength)
+        sampler = EffectSampler(r, config.strength)
         bare = r.random() < config.textless
         if kind == "scene":
-            canvas = Canvas(self._ground(r, kind, height, width), config.smallest)
+            canvas = Canvas(self._background(r, kind, height, width), config.smallest)
             if not bare:
-                signs(r, self._text, canvas, config, dice)
+                signs(r, self._text, canvas, config, sampler)
         else:
-            canvas = self._document(r, kind, height, width, dice, bare)
+            canvas = self._document(r, kind, height, width, sampler, bare)
         words = canvas.words()
-        return self._worn(canvas, words, dice), words, kind
+        return self._degrade(canvas, words, sampler), words, kind
 
     @cached_property
     def _text(self) -> PageText:
@@ -73,14 +73,14 @@ class SynthPages:
         upright = r.random() < (0.35 if kind == "scene" else 0.9)
         return (longest, shorter) if upright else (shorter, longest)
 
-    def _ground(self, r: Random, kind: Kind, height: int, width: int) -> NDArray[np.uint8]:
+    def _background(self, r: Random, kind: Kind, height: int, width: int) -> NDArray[np.uint8]:
         if self.config.backgrounds and r.random() < 0.5:
             return photograph(r, self.config.backgrounds, height, width)
         return scene(r, height, width) if kind == "scene" else table(r, height, width)
 
-    def _document(self, r: Random, kind: Kind, height: int, width: int, dice: Dice, bare: bool) -> Canvas:
+    def _document(self, r: Random, kind: Kind, height: int, width: int, sampler: EffectSampler, bare: bool) -> Canvas:
         """A sheet on a table, or the scan of one."""
-        scan = dice.random() < 0.3 or dice.strength == 0
+        scan = sampler.random() < 0.3 or sampler.strength == 0
         if kind == "receipt":
             across = width * (0.35 + 0.5 * r.random()) * (1.5 if r.random() < 0.2 else 1.0)
             sheet = receipt(r, self._text, round(across), round(across * 4))
@@ -90,36 +90,36 @@ class SynthPages:
             sheet = (prose if kind == "paper" else form)(r, self._text, round(tall), round(across))
         if bare:
             sheet.marks.clear()
-        matrix = _laid(sheet, height, width, dice, scan)
+        matrix = _sheet_matrix(sheet, height, width, sampler, scan)
         if scan:
             canvas = Canvas(paper(r, height, width), self.config.smallest)
-            canvas.image[:] = (sheet.picture.mean((0, 1)) * (1.0 if r.random() < 0.7 else 0.6)).astype(np.uint8)
+            canvas.image[:] = (sheet.image.mean((0, 1)) * (1.0 if r.random() < 0.7 else 0.6)).astype(np.uint8)
         else:
-            canvas = Canvas(self._ground(r, kind, height, width), self.config.smallest)
+            canvas = Canvas(self._background(r, kind, height, width), self.config.smallest)
         sheet.show(canvas, matrix, 0.0 if scan else 0.3 + 0.5 * r.random())
         return canvas
 
-    def _worn(self, canvas: Canvas, words: PageWords, dice: Dice) -> NDArray[np.uint8]:
+    def _degrade(self, canvas: Canvas, words: PageWords, sampler: EffectSampler) -> NDArray[np.uint8]:
         """Light, lens and compression, so that the smaller of the words to be read can still be made out."""
         heights = words.heights()[~words.ignore]
         letters = float(np.clip(np.percentile(heights, 15), 8.0, 48.0)) if len(heights) else 20.0
         contrast = float(np.percentile(canvas.contrasts, 20)) if canvas.contrasts else 100.0
-        return wear(canvas.image, dice, contrast, 0.75 * letters)
+        return degrade(canvas.image, sampler, contrast, 0.75 * letters)
 
 
-def _laid(sheet: Sheet, height: int, width: int, dice: Dice, scan: bool) -> Floats:
+def _sheet_matrix(sheet: Sheet, height: int, width: int, sampler: EffectSampler, scan: bool) -> Floats:
     """How a sheet lies in the picture: whole, or so near that it leaves it."""
     fit = min(width / sheet.width, height / sheet.height)
-    near = dice.random() < 0.45
-    scale = fit * (0.75 + 0.23 * dice.random()) if not near else max(fit, 1.0) * (0.85 + 0.3 * dice.random())
+    near = sampler.random() < 0.45
+    scale = fit * (0.75 + 0.23 * sampler.random()) if not near else max(fit, 1.0) * (0.85 + 0.3 * sampler.random())
     angle, tilt = 0.0, (0.0, 0.0)
     if scan:
-        angle = dice.around(0.03) * dice.strength
+        angle = sampler.around(0.03) * sampler.strength
     else:
-        angle = dice.around(0.15 if dice.random() < 0.85 else 0.8) * dice.strength
-        if dice.random() < 0.6:
-            tilt = dice.around(0.3) * dice.strength, dice.around(0.45) * dice.strength
+        angle = sampler.around(0.15 if sampler.random() < 0.85 else 0.8) * sampler.strength
+        if sampler.random() < 0.6:
+            tilt = sampler.around(0.3) * sampler.strength, sampler.around(0.45) * sampler.strength
     view = centre_matrix(sheet.width, sheet.height, scale, angle, tilt, (sheet.width / 2, sheet.height / 2))
     slack_x, slack_y = width - sheet.width * scale, height - sheet.height * scale
-    x, y = width / 2 + slack_x * (dice.random() - 0.5) * 0.8, height / 2 + slack_y * (dice.random() - 0.5) * 0.9
+    x, y = width / 2 + slack_x * (sampler.random() - 0.5) * 0.8, height / 2 + slack_y * (sampler.random() - 0.5) * 0.9
     return np.array(((1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0))) @ view

@@ -7,10 +7,10 @@ from random import Random
 from re import compile as pattern
 
 from ocrctl.data.synth.pages.config import SynthPagesConfig
-from ocrctl.data.synth.words.faces import Faces
+from ocrctl.data.synth.words.font_families import FontFamilies
 from ocrctl.data.synth.words.fonts import FontFile
 from ocrctl.data.synth.words.labels import Labels
-from ocrctl.data.synth.words.signs import fill
+from ocrctl.data.synth.words.patterns import fill
 from ocrctl.data.synth.words.typeface import EM, open_typeface
 
 _TRIES = 60
@@ -33,7 +33,7 @@ class PageText:
 
     def __init__(self, config: SynthPagesConfig) -> None:
         self._labels = Labels(config.text())
-        self._faces = Faces(config.text())
+        self._fonts = FontFamilies(config.text())
         self._plain = config.scripts == ("latin",) and not config.words
 
     def word(self, r: Random) -> str:
@@ -52,12 +52,12 @@ class PageText:
             found.append(word.upper() if upper else word[:1].upper() + word[1:])
         return found
 
-    def head(self, r: Random) -> str:
+    def field_name(self, r: Random) -> str:
         """What stands before a value; words of the other split are exchanged for a name."""
         word = _HEADS[int(r.random() * len(_HEADS))]
         return word if self._plain and self._labels.admits(word) else self.name(r, 1, r.random() < 0.3)[0]
 
-    def like(self, r: Random, patterns: Sequence[str]) -> str:
+    def from_pattern(self, r: Random, patterns: Sequence[str]) -> str:
         """A string after one of `patterns` ('#' a digit, 'A' a capital) that the split admits; spaces part words."""
         for _ in range(_TRIES):
             text = fill(r, patterns[int(r.random() * len(patterns))])
@@ -65,11 +65,11 @@ class PageText:
                 return text
         return self.word(r)
 
-    def face(self, r: Random, *, kind: str, bold: bool | None = None) -> FontFile:
+    def font(self, r: Random, *, kind: str, bold: bool | None = None) -> FontFile:
         """A face for `kind`: text, mono, or any. Families weigh alike; `bold` asks for heavy or plain weights."""
-        families = self._faces.families
+        families = self._fonts.families
         if not self._plain:
-            return self._faces.pick(r, self.word(r))
+            return self._fonts.pick(r, self.word(r))
         fitting = [family for family in families if _suits(family[0].family, kind)] or families
         family = fitting[int(r.random() * len(fitting))]
         if bold is not None:

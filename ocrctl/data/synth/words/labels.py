@@ -7,7 +7,7 @@ from random import Random
 from zlib import crc32
 
 from ocrctl.data.synth.words.config import DIGITS, HANGUL_SYLLABLES, LOWER, PUNCTUATION, UPPER, SynthWordsConfig
-from ocrctl.data.synth.words.signs import digits, number, punctuate
+from ocrctl.data.synth.words.patterns import digits, number, punctuate
 from ocrctl.data.synth.words.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
 from ocrctl.text.tokenizer import CTCTokenizer

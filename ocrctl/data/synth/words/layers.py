@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.augment.textures import cut, texture_bank
+from ocrctl.data.augment.textures import cut, surface_textures
 from ocrctl.data.synth.words.palette import Colour
 
 Image = NDArray[np.uint8]
@@ -29,7 +29,7 @@ def map_colours(grey: Mask, start: Colour, end: Colour) -> Image:
 
 def texture(r: Random, height: int, width: int) -> Mask:
     """(height, width) grey texture over 0..255, one of the bank's kinds, sometimes enlarged to a coarser grain."""
-    bank = texture_bank()
+    bank = surface_textures()
     plane = bank[int(r.random() * len(bank))]
     grain = r.random()
     if grain < 0.4:  # a small cut enlarged: the same textures at two to four times the grain

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.augment.sampler import Dice
+from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.synth.words.config import SynthWordsConfig
-from ocrctl.data.synth.words.faces import Faces
+from ocrctl.data.synth.words.font_families import FontFamilies
 from ocrctl.data.synth.words.labels import Labels
 from ocrctl.data.synth.words.render import render
 from ocrctl.data.synth.words.typeface import Typeface, open_typeface
@@ -40,18 +40,18 @@ class SynthWords:
 
     def sample(self, index: int) -> tuple[NDArray[np.uint8], str]:
         """RGB uint8 (H, W, 3) and its label; a pure function of the settings and `index` (0 or more)."""
-        image, label, _ = self.traced(index)
+        image, label, _ = self.sample_details(index)
         return image, label
 
-    def traced(self, index: int) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
+    def sample_details(self, index: int) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
         """`sample(index)` and the names of the effects that were used, for tests and contact sheets."""
         config, r = self.config, self._random(index)
         label = self._labels.draw(r)
-        face = self._face(r, label)
-        dice = Dice(r, config.strength, self._off)
+        typeface = self._typeface(r, label)
+        sampler = EffectSampler(r, config.strength, self._off)
         neighbour = self._labels.any_word(r)
-        image = render(label, face, dice, config.min_height, config.max_height, neighbour)
-        return image, label, tuple(dice.fired)
+        image = render(label, typeface, sampler, config.min_height, config.max_height, neighbour)
+        return image, label, tuple(sampler.applied)
 
     def _random(self, index: int) -> Random:
         return Random((self.config.seed << 64) + index)
@@ -65,8 +65,8 @@ class SynthWords:
         return frozenset(self.config.disable)
 
     @cached_property
-    def _faces(self) -> Faces:
-        return Faces(self.config)
+    def _fonts(self) -> FontFamilies:
+        return FontFamilies(self.config)
 
-    def _face(self, r: Random, label: str) -> Typeface:
-        return open_typeface(self._faces.pick(r, label).path)
+    def _typeface(self, r: Random, label: str) -> Typeface:
+        return open_typeface(self._fonts.pick(r, label).path)

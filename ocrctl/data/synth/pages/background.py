@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.augment.effects import blur
-from ocrctl.data.augment.textures import cut, texture_bank
+from ocrctl.data.augment.textures import cut, surface_textures
 from ocrctl.data.images.decode import decode
 from ocrctl.data.synth.words.layers import map_colours, spread, texture
 from ocrctl.data.synth.words.palette import Colour, shade
@@ -70,7 +70,7 @@ def table(r: Random, height: int, width: int) -> Image:
     """What papers lie on: wood, cloth, stone or something plain."""
     colour = shade(r, 25 + 150 * r.random(), 45 * r.random())
     if r.random() < 0.5:
-        grain = cut(texture_bank()[_WOOD], r, height, width)
+        grain = cut(surface_textures()[_WOOD], r, height, width)
         return map_colours(grain, *spread(colour, 15 + 40 * r.random(), r))
     return map_colours(texture(r, height, width), *spread(colour, 35 * r.random() ** 2, r))
 
@@ -78,7 +78,7 @@ def table(r: Random, height: int, width: int) -> Image:
 def paper(r: Random, height: int, width: int) -> Image:
     """A sheet of paper: near white, its colour uneven by a few grey levels."""
     level = 250 - 35 * r.random() ** 1.5
-    clouds = cut(texture_bank()[int(r.random() * 2)], r, height, width)
+    clouds = cut(surface_textures()[int(r.random() * 2)], r, height, width)
     return map_colours(clouds, *spread(shade(r, level, 9 * r.random()), 3 + 13 * r.random(), r))
 
 

@@ -13,7 +13,7 @@ from ocrctl.errors import UsageError
 _TRIES = 12
 
 
-class Faces:
+class FontFamilies:
     """The typefaces that the settings name; files are opened where and when they are used."""
 
     def __init__(self, config: SynthWordsConfig) -> None:
