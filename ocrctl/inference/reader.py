@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.images import Image
 from ocrctl.data.images.rectify import TALL, crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import TASKS, Engine, Recognition
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.models.outlines.rectangles import Rectangles
 
-Image = NDArray[np.uint8]
 NOTHING_READ = Recognition("", 0.0)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.data.images import Image
 from ocrctl.data.images.resize_page import resize_page
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.metrics.hmean import match
@@ -21,7 +22,6 @@ from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.training.validation import ReadAhead, Scores, refuse_not_finite
 
-Image = NDArray[np.uint8]
 TRUE, FOUND, IGNORED = (0, 160, 0), (220, 30, 30), (150, 150, 150)  # colours of outlines, RGB
 CELL = 480  # pixels of a preview's longer side
 COLUMNS = 4

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.images import Image
 from ocrctl.data.images.draw_text import draw_text
 from ocrctl.training.checkpoints import write_atomically
 
-Image = NDArray[np.uint8]
 TEXT_SIZE, PAD, SCALE = 18, 6, 2  # pixels; the picture is enlarged SCALE times
 RIGHT, WRONG, INK = (0, 120, 0), (180, 0, 0), (60, 60, 60)
 

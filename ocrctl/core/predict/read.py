@@ -8,8 +8,8 @@ from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ocrctl.data.images import Image
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine, Recognition
 from ocrctl.inference.pages import Page, same_sized
@@ -17,7 +17,6 @@ from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction, Unreadable
 from ocrctl.models.outlines.detections import Detections
 
-Image = NDArray[np.uint8]
 Result = Prediction | PagePrediction | Unreadable
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ocrctl.data.augment.effects import add_noise, blur, defocus, illuminate, jpeg, motion_blur, rescale
 from ocrctl.data.augment.sampler import EffectSampler
-
-Image = NDArray[np.uint8]
+from ocrctl.data.images import Image
 
 
 def degrade(image: Image, sampler: EffectSampler, contrast: float, text_height: float) -> Image:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.augment.textures import cut, light_textures, noise_textures, tiled
-
-Image = NDArray[np.uint8]
+from ocrctl.data.images import Image
 
 
 def blur(image: Image, sigma: float) -> Image:

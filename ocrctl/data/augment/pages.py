@@ -8,16 +8,14 @@ from random import Random
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import degrade
 from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.augment.words import recolour
+from ocrctl.data.images import Image
 from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, PageWords, transform
 from ocrctl.errors import UsageError
-
-Image = NDArray[np.uint8]
 
 _NEVER = frozenset({"invert"})  # a negative of a photograph is nothing that is ever seen
 _PLACES = 16  # windows tried for one that cuts no word

@@ -6,14 +6,12 @@ from random import Random
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import degrade
 from ocrctl.data.augment.effects import tone
 from ocrctl.data.augment.sampler import EffectSampler
+from ocrctl.data.images import Image
 from ocrctl.data.images.warp import View, crop_matrix
-
-Image = NDArray[np.uint8]
 
 _TALLEST = 64  # pixels; recognisers read 32 to 48, and everything below costs by the pixel
 _MAX_WIDTH = 1024

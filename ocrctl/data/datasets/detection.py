@@ -15,7 +15,8 @@ from ocrctl.data.augment.pages import PageAugment, degrade_page, reduction, samp
 from ocrctl.data.datasets.collate import PageBatch, collate
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.formats.to_page_words import check_shapes, expect_pages, page_words
-from ocrctl.data.images.decode import Image, decode
+from ocrctl.data.images import Image
+from ocrctl.data.images.decode import decode
 from ocrctl.data.images.header import read_header
 from ocrctl.data.images.resize_page import MULTIPLE
 from ocrctl.data.polygons.page_words import PageWords

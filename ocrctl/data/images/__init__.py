@@ -1,0 +1,9 @@
+"""Images: decoding, limits, resizing and warping. `Image` is their one type."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (height, width, 3) RGB
+Mask = NDArray[np.uint8]  # (height, width) grey levels or opacities

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.images import Image
 from ocrctl.data.images.limits import limit_problem, stated_size
 from ocrctl.errors import InputError
-
-Image = NDArray[np.uint8]  # (height, width, 3) RGB
 
 # The reason goes into our own error; opencv's log lines name neither file nor sample.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # type: ignore[attr-defined]

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from ocrctl.data.images import Image
+
 _WEIGHT = 400  # of the strokes, as in CSS
 
 

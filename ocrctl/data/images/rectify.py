@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.data.images.decode import Image
+from ocrctl.data.images import Image
 from ocrctl.data.polygons.columns import Floats
 from ocrctl.data.polygons.fixes import clockwise
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from ocrctl.data.images import Image
+
 Mode = Literal["long", "short", "limit"]
 
 MULTIPLE = 32  # the coarsest stride of the detectors' backbones

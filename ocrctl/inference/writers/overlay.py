@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.data.images import Image
 from ocrctl.data.images.draw_text import draw_text, text_width
 from ocrctl.models.outlines.detections import Detections
 
-Image = NDArray[np.uint8]
 _LINE, _RIM = (0, 255, 60), (0, 0, 0)  # RGB: seen on any ground
 _INK, _FRAME = (0, 0, 0), (90, 170, 100)
 _FAINT = 0.15  # of the picture's contrast that is left behind texts

@@ -12,6 +12,7 @@ import pytest
 from ocrctl.core.dataset.synth_pages import write_pages
 from ocrctl.data.datasets.detection import PageSource
 from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.images import Image, Mask
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.polygons.rules import check_polygons
 from ocrctl.data.synth.pages import stream as stream_module
@@ -20,7 +21,6 @@ from ocrctl.data.synth.pages.config import KINDS, SynthPagesConfig
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.data.synth.pages.word_mark import Style
 from ocrctl.data.synth.words.labels import split_key
-from ocrctl.data.synth.words.layers import Image, Mask
 from ocrctl.errors import InputError, UsageError
 
 ONLY = {kind: tuple(float(kind == other) for other in KINDS) for kind in KINDS}

@@ -8,18 +8,16 @@ from random import Random
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.augment.effects import blur
 from ocrctl.data.augment.textures import cut, surface_textures
+from ocrctl.data.images import Image
 from ocrctl.data.images.decode import decode
 from ocrctl.data.synth.words.layers import map_colours, spread, texture
 from ocrctl.data.synth.words.palette import Colour, shade
 from ocrctl.errors import InputError
 from ocrctl.files.regular import read_regular
-
-Image = NDArray[np.uint8]
 
 _KNOWN = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _WOOD = 3  # plane of the texture bank

@@ -9,11 +9,12 @@ from math import hypot
 import cv2
 import numpy as np
 
+from ocrctl.data.images import Image, Mask
 from ocrctl.data.images.warp import bend, bend_points
 from ocrctl.data.polygons.page_words import Floats, PageWords
 from ocrctl.data.synth.pages.geometry import at, outset, quad, shown
 from ocrctl.data.synth.pages.word_mark import Mark, Style
-from ocrctl.data.synth.words.layers import Image, Mask, fade, paint, shift, thicken
+from ocrctl.data.synth.words.layers import fade, paint, shift, thicken
 from ocrctl.data.synth.words.palette import luma
 from ocrctl.data.synth.words.typeface import EM, open_typeface
 

@@ -7,9 +7,9 @@ from random import Random
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.data.augment.effects import blur
+from ocrctl.data.images import Image
 from ocrctl.data.polygons.page_words import Floats
 from ocrctl.data.synth.pages.canvas import Canvas
 from ocrctl.data.synth.pages.text import PageText, measure, space
@@ -17,8 +17,6 @@ from ocrctl.data.synth.pages.word_mark import Mark, Style
 from ocrctl.data.synth.words.fonts import FontFile
 from ocrctl.data.synth.words.layers import fade
 from ocrctl.data.synth.words.palette import Colour
-
-Image = NDArray[np.uint8]
 
 
 class Sheet:

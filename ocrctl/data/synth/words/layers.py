@@ -6,13 +6,10 @@ from random import Random
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.data.augment.textures import cut, surface_textures
+from ocrctl.data.images import Image, Mask
 from ocrctl.data.synth.words.palette import Colour
-
-Image = NDArray[np.uint8]
-Mask = NDArray[np.uint8]
 
 _KERNELS = {size: cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) for size in (2, 3, 5, 7, 9)}
 

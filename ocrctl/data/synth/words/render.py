@@ -6,17 +6,14 @@ from math import asin
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import degrade
 from ocrctl.data.augment.sampler import EffectSampler
+from ocrctl.data.images import Image, Mask
 from ocrctl.data.images.warp import Box, View, bend, crop_matrix
 from ocrctl.data.synth.words.layers import fade, map_colours, paint, shift, spread, texture, thicken, thin
 from ocrctl.data.synth.words.palette import Colour, luma, pair
 from ocrctl.data.synth.words.typeface import EM, Typeface
-
-Image = NDArray[np.uint8]
-Mask = NDArray[np.uint8]
 
 MAX_WIDTH = 1024
 _MIN_TEXT_HEIGHT = 15.0  # pixels a word is tall before wear, as long as the crop need not double for it

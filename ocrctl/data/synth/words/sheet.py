@@ -7,9 +7,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from ocrctl.data.images import Image
 
 _CAPTION = 16  # pixels below each picture
 

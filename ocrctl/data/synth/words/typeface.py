@@ -8,16 +8,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from ocrctl.data.images import Mask
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 
 EM = 40  # pixels per em of the cached bitmaps: between the smallest and the largest crop, so warping rarely magnifies
 _CACHE_GLYPHS = 3000  # about 5 MB a face; Hangul alone has 11,172 syllables
 _PROBES = "aegrd"
-
-Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
