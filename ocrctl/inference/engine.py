@@ -19,7 +19,7 @@ from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
 from ocrctl.models.card import card_tokenizer
-from ocrctl.models.finite import not_finite
+from ocrctl.models.finite_arrays import not_finite
 from ocrctl.models.outlines.detections import Detections
 
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.errors import InputError
-from ocrctl.models.finite import not_finite
+from ocrctl.models.finite_arrays import not_finite
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 MODEL_GRAPH = 7

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.models.finite import not_finite
+from ocrctl.models.finite_arrays import not_finite
 
 Map = NDArray[np.float32]
 

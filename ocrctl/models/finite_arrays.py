@@ -1,0 +1,21 @@
+"""Checks for NaN and infinite values in arrays; those of weights are in `finite`, which needs torch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def not_finite(values: NDArray[np.floating], *, infinite: bool = True) -> str:
+    """Describe the values that are NaN or, with `infinite`, infinite: "2 NaN and 1 infinite value"; "" for none.
+
+    One dot product decides where all values are finite.
+    """
+    flat = values.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.dot(flat, flat)  # finite unless a value is not, or is very large
+    if np.isfinite(total):
+        return ""
+    nan, inf = int(np.isnan(flat).sum()), int(np.isinf(flat).sum()) if infinite else 0
+    counts = ((nan, "NaN"), (inf, "infinite value" if inf == 1 else "infinite values"))
+    return " and ".join(f"{count} {name}" for count, name in counts if count)
