@@ -16,7 +16,8 @@ from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.errors import InputError
 from ocrctl.models.checkpoint import load_checkpoint, load_initial
-from ocrctl.models.finite import names_not_finite, not_finite
+from ocrctl.models.finite import names_not_finite
+from ocrctl.models.finite_arrays import not_finite
 
 
 def spoilt(source: Path, target: Path, name: str, value: float) -> Path:
