@@ -29,7 +29,7 @@ from ocrctl.data.augment.pages import PageAugment
 from ocrctl.data.datasets.detection import PageSource, TrainingPages
 from ocrctl.data.formats.spec import expect_stream, open_annotations, parse_spec
 from ocrctl.data.formats.to_page_words import expect_pages
-from ocrctl.data.images.decode import Image
+from ocrctl.data.images import Image
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.errors import UsageError
