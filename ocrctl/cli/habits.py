@@ -58,6 +58,8 @@ def corrected(command: Command | None) -> Correction | None:
     words = typed_words()
     shape = _shape(command)
     done: list[str] = []
+    arguments: list[int] = []  # indices in `done`
+    model_given = False  # as an option
     meaning = ""
     rest = iter(range(len(words)))
     for place in rest:
@@ -73,6 +75,8 @@ def corrected(command: Command | None) -> Correction | None:
         elif command is None or not _is_option(word) or name in shape.options:
             bare = command is not None and equals and not _is_option(word) and "--set" in shape.options
             named = _setting(word) if bare else None
+            if place and not named and not _is_option(word):
+                arguments.append(len(done))
             done += ["--set", named] if named else [word]
             meaning = meaning or (f"the setting {named.partition('=')[0]}" if named else "")
             if name in shape.valued and not equals and following:
@@ -85,8 +89,12 @@ def corrected(command: Command | None) -> Correction | None:
                 return None
             if found.consumed and takes is not None:
                 next(rest, None)
+            model_given = model_given or found.meaning == "the argument MODEL"
             done += found.words
             meaning = meaning or found.meaning
+    if model_given and "-d" in shape.options:  # then the arguments are its data
+        for index in reversed(arguments):
+            done[index : index + 1] = ["-d", done[index]]
     return Correction(f"ocrctl {quoted(done)}", meaning) if meaning else None
 
 

@@ -108,6 +108,9 @@ def train(
     if result.stopped_by_signal is not None:
         console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}")
         raise typer.Exit(128 + result.stopped_by_signal)
+    if fast_dev_run:
+        console.suggest(_without_trial())
+        return
     run = shell_quote(result.run)
     if result.unread:
         console.warn(f"warning: the model {result.unread} after {result.steps:,} steps.")
@@ -131,6 +134,17 @@ def _report(result: TrainResult, json: bool) -> None:
         if f"val_{goal}" in result.last:
             best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
             console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
+
+
+def _without_trial() -> str:
+    """The command line as typed, without what made it a trial of three steps and without its run folder."""
+    words, kept = iter(typed_words()), []
+    for word in words:
+        if word in ("-o", "--out"):
+            next(words, None)
+        elif word not in ("--fast-dev-run", "--preflight") and not word.startswith(("--out=", "-o=")):
+            kept.append(word)
+    return shlex.join(["ocrctl", *kept])
 
 
 def _refused(error: InputError, goes_on: bool, plugin: list[Path] | None) -> InputError:

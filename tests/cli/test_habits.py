@@ -30,6 +30,8 @@ from ocrctl.errors import UsageError
         ("train --activation-checkpointing", "ocrctl train --set train.activation_checkpointing=true"),
         ("eval m -d x --workers 3", "ocrctl eval m -d x --jobs 3"),
         ("eval -m runs/last -d x", "ocrctl eval runs/last -d x"),
+        ("eval words -m runs/last", "ocrctl eval -d words runs/last"),
+        ("eval -m runs/last words", "ocrctl eval runs/last -d words"),
         ("export --checkpoint a.ckpt -o x", "ocrctl export a.ckpt -o x"),
         ("predict --source photos -m x", "ocrctl predict photos -m x"),
         ("dataset stats -d x", "ocrctl dataset stats x"),
