@@ -26,6 +26,10 @@ class UsageError(OcrctlError):
     exit_code = 2
 
 
+class PluginError(UsageError):
+    """A plug-in that cannot be loaded, is incomplete, or fails: the message names its file."""
+
+
 class UnknownSetting(UsageError):
     """A name that is no setting, such as `--set lr=1e-3`."""
 

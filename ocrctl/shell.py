@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from ocrctl.escape import has_control
 
-VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_DEBUG")  # read apart: not settings
+VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_PLUGIN", "OCRCTL_DEBUG")  # read apart: not settings
 
 
 def shell_quote(place: str | PurePath) -> str:

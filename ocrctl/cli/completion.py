@@ -81,10 +81,10 @@ def _plain(words: Iterable[str]) -> list[Offer]:
 
 
 def architectures() -> list[Offer]:
-    """Every architecture with its summary."""
-    from ocrctl.models.registry import specs
+    """Every built-in architecture with its summary."""
+    from ocrctl.models.registry import built_in_specs
 
-    return [(spec.name, spec.summary) for spec in specs().values()]
+    return [(spec.name, spec.summary) for spec in built_in_specs().values()]
 
 
 def profiles() -> list[Offer]:

@@ -70,6 +70,7 @@ def environment(as_json: Json = False, quiet: Quiet = False) -> None:
 @app.command("replay")
 def replay(
     folder: Annotated[Path, typer.Argument(metavar="STEP", help="A folder such as RUN/quarantine/step-0000123.")],
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Decoding, Json, Quiet
+from ocrctl.cli.options import Decoding, Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
 DIFFERING_SHOWN = 10
@@ -32,6 +32,7 @@ def export(
         ),
     ] = None,
     decoding: Decoding = None,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,4 +66,4 @@ def export(
     if not report.ok:
         raise typer.Exit(1)
     if (first := report.models[0].path) is not None:
-        console.suggest(f"ocrctl predict IMAGES -m {shell_quote(first)}")
+        console.suggest(f"ocrctl predict IMAGES -m {shell_quote(first)}{plugin_flags(plugin)}")

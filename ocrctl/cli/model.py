@@ -9,7 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_(json: Json = False, quiet: Quiet = False) -> None:
+def list_(plugin: Plugins = None, json: Json = False, quiet: Quiet = False) -> None:
     """List the architectures that `train` knows."""
     from ocrctl.core.model.info import list_models
 
@@ -35,6 +35,7 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
 @app.command("info")
 def info(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
+    plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -52,13 +53,15 @@ def info(
     mean, std = (_numbers(value) for value in (card.mean, card.std))
     size = f"longer side {card.model['side']}, trained on" if card.task == "detection" else card.preprocessing
     console.write(f"input: {size} {card.height}x{card.width}x{card.channels}, mean {mean}, std {std}")
+    if card.plugin:
+        console.write(f"plug-in: {card.plugin}")
     if card.charset:
         console.write(f"charset: {len(card.charset)} characters, {card.charset}")
         console.write(f"labels: at most {card.max_label_length} characters")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
         console.write(f"thresholds: {thresholds}; change one: ocrctl model set {shell_quote(model)} NAME=VALUE")
-    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(model)}")
+    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(model)}{plugin_flags(plugin)}")
 
 
 def _numbers(value: float | Sequence[float]) -> str:
@@ -70,6 +73,7 @@ def _numbers(value: float | Sequence[float]) -> str:
 def set_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
     values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="Such as box_threshold=0.5.")],
+    plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -23,7 +23,7 @@ def _guard(value: bool) -> bool:
 
 def _plugged(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
     if files and not context.resilient_parsing:
-        from ocrctl.data.formats import use_plugins
+        from ocrctl.config.plugins import use_plugins
 
         context.with_resource(use_plugins(files))
     return files
@@ -59,7 +59,8 @@ Plugins = Annotated[
         "--plugin",
         metavar="FILE.py",
         callback=_plugged,
-        help="A format that is not built in (docs/reference/formats.md). Repeatable.",
+        envvar="OCRCTL_PLUGIN",
+        help="A format or a model that is not built in. Repeatable.",
     ),
 ]
 

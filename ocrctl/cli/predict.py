@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.options import Decoding, Device, Jobs, Json, Quiet, SpreadsheetSafe, Threads
+from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
 from ocrctl.shell import termination_signals
@@ -78,6 +78,7 @@ def predict(
     ] = False,
     report: PredictReportFile = None,
     guard: SpreadsheetSafe = False,
+    plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.lazy import Group
-from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.options import Json, Plugins, Quiet
 from ocrctl.shell import shell_quote
 
 app = typer.Typer(cls=Group, help="Profiles: list, show, check, copy.", no_args_is_help=True, rich_markup_mode=None)
@@ -48,6 +48,7 @@ def check(
     settings: Annotated[
         bool, typer.Option("--settings", help="List every setting with its default and meaning.")
     ] = False,
+    plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -106,7 +106,7 @@ def train(
     with console.to_the_end():
         _report(result, json)
     if result.stopped_by_signal is not None:
-        console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}")
+        console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}{plugin_flags(plugin)}")
         raise typer.Exit(128 + result.stopped_by_signal)
     if fast_dev_run:
         console.suggest(_without_trial())
@@ -118,10 +118,10 @@ def train(
             f"hint: a new model passes through this in its first few hundred steps: train longer (train.max_steps); "
             f"{run}/previews shows samples, and --preflight says whether the model can learn this data"
         )
-        console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run")
+        console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run{plugin_flags(plugin)}")
         return
     measure = f"eval {run} -d {shell_quote(result.eval_spec)}" if result.eval_spec else None
-    console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}")
+    console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}{plugin_flags(plugin)}")
 
 
 def _report(result: TrainResult, json: bool) -> None:

@@ -68,7 +68,7 @@ FIELDS: dict[str, Rule] = {
 # What builders and readers take of `model`; a plug-in may keep more there.
 MODEL: dict[str, Rule] = {
     "dropout": ("a number from 0 and below 1", lambda value: is_number(value) and 0 <= value < 1),
-    "decoding": ("ar or nar", lambda value: value in ("ar", "nar")),
+    "decoding": TEXT,
     "refine": _whole(0, 10),
     "backbone": TEXT,
     "side": _whole(32, LONGEST_SIDE),

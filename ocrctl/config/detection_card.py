@@ -13,10 +13,15 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
 
 
-def choose_backbone(spec: ModelSpec, asked: str) -> str:
-    """`asked`, or for "auto" the architecture's first. Raises UsageError when the architecture has no such backbone."""
+def choose_backbone(spec: ModelSpec, asked: str) -> str | None:
+    """`asked`, or for "auto" the architecture's first; None when the architecture takes no other than its own.
+
+    Raises UsageError when the architecture has no such backbone.
+    """
     if asked == "auto":
-        return spec.backbones[0]
+        return spec.backbones[0] if spec.backbones else None
+    if not spec.backbones:
+        raise UsageError(f"model.backbone: {spec.name} has a backbone of its own and takes no {asked}.")
     if asked not in spec.backbones:
         raise UsageError(f"model.backbone: {spec.name} has no {asked}; it takes {', '.join(spec.backbones)}.")
     return asked
@@ -44,10 +49,10 @@ def detection_card(
     if height % spec.size_multiple or width % spec.size_multiple:
         raise UsageError(f"{spec.name} takes sides that are multiples of {spec.size_multiple}, not {height}x{width}.")
     backbone = choose_backbone(spec, model.backbone)
-    mean, std = NORMALISATION.get(backbone, IMAGENET)
+    mean, std = NORMALISATION.get(backbone or "", IMAGENET)
     return ModelCard(
         arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
         max_label_length=0, mean=list(mean), std=list(std),
-        model={"backbone": backbone, "side": side}, preprocessing="page", thresholds=dict(spec.detector.thresholds),
-        version=version,
+        model={"side": side, **({"backbone": backbone} if backbone else {})}, preprocessing="page",
+        thresholds=dict(spec.detector.thresholds), version=version, plugin=spec.plugin,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from ocrctl.config.aliases import setting_of_alias
 from ocrctl.config.limits import variable
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.plugins import missing_plugin
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.renamed import RENAMED_VARIABLES, Tree, drop_removed, rename_settings, rename_variables
 from ocrctl.config.settings import Section, Settings, TrainSettings
@@ -48,12 +49,15 @@ def merge_settings(
         arch = arch or next((tree["arch"] for _, tree in reversed(files) if "arch" in tree), None)
         if isinstance(arch, str) and arch:  # else its type is what is wrong
             if arch not in architectures:
+                trees = [flag_tree, set_tree, *(tree for _, tree in reversed(files))]
+                if plugin := next((tree["model"]["plugin"] for tree in trees if _holds(tree, ["model", "plugin"])), ""):
+                    raise missing_plugin(f"The architecture {arch!r}", str(plugin))
                 near = did_you_mean(arch, architectures)
                 raise UsageError(f"Unknown architecture {arch!r}.{near}", hint="ocrctl model list")
             spec = architectures[arch]
         task = spec.task if spec else None
     family = spec.family if spec else None
-    layers = [(f"profile {name}", for_task(tree, task, family, architectures)) for name, tree in files]
+    layers = [(f"profile {name}", for_task(tree, task, family)) for name, tree in files]
     profile_tree: Tree = {}
     for _, tree in layers:
         profile_tree = merge(profile_tree, tree)
@@ -172,9 +176,11 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
         raise UnknownSetting(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
 
 
-def sections(architectures: Architectures) -> set[str]:
-    """Names of a profile's sections of settings for a task or a family of models."""
-    return {*TASKS, *(spec.family for spec in architectures.values())}
+def is_section(key: str, architectures: Architectures) -> bool:
+    """Whether `key` names a profile's section of settings for a task or a family of models."""
+    if key in Settings.model_fields or key == "description":
+        return False
+    return key in TASKS or any(spec.family == key for spec in architectures.values())
 
 
 def load_checked_profile(name: str, architectures: Architectures) -> Tree:
@@ -182,8 +188,8 @@ def load_checked_profile(name: str, architectures: Architectures) -> Tree:
     InputError."""
     origin = f"profile {name}"
     tree = rename_settings(load_profile(name), origin)
-    for key in sections(architectures):
-        if isinstance(tree.get(key), dict):
+    for key, value in tree.items():
+        if isinstance(value, dict) and is_section(key, architectures):
             tree[key] = rename_settings(tree[key], f"{origin}, section {key}")
     check_profile(tree, origin, architectures)
     return tree
@@ -192,15 +198,16 @@ def load_checked_profile(name: str, architectures: Architectures) -> Tree:
 def check_profile(tree: Tree, origin: str, architectures: Architectures) -> None:
     """Check a profile's keys: settings, `description`, and sections of settings for tasks and families of models."""
     for key, value in tree.items():
-        if key in sections(architectures) and isinstance(value, dict):
+        if isinstance(value, dict) and is_section(key, architectures):
             check_keys(value, f"{origin}, section {key}")
         elif key != "description":
             check_keys({key: value}, origin)
 
 
-def for_task(tree: Tree, task: str | None, family: str | None, architectures: Architectures) -> Tree:
-    """A profile's settings for one task: the common ones, overlaid with the task's section and then the family's."""
-    common = {key: value for key, value in tree.items() if key not in {*sections(architectures), "description"}}
+def for_task(tree: Tree, task: str | None, family: str | None) -> Tree:
+    """A checked profile's settings for one task: the common ones, overlaid with the task's section and then the
+    family's."""
+    common = {key: value for key, value in tree.items() if key in Settings.model_fields}
     merged = merge(common, tree.get(task, {}) if task else {})
     return merge(merged, tree.get(family, {}) if family else {})
 

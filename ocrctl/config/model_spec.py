@@ -52,7 +52,14 @@ class ModelSpec:
     size_multiple: int = 1  # both sides of an input must be multiples of this many pixels
     backbones: tuple[str, ...] = ()  # what model.backbone may name, the default first
     detector: DetectorSpec | None = None
-    generates: bool = False  # reads by `generate`, character by character or otherwise, as the card says
+    options: tuple[str, ...] = ("dropout",)  # settings `model.*` of a recogniser that its card keeps for the builder
+    decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
+    plugin: str | None = None  # set by the registry: the name of the plug-in that brings it
+
+    @property
+    def generates(self) -> bool:
+        """Whether it reads by `generate`, as an autoregressive decoder does."""
+        return bool(self.decodings)
 
     def at_width(self, width: int) -> ModelSpec:
         """The same architecture for pictures `width` pixels wide; with CTC, longer labels fit in proportion. Raises

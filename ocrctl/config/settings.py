@@ -187,6 +187,8 @@ class ModelSettings(Section):
     """rounds in which an autoregressive model reads over what it has read"""
     backbone: Literal["auto", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
     """network under a detector; auto: the first that the architecture names"""
+    plugin: str | None = None
+    """name of the plug-in that brings the architecture, written by train; it is never loaded by this name"""
     pretrained: str | None = None
     """ImageNet weights of a detector's backbone: a file, an https address (fetched once, said on the first lines), or
     'package' (efficientnet-lite0, from the extra `pretrained`); default: none"""

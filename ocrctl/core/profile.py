@@ -62,7 +62,7 @@ def check_profiles(names: list[str]) -> list[str]:
     for name in checked:
         tree = load_checked_profile(name, specs())
         for task in TASKS:
-            for_task(tree, task, None, specs())
+            for_task(tree, task, None)
             load_settings([name], task=task)
         for spec in specs().values():
             load_settings([name], flags={"arch": spec.name})

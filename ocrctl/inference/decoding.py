@@ -15,17 +15,23 @@ DECODINGS = {"ar": "character by character", "nar": "all at once"}
 def with_decoding(card: ModelCard, decoding: str | None, path: Path) -> ModelCard:
     """`card` reading by `decoding`; None leaves it as it is.
 
-    Raises UsageError for an unknown way, and for a model that is not autoregressive: CTC has one way only.
+    Raises UsageError for an unknown way, for one that the architecture does not have, and for a model that is not
+    autoregressive: CTC has one way only.
     """
     if decoding is None:
         return card
     if decoding not in DECODINGS:
         known = ", ".join(f"{name} ({what})" for name, what in DECODINGS.items())
         raise UsageError(f"decoding '{decoding}': use {known}.")
-    if not get_spec(card.arch).generates:
+    spec = get_spec(card.arch)
+    if not spec.generates:
         raise UsageError(
             f"{path}: {card.arch} does not support decoding '{decoding}': only autoregressive models have "
             "several decodings.",
             hint="leave --decoding out",
         )
+    if decoding not in spec.decodings:
+        raise UsageError(f"{path}: {card.arch} does not support --decoding {decoding}.", hint="leave --decoding out")
+    if card.model.get("decoding", spec.decodings[0]) == decoding:
+        return card
     return replace(card, model={**card.model, "decoding": decoding})

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.family import load_part
 from ocrctl.models.ocr_model import OCRModel
@@ -15,9 +15,18 @@ from ocrctl.models.registry import family_of
 
 
 def build_model(card: ModelCard) -> OCRModel:
-    """Build the untrained model that `card` describes. Raises UsageError when its architecture is unknown."""
+    """Build the untrained model that `card` describes.
+
+    Raises UsageError when its architecture is unknown, PluginError when a plug-in builds something else than its spec
+    says.
+    """
     classes = card_tokenizer(card).num_classes if card.task == "recognition" else 0
-    model: OCRModel = load_part(family_of(card.arch).build)(card, classes)
+    family = family_of(card.arch)
+    model: OCRModel = load_part(family.build)(card, classes)
+    if family.plugin is not None:
+        from ocrctl.models.plugin_check import check_model
+
+        check_model(model, card, classes, family)
     return model
 
 
@@ -26,8 +35,6 @@ def build_trained(card: ModelCard, weights: dict[str, Tensor], where: Path) -> O
     belong together, as in a file that was put together by hand."""
     try:
         model = build_model(card)
-    except UsageError as error:  # an architecture that this version does not have
-        raise InputError(f"{where}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
     except InputError as error:
         raise InputError(f"{where}: {error.message}", hint=error.hint) from error
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}

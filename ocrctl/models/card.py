@@ -5,19 +5,29 @@ from __future__ import annotations
 from ocrctl.config.card_rules import should_be
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.plugins import missing_plugin
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.registry import get_spec, specs
 from ocrctl.text.charset import Charset
 from ocrctl.text.tokenizer import Tokenizer, make_tokenizer
 
 
-def read_card(text: str, where: str) -> ModelCard:
+def read_card(text: str, where: str, *, known: bool = True) -> ModelCard:
     """The card in `text`, from the file `where`.
 
-    Raises InputError when it is damaged, or says of its architecture what is not so.
+    known: whether its architecture has to be known. Raises InputError when the card is damaged, says of its
+    architecture what is not so, or names one that this version does not have, and UsageError with the plug-in that is
+    missing when the architecture is of one: a file never loads a plug-in.
     """
     card = ModelCard.from_json(text, where)
     spec = specs().get(card.arch)
+    if spec is None and known:
+        if card.plugin:
+            raise missing_plugin(f"{where}: its architecture {card.arch[:80]!r}", card.plugin)
+        try:
+            get_spec(card.arch)
+        except UsageError as error:
+            raise InputError(f"{where}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
     problem = _against(card, spec) if spec is not None else None
     if problem is not None:
         raise InputError(f"{where}: the model card is damaged: {problem}.", hint="use the file as its run wrote it")
@@ -47,6 +57,9 @@ def _against(card: ModelCard, spec: ModelSpec) -> str | None:
         if spec.backbones and card.model.get("backbone") not in spec.backbones:
             return should_be("model.backbone", ", ".join(spec.backbones), card.model.get("backbone"))
         return None
+    decoding = card.model.get("decoding")
+    if spec.generates and decoding is not None and decoding not in spec.decodings:
+        return should_be("model.decoding", " or ".join(spec.decodings), decoding)
     if card.height != spec.input_height:
         return should_be("height", f"{spec.input_height}, which {spec.name} takes", card.height)
     try:

@@ -83,11 +83,14 @@ def weights_of(values: Any, where: str) -> dict[str, torch.Tensor]:
     return dict(values)
 
 
-def load_checkpoint(path: Path, *, finite: bool = True) -> tuple[ModelCard, dict[str, torch.Tensor]]:
+def load_checkpoint(
+    path: Path, *, finite: bool = True, known: bool = True
+) -> tuple[ModelCard, dict[str, torch.Tensor]]:
     """Model card and weights, names without the training module's prefix; where training kept a moving average, that is
-    the model. Raises InputError as `read_checkpoint`, and for weights that are not finite unless `finite` is False."""
+    the model. Raises InputError as `read_checkpoint`, and for weights that are not finite unless `finite` is False.
+    `known` as in `read_card`."""
     raw = read_checkpoint(path)
-    card = read_card(raw[CARD_KEY], str(path))
+    card = read_card(raw[CARD_KEY], str(path), known=known)
     prefix = "model."
     held = weights_of(raw["state_dict"], f"{path}: state_dict")
     own = {name[len(prefix) :]: value for name, value in held.items() if name.startswith(prefix)}

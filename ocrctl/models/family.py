@@ -12,6 +12,12 @@ from ocrctl.config.model_spec import ModelSpec
 Part = str | Callable[..., Any]
 """a function, or "MODULE:NAME" of one, which is imported when it is needed"""
 
+GROUP = "ocrctl.models"
+"""entry points of installed packages that bring a family, each called as its family is"""
+
+OBJECTIVES: dict[str, str | None] = {"ctc": "ctc", "cross-entropy": "ar", "maps": None}
+"""the shared objectives, with the tokenizer that each requires (None: a detector)"""
+
 
 @dataclass(frozen=True)
 class ModelFamily:
@@ -26,6 +32,7 @@ class ModelFamily:
     targets: (PageWords, height, width of the input) to the maps of one image, numpy arrays by name;
     find_polygons: (*maps, polygons, **thresholds) to Detections in cells of the maps; its keyword arguments are the
     thresholds that a card may hold.
+    plugin: set by the registry: the plug-in that brings the family, in words for messages.
     """
 
     name: str
@@ -36,6 +43,7 @@ class ModelFamily:
     targets: Part | None = None
     find_polygons: Part | None = None
     published: Part | None = None
+    plugin: str | None = None
 
 
 def load_part(part: Part | None) -> Callable[..., Any]:

@@ -42,10 +42,13 @@ def find(arch: str, outputs: Maps, thresholds: Mapping[str, float], *, polygons:
     return found if spec.map_stride == 1 else found.scaled(spec.map_stride, spec.map_stride)
 
 
-@cache
 def threshold_types(arch: str) -> dict[str, type]:
     """What the thresholds of a card of this architecture may name, and of which type."""
-    function: Callable[..., Any] = load_part(family_of(arch).find_polygons)
+    return _keywords(load_part(family_of(arch).find_polygons))
+
+
+@cache
+def _keywords(function: Callable[..., Any]) -> dict[str, type]:
     named = signature(function).parameters.values()
     return {one.name: type(one.default) for one in named if one.kind is one.KEYWORD_ONLY and one.name != "polygons"}
 

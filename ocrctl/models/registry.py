@@ -1,42 +1,117 @@
-"""The model families that ocrctl knows: the one list of architectures. Torch-free."""
+"""The model families: the one list of architectures, and those of plug-ins. Torch-free."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.plugins import installed, missing_plugin, plugin_files
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
-from ocrctl.models.family import ModelFamily
+from ocrctl.models.family import GROUP, ModelFamily
 
 FAMILIES = ("crnn", "parseq", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
 DEFAULT_ARCH = "crnn-tiny"
 
 
 @cache
-def families() -> dict[str, ModelFamily]:
-    """Every family by its name."""
+def built_in() -> dict[str, ModelFamily]:
+    """The families of this package, by name."""
     return {name: import_module(f"ocrctl.models.{name}.spec").FAMILY for name in FAMILIES}
 
 
 @cache
-def specs() -> dict[str, ModelSpec]:
-    """Every architecture by its name."""
-    return {spec.name: spec for family in families().values() for spec in family.specs}
+def built_in_specs() -> dict[str, ModelSpec]:
+    """The architectures of this package, by name."""
+    return {spec.name: spec for family in built_in().values() for spec in family.specs}
 
 
-def get_spec(name: str, width: int | None = None) -> ModelSpec:
+def families() -> dict[str, ModelFamily]:
+    """The families of this package and of the files of --plugin, by name. Raises PluginError for a broken file, and
+    for one that has a name which is taken."""
+    files = plugin_files()
+    if not files:
+        return built_in()
+    from ocrctl.models.plugins import Source, plugin_family, refuse_taken
+
+    found = dict(built_in())
+    for file in files:
+        family = plugin_family(Source(file=str(file)))
+        if family is not None:
+            refuse_taken(family, found)
+            found[family.name] = family
+    return found
+
+
+def installed_families() -> dict[str, ModelFamily]:
+    """The families of installed packages (entry points `ocrctl.models`), by name. Raises as `families`."""
+    if not (points := installed(GROUP)):
+        return {}
+    from ocrctl.models.plugins import Source, plugin_family, refuse_taken
+
+    found: dict[str, ModelFamily] = {}
+    known = families()
+    for point in points:
+        family = plugin_family(Source(point=(point.name, point.value)))
+        assert family is not None
+        refuse_taken(family, {**known, **found})
+        found[family.name] = family
+    return found
+
+
+class Architectures(Mapping[str, ModelSpec]):
+    """Every architecture by its name. Installed plug-ins are loaded only for a name that is not known without them,
+    and to list all."""
+
+    def __getitem__(self, name: str) -> ModelSpec:
+        found = built_in_specs().get(name) if isinstance(name, str) else None
+        if found is None:
+            found = next((spec for spec in self._others() if spec.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        every = [*families().values(), *installed_families().values()]
+        return iter([spec.name for family in every for spec in family.specs])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _others(self) -> Iterator[ModelSpec]:
+        """Those of files, then of installed packages."""
+        for family in families().values():
+            yield from family.specs
+        for family in installed_families().values():
+            yield from family.specs
+
+
+_architectures = Architectures()
+
+
+def specs() -> Mapping[str, ModelSpec]:
+    """Every architecture by its name; see Architectures."""
+    return _architectures
+
+
+def get_spec(name: str, width: int | None = None, *, plugin: str | None = None) -> ModelSpec:
     """Return the spec of architecture `name`, for images of another `width` in pixels where one is given.
 
-    Raises UsageError, with the nearest name, when the name is unknown, and where the width does not suit.
+    plugin: the plug-in that it came from, as a run or a model card keeps it. Raises UsageError when the name is
+    unknown, with the plug-in that is missing or the nearest name, and where the width does not suit.
     """
     known = specs()
-    if name in known:
-        return known[name] if width is None else known[name].at_width(width)
+    found = known.get(name)
+    if found is not None:
+        return found if width is None else found.at_width(width)
+    if plugin:
+        raise missing_plugin(f"The architecture {name!r}", plugin)
     raise UsageError(f"Unknown architecture {name!r}.{did_you_mean(name, known)}", hint="ocrctl model list")
 
 
 def family_of(arch: str) -> ModelFamily:
     """The family of architecture `arch`. Raises UsageError when that is unknown."""
-    return families()[get_spec(arch).family]
+    name = get_spec(arch).family
+    return built_in().get(name) or families().get(name) or installed_families()[name]

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import TrainSettings
-from ocrctl.errors import UsageError
-from ocrctl.models.family import load_part
+from ocrctl.errors import PluginError, UsageError
+from ocrctl.models.family import ModelFamily, load_part
 from ocrctl.models.layers.ctc_loss import ctc_loss
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.plugins import HINT, guarded
 from ocrctl.models.registry import family_of
 
 
@@ -44,6 +45,8 @@ class LearnNext:
         logits (N, L, K), step i of the character behind labels[:, : i + 1]."""
         labels = batch["labels"]
         logits = model(batch["images"], labels)["logits"]
+        if logits.shape[:2] != (labels.shape[0], labels.shape[1] - 1):
+            raise ValueError(f"logits {tuple(logits.shape)} for targets {tuple(labels.shape)}: expected (N, L, K)")
         pad = logits.shape[-1] + 1
         with torch.autocast(logits.device.type, enabled=False):
             flat = logits.float().flatten(0, 1)  # (N L, K)
@@ -61,9 +64,34 @@ class LearnMaps:
         return self.loss(model(batch["images"]), batch["targets"])
 
 
+@dataclass(frozen=True)
+class PluginObjective:
+    """The objective of a plug-in's model: its mistakes, and a loss that is none, end the run with a PluginError."""
+
+    objective: Objective
+    where: str
+
+    def __call__(self, model: OCRModel, batch: dict[str, Any]) -> Tensor:
+        """As Objective."""
+        with guarded(self.where, "the loss of a batch"):
+            loss = self.objective(model, batch)
+        learns = not torch.is_grad_enabled() or (isinstance(loss, Tensor) and loss.requires_grad)
+        if not isinstance(loss, Tensor) or loss.shape or not loss.is_floating_point() or not learns:
+            found = f"{loss.dtype} {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise PluginError(
+                f"{self.where}: the loss of a batch is {found}, expected a floating scalar with a gradient.", hint=HINT
+            )
+        return loss
+
+
 def choose_objective(card: ModelCard, train: TrainSettings) -> Objective:
     """What the model of `card` learns by. Raises UsageError for a setting that this objective does not have."""
     family = family_of(card.arch)
+    found = _objective(card, train, family)
+    return found if family.plugin is None else PluginObjective(found, family.plugin)
+
+
+def _objective(card: ModelCard, train: TrainSettings, family: ModelFamily) -> Objective:
     smooth = family.objective not in ("ctc", "maps")
     if train.label_smoothing and not smooth:
         raise UsageError(f"train.label_smoothing: {card.arch} does not support label smoothing.")

@@ -37,18 +37,21 @@ def model_info(model: str) -> ModelInfo:
     found = locate(model)
     path = found.path
     if found.kind == "onnx":
-        graph, card = read_onnx(path)
+        graph, card = read_onnx(path, known=False)
         parameters = sum(math.prod(tensor.dims) for tensor in graph.graph.initializer)
     else:
         from ocrctl.models.checkpoint import count_parameters, load_checkpoint
 
-        card, weights = load_checkpoint(path)
+        card, weights = load_checkpoint(path, known=False)
         parameters = count_parameters(weights)
     return ModelInfo(path, card, parameters, path.stat().st_size)
 
 
-def read_onnx(path: Path) -> tuple[Any, ModelCard]:
-    """The onnx.ModelProto at `path` and its card. Raises InputError when it is no ONNX file, or has no card."""
+def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:
+    """The onnx.ModelProto at `path` and its card; `known` as in `models.card.read_card`.
+
+    Raises InputError when it is no ONNX file, or has no card.
+    """
     import onnx
 
     try:
@@ -61,4 +64,4 @@ def read_onnx(path: Path) -> tuple[Any, ModelCard]:
         raise InputError(
             f"{path}: an ONNX file without ocrctl's model card.", hint="write it with: ocrctl export CHECKPOINT -o DIR"
         )
-    return graph, read_card(text, str(path))
+    return graph, read_card(text, str(path), known=known)

@@ -21,8 +21,8 @@ def check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Place
     placement = place(settings.train)
     check_logger(settings)
     model_threads(settings.train.threads)
-    if spec.task != "detection" and settings.model.pretrained:
-        raise UsageError("model.pretrained: only detectors have a backbone with ImageNet weights.", hint="--from MODEL")
+    if settings.model.pretrained and not spec.backbones:
+        raise UsageError(f"model.pretrained: {spec.name} has no backbone with ImageNet weights.", hint="--from MODEL")
     if settings.train.freeze_norm and not settings.model.init:
         raise UsageError(
             "train.freeze_norm: requires --from: a new model has no statistics to keep.", hint="--from MODEL"

@@ -29,6 +29,7 @@ def run_header(
         if placement.device == "cuda"
         else (f"cpu, {torch.get_num_threads()} threads")
     )
+    backbone = card.model.get("backbone", "of its own")
     batch = train.batch_size * train.accumulate * train.devices
     return [
         *placement.notes,
@@ -36,7 +37,7 @@ def run_header(
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_clock_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.width}x{spec.channels}, "
-        + (f"{len(card.charset)} characters" if card.charset else f"backbone {card.model['backbone']}"),
+        + (f"{len(card.charset)} characters" if card.charset else f"backbone {backbone}"),
         f"device: {where}, precision {placement.precision}",
         f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
         f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "

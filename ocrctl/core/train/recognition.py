@@ -33,6 +33,7 @@ from ocrctl.data.images.decode import resize_word
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
+from ocrctl.errors import UsageError
 from ocrctl.models.card import card_tokenizer
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
@@ -149,11 +150,15 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionT
     sizes = [len(part) if isinstance(part, FiniteWords) else None for part in parts]
     mixture, lines = mix_sources(names, sizes, settings)
     header += lines
-    decoding = {"decoding": settings.model.decoding, "refine": settings.model.refine} if spec.generates else {}
+    if spec.generates and settings.model.decoding not in spec.decodings:
+        raise UsageError(
+            f"model.decoding: {spec.name} does not support {settings.model.decoding!r}.",
+            hint=f"--set model.decoding={spec.decodings[0]}",
+        )
     card = ModelCard(
         arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
         channels=spec.channels, max_label_length=spec.max_label_length,
-        model={"dropout": settings.model.dropout, **decoding}, version=_version(),
+        model={name: getattr(settings.model, name) for name in spec.options}, version=_version(), plugin=spec.plugin,
     )  # fmt: skip
     tokenizer = card_tokenizer(card)
     samples = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)

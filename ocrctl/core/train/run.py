@@ -15,7 +15,7 @@ from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, r
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.task import Report, TrainingTask
-from ocrctl.errors import OcrctlError, UsageError
+from ocrctl.errors import OcrctlError, PluginError, UsageError
 from ocrctl.inference.devices import keep_memory, share_cores
 from ocrctl.metrics.reads_nothing import SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
@@ -57,6 +57,10 @@ def train(request: TrainRequest, report: Report) -> TrainResult:
     state = _RunState(request.settings, request.out)
     try:
         return _train(request, report, state)
+    except PluginError as error:  # memory may run out in a plug-in's code, too
+        if error.__cause__ and (stop := resumable(error.__cause__, state.settings, state.run)):
+            raise stop from error
+        raise
     except OcrctlError:
         raise
     except Exception as error:
@@ -96,7 +100,10 @@ def _train(request: TrainRequest, report: Report, state: _RunState) -> TrainResu
 
     from ocrctl.models.registry import get_spec
 
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width, plugin=settings.model.plugin)
+    if spec.plugin != settings.model.plugin:  # what a resumed run says is missing, where it is not given again
+        settings = with_changes(settings, model=settings.model.model_copy(update={"plugin": spec.plugin}))
+        state.settings = settings
     from ocrctl.core.train.checks import check_settings
 
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()

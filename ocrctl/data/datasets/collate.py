@@ -43,7 +43,7 @@ def collate(
                 raise ValueError(
                     f"draw {n}: expected {name} as {like.dtype} {like.shape}, found {found.dtype} {found.shape}"
                 )
-            if problem := _out_of_range(found):
+            if problem := map_problem(found):
                 raise ValueError(f"draw {n}: {name} {problem}")
     stacked = {name: np.stack([maps[name] for maps in targets]) for name in names}
     return PageBatch(np.stack(images), stacked, np.asarray(numbers, dtype=np.int64))
@@ -61,7 +61,7 @@ def check_pictures(images: Sequence[NDArray[np.uint8]], targets: Sequence[object
             raise ValueError(f"draw {n}: expected a uint8 picture {size}, found {image.dtype} {image.shape}")
 
 
-def _out_of_range(found: NDArray[Any]) -> str:
+def map_problem(found: NDArray[Any]) -> str:
     """What is wrong with the values of a map, or "".
 
     A float from 0 to 1 has no bit above those of 1.0 (NaN, infinity and a minus sign do), so one maximum over whole

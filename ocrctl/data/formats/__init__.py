@@ -37,7 +37,7 @@ from ocrctl.data.formats import (
 from ocrctl.data.formats._cache import cached, cached_lookups
 from ocrctl.data.formats._detection import Keeps, Rendered, box_points
 from ocrctl.data.formats._images import LABEL_SUFFIXES, image_stem, label_paths, listing
-from ocrctl.data.formats._plugins import is_pages, plugin, plugin_names, plugins, use_plugins
+from ocrctl.data.formats._plugins import is_pages, plugin, plugin_names, plugins
 from ocrctl.data.formats._text import IMAGE_SUFFIX, WordKeeps
 from ocrctl.data.formats.protocols import CharacterFormat, DetectionFormat, EditableFormat, Format
 from ocrctl.errors import InputError, UsageError
@@ -46,7 +46,7 @@ from ocrctl.shell import shell_quote
 __all__ = [
     "DETECTION_FORMATS", "FORMATS", "IMAGE_SUFFIX", "CharacterFormat", "DetectionFormat", "EditableFormat", "Format",
     "Keeps", "Rendered", "WordKeeps", "box_points", "cached_lookups", "content_kind", "detect", "detect_pages",
-    "detect_plugin_pages", "format_names", "image_stem", "label_file", "label_paths", "page_format", "use_plugins",
+    "detect_plugin_pages", "format_names", "image_stem", "label_file", "label_paths", "page_format",
     "word_format", "word_sets",
 ]  # fmt: skip
 

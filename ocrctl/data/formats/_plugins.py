@@ -7,21 +7,16 @@ not built in, or when no built-in format fits, never because a data set asks for
 from __future__ import annotations
 
 import inspect
-import sys
-import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
 from functools import wraps
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from traceback import extract_tb
-from types import ModuleType, SimpleNamespace
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Any
 
+from ocrctl.config.plugins import describe_error, installed, load_file, load_point, plugin_files, point_name
 from ocrctl.data.formats._detection import Keeps
 from ocrctl.data.formats._text import WordKeeps
-from ocrctl.errors import OcrctlError, UsageError
+from ocrctl.errors import OcrctlError, PluginError, UsageError
 
 GROUP = "ocrctl.formats"
 # What a plug-in offers, and of which type; None: a function.
@@ -30,22 +25,9 @@ WORDS: dict[str, type | None] = {"write": None}
 PAGES: dict[str, type | None] = {"PER_IMAGE": bool, "KEEPS": Keeps, "render": None}
 MAY = ("IMAGES_FROM",)  # folder that picture names in the label files start from, within the data set's
 
-_files: list[Path] = []  # of --plugin
+FAMILY = "FAMILY"  # what a file that brings a model has (models.plugins); it need not bring a format
+
 _loaded: dict[str, Any] = {}  # by resolved path or entry point
-
-
-@contextmanager
-def use_plugins(files: Sequence[Path]) -> Iterator[None]:
-    """Within the block the formats of these files are at hand. Raises UsageError when one is not there."""
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"--plugin {file}: no such file.")
-    before = _files[:]
-    _files[:] = files
-    try:
-        yield
-    finally:
-        _files[:] = before
 
 
 def plugin_names() -> list[str]:
@@ -76,50 +58,33 @@ def is_pages(loaded: Any) -> bool:
 
 def _of_files(taken: Collection[str] = ()) -> list[Any]:
     found = []
-    for file in _files:
-        key = str(file.resolve())
+    for file in plugin_files():
+        key, module = str(file.resolve()), load_file(file)
+        if hasattr(module, FAMILY) and not any(hasattr(module, name) for name in BOTH):
+            continue
         if key not in _loaded:
-            _loaded[key] = validated(_import(file), f"plug-in {file}")
+            _loaded[key] = validated(module, f"plug-in {file}")
         if _loaded[key].NAME in taken:
-            raise UsageError(f"plug-in {file}: {_loaded[key].NAME!r} is a built-in format.", hint="Change its NAME.")
+            raise PluginError(f"plug-in {file}: {_loaded[key].NAME!r} is a built-in format.", hint="Change its NAME.")
         found.append(_loaded[key])
     return found
 
 
 def _points() -> list[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return installed(GROUP)
 
 
 def _of_point(point: EntryPoint) -> Any:
     key = f"{point.name} = {point.value}"
-    where = f"plug-in {point.value} (entry point {point.name!r})"
+    where = point_name(point)
     if key not in _loaded:
-        try:
-            module = point.load()
-        except Exception as error:
-            raise UsageError(f"{where}: cannot be loaded ({type(error).__name__}: {error}).") from error
-        loaded = validated(module, where)
+        loaded = validated(load_point(point), where)
         if point.name != loaded.NAME:
-            raise UsageError(
+            raise PluginError(
                 f"{where}: expected NAME {point.name!r}, as its entry point is called, found {loaded.NAME!r}."
             )
         _loaded[key] = loaded
     return _loaded[key]
-
-
-def _import(file: Path) -> ModuleType:
-    name = f"ocrctl_plugin_{zlib.crc32(str(file.resolve()).encode()):08x}"
-    spec = spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"plug-in {file}: is no Python file (.py).")
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise UsageError(f"plug-in {file}: cannot be loaded ({_describe_error(error, str(file))}).") from error
-    return module
 
 
 def validated(module: Any, where: str) -> Any:
@@ -134,9 +99,10 @@ def validated(module: Any, where: str) -> Any:
             expected = "a function" if kind is None else kind.__name__
             faults.append(f"has {name} of type {type(value).__name__}, expected {expected}")
     if faults:
-        raise UsageError(
+        raise PluginError(
             f"{where}: {', '.join(faults)}.",
-            hint="Word images: NAME, LABEL_FILES, sniff, read, write; pages: PER_IMAGE, KEEPS, render for write.",
+            hint="Word images: NAME, LABEL_FILES, sniff, read, write; pages: PER_IMAGE, KEEPS, render for write; "
+            "a model: FAMILY.",
         )
     offered: dict[str, Any] = {} if pages else {"KEEPS": WordKeeps()}
     offered |= {name: getattr(module, name) for name in (*BOTH, *PAGES, *WORDS, *MAY) if hasattr(module, name)}
@@ -148,9 +114,9 @@ def validated(module: Any, where: str) -> Any:
 def _guarded(function: Callable[..., Any], where: str) -> Callable[..., Any]:
     """What a plug-in raises by mistake is its fault and says so; expected errors pass."""
 
-    def fault(error: Exception) -> UsageError:
-        return UsageError(
-            f"{where}: {function.__name__} failed ({_describe_error(error, inspect.getsourcefile(function) or '')})."
+    def fault(error: Exception) -> PluginError:
+        return PluginError(
+            f"{where}: {function.__name__} failed ({describe_error(error, inspect.getsourcefile(function) or '')})."
         )
 
     def steps(result: Iterator[Any]) -> Iterator[Any]:
@@ -172,11 +138,3 @@ def _guarded(function: Callable[..., Any], where: str) -> Callable[..., Any]:
         return steps(result) if inspect.isgenerator(result) else result
 
     return call
-
-
-def _describe_error(error: Exception, file: str) -> str:
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
-    line = line or (lines[-1] if lines else None)
-    what = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {what}" + (f", line {line}" if line else "")

@@ -12,7 +12,9 @@ import pytest
 
 import ocrctl
 from ocrctl.cli.app import run
-from ocrctl.data.formats import _plugins, detect, use_plugins
+from ocrctl.config import plugins as config_plugins
+from ocrctl.config.plugins import use_plugins
+from ocrctl.data.formats import _plugins, detect
 from ocrctl.data.formats.spec import open_annotations, open_source
 from ocrctl.errors import InputError, UsageError
 
@@ -142,7 +144,7 @@ def test_installed_plug_ins_go_by_their_entry_point(tmp_path: Path, monkeypatch:
 
     def install(**points: str) -> None:
         made = EntryPoints(EntryPoint(name, value, _plugins.GROUP) for name, value in points.items())
-        monkeypatch.setattr(_plugins, "entry_points", lambda group: made)
+        monkeypatch.setattr(config_plugins, "entry_points", lambda group: made)
 
     install(dashes="installed_dashes")
     assert open_source(str(tmp_path / "x.dash")).labels == ["b"]

@@ -1,0 +1,63 @@
+"""What a plug-in's model gives is checked where it is built: names, shapes and types of the outputs, before any data is
+read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.errors import PluginError
+from ocrctl.models.family import ModelFamily
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.plugins import HINT, guarded
+from ocrctl.models.registry import get_spec
+
+IMAGES = 2
+PAGE = (64, 96)  # height, width: unlike sides, so that swapped ones are found
+
+
+def check_model(model: Any, card: ModelCard, classes: int, family: ModelFamily) -> None:
+    """Run `model` once on black images, as a trained one, and check what it gives. Raises PluginError."""
+    where = family.plugin or ""
+    if not isinstance(model, OCRModel):
+        raise PluginError(f"{where}: build gave {type(model).__name__}, expected an OCRModel.", hint=HINT)
+    names = dict(model.named_parameters()) | dict(model.named_buffers())
+    if lost := [name for name in model.class_tensors if name not in names]:
+        raise PluginError(f"{where}: class_tensors name {lost[0]!r}, which the model does not have.", hint=HINT)
+    height, width = PAGE if card.task == "detection" else (card.height, card.width)
+    images = torch.zeros(IMAGES, card.channels, height, width, dtype=torch.uint8)
+    training = model.training
+    model.eval()
+    with guarded(where, "the forward pass"), torch.no_grad():
+        outputs = model(images)
+    model.train(training)
+    if problem := _problem(outputs, card, classes, (height, width)):
+        raise PluginError(f"{where}: the model of {card.arch} gives {problem}.", hint=HINT)
+
+
+def _problem(outputs: Any, card: ModelCard, classes: int, size: tuple[int, int]) -> str:
+    """What is wrong with outputs for images of `size` (height, width), "" when nothing is."""
+    if not isinstance(outputs, Mapping):
+        return f"{type(outputs).__name__}, expected tensors by name"
+    spec = get_spec(card.arch, card.width if card.task == "recognition" else None)
+    wanted: dict[str, tuple[int, ...]] = {}
+    if spec.detector is None:
+        wanted["logits"] = (IMAGES, spec.output_steps(), classes)
+    else:
+        side = spec.detector.map_stride
+        wanted = dict.fromkeys(spec.detector.maps, (IMAGES, size[0] // side, size[1] // side))
+    for name, shape in wanted.items():
+        found = outputs.get(name)
+        if not isinstance(found, Tensor):
+            return f"no {name}, only {', '.join(map(str, outputs)) or 'nothing'}"
+        same = tuple(found.shape) == shape
+        if spec.detector is not None:  # channels may stand between
+            same = found.ndim >= 3 and (found.shape[0], *found.shape[-2:]) == shape
+        if not same or not found.is_floating_point():
+            sides = ", channels between" if spec.detector is not None and found.ndim > 3 else ""
+            return f"{name} as {found.dtype} {tuple(found.shape)}, expected floating {shape}{sides} for {IMAGES} images"
+    return ""
