@@ -1,4 +1,4 @@
-"""The contract of every model: encoder -> decoder -> head, targets always handed to the decoder."""
+"""Base class of all models: encoder -> decoder -> head."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ocrctl.errors import UsageError
 
 
 class OCRModel(nn.Module):
-    """Pictures in, a dictionary of raw outputs out.
+    """Model from uint8 images to a dictionary of raw outputs.
 
-    The encoder turns normalised pictures into features, the decoder turns features (and, where it is autoregressive,
-    targets) into states, the head turns states into outputs. Normalisation happens here, on the device, so that
-    loaders ship uint8 and no second copy of it exists.
+    The encoder maps normalised images to features, the decoder maps features (and targets, if it is autoregressive) to
+    states, and the head maps states to outputs. Images are normalised here, on the device, so that loaders transfer
+    uint8 and the constants exist only once.
     """
 
     mean: Tensor
     std: Tensor
     norm_frozen = False
-    """batch normalisation stays in evaluation's mode, with the statistics it has, when the model is set to train"""
+    """keep batch normalisation in evaluation mode during training"""
 
     def __init__(
         self,
@@ -34,8 +34,8 @@ class OCRModel(nn.Module):
         std: float | list[float],
         class_tensors: tuple[str, ...] = (),
     ) -> None:
-        """`class_tensors` names the tensors with a row for each class: row 0 special, then the charset in order, then
-        further special ones. Weights go from one charset to another by them."""
+        """`class_tensors` names the tensors with one row per class: row 0 special, then the charset in order, then
+        further special classes. Fine-tuning uses it to copy rows to another charset."""
         super().__init__()
         self.class_tensors = class_tensors
         self.encoder = encoder
@@ -45,7 +45,7 @@ class OCRModel(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """As torch does it, but for `norm_frozen`."""
+        """Set training mode; batch normalisation stays in evaluation mode if `norm_frozen`."""
         super().train(mode)
         if self.norm_frozen:
             for part in self.modules():
@@ -54,13 +54,13 @@ class OCRModel(nn.Module):
         return self
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) in 0..255 to float32 (x / 255 - mean) / std, same shape and memory format."""
+        """Convert uint8 (N, C, H, W) to float32 (x / 255 - mean) / std, same shape and memory format."""
         return (images.float() / 255.0 - self.mean) / self.std
 
     def forward(self, images: Tensor, targets: Tensor | None = None) -> dict[str, Tensor]:
         """Run the model.
 
-        images: uint8 (N, C, H, W). targets: what the decoder of the architecture documents; CTC and detection
+        images: uint8 (N, C, H, W). targets: as documented by the decoder of the architecture; CTC and detection
         decoders ignore it. Returns the head's outputs, for recognisers {"logits": (N, T, K)}.
         """
         features = self.encoder(self.normalise(images))
@@ -68,40 +68,40 @@ class OCRModel(nn.Module):
         outputs: dict[str, Tensor] = self.head(states)
         return outputs
 
-    def fit_size(self, weights: dict[str, Tensor]) -> None:
-        """Bring those of `weights` that depend on the picture's size to this model's, in place. Most have none."""
+    def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
+        """Adapt tensors in `weights` whose shape depends on the image size to this model, in place. Default: none."""
 
-    def undecayed(self) -> set[str]:
-        """Names of matrices that weight decay leaves alone, besides every vector."""
+    def no_weight_decay(self) -> set[str]:
+        """Return names of matrices without weight decay; vectors never have it."""
         return set()
 
     def is_hidden_matrix(self, name: str, parameter: Tensor) -> bool:
-        """Whether Muon may take `parameter`: a matrix or a kernel between the layers, not one that reads pixels, holds
-        a row for each class, or filters each channel alone."""
-        if name in self.class_tensors or name in self.undecayed() or parameter.ndim not in (2, 4):
+        """Whether Muon may update `parameter`: a hidden matrix or kernel, not the input layer, not one with
+        one row per class, not a depthwise kernel."""
+        if name in self.class_tensors or name in self.no_weight_decay() or parameter.ndim not in (2, 4):
             return False
         return parameter.ndim == 2 or parameter.shape[1] > 3
 
     def recompute_activations(self) -> None:
-        """Compute the encoder's activations again in the backward pass instead of keeping them. Raises UsageError where
-        an architecture does not offer it."""
+        """Enable activation checkpointing in the encoder. Raises UsageError if the architecture does not
+        support it."""
         raise UsageError("train.activation_checkpointing: this architecture does not support it.")
 
     def layer_depth(self, name: str) -> int | None:
-        """Which layer the parameter `name` belongs to, counted from the picture, for a learning rate that shrinks with
-        the distance from the output: 0 is what first meets the picture, `layers` - 1 what stands behind the last layer.
-        None: the model has no layers to tell apart."""
+        """Return the layer of parameter `name`, for layer-wise learning rate decay: 0 for the input layer, `layers` - 1
+        for everything after the last layer.
+        None if the model does not number its layers."""
         return None
 
     @property
     def layers(self) -> int:
-        """How many numbers layer_depth can give."""
+        """Number of distinct values of `layer_depth`."""
         return 1
 
     def generate(
         self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
     ) -> dict[str, Tensor]:
-        """Only an autoregressive model generates; raises UsageError on every other."""
+        """Decode autoregressively. Raises UsageError for all other models."""
         raise UsageError(
             f"a model with a {type(self.decoder).__name__} does not support generate; it predicts all steps at once: "
             "only autoregressive models generate."

@@ -23,7 +23,7 @@ def build_optimizer(model: OCRModel, train: TrainSettings) -> torch.optim.Optimi
     """
     if train.layer_decay < 1 and model.layers == 1:
         raise UsageError("train.layer_decay: this architecture does not number its layers.")
-    exempt = model.undecayed()
+    exempt = model.no_weight_decay()
     groups: dict[tuple[float, float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         decay = train.weight_decay if parameter.ndim >= 2 and name not in exempt else 0.0

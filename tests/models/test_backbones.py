@@ -106,7 +106,7 @@ def test_files_that_are_no_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a file of weights"):
         load_pretrained(backbone, "mobilenetv3", str(tmp_path / "text.pth"))
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="no dictionary of tensors"):
+    with pytest.raises(InputError, match="does not contain a dictionary of tensors"):
         load_pretrained(backbone, "mobilenetv3", str(tmp_path / "list.pth"))
 
 

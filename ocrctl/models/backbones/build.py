@@ -1,4 +1,4 @@
-"""Backbones by the names that settings and cards use."""
+"""Backbones by their names in settings and model cards."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LIGHT = ("efficientnet-lite0", "mobilenetv3")
 
 
 def build_backbone(card: ModelCard) -> Backbone:
-    """The backbone that the card names, with random weights."""
+    """Build the backbone that the card names, with random weights."""
     return BACKBONES[card.model["backbone"]]()
 
 
 def weight_class(card: ModelCard) -> Literal["light", "full"]:
-    """Whether the card's backbone is one for phones, over which a full neck would cost several times what it does."""
+    """Return "light" for mobile backbones, where a neck of full width would cost several times the backbone."""
     return "light" if card.model["backbone"] in LIGHT else "full"

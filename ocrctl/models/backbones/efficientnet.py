@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocrctl.models.backbones.backbone import Backbone, init_convolutions
+from ocrctl.models.backbones.backbone import Backbone
+from ocrctl.models.layers.init import init_convolutions
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks in a row: how many, kernel side, stride of the first, channels inside / channels in, channels out."""
+    """One stage: number of blocks, kernel size, stride of the first block, expansion ratio, output channels."""
 
     depth: int
     kernel: int
@@ -40,7 +41,7 @@ STEM = 32  # channels of the first convolution
 
 
 class SameConv(nn.Conv2d):
-    """Convolution without bias whose output is ceil(input / stride) wide, the odd pixel of padding at the far side."""
+    """Convolution without bias and with TensorFlow's "same" padding: an odd pixel is added below and to the right."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
@@ -56,7 +57,7 @@ class SameConv(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Widen by 1x1, filter each channel by itself, narrow by 1x1; a shortcut where shapes agree."""
+    """Inverted residual block: 1x1 expansion, depthwise convolution, 1x1 projection; a shortcut where shapes match."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -68,28 +69,28 @@ class Block(nn.Module):
         self._bn1 = norm(inside)
         self._project_conv = SameConv(inside, out_channels, 1)
         self._bn2 = norm(out_channels)
-        self.widened = expansion != 1
-        self.added = stride == 1 and in_channels == out_channels
+        self.expands = expansion != 1
+        self.has_shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) to (N, out, h / stride, w / stride)."""
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.widened else x
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        return y + x if self.added else y
+        return y + x if self.has_shortcut else y
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """Batch normalisation with the epsilon that the published weights were trained with.
+    """Build batch normalisation with the epsilon of the published weights and PyTorch's momentum of 0.1.
 
-    Their momentum of 0.01 is for runs of a hundred thousand steps: statistics a hundred steps old make a detector that
-    is trained for a thousand read nothing in evaluation, so PyTorch's own 0.1 stands.
+    The published momentum of 0.01 suits runs of a hundred thousand steps. In a run of a thousand steps the running
+    statistics would lag by a hundred steps, and the detector finds nothing in evaluation mode.
     """
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
 class EfficientNetLite0(Backbone):
-    """Stem and sixteen blocks; features leave before each halving and at the end."""
+    """Stem and sixteen blocks; features are taken before each downsampling and at the end."""
 
     channels = (24, 40, 112, 320)
     classifier = ("_conv_head.", "_bn1.", "_fc.")
@@ -101,20 +102,20 @@ class EfficientNetLite0(Backbone):
         blocks: list[nn.Module] = []
         in_channels = STEM
         for stage in LITE0:
-            for place in range(stage.depth):
-                stride = stage.stride if place == 0 else 1
+            for index in range(stage.depth):
+                stride = stage.stride if index == 0 else 1
                 blocks.append(Block(in_channels, stage.out, stage.kernel, stride, stage.expansion))
                 in_channels = stage.out
         self._blocks = nn.ModuleList(blocks)
-        self.taps = (2, 4, 10, 15)  # blocks whose output is a feature
+        self.out_indices = (2, 4, 10, 15)  # blocks whose output is a feature map
         init_convolutions(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to four features at strides 4, 8, 16, 32."""
+        """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x = F.relu6(self._bn0(self._conv_stem(images)))
         features: list[torch.Tensor] = []
-        for place, block in enumerate(self._blocks):
+        for index, block in enumerate(self._blocks):
             x = block(x)
-            if place in self.taps:
+            if index in self.out_indices:
                 features.append(x)
         return tuple(features)

@@ -1,7 +1,7 @@
 """MobileNetV3-Large.
 
 Howard et al., "Searching for MobileNetV3", 2019 (https://arxiv.org/abs/1905.02244), table 1. Tensor names are
-torchvision's. The last 1x1 convolution (160 to 960 channels) belongs to the classifier and is left out.
+torchvision's. The last 1x1 convolution (160 to 960 channels) belongs to the classifier and is omitted.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ocrctl.models.backbones.backbone import Backbone, init_convolutions
+from ocrctl.models.backbones.backbone import Backbone
+from ocrctl.models.layers.init import init_convolutions
 
 
 @dataclass(frozen=True)
-class Row:
-    """One block: kernel side, channels inside, channels out, squeeze-and-excitation, hard swish, stride."""
+class BlockSpec:
+    """One block: kernel size, expanded channels, output channels, squeeze-and-excitation, hard swish, stride."""
 
     kernel: int
     inside: int
@@ -26,30 +27,30 @@ class Row:
 
 
 LARGE = (
-    Row(3, 16, 16, False, False, 1),
-    Row(3, 64, 24, False, False, 2),
-    Row(3, 72, 24, False, False, 1),
-    Row(5, 72, 40, True, False, 2),
-    Row(5, 120, 40, True, False, 1),
-    Row(5, 120, 40, True, False, 1),
-    Row(3, 240, 80, False, True, 2),
-    Row(3, 200, 80, False, True, 1),
-    Row(3, 184, 80, False, True, 1),
-    Row(3, 184, 80, False, True, 1),
-    Row(3, 480, 112, True, True, 1),
-    Row(3, 672, 112, True, True, 1),
-    Row(5, 672, 160, True, True, 2),
-    Row(5, 960, 160, True, True, 1),
-    Row(5, 960, 160, True, True, 1),
+    BlockSpec(3, 16, 16, False, False, 1),
+    BlockSpec(3, 64, 24, False, False, 2),
+    BlockSpec(3, 72, 24, False, False, 1),
+    BlockSpec(5, 72, 40, True, False, 2),
+    BlockSpec(5, 120, 40, True, False, 1),
+    BlockSpec(5, 120, 40, True, False, 1),
+    BlockSpec(3, 240, 80, False, True, 2),
+    BlockSpec(3, 200, 80, False, True, 1),
+    BlockSpec(3, 184, 80, False, True, 1),
+    BlockSpec(3, 184, 80, False, True, 1),
+    BlockSpec(3, 480, 112, True, True, 1),
+    BlockSpec(3, 672, 112, True, True, 1),
+    BlockSpec(5, 672, 160, True, True, 2),
+    BlockSpec(5, 960, 160, True, True, 1),
+    BlockSpec(5, 960, 160, True, True, 1),
 )
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel times a gate that the picture's mean of all channels decides."""
+    """Scale each channel by a gate computed from the mean of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        squeezed = _in_eights(channels / 4)
+        squeezed = _round_to_eight(channels / 4)
         self.fc1 = nn.Conv2d(channels, squeezed, 1)
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
         self.activation = nn.ReLU()
@@ -62,9 +63,9 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen by 1x1, filter each channel by itself, narrow by 1x1; a shortcut where shapes agree."""
+    """Inverted residual block: 1x1 expansion, depthwise convolution, 1x1 projection; a shortcut where shapes match."""
 
-    def __init__(self, in_channels: int, row: Row) -> None:
+    def __init__(self, in_channels: int, row: BlockSpec) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         if row.inside != in_channels:
@@ -76,27 +77,27 @@ class InvertedResidual(nn.Module):
             layers.append(SqueezeExcitation(row.inside))
         layers.append(conv_norm(row.inside, row.out, 1, swish=None))
         self.block = nn.Sequential(*layers)
-        self.added = row.stride == 1 and in_channels == row.out
+        self.has_shortcut = row.stride == 1 and in_channels == row.out
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) to (N, out, h / stride, w / stride)."""
         y: Tensor = self.block(x)
-        return y + x if self.added else y
+        return y + x if self.has_shortcut else y
 
 
 def conv_norm(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1, *, swish: bool | None
 ) -> nn.Sequential:
-    """Convolution, normalisation and hard swish (True), ReLU (False) or nothing (None)."""
+    """Build convolution, batch normalisation and hard swish (True), ReLU (False) or no activation (None)."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    norm = nn.BatchNorm2d(out_channels, eps=1e-3)  # not the published momentum of 0.01: see efficientnet.norm
+    norm = nn.BatchNorm2d(out_channels, eps=1e-3)  # default momentum, see efficientnet.norm
     if swish is None:
         return nn.Sequential(conv, norm)
     return nn.Sequential(conv, norm, nn.Hardswish() if swish else nn.ReLU())
 
 
 class MobileNetV3(Backbone):
-    """Stem and fifteen blocks; features leave before each halving and at the end."""
+    """Stem and fifteen blocks; features are taken before each downsampling and at the end."""
 
     channels = (24, 40, 112, 160)
     classifier = ("features.16.", "classifier.")
@@ -109,20 +110,20 @@ class MobileNetV3(Backbone):
             layers.append(InvertedResidual(in_channels, row))
             in_channels = row.out
         self.features = nn.Sequential(*layers)
-        self.taps = (3, 6, 12, 15)  # blocks whose output is a feature
+        self.out_indices = (3, 6, 12, 15)  # blocks whose output is a feature map
         init_convolutions(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to four features at strides 4, 8, 16, 32."""
+        """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x, features = images, []
-        for place, layer in enumerate(self.features):
+        for index, layer in enumerate(self.features):
             x = layer(x)
-            if place in self.taps:
+            if index in self.out_indices:
                 features.append(x)
         return tuple(features)
 
 
-def _in_eights(channels: float) -> int:
-    """The nearest multiple of 8, at least 8 and not below 90 % of `channels` (section 5.1 of MobileNetV2's code)."""
+def _round_to_eight(channels: float) -> int:
+    """Round to the nearest multiple of 8, minimum 8, never below 90 % of `channels` (as in MobileNetV2's code)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

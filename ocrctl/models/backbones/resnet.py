@@ -10,11 +10,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ocrctl.models.backbones.backbone import Backbone, init_convolutions
+from ocrctl.models.backbones.backbone import Backbone
+from ocrctl.models.layers.init import init_convolutions
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+    """Residual block of two 3x3 convolutions."""
 
     expansion: ClassVar[int] = 1
 
@@ -34,7 +35,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a shortcut; four times `width` channels leave it."""
+    """Residual block of 1x1, 3x3 and 1x1 convolutions, with 4 x `width` output channels."""
 
     expansion: ClassVar[int] = 4
 
@@ -58,7 +59,7 @@ class Bottleneck(nn.Module):
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """The picture itself where shapes agree, else a strided 1x1 convolution with normalisation."""
+    """Build the identity where shapes match, else a strided 1x1 convolution with batch normalisation."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(
@@ -67,7 +68,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 class ResNet(Backbone):
-    """Stem and four stages; the output of each stage is a feature."""
+    """Stem and four stages; the output of each stage is a feature map."""
 
     classifier = ("fc.",)
 
@@ -82,15 +83,15 @@ class ResNet(Backbone):
         for number, depth in enumerate(depths, start=1):
             width = 64 * 2 ** (number - 1)
             blocks: list[nn.Module] = []
-            for place in range(depth):
-                blocks.append(block(in_channels, width, stride=2 if place == 0 and number > 1 else 1))
+            for index in range(depth):
+                blocks.append(block(in_channels, width, stride=2 if index == 0 and number > 1 else 1))
                 in_channels = width * block.expansion
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))
         init_convolutions(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to four features at strides 4, 8, 16, 32."""
+        """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         features = []
         for number in range(1, 5):

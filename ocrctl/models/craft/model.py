@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.backbones.backbone import init_convolutions, init_last
 from ocrctl.models.backbones.build import build_backbone
+from ocrctl.models.layers.init import init_convolutions, init_output_layer
 from ocrctl.models.ocr_model import OCRModel
 
 WIDTHS = (256, 128, 64, 32)  # channels that leave each step of the U-net, coarsest first
@@ -83,7 +83,7 @@ class CRAFTHead(nn.Module):
             last,
         )
         init_convolutions(self)
-        init_last(last)
+        init_output_layer(last)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
         """(N, C, h, w) to {"region": (N, h, w), "affinity": (N, h, w)}, linear, 0..1 once trained."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocrctl.models.backbones.backbone import init_convolutions
+from ocrctl.models.layers.init import init_convolutions
 
 LEVELS = 4  # strides 4, 8, 16, 32
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.backbones.backbone import init_convolutions
 from ocrctl.models.backbones.build import build_backbone, weight_class
 from ocrctl.models.dbnet.fpn import FPN, Concatenate
 from ocrctl.models.dbnet.scale_fusion import AdaptiveScaleFusion
+from ocrctl.models.layers.init import init_convolutions
 from ocrctl.models.ocr_model import OCRModel
 
 # Channels of the neck: 256 in the paper, over ResNets. Over a light backbone that would cost several times what the

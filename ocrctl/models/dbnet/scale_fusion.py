@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ocrctl.models.backbones.backbone import init_convolutions
 from ocrctl.models.dbnet.fpn import LEVELS
+from ocrctl.models.layers.init import init_convolutions
 
 
 class AdaptiveScaleFusion(nn.Module):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.backbones.backbone import init_convolutions, init_last
 from ocrctl.models.backbones.build import build_backbone, weight_class
+from ocrctl.models.layers.init import init_convolutions, init_output_layer
 from ocrctl.models.ocr_model import OCRModel
 
 LEVELS = 4  # strides 4, 8, 16, 32
@@ -101,7 +101,7 @@ class PANHead(nn.Module):
             nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), last
         )
         init_convolutions(self)
-        init_last(last)
+        init_output_layer(last)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
         """(N, C, h, w) to {"text": logits (N, h, w), "kernel": logits (N, h, w), "embedding": (N, 4, h, w)}."""

@@ -1,8 +1,8 @@
-"""The decoder of PARSeq: position queries look at the characters known so far, then at the picture.
+"""PARSeq decoder: position queries attend to the known characters, then to the image.
 
-Bautista, Atienza, 2022, section 3.1 and figure 3 (https://arxiv.org/abs/2207.06966). There is one layer, so the stream
-of characters is never updated by it: its keys and values are computed once and serve every reading order, every
-decoding step and every refinement. Masks are boolean and True attends, as attention.attend reads them.
+Bautista, Atienza, 2022, section 3.1 and figure 3 (https://arxiv.org/abs/2207.06966). With a single layer
+the content stream is never updated, so its keys and values are computed once for all permutations, decoding steps and
+refinement iterations. Masks are boolean, True attends.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.models.layers.attention import Dropout, attend, join_heads, split_heads
-from ocrctl.models.parseq.initialise import start
+from ocrctl.models.layers.init import init_transformer
 
-BRANCHES = 12  # as if of the encoder's depth: what the branches add starts small beside the question for a place
+INIT_DEPTH = 12  # as deep as the encoder, so that residual branches start small beside the position queries
 KeyValue = tuple[Tensor, Tensor]  # keys and values, each (N, heads, L, D / heads)
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose keys and values may be computed ahead; tensors named as in nn.MultiheadAttention."""
+    """Multi-head attention with keys and values computed separately; tensors are named as in nn.MultiheadAttention."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -30,17 +30,17 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def queries(self, states: Tensor) -> Tensor:
-        """Normalised states (N, Q, D) to what they ask, (N, heads, Q, D / heads)."""
+        """Project normalised states (N, Q, D) to queries (N, heads, Q, D / heads)."""
         return split_heads(F.linear(states, self.in_proj_weight[: self.dim], self.in_proj_bias[: self.dim]), self.heads)
 
     def keys_values(self, context: Tensor) -> KeyValue:
-        """Normalised context (N, L, D) to its keys and values."""
+        """Project normalised context (N, L, D) to keys and values."""
         both = F.linear(context, self.in_proj_weight[self.dim :], self.in_proj_bias[self.dim :])
         keys, values = both.chunk(2, dim=2)
         return split_heads(keys, self.heads), split_heads(values, self.heads)
 
     def forward(self, queries: Tensor, context: KeyValue, mask: Tensor | None = None) -> Tensor:
-        """Queries (N or 1, heads, Q, D / heads) against keys and values; mask boolean, broadcast to (N, heads, Q, L),
+        """Attend queries (N or 1, heads, Q, D / heads) to keys and values; mask boolean, broadcast to (N, heads, Q, L),
         True attends. Returns (N, Q, D)."""
         keys, values = context
         queries = queries.expand(keys.shape[0], -1, -1, -1)
@@ -48,7 +48,7 @@ class Attention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm: attention to the characters, attention to the picture, two linear layers."""
+    """Pre-norm decoder layer: attention to the characters, attention to the image, MLP."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: int, dropout: float) -> None:
         super().__init__()
@@ -62,47 +62,47 @@ class DecoderLayer(nn.Module):
         self.norm_c = nn.LayerNorm(dim)
         self.dropout = Dropout(dropout)
 
-    def content(self, characters: Tensor) -> KeyValue:
-        """Embedded characters (N, L, D) to keys and values."""
+    def content_kv(self, characters: Tensor) -> KeyValue:
+        """Project embedded characters (N, L, D) to keys and values."""
         return self.self_attn.keys_values(self.norm_c(characters))
 
-    def picture(self, memory: Tensor) -> KeyValue:
-        """The encoder's memory (N, S, D) to keys and values."""
+    def image_kv(self, memory: Tensor) -> KeyValue:
+        """Project the encoder's memory (N, S, D) to keys and values."""
         return self.cross_attn.keys_values(memory)
 
-    def ask(self, queries: Tensor) -> Tensor:
-        """Position queries (N, Q, D) to what they ask of the characters, (N, heads, Q, D / heads)."""
+    def content_queries(self, queries: Tensor) -> Tensor:
+        """Project position queries (N, Q, D) to the queries over the characters, (N, heads, Q, D / heads)."""
         return self.self_attn.queries(self.norm_q(queries))
 
     def forward(
         self,
         queries: Tensor,
         content: KeyValue,
-        picture: KeyValue,
+        image: KeyValue,
         mask: Tensor | None = None,
-        asked: Tensor | None = None,
+        projected: Tensor | None = None,
     ) -> Tensor:
-        """Queries (N or 1, Q, D) to states (N, Q, D); `mask` as in Attention, over the characters; `asked` is
-        ask(queries) where it is known already."""
-        asked = self.ask(queries) if asked is None else asked
-        states = queries + self.dropout(self.self_attn(asked, content, mask))
-        states = states + self.dropout(self.cross_attn(self.cross_attn.queries(self.norm1(states)), picture))
+        """Queries (N or 1, Q, D) to states (N, Q, D). `mask`: over the characters, as in Attention. `projected`:
+        content_queries(queries), if computed already."""
+        projected = self.content_queries(queries) if projected is None else projected
+        states = queries + self.dropout(self.self_attn(projected, content, mask))
+        states = states + self.dropout(self.cross_attn(self.cross_attn.queries(self.norm1(states)), image))
         hidden = self.dropout(F.gelu(self.linear1(self.norm2(states))))
         return states + self.dropout(self.linear2(hidden))
 
 
 class Decoder(nn.Module):
-    """The one layer and the last normalisation, under the names of the published weights."""
+    """One decoder layer and a final LayerNorm, under the tensor names of the published weights."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList([DecoderLayer(dim, heads, mlp_ratio, dropout)])
         self.norm = nn.LayerNorm(dim)
-        start(self.layers, ("out_proj", "linear2"), BRANCHES)
+        init_transformer(self.layers, ("out_proj", "linear2"), INIT_DEPTH)
 
     @property
     def layer(self) -> DecoderLayer:
-        """The one layer."""
+        """The decoder layer."""
         layer = self.layers[0]
         assert isinstance(layer, DecoderLayer)
         return layer
@@ -111,16 +111,16 @@ class Decoder(nn.Module):
         self,
         queries: Tensor,
         content: KeyValue,
-        picture: KeyValue,
+        image: KeyValue,
         mask: Tensor | None = None,
-        asked: Tensor | None = None,
+        projected: Tensor | None = None,
     ) -> Tensor:
-        """As the layer's forward, normalised."""
-        return self.norm(self.layer(queries, content, picture, mask, asked))
+        """Run the layer (see DecoderLayer.forward) and the final LayerNorm."""
+        return self.norm(self.layer(queries, content, image, mask, projected))
 
 
 class TokenEmbedding(nn.Module):
-    """Token ids to vectors, scaled by the root of their width (Vaswani et al., 2017, section 3.4)."""
+    """Token embedding scaled by sqrt(dim) (Vaswani et al., 2017, section 3.4)."""
 
     def __init__(self, tokens: int, dim: int) -> None:
         super().__init__()

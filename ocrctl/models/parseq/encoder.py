@@ -1,4 +1,4 @@
-"""Vision transformer over the patches of a word picture: the encoder of PARSeq.
+"""PARSeq encoder: a vision transformer over the patches of a word image.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021 (https://arxiv.org/abs/2010.11929), pre-norm, without a class
 token. Tensor names are those of timm's VisionTransformer, so that published weights load by name.
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ocrctl.models.layers.attention import attend, join_heads, split_heads
-from ocrctl.models.parseq.initialise import PLACES, start
+from ocrctl.models.layers.init import POSITION_STD, init_transformer
 
-NORM_EPS = 1e-6  # of the encoder's LayerNorms, as the published weights were trained
+NORM_EPS = 1e-6  # of LayerNorm, as in the published weights
 
 
 class PatchEmbed(nn.Module):
-    """Patches to vectors by one strided convolution."""
+    """Patch embedding: one strided convolution."""
 
     def __init__(self, channels: int, dim: int, patch: tuple[int, int]) -> None:
         """`patch`: height and width of a patch in pixels."""
@@ -31,7 +31,7 @@ class PatchEmbed(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention of every patch to every patch; one matrix product makes queries, keys and values."""
+    """Multi-head self-attention over patches, with a joint projection to queries, keys and values."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between them."""
+    """MLP of two linear layers with GELU."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -75,11 +75,11 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Patches, learnt positions, `depth` blocks, a last normalisation.
+    """Patch embedding, learned positional embeddings, `depth` blocks, final LayerNorm.
 
-    checkpointing: in training each block is run again for its gradient instead of keeping what it computed on the way
-    (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174): the same
-    numbers from less memory, for the time of one more pass forward. May be set at any moment.
+    checkpointing: recompute the activations of each block in the backward pass (Chen et al., "Training Deep Nets with
+    Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174). Same results with less memory, for the time of one
+    more forward pass. May be changed at any time.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class VisionTransformer(nn.Module):
         *,
         checkpointing: bool = False,
     ) -> None:
-        """`height`, `width`, `patch` in pixels. Raises ValueError when the patches do not tile the picture."""
+        """`height`, `width`, `patch` in pixels. Raises ValueError when the patches do not tile the image."""
         super().__init__()
         self.checkpointing = checkpointing
         if height % patch[0] or width % patch[1]:
@@ -105,25 +105,25 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, cells, dim))
         self.blocks = nn.Sequential(*(Block(dim, heads, mlp_ratio=4) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        nn.init.trunc_normal_(self.pos_embed, std=PLACES)
-        start(self.blocks, ("proj", "fc2"), depth)
+        nn.init.trunc_normal_(self.pos_embed, std=POSITION_STD)
+        init_transformer(self.blocks, ("proj", "fc2"), depth)
 
-    def places(self, given: Tensor) -> Tensor:
-        """Learnt positions (1, S', D) of pictures as high but of another width, for pictures of this one, (1, S, D).
+    def interpolate_positions(self, pos_embed: Tensor) -> Tensor:
+        """Resample positional embeddings (1, S', D) learned at another image width to this width, (1, S, D).
 
-        Interpolated bicubically along the line (Dosovitskiy et al., 2021, section 3.2). Raises ValueError when S' is no
-        multiple of the rows of patches.
+        Bicubic interpolation along the width (Dosovitskiy et al., 2021, section 3.2). Raises ValueError when S' is not
+        a multiple of the number of rows of patches.
         """
         cells = self.pos_embed.shape[1]
-        if given.shape[1] % self.rows:
-            raise ValueError(f"{given.shape[1]} patches do not stand in {self.rows} rows")
-        grid = given.unflatten(1, (self.rows, -1)).permute(0, 3, 1, 2)  # (1, D, rows, columns)
+        if pos_embed.shape[1] % self.rows:
+            raise ValueError(f"{pos_embed.shape[1]} patches do not fill {self.rows} rows")
+        grid = pos_embed.unflatten(1, (self.rows, -1)).permute(0, 3, 1, 2)  # (1, D, rows, columns)
         grid = F.interpolate(grid.float(), (self.rows, cells // self.rows), mode="bicubic", align_corners=False)
         return grid.flatten(2).transpose(1, 2).contiguous()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for pictures of
-        another size than the model was built for."""
+        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for images of
+        a size other than the model was built for."""
         states = self.patch_embed(images)
         if states.shape[1] != self.pos_embed.shape[1]:
             cells = self.pos_embed.shape[1]
@@ -132,6 +132,6 @@ class VisionTransformer(nn.Module):
         if not (self.checkpointing and self.training and torch.is_grad_enabled()):
             return self.norm(self.blocks(states))
         for block in self.blocks:
-            # No block draws random numbers, so none of their state need be kept for the second run.
+            # Blocks draw no random numbers, so the random state need not be preserved.
             states = checkpoint(block, states, use_reentrant=False, preserve_rng_state=False)
         return self.norm(states)

@@ -1,8 +1,6 @@
-"""How PARSeq reads: character by character with a cache, all at once, over again, or with a beam.
+"""PARSeq decoding: autoregressive with a key/value cache, non-autoregressive, iterative refinement, beam search.
 
-Bautista, Atienza, 2022, section 3.3 and table 1 (https://arxiv.org/abs/2207.06966). Shapes as in parseq.PARSeq. What
-does not change is computed once: keys and values of every character written so far and, where all places are read at
-once, those of the picture.
+Bautista, Atienza, 2022, section 3.3 and table 1 (https://arxiv.org/abs/2207.06966). Shapes as in parseq.PARSeq.
 """
 
 from __future__ import annotations
@@ -13,50 +11,50 @@ import torch
 from torch import Tensor
 
 from ocrctl.models.parseq.decoder import KeyValue
-from ocrctl.models.parseq.incremental_decoder import Parts, Reader
+from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder, PARSeqParts
 
-LEAVE_SHARE = 8  # finished rows leave once they are an eighth of the batch: copying the rest costs about one step
-LOOK_EVERY = {"cpu": 1}  # steps after which it is looked whether rows have finished
-LOOK_EVERY_ELSEWHERE = 4  # on a device that has to be waited for, to look costs more than a few steps for nothing
+COMPACT_FRACTION = 8  # drop finished rows once they are 1/8 of the batch: copying the others costs about one step
+CHECK_EVERY = {"cpu": 1}  # steps between checks for finished rows, by device
+CHECK_EVERY_DEFAULT = 4  # a check synchronises with the device, which costs more than a few superfluous steps
 
 
 @dataclass(frozen=True)
 class Beams:
-    """ids: int64 (N, B, T), class 0 after the end; scores: (N, B) sums of log probabilities, [EOS] included, best
-    first."""
+    """Result of a beam search, best first. ids: int64 (N, B, T), class 0 after the end. scores: (N, B) sums of log
+    probabilities, [EOS] included."""
 
     ids: Tensor
     scores: Tensor
 
 
-def character_by_character(model: Parts, memory: Tensor, steps: int) -> Tensor:
-    """Each step sees what was written so far (incremental_decoder.Reader keeps it). memory: (N, S, D).
+def autoregressive_logits(model: PARSeqParts, memory: Tensor, steps: int) -> Tensor:
+    """Decode greedily, one character per step. memory: (N, S, D).
 
-    Rows leave the batch when they are finished, except while the model is exported, when the loop is unrolled and all
-    rows go to the end: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
+    Finished rows are dropped from the batch, except during export, where the loop is unrolled and every row runs to the
+    last step: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
     """
     unrolled = torch.compiler.is_compiling()
-    look_every = LOOK_EVERY.get(memory.device.type, LOOK_EVERY_ELSEWHERE)
-    reader = Reader(model, memory, steps)
-    rows = torch.arange(memory.shape[0], device=memory.device)  # which row of the batch each row is
+    check_every = CHECK_EVERY.get(memory.device.type, CHECK_EVERY_DEFAULT)
+    decoder = IncrementalDecoder(model, memory, steps)
+    rows = torch.arange(memory.shape[0], device=memory.device)  # index in the batch of each remaining row
     alive = torch.ones_like(rows, dtype=torch.bool)
     token = torch.full_like(rows, model.bos)
     pieces: list[tuple[Tensor, Tensor]] = []
     for step in range(steps):
-        logits = reader.logits(token, step)  # (n, K)
+        logits = decoder.logits(token, step)  # (n, K)
         pieces.append((rows, logits))
         token = logits.argmax(1)
         alive = alive & (token != model.eos)
-        if unrolled or (step + 1) % look_every:
+        if unrolled or (step + 1) % check_every:
             continue
-        left = int(alive.sum())
-        if left == 0:
+        remaining = int(alive.sum())
+        if remaining == 0:
             break
-        if (len(alive) - left) * LEAVE_SHARE >= len(alive):
+        if (len(alive) - remaining) * COMPACT_FRACTION >= len(alive):
             kept = alive.nonzero()[:, 0]
-            reader.keep(kept)
+            decoder.keep_rows(kept)
             rows, token, alive = rows[kept], token[kept], alive[kept]
-    if unrolled or len(rows) == memory.shape[0]:  # nobody left
+    if unrolled or len(rows) == memory.shape[0]:  # no row was dropped
         out = torch.stack([logits for _, logits in pieces], dim=1)
         out = torch.nn.functional.pad(out, (0, 0, 0, steps - len(pieces)))
     else:
@@ -67,46 +65,46 @@ def character_by_character(model: Parts, memory: Tensor, steps: int) -> Tensor:
     return out.masked_fill((ends.cumsum(1) > ends)[..., None], 0.0)
 
 
-def all_at_once(model: Parts, picture: KeyValue, steps: int) -> Tensor:
-    """Every position without context: [BOS] is all there is. Returns logits (N, steps, K)."""
-    start = torch.full((picture[0].shape[0], 1), model.bos, dtype=torch.int64, device=picture[0].device)
-    content = model.decoder.layer.content(model.embed(start))
-    return model.head(model.decoder(model.pos_queries[:, :steps], content, picture))
+def parallel_logits(model: PARSeqParts, image: KeyValue, steps: int) -> Tensor:
+    """Decode all positions at once, with [BOS] as the only context. Returns logits (N, steps, K)."""
+    start = torch.full((image[0].shape[0], 1), model.bos, dtype=torch.int64, device=image[0].device)
+    content = model.decoder.layer.content_kv(model.embed(start))
+    return model.head(model.decoder(model.pos_queries[:, :steps], content, image))
 
 
-def refined(model: Parts, picture: KeyValue, logits: Tensor) -> Tensor:
-    """Each position read again in sight of all others, what stands after the end hidden (a cloze mask).
+def refined_logits(model: PARSeqParts, image: KeyValue, logits: Tensor) -> Tensor:
+    """Predict each position again from all other positions before the end (cloze mask).
 
-    logits: (N, T, K) of the reading before. Returns the new ones, same shape.
+    logits: (N, T, K) of the previous iteration. Returns the new logits, same shape.
     """
     batch, steps, _ = logits.shape
     start = torch.full((batch, 1), model.bos, dtype=torch.int64, device=logits.device)
     context = torch.cat([start, logits[:, :-1].argmax(2)], dim=1)  # (N, T)
-    before_end = (context == model.eos).int().cumsum(1) == 0  # (N, T); [BOS] always stands, so no row is empty
-    # Query i predicts what stands at context position i + 1, and is the one that may not see it.
+    before_end = (context == model.eos).int().cumsum(1) == 0  # (N, T); [BOS] is always included, so no row is empty
+    # Query i predicts the token at context position i + 1, so it is masked.
     others = ~torch.ones(steps, steps, dtype=torch.bool, device=logits.device).tril(1).triu(1)  # (T, T)
-    content = model.decoder.layer.content(model.embed(context))
+    content = model.decoder.layer.content_kv(model.embed(context))
     mask = others[None, None] & before_end[:, None, None]
-    return model.head(model.decoder(model.pos_queries[:, :steps], content, picture, mask))
+    return model.head(model.decoder(model.pos_queries[:, :steps], content, image, mask))
 
 
-def beam_search(model: Parts, memory: Tensor, steps: int, beam: int) -> Beams:
-    """The `beam` best texts by the sum of log probabilities, among those that stay among the best at every step.
+def beam_search(model: PARSeqParts, memory: Tensor, steps: int, beam: int) -> Beams:
+    """Find the `beam` texts with the highest sum of log probabilities by beam search.
 
-    memory: (N, S, D). Every text ends: the last step has room for the end alone.
+    memory: (N, S, D). Every text ends: the last step admits [EOS] only.
     """
     batch, device = memory.shape[0], memory.device
     ids = torch.zeros(batch, beam, 0, dtype=torch.int64, device=device)
     scores = torch.full((batch, beam), -torch.inf, device=device)
-    scores[:, 0] = 0.0  # one text to begin with
+    scores[:, 0] = 0.0  # one hypothesis to begin with
     token = torch.full((batch, beam), model.bos, dtype=torch.int64, device=device)
     ended = torch.zeros(batch, beam, dtype=torch.bool, device=device)
-    reader = Reader(model, memory.repeat_interleave(beam, 0), steps)
+    decoder = IncrementalDecoder(model, memory.repeat_interleave(beam, 0), steps)
     for step in range(steps):
-        logs = reader.logits(token.flatten(), step).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
+        logs = decoder.logits(token.flatten(), step).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
         only_end = torch.full_like(logs, -torch.inf)
-        only_end[..., model.eos] = 0.0  # an ended text goes on unchanged, at no cost
-        if step == steps - 1:  # no room for another character
+        only_end[..., model.eos] = 0.0  # an ended text continues with [EOS], at no cost
+        if step == steps - 1:  # only [EOS] fits
             logs = logs + only_end
         total = scores[..., None] + torch.where(ended[..., None], only_end, logs)
         classes = total.shape[2]
@@ -116,5 +114,5 @@ def beam_search(model: Parts, memory: Tensor, steps: int, beam: int) -> Beams:
         ended = ended.gather(1, origin) | (token == model.eos)
         if bool(ended.all()):
             break
-        reader.follow((origin + torch.arange(batch, device=device)[:, None] * beam).flatten())
+        decoder.reorder_cache((origin + torch.arange(batch, device=device)[:, None] * beam).flatten())
     return Beams(torch.nn.functional.pad(ids, (0, steps - ids.shape[2])), scores)

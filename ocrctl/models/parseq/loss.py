@@ -1,4 +1,4 @@
-"""Permutation language modelling: cross entropy of every character in every reading order, in float32.
+"""Permutation language modelling loss of PARSeq, in float32.
 
 Bautista, Atienza, "Scene Text Recognition with Permuted Autoregressive Sequence Models", 2022, section 3.2, equation 3
 (https://arxiv.org/abs/2207.06966).
@@ -16,14 +16,14 @@ from ocrctl.config.settings import TrainSettings
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.tokenizer import ARTokenizer
 
-ORDERS_WITH_END = 2  # left to right and right to left; [EOS] is not permuted, so more would only repeat it
+ORDERS_WITH_END = 2  # left to right and right to left; [EOS] is not permuted, so further orders would repeat it
 
 
 def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int, smoothing: float = 0.0) -> Tensor:
-    """Mean over all characters of all orders, and over the ends of the first two orders.
+    """Compute the mean cross entropy over all characters of all orders, and over [EOS] of the first two orders.
 
-    logits: (N, P, L, K) as PARSeq gives them. targets: int64 (N, L + 1), [BOS] first, `ends` behind the characters,
-    `pad` behind that. `smoothing` in 0..1: share of the probability spread over all classes (Szegedy et al., 2016).
+    logits: (N, P, L, K). targets: int64 (N, L + 1), [BOS] first, `ends` after the characters, then
+    `pad`. `smoothing`: label smoothing in 0..1 (Szegedy et al., 2016).
     """
     orders = logits.shape[1]
     wanted = targets[:, None, 1:].expand(-1, orders, -1)  # (N, P, L)
@@ -35,21 +35,21 @@ def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int, smoot
 
 
 @dataclass(frozen=True)
-class LearnPermuted:
-    """Permutation language modelling; `smoothing` in 0..1 is the share of the probability spread over all classes."""
+class PermutedObjective:
+    """Training objective of PARSeq: permutation language modelling, with label `smoothing` in 0..1."""
 
     smoothing: float = 0.0
 
     def __call__(self, model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
-        """labels: int64 (N, L + 1), [BOS] characters [EOS], [PAD] behind, as ARTokenizer encodes them.
+        """labels: int64 (N, L + 1), [BOS] characters [EOS] [PAD]..., as ARTokenizer encodes them.
 
-        The reading orders are drawn from PyTorch's CPU random state, which the training module sets for each step.
+        Reading orders are drawn from PyTorch's CPU random state, which the training module sets at each step.
         """
         logits = model(batch["images"], batch["labels"])["logits"]
         pad = logits.shape[-1] + 1
         return permuted_loss(logits, batch["labels"], ends=ARTokenizer.eos, pad=pad, smoothing=self.smoothing)
 
 
-def objective(train: TrainSettings) -> LearnPermuted:
-    """What PARSeq learns by, with the settings' label smoothing."""
-    return LearnPermuted(train.label_smoothing)
+def objective(train: TrainSettings) -> PermutedObjective:
+    """Return the training objective, with the label smoothing of the settings."""
+    return PermutedObjective(train.label_smoothing)

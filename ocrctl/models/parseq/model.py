@@ -1,4 +1,4 @@
-"""PARSeq: one model that reads a word character by character, all at once, or over again.
+"""PARSeq: permuted autoregressive sequence model for scene text recognition.
 
 Bautista, Atienza, "Scene Text Recognition with Permuted Autoregressive Sequence Models", 2022
 (https://arxiv.org/abs/2207.06966). Tensor names and shapes are those of the official release (baudm/parseq), so that
@@ -15,23 +15,17 @@ from torch import Tensor, nn
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import UsageError
 from ocrctl.models.layers.attention import Dropout
+from ocrctl.models.layers.init import POSITION_STD
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.parseq.decoder import Decoder, TokenEmbedding
 from ocrctl.models.parseq.encoder import VisionTransformer
-from ocrctl.models.parseq.generate import (
-    Beams,
-    all_at_once,
-    beam_search,
-    character_by_character,
-    refined,
-)
-from ocrctl.models.parseq.initialise import PLACES
-from ocrctl.models.parseq.permutations import attends, draw_orders
+from ocrctl.models.parseq.generate import Beams, autoregressive_logits, beam_search, parallel_logits, refined_logits
+from ocrctl.models.parseq.permutations import attention_masks, draw_orders
 
 
 @dataclass(frozen=True)
 class PARSeqSize:
-    """One size of the architecture, from table 2 of the paper's appendix."""
+    """One size of the architecture (table 2 of the paper's appendix)."""
 
     features: int
     encoder_heads: int
@@ -45,7 +39,7 @@ MLP_RATIO = 4  # hidden features / features
 
 
 def build(card: ModelCard, num_classes: int) -> PARSeq:
-    """The PARSeq that `card` describes, with random weights."""
+    """Build the PARSeq that `card` describes, with random weights."""
     size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
     return PARSeq(
         VisionTransformer(card.height, card.width, card.channels, PATCH, size.features, DEPTH, size.encoder_heads),
@@ -64,7 +58,7 @@ def build(card: ModelCard, num_classes: int) -> PARSeq:
 class PARSeq(OCRModel):
     """ViT encoder, one-layer decoder with position queries, linear head.
 
-    Token ids: 0 is [EOS], characters from 1 on, then [BOS] and [PAD], which the head never predicts: K classes are
+    Token ids: 0 is [EOS], characters start at 1, then [BOS] and [PAD], which the head never predicts: K classes are
     [EOS] and the characters (text.tokenizer.ARTokenizer). Shapes: N pictures, S patches, D features, L context
     positions, P reading orders, T = max_label_length + 1 output steps, the last for [EOS].
     """
@@ -87,37 +81,37 @@ class PARSeq(OCRModel):
         mean: float | list[float],
         std: float | list[float],
     ) -> None:
-        """`decoding`: "ar" or "nar", how `generate` reads unless told otherwise; `refine`: rounds of refinement."""
+        """`decoding`: default of `generate`, "ar" or "nar". `refine`: default number of refinement iterations."""
         head = nn.Linear(dim, num_classes)
         nn.init.trunc_normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)
-        by_class = ("head.weight", "head.bias", "text_embed.embedding.weight")
-        super().__init__(encoder, decoder, head, mean=mean, std=std, class_tensors=by_class)
+        class_tensors = ("head.weight", "head.bias", "text_embed.embedding.weight")
+        super().__init__(encoder, decoder, head, mean=mean, std=std, class_tensors=class_tensors)
         self.eos, self.bos, self.pad = 0, num_classes, num_classes + 1
         self.decoding, self.refine = decoding, refine
         self.text_embed = TokenEmbedding(num_classes + 2, dim)
         self.pos_queries = nn.Parameter(torch.empty(1, max_label_length + 1, dim))
         self.dropout = Dropout(dropout)
-        nn.init.trunc_normal_(self.pos_queries, std=PLACES)
+        nn.init.trunc_normal_(self.pos_queries, std=POSITION_STD)
 
-    def fit_size(self, weights: dict[str, Tensor]) -> None:
-        """Positions of patches learnt at another width are interpolated; other sizes stay as they are."""
+    def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
+        """Interpolate positional embeddings that were learned at another image width; leave other sizes as they are."""
         given, own, rows = weights.get("encoder.pos_embed"), self.encoder.pos_embed, self.encoder.rows
         if given is None or given.ndim != 3 or given.shape[2] != own.shape[2] or given.shape[1] % rows:
             return
         if given.shape != own.shape:
-            weights["encoder.pos_embed"] = self.encoder.places(given)
+            weights["encoder.pos_embed"] = self.encoder.interpolate_positions(given)
 
-    def undecayed(self) -> set[str]:
-        """Embeddings are positions and tokens, not weights to shrink."""
+    def no_weight_decay(self) -> set[str]:
+        """Names of the token and positional embeddings."""
         return {"pos_queries", "text_embed.embedding.weight", "encoder.pos_embed"}
 
     def layer_depth(self, name: str) -> int:
-        """Patches and positions 0, the encoder's blocks from 1 on, all behind them (the decoder too) one number, as
-        BEiT counts (Bao et al., 2022, https://arxiv.org/abs/2106.08254). Raises ValueError for a name that is none of
+        """Return 0 for patch and positional embeddings, 1 to `depth` for encoder blocks, `depth` + 1 for all others, as
+        BEiT does (Bao et al., 2022, https://arxiv.org/abs/2106.08254). Raises ValueError for a name that is not one of
         this model's parameters."""
         if name not in dict(self.named_parameters()):
-            raise ValueError(f"{name!r} is no parameter of this model")
+            raise ValueError(f"{name!r} is not a parameter of this model")
         if name.startswith(("encoder.patch_embed.", "encoder.pos_embed")):
             return 0
         if name.startswith("encoder.blocks."):
@@ -125,34 +119,35 @@ class PARSeq(OCRModel):
         return len(self.encoder.blocks) + 1
 
     def recompute_activations(self) -> None:
-        """See OCRModel; logits and gradients stay the same (vit.VisionTransformer)."""
+        """Enable activation checkpointing in the encoder (see VisionTransformer)."""
         self.encoder.checkpointing = True
 
     @property
     def layers(self) -> int:
-        """Blocks of the encoder, what stands before them and what stands behind."""
+        """Number of layer depths: encoder blocks, embeddings, and all layers after the encoder."""
         return len(self.encoder.blocks) + 2
 
     def memory(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) to (N, S, D)."""
+        """Encode uint8 (N, C, H, W) to (N, S, D)."""
         return self.encoder(self.normalise(images))
 
     def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """Context tokens (N, L), the first of them at position `start`, to (N, L, D). [BOS], at position 0, stands
-        for no context and has no place; the character at position j has the place of query j - 1."""
+        """Embed context tokens (N, L), the first of them at position `start`, to (N, L, D). The character at position j
+        has the positional embedding of query j - 1; [BOS], at position 0, has none."""
         end = start + tokens.shape[1]
-        places = self.pos_queries[:, max(start - 1, 0) : end - 1]
+        positions = self.pos_queries[:, max(start - 1, 0) : end - 1]
         if start == 0:
-            places = torch.cat([torch.zeros_like(self.pos_queries[:, :1]), places], dim=1)
-        return self.text_embed(tokens) + places
+            positions = torch.cat([torch.zeros_like(self.pos_queries[:, :1]), positions], dim=1)
+        return self.text_embed(tokens) + positions
 
     def forward(self, images: Tensor, targets: Tensor | None = None, orders: Tensor | None = None) -> dict[str, Tensor]:
-        """Training, or any call with targets: every position of every reading order at once (section 3.2).
+        """Predict every position of every reading order at once from the targets (section 3.2).
 
-        images: uint8 (N, C, H, W). targets: int64 (N, L + 1), [BOS] characters [EOS] and [PAD] behind. orders: int64
-        (P, L + 1) as permutations.draw_orders gives them; None draws them in training and reads left to right
+        images: uint8 (N, C, H, W). targets: int64 (N, L + 1), [BOS] characters [EOS] [PAD].... orders: int64
+        (P, L + 1) from permutations.draw_orders; None draws them in training and reads left to right
         otherwise. Returns {"logits": (N, P, L, K)}, position i predicting targets[:, i + 1].
-        Without targets an evaluated model generates, {"logits": (N, T, K)}; one in training raises UsageError.
+        Without targets a model in evaluation mode generates, {"logits": (N, T, K)}; in training mode UsageError is
+        raised.
         """
         if targets is None:
             if self.training:
@@ -167,31 +162,31 @@ class PARSeq(OCRModel):
         if orders is None:
             orders = draw_orders(length - 1) if self.training else torch.arange(length + 1).unsqueeze(0)
         context = targets[:, :-1]
-        seen = (context != self.pad) & (context != self.eos)  # (N, L): no character depends on what ends or pads
-        may_see = attends(orders).to(targets.device, non_blocking=True).flatten(0, 1)  # (P * L, L)
-        mask = may_see[None, None] & seen[:, None, None]  # (N, 1, P * L, L)
+        valid = (context != self.pad) & (context != self.eos)  # (N, L): [EOS] and [PAD] are never context
+        allowed = attention_masks(orders).to(targets.device, non_blocking=True).flatten(0, 1)  # (P * L, L)
+        mask = allowed[None, None] & valid[:, None, None]  # (N, 1, P * L, L)
         layer = self.decoder.layer
-        content = layer.content(self.dropout(self.embed(context)))
-        picture = layer.picture(self.memory(images))
+        content = layer.content_kv(self.dropout(self.embed(context)))
+        image = layer.image_kv(self.memory(images))
         queries = self.pos_queries[:, :length].repeat(1, len(orders), 1)  # (1, P * L, D)
         queries = self.dropout(queries.expand(len(targets), -1, -1))
-        logits = self.head(self.decoder(queries, content, picture, mask))
+        logits = self.head(self.decoder(queries, content, image, mask))
         return {"logits": logits.unflatten(1, (len(orders), length))}
 
     @property
     def steps(self) -> int:
-        """T: output positions, [EOS] included."""
+        """T: number of output positions, [EOS] included."""
         return self.pos_queries.shape[1]
 
     @torch.no_grad()
     def generate(
         self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
     ) -> dict[str, Tensor]:
-        """Greedy reading, section 3.3: character by character or all at once, then `refine` rounds of refinement.
+        """Decode greedily (section 3.3), autoregressively or all positions at once, then refine `refine` times.
 
-        images: uint8 (N, C, H, W). decoding: "ar" or "nar", refine: rounds; None takes the model's own. max_length:
-        longest text, None for the model's limit. Returns {"logits": (N, T, K)}; a text ends where class 0 is the best.
-        Without refinement the positions after the end of a row that was read character by character hold zeros.
+        images: uint8 (N, C, H, W). decoding: "ar" or "nar"; refine: iterations; None uses the model's default.
+        max_length: maximum length of a text, None for the model's limit. Returns {"logits": (N, T, K)}; a text ends
+        where class 0 wins. With "ar" and no refinement, positions after the end of a row are zero.
         """
         decoding = self.decoding if decoding is None else decoding
         if decoding not in ("ar", "nar"):
@@ -200,19 +195,19 @@ class PARSeq(OCRModel):
         rounds = self.refine if refine is None else refine
         memory = self.memory(images)
         if decoding == "ar":
-            logits = character_by_character(self, memory, steps)
+            logits = autoregressive_logits(self, memory, steps)
             if rounds == 0:
                 return {"logits": logits}
-        picture = self.decoder.layer.picture(memory)
+        image = self.decoder.layer.image_kv(memory)
         if decoding == "nar":
-            logits = all_at_once(self, picture, steps)
+            logits = parallel_logits(self, image, steps)
         for _ in range(rounds):
-            logits = refined(self, picture, logits)
+            logits = refined_logits(self, image, logits)
         return {"logits": logits}
 
     @torch.no_grad()
     def generate_beam(self, images: Tensor, beam: int, max_length: int | None = None) -> Beams:
-        """The `beam` most probable texts of each picture that a beam search character by character finds."""
+        """Return the `beam` most probable texts of each image found by beam search."""
         if beam < 1:
             raise UsageError(f"a beam needs at least one text, found {beam}.")
         return beam_search(self, self.memory(images), self._steps(max_length), beam)

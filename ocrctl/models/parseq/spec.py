@@ -1,4 +1,4 @@
-"""PARSeq: what is known of it without torch.
+"""PARSeq: architectures and their torch-free facts.
 
 Bautista, Atienza, "Scene Text Recognition with Permuted Autoregressive Sequence Models", 2022
 (https://arxiv.org/abs/2207.06966): patches of 4x8 pixels, at most 25 characters.

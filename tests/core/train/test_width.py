@@ -87,7 +87,7 @@ def test_a_straight_line_of_positions_is_the_same_line_in_coarser_or_finer_steps
         return (rows + x[:, None] + dims).reshape(1, -1, 192)
 
     columns = width // 8
-    taken = model.encoder.places(line(16, 8)).view(8, columns, 192)  # type: ignore[operator]
+    taken = model.encoder.interpolate_positions(line(16, 8)).view(8, columns, 192)  # type: ignore[operator]
     expected = line(columns, 128 / columns).view(8, columns, 192)
     # At the ends the curve has no neighbour to go by; between them torch's cubic (a = -0.75) sways by 3/64 of a column.
     inside = slice(columns // 8, -(columns // 8))
@@ -98,6 +98,6 @@ def test_positions_of_the_same_width_stay_as_they_are() -> None:
     model = build_model(ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25))
     weights = dict(model.state_dict())
     before = weights["encoder.pos_embed"].clone()
-    model.fit_size(weights)
+    model.adapt_to_size(weights)
     assert torch.equal(weights["encoder.pos_embed"], before)
-    torch.testing.assert_close(model.encoder.places(before), before, rtol=0, atol=1e-6)  # type: ignore[operator]
+    torch.testing.assert_close(model.encoder.interpolate_positions(before), before, rtol=0, atol=1e-6)  # type: ignore[operator]

@@ -15,7 +15,7 @@ from ocrctl.models.card import card_tokenizer
 from ocrctl.models.parseq import generate as parseq_generate
 from ocrctl.models.parseq.decoder import Decoder
 from ocrctl.models.parseq.encoder import VisionTransformer
-from ocrctl.models.parseq.incremental_decoder import Reader
+from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
 from ocrctl.models.parseq.loss import permuted_loss
 from ocrctl.models.parseq.model import PARSeq
 from ocrctl.models.parseq.permutations import draw_orders
@@ -150,8 +150,10 @@ def test_a_picture_is_read_the_same_alone_and_in_any_batch(decoding: str, refine
 def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = small(3, spread=3.0).eval(), pictures(24)
     sizes: list[int] = []
-    step = Reader.logits
-    monkeypatch.setattr(Reader, "logits", lambda self, token, at: sizes.append(len(token)) or step(self, token, at))
+    step = IncrementalDecoder.logits
+    monkeypatch.setattr(
+        IncrementalDecoder, "logits", lambda self, token, at: sizes.append(len(token)) or step(self, token, at)
+    )
     with torch.inference_mode():
         ids = model.generate(images, refine=0)["logits"].argmax(2)
     assert sizes[0] == 24 and sizes == sorted(sizes, reverse=True) and sizes[-1] < 24
@@ -164,7 +166,7 @@ def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch, eve
     model, images = small(3, spread=3.0).eval(), pictures(24)
     with torch.inference_mode():
         before = model.generate(images, refine=0)["logits"]
-        monkeypatch.setitem(parseq_generate.LOOK_EVERY, "cpu", every)
+        monkeypatch.setitem(parseq_generate.CHECK_EVERY, "cpu", every)
         after = model.generate(images, refine=0)["logits"]
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
     assert torch.equal(before == 0, after == 0)
@@ -173,14 +175,14 @@ def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch, eve
 def test_refinement_does_not_look_past_the_end() -> None:
     model, images = small(3, spread=3.0).eval(), pictures(8)
     with torch.inference_mode():
-        picture = model.decoder.layer.picture(model.memory(images))
-        from ocrctl.models.parseq.generate import refined
+        picture = model.decoder.layer.image_kv(model.memory(images))
+        from ocrctl.models.parseq.generate import refined_logits
 
         logits = torch.randn(8, 9, 7, generator=torch.Generator().manual_seed(0))
         logits[:, 3, EOS] = 100.0
         other = logits.clone()
         other[:, 4:] = torch.randn(8, 5, 7, generator=torch.Generator().manual_seed(9))
-        assert torch.equal(refined(model, picture, logits), refined(model, picture, other))
+        assert torch.equal(refined_logits(model, picture, logits), refined_logits(model, picture, other))
 
 
 def test_a_beam_of_one_is_greedy_and_a_full_beam_is_exact() -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrctl.models.parseq.permutations import attends, draw_orders
+from ocrctl.models.parseq.permutations import attention_masks, draw_orders
 
 
 @given(st.integers(1, 30), st.integers(0, 2**31))
@@ -45,7 +45,7 @@ def test_an_empty_label_has_no_order() -> None:
 def test_a_mask_row_shows_what_comes_earlier_and_is_never_empty(length: int, seed: int) -> None:
     torch.manual_seed(seed)
     orders = draw_orders(length)
-    mask = attends(orders)
+    mask = attention_masks(orders)
     assert mask.dtype == torch.bool and mask.shape == (len(orders), length + 1, length + 1)
     assert mask[:, :, 0].all()  # [BOS] is always there: a row without anything to see would be NaN
     for order, rows in zip(orders.tolist(), mask, strict=True):

@@ -89,7 +89,7 @@ def test_every_parameter_has_a_layer_that_grows_from_the_picture_to_the_text(mod
     assert (depths["encoder.blocks.0.attn.qkv.weight"], depths["encoder.blocks.1.norm1.bias"]) == (1, 2)
     behind = [name for name in depths if not name.startswith("encoder.")] + ["encoder.norm.weight"]
     assert {depths[name] for name in behind} == {3}
-    with pytest.raises(ValueError, match="'encoder.blocks.9.norm1.weight' is no parameter"):
+    with pytest.raises(ValueError, match="'encoder.blocks.9.norm1.weight' is not a parameter"):
         model.layer_depth("encoder.blocks.9.norm1.weight")
     ctc = build.build_model(ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25))
     assert ctc.layer_depth("head.linear.weight") is None and ctc.layers == 1
