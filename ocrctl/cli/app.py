@@ -1,4 +1,4 @@
-"""The `ocrctl` command: what it consists of, and how every error of every command ends."""
+"""The `ocrctl` command: its subcommands, and the exit code and message of every error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Commands(LazyGroup):
-    """The commands in the order of the work."""
+    """The commands, in the order of a project."""
 
     members: ClassVar[dict[str, Member]] = {
         "train": train,
@@ -52,20 +52,20 @@ class Commands(LazyGroup):
     aliases: ClassVar[dict[str, Member]] = {"diagnose-cuda": cuda}  # `diagnose cuda`, typed as one word
 
     def invoke(self, ctx: Context) -> Any:
-        """Ctrl-C says so: Typer would end the command without a word."""
+        """Run the command; Ctrl-C prints a message, which Typer does not."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             console.warn("interrupted")
             raise typer.Exit(130) from stop
-        except EOFError as error:  # of a library, on a file that ends early; Typer would take it for the user's Ctrl-D
+        except EOFError as error:  # of a library, on a truncated file; Typer would treat it as Ctrl-D
             raise RuntimeError(f"EOFError: {error}") from error
 
 
 app = typer.Typer(
     name="ocrctl",
     cls=Commands,
-    help="From raw annotated pictures to a trained, verified, exported, running OCR model.",
+    help="Train, evaluate, export and run OCR models, from annotated images to a verified ONNX file.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -96,14 +96,14 @@ def main() -> None:
     # spends a fifth of the start looking for garbage among them.
     gc.set_threshold(100_000, 10, 10)
     if sys.stderr is not None:
-        sys.stderr = cast(TextIO, console.Unheard(sys.stderr))
+        sys.stderr = cast(TextIO, console.PipeSafeStream(sys.stderr))
     sys.exit(run())
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line in this process and return its exit code."""
     debug = os.environ.get("OCRCTL_DEBUG") == "1"
-    # A shell's `>&-` closes them: what would be written is not wanted then.
+    # A shell's `>&-` closes them: output is then discarded.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if command_line.completing():
@@ -112,7 +112,7 @@ def run(arguments: list[str] | None = None) -> int:
     console.set_guard(False)  # of the command line before, in a process that runs several
     try:
         # Typer never goes below 50 columns by itself; narrower terminals would break its lines anywhere.
-        width = max(20, min(80, get_terminal_size().columns)) - 2
+        width = max(20, min(100, get_terminal_size().columns)) - 2
         command_line.remember(sys.argv[1:] if arguments is None else arguments)
         _check_environment(command_line.typed_words())
         if {"--show-completion", "--install-completion"} & set(command_line.typed_words()):
@@ -120,18 +120,18 @@ def run(arguments: list[str] | None = None) -> int:
 
             register()
         code = app(arguments, prog_name="ocrctl", standalone_mode=False, terminal_width=width)
-        with console.to_the_end():
+        with console.ignoring_closed_pipe():
             console.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
-        return _reader_left()
+        return _closed_pipe()
     except SystemExit as stop:  # Typer turns a closed pipe into exit 1, which here means that a check found something
         if isinstance(stop.__context__, BrokenPipeError):
-            return _reader_left()
+            return _closed_pipe()
         raise
     except OcrctlError as error:
         if isinstance(error, UnknownSetting):
-            _say_setting(error)
+            _suggest_setting(error)
         if debug:
             console.report_traceback(error)
         return console.report_error(error)
@@ -146,16 +146,16 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             console.report_traceback(error)
-        known = _system_says(error)
+        known = _system_error(error)
         return console.report_bug(error, traced=debug) if known is None else console.report_error(known)
 
 
 def _complete(arguments: list[str] | None, debug: bool) -> int:
-    """Answer a shell that completes a word. No error, nor Ctrl-C, writes into the line being typed."""
+    """Answer a shell that completes a word. Neither errors nor Ctrl-C print into the line being typed."""
     try:
         from typer.main import get_command
 
-        command = get_command(app)  # makes Typer's own classes known, which `register` replaces
+        command = get_command(app)  # registers Typer's own classes, which `register` replaces
         from ocrctl.cli.completion import register
 
         register()
@@ -172,7 +172,7 @@ def _complete(arguments: list[str] | None, debug: bool) -> int:
 
 
 def _check_environment(words: list[str]) -> None:
-    """A misspelt OCRCTL_* variable is an error of every command; what help costs stays as it is."""
+    """Raise UsageError for a misspelt OCRCTL_* variable; help pages skip the check and stay fast."""
     odd = any(name.startswith("OCRCTL_") and name not in VARIABLES for name in os.environ)
     if odd and words and not {"-h", "--help", "--version"} & set(words):
         from ocrctl.config.load import check_environment
@@ -180,29 +180,29 @@ def _check_environment(words: list[str]) -> None:
         check_environment(os.environ)
 
 
-def _system_says(error: Exception) -> OcrctlError | None:
-    """What the file system answered and no room of its own had to say about: no permission, an impossible path, a full
-    disk."""
+def _system_error(error: Exception) -> OcrctlError | None:
+    """Return the error for what the operating system refused and no module handles itself: no permission, an invalid
+    path, a full disk."""
     if not isinstance(error, OSError):
         return None
     from ocrctl.files.regular import UnreadableFile
 
     if isinstance(error, UnreadableFile):
         return InputError(f"{error.filename}: cannot be read ({error.strerror}).")
-    place = error.filename if isinstance(error.filename, str) else "the output"
+    path = error.filename if isinstance(error.filename, str) else "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResumableStop(f"{place}: the disk is full.", hint="free some space and run the command again")
+        return ResumableStop(f"{path}: the disk is full.", hint="free some space and run the command again")
     if error.errno == errno.EIO:  # a failing disk, or a file that only looks like one, as some below /proc do
-        place = error.filename if isinstance(error.filename, str) else "a file"
-        return InputError(f"{place}: the system could not read or write it (input/output error).")
+        path = error.filename if isinstance(error.filename, str) else "a file"
+        return InputError(f"{path}: the system could not read or write it (input/output error).")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):
-        return InputError(f"{place}: {(error.strerror or 'cannot be used').lower()}.")
+        return InputError(f"{path}: {(error.strerror or 'cannot be used').lower()}.")
     return None
 
 
-def _reader_left() -> int:
-    """The reader (`| head`) has what it wanted; keep the interpreter's own flush at exit from complaining."""
-    console.nobody_listens()
+def _closed_pipe() -> int:
+    """Exit 0 when the reader (`| head`) closes the pipe, without an error from the interpreter's flush at exit."""
+    console.discard_stdout()
     return 0
 
 
@@ -210,14 +210,14 @@ def _usage(error: typer.TyperException) -> int:
     from typer._click.exceptions import NoArgsIsHelpError
 
     if isinstance(error, NoArgsIsHelpError):
-        sys.stderr.write(error.format_message() + "\n")  # the help text
+        console.write_help(error.format_message())
         return 2
     show = getattr(error, "format_message", None)
     message = show() if show else str(error)
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context is not None else None
     if context is not None:
-        from ocrctl.cli.habits import corrected, explained, named
+        from ocrctl.cli.corrections import corrected, explained, named
 
         if (meant := corrected(context.command)) is not None:
             message, hint = explained(message, meant.meaning), meant.line
@@ -229,9 +229,9 @@ def _usage(error: typer.TyperException) -> int:
     return 2
 
 
-def _say_setting(error: UnknownSetting) -> None:
-    """Let the hint of a misnamed `--set` be the whole command line with the right name."""
-    from ocrctl.cli.habits import corrected
+def _suggest_setting(error: UnknownSetting) -> None:
+    """Set the hint of a misnamed `--set` to the whole command line with the right name."""
+    from ocrctl.cli.corrections import corrected
 
     if (meant := corrected(None)) is not None:
         error.hint = meant.line

@@ -1,31 +1,31 @@
-"""The command line as it was typed, for hints that repeat it corrected."""
+"""The command line as typed, for hints that repeat it with corrections."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-COMPLETE = "_OCRCTL_COMPLETE"  # what a shell sets to ask for words instead of running a command
+COMPLETE = "_OCRCTL_COMPLETE"  # set by a shell that requests completions instead of running a command
 _words: list[str] = []
 
 
 def remember(words: Sequence[str]) -> None:
-    """Keep the words after `ocrctl`."""
+    """Store the words after `ocrctl`."""
     _words[:] = words
 
 
 def typed_words() -> list[str]:
-    """The words after `ocrctl`."""
+    """Return the words after `ocrctl`."""
     return list(_words)
 
 
 def quoted(words: Sequence[str]) -> str:
-    """Words as a shell takes them; what a shell would not touch stays as it is."""
+    """Join words into a command line, quoted for a shell where needed."""
     import shlex
 
     return shlex.join(words)
 
 
 def completing() -> bool:
-    """Whether a shell asks for the words that may come next."""
+    """Whether a shell requests completions."""
     return COMPLETE in os.environ

@@ -1,11 +1,11 @@
-"""Which commands there are, read from the app itself, so that no list of them can go stale."""
+"""List the commands, read from the app itself."""
 
 from __future__ import annotations
 
 
 def command_paths(root: object) -> list[tuple[str, ...]]:
-    """Every command and group below `root`, the command `ocrctl`, groups before what they hold: ("lmdb",), ("lmdb",
-    "info"), ..."""
+    """Return every command and group below `root`, the command `ocrctl`, a group before its members: ("lmdb",),
+    ("lmdb", "info"), ..."""
     from typer import Context
     from typer.core import TyperGroup
 

@@ -1,5 +1,5 @@
-"""What a shell offers where the metavar of a parameter says what stands there. Only the standard library and modules
-that import nothing else are loaded: a completed word must come at once.
+"""Shell completion of arguments and options, by the metavar of a parameter. Only the standard library and modules that
+import nothing else are loaded, so that a completion is instant.
 
 The names are read where they are defined: settings and formats in their source files, profiles in their folder.
 """
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from ocrctl.config.catalogue import Setting
 
-Offer = tuple[str, str]  # a word and what it means
+Offer = tuple[str, str]  # a word and its description
 PACKAGE = Path(__file__).resolve().parent.parent
 STREAMS = [("synth:words", "endless rendered words"), ("synth:pages", "endless rendered pages")]
 
 
 def offer_words(command: Command) -> None:
-    """Let every parameter of `command` whose metavar is known offer its words.
+    """Set the completions of every parameter of `command` whose metavar is known.
 
-    No value is converted, which would import pydantic, and no callback called: completion asks only which were given.
+    Values are not converted, which would import pydantic, and no callback is called: only their presence is needed.
     """
     for parameter in command.params:
         parameter.process_value = _as_typed  # type: ignore[method-assign, assignment]
@@ -54,7 +54,7 @@ def _completer(words: Callable[[str], Iterable[Offer]]) -> Callable[[Context, st
 
 
 def _source(command: Command, parameter: Parameter) -> Callable[[str], Iterable[Offer]] | None:
-    """What offers words for `parameter`; None where files, numbers or anything else stand."""
+    """Return the source of words for `parameter`; None for files, numbers and anything else."""
     metavar = str(getattr(parameter, "metavar", "") or "").removesuffix("...").strip("[]")
     if "--format" in parameter.opts:
         return (lambda _: _plain(writers())) if command.name == "predict" else (lambda _: _plain(formats()))
@@ -81,14 +81,14 @@ def _plain(words: Iterable[str]) -> list[Offer]:
 
 
 def architectures() -> list[Offer]:
-    """Every built-in architecture with its summary."""
+    """Return every built-in architecture with its summary."""
     from ocrctl.models.registry import built_in_specs
 
     return [(spec.name, spec.summary) for spec in built_in_specs().values()]
 
 
 def profiles() -> list[Offer]:
-    """Every shipped profile with its description."""
+    """Return every shipped profile with its description."""
     from ocrctl.config.profiles import shipped_profiles
 
     described = re.compile(r'^description\s*=\s*"(.*)"', re.MULTILINE)
@@ -100,19 +100,19 @@ def profiles() -> list[Offer]:
 
 
 def charsets() -> list[str]:
-    """The built-in charsets."""
+    """Return the built-in charsets."""
     from ocrctl.text.charset import BUILTIN
 
     return list(BUILTIN)
 
 
 def formats() -> list[str]:
-    """The built-in formats: NAME in each file of data/formats."""
+    """Return the built-in formats: NAME in each file of data/formats."""
     return _names(PACKAGE / "data" / "formats")
 
 
 def writers() -> list[str]:
-    """What `predict --format` takes: the writers' names, those of files for pages, and the formats."""
+    """Return the values of `predict --format`: names of writers, of page files and of formats."""
     folder = PACKAGE / "inference" / "writers"
     files = re.search(r"^PAGE_FILES = (\(.*\))", _text(folder / "choose.py"), re.MULTILINE)
     return list(dict.fromkeys([*_names(folder), *(ast.literal_eval(files[1]) if files else ()), *formats()]))
@@ -126,17 +126,17 @@ def _names(folder: Path) -> list[str]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except OSError:  # not installed as source: nothing to offer
+    except OSError:  # not installed as source
         return ""
 
 
 def specs(incomplete: str) -> list[Offer]:
-    """Streams and format prefixes. None where a file or folder begins as the word does: the shell then offers those."""
+    """Return streams and format prefixes; nothing if a path starts with the word: the shell then completes paths."""
     from glob import escape, iglob
 
     prefix, colon, path = incomplete.partition(":")
     if colon and prefix != "synth":
-        if shell() == "bash":  # it splits words at colons, and completes the path by itself
+        if shell() == "bash":  # bash splits words at colons and completes the path itself
             return []
         return [(f"{prefix}:{name}{os.sep if os.path.isdir(name) else ''}", "") for name in iglob(escape(path) + "*")]
     if next(iglob(escape(incomplete) + "*"), None) is not None:
@@ -145,7 +145,7 @@ def specs(incomplete: str) -> list[Offer]:
 
 
 def settings(incomplete: str, section: str = "") -> list[Offer]:
-    """`name=` of each setting below `section`; of one that is named whole, or the only one left, its values."""
+    """Return `name=` of each setting below `section`; for a complete name, or the only match, its values."""
     from ocrctl.config.catalogue import settings_catalogue
 
     every = [one for one in settings_catalogue() if one.name.startswith(section)]
@@ -160,24 +160,24 @@ def settings(incomplete: str, section: str = "") -> list[Offer]:
 
 
 def _values(setting: Setting) -> tuple[str, ...]:
-    """The words that a setting takes; none for numbers, files and free text."""
+    """Return the values of a setting; nothing for numbers, files and free text."""
     if setting.name == "arch":
         return tuple(name for name, _ in architectures())
     return tuple(charsets()) if setting.name == "data.charset" else setting.choices
 
 
 def shell() -> str:
-    """The shell that asks: bash, zsh, fish ..."""
+    """Return the shell that requests completions: bash, zsh, fish ..."""
     return os.environ.get(COMPLETE, "").rpartition("_")[2]
 
 
 class Bash(BashComplete):
-    """bash splits a word at `=` and `:`; here it is put together again, and the answer is what follows the last one."""
+    """Completion for bash, which splits a word at `=` and `:`: words are joined again before matching."""
 
     _before = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one to complete, and that one, as they were typed."""
+        """Return the words before the one to complete, and that one, as typed."""
         words = os.environ["COMP_WORDS"].split("\n") if "\n" in os.environ["COMP_WORDS"] else None
         if words is None:  # a caller that joins them with spaces
             args, incomplete = super().get_completion_args()
@@ -200,12 +200,12 @@ class Bash(BashComplete):
         return [_unquoted(word) for word in joined], _unquoted(incomplete)
 
     def format_completion(self, item: CompletionItem) -> str:
-        """The part of the word that bash replaces."""
+        """Return the part of the word that bash replaces."""
         return str(item.value).removeprefix(self._before)
 
 
 def _unquoted(word: str) -> str:
-    """A word without the quotes and backslashes that were typed; an unfinished one as far as it goes."""
+    """Return a word without quotes and backslashes; an unfinished one without its opening quote."""
     import shlex
 
     try:
@@ -214,7 +214,7 @@ def _unquoted(word: str) -> str:
         return word.lstrip("'\"")
 
 
-# As Typer's, with no space after a word that is not yet whole.
+# Typer's script, without a space after an incomplete word.
 BASH_SCRIPT = """
 %(complete_func)s() {
     local IFS=$'\\n'
@@ -232,7 +232,7 @@ complete -o default -F %(complete_func)s %(prog_name)s
 
 
 def register() -> None:
-    """Answer bash in this way from now on, and let --install-completion and --show-completion give its script."""
+    """Use `Bash` for bash, and its script for --install-completion and --show-completion."""
     Bash.source_template = BASH_SCRIPT
     scripts: dict[Any, str] = _completion_scripts
     scripts["bash"] = BASH_SCRIPT

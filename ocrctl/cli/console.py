@@ -1,7 +1,7 @@
-"""What every command prints: results to stdout, progress and log to stderr, JSON on request, one-sentence errors.
+"""Print results to stdout, and progress, log and one-sentence errors to stderr.
 
-Everything that data names (paths, labels, predictions) passes through here and leaves without a control character:
-lines, tables and errors show them as escapes (ocrctl/escape.py).
+Text that comes from data (paths, labels, predictions) is printed here only: lines, tables and errors show its control
+characters as escapes (ocrctl/escape.py).
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _state = {"quiet": False, "guard": False}
 _live: dict[str, Callable[[], None]] = {}  # "erase": removes the live line that stands on the terminal
 
 
-class Unheard:
-    """A stream of progress and log: a reader of it that leaves (`2>&1 | head`, a dead `tee`, a closed terminal) ends no
-    training."""
+class PipeSafeStream:
+    """A stream for progress and log that discards text once its reader is gone (`2>&1 | head`, a killed `tee`, a closed
+    terminal), so that a training continues."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """As the stream does, into nothing once nobody reads it."""
+        """Write `text`; discard it once the stream is closed."""
         try:
             return self._stream.write(text)
         except OSError as error:
-            self._let_go(error)
+            self._discard(error)
             return len(text)
 
     def flush(self) -> None:
-        """As the stream does."""
+        """Flush the stream; do nothing once it is closed."""
         try:
             self._stream.flush()
         except OSError as error:
-            self._let_go(error)
+            self._discard(error)
 
-    def _let_go(self, error: OSError) -> None:
-        if not _reader_is_gone(error, self._stream):
+    def _discard(self, error: OSError) -> None:
+        if not _is_closed(error, self._stream):
             raise error
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
@@ -58,9 +58,9 @@ class Unheard:
         return getattr(self._stream, name)
 
 
-def _reader_is_gone(error: OSError, stream: TextIO) -> bool:
-    """Whether `error` says that nobody reads `stream` any more: a closed pipe, or a terminal that hung up."""
-    if error.errno == errno.EIO:  # of a file it would be a broken disk
+def _is_closed(error: OSError, stream: TextIO) -> bool:
+    """Whether `error` means that `stream` has no reader any more: a closed pipe or terminal."""
+    if error.errno == errno.EIO:  # on a file it means a failing disk
         return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
     return error.errno == errno.EPIPE
 
@@ -86,66 +86,66 @@ def write(text: str = "", style: str = "", styled: str = "") -> None:
 
 
 def write_lines(text: str) -> None:
-    """Print lines of a file format, exactly where they are piped; on a terminal their controls are escapes, too."""
+    """Print lines of a file format, unchanged in a pipe; on a terminal with control characters as escapes."""
     _put((escape.visible(text, keep="\t\n") if sys.stdout.isatty() else text) + "\n")
 
 
 def _put(text: str) -> None:
     if not text.isascii():
-        for encoding in ("utf-8", sys.stdout.encoding or "utf-8"):  # lone surrogates, then a terminal that is not UTF-8
+        for encoding in ("utf-8", sys.stdout.encoding or "utf-8"):  # lone surrogates, then a terminal without UTF-8
             text = text.encode(encoding, "backslashreplace").decode(encoding)
     if sys.stdout.isatty():
         _erase_live()
     try:
         sys.stdout.write(text)
     except OSError as error:
-        if _reader_is_gone(error, sys.stdout):
-            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more") from error
+        if _is_closed(error, sys.stdout):
+            raise BrokenPipeError(errno.EPIPE, "the reader has closed the output") from error
         raise _unwritable(error) from error
 
 
 def flush() -> None:
-    """Hand what was written over to the system. Raises as writing does."""
+    """Flush stdout. Raises as writing does."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        if _reader_is_gone(error, sys.stdout):
-            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more") from error
+        if _is_closed(error, sys.stdout):
+            raise BrokenPipeError(errno.EPIPE, "the reader has closed the output") from error
         raise _unwritable(error) from error
 
 
 @contextmanager
-def to_the_end() -> Iterator[None]:
-    """Within, a reader that leaves (`| head`) ends the printing alone: reports, gates and exit codes still come."""
+def ignoring_closed_pipe() -> Iterator[None]:
+    """Within, a closed pipe (`| head`) ends only the printing; reports, thresholds and exit codes still follow."""
     try:
         yield
     except BrokenPipeError:
-        nobody_listens()
+        discard_stdout()
 
 
-def nobody_listens() -> None:
-    """Let go what standard output would still be given, also by the interpreter's own flush at exit."""
+def discard_stdout() -> None:
+    """Discard what is still written to stdout, also by the interpreter's flush at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unwritable(error: OSError) -> OcrctlError:
-    """The error of a standard output that takes nothing more; what waits to be written is let go."""
-    nobody_listens()
+    """Return the error for a standard output that cannot be written; the rest of the output is discarded."""
+    discard_stdout()
     return ResumableStop(
-        f"Standard output cannot be written ({error.strerror or error}); the results are not whole.",
-        hint="free some space, or send them elsewhere",
+        f"Standard output cannot be written ({error.strerror or error}); the results are incomplete.",
+        hint="free some space, or redirect the output to another file",
     )
 
 
 def note(text: str = "") -> None:
-    """A line of progress or log, to stderr; silent under -q."""
+    """Print a line of progress or log to stderr; nothing with -q."""
     if not _state["quiet"]:
         warn(text)
 
 
 def warn(text: str) -> None:
-    """Print one line to stderr, also under -q. A line break in `text` continues it indented, so that what data names
-    cannot start a line of its own; other controls are escapes."""
+    """Print one line to stderr, also with -q. A line break in `text` continues it indented, so that data cannot start a
+    line of its own; other control characters are escapes."""
     _erase_live()
     sys.stderr.write(escape.visible(text, keep="\n").replace("\n", "\n  ") + "\n")
     sys.stderr.flush()
@@ -162,18 +162,25 @@ def show_warning(
         (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
+def write_help(text: str) -> None:
+    """Print a help page to stderr, without colour unless stderr takes it."""
+    if not _styled(sys.stderr):
+        text = text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    sys.stderr.write(text + "\n")
+
+
 def suggest(command: str) -> None:
-    """The last line on stderr where a natural next command exists, ready to copy."""
+    """Print the natural next command, ready to copy, as the last line on stderr."""
     note(f"next: {command}")
 
 
 def write_json(value: Any) -> None:
-    """One JSON object (or one line of a JSON stream) to stdout; dataclasses become objects, NaN and infinity null."""
+    """Print one JSON object, or one line of a JSON stream, to stdout; NaN and infinity become null."""
     _put(escape.json_text(to_plain(value)) + "\n")
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses, paths, tuples and numpy values as what JSON knows; NaN and infinity as None."""
+    """Convert dataclasses, paths, tuples and numpy values to the types of JSON; NaN and infinity to None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -192,11 +199,11 @@ def to_plain(value: Any) -> Any:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 1) -> None:
-    """Print a table to stdout: aligned columns, nothing at all without a row; piped, tab-separated values with a header
-    row, whose cells are escaped by `escape.cell`.
+    """Print a table to stdout: aligned columns on a terminal, nothing without a row; in a pipe tab-separated values
+    with a header row, cells escaped by `escape.cell`.
 
-    What a terminal has no room for: the last column is cut where that is enough; else the columns are shown in several
-    tables, one below another, each with the first `keys` columns, which say what a row is about.
+    On a narrow terminal the last column is cut if that is enough; otherwise the columns are printed as several tables,
+    each with the first `keys` columns, which identify a row.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -218,13 +225,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
 
 
 def _fits(widths: list[int], room: int) -> bool:
-    """Whether one table holds all columns, the last one cut where need be."""
+    """Whether one table holds all columns, the last one cut if needed."""
     return sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _LEAST) <= room
 
 
 def _shorten(lines: list[list[str]], widths: list[int], keys: int, room: int) -> None:
-    """Cut the key columns, the widest first, in their middle, until the widest other column has room beside them; to
-    half of the room where that saves a table and all cells that differ still do."""
+    """Cut the key columns in their middle, the widest first, until the widest other column fits beside them; to half of
+    the room if that saves a table and keeps cells distinct."""
     needed = room - max([*widths[keys:-1], min(widths[-1], _LEAST)]) - 2 * keys
     for left in (min(needed, room // 2 - 2 * (keys - 1)), needed):
         cut = widths[:keys]
@@ -248,7 +255,7 @@ def _middle_cut(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal that `text` takes: two for a wide character (Han, Hangul), none for a combining one."""
+    """Terminal columns of `text`: two for a wide character (Han, Hangul), none for a combining one."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -257,19 +264,19 @@ def _width(text: str) -> int:
 
 
 def _start(text: str, width: int) -> str:
-    """As much of `text` as takes at most `width` columns."""
+    """Return the start of `text` that fits in `width` columns."""
     if text.isascii():
         return text[:width]
     taken = 0
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         taken += _width(char)
         if taken > width:
-            return text[:place]
+            return text[:index]
     return text
 
 
 def _bands(widths: list[int], keys: int, room: int) -> list[list[int]]:
-    """Which columns each of the tables shows."""
+    """Return the column numbers of each table."""
     if _fits(widths, room) or keys == len(widths):
         return [list(range(len(widths)))]
     first = list(range(keys))
@@ -294,7 +301,7 @@ def _aligned(lines: list[list[str]], widths: list[int], room: int) -> None:
 
 
 def set_live(erase: Callable[[], None] | None) -> None:
-    """Name what removes the live line from the terminal, before anything else is printed there; None: there is none."""
+    """Set the function that erases the live line before other text is printed; None: there is no live line."""
     _live.clear()
     if erase is not None:
         _live["erase"] = erase
@@ -306,22 +313,21 @@ def _erase_live() -> None:
 
 
 def colour() -> bool:
-    """Whether stdout may carry colour: a terminal, and NO_COLOR not set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Whether stdout takes colour: a terminal that is not dumb, NO_COLOR not set."""
+    return _styled(sys.stdout)
 
 
 def live() -> bool:
-    """Whether stderr may carry a live bar: a terminal that is not dumb, not quiet, NO_COLOR not set."""
-    return (
-        sys.stderr.isatty()
-        and not _state["quiet"]
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM", "") != "dumb"
-    )
+    """Whether stderr takes a live line: a terminal that is not dumb, NO_COLOR not set, no -q."""
+    return _styled(sys.stderr) and not _state["quiet"]
+
+
+def _styled(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
 
 
 def columns() -> int:
-    """Width of the terminal in characters, at least 20."""
+    """Return the width of the terminal in characters, 20 or more."""
     import shutil
 
     return max(20, shutil.get_terminal_size().columns)
@@ -336,8 +342,7 @@ def report_error(error: OcrctlError) -> int:
 
 
 def report_bug(error: BaseException, *, traced: bool = False) -> int:
-    """Print an unexpected error with how to report it, the traceback above it (`traced`) or still to be had with
-    OCRCTL_DEBUG=1. Returns 70."""
+    """Print an unexpected error and how to report it; `traced`: its traceback is printed already. Returns 70."""
     warn(f"bug in ocrctl: {type(error).__name__}: {error}")
     how = "report the traceback above" if traced else "run again with OCRCTL_DEBUG=1 and report the traceback"
     warn(f"hint: {how} with the command you typed")

@@ -1,4 +1,4 @@
-"""`ocrctl dataset`: its commands."""
+"""`ocrctl dataset`: the group of its commands, and charset, stats and synth."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ from ocrctl.cli.dataset_clean import clean, undo
 from ocrctl.cli.dataset_convert import convert, crop, split
 from ocrctl.cli.dataset_suspects import suspects
 from ocrctl.cli.dataset_validate import validate
+from ocrctl.cli.help import INPUTS, OUTPUT
 from ocrctl.cli.label_table import label_rows, page_rows
-from ocrctl.cli.lazy import Group
+from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets, SpreadsheetSafe
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import UsageError
 from ocrctl.shell import shell_quote
 
-app = typer.Typer(
-    cls=Group,
-    help="Look at and mend annotated data before it is trained on.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandApp("Inspect, fix, split and convert annotated datasets.")
 
 app.command("validate")(validate)
 app.command("clean")(clean)
@@ -38,18 +34,34 @@ app.command("suspects")(suspects)
 @app.command("charset")
 def charset(
     specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Word images: a path, or FORMAT:PATH.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the charset there.")] = None,
-    counts: Annotated[bool, typer.Option("--counts", help="One character a line, with how often it occurs.")] = False,
-    one_per_line: Annotated[
-        bool, typer.Option("--one-per-line", help="Write FILE as a PaddleOCR dictionary instead of one line.")
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write the charset to FILE.", rich_help_panel=OUTPUT),
+    ] = None,
+    counts: Annotated[
+        bool,
+        typer.Option("--counts", help="Print a character and its count per line.", rich_help_panel=OUTPUT),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    one_per_line: Annotated[
+        bool,
+        typer.Option(
+            "--one-per-line",
+            help="Write FILE as a PaddleOCR dictionary, one character per line.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.", rich_help_panel=OUTPUT)] = False,
     guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print every character of the labels, sorted: what `train --charset` takes."""
+    """Print every character of the labels, sorted, for `train --charset`.
+
+    \b
+    Examples:
+      ocrctl dataset charset data/train data/val -o charset.txt
+    """
     from ocrctl.core.dataset.stats import dataset_charset
 
     report = dataset_charset(specs, out, one_per_line=one_per_line, overwrite=overwrite)
@@ -75,7 +87,7 @@ def stats(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Counts, label lengths and characters of a data set; of pages, sizes and shapes as histograms."""
+    """Show counts, label lengths and characters of a dataset, and histograms of the sizes and shapes of pages."""
     from ocrctl.core.dataset.stats import dataset_stats
 
     report = dataset_stats(spec)
@@ -91,29 +103,43 @@ def stats(
 @app.command("synth")
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
-    pages: Annotated[bool, typer.Option("--pages", help="Pages with word and character outlines, not words.")] = False,
-    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Number of pictures.")] = 100,
+    pages: Annotated[
+        bool,
+        typer.Option("--pages", help="Render pages with word and character polygons instead of words."),
+    ] = False,
+    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Number of images.")] = 100,
     backgrounds: Annotated[
         Path | None,
-        typer.Option("--backgrounds", metavar="DIR", help="Photographs without text, behind half of the pages."),
+        typer.Option(
+            "--backgrounds",
+            metavar="DIR",
+            help="Photos without text, the background of half of the pages. Requires --pages.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     profile: Profiles = None,
     sets: Sets = None,
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="Only words that training on the stream never draws.")
+        bool, typer.Option("--unseen", help="Render only words that training on the stream never uses.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write pictures of a synthetic stream: words with rec_gt.txt, or --pages with train.json.
+    """Write images of a synthetic stream: words with rec_gt.txt, or pages with train.json.
 
-    On pages each word has its outline, its text and a quad for each character. synth.* settings say what they look
-    like."""
+    On pages each word has a polygon, its text and a quad for each character. The synth.* settings control the
+    rendering.
+
+    \b
+    Examples:
+      ocrctl dataset synth words --count 1000 --set synth.style=scene
+      ocrctl dataset synth pages --pages --count 50 --backgrounds photos
+    """
     if pages:
         _synth_pages(out, count, backgrounds, profile or [], sets or [], unseen, as_json)
         return
     if backgrounds is not None:
-        raise UsageError("--backgrounds goes with --pages: words have grounds of their own.")
+        raise UsageError("--backgrounds requires --pages.")
     from ocrctl.core.dataset.synth_words import write_words
 
     report = write_words(out, count, profile or [], sets or [], unseen=unseen)
@@ -136,5 +162,5 @@ def _synth_pages(
     else:
         kinds = ", ".join(f"{name} {number}" for name, number in sorted(report.kinds.items()))
         console.write(f"{report.samples} pages ({kinds}) in {report.out}, labels in {report.labels}")
-        console.write(f"{report.words} words ({report.ignored} to be ignored), {report.characters} characters")
+        console.write(f"{report.words} words ({report.ignored} ignored), {report.characters} characters")
     console.suggest(f"ocrctl dataset stats {shell_quote(out)}")

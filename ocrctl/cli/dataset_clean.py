@@ -1,4 +1,4 @@
-"""`ocrctl dataset clean|undo`."""
+"""`ocrctl dataset clean|undo`: fix annotations, and restore the files as they were."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ocrctl.cli import console
 from ocrctl.cli.dataset_convert import AllowOutside
 from ocrctl.cli.dataset_validate import DataFlag, DataSpec
 from ocrctl.cli.github import Annotation, GitHub, annotate, check_github, failed
+from ocrctl.cli.help import FIXES, INPUTS, OUTPUT
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import shell_quote
@@ -23,17 +24,38 @@ def clean(
     spec: DataSpec = None,
     data: DataFlag = None,
     profile: Profiles = None,
-    clamp: Annotated[bool, typer.Option("--clamp", help="Move points beyond the picture onto its edge.")] = False,
+    clamp: Annotated[
+        bool,
+        typer.Option("--clamp", help="Move points outside the image onto its edge.", rich_help_panel=FIXES),
+    ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend outlines, texts, stated sizes and labels that EXIF turned away.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Fix polygons, texts, stated image sizes and labels that ignore the EXIF orientation.",
+            rich_help_panel=FIXES,
+        ),
     ] = False,
     remove_bad: Annotated[
-        bool, typer.Option("--remove-bad", help="Drop bad polygons, and pictures that are unusable or left empty.")
+        bool,
+        typer.Option(
+            "--remove-bad",
+            help="Remove invalid polygons, and images that are unusable or left without instances.",
+            rich_help_panel=FIXES,
+        ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write a cleaned copy instead of changing the labels.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Write a cleaned copy instead of changing the label files.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    header_only: Annotated[bool, typer.Option("--header-only", help="Do not decode the pictures.")] = False,
+    header_only: Annotated[
+        bool, typer.Option("--header-only", help="Do not decode the images.", rich_help_panel=INPUTS)
+    ] = False,
     github: GitHub = False,
     guard: SpreadsheetSafe = False,
     allow_outside: AllowOutside = False,
@@ -41,17 +63,23 @@ def clean(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Mend annotated pictures. Without a flag it says what it would do; exit 1 when that is anything."""
+    """Fix annotated images. Without --clamp, --repair or --remove-bad: list the fixes; exit 1 if there are any.
+
+    \b
+    Examples:
+      ocrctl dataset clean data/train
+      ocrctl dataset clean data/train --clamp --repair --remove-bad
+    """
     from ocrctl.core.dataset.clean import CleanOptions, clean_data
     from ocrctl.core.dataset.default_spec import data_spec
 
     check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
     options = CleanOptions(chosen, clamp, repair, remove_bad, out, not header_only, allow_outside)
-    with ProgressBar("pictures") as progress:
+    with ProgressBar("images") as progress:
         report = clean_data(options, progress)
     name = shell_quote(chosen) + plugin_flags(plugin)
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(report)
         elif github:
@@ -71,16 +99,16 @@ def clean(
 def _summary(report: CleanReport) -> str:
     remain = f"{report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
     if not report.actions:
-        held = f"all {report.images:,} pictures and {report.instances:,} instances are kept"
+        held = f"all {report.images:,} images and {report.instances:,} instances are kept"
         return f"nothing to clean: {held}{f'; {remain}' if report.fatal else ''}"
     return (
-        f"{report.images_left:,} of {report.images:,} pictures and {report.instances_left:,} of {report.instances:,}"
+        f"{report.images_left:,} of {report.images:,} images and {report.instances_left:,} of {report.instances:,}"
         f" instances {'would be' if report.dry else 'are'} kept; {remain}"
     )
 
 
 def _annotations(report: CleanReport, name: str) -> None:
-    """What a dry run would do fails its check, what was done is told; errors that remain fail either."""
+    """Print the fixes of a dry run and remaining errors as errors, applied fixes as notices."""
     found = [
         Annotation(f"{action} ({count:,} {'to do' if report.dry else 'done'}), first: {report.examples[action]}")
         for action, count in report.actions.items()
@@ -99,7 +127,7 @@ def undo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take the latest `dataset clean` back: every label file as it was, byte for byte."""
+    """Undo the latest `dataset clean`: restore every label file byte for byte."""
     from ocrctl.core.dataset.clean import undo_clean
     from ocrctl.core.dataset.default_spec import data_spec
 

@@ -1,4 +1,4 @@
-"""`ocrctl dataset convert|split|crop`."""
+"""`ocrctl dataset convert|split|crop`: write a dataset in another format, in parts, or as word images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import INPUTS, OUTPUT
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
 from ocrctl.cli.progress import ProgressBar
@@ -17,24 +18,38 @@ from ocrctl.shell import shell_quote
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
 AllowOutside = Annotated[
     bool,
-    typer.Option("--allow-outside", help="Copy images that lie outside the set, such as absolute paths and links."),
+    typer.Option(
+        "--allow-outside",
+        help="Copy images outside the dataset's folder: absolute paths and links.",
+        rich_help_panel=INPUTS,
+    ),
 ]
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; it appears once it is whole.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder; it appears once it is complete.")]
 
 
 def convert(
     spec: Spec,
     out: Out,
     format_name: Annotated[
-        str, typer.Option("--format", metavar="F", help="Format to write (docs/reference/formats.md).")
+        str,
+        typer.Option(
+            "--format", metavar="F", help="Format to write (docs/reference/formats.md).", rich_help_panel=OUTPUT
+        ),
     ],
-    labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not copy the pictures.")] = False,
+    labels_only: Annotated[
+        bool, typer.Option("--labels-only", help="Do not copy the images.", rich_help_panel=OUTPUT)
+    ] = False,
     allow_outside: AllowOutside = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a data set in another format, and say what that format cannot hold."""
+    """Convert a dataset to another format, and list what that format cannot store.
+
+    \b
+    Examples:
+      ocrctl dataset convert data/icdar15 data/paddle --format paddleocr-det
+    """
     from ocrctl.core.dataset.convert import convert as rewrite
 
     report = rewrite(spec, out, format_name, copy=not labels_only, allow_outside=allow_outside)
@@ -43,9 +58,9 @@ def convert(
     else:
         for what, count in report.lost.items():
             console.write(f"lost: {what} ({count:,})")
-        for place in report.missing:
-            console.write(f"not copied: {place}")
-    console.note(f"{report.images:,} pictures, {report.instances:,} instances -> {report.out}")
+        for image in report.missing:
+            console.write(f"not copied: {image}")
+    console.note(f"{report.images:,} images, {report.instances:,} instances -> {report.out}")
     if not report.missing:
         console.suggest(f"ocrctl dataset validate {shell_quote(out)}{plugin_flags(plugin)}")
 
@@ -58,35 +73,44 @@ def split(
         typer.Option(
             "--part",
             metavar="NAME=SHARE",
-            help="A part and its share: train=0.8 or train=8 beside val=2. Default: train=0.9, val=0.1.",
+            help="Name and share of a part: train=0.8, or train=8 with val=2. Repeatable. Default: train=0.9, val=0.1.",
         ),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", metavar="REGEX", help="Pictures whose match (first group) is equal stay together."),
+        typer.Option("--group", metavar="REGEX", help="Keep images together whose paths have an equal match."),
     ] = None,
     listed: Annotated[
         Path | None,
-        typer.Option("--list", metavar="FILE", help="Fixed: the pictures named there are the second of two parts."),
+        typer.Option("--list", metavar="FILE", help="File of image names: the images of the second of two parts."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed parts otherwise.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the split.")] = 0,
     format_name: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="Format to write (default: that of SPEC).")
+        str | None,
+        typer.Option(
+            "--format", metavar="F", help="Format to write. Default: the format of SPEC.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     allow_outside: AllowOutside = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Part a data set by picture: groups stay together, lengths of texts are spread alike."""
-    from ocrctl.core.dataset.split import split as part
+    """Split a dataset by image; groups stay together, and text lengths are distributed alike.
+
+    \b
+    Examples:
+      ocrctl dataset split data/all data/parts --part train=0.8 --part val=0.1 --part test=0.1
+      ocrctl dataset split data/all data/parts --group '(scan_[0-9]+)_'
+    """
+    from ocrctl.core.dataset.split import split as split_dataset
 
     parts = parts or ["train=0.9", "val=0.1"]
     shares = number_pairs(parts, "--part", "NAME=SHARE, such as val=0.1")
     if len(shares) < len(parts):
-        raise UsageError(f"--part: {' '.join(parts)}: a name stands there twice.")
-    with ProgressBar("pictures") as progress:
-        report = part(
+        raise UsageError(f"--part: {' '.join(parts)}: a name is repeated.")
+    with ProgressBar("images") as progress:
+        report = split_dataset(
             spec,
             out,
             shares,
@@ -101,11 +125,11 @@ def split(
         console.write_json(report)
     else:
         console.table(
-            ("part", "pictures", "instances", "folder"),
+            ("part", "images", "instances", "folder"),
             [(name, written.images, written.instances, written.out) for name, written in report.parts.items()],
         )
     if report.joined:
-        console.note(f"{report.joined:,} groups go with another one, because they hold the same picture")
+        console.note(f"{report.joined:,} groups were merged with another group because they contain the same image")
     first, second = (shell_quote(out / name) for name in list(shares)[:2])
     console.suggest(f"ocrctl dataset validate {first}{plugin_flags(plugin)} --against {second}")
 
@@ -113,15 +137,22 @@ def split(
 def crop(
     spec: Spec,
     out: Out,
-    format_name: Annotated[str, typer.Option("--format", metavar="F", help="Format of word images to write.")] = "lmdb",
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="F", help="Format of word images to write.", rich_help_panel=OUTPUT)
+    ] = "lmdb",
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Cut the words out of annotated pages, straightened: an LMDB to train a recogniser on."""
+    """Crop and rectify the words of annotated pages, to train a recogniser on.
+
+    \b
+    Examples:
+      ocrctl dataset crop data/pages data/words.lmdb
+    """
     from ocrctl.core.dataset.crop import crop_words
 
-    with ProgressBar("pictures") as progress:
+    with ProgressBar("images") as progress:
         report = crop_words(spec, out, format_name, progress)
     if as_json:
         console.write_json(report)

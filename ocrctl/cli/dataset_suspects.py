@@ -1,4 +1,4 @@
-"""`ocrctl dataset suspects`."""
+"""`ocrctl dataset suspects`: list labels that are probably wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.dataset_validate import DataSpec
+from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.options import BatchSize, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressBar
 
@@ -15,10 +16,19 @@ from ocrctl.cli.progress import ProgressBar
 def suspects(
     model: Annotated[
         str,
-        typer.Option("-m", "--model", metavar="MODEL", help="Checkpoint, ONNX file, export bundle or run folder."),
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="Recogniser: checkpoint, ONNX file, export bundle or run folder.",
+            rich_help_panel=MODEL,
+        ),
     ],
     spec: DataSpec = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Labels that are listed.")] = 50,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", min=1, metavar="N", help="Maximum number of labels listed.", rich_help_panel=OUTPUT),
+    ] = 50,
     device: Device = "auto",
     batch_size: BatchSize = 64,
     jobs: Jobs = None,
@@ -28,7 +38,12 @@ def suspects(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the labels that a model reads otherwise, the surest first: those most likely wrong. Changes nothing."""
+    """List labels that differ from a model's prediction, the most likely errors first. Changes no file.
+
+    \b
+    Examples:
+      ocrctl dataset suspects data/train -m runs/crnn
+    """
     from ocrctl.inference.devices import keep_memory, share_cores
 
     share_cores()
@@ -48,10 +63,10 @@ def suspects(
             (f"{one.score:.3f}", repr(one.label), repr(one.reading), f"{one.confidence:.3f}", one.where)
             for one in report.suspects
         ]
-        console.table(("score", "label", "reading", "confidence", "where"), rows)
+        console.table(("score", "label", "prediction", "confidence", "where"), rows)
     for reason in report.unreadable:
         console.note(f"unreadable: {reason}")
     if report.doubt:
         console.note(f"warning: {report.doubt}")
-    unjudged = f", {report.unjudged:,} hold no character that it can write" if report.unjudged else ""
-    console.note(f"{report.disagree:,} of {report.read:,} labels are not what {report.model} reads{unjudged}")
+    skipped = f", {report.unjudged:,} have no character of its charset" if report.unjudged else ""
+    console.note(f"{report.disagree:,} of {report.read:,} labels differ from the prediction of {report.model}{skipped}")

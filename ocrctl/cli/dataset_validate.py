@@ -9,6 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.github import SHOWN, Annotation, GitHub, Level, annotate, check_github
+from ocrctl.cli.help import CHECKS, INPUTS, OUTPUT
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
@@ -18,17 +19,23 @@ if TYPE_CHECKING:
     from ocrctl.core.dataset.validate import ValidateReport
 
 _GITHUB: dict[str, Level] = {"error": "error", "warning": "warning", "info": "notice"}
-_EXAMPLES = 3  # places shown for each code
+_EXAMPLES = 3  # findings shown for each code
 _LISTED = 1000  # of each code with --json
 
 DataSpec = Annotated[
     str | None,
-    typer.Argument(metavar="[SPEC]", help="Annotated pictures: a path, or FORMAT:PATH (default: $OCRCTL_DATA)."),
+    typer.Argument(metavar="SPEC", help="Annotated images: a path, or FORMAT:PATH. Default: $OCRCTL_DATA."),
 ]
 
 DataFlag = Annotated[
     str | None,
-    typer.Option("-d", "--data", metavar="SPEC", help="The same as SPEC. Without both: data.train of -p."),
+    typer.Option(
+        "-d",
+        "--data",
+        metavar="SPEC",
+        help="The same as SPEC. Default without both: data.train of -p.",
+        rich_help_panel=INPUTS,
+    ),
 ]
 
 
@@ -36,22 +43,49 @@ def validate(
     spec: DataSpec = None,
     data: DataFlag = None,
     header_only: Annotated[
-        bool, typer.Option("--header-only", help="Read the pictures' headers only: fast, finds no damage within.")
+        bool,
+        typer.Option(
+            "--header-only",
+            help="Read only the headers of images: fast, but misses damage behind them.",
+            rich_help_panel=CHECKS,
+        ),
     ] = False,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="SPEC", help="Another set (test) that must share no picture.")
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="SPEC",
+            help="Another dataset, such as the test set, that must share no image.",
+            rich_help_panel=CHECKS,
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--for", metavar="MODEL", help="Judge what an architecture or a trained model can learn."),
+        typer.Option(
+            "--for",
+            metavar="MODEL",
+            help="Also check the labels against an architecture or a trained model.",
+            rich_help_panel=CHECKS,
+        ),
     ] = None,
     profile: Profiles = None,
     charset: Annotated[
-        str | None, typer.Option("--charset", metavar="FILE", help="Charset for --for (default: the model's).")
+        str | None,
+        typer.Option(
+            "--charset",
+            metavar="FILE",
+            help="Charset of --for. Default: the model's.",
+            rich_help_panel=CHECKS,
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option("--fail-on", metavar="WHAT", help="error (default), warning, info or a code. Repeatable."),
+        typer.Option(
+            "--fail-on",
+            metavar="WHAT",
+            help="Exit 1 on this severity or code: error (default), warning, info, P010. Repeatable.",
+            rich_help_panel=CHECKS,
+        ),
     ] = None,
     report: Report = None,
     github: GitHub = False,
@@ -61,7 +95,8 @@ def validate(
             "--limit",
             min=0,
             metavar="N",
-            help=f"Findings of each code with --json (default: {_LISTED}) and --github ({SHOWN}); 0: all.",
+            help=f"Maximum findings per code; 0: all. Default: {_LISTED} with --json, {SHOWN} with --github.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     guard: SpreadsheetSafe = False,
@@ -69,10 +104,16 @@ def validate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge annotated pictures: files, polygons, texts. Exit 1 when something at or above --fail-on is found."""
+    """Check annotated images: files, polygons, texts. Exit 1 on a finding at or above --fail-on.
+
+    \b
+    Examples:
+      ocrctl dataset validate data/train --report report.html
+      ocrctl dataset validate data/train --against data/test --for crnn --fail-on warning
+    """
     from ocrctl.core.dataset.default_spec import data_spec
     from ocrctl.core.dataset.validate import ValidateOptions
-    from ocrctl.core.dataset.validate import validate as judge
+    from ocrctl.core.dataset.validate import validate as check
 
     check_github(github, as_json)
     chosen = data_spec(spec, data, profile or [])
@@ -82,14 +123,14 @@ def validate(
         against=against,
         model=model,
         charset=charset,
-        profiles=(profile or []) if model or spec or data else [],  # without --for it named the data set
+        profiles=(profile or []) if model or spec or data else [],  # without --for it named the dataset
         fail_on=fail_on or ["error"],
         limit=_LISTED if limit is None else limit or None,
     )
     check_report(report)
-    with ProgressBar("pictures") as progress:
-        result, annotations, findings = judge(options, progress)
-    with console.to_the_end():
+    with ProgressBar("images") as progress:
+        result, annotations, findings = check(options, progress)
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(result)
         elif github:
@@ -99,7 +140,7 @@ def validate(
     for note in result.notes:
         console.note(note)
     console.note(
-        f"{result.images:,} pictures, {result.instances:,} instances ({result.ignored:,} ignored), {result.format}:"
+        f"{result.images:,} images, {result.instances:,} instances ({result.ignored:,} ignored), {result.format}:"
         f" {result.errors:,} errors, {result.warnings:,} warnings, {result.infos:,} remarks in {result.seconds:.1f} s"
     )
     if report is not None:
@@ -115,7 +156,7 @@ def validate(
 
 
 def _table(result: ValidateReport) -> None:
-    wide = not sys.stdout.isatty()  # a place is often longer than a terminal has room for, and is told below then
+    wide = not sys.stdout.isatty()  # a terminal has no room for the location: it is printed below the table
     rows = [
         (code.code, code.severity, code.count, code.name, f"{place.where}: {place.message}" if wide else place.message)
         for code in result.codes

@@ -1,4 +1,4 @@
-"""`ocrctl diagnose cuda|environment|replay`."""
+"""`ocrctl diagnose cuda|environment|replay`: find what breaks training and inference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.lazy import Group
+from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet
 
 if TYPE_CHECKING:
@@ -17,34 +17,29 @@ if TYPE_CHECKING:
 
 COLOURS = {"ok": "32", "warn": "33", "fail": "31", "skipped": "2"}
 
-app = typer.Typer(
-    cls=Group,
-    help="Look for what breaks training and serving, and say how to mend it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandApp("Find what breaks training and inference, and how to fix it.")
 
 
 @app.command("cuda")
 def cuda(
-    require: Annotated[bool, typer.Option("--require", help="Exit 4 when no usable CUDA device is there.")] = False,
+    require: Annotated[bool, typer.Option("--require", help="Exit 4 if there is no usable CUDA device.")] = False,
     check_loader: Annotated[
         str | None,
         typer.Option(
             "--check-loader",
             metavar="SPEC",
-            help="Also check loader processes on this data: fork, spawn, LMDB, /dev/shm.",
+            help="Also check loader processes on this dataset: fork, spawn, LMDB, /dev/shm.",
         ),
     ] = None,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Driver, runtime, cuDNN, memory, a product and a convolution on the GPU, ONNX Runtime."""
+    """Check the CUDA driver, runtime, cuDNN, memory, ONNX Runtime, a matrix product and a convolution."""
     from ocrctl.core.diagnose import diagnose_cuda
 
     result = diagnose_cuda(loader_spec=check_loader)
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         _show(result, as_json)
     if require and not result.usable:
         from ocrctl.errors import MissingRequirement
@@ -57,11 +52,11 @@ def cuda(
 
 @app.command("environment")
 def environment(as_json: Json = False, quiet: Quiet = False) -> None:
-    """Versions, packages that break each other, threads, shared memory, limits."""
+    """Check versions, conflicting packages, threads, shared memory and limits."""
     from ocrctl.core.diagnose import diagnose_environment
 
     result = diagnose_environment()
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         _show(result, as_json)
     if result.failed:
         raise typer.Exit(1)
@@ -74,11 +69,11 @@ def replay(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Play back a training step whose loss was not finite: weights, samples, first bad layer, gradients."""
+    """Replay a training step whose loss was not finite: weights, samples, first bad layer, gradients."""
     from ocrctl.core.diagnose import diagnose_replay
 
     result = diagnose_replay(folder)
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         _show(result, as_json)
     if result.failed:
         raise typer.Exit(1)
@@ -98,7 +93,7 @@ def _show(result: Diagnosis, as_json: bool) -> None:
     indent = " " * 9
     for row in result.checks:
         text = textwrap.wrap(f"{row.name}: {row.detail}", console.columns() - len(indent))
-        text += textwrap.wrap(f"mend: {row.mend}" if row.mend else "", console.columns() - len(indent))
+        text += textwrap.wrap(f"fix: {row.mend}" if row.mend else "", console.columns() - len(indent))
         console.write(f"  {text[0]}", style=COLOURS[row.status], styled=f"{row.status:<7}")
         for line in text[1:]:
             console.write(f"{indent}{line}")

@@ -1,4 +1,4 @@
-"""`ocrctl eval`: how well models read, and how well boxes were found."""
+"""`ocrctl eval`: score recognisers, detectors and result files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.github import GitHub, check_github, failed
-from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
+from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME, SCORES
+from ocrctl.cli.options import Data, Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.errors import UsageError
@@ -26,25 +27,33 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="MODEL...", help="Checkpoints, ONNX files, export bundles or run folders."),
     ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-d", "--data", metavar="SPEC", help="A path, FORMAT:PATH, synth:words or synth:pages. Repeatable."
-        ),
-    ] = None,
+    data: Data = None,
     truth: Annotated[
-        str | None, typer.Option("--gt", metavar="SPEC", help="Score result files instead: pages with their polygons.")
+        str | None,
+        typer.Option(
+            "--gt",
+            metavar="SPEC",
+            help="Ground truth of result files: pages with polygons. Requires --pred.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     found: Annotated[
         str | None,
-        typer.Option("--pred", metavar="SPEC", help="What was found on them: a folder or zip of lines, or any format."),
+        typer.Option(
+            "--pred",
+            metavar="SPEC",
+            help="Result files to score against --gt: a folder or zip of text lines, or any format.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(
             "--protocol",
             metavar="exact|str36|hmean|cleval",
-            help="What counts; the first ranks. Repeatable. Of pages: hmean (default) or cleval.",
+            help="Scoring protocol; the first ranks the worst samples. Repeatable. Words: exact and str36 (default). "
+            "Pages: hmean (default) or cleval.",
+            rich_help_panel=SCORES,
         ),
     ] = None,
     report: Report = None,
@@ -53,36 +62,77 @@ def evaluate(
         typer.Option(
             "--fail-under",
             metavar="METRIC=X",
-            help="Exit 1 when missed: str36=80%, exact.cer=0.1, hmean=0.8. Repeatable.",
+            help="Exit 1 below this score (of cer: above): str36=80%, exact.cer=0.1, hmean=0.8. Repeatable.",
+            rich_help_panel=SCORES,
         ),
     ] = None,
-    e2e: Annotated[bool, typer.Option("--e2e", help="With --gt: what was read counts, too.")] = False,
-    scores: Annotated[bool, typer.Option("--scores", help="Lines of --pred hold a score behind their points.")] = False,
+    e2e: Annotated[
+        bool,
+        typer.Option("--e2e", help="Score the recognised text, too. Requires --gt.", rich_help_panel=SCORES),
+    ] = False,
+    scores: Annotated[
+        bool,
+        typer.Option("--scores", help="Lines of --pred have a score after the points.", rich_help_panel=INPUTS),
+    ] = False,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Of --pred, only what scores at least as much. Default: all.")
+        float | None,
+        typer.Option(
+            "--threshold",
+            help="Drop detections of --pred below this score. Default: keep all.",
+            rich_help_panel=SCORES,
+        ),
     ] = None,
     search: Annotated[
-        bool, typer.Option("--find-threshold", help="Besides, the scores at other thresholds, the best one named.")
+        bool,
+        typer.Option(
+            "--find-threshold",
+            help="Also print the scores at other thresholds, and the best threshold.",
+            rich_help_panel=SCORES,
+        ),
     ] = False,
-    worst: Annotated[int, typer.Option("--worst", min=0, help="Worst samples listed for each model.")] = 20,
+    worst: Annotated[
+        int,
+        typer.Option("--worst", min=0, help="Number of worst samples listed for each model.", rich_help_panel=OUTPUT),
+    ] = 20,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", min=1, help="First N samples of each SPEC (synth:words: 2000, synth:pages: 100 unless given)."
+            "--limit",
+            min=1,
+            help="First N samples of each SPEC. Default: all; synth:words 2000, synth:pages 100.",
+            rich_help_panel=INPUTS,
         ),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, max=1_000_000, help="Resamples for the 95 % intervals; 0: none.")
+        int,
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            max=1_000_000,
+            help="Resamples for the 95 % intervals; 0: no intervals.",
+            rich_help_panel=SCORES,
+        ),
     ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling and of synth:*.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, help="Random seed of the resampling and of synth:*.", rich_help_panel=RUNTIME),
+    ] = 0,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="K=V", help="A setting of synth:*, such as synth.style=scene."),
+        typer.Option(
+            "--set", metavar="K=V", help="Set a setting of synth:*, such as synth.style=scene.", rich_help_panel=INPUTS
+        ),
     ] = None,
     device: Device = "auto",
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, max=1 << 20, help="Pictures per forward pass (default: 64 words, 1 page)."),
+        typer.Option(
+            "--batch-size",
+            min=1,
+            max=1 << 20,
+            help="Images per forward pass. Default: 64 words, 1 page.",
+            rich_help_panel=RUNTIME,
+        ),
     ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
@@ -93,34 +143,40 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score models on the same samples: accuracy, CER, 1-NED with intervals, paired differences, the worst samples.
+    """Score models on the same samples, or result files against ground truth.
 
-    Of detectors: IoU hmean or CLEval of what they find on pages, at the thresholds of their cards.
+    Recognisers: accuracy, CER and 1-NED with intervals, paired differences, the worst samples. Detectors: IoU hmean
+    or CLEval on pages, at the model's own thresholds. With --gt and --pred: result files of text detection by any
+    tool, by IoU hmean or CLEval.
 
-    With --gt and --pred: score result files of text detection, made by any tool, by IoU hmean or CLEval.
+    \b
+    Examples:
+      ocrctl eval runs/crnn -d data/test
+      ocrctl eval runs/a runs/b -d data/test --fail-under str36=80%
+      ocrctl eval --gt data/gt --pred results.zip --scores --find-threshold
     """
     check_github(github, as_json)
     if threshold is not None and not isfinite(threshold):
         raise UsageError(f"--threshold {threshold:g}: expected a number.")
     if truth is not None or found is not None:
-        from ocrctl.cli.eval_files import expect_both, score_files
+        from ocrctl.cli.eval_files import check_gt_and_pred, score_files
         from ocrctl.core.eval.files import FilesOptions
 
         given = {
             "MODEL": models, "-d": data, "--limit": limit, "--set": sets, "--jobs": jobs, "--threads": threads,
             "--decoding": decoding,
         }  # fmt: skip
-        one, two, name = expect_both(truth, found, protocol or [], [key for key, value in given.items() if value])
+        one, two, name = check_gt_and_pred(truth, found, protocol or [], [key for key, value in given.items() if value])
         files = FilesOptions(one, two, name, e2e, scores, threshold, search)
         return score_files(files, report, fail_under or [], as_json, github)
     for name, value in (("--e2e", e2e), ("--scores", scores), ("--threshold", threshold)):
         if value:
-            raise UsageError(f"{name} goes with --gt and --pred.")
+            raise UsageError(f"{name} requires --gt and --pred.")
     if not models:
         raise UsageError("no model given.", hint="ocrctl eval MODEL -d SPEC, or ocrctl eval --gt SPEC --pred SPEC")
     if not data:
         raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
-    check_report(report)  # before the models are looked for, let alone the pictures
+    check_report(report)  # before models and images are opened
     from ocrctl.inference.devices import keep_memory, share_cores
 
     share_cores()
@@ -148,14 +204,14 @@ def evaluate(
     )
     if of_pages(pages):
         if decoding is not None:
-            raise UsageError("--decoding is of recognisers.")
+            raise UsageError("--decoding requires a recogniser.")
         pages = replace(pages, protocols=pages.protocols or ["hmean"])
         return eval_pages(pages, report, fail_under or [], as_json, github)
     if search:
-        raise UsageError("--find-threshold is of detectors, or goes with --gt and --pred.")
+        raise UsageError("--find-threshold requires a detector, or --gt and --pred.")
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
     asked = gates(fail_under or [])
-    check_gates(asked, protocols)  # a typo must not cost an evaluation
+    check_gates(asked, protocols)  # a typo fails before the evaluation, not after it
     options = EvalOptions(
         models,
         data,
@@ -174,7 +230,7 @@ def evaluate(
     with ProgressBar("images") as progress:
         result, samples = run(options, progress)
     sentences = missed(result, asked)
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, sentences))
         else:
@@ -199,5 +255,5 @@ def evaluate(
 
 
 def _plain(result: Evaluation, missed: list[str]) -> dict[str, Any]:
-    """What --json prints and a JSON report holds."""
+    """Return the object of --json and of a JSON report."""
     return {**console.to_plain(result), "missed": missed}

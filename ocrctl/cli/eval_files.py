@@ -1,4 +1,4 @@
-"""`ocrctl eval --gt --pred`: scores of result files, printed."""
+"""`ocrctl eval --gt --pred`: score result files and print the scores."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from ocrctl.core.eval.files import FilesOptions, FilesResult
     from ocrctl.metrics.pages import PageScores, Search
 
-NAMED = 5  # pictures in one note
+NAMED = 5  # images named in one note
 
 
 def score_files(options: FilesOptions, report: Path | None, fail_under: list[str], as_json: bool, github: bool) -> None:
-    """Score, print, write the report; exit 1 when a gate is missed or a predicted picture has no truth."""
+    """Score, print and write the report; exit 1 when a threshold is missed or a predicted image has no ground truth."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval.files import score_files as run
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
     check_protocol(options.protocol)
     asked = gates(fail_under)
-    check_metrics(asked, options.protocol, options.e2e)  # a typo must not cost an evaluation
+    check_metrics(asked, options.protocol, options.e2e)  # a typo fails before the evaluation, not after it
     check_report(report)
     result = run(options)
     missed = [
@@ -35,8 +35,8 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
         for name, gate in asked.items()
         if not (value := result.scores.metric(name)) >= gate
     ]
-    without_truth = _left_over(result.without_truth, f"not in {result.truth}, in no number")
-    with console.to_the_end():
+    without_truth = _left_over(result.without_truth, f"not in {result.truth}, ignored")
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, missed))
         else:
@@ -59,24 +59,24 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
 def _left_over(names: list[str], what: str) -> list[str]:
     from ocrctl.core.eval.files import names_of
 
-    return [f"pictures: {len(names)} {what}: {names_of(names, NAMED)}"] if names else []
+    return [f"images: {len(names)} {what}: {names_of(names, NAMED)}"] if names else []
 
 
-def expect_both(
+def check_gt_and_pred(
     truth: str | None, found: str | None, protocols: list[str], clashing: list[str]
 ) -> tuple[str, str, str]:
-    """--gt, --pred and the one protocol. Raises UsageError when one is missing or goes with models only."""
+    """Return --gt, --pred and the protocol. Raises UsageError when one is missing or an option requires models."""
     if truth is None or found is None:
-        raise UsageError("--gt and --pred go together: the truth, and what was found.")
+        raise UsageError("--gt and --pred require each other: ground truth and result files.")
     if clashing:
-        raise UsageError(f"{', '.join(clashing)}: for models; --gt and --pred score files.")
+        raise UsageError(f"{', '.join(clashing)} cannot be combined with --gt and --pred, which score files.")
     if len(protocols) > 1:
-        raise UsageError("--gt and --pred are scored under one --protocol.")
+        raise UsageError("--gt and --pred take one --protocol.")
     return truth, found, protocols[0] if protocols else "hmean"
 
 
 def _plain(result: FilesResult, missed: list[str]) -> dict[str, Any]:
-    """What --json prints and a JSON report holds."""
+    """Return the object of --json and of a JSON report."""
     return {
         "gt": result.truth,
         "pred": result.found,
@@ -88,7 +88,7 @@ def _plain(result: FilesResult, missed: list[str]) -> dict[str, Any]:
 
 
 def plain_scores(scores: PageScores, search: list[Search]) -> dict[str, Any]:
-    """What the JSON of any scored set of pages holds."""
+    """Return the JSON fields of a scored set of pages."""
     return {
         "protocol": scores.protocol,
         "e2e": scores.e2e,
@@ -112,7 +112,7 @@ def _percents(row: dict[str, Any]) -> list[str]:
 
 
 def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None:
-    """Tables of the totals, by text size and, where one was made, of the search; `how` a threshold is set."""
+    """Print tables of the totals, by text size and of the threshold search, if any; `how` a threshold is set."""
     heads = ["recall %", "precision %", "hmean %"]
     counts = [name for name in _parts(scores.total)[0][1] if name not in ("recall", "precision", "hmean", "e2e")]
     rows = [
@@ -125,7 +125,7 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
         ]
         for part, row in _parts(scores.total)
     ]
-    console.table(["protocol", "of", "pictures", *heads, *counts], rows, keys=2)
+    console.table(["protocol", "of", "images", *heads, *counts], rows, keys=2)
     others = {name: value for name, value in scores.total.items() if name.startswith("num_")}
     if others:
         console.write()
@@ -149,4 +149,6 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
             for row in sorted(search, key=lambda row: row.threshold)
         ]
         console.table(["threshold", *heads], rows)
-        console.note(f"note: {best.threshold:g} is best on these very pictures: a threshold for others{how}, no result")
+        console.note(
+            f"note: {best.threshold:g} scores best on these images; as a threshold for others{how}; it is no result"
+        )

@@ -1,4 +1,4 @@
-"""`ocrctl eval` of detectors: scores of what they find on pages, printed."""
+"""`ocrctl eval` of detectors: score their detections on pages and print the scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREADABLE_SHOWN = 10
 
 
 def of_pages(options: PagesOptions) -> bool:
-    """Whether the protocols, or without any the first model, are of pages."""
+    """Whether the protocols, or without any the first model, score pages."""
     from ocrctl.core.eval.pages import are_detectors
     from ocrctl.metrics.pages import PAGE_PROTOCOLS
 
@@ -30,7 +30,7 @@ def of_pages(options: PagesOptions) -> bool:
 
 
 def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str], as_json: bool, github: bool) -> None:
-    """Score, print, write the reports; exit 1 when a gate is missed or a page is unreadable."""
+    """Score, print and write the reports; exit 1 when a threshold is missed or a page is unreadable."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval.pages import evaluate_pages
     from ocrctl.core.eval.pages_report import check_gates, missed, write_pages
@@ -39,12 +39,12 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     for protocol in options.protocols:
         check_protocol(protocol)
     asked = gates(fail_under)
-    check_gates(asked, options.protocols)  # a typo must not cost an evaluation
+    check_gates(asked, options.protocols)  # a typo fails before the evaluation, not after it
     check_report(report)
     with ProgressBar("pages") as progress:
         result, data = evaluate_pages(options, progress)
     sentences = missed(result, asked)
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, sentences))
         else:
@@ -67,7 +67,7 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
 
 
 def _plain(result: PagesEvaluation, missed: list[str]) -> dict[str, Any]:
-    """What --json prints and a JSON report holds."""
+    """Return the object of --json and of a JSON report."""
     rows = [
         {"model": item.model, "dataset": item.dataset, "thresholds": item.thresholds}
         | plain_scores(item.scores, item.search)

@@ -1,4 +1,4 @@
-"""The tables of `ocrctl eval` of recognisers."""
+"""Print the tables of `ocrctl eval` of recognisers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHARS_SHOWN = 12
 
 
 def show(result: Evaluation) -> None:
-    """Scores, paired differences, accuracy by length, the worst samples."""
+    """Print scores, paired differences, accuracy by length and the worst samples."""
     names = ("accuracy", "cer", "one_minus_ned", "empty_rate")
     rows = []
     for item in result.results:
@@ -40,8 +40,8 @@ def show(result: Evaluation) -> None:
         chars = " ".join(f"{char!r} x {count}" for char, count in list(unknown.counts.items())[:CHARS_SHOWN])
         more = f" and {len(unknown.counts) - CHARS_SHOWN} more" if len(unknown.counts) > CHARS_SHOWN else ""
         console.note(
-            f"note: {unknown.model}, {unknown.protocol}: {unknown.labels} words ({100 * unknown.share:.2f} %) hold "
-            f"characters outside the charset and count as errors: {chars}{more}"
+            f"note: {unknown.model}, {unknown.protocol}: {unknown.labels} words ({100 * unknown.share:.2f} %) have "
+            f"characters outside the charset, scored as errors: {chars}{more}"
         )
     if result.worst:
         console.write()

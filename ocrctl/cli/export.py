@@ -1,4 +1,4 @@
-"""`ocrctl export`: trained models as ONNX files."""
+"""`ocrctl export`: export trained models to ONNX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import CHECKS, OUTPUT
 from ocrctl.cli.options import Decoding, Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
@@ -16,11 +17,16 @@ DIFFERING_SHOWN = 10
 
 def export(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoints or run folders.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Write DIR/NAME.onnx.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Write DIR/NAME.onnx.", rich_help_panel=OUTPUT)
+    ],
     verify: Annotated[
         str | None,
         typer.Option(
-            "--verify", metavar="SPEC", help="Also compare every sample of this data; 1,000 words of synth:words."
+            "--verify",
+            metavar="SPEC",
+            help="Also compare the outputs on every sample of this dataset; synth:words: 1,000 words.",
+            rich_help_panel=CHECKS,
         ),
     ] = None,
     tolerance: Annotated[
@@ -28,7 +34,9 @@ def export(
         typer.Option(
             "--tolerance",
             metavar="METRIC=X",
-            help="logits=1e-3 and maps=1e-3 (largest difference), strings=0 and boxes=0 (share).",
+            help="Maximum difference of logits and maps (1e-3), maximum share of samples with other strings or boxes "
+            "(0). Repeatable.",
+            rich_help_panel=CHECKS,
         ),
     ] = None,
     decoding: Decoding = None,
@@ -36,13 +44,21 @@ def export(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write ONNX files that answer as the checkpoints do: compared before they appear, exit 1 when they differ."""
+    """Export to ONNX and verify that outputs match; exit 1 if they differ.
+
+    A file is written only if the outputs match.
+
+    \b
+    Examples:
+      ocrctl export runs/crnn -o models
+      ocrctl export runs/crnn -o out --verify data/val --tolerance logits=0.01
+    """
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.export.run import ExportOptions
     from ocrctl.core.export.run import export as run
 
     report = run(ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding))
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json({"ok": report.ok, **console.to_plain(report)})
         else:

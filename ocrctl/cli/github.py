@@ -1,4 +1,4 @@
-"""Annotations of a GitHub Actions run: what a check found, beside the lines of a change.
+"""Print findings as annotations of a GitHub Actions run.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import OUTPUT
 from ocrctl.errors import UsageError
 from ocrctl.escape import visible
 
@@ -20,7 +21,8 @@ Level = Literal["error", "warning", "notice"]
 SHOWN = 50  # annotations of one title; GitHub itself shows 10 of each level a step, the log holds all that is printed
 
 GitHub = Annotated[
-    bool, typer.Option("--github", help="Print what the check found as annotations of a GitHub Actions run.")
+    bool,
+    typer.Option("--github", help="Print findings as annotations of a GitHub Actions run.", rich_help_panel=OUTPUT),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`ocrctl import-timing`."""
+"""`ocrctl import-timing`: time imports against budgets."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def import_timing(
     context: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Only these: a command (lmdb info), a module (torch), a wildcard."),
+        typer.Argument(metavar="NAME...", help="Names to time: a command (lmdb info), a module (torch), a wildcard."),
     ] = None,
-    runs: Annotated[int, typer.Option("--runs", "-n", min=1, help="Interpreters per row; their median counts.")] = 5,
+    runs: Annotated[int, typer.Option("--runs", "-n", min=1, help="Interpreters started per row, for the median.")] = 5,
     budget: Annotated[
         list[str] | None,
         typer.Option("--budget", metavar="NAME=RATIO", help="Exit 1 above this ratio to a bare python. Repeatable."),
     ] = None,
     tree: Annotated[
-        str | None, typer.Option("--tree", metavar="NAME", help="Show the slowest imports of this one, as a tree.")
+        str | None, typer.Option("--tree", metavar="NAME", help="Show the slowest imports of NAME as a tree.")
     ] = None,
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Save the ratios as a baseline.")] = None,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", metavar="FILE", help="Exit 1 where slower than this saved baseline.")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0.0, help="Share by which a ratio may exceed the baseline's.")
+        float, typer.Option("--tolerance", min=0.0, help="Allowed excess over the baseline as a share.")
     ] = 0.25,
-    list_names: Annotated[bool, typer.Option("--list", help="Only list what can be timed.")] = False,
+    list_names: Annotated[bool, typer.Option("--list", help="List the names that can be timed.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time the cold start of every command and heavy dependency, against budgets."""
+    """Time the cold start of every command and heavy dependency, and check it against budgets."""
     from ocrctl.cli.commands import command_paths
     from ocrctl.core.import_timing import all_targets, import_timing, parse_budgets
 
@@ -69,7 +69,7 @@ def import_timing(
             tolerance=tolerance,
             progress=progress,
         )
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(result)
         else:
@@ -94,7 +94,7 @@ def _show(result: ImportTimingResult) -> None:
         _show_tree(result.tree)
     for row in result.failures:
         limit = row.budget if row.verdict == "over budget" else row.baseline_ratio
-        reason = row.note if row.ratio is None else f"{row.ratio:.2f} times a bare python, allowed {limit:g}"
+        reason = row.note if row.ratio is None else f"{row.ratio:.2f} times a bare python, maximum {limit:g}"
         console.note(f"{row.name}: {row.verdict}: {reason}")
         if row.ratio is not None:
             console.suggest(f"ocrctl import-timing --tree '{row.name}' '{row.name}'")

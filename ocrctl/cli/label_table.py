@@ -1,4 +1,4 @@
-"""Statistics as rows of a table; `lmdb info` and `dataset stats` show the same."""
+"""Format dataset statistics as table rows for `lmdb info` and `dataset stats`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BARS = "·▁▂▃▄▅▆▇█"
 
 
 def label_rows(stats: LabelStats) -> list[tuple[str, object]]:
-    """(name, value) pairs, most general first."""
+    """Return (name, value) rows, most general first."""
     top = "  ".join(f"{_visible(char)} {count}" for char, count in list(stats.characters.items())[:_TOP])
     return [
         ("samples", stats.samples),
@@ -30,20 +30,20 @@ def label_rows(stats: LabelStats) -> list[tuple[str, object]]:
 
 
 def page_rows(stats: PageStats) -> list[tuple[str, object]]:
-    """(name, value) pairs of a set of pages; each distribution with a histogram of ten bins."""
+    """Return (name, value) rows of a dataset of pages, each distribution with a histogram of ten bins."""
     points = "  ".join(f"{points}:{count:,}" for points, count in stats.points.items())
     rows: list[tuple[str, object]] = [
         ("format", stats.format),
-        ("pictures", stats.pictures),
-        ("pictures without instances", stats.empty_pictures),
+        ("images", stats.pictures),
+        ("images without instances", stats.empty_pictures),
         ("instances", stats.instances),
         ("ignored instances", stats.ignored),
         ("points of a polygon", points),
     ]
     for name, spread in (
-        ("instances a picture", stats.per_picture),
-        ("picture width", stats.widths),
-        ("picture height", stats.heights),
+        ("instances per image", stats.per_picture),
+        ("image width", stats.widths),
+        ("image height", stats.heights),
         ("text height", stats.text_heights),
         ("text aspect", stats.aspects),
     ):

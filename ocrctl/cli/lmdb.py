@@ -11,7 +11,8 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.github import Annotation, GitHub, annotate, check_github
-from ocrctl.cli.lazy import Group
+from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME
+from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import shell_quote
@@ -22,39 +23,57 @@ if TYPE_CHECKING:
 SHOWN = 20  # problems listed in text; --json lists all
 CHARACTERS = 12  # characters outside a charset that are named; --json lists all
 
-app = typer.Typer(
-    cls=Group,
-    help="Word images and labels in one LMDB file: build, verify, describe.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandApp("Build, verify and describe LMDB datasets of word images.")
 
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Processes that read and decode (default: one per core).")
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        help="Processes that read and decode images. Default: one per core.",
+        rich_help_panel=RUNTIME,
+    ),
 ]
 
 
 @app.command("build")
 def build(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="Word images: a path, or FORMAT:PATH.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; it appears once it is whole.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder; it appears once it is complete.")],
     jobs: Jobs = None,
     max_label_length: Annotated[
         int | None,
-        typer.Option("--max-label-length", min=0, help="Longest label in characters (default: 255); 0: no limit."),
+        typer.Option(
+            "--max-label-length",
+            min=0,
+            help="Maximum label length in characters; 0: no limit. Default: 255.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a sample was left out.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when a sample is skipped.", rich_help_panel=INPUTS)
+    ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted build of OUT, if there is one.")
+        bool,
+        typer.Option("--resume", help="Resume an interrupted build of OUT, if there is one.", rich_help_panel=RUNTIME),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT; without --resume, drop an interrupted build.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace OUT; without --resume, discard an interrupted build.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write word images into an LMDB; every image is decoded first, bad samples are left out and listed."""
+    """Build an LMDB of word images; every image is decoded first, bad samples are skipped and listed.
+
+    \b
+    Examples:
+      ocrctl lmdb build data/words data/words.lmdb
+      ocrctl lmdb build paddleocr-rec:data/rec_gt.txt data/train.lmdb --strict
+    """
     from ocrctl.core.lmdb.run import BuildOptions, build_lmdb
 
     options = BuildOptions(spec, out, jobs, max_label_length, overwrite, resume)
@@ -63,14 +82,14 @@ def build(
             report = build_lmdb(options, progress)
     except KeyboardInterrupt as stop:
         number = stop.args[0] if stop.args else signal.SIGINT
-        console.note("interrupted; what was done is kept")
+        console.note("interrupted; the samples written so far are kept")
         flags = "" if max_label_length is None else f" --max-label-length {max_label_length}"
         flags += f" --jobs {jobs}" if jobs else ""
         flags += " --overwrite --resume" if overwrite else " --resume"
         flags += plugin_flags(plugin)
         console.suggest(f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(out)}{flags}")
         raise typer.Exit(128 + number) from stop
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(report)
         else:
@@ -101,13 +120,13 @@ def verify(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read all of an LMDB: every key there, every image decodable, every label UTF-8 and NFC. Exit 1 when not."""
+    """Verify that an LMDB has every key, every image decodes and every label is UTF-8 and NFC; exit 1 if not."""
     check_github(github, as_json)
     from ocrctl.core.lmdb.run import verify_lmdb
 
     with ProgressBar("samples") as progress:
         report = verify_lmdb(path, jobs, progress)
-    with console.to_the_end():
+    with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(report)
         elif github:
@@ -134,7 +153,7 @@ def info(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Samples, bytes, label lengths and the most frequent characters of an LMDB."""
+    """Show the samples, bytes, label lengths and most frequent characters of an LMDB."""
     from ocrctl.cli.label_table import label_rows
     from ocrctl.core.lmdb.run import describe_lmdb
 
@@ -146,7 +165,7 @@ def info(
 
 
 def _needs(needs: TrainingNeeds) -> None:
-    """What a training finds in the labels, where the default architecture does not fit them as it is."""
+    """Print what keeps the default architecture from training on the labels."""
     scripts = ", ".join(f"{name} {count:,}" for name, count in needs.scripts.items()) or "no letters"
     console.note(f"labels: longest {needs.longest} characters, letters: {scripts}")
     if needs.outside:
@@ -164,7 +183,7 @@ def _needs(needs: TrainingNeeds) -> None:
 
 
 def _list(problems: list[tuple[str, str, str]]) -> None:
-    """(kind, where, reason) of each problem: lines, the first of each kind; piped, a table of all."""
+    """Print (kind, where, reason) of problems: the first of each kind as lines; in a pipe all as a table."""
     if not problems:
         return
     if not sys.stdout.isatty():

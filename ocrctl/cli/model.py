@@ -1,4 +1,4 @@
-"""`ocrctl model`: architectures and trained models."""
+"""`ocrctl model`: list architectures, show and change trained models."""
 
 from __future__ import annotations
 
@@ -8,28 +8,23 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.lazy import Group
+from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
-app = typer.Typer(
-    cls=Group,
-    help="Models: list the architectures, show a trained one, set a detector's thresholds.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandApp("List architectures, show a trained model, set a detector's thresholds.")
 
 
 @app.command("list")
 def list_(plugin: Plugins = None, json: Json = False, quiet: Quiet = False) -> None:
-    """List the architectures that `train` knows."""
+    """List the architectures of `train`."""
     from ocrctl.core.model.info import list_models
 
     specs = list_models()
     if json:
         console.write_json({"models": specs})
     else:
-        console.table(["arch", "task", "what it is"], [(spec.name, spec.task, spec.summary) for spec in specs])
+        console.table(["arch", "task", "description"], [(spec.name, spec.task, spec.summary) for spec in specs])
 
 
 @app.command("info")
@@ -39,7 +34,7 @@ def info(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a trained model says of itself: architecture, charset, preprocessing, thresholds."""
+    """Show the architecture, charset, preprocessing and thresholds of a trained model."""
     from ocrctl.core.model.info import model_info
 
     found = model_info(model)
@@ -65,7 +60,7 @@ def info(
 
 
 def _numbers(value: float | Sequence[float]) -> str:
-    """One for all channels, or one for each."""
+    """Format one number for all channels, or one for each."""
     return ", ".join(f"{one:.4g}" for one in (value if isinstance(value, Sequence) else (value,)))
 
 
@@ -77,9 +72,13 @@ def set_(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Set thresholds of a trained detector: eval, predict and export read them from its file.
+    """Set thresholds of a trained detector; eval, predict and export read them from its file.
 
-    `eval --find-threshold` says which serves best on your pages.
+    `ocrctl eval --find-threshold` finds the best threshold on your pages.
+
+    \b
+    Examples:
+      ocrctl model set runs/dbnet box_threshold=0.5
     """
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.model.set import set_thresholds

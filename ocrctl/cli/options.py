@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read the same everywhere."""
+"""Options that several commands share, with the same name and help everywhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli.console import set_guard, set_quiet
+from ocrctl.cli.help import INPUTS, MODEL, OUTPUT, RUNTIME
 from ocrctl.shell import shell_quote
 
 
@@ -29,29 +30,47 @@ def _plugged(context: typer.Context, files: list[Path] | None) -> list[Path] | N
     return files
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (a stream prints JSON lines).")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="Only results and errors.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object; a stream prints JSON lines.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", callback=_quiet, help="Print only results and errors.", rich_help_panel=OUTPUT),
+]
 SpreadsheetSafe = Annotated[
     bool,
     typer.Option(
         "--spreadsheet-safe",
         callback=_guard,
-        help="Put ' before cells that a spreadsheet would take for formulas (=, +, -, @).",
+        help="Put ' before cells that a spreadsheet would compute as formulas (=, +, -, @).",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Data = Annotated[
     list[str] | None,
     typer.Option(
-        "-d", "--data", metavar="SPEC", help="Data: a path, FORMAT:PATH, synth:words or synth:pages. Repeatable."
+        "-d",
+        "--data",
+        metavar="SPEC",
+        help="Dataset: a path, FORMAT:PATH, synth:words or synth:pages. Repeatable.",
+        rich_help_panel=INPUTS,
     ),
 ]
 Profiles = Annotated[
     list[str] | None,
-    typer.Option("-p", "--profile", metavar="PROFILE", help="Profile name or TOML file; later ones win. Repeatable."),
+    typer.Option(
+        "-p",
+        "--profile",
+        metavar="PROFILE",
+        help="Profile name or TOML file; later ones win. Repeatable.",
+        rich_help_panel=INPUTS,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="K=V", help="One setting, such as train.lr=1e-3. Repeatable."),
+    typer.Option(
+        "--set", metavar="K=V", help="Set a setting, such as train.lr=1e-3. Repeatable.", rich_help_panel=INPUTS
+    ),
 ]
 Plugins = Annotated[
     list[Path] | None,
@@ -60,13 +79,14 @@ Plugins = Annotated[
         metavar="FILE.py",
         callback=_plugged,
         envvar="OCRCTL_PLUGIN",
-        help="A format or a model that is not built in. Repeatable.",
+        help="Python file with a format or model of your own. Repeatable.",
+        rich_help_panel=INPUTS,
     ),
 ]
 
 
 def plugin_flags(files: list[Path] | None) -> str:
-    """The `--plugin` options of this command, for the one it suggests next."""
+    """Return the `--plugin` options of this command, for the command that it suggests next."""
     return "".join(f" --plugin {shell_quote(file)}" for file in files or ())
 
 
@@ -75,16 +95,36 @@ Decoding = Annotated[
     typer.Option(
         "--decoding",
         metavar="ar|nar",
-        help="How an autoregressive recogniser reads: character by character, or all at once. Default: its own.",
+        help="Decoding of an autoregressive recogniser: ar, character by character, or nar, all characters at once. "
+        "Default: the model's.",
+        rich_help_panel=MODEL,
     ),
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda[:I]", help="CUDA that is not usable is exit 4.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:I]",
+        help="Device of the model; exit 4 if CUDA is named and unusable.",
+        rich_help_panel=RUNTIME,
+    ),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, max=1 << 20, help="Pictures per forward pass.")]
+BatchSize = Annotated[
+    int,
+    typer.Option("--batch-size", min=1, max=1 << 20, help="Images per forward pass.", rich_help_panel=RUNTIME),
+]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=0, help="Threads that decode ahead (default: half the cores, at most 8).")
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=0,
+        help="Threads that decode images ahead. Default: half the cores, 8 at most.",
+        rich_help_panel=RUNTIME,
+    ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads of the model (default: all cores).")
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=1024, help="CPU threads of the model. Default: all cores.", rich_help_panel=RUNTIME
+    ),
 ]

@@ -1,4 +1,4 @@
-"""`METRIC=X` options."""
+"""Parse `METRIC=X` options."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def number_pairs(
 
 
 def gates(texts: Sequence[str]) -> dict[str, float]:
-    """`number_pairs` of --fail-under, each a share. Raises UsageError for one that is passed by all or by none, as
-    `cer=10` for 10 % would be."""
+    """Parse --fail-under, each value a share. Raises UsageError for a value that every model or no model reaches, such
+    as `cer=10` for 10 %."""
     found = number_pairs(texts, "--fail-under")
     for text in texts:
         name, _, number = text.partition("=")

@@ -1,4 +1,4 @@
-"""`ocrctl predict`: the text of pictures, where on them there is text, or both."""
+"""`ocrctl predict`: recognise words, detect text on pages, or both."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import MODEL, OUTPUT, RUNTIME
 from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
@@ -22,6 +23,7 @@ PredictReportFile = Annotated[
         "--report",
         metavar="FILE",
         help="Write counts, speed and unreadable inputs: FILE.html, a self-contained page, or FILE.json.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 
@@ -44,7 +46,9 @@ def predict(
             "-m",
             "--model",
             metavar="MODEL",
-            help="Checkpoint, ONNX file, export bundle or run folder. Twice, a detector and a recogniser: reads pages.",
+            help="Checkpoint, ONNX file, export bundle or run folder. A detector and a recogniser, in any order, "
+            "read pages.",
+            rich_help_panel=MODEL,
         ),
     ],
     fmt: Annotated[
@@ -52,13 +56,20 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Words: tsv (default), csv, txt, jsonl, rec_gt. Pages: jsonl (default), tsv, csv; with -o txt, "
-            "submission, overlay, or a format of pages such as paddleocr-det.",
+            help="Output format. Words: tsv (default), csv, txt, jsonl, rec_gt. Pages: jsonl (default), tsv, csv; with "
+            "-o also txt, submission, overlay, or a page format such as paddleocr-det.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Write DIR/predictions.*, and files of pages, not to stdout."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="Write DIR/predictions.* and the files of pages instead of printing to stdout.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     device: Device = "auto",
     batch_size: Annotated[
@@ -67,14 +78,18 @@ def predict(
             "--batch-size",
             min=1,
             max=1 << 20,
-            help="Pictures per forward pass (default: 64 words, 1 page). With two models: pages.",
+            help="Images per forward pass. Default: 64 words, 1 page; with two models: pages.",
+            rich_help_panel=RUNTIME,
         ),
     ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
     polygons: Annotated[
-        bool, typer.Option("--polygons", help="On pages: outlines of any form instead of turned rectangles.")
+        bool,
+        typer.Option(
+            "--polygons", help="Detect polygons instead of rotated rectangles on pages.", rich_help_panel=MODEL
+        ),
     ] = False,
     report: PredictReportFile = None,
     guard: SpreadsheetSafe = False,
@@ -82,9 +97,15 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read words, with a detector find text on pages, or with both models read pages.
+    """Recognise word images, detect text on pages, or read pages with both models.
 
-    Unreadable pictures are named on stderr: exit 1, or 3 when none was readable.
+    Unreadable images are listed on stderr: exit 1, or 3 when no image is readable.
+
+    \b
+    Examples:
+      ocrctl predict words/*.png -m runs/crnn
+      ocrctl predict scans -m runs/dbnet -m runs/crnn -o out --format overlay
+      find . -name '*.jpg' | ocrctl predict - -m models/crnn.onnx --json
     """
     from ocrctl.inference.devices import keep_memory, share_cores
 
@@ -98,7 +119,7 @@ def predict(
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
     if as_json and out is None and fmt not in (None, jsonl.NAME):
-        raise UsageError(f"--json prints JSON lines, --format {fmt} something else; drop one, or write to -o DIR.")
+        raise UsageError(f"--json and --format {fmt} cannot be combined on stdout; drop one, or write to -o DIR.")
     check_report(report)
     on_stdout = out is None or as_json
     writer: Writer | None = None
@@ -110,7 +131,7 @@ def predict(
         if isinstance(result, Unreadable):
             console.warn(f"unreadable: {result.error}")
         elif on_stdout:
-            if writer is None:  # with the first result, so that an error before it leaves stdout empty
+            if writer is None:  # at the first result: an error before it leaves stdout empty
                 page = isinstance(result, PagePrediction)
                 reads = not isinstance(result, PagePrediction) or result.words is not None
                 writer = line_writer(jsonl.NAME if as_json else fmt, page, reads, guard)
@@ -128,7 +149,7 @@ def predict(
             result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except (KeyboardInterrupt, SystemExit):
         for part in sorted([*out.glob("predictions.*.part"), *out.glob("overlay.partial")]) if out is not None else ():
-            console.note(f"what was read so far is in {part}")
+            console.note(f"results so far: {part}")
         raise
     finally:
         for number, handler in before.items():
@@ -141,10 +162,10 @@ def predict(
         console.note(f"lost: {what} ({count:,})")
     boxes = "" if result.boxes is None else f"{result.boxes} boxes, "
     boxes += "" if result.words is None else f"{result.words} words, "
-    place = f" -> {result.out}" if result.out else ""
+    target = f" -> {result.out}" if result.out else ""
     console.note(
         f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.3g} images/s "
-        f"({result.backend} on {result.device}){place}"
+        f"({result.backend} on {result.device}){target}"
     )
     if report is not None:
         from ocrctl.core.predict.report import write_page
@@ -159,8 +180,7 @@ def predict(
 
 
 def _count_images(inputs: list[str]) -> Iterator[int | None]:
-    """How many images `inputs` hold, once they are counted beside the reading, which does not wait for it; None before,
-    and of paths that arrive on stdin."""
+    """Yield the number of images in `inputs` once a thread has counted them, None before and for paths on stdin."""
     import threading
 
     from ocrctl.inference.inputs import pictures

@@ -1,4 +1,4 @@
-"""`ocrctl profile`: settings by name."""
+"""`ocrctl profile`: list, show, check and copy profiles, TOML files of settings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.lazy import Group
+from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet
 from ocrctl.shell import shell_quote
 
-app = typer.Typer(cls=Group, help="Profiles: list, show, check, copy.", no_args_is_help=True, rich_markup_mode=None)
+app = CommandApp("List, show, check and copy profiles, TOML files of settings.")
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="Name or TOML file.")]
 
 
@@ -25,7 +25,7 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
     if json:
         console.write_json({"profiles": entries})
     else:
-        console.table(["profile", "what it is for"], [(entry.name, entry.description) for entry in entries])
+        console.table(["profile", "description"], [(entry.name, entry.description) for entry in entries])
 
 
 @app.command("show")
@@ -42,9 +42,7 @@ def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
 
 @app.command("check")
 def check(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[PROFILE]...", help="Default: all shipped ones.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="PROFILE...", help="Default: all shipped ones.")] = None,
     settings: Annotated[
         bool, typer.Option("--settings", help="List every setting with its default and meaning.")
     ] = False,
@@ -52,7 +50,7 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check profiles: unknown names, wrong types, values out of range (exit 2, naming the place)."""
+    """Check profiles for unknown names, wrong types and values out of range; exit 2 if there is one."""
     from ocrctl.core.profile import check_profiles, list_settings
 
     if settings:
@@ -69,7 +67,7 @@ def check(
     if json:
         console.write_json({"checked": checked})
     else:
-        console.write(f"{len(checked)} profiles are right: {', '.join(checked)}")
+        console.write(f"{len(checked)} profiles are valid: {', '.join(checked)}")
 
 
 @app.command("copy")
@@ -80,7 +78,7 @@ def copy(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy a profile, to edit it."""
+    """Copy a profile to edit it."""
     from ocrctl.core.profile import copy_profile
 
     path = copy_profile(name, target, overwrite=overwrite)

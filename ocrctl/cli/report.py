@@ -1,4 +1,4 @@
-"""`--report FILE` of every command that has one: the suffix of FILE says what is written, HTML or JSON."""
+"""`--report FILE`: write a report as HTML or JSON, by the suffix of FILE."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import OUTPUT
 from ocrctl.errors import UsageError
 
 _SUFFIXES = (".html", ".json")
@@ -18,13 +19,14 @@ Report = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        help="Write a report: FILE.html, a self-contained page, or FILE.json, what --json prints.",
+        help="Write a report: FILE.html, a self-contained page, or FILE.json, the output of --json.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 
 
 def check_report(path: Path | None) -> None:
-    """Raise UsageError for another suffix, InputError when `path` cannot be written; before any work is done."""
+    """Raise UsageError for another suffix, InputError when `path` cannot be written, before the work starts."""
     if path is None:
         return
     if path.suffix.lower() not in _SUFFIXES:
@@ -35,9 +37,9 @@ def check_report(path: Path | None) -> None:
 
 
 def write_report(path: Path, value: Any, html: Callable[[Path], Sequence[Path] | None]) -> None:
-    """Write `value` as JSON to `path`, or let `html` write the page there, and name what was written on stderr.
+    """Write `value` as JSON to `path`, or call `html` to write the page, and print the written paths to stderr.
 
-    `html` returns the paths where it wrote others instead. Raises InputError or ResumableStop.
+    `html` returns the paths if it wrote others than `path`. Raises InputError or ResumableStop.
     """
     if path.suffix.lower() == ".json":
         from ocrctl.escape import json_text

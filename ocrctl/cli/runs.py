@@ -1,4 +1,4 @@
-"""`ocrctl runs`: what was trained."""
+"""`ocrctl runs`: list, show and compare training runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.lazy import Group
+from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Quiet
 from ocrctl.shell import shell_quote
 
-app = typer.Typer(cls=Group, help="Runs: list, show, compare.", no_args_is_help=True, rich_markup_mode=None)
+app = CommandApp("List, show and compare training runs.")
 
 
 def _percent(value: float | None) -> str:
@@ -21,11 +21,11 @@ def _percent(value: float | None) -> str:
 
 @app.command("list")
 def list_(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder of runs.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List runs with their length and accuracy."""
+    """List runs with steps, time and accuracy."""
     from ocrctl.core.runs.show import list_runs
 
     runs = list_runs(folder)
@@ -42,7 +42,7 @@ def list_(
         if r.problem is not None:
             console.note(f"unreadable: {r.problem}")
     if not runs:
-        console.note(f"{folder}: no runs in it")
+        console.note(f"{folder}: contains no run")
     console.table(["run", "arch", "steps", "time", "best", "last"], rows)
 
 
@@ -50,7 +50,7 @@ def list_(
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")], json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Show a run: settings, figures, files."""
+    """Show the settings, scores and checkpoints of a run."""
     from ocrctl.core.runs.settings_tree import flat
     from ocrctl.core.runs.show import load_run, summary
 
@@ -73,7 +73,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare runs: figures side by side, and the settings in which they differ."""
+    """Compare runs: scores side by side, and the settings that differ."""
     from ocrctl.core.runs.show import compare_runs
 
     entries, different = compare_runs(runs)

@@ -1,4 +1,4 @@
-"""`ocrctl train`: flags in, a run folder and a result out."""
+"""`ocrctl train`: train a model into a run folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.command_line import typed_words
+from ocrctl.cli.help import CHECKS, INPUTS, MODEL, OUTPUT, RUNTIME, TRAINING
 from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
 from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import shell_quote
@@ -22,51 +23,97 @@ if TYPE_CHECKING:
 def train(
     arch: Annotated[
         str | None,
-        typer.Argument(metavar="ARCH", help="Architecture: see `ocrctl model list`. Default: the profile's."),
+        typer.Argument(metavar="ARCH", help="Architecture, see `ocrctl model list`. Default: the profile's."),
     ] = None,
     data: Data = None,
     val: Annotated[
         str | None,
-        typer.Option("--val", metavar="SPEC", help="Validation data. Default: 5 % of the data, held out by image."),
+        typer.Option(
+            "--val",
+            metavar="SPEC",
+            help="Validation dataset. Default: 5 % of the training data, held out by image.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     profile: Profiles = None,
     sets: Sets = None,
     init: Annotated[
-        str | None, typer.Option("--from", metavar="MODEL", help="Start from the weights of a checkpoint or run.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Initialise from the weights of a checkpoint or run folder.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     charset: Annotated[
-        str | None, typer.Option("--charset", metavar="FILE", help="Charset file, or a built-in: lower36, ascii94 ...")
+        str | None,
+        typer.Option(
+            "--charset",
+            metavar="FILE",
+            help="Charset file, or a built-in charset: lower36, ascii94, ...",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     unknown_chars: Annotated[
         str | None,
-        typer.Option("--unknown-chars", metavar="refuse|skip", help="Labels with characters outside the charset."),
+        typer.Option(
+            "--unknown-chars",
+            metavar="refuse|skip",
+            help="Refuse data with characters outside the charset, or skip those samples.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="RUN", help="Run folder. Default: runs/<date>-<arch>.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="RUN", help="Run folder. Default: runs/<date>-<arch>.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with the run at -o; where there is none, start it on the data named."),
+        typer.Option(
+            "--resume",
+            help="Resume the run at -o from its last checkpoint; start it if there is none.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
     devices: Annotated[
-        int | None, typer.Option("--devices", metavar="N", help="Number of GPUs: 1, more are refused so far.")
+        int | None,
+        typer.Option(
+            "--devices", metavar="N", help="Number of GPUs. Only 1 is supported so far.", rich_help_panel=RUNTIME
+        ),
     ] = None,
     fast_dev_run: Annotated[
-        bool, typer.Option("--fast-dev-run", help="Three steps and one small validation, to see that all parts work.")
+        bool,
+        typer.Option(
+            "--fast-dev-run",
+            help="Run three steps and one small validation to test the set-up.",
+            rich_help_panel=CHECKS,
+        ),
     ] = False,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only say how much memory a step will take, by part; train nothing.")
+        bool,
+        typer.Option(
+            "--estimate", help="Estimate the memory of a step by part, without training.", rich_help_panel=CHECKS
+        ),
     ] = False,
     preflight: Annotated[
         bool,
         typer.Option(
             "--preflight",
-            help="First check that labels fit, gradient reaches every parameter and one batch can be overfitted; "
+            help="First check that labels fit, gradients reach every parameter and the model overfits one batch; "
             "exit 1 if not.",
+            rich_help_panel=CHECKS,
         ),
     ] = False,
     debug_cuda: Annotated[
-        bool, typer.Option("--debug-cuda", help="Wait for every CUDA kernel, so that errors name their line (slow).")
+        bool,
+        typer.Option(
+            "--debug-cuda",
+            help="Synchronise after every CUDA kernel, so that errors name their line. Slow.",
+            rich_help_panel=RUNTIME,
+        ),
     ] = False,
     plugin: Plugins = None,
     json: Json = False,
@@ -74,15 +121,21 @@ def train(
 ) -> None:
     """Train a recogniser or a detector.
 
-    Without -d it trains on synth:words or synth:pages, endless streams of rendered pictures. Settings people script
-    against: train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
+    Without -d it trains on synth:words or synth:pages, endless streams of rendered images. Common settings:
+    train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
     train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
     129/130/138/143 stopped by SIGHUP, Ctrl-C, SIGUSR1 or SIGTERM after saving.
+
+    \b
+    Examples:
+      ocrctl train -p quickstart
+      ocrctl train crnn -d data/train -d data/more --val data/val -o runs/crnn
+      ocrctl train --resume -o runs/crnn
     """
     from ocrctl.models.registry import specs
 
     if arch is not None and arch not in specs() and ("=" in arch or "/" in arch or Path(arch).exists()):
-        raise UsageError(f"{arch!r} stands where an architecture is expected.", hint=_corrected(arch))
+        raise UsageError(f"expected an architecture, found {arch!r}.", hint=_corrected(arch))
 
     from ocrctl.core.train.run import TrainRequest, load_train_settings
     from ocrctl.core.train.run import train as run_training
@@ -93,8 +146,8 @@ def train(
         "data": {"train": data, "val": val, "charset": charset, "unknown_chars": unknown_chars},
         "model": {"init": init},
     }
-    goes_on = resume and out is not None and (out / "config.toml").exists()
-    settings = load_train_settings(profile, sets or [], flags, use_variables=not goes_on)
+    resuming = resume and out is not None and (out / "config.toml").exists()
+    settings = load_train_settings(profile, sets or [], flags, use_variables=not resuming)
     if estimate:
         _estimate(settings, json)
         return
@@ -102,8 +155,8 @@ def train(
     try:
         result = run_training(request, console.note)
     except InputError as error:
-        raise _refused(error, goes_on, plugin) from error
-    with console.to_the_end():
+        raise _refused(error, resuming, plugin) from error
+    with console.ignoring_closed_pipe():
         _report(result, json)
     if result.stopped_by_signal is not None:
         console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}{plugin_flags(plugin)}")
@@ -115,8 +168,8 @@ def train(
     if result.unread:
         console.warn(f"warning: the model {result.unread} after {result.steps:,} steps.")
         console.warn(
-            f"hint: a new model passes through this in its first few hundred steps: train longer (train.max_steps); "
-            f"{run}/previews shows samples, and --preflight says whether the model can learn this data"
+            f"hint: this is normal in the first few hundred steps: train longer (train.max_steps); "
+            f"{run}/previews shows samples, and --preflight checks whether the model can learn this data"
         )
         console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run{plugin_flags(plugin)}")
         return
@@ -137,7 +190,7 @@ def _report(result: TrainResult, json: bool) -> None:
 
 
 def _without_trial() -> str:
-    """The command line as typed, without what made it a trial of three steps and without its run folder."""
+    """Return the command line as typed without --fast-dev-run, --preflight and the run folder."""
     words, kept = iter(typed_words()), []
     for word in words:
         if word in ("-o", "--out"):
@@ -147,18 +200,18 @@ def _without_trial() -> str:
     return shlex.join(["ocrctl", *kept])
 
 
-def _refused(error: InputError, goes_on: bool, plugin: list[Path] | None) -> InputError:
-    """The error with the whole command line that would work as its hint; a run that goes on keeps its charset and
-    width, so nothing is suggested for it."""
+def _refused(error: InputError, resuming: bool, plugin: list[Path] | None) -> InputError:
+    """Return the error with a corrected command line as its hint; a resumed run keeps its charset and width, so it gets
+    no hint."""
     from ocrctl.core.train.data_errors import TrainingDataError
 
     if isinstance(error, TrainingDataError) and error.fix is not None:
-        error.hint = None if goes_on else error.fix.command(typed_words(), plugin_flags(plugin))
+        error.hint = None if resuming else error.fix.command(typed_words(), plugin_flags(plugin))
     return error
 
 
 def _estimate(settings: Settings, json: bool) -> None:
-    """Memory of one step by part, in MiB, or in bytes with --json."""
+    """Print the memory of one step by part, in MiB, or in bytes with --json."""
     from dataclasses import fields
 
     from ocrctl.core.train.estimate import estimate
@@ -174,15 +227,15 @@ def _estimate(settings: Settings, json: bool) -> None:
 
 
 def _corrected(word: str) -> str:
-    """The command line as typed, with the option that `word` lacks put before it, and names that other tools use as the
-    settings that they mean."""
+    """Return the command line as typed with the missing option before `word`, and with option names of other tools
+    replaced by settings."""
     from typer._click.globals import get_current_context
 
-    from ocrctl.cli.habits import corrected
+    from ocrctl.cli.corrections import corrected
 
     context = get_current_context(silent=True)
     if "=" in word and context is not None and (meant := corrected(context.command)) is not None:
         return meant.line
     words = typed_words() if word in typed_words() else ["train", word]
-    place = words.index(word)
-    return shlex.join(["ocrctl", *words[:place], "--set" if "=" in word else "-d", *words[place:]])
+    position = words.index(word)
+    return shlex.join(["ocrctl", *words[:position], "--set" if "=" in word else "-d", *words[position:]])

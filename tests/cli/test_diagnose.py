@@ -47,7 +47,7 @@ def test_rows_on_a_terminal_are_wrapped_under_their_status(columns: str, monkeyp
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("fail     threads: torch uses 8")
     assert all(line.startswith("         ") for line in lines[1:])
-    assert max(map(len, lines)) <= int(columns) and any("mend: export" in line for line in lines)
+    assert max(map(len, lines)) <= int(columns) and any("fix: export" in line for line in lines)
 
 
 def test_this_machine_is_diagnosed(capsys):

@@ -125,8 +125,8 @@ def test_unreadable_pages_are_listed_and_in_no_number(
         (["--protocol", "exact"], "holds pages with polygons, expected word images"),
         (["--protocol", "hmean", "--protocol", "exact"], "no protocol 'exact' for pages"),
         (["--fail-under", "str36=1"], "no metric 'str36' under hmean"),
-        (["--decoding", "ar"], "--decoding is of recognisers"),
-        (["--e2e"], "goes with --gt and --pred"),
+        (["--decoding", "ar"], "--decoding requires a recogniser"),
+        (["--e2e"], "requires --gt and --pred"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -242,7 +242,7 @@ def test_clean_with_nothing_to_do_says_one_sentence(tmp_path: Path, capsys: pyte
     (folder / "Label.txt").write_text(f"a.png\t{json.dumps(items)}\n")
     for flags in ([], ["--clamp"]):
         assert run(["dataset", "clean", str(folder), *flags]) == 0
-        assert capsys.readouterr() == ("", "nothing to clean: all 1 pictures and 1 instances are kept\n")
+        assert capsys.readouterr() == ("", "nothing to clean: all 1 images and 1 instances are kept\n")
 
 
 def test_cells_for_a_spreadsheet_are_no_formulas(

@@ -52,7 +52,7 @@ def test_a_log_that_nobody_reads_goes_nowhere() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", buffering=1) as stream:
-        log = console.Unheard(stream)
+        log = console.PipeSafeStream(stream)
         log.write("one\n")
         log.write("two\n")
         log.flush()

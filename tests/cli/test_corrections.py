@@ -54,9 +54,9 @@ def test_the_hint_is_the_whole_corrected_line(typed: str, hint: str, capsys: pyt
 
 def test_the_error_says_what_it_is_called_here(capsys: pytest.CaptureFixture[str]) -> None:
     run(["eval", "m", "--workers", "3"])
-    assert capsys.readouterr().err.splitlines()[0] == "error: No such option: --workers. Here it is --jobs."
+    assert capsys.readouterr().err.splitlines()[0] == "error: No such option: --workers. In ocrctl it is --jobs."
     run(["train", "--precision", "fp64"])
-    assert "Here it is --set train.precision=auto|32-true|16-mixed|bf16-mixed." in capsys.readouterr().err
+    assert "In ocrctl it is --set train.precision=auto|32-true|16-mixed|bf16-mixed." in capsys.readouterr().err
     run(["train", "--set", "train.learning_rate=1"])
     assert "Did you mean 'train.lr'?" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""A command line typed as other tools want it, as ocrctl wants it: what the hint of a usage error says."""
+"""Correct a command line with option names of other tools, for the hint of a usage error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ocrctl.cli.command_line import quoted, typed_words
 if TYPE_CHECKING:
     from typer._click import Command
 
-# Options that other tools name otherwise; each counts only for commands that have it.
+# Names of other tools for options of ocrctl; used for commands that have the option.
 _OPTIONS = {
     "-o": "output output_dir out_dir save_dir work_dir run_dir logdir log_dir save_folder",
     "-p": "config cfg conf",
@@ -21,7 +21,7 @@ _OPTIONS = {
     "--device": "gpu cuda dev",
     "--batch-size": "batch bs batchsize",
 }
-# Options of other tools for what are arguments here, by the argument's metavar.
+# Options of other tools that are arguments in ocrctl, by the argument's metavar.
 _ARGUMENTS = {
     "ARCH": "arch architecture model model_name net network",
     "MODEL": "m model weights checkpoint ckpt model_path",
@@ -31,30 +31,30 @@ _ARGUMENTS = {
 
 
 class Correction(NamedTuple):
-    """A whole command line, and what the first wrong word of it is called here."""
+    """A corrected command line, and the name of its first wrong word in ocrctl."""
 
     line: str
     meaning: str
 
 
 class _Shape(NamedTuple):
-    """What a command takes: options that need a value, all options, and its arguments by their metavar. What trains an
-    architecture has all settings, others those of the synthetic streams."""
+    """Parameters of a command: options with a value, all options, and the metavars of its arguments. A command with
+    ARCH has all settings, others those of the synthetic streams."""
 
     valued: frozenset[str]
     options: frozenset[str]
     arguments: tuple[str, ...]
 
     def takes(self, setting: str) -> bool:
-        """Whether `--set` of the command takes it."""
+        """Whether `--set` of the command takes `setting`."""
         return "--set" in self.options and (
             "ARCH" in self.arguments or setting == "seed" or setting.startswith("synth.")
         )
 
 
 def corrected(command: Command | None) -> Correction | None:
-    """The command line as it was typed with every unknown option, bare `name=value` and misnamed `--set` as the option
-    or setting that is meant; None when nothing was changed, or a word stays unknown. `command` None: only `--set`."""
+    """Return the command line with every unknown option, bare `name=value` and misnamed `--set` replaced by the option
+    or setting that is meant; None without a change, or if a word stays unknown. `command` None: only `--set`."""
     words = typed_words()
     shape = _shape(command)
     done: list[str] = []
@@ -62,8 +62,8 @@ def corrected(command: Command | None) -> Correction | None:
     model_given = False  # as an option
     meaning = ""
     rest = iter(range(len(words)))
-    for place in rest:
-        word, following = words[place], words[place + 1 : place + 2]
+    for index in rest:
+        word, following = words[index], words[index + 1 : index + 2]
         name, equals, value = word.partition("=")
         if name == "--set" and (equals or following):
             if not equals:
@@ -75,7 +75,7 @@ def corrected(command: Command | None) -> Correction | None:
         elif command is None or not _is_option(word) or name in shape.options:
             bare = command is not None and equals and not _is_option(word) and "--set" in shape.options
             named = _setting(word) if bare else None
-            if place and not named and not _is_option(word):
+            if index and not named and not _is_option(word):
                 arguments.append(len(done))
             done += ["--set", named] if named else [word]
             meaning = meaning or (f"the setting {named.partition('=')[0]}" if named else "")
@@ -119,7 +119,7 @@ class _Found(NamedTuple):
 
 
 def _option(name: str, value: str | None, shape: _Shape) -> _Found | None:
-    """An option of another tool as the words that mean it here."""
+    """Return the words of ocrctl for an option of another tool."""
     plain = name.lstrip("-").lower().replace("-", "_")
     for metavar in shape.arguments:
         if plain in _ARGUMENTS.get(metavar, "").split() and value is not None:
@@ -145,7 +145,7 @@ def _option(name: str, value: str | None, shape: _Shape) -> _Found | None:
 
 
 def _setting(pair: str) -> str | None:
-    """`name=value` with the name of the setting that it means; None when it means none."""
+    """Return `name=value` with the name of the setting that is meant; None if there is none."""
     from ocrctl.config.aliases import setting_of_alias
     from ocrctl.config.catalogue import settings_catalogue
 
@@ -155,7 +155,7 @@ def _setting(pair: str) -> str | None:
 
 
 def named(command: Command, option: str) -> str | None:
-    """What an unknown option is called here, where no value makes it a whole command line."""
+    """Return the name in ocrctl of an unknown option without a value; None if there is none."""
     from ocrctl.config.aliases import setting_of_alias
     from ocrctl.config.catalogue import settings_catalogue
 
@@ -169,5 +169,5 @@ def named(command: Command, option: str) -> str | None:
 
 
 def explained(message: str, meaning: str) -> str:
-    """The sentence of a usage error, without the options that it guesses, and what is meant here."""
-    return f"{message.partition(' (Possible')[0].rstrip('.')}. Here it is {meaning}."
+    """Return the sentence of a usage error without its guesses, followed by the name in ocrctl."""
+    return f"{message.partition(' (Possible')[0].rstrip('.')}. In ocrctl it is {meaning}."
