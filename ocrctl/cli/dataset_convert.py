@@ -100,7 +100,7 @@ def split(
 
     \b
     Examples:
-      ocrctl dataset split data/all data/parts --part train=0.8 --part val=0.1 --part test=0.1
+      ocrctl dataset split data parts --part train=8 --part val=1 --part test=1
       ocrctl dataset split data/all data/parts --group '(scan_[0-9]+)_'
     """
     from ocrctl.core.dataset.split import split as split_dataset

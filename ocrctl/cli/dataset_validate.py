@@ -109,7 +109,7 @@ def validate(
     \b
     Examples:
       ocrctl dataset validate data/train --report report.html
-      ocrctl dataset validate data/train --against data/test --for crnn --fail-on warning
+      ocrctl dataset validate data/train --against data/test --for crnn
     """
     from ocrctl.core.dataset.default_spec import data_spec
     from ocrctl.core.dataset.validate import ValidateOptions
