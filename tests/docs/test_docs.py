@@ -192,6 +192,13 @@ def test_python_and_toml_blocks_are_valid(page: Path) -> None:
             tomllib.loads(body)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_repository_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"(?<![\w/.-])((?:ocrctl|tests|benchmarks|profiles|\.ci)/[\w./-]*\w)", text_of(page))
+    # a change log names what was there once
+    assert page.name == "CHANGELOG.md" or not [name for name in named if not (ROOT / name).exists()]
+
+
 def navigation(entries: list[Any]) -> Iterator[str]:
     """All pages that the navigation of zensical.toml names."""
     for entry in entries:
