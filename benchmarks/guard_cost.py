@@ -57,7 +57,7 @@ class Step:
         loss.backward()
         norm = clip(list(self.model.parameters()), 5.0, None)
         if spreadsheet_safe:
-            held = self.optimizer.found_inf = self.guard.judge(loss.detach(), norm)
+            held = self.optimizer.found_inf = self.guard.record(loss.detach(), norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if spreadsheet_safe:

@@ -14,8 +14,8 @@ from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped
 from ocrctl.diagnose.quarantined import read_step
 from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.culprits import find_culprits
 from ocrctl.training.device import DTYPES
+from ocrctl.training.nonfinite_samples import find_nonfinite_samples
 from ocrctl.training.objectives import Objective, choose_objective
 
 SHOWN = 5  # names listed in a row
@@ -61,17 +61,17 @@ def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: di
     def name(number: int) -> str:
         return f"{meta['places'].get(str(number), number)} (draw {number})"
 
-    verdict = find_culprits(model, objective, batches, meta["seed"], autocast)
+    verdict = find_nonfinite_samples(model, objective, batches, meta["seed"], autocast)
     sentence = verdict.sentence(lambda number: str(meta["places"].get(str(number), number)))
     found = meta["sentence"] or sentence
     apart = "" if sentence == found else f"; training on {meta['device']} found: {found}"
     if verdict.alone:
-        named = f": {_some([name(number) for number in verdict.culprits])}" if verdict.culprits else ""
+        named = f": {_some([name(number) for number in verdict.to_blame])}" if verdict.to_blame else ""
         fix = "inspect them: ocrctl dataset validate; or leave them out: --resume --set train.on_nonfinite=skip"
         return fail(
             "samples",
             f"{sentence}{named}{apart}",
-            fix if verdict.culprits else "lower train.lr, or train.precision=32-true",
+            fix if verdict.to_blame else "lower train.lr, or train.precision=32-true",
         )
     low, high = verdict.losses or (float("nan"), float("nan"))
     return ok("samples", f"each finite alone, losses {low:.3g} to {high:.3g}{apart}")

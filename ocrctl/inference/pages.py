@@ -72,7 +72,7 @@ def find_boxes(
         found = find(card.arch, maps, thresholds, polygons=polygons)
     except ValueError as error:
         raise InputError(f"{path}: {error}.") from error
-    return found.on_picture(page.scale, page.size)
+    return found.on_image(page.scale, page.size)
 
 
 def same_sized(pages: Iterable[Page], batch_size: int) -> Iterator[list[Page]]:

@@ -106,3 +106,9 @@ class OCRModel(nn.Module):
             f"a model with a {type(self.decoder).__name__} does not support generate; it predicts all steps at once: "
             "only autoregressive models generate."
         )
+
+
+def best_classes(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best class of each step and its probability: (N, T, K) to int64 (N, T) and float32 (N, T)."""
+    probabilities, ids = logits.float().softmax(-1).max(-1)
+    return ids, probabilities

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.shell import shell_quote
-from ocrctl.training.failures import lack_of
+from ocrctl.training.failures import shortage_of
 from ocrctl.training.loggers import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
@@ -101,7 +101,7 @@ class RunCallback(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         """A loader process that dies or lacks something takes no step with it: the state is kept."""
         assert isinstance(module, TrainingModule)
-        lack = lack_of(exception)
+        lack = shortage_of(exception)
         if lack is not None and lack.on_resume and trainer.global_step and not module.within_step:
             self._save_whole(trainer, module)
 
@@ -224,7 +224,7 @@ class RunCallback(pl.Callback):
         model that has run away is not put over an older one. Says what a run can go on from."""
         last = self.run / "last.ckpt"
         if culprit and step > 1:
-            with module.wound_back_to(step - 1):
+            with module.rewound_to(step - 1):
                 trainer.save_checkpoint(last)
             return f"{last} holds the state before it"
         return _kept(last)

@@ -1,7 +1,7 @@
-"""Which exception of a run means which lack of the machine: memory, shared memory, processes, open files.
+"""Map exceptions to missing system resources: memory, shared memory, processes, open files.
 
-The one owner of that knowledge. PyTorch, oneDNN, OpenCV and the system report these with general exceptions, told apart
-by their text. Free of torch, so that it also covers the import of torch.
+PyTorch, oneDNN, OpenCV and the system report these with general exceptions, which are distinguished
+by their text. This module does not import torch, so that it also covers failures of that import.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _NO_FILES = ("received 0 items of ancdata", "Too many open files")  # the first:
 
 
 @dataclass(frozen=True)
-class Lack:
-    """What is lacking: a sentence that takes the batch size, the setting to change, and whether a run may change it
-    when it is resumed."""
+class Shortage:
+    """A missing resource: a sentence with a field for the batch size, the setting to change, and whether a run may
+    change it when it is resumed."""
 
     sentence: str
     change: Callable[[Settings], str]
@@ -59,18 +59,18 @@ def _more_memory(settings: Settings) -> str:
     return "a higher memory limit (ulimit -v, or the container's)"
 
 
-LIBRARIES = Lack("Out of memory while a library is loaded", _more_memory, on_resume=False)
-DEVICE_MEMORY = Lack("Out of device memory at batch {batch}", _smaller_batch, on_resume=False)
-MEMORY = Lack("Out of memory at batch {batch}", _smaller_batch, on_resume=False)
-WORKER_MEMORY = Lack("Out of memory in a loader process", _no_workers, on_resume=True)
-SHARED = Lack("No room in shared memory (/dev/shm) for a batch of {batch}", _no_workers, on_resume=True)
-DEAD_WORKER = Lack("A loader process died", _no_workers, on_resume=True)
-PROCESSES = Lack("The system allows no more processes or threads", _no_workers, on_resume=True)
-FILES = Lack("Too many open files (ulimit -n raises the limit)", _no_workers, on_resume=True)
+LIBRARIES = Shortage("Out of memory while a library is loaded", _more_memory, on_resume=False)
+DEVICE_MEMORY = Shortage("Out of device memory at batch {batch}", _smaller_batch, on_resume=False)
+MEMORY = Shortage("Out of memory at batch {batch}", _smaller_batch, on_resume=False)
+WORKER_MEMORY = Shortage("Out of memory in a loader process", _no_workers, on_resume=True)
+SHARED = Shortage("No room in shared memory (/dev/shm) for a batch of {batch}", _no_workers, on_resume=True)
+DEAD_WORKER = Shortage("A loader process died", _no_workers, on_resume=True)
+PROCESSES = Shortage("The system allows no more processes or threads", _no_workers, on_resume=True)
+FILES = Shortage("Too many open files (ulimit -n raises the limit)", _no_workers, on_resume=True)
 
 
-def lack_of(error: BaseException) -> Lack | None:
-    """What the machine lacks according to `error`, None when it means something else."""
+def shortage_of(error: BaseException) -> Shortage | None:
+    """Return the missing resource that `error` indicates, None for other errors."""
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch.cuda's is the same
         return DEVICE_MEMORY
     number = error.errno if isinstance(error, OSError) else None
@@ -92,9 +92,9 @@ def lack_of(error: BaseException) -> Lack | None:
 
 
 def resumable(error: BaseException, settings: Settings, run: Path | None) -> ResumableStop | None:
-    """The stop that `error` means in a run with these settings, with the command that goes on; None when it is not a
-    lack of the machine. `run` is its folder, None before there is one."""
-    lack = lack_of(error)
+    """Convert `error` to a ResumableStop with the command that continues the run; None if it is not a
+    missing resource. `run`: folder of the run, None before it exists."""
+    lack = shortage_of(error)
     if lack is None:
         return None
     reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
@@ -109,8 +109,8 @@ def resumable(error: BaseException, settings: Settings, run: Path | None) -> Res
     )
 
 
-def _command(lack: Lack, run: Path | None) -> str:
-    """The start of the command that goes on."""
+def _command(lack: Shortage, run: Path | None) -> str:
+    """Return the start of the command that continues the run."""
     if run is None or not (run / "config.toml").exists():
         return "run the same command with"
     if lack.on_resume:

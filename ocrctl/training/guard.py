@@ -1,7 +1,7 @@
-"""The guard against values that are not finite: it blocks an update on the device and is read at log time only.
+"""Block updates with non-finite loss or gradients on the device, without host synchronisation at each step.
 
-What a step changes (weights, moments, normalisation statistics, the moving average) is left as it was from the first
-bad step on (`stop`), or at each bad step (`skip`); nothing here waits for the device until `read`.
+A blocked step changes neither weights, moments, normalisation statistics nor the moving average. Updates are blocked
+from the first bad step on (`stop`) or at each bad step (`skip`). Only `read`, called at log time, synchronises.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class GuardReport:
-    """What happened in the `steps` since the last reading: which were bad (1 is the first); and the mean loss of the
-    good steps since `begin_mean` (NaN without one)."""
+    """The `steps` since the last reading: which of them were bad (1-based), and the mean loss of the
+    good steps since `begin_mean` (NaN if there is none)."""
 
     steps: int
     loss: float
@@ -23,31 +23,31 @@ class GuardReport:
 
 
 class Statistics:
-    """A model's floating-point buffers that are saved (running means and variances), as views into one flat tensor, so
-    that one copy keeps them and one restores them."""
+    """Running means and variances of a model as views into one flat tensor, so
+    that one copy saves and one copy restores them."""
 
     def __init__(self, model: nn.Module) -> None:
-        """Moves the buffers of `model`, which is already on its device, into the flat tensor."""
-        places = [
+        """Move the buffers of `model`, which is already on its device, into the flat tensor."""
+        buffers = [
             (module, name, buffer)
             for module in model.modules()
             for name, buffer in module._buffers.items()
             if buffer is not None and buffer.is_floating_point() and name not in module._non_persistent_buffers_set
         ]
-        self.flat = torch.cat([b.detach().float().flatten() for _, _, b in places]) if places else None
+        self.flat = torch.cat([b.detach().float().flatten() for _, _, b in buffers]) if buffers else None
         start = 0
-        for module, name, buffer in places:
+        for module, name, buffer in buffers:
             assert self.flat is not None
             module._buffers[name] = self.flat[start : start + buffer.numel()].view(buffer.shape)
             start += buffer.numel()
         self._kept: Tensor | None = None
 
     def keep(self) -> None:
-        """Remember them as they are before a step."""
+        """Save the statistics before a step."""
         self._kept = self.flat.clone() if self.flat is not None else None
 
     def restore_where(self, blocked: Tensor) -> None:
-        """Put the remembered ones back where the scalar `blocked` is not 0."""
+        """Restore the saved statistics where the scalar `blocked` is not 0."""
         if self.flat is not None and self._kept is not None:
             torch.where(blocked > 0, self._kept, self.flat, out=self.flat)
 
@@ -64,11 +64,11 @@ class StepGuard:
         self.loss_count = torch.zeros((), device=device)
         self.steps = 0
 
-    def judge(self, loss: Tensor, norm: Tensor, overflow_allowed: Tensor | None = None) -> Tensor:
-        """Look at one step: its loss and the norm of its gradients, both scalars on the device.
+    def record(self, loss: Tensor, norm: Tensor, overflow_allowed: Tensor | None = None) -> Tensor:
+        """Record one step by its loss and gradient norm, both scalars on the device.
 
-        `overflow_allowed`: 1 where gradients may overflow because a loss scale is still being found (float16); such a
-        step is left out, but not bad. Returns the flag, a scalar on the device, that an optimiser takes as `found_inf`.
+        `overflow_allowed`: 1 while gradients may overflow because the loss scale is still being adjusted (float16);
+        such a step is skipped, but is not bad. Returns a scalar flag on the device, the `found_inf` of the optimiser.
         """
         finite_loss, finite_norm = torch.isfinite(loss), torch.isfinite(norm)
         bad = ~(finite_loss & finite_norm)
@@ -85,20 +85,20 @@ class StepGuard:
         return held.float()
 
     def read(self) -> GuardReport:
-        """Wait for the device, tell what happened, and clear the marks (the latch and the sums of the mean stay)."""
+        """Synchronise, report the steps since the last reading, and clear their marks (not the latch or the mean)."""
         values = torch.cat([torch.stack([self.loss_sum, self.loss_count]), self.marks[: self.steps]]).tolist()
         total, count, marks = values[0], values[1], values[2:]
         self.marks.zero_()
         steps, self.steps = self.steps, 0
-        bad = tuple(place + 1 for place, mark in enumerate(marks) if mark)
+        bad = tuple(index + 1 for index, mark in enumerate(marks) if mark)
         return GuardReport(steps, total / count if count else float("nan"), bad)
 
     def begin_mean(self, total: float = 0.0, count: float = 0.0) -> None:
-        """Start the mean loss anew, or from the sums that a checkpoint holds."""
+        """Reset the mean loss, or restore it from the sums in a checkpoint."""
         self.loss_sum, self.loss_count = self.loss_sum.new_tensor(total), self.loss_count.new_tensor(count)
 
     def mean_state(self) -> tuple[float, float]:
-        """Sum and number of the losses since `begin_mean`, for a checkpoint; waits for the device."""
+        """Return sum and count of the losses since `begin_mean`, for a checkpoint; synchronises."""
         return float(self.loss_sum), float(self.loss_count)
 
 
@@ -120,7 +120,7 @@ class LossScale:
         return (self.scale > 1.0).float()
 
     def update(self, norm: Tensor) -> None:
-        """Learn from the norm of one step's gradients."""
+        """Update the scale from the gradient norm of one step."""
         fine = torch.isfinite(norm)
         good = torch.where(fine, self.good + 1, 0.0)
         grown = good >= self.GROWTH_STEPS
@@ -128,5 +128,5 @@ class LossScale:
         self.good = torch.where(grown, 0.0, good)
 
     def state(self) -> tuple[float, float]:
-        """Scale and number of good steps, for a checkpoint; waits for the device."""
+        """Return scale and number of good steps, for a checkpoint; synchronises."""
         return float(self.scale), float(self.good)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ocrctl.files.regular import read_regular
 from ocrctl.training.checkpoints import cannot_save, write_atomically
-from ocrctl.training.metrics_rows import BEFORE, BEHIND, read_rows
+from ocrctl.training.metrics_rows import LEADING_COLUMNS, TRAILING_COLUMNS, read_rows
 
 Row = dict[str, float]
 DAMAGED = "metrics.damaged.csv"  # where a file with lines that are no rows is kept
@@ -29,7 +29,7 @@ class MetricsFile:
         """
         self.path = path
         found = read_rows(path)
-        own = (*BEFORE, *columns, *BEHIND)
+        own = (*LEADING_COLUMNS, *columns, *TRAILING_COLUMNS)
         self.columns = (*own, *(name for name in found.columns if resume_step and name not in own))
         if found.damage and resume_step:
             content = read_regular(path)

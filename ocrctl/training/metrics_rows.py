@@ -9,8 +9,8 @@ from pathlib import Path
 from ocrctl.errors import InputError
 from ocrctl.files.regular import read_regular
 
-BEFORE = ("step", "samples", "seconds", "lr", "loss")
-BEHIND = ("images_per_second", "skipped")
+LEADING_COLUMNS = ("step", "samples", "seconds", "lr", "loss")
+TRAILING_COLUMNS = ("images_per_second", "skipped")
 SHOWN = 3  # damaged lines named in a sentence
 
 
@@ -93,7 +93,7 @@ def _row(columns: tuple[str, ...], fields: list[str]) -> dict[str, str]:
 
 def is_figure(name: str) -> bool:
     """Whether the column `name` is one of ours, which holds numbers."""
-    return name in (*BEFORE, *BEHIND) or name.startswith("val_")
+    return name in (*LEADING_COLUMNS, *TRAILING_COLUMNS) or name.startswith("val_")
 
 
 def _is_number(text: str) -> bool:

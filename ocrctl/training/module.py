@@ -1,4 +1,4 @@
-"""What one step of training does. Nothing here waits for the device."""
+"""The Lightning module: forward, backward and update of one training step, without host synchronisation."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.batches import to_device
 from ocrctl.training.device import DTYPES, Placement
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
-from ocrctl.training.objectives import Objective
+from ocrctl.training.objectives import Objective, to_device
 from ocrctl.training.optimizer import build_optimizer, clip
-from ocrctl.training.position import step_seed, wind_back
 from ocrctl.training.schedule import Progress
 from ocrctl.training.validation import Validation
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains one model by `objective`, with `validation` beside it.
+    """Train one model with `objective` and validate it with `validation`.
 
-    Optimisation is manual: Lightning's own reads the device once a step under float16 and refuses to clip for fused
-    optimisers. `recent` holds the draw numbers of the steps since the guard was last read.
+    Optimisation is manual: Lightning's automatic optimisation synchronises at each float16 step and cannot clip for
+    fused optimisers. `recent` holds the draw numbers of the steps since the guard was read.
     """
 
     def __init__(
@@ -70,8 +68,8 @@ class TrainingModule(pl.LightningModule):
         return build_optimizer(self.model, self.train_settings)
 
     def prepare(self) -> None:
-        """Make the guard, the loss scale and the average, on the device that the model has reached by now."""
-        self.model.train()  # which may leave its normalisation as it is
+        """Create the guard, the loss scale and the weight average on the device of the model."""
+        self.model.train()  # keeps frozen normalisation in evaluation mode
         train = self.train_settings
         self.statistics = Statistics(self.model)
         self.guard = StepGuard(self.device, train.log_every_steps, latch=train.on_nonfinite == "stop")
@@ -85,7 +83,7 @@ class TrainingModule(pl.LightningModule):
         self._restored = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set this step's learning rate and random state, both functions of the step alone."""
+        """Set learning rate and random seed, both functions of the step only."""
         if self._micro:
             return
         rate = self.progress.learning_rate(self.global_step)
@@ -95,27 +93,27 @@ class TrainingModule(pl.LightningModule):
         self.statistics.keep()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """One forward and backward pass; after the last of a step, the update."""
+        """Run forward and backward; update after the last batch of a step."""
         accumulate = self.train_settings.accumulate
         with self.autocast():
             loss = self.objective(self.model, batch) / accumulate
         self.manual_backward(loss * self.scale.scale if self.scale else loss)
-        seen = loss.detach().float()
-        self._loss = seen if self._loss is None else self._loss + seen
+        value = loss.detach().float()
+        self._loss = value if self._loss is None else self._loss + value
         self._ids.append(batch["ids"])
         self._micro += 1
         if self._micro == accumulate:
             self._update()
 
     def autocast(self) -> Any:
-        """The precision of forward passes."""
+        """Return the autocast context of forward passes."""
         return torch.autocast(self.device.type, self.dtype_mixed, enabled=self.dtype_mixed is not None)
 
     def _update(self) -> None:
         assert self.guard is not None and self._loss is not None
         scale = self.scale
         norm = clip(list(self.model.parameters()), self.train_settings.clip_norm, scale.scale if scale else None)
-        held = self.guard.judge(self._loss, norm, scale.allows_overflow() if scale else None)
+        held = self.guard.record(self._loss, norm, scale.allows_overflow() if scale else None)
         if scale:
             scale.update(norm)
         optimizer = self.optimizers()
@@ -130,33 +128,33 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def within_step(self) -> bool:
-        """Whether some but not all of a step's batches have been seen."""
+        """Whether an accumulated step is in progress."""
         return self._micro > 0
 
     @property
     def guard_latched(self) -> bool:
-        """Whether the first bad step holds back all later ones."""
+        """Whether the first bad step blocks all later steps."""
         return self.guard is not None and self.guard.latch
 
     def read_guard(self) -> GuardReport:
-        """Bad steps since the last reading, mean loss since the last row of the log; waits for the device."""
+        """Return bad steps since the last reading and the mean loss since the last log row; synchronises."""
         assert self.guard is not None
         return self.guard.read()
 
     def begin_mean(self) -> None:
-        """Start the mean loss of the next row of the log."""
+        """Start the mean loss of the next log row."""
         assert self.guard is not None
         self.guard.begin_mean()
 
     def broken_weights(self) -> list[str]:
-        """Names of the weights and statistics that hold values which are not finite; waits for the device."""
+        """Return names of non-finite weights and statistics; synchronises."""
         return names_not_finite(self.model.state_dict())
 
     def validate(self, stops: Callable[[], bool]) -> bool:
-        """Run the whole validation with the average, where there is one, and put the training's own weights back.
+        """Run the whole validation with averaged weights, if there are any, then restore the training weights.
 
-        Returns False when `stops` became true between two batches. Not Lightning's own loop: that one counts batches
-        since the process started, so that a resumed run would validate at other steps.
+        Returns False if `stops` became true between two batches. Lightning's loop is not used, since it counts batches
+        from the start of the process, so that a resumed run would validate at other steps.
         """
         self.validation.begin()
         if self.average is not None:
@@ -175,8 +173,8 @@ class TrainingModule(pl.LightningModule):
         return True
 
     @contextmanager
-    def wound_back_to(self, step: int) -> Iterator[None]:
-        """Checkpoints saved inside say that the run is at `step`, after which the guard has held back every update."""
+    def rewound_to(self, step: int) -> Iterator[None]:
+        """Save checkpoints inside as of `step`, after which the guard has blocked every update."""
         self._wound_back = step
         try:
             yield
@@ -184,8 +182,8 @@ class TrainingModule(pl.LightningModule):
             self._wound_back = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the model card, the average, the loss scale, the seconds trained and the state of the
-        schedule beside the weights."""
+        """Add the model card, the weight average, the loss scale, the elapsed seconds and the state of the
+        schedule."""
         checkpoint[CARD_KEY] = self.card.to_json()
         checkpoint["elapsed"] = self.progress.elapsed
         checkpoint["schedule"] = self.progress.state()
@@ -195,7 +193,7 @@ class TrainingModule(pl.LightningModule):
         if self._wound_back is not None:
             parts = dict(self.recent)[self._wound_back + 1]
             checkpoint["next_draw"] = min(int(ids.min()) for ids in parts)
-            wind_back(checkpoint, checkpoint["global_step"] - self._wound_back, self.train_settings.accumulate)
+            rewind_counters(checkpoint, checkpoint["global_step"] - self._wound_back, self.train_settings.accumulate)
         if self.average is not None:
             checkpoint["ema"] = dict(self.average.tensors)
         if self.scale is not None:
@@ -204,7 +202,26 @@ class TrainingModule(pl.LightningModule):
             checkpoint["loss_mean"] = self.guard.mean_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `prepare` restores."""
+        """Keep the state that `prepare` restores."""
         names = ("ema", "loss_scale", "loss_mean")
         self._restored = {name: checkpoint[name] for name in names if name in checkpoint}
         self.next_draw = int(checkpoint["next_draw"])
+
+
+def rewind_counters(checkpoint: dict[str, Any], steps: int, accumulate: int) -> None:
+    """Subtract `steps` optimiser steps from the counters of Lightning's loops in `checkpoint`."""
+    checkpoint["global_step"] -= steps
+    loops = checkpoint["loops"]["fit_loop"]
+    for name, taken in (
+        ("epoch_loop.manual_optimization.optim_step_progress", steps),
+        ("epoch_loop.batch_progress", steps * accumulate),
+    ):
+        for counts in loops[name].values():
+            if isinstance(counts, dict):
+                counts.update({key: value - taken for key, value in counts.items()})
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= steps
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return the random seed of a step, so that dropout and reading orders are the same after a restart."""
+    return (seed << 32) + step

@@ -1,4 +1,4 @@
-"""What a batch is learned by: the shared objectives, and those that a model family brings."""
+"""Training objectives: CTC, cross entropy, map losses, and objectives defined by a model family."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from ocrctl.models.registry import family_of
 
 
 class Objective(Protocol):
-    """A function of the model and a batch (data.datasets.recognition.WordBatch as tensors) to a loss on the device."""
+    """Function from the model and a batch (data.datasets.recognition.WordBatch as tensors) to a loss on the device."""
 
     def __call__(self, model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
-        """Scalar, float32; waits for nothing."""
+        """Compute the loss: scalar float32, without host synchronisation."""
 
 
-def learn_ctc(model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
-    """labels: int64 (N, L) class ids, 0 past lengths (N,)."""
+def ctc_objective(model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
+    """Compute the CTC loss. labels: int64 (N, L) class ids, 0 past lengths (N,)."""
     logits = model(batch["images"], batch["labels"])["logits"]
     return ctc_loss(logits, batch["labels"], batch["lengths"])
 
 
 @dataclass(frozen=True)
-class LearnNext:
-    """Cross entropy of each next character under teacher forcing; `smoothing` in 0..1 is the share of the probability
-    spread over all classes (Szegedy et al., 2016)."""
+class CrossEntropyObjective:
+    """Cross entropy of the next character with teacher forcing; `smoothing` in 0..1 is the label smoothing
+    (Szegedy et al., 2016)."""
 
     smoothing: float = 0.0
 
     def __call__(self, model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
-        """labels: int64 (N, L + 1), [BOS] characters [EOS], [PAD] behind, as ARTokenizer encodes them. The model gives
-        logits (N, L, K), step i of the character behind labels[:, : i + 1]."""
+        """labels: int64 (N, L + 1), [BOS] characters [EOS] [PAD]..., as ARTokenizer encodes them. The model returns
+        logits (N, L, K); step i predicts labels[:, i + 1]."""
         labels = batch["labels"]
         logits = model(batch["images"], labels)["logits"]
         if logits.shape[:2] != (labels.shape[0], labels.shape[1] - 1):
@@ -54,13 +54,13 @@ class LearnNext:
 
 
 @dataclass(frozen=True)
-class LearnMaps:
-    """A detector's maps against those of its targets."""
+class MapObjective:
+    """Loss of a detector over predicted and target maps."""
 
     loss: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
 
     def __call__(self, model: OCRModel, batch: dict[str, Any]) -> Tensor:
-        """targets: maps (N, h, w) by name, as data.datasets.collate.PageBatch holds them."""
+        """targets: maps (N, h, w) by name, as in data.datasets.collate.PageBatch."""
         return self.loss(model(batch["images"]), batch["targets"])
 
 
@@ -85,7 +85,7 @@ class PluginObjective:
 
 
 def choose_objective(card: ModelCard, train: TrainSettings) -> Objective:
-    """What the model of `card` learns by. Raises UsageError for a setting that this objective does not have."""
+    """Return the training objective of `card`'s model. Raises UsageError for a setting it does not support."""
     family = family_of(card.arch)
     found = _objective(card, train, family)
     return found if family.plugin is None else PluginObjective(found, family.plugin)
@@ -96,10 +96,20 @@ def _objective(card: ModelCard, train: TrainSettings, family: ModelFamily) -> Ob
     if train.label_smoothing and not smooth:
         raise UsageError(f"train.label_smoothing: {card.arch} does not support label smoothing.")
     if family.objective == "ctc":
-        return learn_ctc
+        return ctc_objective
     if family.objective == "maps":
-        return LearnMaps(load_part(family.loss))
+        return MapObjective(load_part(family.loss))
     if family.objective == "cross-entropy":
-        return LearnNext(train.label_smoothing)
+        return CrossEntropyObjective(train.label_smoothing)
     found: Objective = load_part(family.objective)(train)
     return found
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Move every tensor of a nested batch to `device`."""
+    return {name: to_device(v, device) if isinstance(v, dict) else v.to(device) for name, v in batch.items()}
+
+
+def one_row(batch: Any, row: int) -> Any:
+    """Return sample `row` of a nested batch as a batch of one: every tensor (N, ...) becomes (1, ...)."""
+    return {name: one_row(v, row) if isinstance(v, dict) else v[row : row + 1] for name, v in batch.items()}

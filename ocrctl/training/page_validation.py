@@ -77,7 +77,7 @@ class PageValidation:
         for name, values in outputs.items():
             refuse_not_finite(name, values)
         found = find(self._card.arch, outputs, self._card.thresholds)
-        self._found.append(found.on_picture(*self._shown[len(self._found)]))
+        self._found.append(found.on_image(*self._shown[len(self._found)]))
 
     def score(self) -> Scores:
         """IoU hmean by the ICDAR 2015 protocol, over all pages."""

@@ -16,7 +16,7 @@ from ocrctl.models.registry import family_of
 from ocrctl.training.device import Placement
 
 
-def projected_memory(card: ModelCard, train: TrainSettings, placement: Placement) -> TrainingMemory:
+def estimate_memory(card: ModelCard, train: TrainSettings, placement: Placement) -> TrainingMemory:
     """Memory of one step of `card`'s model as `train` has it (batch, precision, layout, average) on one device.
 
     Pictures and targets have their real shapes and no content. What the loader's processes hold is not in it.

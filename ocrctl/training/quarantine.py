@@ -19,12 +19,11 @@ import numpy as np
 
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.datasets.loader import to_tensors
-from ocrctl.training.batches import to_device
 from ocrctl.training.checkpoints import save_atomically, write_atomically
-from ocrctl.training.culprits import find_culprits
 from ocrctl.training.left_out import LIST, read_left_out
-from ocrctl.training.module import TrainingModule
-from ocrctl.training.position import step_seed
+from ocrctl.training.module import TrainingModule, step_seed
+from ocrctl.training.nonfinite_samples import find_nonfinite_samples
+from ocrctl.training.objectives import to_device
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ class Quarantine:
             sentence = f"{len(broken)} weights are not finite, first {broken[0]}"
         else:
             tensors = [to_device(to_tensors(batch), module.device) for batch in batches]
-            verdict = find_culprits(module.model, module.objective, tensors, seed, module.autocast)
-            samples, alone = verdict.culprits, verdict.alone
-            sentence = verdict.sentence(lambda n: self.place(n)[1])
+            found = find_nonfinite_samples(module.model, module.objective, tensors, seed, module.autocast)
+            samples, alone = found.to_blame, found.alone
+            sentence = found.sentence(lambda n: self.place(n)[1])
         meta = {
             "step": step, "seed": seed, "precision": self.precision, "device": module.device.type,
             "norm_frozen": module.model.norm_frozen, "label_smoothing": module.train_settings.label_smoothing,

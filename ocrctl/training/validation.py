@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
-from ocrctl.models.decoding import best_classes
 from ocrctl.models.finite_arrays import not_finite
-from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.ocr_model import OCRModel, best_classes
 from ocrctl.text.tokenizer import Tokenizer
 from ocrctl.training.previews import preview_sheet
 

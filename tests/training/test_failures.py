@@ -11,7 +11,7 @@ import torch
 
 from ocrctl.config.settings import DataSettings, Settings, TrainSettings
 from ocrctl.training import failures
-from ocrctl.training.failures import lack_of, resumable
+from ocrctl.training.failures import resumable, shortage_of
 
 WORKER = "Caught {} in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  ...\n{}: {}\n"
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."
@@ -47,7 +47,7 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: 
     ],
 )  # fmt: skip
 def test_the_text_of_an_exception_tells_what_is_lacking(error: BaseException, lack: object) -> None:
-    assert lack_of(error) is lack
+    assert shortage_of(error) is lack
     assert (resumable(error, Settings(), None) is None) == (lack is None)
 
 

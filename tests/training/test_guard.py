@@ -37,7 +37,7 @@ def go(out: Path, *sets: str, resume: bool = False) -> None:
 
 def plant(monkeypatch: pytest.MonkeyPatch, *numbers: int, size: int = 1, gradient: bool = False) -> None:
     """The loss, or only the gradient, of every batch of at least `size` samples with a draw of `numbers` is NaN."""
-    learn = objectives.learn_ctc
+    learn = objectives.ctc_objective
 
     def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         loss = learn(model, batch)
@@ -46,7 +46,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, *numbers: int, size: int = 1, gradien
             return loss + torch.sqrt(torch.where(bad, 0.0, 1.0) * loss.square())  # the root of 0 has no gradient
         return torch.where(bad, torch.nan, loss)
 
-    monkeypatch.setattr(objectives, "learn_ctc", planted)
+    monkeypatch.setattr(objectives, "ctc_objective", planted)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_training_and_replay_give_one_verdict(
 
 
 def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learn, calls = objectives.learn_ctc, []
+    learn, calls = objectives.ctc_objective, []
 
     def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         calls.append(1)
@@ -225,7 +225,7 @@ def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 model.head.linear.bias[3] = torch.nan
         return learn(model, batch)
 
-    monkeypatch.setattr(objectives, "learn_ctc", planted)
+    monkeypatch.setattr(objectives, "ctc_objective", planted)
     with pytest.raises(ResumableStop, match="step 6: 1 weights are not finite, first head.linear.bias"):
         go(tmp_path / "run")
     saved = read_checkpoint(tmp_path / "run" / "last.ckpt")
@@ -235,7 +235,7 @@ def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_weights_broken_by_an_update_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss of the step before a validation was finite, what its update left is not."""
-    learn, calls = objectives.learn_ctc, []
+    learn, calls = objectives.ctc_objective, []
 
     def planted(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         calls.append(1)
@@ -244,7 +244,7 @@ def test_weights_broken_by_an_update_are_not_saved(tmp_path: Path, monkeypatch: 
             model.head.linear.bias.data[3] = torch.nan
         return loss
 
-    monkeypatch.setattr(objectives, "learn_ctc", planted)
+    monkeypatch.setattr(objectives, "ctc_objective", planted)
     with pytest.raises(ResumableStop, match="step 8: 1 weights are not finite, first head.linear.bias"):
         go(tmp_path / "run")
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 4
@@ -261,7 +261,7 @@ def test_guard_latches_or_not() -> None:
     nan, one = torch.tensor(torch.nan), torch.tensor(1.0)
     for latch, held in ((True, [0, 1, 1, 1]), (False, [0, 1, 0, 1])):
         guard = StepGuard(torch.device("cpu"), 4, latch=latch)
-        flags = [guard.judge(loss, norm) for loss, norm in ((one, one), (nan, one), (one * 3, one), (one, nan))]
+        flags = [guard.record(loss, norm) for loss, norm in ((one, one), (nan, one), (one * 3, one), (one, nan))]
         assert [int(flag) for flag in flags] == held
         report = guard.read()
         assert report.bad == (2, 4) and report.steps == 4
@@ -273,7 +273,7 @@ def test_an_overflow_of_scaled_gradients_is_no_bad_step() -> None:
     one, infinite = torch.tensor(1.0), torch.tensor(torch.inf)
     held = []
     for _ in range(3):
-        held.append(int(guard.judge(one, infinite, scale.allows_overflow())))
+        held.append(int(guard.record(one, infinite, scale.allows_overflow())))
         scale.update(infinite)
     assert held == [1, 1, 1] and scale.state()[0] == 1.0
     assert guard.read().bad == (3,)  # at scale 1 there is nothing left to blame the scale for

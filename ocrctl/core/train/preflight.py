@@ -12,9 +12,8 @@ from ocrctl.data.datasets.loader import to_tensors
 from ocrctl.errors import CheckFailed, OcrctlError
 from ocrctl.models.build import build_model
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.batches import to_device
 from ocrctl.training.device import place
-from ocrctl.training.objectives import choose_objective
+from ocrctl.training.objectives import choose_objective, to_device
 from ocrctl.training.optimizer import build_optimizer, clip
 
 MAX_STEPS = 300  # optimiser steps to overfit one batch

@@ -93,7 +93,7 @@ class RecognitionTask:
 
     def overfit_batch(self) -> OverfitBatch:
         """See TrainingTask."""
-        from ocrctl.models.decoding import best_classes
+        from ocrctl.models.ocr_model import best_classes
 
         texts = [self.samples.label(n) for n in range(PREFLIGHT_WORDS)]
 

@@ -52,7 +52,7 @@ class Detections:
         """The same outlines where a pixel of the map is sx by sy pixels."""
         return Detections(self.points * np.array((sx, sy), np.float32), self.offsets, self.scores)
 
-    def on_picture(self, scale: tuple[float, float], size: tuple[int, int]) -> Detections:
+    def on_image(self, scale: tuple[float, float], size: tuple[int, int]) -> Detections:
         """In pixels of the picture of `size` (height, width) that became the network's input by `scale` (x, y), and cut
         to it: the input is larger by up to 31 black pixels."""
         points = self.scaled(1 / scale[0], 1 / scale[1]).points

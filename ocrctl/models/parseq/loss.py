@@ -35,7 +35,7 @@ def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int, smoot
 
 
 @dataclass(frozen=True)
-class PermutedObjective:
+class PermutationObjective:
     """Training objective of PARSeq: permutation language modelling, with label `smoothing` in 0..1."""
 
     smoothing: float = 0.0
@@ -50,6 +50,6 @@ class PermutedObjective:
         return permuted_loss(logits, batch["labels"], ends=ARTokenizer.eos, pad=pad, smoothing=self.smoothing)
 
 
-def objective(train: TrainSettings) -> PermutedObjective:
+def objective(train: TrainSettings) -> PermutationObjective:
     """Return the training objective, with the label smoothing of the settings."""
-    return PermutedObjective(train.label_smoothing)
+    return PermutationObjective(train.label_smoothing)

@@ -11,9 +11,8 @@ from torch import nn
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.build import build_model
-from ocrctl.models.decoding import best_classes
 from ocrctl.models.layers.ctc_loss import ctc_loss
-from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.ocr_model import OCRModel, best_classes
 from ocrctl.models.registry import get_spec, specs
 from ocrctl.text.charset import Charset
 

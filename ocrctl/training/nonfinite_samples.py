@@ -1,4 +1,4 @@
-"""Which samples make a step not finite: the one verdict that training and `diagnose replay` give."""
+"""Find the samples whose loss or gradients are not finite; used by training and `diagnose replay`."""
 
 from __future__ import annotations
 
@@ -10,44 +10,43 @@ from typing import Any
 import torch
 
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.batches import one_row
-from ocrctl.training.objectives import Objective
+from ocrctl.training.objectives import Objective, one_row
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Draw numbers of all samples of a step, and of those whose loss or gradients are not finite alone; the smallest
-    and the largest finite loss (None without one)."""
+class NonfiniteSamples:
+    """Draw numbers of all samples of a step, and of those that are not finite when run alone; the minimum
+    and maximum finite loss (None if there is none)."""
 
     numbers: list[int]
     alone: list[int]
     losses: tuple[float, float] | None
 
     @property
-    def culprits(self) -> list[int]:
-        """The samples to blame: not when each of several gives it, which is the model's doing."""
+    def to_blame(self) -> list[int]:
+        """The samples that cause it; empty if every one of several samples does, which points to the model."""
         return self.alone if len(self.alone) < len(self.numbers) or len(self.numbers) == 1 else []
 
     def sentence(self, name: Callable[[int], str]) -> str:
-        """What is to blame, in words; `name` says where the sample of a draw number is."""
+        """Describe the cause in words; `name` maps a draw number to the location of its sample."""
         total = len(self.numbers)
         if not self.alone:
             return f"none of its {total} samples gives it alone, only the batch as a whole"
-        if not self.culprits:
+        if not self.to_blame:
             return f"each of its {total} samples gives it alone, so the model and not the data does"
         return f"{len(self.alone)} of its {total} samples alone give it, first {name(self.alone[0])}"
 
 
-def find_culprits(
+def find_nonfinite_samples(
     model: OCRModel,
     objective: Objective,
     batches: Sequence[dict[str, Any]],
     seed: int,
     autocast: Callable[[], AbstractContextManager[Any]],
-) -> Verdict:
-    """Run every sample of `batches` (tensors on the model's device, `ids` the draw numbers) alone, both ways.
+) -> NonfiniteSamples:
+    """Run forward and backward on each sample of `batches` alone (tensors on the device, `ids` the draw numbers).
 
-    `seed` is that of the step's random state. The model's weights, gradients and statistics are left as they were.
+    `seed`: random seed of the step. Weights, gradients and running statistics of the model do not change.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     kept = {name: value.clone() for name, value in model.named_buffers()}
@@ -69,4 +68,4 @@ def find_culprits(
     with torch.no_grad():
         for name, value in model.named_buffers():
             value.copy_(kept[name])
-    return Verdict(numbers, alone, (min(losses), max(losses)) if losses else None)
+    return NonfiniteSamples(numbers, alone, (min(losses), max(losses)) if losses else None)
