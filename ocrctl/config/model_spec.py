@@ -1,4 +1,4 @@
-"""What is known of an architecture without importing torch: sizes, strides, output steps, tokenizer, maps."""
+"""Torch-free facts of an architecture: sizes, strides, output steps, tokenizer, maps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TokenizerKind = Literal["ctc", "ar"]
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """How the maps of a detector are read; sizes in pixels of the network's input.
+    """The output maps of a detector and their thresholds; sizes in pixels of the network input.
 
-    maps: the outputs that polygons are found on, in the order in which the family's `find_polygons` takes them, each
-    with the function that its values go through first. thresholds: those of a new model, by name; every score that is
-    given out has passed `score_threshold`. finest_stride: pixels for each cell of the finest features; map_stride: for
-    each cell of the maps. shrink_ratio: of the kernels that it learns, None where it has none.
+    maps: outputs that polygons are found on, in the order of the arguments of the family's `find_polygons`, each with
+    its activation. thresholds: defaults by name; every returned score is at least `score_threshold`. finest_stride:
+    pixels per cell of the finest features; map_stride: per cell of the maps. shrink_ratio: of the learned kernels, None
+    without kernels.
     """
 
     maps: Mapping[str, Literal["sigmoid", "linear"]]
@@ -48,9 +48,9 @@ class ModelSpec:
     default_charset: str
     min_height: int = 8
     min_width: int = 8
-    lr: float = 1e-3  # peak learning rate of AdamW unless a profile, a variable or a flag names one
-    size_multiple: int = 1  # both sides of an input must be multiples of this many pixels
-    backbones: tuple[str, ...] = ()  # what model.backbone may name, the default first
+    lr: float = 1e-3  # default peak learning rate of AdamW
+    size_multiple: int = 1  # pixels; both sides of an input must be multiples of it
+    backbones: tuple[str, ...] = ()  # supported values of model.backbone, the default first
     detector: DetectorSpec | None = None
     options: tuple[str, ...] = ("dropout",)  # settings `model.*` of a recogniser that its card keeps for the builder
     decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
@@ -58,20 +58,20 @@ class ModelSpec:
 
     @property
     def generates(self) -> bool:
-        """Whether it reads by `generate`, as an autoregressive decoder does."""
+        """Whether it predicts with `generate`, as an autoregressive decoder."""
         return bool(self.decodings)
 
     def at_width(self, width: int) -> ModelSpec:
-        """The same architecture for pictures `width` pixels wide; with CTC, longer labels fit in proportion. Raises
-        UsageError for a detector, and for a width that its cells do not fill."""
+        """Return the spec for images `width` pixels wide; with CTC the maximum label length scales with it. Raises
+        UsageError for a detector, and for a width that is not a multiple of the stride."""
         if self.task == "detection":
             raise UsageError(
-                f"model.width: {self.name} takes pages of any size.", hint="page.width is its training size"
+                f"model.width: {self.name} supports pages of any size.", hint="page.width sets its training size"
             )
         if width < self.min_width or width % self.stride_w:
             raise UsageError(
-                f"model.width: {self.name} takes widths in multiples of {self.stride_w} pixels from"
-                f" {self.min_width} on, found {width}."
+                f"model.width: {self.name} requires a multiple of {self.stride_w} pixels, at least {self.min_width}, "
+                f"found {width}."
             )
         longest = self.max_label_length
         if self.tokenizer == "ctc":
@@ -79,14 +79,14 @@ class ModelSpec:
         return replace(self, input_width=width, max_label_length=longest)
 
     def output_steps(self, width: int | None = None) -> int:
-        """Number of output steps for an input `width` pixels wide (default: the model's own input width); an
-        autoregressive decoder has one for each character and one for the end, however wide the picture."""
+        """Return the number of output steps for an input `width` pixels wide (default: the model's input width); an
+        autoregressive decoder has one per character and one for the end, whatever the width."""
         if self.tokenizer == "ar":
             return self.max_label_length + 1
         return (self.input_width if width is None else width) // self.stride_w
 
     def longest_label(self) -> int:
-        """Length up to which every label fits: CTC needs a blank between equal neighbours, so 2 n - 1 steps."""
+        """Return the length up to which every label fits: CTC needs a blank between repeats, so 2 n - 1 steps."""
         if self.tokenizer == "ctc":
             return min(self.max_label_length, (self.output_steps() + 1) // 2)
         return self.max_label_length

@@ -1,4 +1,4 @@
-"""Profiles: TOML fragments found by name (shipped with the package) or by path."""
+"""Find and load profiles: TOML files, by name (shipped with the package) or by path."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ocrctl.files.regular import read_regular
 
 
 def profile_folder() -> Path:
-    """Folder of the shipped profiles: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the shipped profiles: in the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "profiles"
     return inside if inside.is_dir() else package.parent / "profiles"
 
 
 def shipped_profiles() -> dict[str, Path]:
-    """Name to path of every shipped profile, sorted by name."""
+    """Return the path of every shipped profile by name, sorted."""
     return {path.stem: path for path in sorted(profile_folder().glob("*.toml"))}
 
 
 def find_profile(name: str) -> Path:
-    """Path of a profile given by name or path. Raises UsageError, with the nearest name, when there is none."""
+    """Return the path of a profile by name or path. Raises UsageError, with the nearest name, if there is none."""
     shipped = shipped_profiles()
     if name in shipped:
         return shipped[name]
@@ -37,7 +37,7 @@ def find_profile(name: str) -> Path:
 
 
 def load_profile(name: str) -> dict[str, Any]:
-    """The profile's tree, unchecked. Raises UsageError when it is missing, InputError when it is not TOML."""
+    """Load the tree of a profile, unchecked. Raises UsageError when it is missing, InputError when it is not TOML."""
     path = find_profile(name)
     try:
         return tomllib.loads(read_regular(path).decode())

@@ -1,4 +1,4 @@
-"""The settings of a training run: every knob with its unit. Strict: an unknown name anywhere is an error."""
+"""The settings of a training run, each with its unit. An unknown name is an error."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
 
 class Section(BaseModel):
-    """A frozen group of settings that refuses names it does not know."""
+    """A frozen group of settings; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class TrainSettings(Section):
-    """`train.*`: length, optimiser, precision, validation rhythm."""
+    """`train.*`: length, optimiser, precision, validation interval."""
 
     max_steps: int | None = Field(None, ge=1)
-    """optimiser steps to run; the learning-rate schedule ends there and follows the steps alone"""
+    """optimiser steps to run; the learning-rate schedule ends there and depends on steps only"""
     max_epochs: float | None = Field(None, gt=0)
     """passes over the finite training data (converted to steps; endless streams have no epochs)"""
     max_minutes: float | None = Field(None, gt=0)
-    """wall-clock budget in minutes of training, validation included; the schedule follows the clock only where neither
-    max_steps nor max_epochs is set, and the run is then not reproducible"""
+    """maximum minutes of training, validation included; without max_steps and max_epochs the schedule follows the
+    clock, and the run is not reproducible"""
     batch_size: int = Field(64, ge=1, le=1 << 20)
     """samples per device and forward pass"""
     accumulate: int = Field(1, ge=1, le=1 << 20)
@@ -35,38 +35,40 @@ class TrainSettings(Section):
     lr: float = Field(1e-3, gt=0)
     """peak learning rate of AdamW; default: the architecture's (1e-3 for most)"""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """muon: orthogonalised momentum for the hidden matrices, AdamW for the rest; learns from fewer samples"""
+    """muon: orthogonalised momentum for the hidden matrices, AdamW for the rest; needs fewer samples"""
     muon_lr: float = Field(0.01, gt=0)
-    """peak learning rate of Muon's matrices, where optimizer is muon; the rest learns at lr"""
+    """peak learning rate of Muon's matrices, where optimizer is muon; the rest uses lr"""
     muon_momentum: float = Field(0.9, ge=0, lt=1)
-    """momentum of Muon's matrices; short runs like less of it, long ones more"""
+    """momentum of Muon's matrices; lower for short runs, higher for long ones"""
     layer_decay: float = Field(1.0, gt=0, le=1)
-    """learning rate of a block as a share of the block's above it; 1 treats all alike"""
+    """learning rate of a block relative to that of the next block; 1 turns layer-wise decay off"""
     ema: float = Field(0.0, ge=0, lt=1)
-    """decay of the moving average of the weights, which is then validated and shipped; 0 turns it off"""
+    """decay of the moving average of the weights, which is then validated and saved as the model; 0 turns it off"""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """share of the probability spread over all classes (autoregressive models only)"""
     activation_checkpointing: bool = False
-    """compute the encoder's activations again in the backward pass: less memory, slower; not in every architecture"""
+    """recompute the encoder's activations in the backward pass: less memory, slower; not supported by every
+    architecture"""
     freeze_norm: bool = False
-    """batch normalisation trains with the statistics that its model brings (--from) and leaves them: for batches of one
-    or two pictures, whose own say little"""
+    """keep the batch normalisation statistics of the initial model (--from): for batches of one or two images, whose
+    own statistics are noisy"""
     on_nonfinite: Literal["stop", "skip"] = "stop"
-    """a loss or gradient that is not finite: stop with its batch in quarantine, or leave the batch out and go on"""
+    """a loss or gradient that is not finite: stop and save its batch in quarantine, or skip the batch and continue"""
     max_skipped_share: float = Field(0.05, ge=0, le=1)
-    """share of the steps so far that on_nonfinite=skip may leave out (one always may be); beyond it the run stops"""
+    """maximum share of the steps so far that on_nonfinite=skip skips (always at least one step); beyond it the run
+    stops"""
     max_skipped_steps: int = Field(20, ge=0)
-    """number of steps that on_nonfinite=skip may leave out in the whole run; beyond it the run stops"""
+    """maximum steps that on_nonfinite=skip skips in the whole run; beyond it the run stops"""
     max_quarantined: int = Field(5, ge=1)
-    """folders with batch and weights kept of steps that on_nonfinite=skip leaves out; further ones are only listed"""
+    """maximum folders with batch and weights of steps skipped by on_nonfinite=skip; further ones are only listed"""
     weight_decay: float = Field(0.01, ge=0)
-    """decoupled weight decay; biases and normalisation weights are left out"""
+    """decoupled weight decay; not applied to biases and normalisation weights"""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
     """one-cycle: linear warmup to lr, cosine to 0 (one-cycle starts at lr/25, cosine at 0); constant: warmup only"""
     warmup: float = Field(0.05, ge=0, lt=1)
-    """share of the run spent warming up"""
+    """warm-up as a share of the run"""
     warmup_steps: int | None = Field(None, ge=0)
-    """optimiser steps spent warming up, instead of the share `warmup`"""
+    """warm-up in optimiser steps; replaces `warmup`"""
     clip_norm: float = Field(5.0, ge=0)
     """gradient norm limit; 0 turns clipping off"""
     precision: Precision = "auto"
@@ -75,12 +77,12 @@ class TrainSettings(Section):
     channels_last: bool = True
     """keep images in NHWC memory order: faster convolutions on CPUs and tensor cores"""
     devices: int = Field(1, ge=1)
-    """number of GPUs; a run trains on one so far, more are refused"""
+    """number of GPUs; only one is supported so far"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA when usable, else CPU; cuda: exit 4 when it is not usable"""
+    """auto: CUDA if available, else CPU; cuda: exit 4 if it is not available"""
     mkldnn: bool = True
-    """use oneDNN (MKL-DNN) kernels on a CPU; false: PyTorch's own, slower, where oneDNN fails or needs too much
-    memory"""
+    """use oneDNN (MKL-DNN) kernels on a CPU; false: PyTorch's own, slower, for when oneDNN fails or needs too
+    much memory"""
     threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads of PyTorch; default: the cores this process may use"""
     val_every_steps: int | None = Field(None, ge=1)
@@ -88,143 +90,143 @@ class TrainSettings(Section):
     early_stop: int = Field(0, ge=0)
     """stop after this many validations without a better accuracy; 0 turns it off"""
     log_every_steps: int = Field(50, ge=1)
-    """optimiser steps between rows of metrics.csv; the only moments the device is waited for"""
+    """optimiser steps between rows of metrics.csv; only these steps synchronise with the device"""
 
 
 class DataSettings(Section):
-    """`data.*`: what is read and how."""
+    """`data.*`: data sets, loading, validation split."""
 
     train: list[str] | None = None
-    """what -d names: a path, FORMAT:PATH or synth:words; default: synth:words"""
+    """SPECs of -d: a path, FORMAT:PATH, synth:words or synth:pages; default: the synthetic stream of the task"""
     val: str | None = None
-    """what --val names; default: val_fraction of the finite training data, or unseen words of the stream"""
+    """SPEC of --val; default: val_fraction of the finite training data, or unseen samples of the stream"""
     weights: list[float] | None = None
     """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite
     sets"""
     workers: int = Field(2, ge=0, le=1024)
-    """loader processes, no more than this process may use cores; 0 loads in the training process"""
+    """loader processes, at most the cores that this process may use; 0 loads in the training process"""
     start_method: Literal["auto", "fork", "spawn", "forkserver"] = "auto"
     """how loader processes start; auto: fork on Linux, before any device is touched, else spawn"""
     val_fraction: float = Field(0.05, gt=0, lt=1)
-    """share held out by image when --val is not given"""
+    """share of images held out when --val is not given"""
     max_val_samples: int = Field(2000, ge=1)
-    """validation samples read each time; a fixed, seeded subset"""
+    """maximum samples of each validation; a fixed, seeded subset"""
     augment: float = Field(0.5, ge=0, le=1)
     """strength of augmentation of real crops; 0 turns it off"""
     charset: str | None = None
     """charset file, or one of the built-in names; default: the architecture's"""
     bad_labels: Literal["refuse", "skip"] = "refuse"
-    """empty, over-long or unfittable labels, and those with an error of `dataset validate`: refuse to start, or leave
-    those samples out (on pages: ignored regions); counted"""
+    """labels that are empty, too long, or have an error of `dataset validate`: refuse to start, or skip those samples
+    (on pages: ignored regions) and count them"""
     bad_polygons: Literal["refuse", "clamp", "skip"] = "refuse"
-    """polygons of pages with an error of `dataset validate`: refuse to start; clamp, move those beyond their image to
-    its edge and refuse the others; skip, train on none of them, their area being an ignored region (counted)"""
+    """polygons with an error of `dataset validate`: refuse to start; clamp: move points outside the image to its edge
+    and refuse other errors; skip: turn those polygons into ignored regions and count them"""
     unknown_chars: Literal["refuse", "skip"] = "refuse"
-    """labels with characters outside the charset: refuse to start, or leave those samples out (counted)"""
+    """labels with characters outside the charset: refuse to start, or skip those samples and count them"""
     max_image_pixels: int = Field(IMAGE_PIXELS, ge=1)
-    """width x height of the largest image that is decoded; an image whose header states more is refused"""
+    """maximum width x height of an image; one whose header states more is not decoded"""
     max_image_bytes: int = Field(IMAGE_BYTES, ge=1)
-    """bytes of the largest image file that is read"""
+    """maximum bytes of an image file"""
 
 
 class SynthSettings(Section):
-    """`synth.*`: the streams behind synth:words and synth:pages; style, lengths and random_share are of words."""
+    """`synth.*`: the streams synth:words and synth:pages; style, lengths and random_share apply to words only."""
 
     style: Literal["plain", "scene"] = "plain"
     """plain: words in lower case and digits; scene: mixed case, digits and punctuation as in photographs"""
     script: Literal["latin", "hangul"] = "latin"
     """writing system of the words"""
     min_length: int = Field(3, ge=1)
-    """characters of the shortest word"""
+    """minimum characters of a word"""
     max_length: int = Field(10, ge=1)
-    """characters of the longest word"""
+    """maximum characters of a word"""
     random_share: float = Field(0.3, ge=0, le=1)
     """share of random strings; the rest are dictionary words"""
     strength: float = Field(1.0, ge=0, le=1)
     """strength of the degradations"""
     fonts: str | None = None
-    """folder of TTF/OTF fonts to use besides those that came with the package; 'system' for the machine's own"""
+    """folder of additional TTF/OTF fonts; 'system': the fonts installed on the machine"""
     backgrounds: str | None = None
     """folder of photographs without text, drawn behind half of the synthetic pages"""
 
 
 class PageSettings(Section):
-    """`page.*`: the pictures of detectors."""
+    """`page.*`: the images of detectors."""
 
     height: int = Field(640, ge=32, multiple_of=32)
-    """pixels of a training picture, cut out of a page"""
+    """height of a training image in pixels, cropped from a page"""
     width: int = Field(640, ge=32, multiple_of=32)
-    """pixels of a training picture"""
+    """width of a training image in pixels"""
     side: int = Field(1280, ge=32, le=1 << 15)
-    """pixels of a page's longer side when it is validated and read; kept with the model"""
+    """longer side of a page in pixels in validation and inference; saved with the model"""
     augment: float = Field(1.0, ge=0, le=1)
-    """strength of turning, scaling, cutting, colour and wear; 0 shows whole pages as they are"""
+    """strength of rotation, scaling, cropping, colour and degradation; 0: whole pages, unchanged"""
     rotate: float = Field(10.0, ge=0, le=180)
-    """degrees to either side"""
+    """maximum rotation to either side in degrees"""
     zoom_min: float = Field(0.6, gt=0, le=20)
-    """sides of a page over those at which its area is the training picture's, at least"""
+    """minimum scale of a page, relative to the scale at which its area equals that of a training image"""
     zoom_max: float = Field(2.2, gt=0, le=20)
-    """the same, at most"""
+    """maximum scale, as zoom_min"""
     flip: float = Field(0.0, ge=0, le=1)
-    """chance of a mirrored page"""
+    """probability of a horizontal flip"""
     mosaic: float = Field(0.0, ge=0, le=1)
-    """chance of four pages in one training picture"""
+    """probability of a mosaic of four pages"""
 
 
 class ModelSettings(Section):
-    """`model.*`: what the builder may change without becoming another architecture."""
+    """`model.*`: options of an architecture, and its initial weights."""
 
     init: str | None = None
-    """what --from names: weights to start from; characters that both charsets hold keep theirs"""
+    """model of --from: initial weights; characters in both charsets keep their class weights"""
     width: int | None = Field(None, ge=8, le=8192)
-    """pixels of a recogniser's picture, which words and lines are stretched to; default: the architecture's. Kept with
-    the model"""
+    """input width of a recogniser in pixels, which words and lines are resized to; default: the architecture's. Saved
+    with the model"""
     dropout: float = Field(0.1, ge=0, lt=1)
     """dropout: before the classifier of a CTC model, throughout an autoregressive decoder"""
     decoding: Literal["ar", "nar"] = "ar"
-    """how an autoregressive model reads: ar, character by character; nar, all at once"""
+    """decoding of an autoregressive model; ar: character by character; nar: all characters at once"""
     refine: int = Field(1, ge=0, le=10)
-    """rounds in which an autoregressive model reads over what it has read"""
+    """refinement iterations of an autoregressive model"""
     backbone: Literal["auto", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
-    """network under a detector; auto: the first that the architecture names"""
+    """backbone of a detector; auto: the default of the architecture"""
     plugin: str | None = None
     """name of the plug-in that brings the architecture, written by train; it is never loaded by this name"""
     pretrained: str | None = None
-    """ImageNet weights of a detector's backbone: a file, an https address (fetched once, said on the first lines), or
+    """ImageNet weights of a detector's backbone: a file, an https URL (downloaded once and logged), or
     'package' (efficientnet-lite0, from the extra `pretrained`); default: none"""
 
 
 class LogSettings(Section):
-    """`log.*`: where numbers go besides metrics.csv, which is always written."""
+    """`log.*`: loggers besides metrics.csv, which is always written."""
 
     logger: Literal["none", "wandb", "tensorboard"] = "none"
-    """an extra logger; wandb and tensorboard are imported only when chosen"""
+    """additional logger; wandb and tensorboard are imported only when chosen"""
     previews: int = Field(16, ge=0)
-    """validation samples drawn with ground truth and prediction each time; 0 turns it off"""
+    """samples of each validation drawn with ground truth and prediction; 0 turns it off"""
 
 
 class LimitSettings(Section):
-    """`limits.*`: how much of a file from outside is unpacked. Every command reads OCRCTL_LIMITS__NAME, too."""
+    """`limits.*`: maximum size of unpacked files. Every command reads OCRCTL_LIMITS__NAME too."""
 
     unpack_ratio: int = Field(UNPACK_RATIO, ge=1)
-    """bytes that a checkpoint or a zip may unpack to, for each byte of the file"""
+    """maximum bytes that a checkpoint or zip may unpack to per byte of the file"""
     unpack_free: int = Field(UNPACK_FREE, ge=1)
-    """bytes that one may unpack to whatever its own size"""
+    """bytes that a checkpoint or zip of any size may unpack to"""
     zip_text_bytes: int = Field(ZIP_TEXT_BYTES, ge=1)
-    """bytes that all label texts of a zip may unpack to"""
+    """maximum unpacked bytes of all label texts of a zip"""
 
 
 class Settings(BaseSettings):
-    """All settings of a run; sections are frozen and refuse unknown names."""
+    """All settings of a run; sections are frozen, an unknown name is an error."""
 
     model_config = SettingsConfigDict(
         env_prefix="OCRCTL_", env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
     )
 
     arch: str | None = None
-    """architecture, as `ocrctl model list` names it"""
+    """architecture; `ocrctl model list` shows the names"""
     seed: int = Field(0, ge=0)
-    """seed of weights, data order, augmentation and splits"""
+    """random seed of weights, data order, augmentation and splits"""
     train: TrainSettings = TrainSettings()
     data: DataSettings = DataSettings()
     synth: SynthSettings = SynthSettings()
@@ -234,7 +236,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
 
     def tree(self) -> dict[str, Any]:
-        """Sections and values without those that are unset, as config.toml holds them."""
+        """Return sections and values as saved in config.toml, without unset ones."""
         values = {name: getattr(self, name) for name in Settings.model_fields}
         sections = {
             name: value.model_dump(exclude_none=True) if isinstance(value, Section) else value

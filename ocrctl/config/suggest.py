@@ -1,4 +1,4 @@
-"""Did you mean ...?: the nearest known name to a misspelt one."""
+"""Suggest the nearest known name for a misspelt one ("Did you mean ...?")."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from ocrctl.config.aliases import setting_of_alias
 
 
 def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
-    """Return `" Did you mean 'x'?"` for the nearest known name, or an empty string when none is near. `shown`: what to
-    say instead of a known name."""
+    """Return `" Did you mean 'x'?"` for the nearest known name, or an empty string when none is near. `shown`
+    maps a known name to the text to show."""
     folded = {name.lower(): shown[name] if shown else name for name in known}
     near = get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return f" Did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def nearest_setting(dotted: str, names: list[str]) -> str:
-    """As `did_you_mean`, of a dotted setting: what other tools call so, one of its own section, or one of such a name
-    elsewhere."""
+    """Return the suggestion for a dotted setting: that of an alias, the nearest in its section, or in another one."""
     if meant := setting_of_alias(dotted, names):
         return f" Did you mean {meant.setting!r}?"
     section, dot, last = dotted.rpartition(".")

@@ -1,1 +1,1 @@
-"""Locks, atomic writes and output folders: the package that knows about flock, fsync and rename."""
+"""Locks, atomic writes, output folders and the change journal: all uses of flock, fsync and rename."""

@@ -1,7 +1,7 @@
-"""Single files that hold either the old content or the new: written under a temporary name, synced, renamed.
+"""Write single files atomically: to a temporary name, synced, then renamed.
 
-The temporary name, `.NAME.ocrctl-tmp` beside NAME, is one that only ocrctl uses, and is locked while it is written: a
-second writer of the same file waits for the first, and what a killed one left is overwritten by the next.
+The temporary file `.NAME.ocrctl-tmp` beside NAME is locked while it is written: a second writer of the same file waits
+for the first, and the leftover of a killed one is overwritten by the next.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from ocrctl.files.lock import open_locked, untrack
 from ocrctl.files.partial import refuse_file_name
 
 SUFFIX = ".ocrctl-tmp"  # of temporary files
-_LONGEST = 200  # bytes of a name that goes into a temporary one; file systems take 255
+_MAX_NAME = 200  # bytes of a name within a temporary one; file systems support 255
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
 
 
 def temporary_of(path: Path) -> Path:
-    """The name under which `path` is written before it is renamed."""
-    name = path.name.encode(errors="surrogateescape")[:_LONGEST].decode(errors="ignore")
+    """Return the temporary name under which `path` is written."""
+    name = path.name.encode(errors="surrogateescape")[:_MAX_NAME].decode(errors="ignore")
     return path.with_name(f".{name}{SUFFIX}")
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`; only who holds its lock may."""
+    """Remove the temporary files of killed processes in `folder`. The caller holds the lock of the folder."""
     for path in folder.glob(f".*{SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
 def open_atomic(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
-    """A file to write that becomes `path` (of a link, what it leads to) when the block ends well, and is removed when
-    it does not. A device or a pipe is written itself.
+    """Open a file that becomes `path` (for a link, its target) when the block succeeds, and is removed when it fails.
+    A device or a pipe is written directly.
 
     `create`: raises FileExistsError instead of replacing a file. Raises OSError, and UsageError for a name or a folder
     that other commands of ocrctl use.
@@ -52,8 +52,8 @@ def open_atomic(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
         return
     _make_parent(path)
     real = Path(os.path.realpath(path))
-    temporary, handle, locked = _begin(real)
-    placed = False
+    temporary, handle, locked = _open_temporary(real)
+    renamed = False
     try:
         try:
             with open(handle, "wb", closefd=False) as file:
@@ -62,31 +62,31 @@ def open_atomic(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
             if real.exists() and hasattr(os, "fchmod"):
                 os.fchmod(handle, real.stat().st_mode & 0o7777)
         finally:
-            if not locked:  # Windows renames no open file
+            if not locked:  # Windows cannot rename an open file
                 os.close(handle)
-        _put(temporary, real, create)
-        placed = True
+        _rename(temporary, real, create)
+        renamed = True
         sync_folder(real.parent)
     finally:
-        if not placed:  # still locked: no other process has written there
+        if not renamed:  # still locked: no other process has written to it
             temporary.unlink(missing_ok=True)
         untrack(handle)
         if locked:
             os.close(handle)
 
 
-def _begin(real: Path) -> tuple[Path, int, bool]:
-    """The temporary file of `real`, its descriptor, open to be written, and whether it is locked."""
+def _open_temporary(real: Path) -> tuple[Path, int, bool]:
+    """Open the temporary file of `real` for writing; returns path, descriptor and whether it is locked."""
     temporary = temporary_of(real)
     handle = open_locked(temporary)
     if handle is not None:
         return temporary, handle, True
-    temporary = temporary.with_name(f".{os.getpid()}-{threading.get_ident()}{temporary.name}")  # no other writer's
+    temporary = temporary.with_name(f".{os.getpid()}-{threading.get_ident()}{temporary.name}")  # unique
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
     return temporary, os.open(temporary, flags, 0o666), False
 
 
-def _put(temporary: Path, real: Path, create: bool) -> None:
+def _rename(temporary: Path, real: Path, create: bool) -> None:
     if not create:
         os.replace(temporary, real)
         return
@@ -101,9 +101,9 @@ def _put(temporary: Path, real: Path, create: bool) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, create: bool = False) -> None:
-    """Write `content` to `path` in one step.
+    """Write `content` to `path` atomically.
 
-    Raises UsageError with `create` when there is a file already, InputError when `path` cannot be written,
+    Raises UsageError with `create` when the file exists, InputError when `path` cannot be written,
     ResumableStop when the disk is full.
     """
     try:
@@ -116,24 +116,26 @@ def write_bytes(path: Path, content: bytes, *, create: bool = False) -> None:
 
 
 def write_text(path: Path, text: str, *, create: bool = False) -> None:
-    """Write `text` as UTF-8 to `path` in one step; what UTF-8 cannot hold is escaped. Raises as `write_bytes`."""
+    """Write `text` as UTF-8 to `path` atomically; undecodable characters are escaped. Raises as `write_bytes`."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"), create=create)
 
 
 def write_with_newline(path: Path, text: str) -> None:
-    """Write `text` and a line end to `path` in one step. Raises as `write_bytes`."""
+    """Write `text` and a final newline to `path` atomically. Raises as `write_bytes`."""
     write_text(path, text + "\n")
 
 
 def check_writable(path: Path) -> None:
-    """Raise InputError or ResumableStop when `path` cannot be written, before work that would be lost is begun.
-    Raises UsageError for a name or a folder that other commands of ocrctl use."""
+    """Raise InputError or ResumableStop when `path` cannot be written; call it before long work.
+
+    Raises UsageError for a name or a folder that other commands of ocrctl use.
+    """
     refuse_file_name(path)
     try:
         _make_parent(path)
         if _is_special(path):
             return
-        temporary, handle, locked = _begin(Path(os.path.realpath(path)))
+        temporary, handle, locked = _open_temporary(Path(os.path.realpath(path)))
         if not locked:
             os.close(handle)
         temporary.unlink(missing_ok=True)
@@ -145,11 +147,11 @@ def check_writable(path: Path) -> None:
 
 
 class PartFile:
-    """A text file that grows as PATH.part and becomes PATH when the block ends well.
+    """A text file that is written as PATH.part and becomes PATH when the block succeeds.
 
-    When the block is left by an exception (Ctrl-C too), PATH.part stays with every line written so far, and an older
-    PATH is untouched; after `discard` an older PATH stays too, and no PATH.part. What UTF-8 cannot hold, a file name of
-    other bytes, is written as \\udcXX, in a JSON string its very escape. The caller holds the lock of the folder.
+    After an exception (also Ctrl-C) PATH.part keeps every line written so far, and an older PATH is unchanged; after
+    `discard` PATH.part is removed. Undecodable bytes of file names are written as \\udcXX, as JSON escapes them. The
+    caller holds the lock of the folder.
     Raises InputError when the path cannot be written, ResumableStop when the disk is full.
     """
 
@@ -178,7 +180,7 @@ class PartFile:
             raise cannot_write(self.part, error) from error
 
     def discard(self) -> None:
-        """Leave an older PATH as it is when the block ends, and no PATH.part."""
+        """Keep an older PATH when the block ends, and remove PATH.part."""
         self._keep = False
 
     def __exit__(
@@ -197,17 +199,17 @@ class PartFile:
             elif kind is None:
                 os.replace(self.part, os.path.realpath(self.path))
         except OSError as failure:
-            if kind is None:  # else what ended the block is the better news
+            if kind is None:  # else the exception of the block is more useful
                 raise cannot_write(self.part, failure) from failure
 
 
 def no_link(path: str, flags: int) -> int:
-    """An opener for `open` that follows no link. Raises OSError at one."""
+    """Open a path without following links; an opener for `open`. Raises OSError for a link."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _part_of(path: Path) -> Path:
-    """Where the lines of `path` grow: beside the file that a link leads to. A device or a pipe is written itself."""
+    """Return the part file of `path`: beside the target of a link. A device or a pipe is written directly."""
     if _is_special(path):
         return path
     real = Path(os.path.realpath(path))
@@ -215,7 +217,7 @@ def _part_of(path: Path) -> Path:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether `path` exists and is neither a file nor a folder: nothing may be renamed over it."""
+    """Return whether `path` exists and is neither a file nor a folder: it must not be replaced by a rename."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

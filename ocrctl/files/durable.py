@@ -1,4 +1,4 @@
-"""Writing files so that they outlive a power cut, and what to say when the disk does not take them."""
+"""Sync files and folders to disk, and turn failed writes into errors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from ocrctl.errors import InputError, OcrctlError, ResumableStop
 
-_MANY = 32  # files from which the whole system's writes are waited for at once
+_MANY = 32  # more files than this are synced with one os.sync()
 
 
 @contextmanager
 def disk_errors(base: Path, state: str) -> Iterator[None]:
-    """Within, a failed write ends as InputError, on a full disk as ResumableStop; `state` says what it leaves."""
+    """Raise InputError for a failed write in the block, ResumableStop for a full disk; `state` describes the data."""
     try:
         yield
     except OSError as error:
@@ -27,7 +27,7 @@ def disk_errors(base: Path, state: str) -> Iterator[None]:
 
 
 def cannot_write(path: Path, error: OSError) -> OcrctlError:
-    """The error to raise for a failed write: on a full disk the command can be run again, exit 5."""
+    """Return the error to raise for a failed write: ResumableStop for a full disk, else InputError."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResumableStop(f"{path}: the disk is full.", hint="free some space and run the command again")
     return InputError(f"{path}: cannot be written ({error.strerror}).")
@@ -40,12 +40,12 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file, and wait until it would outlive a power cut."""
+    """Write a file and sync it to disk."""
     sync_files([write(path, content)])
 
 
 def sync_files(files: list[Path]) -> None:
-    """Until `files` would outlive a power cut. Of many files, each its own wait would take minutes."""
+    """Sync `files` to disk; many files at once, since one by one would take minutes."""
     if len(files) > _MANY and hasattr(os, "sync"):
         os.sync()
         return
@@ -55,7 +55,7 @@ def sync_files(files: list[Path]) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Until every file below `folder`, and its name, would outlive a power cut."""
+    """Sync every file and folder below `folder` to disk."""
     files: list[Path] = []
     folders: list[Path] = []
     for base, _, names in os.walk(folder):
@@ -68,7 +68,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames within `folder` durable, where the system can."""
+    """Sync the entries of `folder`, so that renames are durable; no-op on Windows."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

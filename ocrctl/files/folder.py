@@ -1,9 +1,8 @@
-"""Output folders: claimed by one process, collected beside OUT, renamed to OUT once they are whole.
+"""Write output folders atomically: locked, written as OUT.partial, renamed to OUT when complete.
 
-While a command writes the folder OUT it holds OUT.partial.lock, and collects in OUT.partial. That folder carries the
-file MARKER, which names the command. What a killed command left is removed by the next one of the same kind, or
-continued; one of another kind refuses it, and a folder without the marker is refused by all: it is not ours. No OUT
-may be a partial folder or lie in one (`files.partial`).
+A command holds OUT.partial.lock and writes to OUT.partial, with the file MARKER that names the command. The next
+command of the same kind removes or resumes the leftover of a killed one; other commands refuse it. A folder without
+MARKER is always refused: ocrctl did not create it. No OUT may be a partial folder or lie in one (`files.partial`).
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from ocrctl.files.durable import cannot_write, sync_folder, sync_tree
 from ocrctl.files.lock import exclusive_folder_lock, exclusive_lock
 from ocrctl.files.partial import MARKER, SUFFIX, own, refuse_output_name
 
-_MOST = 1 << 16  # bytes read of a marker
-_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+_MAX_MARKER = 1 << 16  # bytes read of a marker
+_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 def partial_folder(out: Path) -> Path:
-    """Where `out` is collected until it is whole: beside it, of a link beside what it leads to."""
+    """Return the partial folder of `out`: beside it, or beside the target of a link."""
     if out.name in ("", "..") or out.is_symlink():  # "." and its like have no name to add to
         out = Path(os.path.realpath(out))
     return out.with_name(out.name + SUFFIX)
 
 
 def check_empty(out: Path) -> None:
-    """Raise UsageError when `out` is a file or holds anything."""
+    """Raise UsageError unless `out` is missing or an empty folder."""
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists already.", hint="name a new folder, or an empty one")
@@ -43,8 +42,8 @@ def check_empty(out: Path) -> None:
 
 
 def is_incomplete(out: Path) -> bool:
-    """Whether a command writes `out` now, or was killed while it did: `claim` tells which, and ends what is left."""
-    if not os.path.realpath(out).strip(os.sep):  # nothing stands beside the root
+    """Return whether a command is writing `out` or was killed while writing it; `claim` finds out which."""
+    if not os.path.realpath(out).strip(os.sep):  # the root has no siblings
         return False
     partial = partial_folder(out)
     return partial.with_name(partial.name + ".lock").exists() or (out / MARKER).exists()
@@ -52,17 +51,17 @@ def is_incomplete(out: Path) -> bool:
 
 @contextmanager
 def new_folder(out: Path, command: str) -> Iterator[Path]:
-    """A folder to write into that becomes `out` when the block ends; when it ends by an error, nothing stays.
+    """Create a folder that becomes `out` when the block succeeds, and is removed when it fails.
 
-    `command` is the name of the command, such as `dataset crop`. Raises UsageError when `out` is taken, when another
-    process writes it or when what stands at OUT.partial is not this command's, InputError when it cannot be written,
+    `command` is the name of the command, such as `dataset crop`. Raises UsageError when `out` exists, when another
+    process writes it or when OUT.partial belongs to another command, InputError when it cannot be written,
     ResumableStop when the disk is full.
     """
     refuse_output_name(out)
     if not is_incomplete(out):
         check_empty(out)
     with claim(out, command) as claimed:
-        check_empty(out)  # the process that held it may have finished
+        check_empty(out)  # another process may have finished it
         claimed.begin()
         try:
             yield claimed.partial
@@ -74,8 +73,8 @@ def new_folder(out: Path, command: str) -> Iterator[Path]:
 
 
 @contextmanager
-def claim(out: Path, command: str, goes_on: str = "") -> Iterator[Claim]:
-    """Hold `out` for `command`; `goes_on` is a command line that continues it once it was killed, "" where none does.
+def claim(out: Path, command: str, resume_command: str = "") -> Iterator[Claim]:
+    """Lock `out` for `command`; `resume_command` continues it after a kill, "" if none does.
 
     Raises UsageError naming the process that holds it, and for a name that is reserved for partial folders; InputError
     when the folder above cannot be written to.
@@ -84,19 +83,19 @@ def claim(out: Path, command: str, goes_on: str = "") -> Iterator[Claim]:
     partial = partial_folder(out)
     with exclusive_lock(partial, name=out):
         final = partial.with_name(partial.name.removesuffix(SUFFIX))
-        if _command_of(final) is not None:  # killed when it was in place, and all that was left to do is this
+        if _command_of(final) is not None:  # killed between the rename and this step
             (final / MARKER).unlink()
         real = os.path.realpath(partial)
         own.add(real)
         try:
-            yield Claim(out, final, partial, command, goes_on)
+            yield Claim(out, final, partial, command, resume_command)
         finally:
             own.discard(real)
 
 
 @contextmanager
 def shared_folder(folder: Path) -> Iterator[None]:
-    """Hold an output folder that may hold other files already; one that this made is removed when it stays empty.
+    """Lock an output folder that may contain other files; a new one is removed if it stays empty.
 
     Raises UsageError naming the process that holds it, InputError when it cannot be written to.
     """
@@ -106,33 +105,33 @@ def shared_folder(folder: Path) -> Iterator[None]:
             yield
     finally:
         if new:
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # not empty
                 folder.rmdir()
 
 
 class Claim:
-    """An output folder that this process alone may write. `partial` is the folder to write into."""
+    """A locked output folder; `partial` is the folder to write to."""
 
-    def __init__(self, out: Path, final: Path, partial: Path, command: str, goes_on: str) -> None:
+    def __init__(self, out: Path, final: Path, partial: Path, command: str, resume_command: str) -> None:
         self.out, self.partial = out, partial
-        self._final, self._command, self._goes_on = final, command, goes_on
+        self._final, self._command, self._resume_command = final, command, resume_command
 
     def has_leftover(self) -> bool:
-        """Whether an interrupted command of this kind left its partial folder. Raises UsageError when what stands there
-        is another command's, or not ours."""
+        """Return whether an interrupted command of this kind left its partial folder. Raises UsageError when it belongs
+        to another command or was not created by ocrctl."""
         if not os.path.lexists(self.partial):
             return False
         owner = _command_of(self.partial)
         if owner is None:
             raise UsageError(
-                f"{self.partial}: is in the way, and no command of ocrctl made it.",
+                f"{self.partial}: exists and was not created by ocrctl.",
                 hint="move it, or write to another path",
             )
-        command, goes_on = owner
+        command, resume_command = owner
         if command not in ("", self._command):
-            then = f"go on with it: {goes_on}" if goes_on else f"run `ocrctl {command}` to {self.out} again"
+            then = f"resume it: {resume_command}" if resume_command else f"run `ocrctl {command}` to {self.out} again"
             raise UsageError(
-                f"{self.partial}: holds what an interrupted `ocrctl {command}` wrote.",
+                f"{self.partial}: contains the output of an interrupted `ocrctl {command}`.",
                 hint=f"{then}; or delete that folder, or write to another path",
             )
         return True
@@ -155,7 +154,7 @@ class Claim:
         (new / MARKER).unlink(missing_ok=True)
         if new.exists():
             new.rmdir()
-        owner = {"command": self._command, "goes_on": self._goes_on}
+        owner = {"command": self._command, "goes_on": self._resume_command}
         try:
             new.mkdir()
             (new / MARKER).write_text(json.dumps(owner) + "\n", encoding="utf-8")
@@ -164,20 +163,20 @@ class Claim:
             (new / MARKER).unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 new.rmdir()
-            if error.errno in _TAKEN:
+            if error.errno in _EXISTS:
                 raise UsageError(f"{self.partial} exists by now; another program made it.") from error
             raise
 
     def publish(self) -> None:
-        """Rename the partial folder to `out`, which must be free, in one step. Raises UsageError when it is not."""
+        """Rename the partial folder to `out`. Raises UsageError when `out` exists."""
         sync_tree(self.partial)
         try:
             if os.name == "nt" and self._final.exists():
                 self._final.rmdir()
             os.rename(self.partial, self._final)
         except OSError as error:
-            if error.errno in _TAKEN:
-                raise UsageError(f"{self.out} exists by now; another program made it.") from error
+            if error.errno in _EXISTS:
+                raise UsageError(f"{self.out} exists already; another program created it.") from error
             raise
         (self._final / MARKER).unlink()
         sync_folder(self._final.parent)
@@ -189,8 +188,8 @@ class Claim:
 
 
 def _command_of(folder: Path) -> tuple[str, str] | None:
-    """Command and continuation that the marker in `folder` names, ("", "") when it was killed before there was more
-    than the marker; None when it is no folder of ours."""
+    """Return command and resume command of the marker in `folder`, ("", "") for an unfinished marker; None when ocrctl
+    did not create the folder."""
     try:
         if not stat.S_ISDIR(os.lstat(folder).st_mode):
             return None
@@ -198,17 +197,17 @@ def _command_of(folder: Path) -> tuple[str, str] | None:
         marker = folder / MARKER
         if MARKER in names and stat.S_ISREG(os.lstat(marker).st_mode):
             with marker.open("rb") as file:
-                owner = json.loads(file.read(_MOST))
+                owner = json.loads(file.read(_MAX_MARKER))
             return str(owner["command"]), str(owner["goes_on"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):  # cut off while it was written
+    except (ValueError, KeyError, TypeError):  # truncated by a kill
         pass
     return ("", "") if folder.name.endswith(SUFFIX) and names in ([], [MARKER]) else None
 
 
 def _remove(folder: Path) -> None:
-    """Delete a folder of ours, the marker last: what a kill leaves of it is still ours."""
+    """Delete a partial folder, the marker last, so that a kill leaves the marker."""
     for entry in list(os.scandir(folder)):
         if entry.name != MARKER:
             if entry.is_dir(follow_symlinks=False):

@@ -1,12 +1,11 @@
-"""Changing several files so that a kill at any moment leaves them all old or, once reopened, all new; and undoing it.
+"""Change several files atomically, with undo.
 
-Beside the label files stands `.ocrctl-journal/0001/`: `plan.json` (which files), `0.old` and `0.new` (their bytes,
-either absent where the file is made or removed). It appears by one rename, complete; from then on the change is
-decided. Files are then replaced one by one, and `done` is written. Without `done` the set is refused by who reads it,
-and the next command that changes it finishes the change first (`recover`). Who changes or takes back holds
-`change_lock`, so that two at once are told apart.
+A change is an entry `.ocrctl-journal/0001/` beside the label files: `plan.json` (paths), `0.old` and `0.new` (contents;
+one is missing for a created or removed file). The entry is created by one rename; then files are replaced one by one,
+and `done` is written. Commands that read a set without `done` refuse it; the next command that changes it completes the
+change first (`recover`). `change_lock` excludes concurrent changes.
 
-A journal may come with a data set of others: no link in it is followed, and no file outside the set is changed by it.
+A journal may come with a data set from others: links in it are not followed, and files outside the set are not changed.
 """
 
 from __future__ import annotations
@@ -26,32 +25,32 @@ from ocrctl.files.regular import read_regular
 from ocrctl.shell import shell_quote
 
 FOLDER = ".ocrctl-journal"
-_HALF = "half of the change is made; the next `dataset clean` or `dataset undo` of this set finishes it"
-_LEFT = re.compile(r"\d+\.(?:partial|gone)")  # what a kill leaves of an entry that was not decided, or is forgotten
+_HALF = "the change is incomplete; the next `dataset clean` or `dataset undo` of this set completes it"
+_LEFT = re.compile(r"\d+\.(?:partial|gone)")  # leftovers of a kill: entries not yet created, or being removed
 
 
 @contextmanager
 def change_lock(base: Path) -> Iterator[None]:
-    """Hold the right to change the label files in `base`. Raises UsageError while another process holds it, InputError
-    when the folder cannot be written to."""
+    """Lock the label files in `base` for a change. Raises UsageError while another process holds the lock, InputError
+    when the folder cannot be written."""
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive_lock(base / FOLDER))
         except UsageError as error:
-            raise UsageError(f"{base}: another command changes it now: {error.message}", hint="wait for it") from error
+            raise UsageError(f"{base}: another command is changing it: {error.message}", hint="wait for it") from error
         yield
 
 
 def has_unfinished_change(base: Path) -> bool:
-    """Whether a change in `base` was decided and not ended: its label files may be partly old and partly new."""
+    """Return whether a change in `base` is incomplete: label files may be partly old and partly new."""
     return any((entry / "undoing").exists() or not (entry / "done").exists() for entry in _entries(base))
 
 
 def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str], None] = lambda name: None) -> Path:
     """Replace each of `files` (below `base`) by its new bytes, or remove it (None). Returns the journal entry.
 
-    `step` is called before each step that is visible on disk. Raises InputError when it cannot be written; nothing has
-    changed then.
+    `step` is called before each step that changes the disk. Raises InputError when the journal cannot be written;
+    nothing is changed then.
     """
     recover(base)
     for path in files:
@@ -89,29 +88,27 @@ def change(base: Path, files: Mapping[Path, bytes | None], step: Callable[[str],
 
 
 def undo(base: Path, step: Callable[[str], None] = lambda name: None) -> list[Path]:
-    """Take back the latest change, byte for byte; returns the files. Raises UsageError when there is none, or when a
-    file was edited since."""
+    """Undo the latest change, byte for byte; returns the files. Raises UsageError when there is none, or when a file
+    was edited since."""
     recover(base)
     entries = _entries(base)
     if not entries:
-        raise UsageError(
-            f"{base}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
-        )
+        raise UsageError(f"{base}: no change to undo.", hint="only `dataset clean` in place can be undone")
     entry = entries[-1]
     for position, path in _plan(base, entry):
         new = entry / f"{position}.new"
         if _content(path) != _content(new):
             raise UsageError(
-                f"{path}: was edited after it was cleaned; undoing would lose that.",
-                hint=f"What it held before is {entry / f'{position}.old'}.",
+                f"{path}: was edited after `dataset clean`; undo would lose the edits.",
+                hint=f"the content before is in {entry / f'{position}.old'}",
             )
     with disk_errors(base, _HALF):
         write_synced(entry / "undoing", b"")
-        return _take_back(base, entry, step)
+        return _restore(base, entry, step)
 
 
 def recover(base: Path) -> bool:
-    """Finish what a killed command left half done below `base`; True when there was something."""
+    """Complete the change of a killed command below `base`; returns whether there was one."""
     journal = _journal(base)
     if not journal.is_dir():
         return False
@@ -122,7 +119,7 @@ def recover(base: Path) -> bool:
                 shutil.rmtree(left)
         for entry in _entries(base):
             if (entry / "undoing").exists():
-                _take_back(base, entry)
+                _restore(base, entry)
                 found = True
             elif not (entry / "done").exists():
                 _apply(base, entry, "new")
@@ -133,7 +130,7 @@ def recover(base: Path) -> bool:
     return found
 
 
-def _take_back(base: Path, entry: Path, step: Callable[[str], None] = lambda name: None) -> list[Path]:
+def _restore(base: Path, entry: Path, step: Callable[[str], None] = lambda name: None) -> list[Path]:
     _apply(base, entry, "old", step)
     step("forget")
     gone = entry.with_suffix(".gone")
@@ -162,7 +159,7 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
             target.unlink(missing_ok=True)
             continue
         fresh = target.with_name(f".{target.name}.ocrctl")
-        fresh.unlink(missing_ok=True)  # a link of that name is not followed
+        fresh.unlink(missing_ok=True)  # links are not followed
         write(fresh, read_regular(source))
         if target.exists():
             shutil.copymode(target, fresh)
@@ -174,8 +171,8 @@ def _apply(base: Path, entry: Path, kind: str, step: Callable[[str], None] = lam
 
 
 def _plan(base: Path, entry: Path) -> list[tuple[int, Path]]:
-    """Number and path of each file of a change. Raises InputError when its plan is none, as in a journal that came with
-    a data set or was damaged: nothing is changed by it then."""
+    """Return number and path of each file of a change. Raises InputError for an invalid plan, as in a damaged journal;
+    nothing is changed then."""
     path = entry / "plan.json"
     try:
         names = json.loads(read_regular(path).decode("utf-8", "surrogateescape"))
@@ -198,37 +195,37 @@ def _is_path(name: str) -> bool:
 
 def _damaged(entry: Path, reason: str) -> InputError:
     return InputError(
-        f"{entry}: the journal of a change is damaged ({reason}); no label file is changed by it.",
+        f"{entry}: the journal of a change is damaged ({reason}); no label file is changed.",
         hint=f"compare the label files with a copy, then remove it: rm -r {shell_quote(entry)}",
     )
 
 
 def _within(base: Path, path: Path) -> Path:
-    """What `path` is, links followed. Raises InputError when that lies outside `base`: a journal or a link that came
-    with a data set must not make a command write elsewhere."""
+    """Return the real path of `path`. Raises InputError when it is outside `base`: a journal or a link in a data set
+    must not make a command write elsewhere."""
     target, home = Path(os.path.realpath(path)), Path(os.path.realpath(base))
     if home not in target.parents:
         raise InputError(
-            f"{path}: leads to {target}, out of {base}; it is not changed.",
-            hint="clean the data where it lies, or with --out",
+            f"{path}: links to {target}, outside {base}; it is not changed.",
+            hint="clean the data at its real path, or with --out",
         )
     return target
 
 
 def _journal(base: Path) -> Path:
-    """The journal of `base`, whether there is one or not. Raises InputError for a link: what it leads to is not the
-    set's."""
+    """Return the journal path of `base`, existing or not. Raises InputError for a link, whose target is not part of the
+    set."""
     journal = base / FOLDER
     if journal.is_symlink():
         raise InputError(
-            f"{journal}: is a link to {os.readlink(journal)}, which is not followed; a journal is a folder.",
+            f"{journal}: is a link to {os.readlink(journal)}, which is not followed; a journal must be a folder.",
             hint=f"remove the link: rm {shell_quote(journal)}",
         )
     return journal
 
 
 def _entries(base: Path) -> list[Path]:
-    """The changes in the journal, oldest first. Raises InputError when a link stands in their place, or in one."""
+    """Return the changes in the journal, oldest first. Raises InputError when one is a link or contains one."""
     journal = _journal(base)
     if not journal.is_dir():
         return []

@@ -1,8 +1,8 @@
-"""One writer at a time: a lock file beside, or in, what is being written.
+"""Exclusive locks for writers: a lock file beside the target, or in the target folder.
 
-The lock is `flock` on that file: the system releases it when the process dies, however it dies. Where the system or the
-file system has no flock, the file itself is the lock, created exclusively; one that a killed process left there has to
-be deleted by hand, and the error says so. A file of that name that no lock of ours wrote is refused and left alone.
+The lock is `flock` on that file, which the system releases when the process dies. On systems and file systems without
+flock the file itself is the lock, created exclusively; one left by a killed process has to be deleted by hand, and the
+error says so. A file of that name with other content is refused and not changed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _OWNER = re.compile(rb"ocrctl (\d+) ([^\n]*)\n")  # content of a lock file: process and host
-_MOST = 400  # bytes read of it; an owner takes fewer
+_MAX_OWNER = 400  # bytes read of a lock file
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 WRITING = "{name} is being written by {owner}."
-_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 _held: set[int] = set()  # descriptors of the locks this process holds
 
 
 def _release_in_child() -> None:
-    """A forked worker that outlives a killed parent must not keep its locks."""
+    """Close the locks of the parent: a forked worker that outlives it must not keep them."""
     while _held:
         os.close(_held.pop())
 
@@ -52,23 +52,23 @@ class Lock:
         _held.add(handle)
 
     def release(self) -> None:
-        """Let the next writer in. Harmless when done twice, or in a forked child, which never held it."""
+        """Release the lock. A no-op when called twice, or in a forked child."""
         if self._handle < 0 or self._process != os.getpid():
             return
         handle, self._handle = self._handle, -1
         _held.discard(handle)
-        if fcntl is None:  # an open file cannot be removed there
+        if fcntl is None:  # Windows cannot remove an open file
             os.close(handle)
             self.path.unlink(missing_ok=True)
         else:
-            if _is_still(self.path, handle):  # while it is locked, so that it is no other process's
+            if _is_same_file(self.path, handle):  # still locked: no other process owns it
                 self.path.unlink(missing_ok=True)
             os.close(handle)
 
 
 @contextmanager
 def exclusive_lock(target: Path, *, name: Path | None = None) -> Iterator[None]:
-    """Hold TARGET.lock while the block runs; the file is gone afterwards. Raises as `lock` does."""
+    """Hold TARGET.lock during the block; the file is removed afterwards. Raises as `lock`."""
     held = lock(target, name=name)
     try:
         yield
@@ -78,7 +78,7 @@ def exclusive_lock(target: Path, *, name: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def exclusive_folder_lock(folder: Path) -> Iterator[None]:
-    """Hold FOLDER/.ocrctl.lock, for a folder that several commands write into; it is made when missing."""
+    """Hold FOLDER/.ocrctl.lock during the block, for a folder that several commands write to; creates the folder."""
     held = lock_folder(folder)
     try:
         yield
@@ -87,22 +87,22 @@ def exclusive_folder_lock(folder: Path) -> Iterator[None]:
 
 
 def lock_folder(folder: Path, refused: str = WRITING) -> Lock:
-    """Lock `folder` itself, by whatever path it is named. Raises as `lock` does."""
+    """Lock `folder`, independent of the path that names it. Raises as `lock`."""
     return lock(folder / ".ocrctl", name=folder, refused=refused)
 
 
 def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> Lock:
-    """Take TARGET.lock; folders above it are made.
+    """Acquire TARGET.lock; creates parent folders.
 
-    Raises UsageError naming the process that holds it (`refused` is the sentence, with `name`, the target without one),
-    or a file of that name that is no lock, and for a target in the partial folder of another command; InputError when
-    it cannot be written.
+    Raises UsageError naming the process that holds it (`refused` is the sentence; `name` defaults to the target) or a
+    file of that name that is not a lock, and for a target in the partial folder of another command; InputError when it
+    cannot be written.
     """
     path = target.with_name(target.name + ".lock")
     refuse_partial(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = Lock(path, _taken(path, name or target, refused))
+        held = Lock(path, _acquire(path, name or target, refused))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
     try:
@@ -114,48 +114,48 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
 
 
 def open_locked(path: Path) -> int | None:
-    """The descriptor of an empty file at `path`, locked once no other process has it; `untrack` before it is closed.
+    """Wait for the lock of `path` and return the descriptor of the emptied file; call `untrack` before closing it.
 
-    None where there is no flock. What is at `path` is overwritten: for names that only ocrctl uses.
+    Returns None without flock. A file at `path` is overwritten: only for names that ocrctl reserves.
     """
     while fcntl is not None:
-        handle = os.open(path, _OPEN | os.O_CREAT, 0o666)
+        handle = os.open(path, _FLAGS | os.O_CREAT, 0o666)
         try:
-            if _flocked(handle, wait=True) is None:
+            if _flock(handle, wait=True) is None:
                 break
-            if _is_still(path, handle):
+            if _is_same_file(path, handle):
                 os.ftruncate(handle, 0)
                 _held.add(handle)
                 return handle
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # it was renamed or removed meanwhile
+        os.close(handle)  # renamed or removed meanwhile
     else:
         return None
     os.close(handle)
-    path.unlink(missing_ok=True)  # empty: who has no locks uses another name
+    path.unlink(missing_ok=True)  # empty; the caller uses another name without locks
     return None
 
 
 def untrack(handle: int) -> None:
-    """Have later forks inherit `handle` again: it is about to be closed, and its number to be another file's."""
+    """Stop closing `handle` in forked children: the caller is about to close it."""
     _held.discard(handle)
 
 
-def _taken(path: Path, name: Path, refused: str) -> int:
-    """The descriptor of the locked file."""
+def _acquire(path: Path, name: Path, refused: str) -> int:
+    """Return the descriptor of the locked file."""
     while True:
-        handle, created = _opened(path)
+        handle, created = _open(path)
         try:
-            exclusive = _flocked(handle)
+            exclusive = _flock(handle)
             if exclusive is False or (exclusive is None and not created):
-                raise _refusal(path, name, refused, handle, left=exclusive is None)
-            if _is_still(path, handle):
-                content = os.pread(handle, _MOST, 0) if hasattr(os, "pread") else b""
+                raise _refusal(path, name, refused, handle, stale=exclusive is None)
+            if _is_same_file(path, handle):
+                content = os.pread(handle, _MAX_OWNER, 0) if hasattr(os, "pread") else b""
                 if content and not _OWNER.fullmatch(content):
                     raise UsageError(
-                        f"{path}: is in the way and no lock of ocrctl.", hint="move it, or write to another path"
+                        f"{path}: exists and is not a lock of ocrctl.", hint="move it, or write to another path"
                     )
                 os.ftruncate(handle, 0)
                 os.write(handle, f"ocrctl {os.getpid()} {_host()}\n".encode())
@@ -163,23 +163,23 @@ def _taken(path: Path, name: Path, refused: str) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # its owner removed it between our opening and locking it: take the next one
+        os.close(handle)  # removed by its owner between open and flock: retry
 
 
-def _opened(path: Path) -> tuple[int, bool]:
-    """The lock file, and whether this call made it."""
+def _open(path: Path) -> tuple[int, bool]:
+    """Open the lock file; returns the descriptor and whether this call created it."""
     while True:
         try:
-            return os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o666), True
+            return os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666), True
         except FileExistsError:
             try:
-                return os.open(path, _OPEN), False
+                return os.open(path, _FLAGS), False
             except FileNotFoundError:  # removed just now
                 continue
 
 
-def _flocked(handle: int, *, wait: bool = False) -> bool | None:
-    """Whether the file is locked now (False: another process has it); None where there is no flock."""
+def _flock(handle: int, *, wait: bool = False) -> bool | None:
+    """Lock the file; returns False when another process holds it, None without flock."""
     if fcntl is None:
         return None
     try:
@@ -193,19 +193,19 @@ def _flocked(handle: int, *, wait: bool = False) -> bool | None:
     return True
 
 
-def _refusal(path: Path, name: Path, refused: str, handle: int, *, left: bool) -> UsageError:
-    """Who holds it; `left`: the file may be all that is left of its process, for nothing but the file is the lock."""
+def _refusal(path: Path, name: Path, refused: str, handle: int, *, stale: bool) -> UsageError:
+    """Return the error that names the owner; `stale`: the file may be the leftover of a dead process."""
     match = None
-    for _ in range(20):  # its owner may not have written its number yet
+    for _ in range(20):  # its owner may not have written its process id yet
         os.lseek(handle, 0, os.SEEK_SET)
-        match = _OWNER.fullmatch(os.read(handle, _MOST))
+        match = _OWNER.fullmatch(os.read(handle, _MAX_OWNER))
         if match:
             break
         time.sleep(0.01)
     owner, host = (match[1].decode(), match[2].decode(errors="replace")) if match else ("unknown", _host())
     where = "" if host == _host() else f" on {host}"
-    hint = "wait for it, or name another target"
-    if left:
+    hint = "wait for it, or choose another path"
+    if stale:
         hint += f"; if that process has ended, delete {path}"
     return UsageError(refused.format(name=name, owner=f"process {owner}{where}"), hint=hint)
 
@@ -214,7 +214,7 @@ def _host() -> str:
     return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
-def _is_still(path: Path, handle: int) -> bool:
+def _is_same_file(path: Path, handle: int) -> bool:
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(handle))
     except FileNotFoundError:

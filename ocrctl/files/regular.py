@@ -1,7 +1,7 @@
-"""Open only what has an end: regular files, and pipes where a command reads them. Devices and folders are refused.
+"""Read regular files, and pipes where a command supports them, up to a maximum size.
 
-A path to /dev/zero never ends, one to a FIFO that nobody writes never starts. Each is refused with an error that says
-what was found, and no read goes beyond a stated number of bytes.
+Devices and folders are refused: /dev/zero never ends, and a FIFO without a writer blocks. The error names the file
+type.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import stat
 import time
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-# A FIFO opens without its writer, and a terminal does not become this process's own.
-_CAUTIOUS = _READ | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+# Do not wait for the writer of a FIFO, and do not make a terminal the controlling one.
+_NONBLOCKING = _READ | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _BLOCK = 1 << 20  # bytes of one read
-_SHORT = 1 << 16  # bytes; a word image nearly always fits, and a shorter read is its end
+_FIRST_READ = 1 << 16  # bytes; fits most word images, and a shorter read is the end of the file
 WRITER_WAIT = 2.0  # seconds that a FIFO may have no writer before it is refused
 LARGEST_TEXT = 1 << 30  # bytes of a settings, charset, word or label file, and of what comes through a pipe
 
@@ -32,26 +32,26 @@ Path = str | os.PathLike[str]
 
 
 class UnreadableFile(OSError):
-    """A path that is not read: of another kind than expected, or with more bytes than the limit.
+    """A file of an unsupported type, or larger than the limit.
 
-    An OSError, so that whoever reports unreadable files reports these, too: `strerror` is the reason.
+    An OSError, so that handlers of unreadable files report it too: `strerror` is the reason.
     """
 
 
 def file_kind(mode: int) -> str:
-    """What a file of `st_mode` is, in words: "a regular file", "a FIFO", ..."""
+    """Return the type of a file of `st_mode` for messages: "a regular file", "a FIFO", ..."""
     return next((name for test, name in _KINDS if test(mode)), "a regular file")
 
 
 def open_regular(path: Path) -> int:
     """Open the regular file `path` for reading, links followed; returns the descriptor. Raises UnreadableFile for
     anything else, OSError when it cannot be opened, ValueError for a NUL in the name."""
-    handle = os.open(path, _CAUTIOUS)
+    handle = os.open(path, _NONBLOCKING)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
         return handle
     os.close(handle)
-    raise _no_file(path, mode)
+    raise _not_regular(path, mode)
 
 
 def check_regular(path: Path) -> None:
@@ -59,7 +59,7 @@ def check_regular(path: Path) -> None:
     paths themselves. Nothing is opened."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
-        raise _no_file(path, mode)
+        raise _not_regular(path, mode)
 
 
 def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
@@ -67,20 +67,20 @@ def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
     bytes."""
     handle = open_regular(path)
     try:
-        data = os.read(handle, _SHORT)
-        if len(data) < _SHORT:
+        data = os.read(handle, _FIRST_READ)
+        if len(data) < _FIRST_READ:
             return data
         if os.fstat(handle).st_size > limit:
             raise _too_large(path, limit)
-        return _to_the_end(handle, path, limit, [data])
+        return _read_rest(handle, path, limit, [data])
     finally:
         os.close(handle)
 
 
 def read_stream(path: Path, limit: int = LARGEST_TEXT) -> bytes:
-    """All bytes of a regular file, a pipe or a terminal, as `--charset <(command)` and /dev/stdin are.
+    """Read all bytes of a regular file, a pipe or a terminal, such as `--charset <(command)` and /dev/stdin.
 
-    Raises as `read_regular`; UnreadableFile also for a FIFO that nobody writes for WRITER_WAIT seconds.
+    Raises as `read_regular`; UnreadableFile also for a FIFO without a writer for WRITER_WAIT seconds.
     """
     handle = open_stream(path)
     try:
@@ -90,8 +90,8 @@ def read_stream(path: Path, limit: int = LARGEST_TEXT) -> bytes:
 
 
 def open_stream(path: Path) -> int:
-    """As `open_regular`, of pipes and terminals too. What is no regular file is read by `read_all`, once."""
-    handle = os.open(path, _CAUTIOUS)
+    """Open a regular file, a pipe or a terminal; returns the descriptor for `read_all`. Raises as `open_regular`."""
+    handle = os.open(path, _NONBLOCKING)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and os.isatty(handle)):
         return handle
@@ -100,31 +100,31 @@ def open_stream(path: Path) -> int:
 
 
 def read_all(handle: int, path: Path, limit: int = LARGEST_TEXT) -> bytes:
-    """All bytes behind a handle of `open_stream`. Raises as `read_stream`, naming `path`."""
+    """Read all bytes of a descriptor of `open_stream`. Raises as `read_stream`, naming `path`."""
     end = time.monotonic() + WRITER_WAIT
     fifo = stat.S_ISFIFO(os.fstat(handle).st_mode)
     while True:
         try:
-            data = os.read(handle, _BLOCK)  # nothing: it has no writer, or one that came and went
-        except BlockingIOError:  # a writer that pauses
+            data = os.read(handle, _BLOCK)  # empty: no writer, or one that closed it
+        except BlockingIOError:  # the writer pauses
             data = None
         if data != b"" or not fifo or _writer_left(handle):
             break
         if time.monotonic() > end:
-            raise UnreadableFile(errno.EINVAL, "it is a FIFO that nothing writes into", os.fspath(path))
+            raise UnreadableFile(errno.EINVAL, "it is a FIFO without a writer", os.fspath(path))
         time.sleep(0.01)
     os.set_blocking(handle, True)
-    return data if data == b"" else _to_the_end(handle, path, limit, [data] if data else [])
+    return data if data == b"" else _read_rest(handle, path, limit, [data] if data else [])
 
 
 def _writer_left(handle: int) -> bool:
-    """Whether a FIFO that holds nothing had a writer since it was opened."""
+    """Return whether an empty FIFO had a writer since it was opened."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
-def _to_the_end(handle: int, path: Path, limit: int, parts: list[bytes]) -> bytes:
+def _read_rest(handle: int, path: Path, limit: int, parts: list[bytes]) -> bytes:
     count = sum(map(len, parts))
     while part := os.read(handle, _BLOCK):
         parts.append(part)
@@ -134,9 +134,9 @@ def _to_the_end(handle: int, path: Path, limit: int, parts: list[bytes]) -> byte
     return b"".join(parts)
 
 
-def _no_file(path: Path, mode: int) -> UnreadableFile:
+def _not_regular(path: Path, mode: int) -> UnreadableFile:
     return UnreadableFile(errno.EINVAL, f"expected a regular file, found {file_kind(mode)}", os.fspath(path))
 
 
 def _too_large(path: Path, limit: int) -> UnreadableFile:
-    return UnreadableFile(errno.EFBIG, f"it holds more than {limit / 2**20:,.0f} MiB, the limit", os.fspath(path))
+    return UnreadableFile(errno.EFBIG, f"it is larger than {limit / 2**20:,.0f} MiB, the limit", os.fspath(path))

@@ -1,4 +1,4 @@
-"""What lies in a folder, links followed, where following one may fail."""
+"""Test entries of a folder with links followed; a broken link or a loop of links is neither file nor folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether `entry` is a file or a link to one; a loop of links leads nowhere."""
+    """Return whether `entry` is a file or a link to one."""
     try:
         return entry.is_file()
     except OSError:
@@ -14,7 +14,7 @@ def is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether `entry` is a folder or a link to one; a loop of links leads nowhere."""
+    """Return whether `entry` is a folder or a link to one."""
     try:
         return entry.is_dir()
     except OSError:

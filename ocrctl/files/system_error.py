@@ -1,12 +1,12 @@
-"""What the system answered below an exception of a library."""
+"""Find the OSError behind an exception of a library."""
 
 from __future__ import annotations
 
 
 def system_error(error: BaseException) -> OSError | None:
-    """The OSError that `error` is, or that it was raised from or after; None without one.
+    """Return `error` if it is an OSError, else the first one in its chain of causes; None without one.
 
-    PyTorch's zip writer turns a failed write into a RuntimeError that names a line of its own source alone.
+    PyTorch's zip writer turns a failed write into a RuntimeError that names only a line of its own source.
     """
     seen: set[int] = set()
     link: BaseException | None = error

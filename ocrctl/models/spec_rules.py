@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ocrctl.config.card_rules import LONGEST_LABEL, LONGEST_SIDE, is_number
+from ocrctl.config.card_rules import MAX_LABEL_LENGTH, MAX_SIDE, is_number
 from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.text.charset import BUILTIN
 
@@ -25,7 +25,7 @@ def spec_problems(spec: Any, family: str) -> list[str]:
     expect("family", spec.family == family, repr(family))
     expect("task", spec.task in ("recognition", "detection"), "recognition or detection")
     for name in ("input_height", "input_width", "stride_h", "stride_w", "min_height", "min_width", "size_multiple"):
-        expect(name, _whole(getattr(spec, name), 1, LONGEST_SIDE), "a whole number of pixels from 1")
+        expect(name, _whole(getattr(spec, name), 1, MAX_SIDE), "a whole number of pixels from 1")
     expect("lr", is_number(spec.lr) and spec.lr > 0, "a number above 0")
     expect("summary", isinstance(spec.summary, str) and bool(spec.summary), "a short text")
     if found:
@@ -40,7 +40,7 @@ def spec_problems(spec: Any, family: str) -> list[str]:
         return found
     expect("tokenizer", spec.tokenizer in ("ctc", "ar"), "'ctc' or 'ar' for a recogniser")
     expect("channels", spec.channels in (1, 3), "1 or 3")
-    expect("max_label_length", _whole(spec.max_label_length, 1, LONGEST_LABEL), "a whole number from 1")
+    expect("max_label_length", _whole(spec.max_label_length, 1, MAX_LABEL_LENGTH), "a whole number from 1")
     expect("default_charset", spec.default_charset in BUILTIN, f"one of {', '.join(BUILTIN)}")
     expect("input_width", spec.input_width % spec.stride_w == 0, f"a multiple of stride_w ({spec.stride_w})")
     expect("detector", spec.detector is None, "None for a recogniser")

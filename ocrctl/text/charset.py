@@ -1,4 +1,4 @@
-"""The ordered characters a model can write. Saved in every checkpoint and ONNX file; the order fixes the class ids."""
+"""The charset of a model: ordered characters, saved in every checkpoint and ONNX file; the order defines class ids."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LOWER36 = DIGITS + string.ascii_lowercase
 ASCII94 = DIGITS + string.ascii_letters + string.punctuation  # the order of PARSeq, https://arxiv.org/abs/2207.06966
 BUILTIN: dict[str, str] = {"digits": DIGITS, "lower36": LOWER36, "ascii94": ASCII94, "ascii95": ASCII94 + " "}
 
-_FORBIDDEN = frozenset("\n\r\0\ufeff")  # a label is one line of text, and a charset file must read back as written
+_FORBIDDEN = frozenset("\n\r\0\ufeff")  # labels are one line of text; saved files must load unchanged
 
 
 class Charset:
     """Immutable, ordered, distinct NFC code points.
 
-    `chars` is the string itself, `note` says what loading changed ("" when nothing). Two charsets with the same
+    `chars` is the string itself, `note` describes changes made by `load` ("" without any). Two charsets with the same
     characters in the same order are equal, whatever their notes.
     """
 
@@ -34,16 +34,16 @@ class Charset:
     _index: dict[str, int]
 
     def __init__(self, chars: str, note: str = "") -> None:
-        """Raises UsageError when `chars` is empty, repeats a code point, or holds one that NFC text cannot contain."""
+        """Raises UsageError when `chars` is empty, repeats a code point, or contains one that is not NFC."""
         if not chars:
-            raise UsageError("A charset needs at least one character, found none.")
+            raise UsageError("A charset requires at least one character, found none.")
         index = {char: position for position, char in enumerate(chars)}
         if len(index) != len(chars):
             repeated = next(char for char, count in Counter(chars).items() if count > 1)
-            raise UsageError(f"The charset repeats {_show(repeated)}: each character may stand in it once.")
+            raise UsageError(f"The charset repeats {_show(repeated)}: each character may occur once.")
         for char in chars:
             if problem := _problem(char):
-                raise UsageError(f"The charset holds {_show(char)}, {problem}.")
+                raise UsageError(f"The charset contains {_show(char)}, {problem}.")
         object.__setattr__(self, "chars", chars)
         object.__setattr__(self, "note", note)
         object.__setattr__(self, "_index", index)
@@ -73,11 +73,11 @@ class Charset:
         return f"Charset({self.chars!r})"
 
     def index(self, char: str) -> int:
-        """Position of `char`; KeyError when it is not in the charset."""
+        """Return the position of `char`. Raises KeyError when it is not in the charset."""
         return self._index[char]
 
     def unknown(self, labels: Iterable[str]) -> dict[str, int]:
-        """Characters of the NFC `labels` that this charset lacks, each with its count, most frequent first."""
+        """Count the characters of the NFC `labels` that are not in this charset, most frequent first."""
         counts: Counter[str] = Counter()
         for label in labels:
             counts.update(label)
@@ -86,27 +86,27 @@ class Charset:
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> Charset:
-        """Every character of the NFC `labels`, sorted by code point, so the same labels give the same class ids."""
-        seen: set[str] = set()
+        """Return the charset of all characters of the NFC `labels`, sorted by code point."""
+        chars: set[str] = set()
         for label in labels:
-            seen.update(label)
-        return cls("".join(sorted(seen)))
+            chars.update(label)
+        return cls("".join(sorted(chars)))
 
     @classmethod
     def load(cls, source: str | Path) -> Charset:
-        """A file, or a built-in name (`BUILTIN`); an existing file wins, a folder does not.
+        """Load a file, or a built-in charset by name (`BUILTIN`); an existing file takes precedence.
 
         One line: the characters themselves, in order, exactly. Several lines: PaddleOCR's dictionary, one character
-        a line; it cannot hold the space, which is appended last when missing. An entry of several code points (a flag,
-        a letter with marks) is taken apart, one that NFC changes or repeats is merged. `note` tells all of it.
-        Raises UsageError when neither file nor built-in, InputError naming file and line when it is no charset.
+        a line; it cannot contain the space, which is appended last when missing. Entries of several code points (a
+        flag, a letter with marks) are split, entries changed by NFC or repeated are merged; `note` lists these changes.
+        Raises UsageError when neither file nor built-in, InputError naming file and line for an invalid charset.
         """
         path = Path(source)
         if str(source) in BUILTIN and not path.is_file():
             return cls(BUILTIN[str(source)])
         if not path.exists():
             raise UsageError(
-                f"Charset {str(source)!r} is neither a file nor built in.{did_you_mean(str(source), BUILTIN)}",
+                f"Charset {str(source)!r} is neither a file nor a built-in.{did_you_mean(str(source), BUILTIN)}",
                 hint=f"Built in: {', '.join(BUILTIN)}.",
             )
         lines = _read_lines(path)
@@ -122,39 +122,39 @@ class Charset:
     def _merge(cls, path: Path, entries: list[tuple[int, str]], *, paddle: bool) -> Charset:
         chars: dict[str, None] = {}
         repeated: list[str] = []
-        recomposed = parted = 0
+        recomposed = split = 0
         for number, entry in entries:
             composed = normalize("NFC", entry)
             recomposed += composed != entry
-            parted += len(composed) > 1
+            split += len(composed) > 1
             for char in composed:
                 if problem := _problem(char):
-                    raise InputError(f"{path}:{number}: {_show(char)} cannot stand in a charset, {problem}.")
+                    raise InputError(f"{path}:{number}: {_show(char)} cannot be in a charset, {problem}.")
                 if char in chars:
                     repeated.append(char)
                 chars[char] = None
         notes = []
         if recomposed:
             notes.append(f"{recomposed} entries changed to NFC")
-        if parted:
-            notes.append(f"{parted} entries of several code points taken apart")
+        if split:
+            notes.append(f"{split} entries of several code points split")
         if repeated:
-            notes.append(f"{len(repeated)} repeated characters dropped (first {_show(repeated[0])})")
+            notes.append(f"{len(repeated)} repeated characters removed (first {_show(repeated[0])})")
         if not chars:
             raise InputError(f"{path}: expected characters, found an empty file.")
         if paddle and " " not in chars:
             chars[" "] = None
-            notes.append("space appended last (a one-per-line dictionary does not hold it)")
+            notes.append("space appended last (a one-per-line dictionary cannot contain it)")
         return cls("".join(chars), note=f"{path}: " + ", ".join(notes) if notes else "")
 
     def save(self, path: str | Path, *, one_per_line: bool = False, create: bool = False) -> None:
-        """Write a UTF-8 file that `load` reads back: one line of characters, or PaddleOCR's one character a line
-        (which gains a space when read again, if it has none). Written in one step, with the folders it needs; raises
-        InputError when the path cannot be written, UsageError with `create` when there is a file already."""
+        """Write a UTF-8 file for `load`: one line of characters, or PaddleOCR's one character a line (`load` appends a
+        missing space). Atomic; creates parent folders. Raises InputError when the path cannot be written, UsageError
+        with `create` when the file exists."""
         body = "\n".join(self.chars) if one_per_line else self.chars
         path = Path(path)
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: cannot be written (it is there, and no file).")
+            raise InputError(f"{path}: cannot be written (it exists and is not a file).")
         write_bytes(path, (body + "\n").encode(), create=create)
 
 
@@ -175,9 +175,9 @@ def _read_lines(path: Path) -> list[str]:
 
 def _problem(char: str) -> str:
     if char in _FORBIDDEN or "\ud800" <= char <= "\udfff":
-        return "which no one-line UTF-8 label can hold"
+        return "which a one-line UTF-8 label cannot contain"
     if normalize("NFC", char) != char:
-        return f"which NFC text never contains (NFC writes {normalize('NFC', char)!r})"
+        return f"which is not NFC (its NFC form is {normalize('NFC', char)!r})"
     return ""
 
 

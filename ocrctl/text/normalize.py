@@ -1,4 +1,4 @@
-"""The one normal form of every label, charset and prediction: Unicode NFC (https://unicode.org/reports/tr15/)."""
+"""Normalise labels, charsets and predictions to Unicode NFC (https://unicode.org/reports/tr15/)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from unicodedata import is_normalized, normalize
 
 
 def normalize_label(text: str) -> str:
-    """`text` in NFC, otherwise untouched: no trimming, no case folding, no transliteration.
+    """Return `text` in NFC; no trimming, case folding or transliteration.
 
-    Hangul in files written on macOS and Vietnamese typed with combining marks arrive decomposed (NFD); the same word
-    would otherwise count as two labels and its marks as characters of their own.
+    Hangul in files written on macOS and Vietnamese typed with combining marks are decomposed (NFD); without
+    NFC the same word would be two labels and its marks separate characters.
     """
     if text.isascii() or is_normalized("NFC", text):
         return text

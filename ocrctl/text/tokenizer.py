@@ -1,5 +1,5 @@
-"""Labels to class ids and back: for CTC (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf), and for
-autoregressive decoders (the classes of PARSeq, https://arxiv.org/abs/2207.06966)."""
+"""Convert labels to class ids and back: for CTC (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf),
+and for autoregressive decoders (the classes of PARSeq, https://arxiv.org/abs/2207.06966)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrctl.text.normalize import normalize_label
 
 
 class Tokenizer(Protocol):
-    """What training and reading need of a tokenizer. `pad` fills a batch of labels behind the shorter ones."""
+    """Interface of a tokenizer. `pad` fills a batch of labels after the shorter ones."""
 
     charset: Charset
     max_length: int
@@ -23,13 +23,14 @@ class Tokenizer(Protocol):
     pad: int
 
     def encode(self, text: str) -> list[int]:
-        """Class ids to learn. Raises InputError on a label that the model cannot write."""
+        """Return the class ids of `text`. Raises InputError for a label that the model cannot predict."""
 
     def required_steps(self, text: str) -> int:
-        """Fewest output steps that can spell `text`."""
+        """Return the minimum output steps for `text`."""
 
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
-        """(B, T) best classes and their probabilities to B pairs (text, confidence in 0..1, NaN without `probs`)."""
+        """Convert (B, T) best classes and their probabilities to B pairs (text, confidence in 0..1; NaN without
+        `probs`)."""
 
 
 class CTCTokenizer:
@@ -39,7 +40,7 @@ class CTCTokenizer:
     pad = 0
 
     def __init__(self, charset: Charset, max_length: int) -> None:
-        """`max_length`: longest label in code points that `encode` accepts."""
+        """`max_length`: maximum label length in code points."""
         self.charset = charset
         self.max_length = max_length
         self.num_classes = len(charset) + 1
@@ -47,12 +48,12 @@ class CTCTokenizer:
         self._chars = np.array(["", *charset], dtype="<U1")
 
     def encode(self, text: str) -> list[int]:
-        """Class ids of `text` (NFC is applied). Raises InputError on a character outside the charset and on a label
-        longer than `max_length`: nothing is ever dropped or cut."""
+        """Return the class ids of `text` (NFC is applied). Raises InputError for a character outside the charset and
+        for a label longer than `max_length`; nothing is removed or truncated."""
         return _class_ids(text, self._ids, self.max_length)
 
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
-        """Best-path decoding: repeats collapse, then blanks go.
+        """Decode the best path: collapse repeats, then remove blanks.
 
         ids: (B, T) class of each step. probs: (B, T) probability of that class, or None.
         Returns B pairs (text, confidence). Confidence is the geometric mean of the probabilities of the kept steps
@@ -70,18 +71,18 @@ class CTCTokenizer:
 
     @staticmethod
     def required_steps(text: str) -> int:
-        """Fewest output steps that can spell `text`: one per character, and a blank between equal neighbours."""
+        """Return the minimum output steps for `text`: one per character, and a blank between repeats."""
         return len(text) + sum(left == right for left, right in pairwise(text))
 
 
 class ARTokenizer:
-    """[EOS] is class 0, character i of the charset is class i + 1; then come [BOS] and [PAD], which are read but never
+    """[EOS] is class 0, character i of the charset is class i + 1; then [BOS] and [PAD], which are inputs but never
     predicted: `num_classes` is len(charset) + 1."""
 
     eos = 0
 
     def __init__(self, charset: Charset, max_length: int) -> None:
-        """`max_length`: longest label in code points that `encode` accepts."""
+        """`max_length`: maximum label length in code points."""
         self.charset = charset
         self.max_length = max_length
         self.num_classes = len(charset) + 1
@@ -90,20 +91,20 @@ class ARTokenizer:
         self._chars = np.array(["", *charset], dtype="<U1")
 
     def encode(self, text: str) -> list[int]:
-        """[BOS], the classes of `text` (NFC is applied), [EOS]. Raises InputError on an empty label (a model that
-        learns [EOS] right after [BOS] predicts nothing), on a character outside the charset, and on a label longer
+        """Return [BOS], the classes of `text` (NFC is applied), [EOS]. Raises InputError for an empty label (a model
+        trained with [EOS] right after [BOS] predicts empty texts), a character outside the charset, and a label longer
         than `max_length`."""
         ids = _class_ids(text, self._ids, self.max_length)
         if not ids:
-            raise InputError("An empty label cannot be learnt: the model would end before its first character.")
+            raise InputError("An empty label is not supported: the model would learn to predict [EOS] first.")
         return [self.bos, *ids, self.eos]
 
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
-        """Each row up to its first [EOS].
+        """Decode each row up to its first [EOS].
 
         ids: (B, T) class of each step. probs: (B, T) probability of that class, or None. Returns B pairs
-        (text, confidence): the geometric mean of the characters' and the [EOS]'s probabilities (an empty text, too, is
-        a reading), NaN without `probs`.
+        (text, confidence): the geometric mean of the characters' and the [EOS]'s probabilities (also of
+        an empty text), NaN without `probs`.
         """
         open_ = np.cumsum(ids == self.eos, axis=1) == 0  # (B, T): before the end
         texts = ["".join(row) for row in np.where(open_, self._chars[ids], "").tolist()]
@@ -114,7 +115,7 @@ class ARTokenizer:
 
     @staticmethod
     def required_steps(text: str) -> int:
-        """One output step per character, and one for the end."""
+        """Return the output steps for `text`: one per character, and one for the end."""
         return len(text) + 1
 
 
@@ -122,7 +123,7 @@ TOKENIZERS: dict[str, type[CTCTokenizer] | type[ARTokenizer]] = {"ctc": CTCToken
 
 
 def make_tokenizer(kind: str, charset: Charset, max_length: int) -> Tokenizer:
-    """The tokenizer of one `kind`, a key of TOKENIZERS; `max_length`: the longest label in code points."""
+    """Return the tokenizer of `kind`, a key of TOKENIZERS; `max_length`: maximum label length in code points."""
     return TOKENIZERS[kind](charset, max_length)
 
 
@@ -134,11 +135,13 @@ def _class_ids(text: str, ids: dict[str, int], max_length: int) -> list[int]:
         return [ids[char] for char in text]
     except KeyError as error:
         char = error.args[0]
-        raise InputError(f"Label {text!r} holds {char!r} (U+{ord(char):04X}), which the charset lacks.") from None
+        raise InputError(
+            f"Label {text!r} contains {char!r} (U+{ord(char):04X}), which is not in the charset."
+        ) from None
 
 
 def _geometric_means(probs: NDArray[np.floating], kept: NDArray[np.bool_]) -> list[float]:
-    """Of the kept (B, T) probabilities of each row; 0.0 where none is kept."""
+    """Return the geometric mean of the kept (B, T) probabilities of each row; 0.0 where none is kept."""
     logs = np.log(np.maximum(probs.astype(np.float64), 1e-45), where=kept, out=np.zeros(kept.shape))
     counts = kept.sum(axis=1)
     return np.where(counts > 0, np.exp(logs.sum(axis=1) / np.maximum(counts, 1)), 0.0).tolist()

@@ -143,7 +143,7 @@ def test_two_cleans_at_once_are_told_apart(tmp_path: Path, capsys: pytest.Captur
     tags(folder, pictures(folder))
     with change_lock(folder):
         assert run(["dataset", "clean", str(folder), *ALL]) == 2
-        assert "another command changes it now" in capsys.readouterr().err
+        assert "another command is changing it" in capsys.readouterr().err
         assert run(["dataset", "clean", str(folder)]) == 1
     assert run(["dataset", "clean", str(folder), *ALL]) == 0
     with change_lock(folder):
@@ -184,7 +184,7 @@ def test_a_journal_cannot_write_elsewhere(tmp_path: Path, capsys: pytest.Capture
     for name in ("../victim", str(victim)):
         (entry / "plan.json").write_text(json.dumps([name]))
         assert run(["dataset", "clean", str(folder), *ALL]) == 3
-        assert "leads to" in capsys.readouterr().err and victim.read_bytes() == b"mine"
+        assert "links to" in capsys.readouterr().err and victim.read_bytes() == b"mine"
 
 
 def test_a_label_file_that_is_a_link_out_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

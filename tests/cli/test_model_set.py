@@ -72,7 +72,7 @@ def test_an_onnx_file_carries_them_too(detector: Path, tmp_path: Path, capsys: p
         (["box_threshold=-1"], "expected a number from 0"),
         (["box_threshold=inf"], "expected a number from 0"),
         (["box_threshold=45"], "expected 0 to 1"),
-        (["max_candidates=1.5"], "expected a whole number"),
+        (["max_candidates=1.5"], "expected an integer"),
         (["whole_pixels=2"], "expected 0 or 1"),
         (["box_threshold"], "NAME=NUMBER"),
     ],

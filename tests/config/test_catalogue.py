@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from ocrctl.config.aliases import _FLAGS, _MEANT, setting_of_alias
+from ocrctl.config.aliases import _FLAGS, _SETTING_OF, setting_of_alias
 from ocrctl.config.catalogue import settings_catalogue
 from ocrctl.config.load import setting_names
 from ocrctl.config.settings import Settings
@@ -71,8 +71,8 @@ def test_words_of_other_tools(word: str, setting: str, value: str) -> None:
 
 
 def test_every_habit_names_a_setting_and_hides_none() -> None:
-    assert set(_MEANT.values()) | {setting for setting, _ in _FLAGS.values()} <= set(NAMES)
-    assert not set(_MEANT) & {name.rpartition(".")[2] for name in NAMES}
+    assert set(_SETTING_OF.values()) | {setting for setting, _ in _FLAGS.values()} <= set(NAMES)
+    assert not set(_SETTING_OF) & {name.rpartition(".")[2] for name in NAMES}
     assert (
         setting_of_alias("--nonsense", NAMES) is None and setting_of_alias("width", NAMES) is None
     )  # model's or page's

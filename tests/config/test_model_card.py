@@ -41,14 +41,14 @@ def test_a_broken_card_is_named(text: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("arch", None, "arch should be a text, found None"),
-        ("charset", 12, "charset should be a text, found 12"),
-        ("charset", "", "charset should be of a recogniser"),
-        ("height", 0, "height should be a whole number from 1"),
-        ("height", "32", "height should be a whole number"),
+        ("arch", None, "arch should be a string, found None"),
+        ("charset", 12, "charset should be a string, found 12"),
+        ("charset", "", "charset should be set for a recogniser"),
+        ("height", 0, "height should be an integer from 1"),
+        ("height", "32", "height should be an integer"),
         ("height", 33, "height should be 32, which crnn-tiny takes"),
-        ("height", True, "height should be a whole number"),
-        ("width", 1 << 40, "width should be a whole number"),
+        ("height", True, "height should be an integer"),
+        ("width", 1 << 40, "width should be an integer"),
         ("width", 101, "width should be a multiple of 4"),
         ("channels", 2, "channels should be 1 or 3"),
         ("mean", "x", "mean should be a finite number"),
@@ -61,8 +61,8 @@ def test_a_broken_card_is_named(text: str, sentence: str) -> None:
         ("thresholds", [], "thresholds should be names"),
         ("model", None, "model should be an object"),
         ("model", {"dropout": "x"}, "model.dropout should be a number"),
-        ("model", {"refine": 10**6}, "model.refine should be a whole number"),
-        ("model", {"side": 2.5}, "model.side should be a whole number"),
+        ("model", {"refine": 10**6}, "model.refine should be an integer"),
+        ("model", {"side": 2.5}, "model.side should be an integer"),
     ],
 )
 def test_a_value_that_no_model_has_is_named(name: str, value: object, said: str) -> None:

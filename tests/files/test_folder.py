@@ -69,9 +69,9 @@ def test_what_the_same_command_left_goes(tmp_path: Path) -> None:
 
 def test_what_another_command_left_stays_and_says_how_it_goes_on(tmp_path: Path) -> None:
     partial = left_by(tmp_path / "out", "lmdb build", "ocrctl lmdb build words out --resume")
-    with pytest.raises(UsageError, match="holds what an interrupted `ocrctl lmdb build` wrote") as caught:
+    with pytest.raises(UsageError, match="contains the output of an interrupted `ocrctl lmdb build`") as caught:
         new_folder(tmp_path / "out", "dataset crop").__enter__()
-    assert "go on with it: ocrctl lmdb build words out --resume" in (caught.value.hint or "")
+    assert "resume it: ocrctl lmdb build words out --resume" in (caught.value.hint or "")
     assert (partial / "half").read_text() == "half" and os.listdir(tmp_path) == ["out.partial"]
 
 
@@ -91,7 +91,7 @@ def test_what_no_command_made_stays(tmp_path: Path, kind: str) -> None:
         elif kind == "marker of others":
             (partial / MARKER).write_text("mine")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UsageError, match="out.partial: is in the way, and no command of ocrctl made it"):
+    with pytest.raises(UsageError, match="out.partial: exists and was not created by ocrctl"):
         new_folder(tmp_path / "out", "dataset crop").__enter__()
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -140,7 +140,7 @@ def test_a_removal_that_is_killed_leaves_what_is_still_ours(tmp_path: Path, monk
 
 def test_files_that_appear_meanwhile_are_not_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(UsageError, match="exists by now"), new_folder(out, "dataset crop"):
+    with pytest.raises(UsageError, match="exists already"), new_folder(out, "dataset crop"):
         out.mkdir()
         (out / "mine").write_text("mine")
     assert os.listdir(out) == ["mine"] and os.listdir(tmp_path) == ["out"]
@@ -210,13 +210,13 @@ def test_a_partial_folder_appears_with_its_marker(tmp_path: Path, monkeypatch: p
 def test_a_lock_in_a_partial_folder_that_appeared_meanwhile_is_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken, partial = lock_module._taken, tmp_path / "o.partial"
+    taken, partial = lock_module._acquire, tmp_path / "o.partial"
 
     def late(path: Path, name: Path, refused: str) -> int:
         (partial / MARKER).write_text("{}")
         return taken(path, name, refused)
 
-    monkeypatch.setattr(lock_module, "_taken", late)
+    monkeypatch.setattr(lock_module, "_acquire", late)
     with pytest.raises(UsageError, match="incomplete output"):
         new_folder(partial / "x", "dataset convert").__enter__()
     assert os.listdir(partial) == [MARKER]

@@ -37,7 +37,7 @@ def test_writes_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbe
             with pytest.raises(type(caught.value)):
                 journal.recover(tmp_path)
     decided = number > 4  # two old ones, two new ones and the plan are written before that
-    assert ("half of the change" in caught.value.message) == decided == journal.has_unfinished_change(tmp_path)
+    assert ("the change is incomplete" in caught.value.message) == decided == journal.has_unfinished_change(tmp_path)
     assert journal.recover(tmp_path) == decided and not journal.has_unfinished_change(tmp_path)
     assert {file.read_bytes() for file in files} == {b"new" if decided else b"old"}
     if decided:

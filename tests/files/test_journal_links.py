@@ -92,7 +92,7 @@ def test_clean_and_undo_change_nothing_behind_a_linked_folder(
     (tmp_path / "set" / "gt").symlink_to(elsewhere)
     before = state(elsewhere)
     assert run(["dataset", "clean", str(tmp_path / "set"), *ALL]) == 3
-    assert f"leads to {elsewhere}, out of {tmp_path / 'set'}" in capsys.readouterr().err
+    assert f"links to {elsewhere}, outside {tmp_path / 'set'}" in capsys.readouterr().err
     assert state(elsewhere) == before
     (tmp_path / "link").symlink_to(elsewhere)  # named itself, it is the set
     assert run(["dataset", "clean", str(tmp_path / "link"), *ALL]) == 0

@@ -48,7 +48,7 @@ def test_the_second_is_told_who_holds_it_by_any_name_and_death_releases(tmp_path
 
 def test_a_file_of_a_locks_name_that_is_no_lock_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out.lock").write_text("my notes")
-    with pytest.raises(UsageError, match="out.lock: is in the way"):
+    with pytest.raises(UsageError, match="out.lock: exists and is not a lock"):
         lock(tmp_path / "out")
     assert (tmp_path / "out.lock").read_text() == "my notes"
 

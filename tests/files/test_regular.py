@@ -42,11 +42,11 @@ def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     for size in (0, 1, 65_535, 65_536, 65_537, 3_000_000):
         path.write_bytes(b"x" * size)
         assert len(read_regular(path)) == len(read_stream(path)) == size
-    with pytest.raises(UnreadableFile, match="more than 1 MiB"):
+    with pytest.raises(UnreadableFile, match="larger than 1 MiB"):
         read_regular(path, 1 << 20)
     with open(path, "wb") as sparse:
         sparse.truncate(1 << 40)  # takes no room on the disk
-    with pytest.raises(UnreadableFile, match="more than 1,024 MiB"):
+    with pytest.raises(UnreadableFile, match="larger than 1,024 MiB"):
         read_regular(path)
 
 
@@ -72,7 +72,7 @@ def test_a_pipe_that_goes_on_and_on_is_refused(odd: dict[str, Path]) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    with pytest.raises(UnreadableFile, match="more than 1 MiB"):
+    with pytest.raises(UnreadableFile, match="larger than 1 MiB"):
         read_stream(pipe, 1 << 20)
     writer.join(10)
     assert not writer.is_alive()
@@ -80,5 +80,5 @@ def test_a_pipe_that_goes_on_and_on_is_refused(odd: dict[str, Path]) -> None:
 
 def test_a_fifo_without_a_writer_is_refused(odd: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regular, "WRITER_WAIT", 0.05)
-    with pytest.raises(InputError, match="a FIFO that nothing writes into"):
+    with pytest.raises(InputError, match="a FIFO without a writer"):
         read_label_text(odd["a FIFO"])

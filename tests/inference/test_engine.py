@@ -200,7 +200,7 @@ def test_cuda_reads_what_the_cpu_reads(tiny_checkpoint: Path, engine: Engine) ->
     [
         ("charset", "abc", "the charset of its card has 3 characters, which needs logits of 4 classes"),
         ("charset", "aab" + "c" * 33, "the charset of its card is damaged: The charset repeats"),
-        ("height", "32", "height should be a whole number"),
+        ("height", "32", "height should be an integer"),
         ("arch", "rnnt", "Unknown architecture 'rnnt'"),
     ],
 )

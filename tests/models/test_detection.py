@@ -122,9 +122,9 @@ def test_the_card_says_how_pictures_are_normalised() -> None:
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="craft has no resnet18; it takes vgg16bn"):
+    with pytest.raises(UsageError, match="craft supports vgg16bn, not resnet18"):
         card_of("craft", "resnet18")
-    with pytest.raises(UsageError, match="multiples of 32, not 650x650"):
+    with pytest.raises(UsageError, match="multiples of 32, found 650x650"):
         card_of("dbnet", side=650)
 
 

@@ -151,7 +151,7 @@ def _expect_within(spec: str, folder: Path) -> None:
     real = os.path.realpath(folder)
     if os.path.commonpath([root, real]) != root:
         raise InputError(
-            f"{folder}: leads to {real}, out of {path}; nothing there is changed.",
+            f"{folder}: links to {real}, outside {path}; nothing there is changed.",
             hint=f"name that folder itself, {shell_quote(real)}, or write a copy with --out",
         )
 

@@ -99,5 +99,5 @@ def _checked(card: ModelCard, values: Mapping[str, float], path: Path) -> dict[s
         if value > 1 and (name.endswith("threshold") or name == "low_text"):
             raise UsageError(f"{name}={value:g}: expected 0 to 1; above 1 nothing would be found.", hint=f"{name}=0.5")
         if known[name] is not float and value != known[name](value):
-            raise UsageError(f"{name}={value:g}: expected {'0 or 1' if known[name] is bool else 'a whole number'}.")
+            raise UsageError(f"{name}={value:g}: expected {'0 or 1' if known[name] is bool else 'an integer'}.")
     return {name: known[name](value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The run folder: where a run keeps its settings, checkpoints and figures, and how one goes on."""
+"""The run folder: create it, check it, save its settings, and merge settings on resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ocrctl.files.regular import read_regular
 from ocrctl.shell import shell_quote
 from ocrctl.text.charset import BUILTIN
 
-# What may differ when a run goes on; anything else is another run.
+# Settings that may change on resume; others would be a new run.
 CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
     "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
@@ -30,27 +30,26 @@ CHANGEABLE = {
     "train.max_quarantined", "train.mkldnn", "limits.unpack_ratio", "limits.unpack_free", "limits.zip_text_bytes",
 }  # fmt: skip
 
-
-# Any of them says that a folder holds a run.
+# A folder with one of these files contains a run.
 RUN_FILES = ("config.toml", "last.ckpt", "best.ckpt", "metrics.csv")
-# What the first version already wrote into every config.toml: a file without one of these has lost a part.
+# In every config.toml since the first version: a file without one of these is damaged.
 ALWAYS_SET = ("arch", "seed", "train", "data", "synth", "page", "model", "log")
 
 
 class RunData(Protocol):
-    """What a run folder keeps of its data."""
+    """The part of the training data that a run folder records."""
 
     @property
     def held_out(self) -> list[str]:
-        """A line for each sample held out for validation."""
+        """One line for each sample held out for validation."""
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Of each finite source, by name: what a resumed run compares."""
+        """Size and label checksum of each finite source, by name; a resumed run compares them."""
 
 
 def check_no_run(out: Path | None, *, resume: bool) -> None:
-    """Raise UsageError when `out` is a file, or holds a run that is not asked to go on."""
+    """Raise UsageError when `out` is a file, or contains a run and `resume` is False."""
     if out is None:
         return
     if out.exists() and not out.is_dir():
@@ -59,7 +58,7 @@ def check_no_run(out: Path | None, *, resume: bool) -> None:
     if holds and not resume:
         raise UsageError(
             f"{out} already holds a run ({holds}).",
-            hint=f"go on with it: ocrctl train --resume -o {shell_quote(out)}, or choose another -o",
+            hint=f"resume it: ocrctl train --resume -o {shell_quote(out)}, or choose another -o",
         )
 
 
@@ -67,25 +66,24 @@ def prepare_run(
     out: Path | None,
     settings: Settings,
     data: RunData,
-    claim: Callable[[Path], None],
+    lock: Callable[[Path], None],
     *,
-    remember: bool = True,
+    link_last: bool = True,
 ) -> Path:
-    """Make the run folder, `claim` it, and write config.toml, data.json and val_split.txt into it; point runs/last at
-    it.
+    """Create the run folder, `lock` it, write config.toml, data.json and val_split.txt, and link runs/last to it.
 
-    Raises ResumableStop when the disk is full, InputError when the place cannot be written. A trial (`remember` False)
-    leaves runs/last alone.
+    Without `link_last` (a trial) runs/last is unchanged. Raises ResumableStop when the disk is full, InputError when
+    the folder cannot be written.
     """
     try:
         run = out or _new_folder(Path("runs") / f"{datetime.date.today().isoformat()}-{settings.arch or 'run'}")
         run.mkdir(parents=True, exist_ok=True)
-        claim(run)
+        lock(run)
         if data.held_out:
             write_text(run / "val_split.txt", "".join(f"{line}\n" for line in data.held_out))
         write_text(run / "data.json", json.dumps(data.fingerprints, ensure_ascii=False, indent=1) + "\n")
         write_text(run / "config.toml", tomli_w.dumps(settings.tree()))
-        if out is None and remember:
+        if out is None and link_last:
             _point_last(run)
     except OSError as error:
         raise cannot_write(out or Path("runs"), error) from error
@@ -93,23 +91,23 @@ def prepare_run(
 
 
 def check_data(run: Path, data: RunData, report: Callable[[str], None]) -> None:
-    """Raise UsageError when the data is no longer what the run at `run` began with: other samples would be held out.
-    Raises InputError when data.json is damaged; that it is missing is reported."""
+    """Raise UsageError when the data differs from that of the run at `run`: other samples would be held out. Raises
+    InputError when data.json is damaged; a missing one is reported."""
     path = run / "data.json"
-    hint = f"delete it to go on with data that you know to be the same: ocrctl train --resume -o {shell_quote(run)}"
+    hint = f"if the data is unchanged, delete the file and resume: ocrctl train --resume -o {shell_quote(run)}"
     try:
         before = json.loads(read_regular(path))
     except FileNotFoundError:
-        report(f"{path} is missing: cannot check that the data is what the run began with")
+        report(f"{path} is missing: cannot check that the data is unchanged")
         return
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({str(error)[:120]}).", hint=hint) from error
     if not isinstance(before, dict) or not all(isinstance(value, str) for value in before.values()):
         raise InputError(f"{path}: expected a JSON object of fingerprints by name.", hint=hint)
-    for name, print_ in data.fingerprints.items():
-        if before.get(name) != print_:
+    for name, fingerprint in data.fingerprints.items():
+        if before.get(name) != fingerprint:
             raise UsageError(
-                f"{name} has changed since {run} began ({before.get(name, 'nothing')} then, {print_} now): "
+                f"{name} has changed since {run} began ({before.get(name, 'nothing')} then, {fingerprint} now): "
                 "held-out samples would get into training.",
                 hint=f"start a new run from it: ocrctl train -p {shell_quote(run / 'config.toml')} "
                 f"--from {shell_quote(run)}",
@@ -117,12 +115,12 @@ def check_data(run: Path, data: RunData, report: Callable[[str], None]) -> None:
 
 
 def absolute_paths(settings: Settings) -> Settings:
-    """The same settings with every existing path in them absolute, so that a run goes on from any folder."""
+    """Return the settings with every existing path absolute, so that a run can be resumed from any folder."""
 
     names = {"fonts": {"system"}, "charset": {name for name in BUILTIN if not Path(name).is_file()}}
 
     def absolute(text: str, name: str = "") -> str:
-        if text.startswith("synth:") or text in names.get(name, ()):  # whatever folder is called `words` or so here
+        if text.startswith("synth:") or text in names.get(name, ()):  # even if such a path exists
             return text
         if Path(text).exists():
             return str(Path(text).absolute())
@@ -144,11 +142,11 @@ def absolute_paths(settings: Settings) -> Settings:
     return Settings.model_construct(_fields_set=set(settings.model_fields_set), **values)
 
 
-def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], None]) -> Settings:
-    """Settings of the run at `out`, with the changeable ones that were asked for. Raises UsageError for other
-    changes."""
+def resume_settings(out: Path | None, requested: Settings, report: Callable[[str], None]) -> Settings:
+    """Return the settings of the run at `out` with the requested changes. Raises UsageError for a setting that cannot
+    change on resume."""
     if out is None:
-        raise UsageError("--resume needs the run folder.", hint="ocrctl train --resume -o runs/last")
+        raise UsageError("--resume requires the run folder.", hint="ocrctl train --resume -o runs/last")
     config = out / "config.toml"
     if not config.exists():
         holds = next((name for name in RUN_FILES if (out / name).exists()), None)
@@ -157,16 +155,16 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
                 f"{out} holds {holds}, but no config.toml: its settings are lost.",
                 hint=f"start a new run from its weights: ocrctl train -d DATA --from {shell_quote(out)} -o NEW",
             )
-        if asked.data.train is None:  # a mistyped RUN must not become a run on synthetic data
+        if requested.data.train is None:  # a mistyped RUN must not become a run on synthetic data
             raise UsageError(
-                f"--resume: {out} holds no run to go on with, and no data is named to start one on.",
-                hint=f"correct -o, or name the data: ocrctl train --resume -o {shell_quote(out)} -d SPEC",
+                f"--resume: {out} contains no run, and no data is given to start one.",
+                hint=f"correct -o, or give the data: ocrctl train --resume -o {shell_quote(out)} -d SPEC",
             )
         report(f"{out}: no run there yet, starting fresh")
-        return asked
+        return requested
     saved = _saved_settings(config)
-    before, now = flat(saved.tree()), flat(asked.tree())
-    changed = {name: now.get(name) for name in asked_names(asked) if now.get(name) != before.get(name)}
+    before, now = flat(saved.tree()), flat(requested.tree())
+    changed = {name: now.get(name) for name in set_names(requested) if now.get(name) != before.get(name)}
     fixed = sorted(set(changed) - CHANGEABLE)
     if fixed:
         name = fixed[0]
@@ -181,7 +179,8 @@ def resume_settings(out: Path | None, asked: Settings, report: Callable[[str], N
 
 
 def _saved_settings(config: Path) -> Settings:
-    """Settings of a run. Raises InputError for a config.toml that is damaged: what it lost would become a default."""
+    """Load the settings of a run. Raises InputError for a damaged config.toml, whose lost settings would be
+    defaults."""
     tree = load_profile(str(config))
     lost = [name for name in ALWAYS_SET if name not in tree]
     if lost:
@@ -192,8 +191,8 @@ def _saved_settings(config: Path) -> Settings:
     return settings_from_tree(tree, str(config))
 
 
-def asked_names(settings: Settings) -> set[str]:
-    """Names of the settings that some layer spoke of, as opposed to those left at their defaults."""
+def set_names(settings: Settings) -> set[str]:
+    """Return the names of the settings that a layer set, without those at their defaults."""
     names: set[str] = set()
     for name in settings.model_fields_set:
         section = getattr(settings, name)
@@ -202,7 +201,7 @@ def asked_names(settings: Settings) -> set[str]:
 
 
 def _new_folder(path: Path) -> Path:
-    """Make `path`, or path-2, path-3 ... where it is taken; two runs that start at once get one each."""
+    """Create `path`, or path-2, path-3 ... if it exists; safe for runs that start at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, candidate = 2, path
     while True:

@@ -1,4 +1,4 @@
-"""One process per run folder."""
+"""Lock a run folder for one training process."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ocrctl.files.lock import Lock, lock_folder
 
 
 def remove_temporary_files(run: Path) -> None:
-    """Remove what a killed process had begun to write in `run`; only who holds the lock may."""
+    """Remove the temporary files of a killed process in `run`. The caller holds the lock."""
     for folder in (run, run / "quarantine", *run.glob("quarantine/step-*")):
         atomic.remove_temporary_files(folder)
 
 
 def unlock(lock: Lock | None) -> None:
-    """Release what `lock_run` returned; None was never held."""
+    """Release the lock of `lock_run`."""
     if lock is not None:
         lock.release()
 
 
 def lock_run(run: Path) -> Lock:
-    """Keep other processes from training in `run` until this one ends; returns the lock for `unlock`.
+    """Lock `run` for training until this process ends; returns the lock for `unlock`.
 
     Raises UsageError naming the process that trains there, InputError when the folder cannot be written to.
     """

@@ -1,4 +1,4 @@
-"""Settings trees as dotted names and back."""
+"""Convert settings trees to dotted names and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"train": {"lr": 1}} to {"train.lr": 1}."""
+    """Convert {"train": {"lr": 1}} to {"train.lr": 1}."""
     result: dict[str, Any] = {}
     for key, value in tree.items():
         result.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
@@ -14,7 +14,7 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nested(names: dict[str, Any]) -> dict[str, Any]:
-    """{"train.lr": 1} to {"train": {"lr": 1}}."""
+    """Convert {"train.lr": 1} to {"train": {"lr": 1}}."""
     tree: dict[str, Any] = {}
     for dotted, value in names.items():
         *sections, last = dotted.split(".")

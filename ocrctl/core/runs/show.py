@@ -1,4 +1,4 @@
-"""`ocrctl runs`: what run folders tell, read from their files alone (no torch)."""
+"""`ocrctl runs`: summarise and compare run folders from their files, without torch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BEST_METRICS = ("val_exact", "val_hmean")  # the first one present selects the b
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run: its folder, architecture, last step, seconds trained, best and last figure of its validations (None
-    before one): word accuracy of a recogniser, hmean of a detector. `problem` says why a run could not be read; the
-    rest is then empty."""
+    """One run: folder, architecture, last step, seconds trained, best and last validation score (None before the
+    first): word accuracy of a recogniser, hmean of a detector. `problem` is why a run could not be read; the rest is
+    then empty."""
 
     name: str
     path: Path
@@ -35,8 +35,8 @@ class RunSummary:
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """Runs right below `folder`, by name; `runs/last` is a pointer, not a run. One that cannot be read is there with
-    its problem. Raises InputError when there is no folder."""
+    """Return the runs directly below `folder`, by name, without the link `last`. A run that cannot be read is listed
+    with its problem. Raises InputError when there is no folder."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of runs.", hint="train one: ocrctl train -p quickstart")
     paths = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and (path / "config.toml").exists()]
@@ -51,7 +51,7 @@ def _summary_or_problem(run: Path) -> RunSummary:
 
 
 def summary(run: Path) -> RunSummary:
-    """What one run folder tells. Raises InputError when it is none."""
+    """Summarise one run folder. Raises InputError when it is not a run."""
     config, rows = load_run(run)
     metric = next((name for name in BEST_METRICS if any(row.get(name) for row in rows)), BEST_METRICS[0])
     goals = [_number(run, row, metric) for row in rows if row.get(metric)]
@@ -64,7 +64,7 @@ def summary(run: Path) -> RunSummary:
 
 
 def _number(run: Path, row: dict[str, str], name: str) -> float:
-    """A figure of metrics.csv, 0 where it is empty."""
+    """Return a number of metrics.csv, 0 for an empty cell."""
     text = row.get(name) or "0"
     try:
         value = float(text)
@@ -76,7 +76,7 @@ def _number(run: Path, row: dict[str, str], name: str) -> float:
 
 
 def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Settings tree and rows of metrics.csv of a run. Raises InputError when `run` is not a run folder."""
+    """Load the settings tree and the rows of metrics.csv of a run. Raises InputError when `run` is not a run folder."""
     config = run / "config.toml"
     if not config.exists():
         raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
@@ -90,12 +90,12 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 
 def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:
-    """Summaries, and each setting that is not the same in all runs with its value in each (None where unset).
+    """Return the summaries, and each setting that differs between the runs with its values (None where unset).
 
     Raises UsageError for fewer than two runs.
     """
     if len(runs) < 2:
-        raise UsageError("runs compare needs at least two run folders.", hint="ocrctl runs list")
+        raise UsageError("runs compare requires at least two run folders.", hint="ocrctl runs list")
     trees = [flat(load_run(run)[0]) for run in runs]
     names = sorted({name for tree in trees for name in tree})
     different = {

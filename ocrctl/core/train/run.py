@@ -120,7 +120,7 @@ def _train(request: TrainRequest, report: Report, state: _RunState) -> TrainResu
     from ocrctl.training.device import mkldnn
 
     def make_folder(lock: Callable[[Path], None]) -> Path:
-        state.run = prepare_run(request.out, settings, task, lock, remember=not request.fast_dev_run)
+        state.run = prepare_run(request.out, settings, task, lock, link_last=not request.fast_dev_run)
         return state.run
 
     with mkldnn(settings.train.mkldnn):

@@ -103,7 +103,7 @@ def test_damaged_fingerprints_are_named(four: Path, tmp_path: Path, text: str) -
     (run / "data.json").write_text(text)
     with pytest.raises(InputError, match=r"data.json: (cannot be read|expected a JSON object)") as caught:
         go(run, "train.max_steps=5", resume=True)
-    assert "delete it" in (caught.value.hint or "")
+    assert "delete the file" in (caught.value.hint or "")
     (run / "data.json").unlink()
     assert any("data.json is missing" in line for line in go(run, "train.max_steps=5", resume=True))
     assert isinstance(json.loads((run / "data.json").read_text()), dict)

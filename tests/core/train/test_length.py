@@ -81,7 +81,7 @@ def test_resume_of_a_run_that_is_not_there_needs_data(
     monkeypatch.delenv("OCRCTL_DATA", raising=False)
     settings = load_train_settings(None, SETS, {"arch": "crnn-tiny"})
     for out in (tmp_path / "typo", tmp_path):  # no folder, and a folder without a run
-        with pytest.raises(UsageError, match="holds no run to go on with") as caught:
+        with pytest.raises(UsageError, match="contains no run") as caught:
             train(TrainRequest(settings, out, resume=True), lambda line: None)
         assert "-d SPEC" in str(caught.value.hint)
     assert not (tmp_path / "typo").exists()

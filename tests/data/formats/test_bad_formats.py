@@ -105,7 +105,7 @@ def test_zips_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match=r"gt.zip: \d+ bytes would unpack to \d+, more than 2 times as much"):
         open_annotations(str(tmp_path))
     monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_FREE", "two")
-    with pytest.raises(UsageError, match="OCRCTL_LIMITS__UNPACK_FREE: expected a whole number"):
+    with pytest.raises(UsageError, match="OCRCTL_LIMITS__UNPACK_FREE: expected an integer"):
         open_annotations(str(tmp_path))
 
 

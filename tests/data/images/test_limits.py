@@ -122,7 +122,7 @@ def test_the_limits_are_settings(monkeypatch: pytest.MonkeyPatch, word_folder: P
     monkeypatch.setenv(VARIABLES["data.max_image_bytes"], "100")
     assert run(["dataset", "validate", str(word_folder), "-q"]) == 1
     monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "many")
-    with pytest.raises(UsageError, match="expected a whole number"):
+    with pytest.raises(UsageError, match="expected an integer"):
         limit_problem(encode(".png"))
 
 
