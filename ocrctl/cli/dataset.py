@@ -142,7 +142,8 @@ def synth(
         raise UsageError("--backgrounds requires --pages.")
     from ocrctl.core.dataset.synth_words import write_words
 
-    report = write_words(out, count, profile or [], sets or [], unseen=unseen)
+    with ProgressBar("words") as progress:
+        report = write_words(out, count, profile or [], sets or [], unseen=unseen, progress=progress)
     if as_json:
         console.write_json(report)
     else:

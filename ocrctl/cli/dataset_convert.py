@@ -52,7 +52,8 @@ def convert(
     """
     from ocrctl.core.dataset.convert import convert as rewrite
 
-    report = rewrite(spec, out, format_name, copy=not labels_only, allow_outside=allow_outside)
+    with ProgressBar("images") as progress:
+        report = rewrite(spec, out, format_name, copy=not labels_only, allow_outside=allow_outside, progress=progress)
     if as_json:
         console.write_json(report)
     else:

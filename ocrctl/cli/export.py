@@ -10,6 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.help import CHECKS, OUTPUT
 from ocrctl.cli.options import Decoding, Json, Plugins, Quiet, plugin_flags
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import shell_quote
 
 DIFFERING_SHOWN = 10
@@ -57,7 +58,9 @@ def export(
     from ocrctl.core.export.run import ExportOptions
     from ocrctl.core.export.run import export as run
 
-    report = run(ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding))
+    options = ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding)
+    with ProgressBar("samples") as progress:
+        report = run(options, progress)
     with console.ignoring_closed_pipe():
         if as_json:
             console.write_json({"ok": report.ok, **console.to_plain(report)})

@@ -39,10 +39,8 @@ class ProgressBar:
         if not self._enabled:
             return
         now = time.monotonic()
-        if self._before is None:  # of a resumed run, only what comes from here on contributes to the rate
-            self._before = done
-            if done:
-                self._start = now
+        if self._before is None or done < self._before:  # the rate counts from the first call, and from a new phase
+            self._before, self._start = done, now
         if done == self._before or now - self._start < _DELAY or now - self._drawn < _INTERVAL:
             return
         self._drawn = now

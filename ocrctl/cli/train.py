@@ -12,6 +12,7 @@ from ocrctl.cli import console
 from ocrctl.cli.command_line import typed_words
 from ocrctl.cli.help import CHECKS, INPUTS, MODEL, OUTPUT, RUNTIME, TRAINING
 from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import InputError, UsageError
 from ocrctl.shell import shell_quote
 
@@ -153,7 +154,8 @@ def train(
         return
     request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda)
     try:
-        result = run_training(request, console.note)
+        with ProgressBar("steps") as progress:
+            result = run_training(request, console.note, progress)
     except InputError as error:
         raise _refused(error, resuming, plugin) from error
     with console.ignoring_closed_pipe():

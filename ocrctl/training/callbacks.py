@@ -35,8 +35,10 @@ class RunCallback(pl.Callback):
         report: Callable[[str], None],
         interval: int,
         extra_logger: ExtraLogger | None = None,
+        progress: Callable[[int, int | None], None] = lambda done, total: None,
     ) -> None:
-        """`interval`: optimiser steps between two validations."""
+        """`interval`: optimiser steps between two validations; `progress` gets (steps done, steps of the run)."""
+        self.progress = progress
         self.run, self.settings, self.validation, self.quarantine = run, settings, validation, quarantine
         self.watch, self.report, self.interval, self.extra_logger = watch, report, interval, extra_logger
         self.state = RunState()
@@ -58,6 +60,7 @@ class RunCallback(pl.Callback):
         self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, columns, self.report)
         self._mark = (trainer.global_step, module.progress.elapsed)
         step = trainer.global_step
+        self.progress(step, module.progress.total_steps(step))
         over = step > 0 and module.progress.over(step)
         if self.state.validated < step and (step % self.interval == 0 or over):
             self._validate(trainer, module)
@@ -83,6 +86,7 @@ class RunCallback(pl.Callback):
         if module.within_step:
             return
         step = trainer.global_step
+        self.progress(step, module.progress.total_steps(step))
         done = module.progress.over(step)
         if step % self.settings.train.log_every_steps == 0 or done:
             self._log(trainer, module, step)

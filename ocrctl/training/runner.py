@@ -56,6 +56,7 @@ def run_trainer(
     *,
     progress: Progress,
     checkpoint: Path | None,
+    on_step: Callable[[int, int | None], None],
 ) -> RunOutcome:
     """Train until the run's length, early stopping or a signal; last.ckpt and best.ckpt are in `run` when it returns.
 
@@ -69,7 +70,7 @@ def run_trainer(
     try:
         with SignalWatch() as watch:
             interval = _validation_interval(settings, progress.max_steps)
-            callback = RunCallback(run, settings, validation, quarantine, watch, report, interval, logger)
+            callback = RunCallback(run, settings, validation, quarantine, watch, report, interval, logger, on_step)
             storage = AtomicCheckpointIO()
             trainer = _trainer(settings, placement, callback, storage)
             storage.check = lambda raw, path: check_training_state(

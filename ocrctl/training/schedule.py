@@ -97,6 +97,13 @@ class Progress:
         """What a checkpoint keeps."""
         return {"warmup_steps": self.warmup_steps, "max_steps": self.max_steps}
 
+    def total_steps(self, step: int) -> int | None:
+        """Projected optimiser steps of the whole run after `step` of them; None where no step was timed yet."""
+        if self.max_steps and self.train.max_minutes is None:
+            return self.max_steps
+        elapsed = self.elapsed
+        return round(step * (1 + self.seconds_left(step) / elapsed)) if step and elapsed else self.max_steps
+
     def seconds_left(self, step: int) -> float:
         """Projected seconds until the run is over; infinite before the first step."""
         left = []

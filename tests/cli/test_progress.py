@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,43 @@ def test_the_text_beside_a_bar() -> None:
     assert progress_text(7, None, 2.5, "images") == "7 images  2.5/s"
     assert progress_text(0, 0, 0.0, "images") == "0/0 images  0%  0.0/min  -:-- left"
     assert progress_text(1, 10**6, 20.0, "words").endswith("20/s  13:53:20 left")
+
+
+LONG = """
+import sys
+from ocrctl.cli import progress
+progress._DELAY = progress._INTERVAL = 0.0  # as if every sample took half a second
+from ocrctl.cli.app import run
+sys.exit(run({arguments!r}))
+"""
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve word images in a folder."""
+    from ocrctl.cli.app import run
+
+    folder = tmp_path_factory.mktemp("progress") / "words"
+    assert run(["dataset", "synth", str(folder), "--count", "12"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "unit"),
+    [
+        ("dataset synth {out} --count 12", "words"),
+        ("dataset convert {words} {out} --format mmocr-json", "images"),
+        ("predict {words} -m {model} --batch-size 1 --jobs 0", "images"),
+        ("export {model} -o {out} --verify {words}", "samples"),
+        ("train crnn -d {words} --val {words} -o {out} --set train.max_steps=4 --set train.batch_size=2 "
+         "--set data.workers=0 --set train.log_every_steps=1", "steps"),
+    ],
+)  # fmt: skip
+def test_long_operations_have_a_bar(
+    command: str, unit: str, words: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    arguments = [word.format(out=tmp_path / "out", words=words, model=tiny_checkpoint) for word in command.split()]
+    written = on_terminal(LONG.format(arguments=arguments))
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
+    assert re.search(rf"━ [\d,]+/[\d,]+ {unit}  \d+%  [\d.,]+/(s|min)  [\d:-]+ left", drawn), drawn
+    assert not any(" left" in line and "━" in line for line in screen(written)), "the bar is erased"

@@ -55,6 +55,7 @@ def test_without_a_length_in_steps_the_schedule_follows_the_clock(clock: list[fl
     clock[0] = 30.0
     assert progress.learning_rate(12) == pytest.approx(learning_rate(1.0, 0.5, progress.train))
     assert progress.seconds_left(12) == 27.0
+    assert progress.total_steps(11) == 20 and progress.total_steps(0) is None  # 33 of 60 seconds are over
     clock[0] = 57.0
     assert progress.over(1) and progress.learning_rate(13) == pytest.approx(0.0, abs=1e-12)
 
@@ -80,4 +81,5 @@ def test_a_run_needs_an_end() -> None:
     with pytest.raises(ValueError, match="max_steps or max_minutes"):
         Progress(TrainSettings(), None)
     assert Progress(TrainSettings(), 10).seconds_left(0) == float("inf")
+    assert Progress(TrainSettings(), 10).total_steps(0) == 10
     assert Progress(TrainSettings(), 10).over(10) and not Progress(TrainSettings(), 10).over(9)

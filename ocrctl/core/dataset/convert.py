@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ocrctl.core.dataset.outside_images import check_outside_images
@@ -14,7 +15,15 @@ from ocrctl.errors import UsageError
 COMMAND = "dataset convert"
 
 
-def convert(spec: str, out: Path, format_name: str, *, copy: bool = True, allow_outside: bool = False) -> Written:
+def convert(
+    spec: str,
+    out: Path,
+    format_name: str,
+    *,
+    copy: bool = True,
+    allow_outside: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Written:
     """Write the data set in another format. Raises UsageError when the format is unknown or holds other things,
     InputError when an image lies outside the set and was not allowed to."""
     data = open_annotations(spec)
@@ -23,5 +32,5 @@ def convert(spec: str, out: Path, format_name: str, *, copy: bool = True, allow_
         words = word_format(format_name)
         if not copy:
             raise UsageError(f"{spec}: word images are written with their labels.", hint="Leave --labels-only out.")
-        return write_words(data, words, out, COMMAND)
-    return write_pages(data, format_name, out, COMMAND, copy=copy)
+        return write_words(data, words, out, COMMAND, progress)
+    return write_pages(data, format_name, out, COMMAND, copy=copy, progress=progress)

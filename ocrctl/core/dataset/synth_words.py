@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,10 @@ class SynthReport:
     labels: Path
 
 
-def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool) -> SynthReport:
+def write_words(
+    out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SynthReport:  # fmt: skip
     """Render `count` words of the stream that `synth.*` describes into `out`, whole or not at all.
 
     `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
@@ -35,8 +38,14 @@ def write_words(out: Path, count: int, profiles: Sequence[str], sets: Sequence[s
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
     words = SynthWords(config)
+
+    def samples() -> Iterator[tuple[bytes, str]]:
+        for index in range(count):
+            progress(index, count)
+            yield _encoded(words, index)
+
     with new_folder(out, "dataset synth") as folder:
-        labels = paddleocr_rec.write((_encoded(words, index) for index in range(count)), folder)
+        labels = paddleocr_rec.write(samples(), folder)
     return SynthReport(out, count, out / labels.relative_to(folder))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -31,13 +32,19 @@ class Written:
     missing: list[str]
 
 
-def write_pages(data: Annotations, format_name: str, out: Path, command: str, *, copy: bool = True) -> Written:
+def write_pages(
+    data: Annotations, format_name: str, out: Path, command: str, *, copy: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Written:  # fmt: skip
     """Write `data` to the new folder `out`. Without `copy` only the label files. Raises as `new_folder` does."""
     with new_folder(out, command) as folder:
-        return replace(fill_pages(data, format_name, folder, copy=copy), out=out)
+        return replace(fill_pages(data, format_name, folder, copy=copy, progress=progress), out=out)
 
 
-def fill_pages(data: Annotations, format_name: str, folder: Path, *, copy: bool = True) -> Written:
+def fill_pages(
+    data: Annotations, format_name: str, folder: Path, *, copy: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Written:  # fmt: skip
     """Write `data` below `folder`, which holds nothing yet. Without `copy` only the label files. Raises OSError."""
     pages = page_format(format_name)
     if pages.KEEPS.sizes:
@@ -50,6 +57,7 @@ def fill_pages(data: Annotations, format_name: str, folder: Path, *, copy: bool 
     for rendered in pages.render(fitted):
         _write(folder / rendered.name, rendered.content)
     for image, name in enumerate(names) if copy else ():
+        progress(image, len(names))
         try:
             content = data.image_bytes(image)
         except InputError:

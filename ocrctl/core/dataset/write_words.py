@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +22,20 @@ _UNSAFE = re.compile(r'[\s,"\[\]{}]')  # what would end a name in one of the for
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
-def write_words(data: Annotations, words: Format, out: Path, command: str) -> Written:
+def write_words(
+    data: Annotations, words: Format, out: Path, command: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Written:  # fmt: skip
     """Write the word images of `data`, with its texts, to the new folder `out`. One that cannot be read is left out and
     named. Raises as `new_folder` does, and InputError when no image is left."""
     with new_folder(out, command) as folder:
-        return replace(fill_words(data, words, folder), out=out)
+        return replace(fill_words(data, words, folder, progress), out=out)
 
 
-def fill_words(data: Annotations, words: Format, folder: Path) -> Written:
+def fill_words(
+    data: Annotations, words: Format, folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Written:  # fmt: skip
     """As `write_words`, into `folder`, which holds nothing yet. Raises OSError, and InputError when no image is
     left."""
     readable, missing = _readable(data)
@@ -38,8 +44,13 @@ def fill_words(data: Annotations, words: Format, folder: Path) -> Written:
     lost: Counter[str] = Counter()
     texts = _fitted(readable.labels, words.KEEPS, lost)
     names = _names(readable, [data.images[index] for index in readable.indices], words.KEEPS, lost)
-    samples = ((readable.image_bytes(index), text) for index, text in enumerate(texts))
-    words.write(samples, folder, *([names] if names is not None else []))
+
+    def samples() -> Iterator[tuple[bytes, str]]:
+        for index, text in enumerate(texts):
+            progress(index, len(readable))
+            yield readable.image_bytes(index), text
+
+    words.write(samples(), folder, *([names] if names is not None else []))
     return Written(
         folder, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
@@ -14,6 +15,7 @@ from ocrctl.inference.engine import Engine
 from ocrctl.inference.pages import Page
 from ocrctl.inference.prefetch import default_jobs, map_ahead
 
+T = TypeVar("T")
 PROBE_BATCHES = (1, 3)  # one page alone, and an odd batch that no shape in the model equals
 
 
@@ -25,7 +27,12 @@ def open_pages(spec: str) -> Annotations:
     return data
 
 
-def check_pages(torch_engine: Engine, onnx_engine: Engine, data: Annotations | None) -> list[Parity]:
+def check_pages(
+    torch_engine: Engine,
+    onnx_engine: Engine,
+    data: Annotations | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Parity]:
     """Both on seeded pages and on every page of `data`, as `predict` would show it to the model.
 
     Raises InputError when one of the pictures cannot be read.
@@ -36,8 +43,21 @@ def check_pages(torch_engine: Engine, onnx_engine: Engine, data: Annotations | N
         checks.append(compare_pages(torch_engine, onnx_engine, f"batch of {count}, {size[0]}x{size[1]}", probes))
     if data is not None:
         words = int((~data.ignore).sum())
-        checks.append(compare_pages(torch_engine, onnx_engine, data.name, _pages(torch_engine, data), words))
+        batches = counted(_pages(torch_engine, data), len(data.images), progress)
+        checks.append(compare_pages(torch_engine, onnx_engine, data.name, batches, words))
     return checks
+
+
+def counted(
+    batches: Iterable[tuple[list[str], T]], total: int, progress: Callable[[int, int], None]
+) -> Iterator[tuple[list[str], T]]:
+    """Yield (names, samples) batches and call `progress` with (samples done, total)."""
+    done = 0
+    for names, batch in batches:
+        progress(done, total)
+        yield names, batch
+        done += len(names)
+    progress(done, total)
 
 
 def _pages(engine: Engine, data: Annotations) -> Iterator[tuple[list[str], list[Page]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.eval.word_samples import open_samples
-from ocrctl.core.export.check_pages import check_pages, open_pages
+from ocrctl.core.export.check_pages import check_pages, counted, open_pages
 from ocrctl.data.formats.spec import parse_spec
 from ocrctl.errors import UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
@@ -74,7 +74,7 @@ class ExportReport:
         return all(model.path is not None for model in self.models)
 
 
-def export(options: ExportOptions) -> ExportReport:
+def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> ExportReport:
     """Export each model to `out`/NAME.onnx after PyTorch and ONNX Runtime agreed on batches of 1 and N.
 
     Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
@@ -90,7 +90,7 @@ def export(options: ExportOptions) -> ExportReport:
     with shared_folder(options.out):
         for file in files:
             check_writable(options.out / f"{file.name}.onnx")  # before minutes of work
-        return ExportReport([_export_one(file, options, tolerances) for file in files], tolerances)
+        return ExportReport([_export_one(file, options, tolerances, progress) for file in files], tolerances)
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:
@@ -117,7 +117,9 @@ def _check_names(files: list[ModelFile]) -> None:
         seen[file.name] = file.path
 
 
-def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, float]) -> Exported:
+def _export_one(
+    file: ModelFile, options: ExportOptions, tolerances: dict[str, float], progress: Callable[[int, int], None]
+) -> Exported:
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, options.decoding, file.path)
     # Opened before the long work, so that a wrong SPEC is told at once.
@@ -131,12 +133,14 @@ def _export_one(file: ModelFile, options: ExportOptions, tolerances: dict[str, f
         torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
         onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
         if torch_engine.detects:
-            checks = check_pages(torch_engine, onnx_engine, pages)
+            checks = check_pages(torch_engine, onnx_engine, pages, progress)
         else:
             checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
         if options.verify is not None and not torch_engine.detects:
             labels, batches = _samples(torch_engine, options.verify)
-            checks.append(compare(torch_engine, onnx_engine, options.verify, batches, labels))
+            checks.append(
+                compare(torch_engine, onnx_engine, options.verify, counted(batches, len(labels), progress), labels)
+            )
         failures = [failure for check in checks for failure in _judge(check, tolerances)]
         if not failures:
             os.replace(part, final)

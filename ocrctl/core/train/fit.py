@@ -14,7 +14,7 @@ from ocrctl.core.runs.folder import check_data, check_no_run
 from ocrctl.core.runs.lock import lock_run, remove_temporary_files, unlock
 from ocrctl.core.train.header import run_header
 from ocrctl.core.train.result import TrainResult
-from ocrctl.core.train.task import Report, TrainingTask
+from ocrctl.core.train.task import OnStep, Report, TrainingTask
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
 from ocrctl.inference.devices import model_threads, worker_processes
@@ -36,6 +36,7 @@ def fit(
     report: Report,
     *,
     resume_from: Path | None,
+    on_step: OnStep = lambda done, total: None,
 ) -> TrainResult:
     """Train until the maximum length, early stopping or a signal; raises as `core.train.run.train`.
 
@@ -51,7 +52,9 @@ def fit(
                 cleanup.callback(unlock, lock_run(folder))
                 check_no_run(folder, resume=resume_from is not None)  # another process may have started one
 
-        return _run_training(settings, task, placement, lambda: make_folder(lock), report, resume_from, cleanup)
+        return _run_training(
+            settings, task, placement, lambda: make_folder(lock), report, resume_from, cleanup, on_step
+        )
 
 
 def _run_training(
@@ -62,6 +65,7 @@ def _run_training(
     report: Report,
     resume_from: Path | None,
     cleanup: ExitStack,
+    on_step: OnStep,
 ) -> TrainResult:
     torch.set_num_threads(model_threads(settings.train.threads))
     train = settings.train
@@ -120,6 +124,7 @@ def _run_training(
         task.validation(settings),
         Quarantine(run, task.samples.__getitems__, task.samples.place, placement.precision),
         placement, run, report, progress=progress, checkpoint=last if start_step else None,
+        on_step=on_step,
     )  # fmt: skip
     state = outcome.state
     return TrainResult(

@@ -14,7 +14,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resume_settings
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.result import TrainResult
-from ocrctl.core.train.task import Report, TrainingTask
+from ocrctl.core.train.task import OnStep, Report, TrainingTask
 from ocrctl.errors import OcrctlError, PluginError, UsageError
 from ocrctl.inference.devices import keep_memory, share_cores
 from ocrctl.metrics.reads_nothing import SHARE
@@ -48,15 +48,15 @@ def load_train_settings(
     return absolute_paths(settings)
 
 
-def train(request: TrainRequest, report: Report) -> TrainResult:
-    """Train a recogniser or a detector, reporting line by line.
+def train(request: TrainRequest, report: Report, on_step: OnStep = lambda done, total: None) -> TrainResult:
+    """Train a recogniser or a detector, reporting line by line; `on_step` gets (steps done, steps of the run or None).
 
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
     (non-finite loss, full disk, or a lack that training.failures knows).
     """
     state = _RunState(request.settings, request.out)
     try:
-        return _train(request, report, state)
+        return _train(request, report, state, on_step)
     except PluginError as error:  # memory may run out in a plug-in's code, too
         if error.__cause__ and (stop := resumable(error.__cause__, state.settings, state.run)):
             raise stop from error
@@ -77,7 +77,7 @@ class _RunState:
     run: Path | None
 
 
-def _train(request: TrainRequest, report: Report, state: _RunState) -> TrainResult:
+def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnStep) -> TrainResult:
     share_cores()  # before any import of torch; loader processes need the cores (docs/research/benchmarks.md)
     keep_memory()
     if request.debug_cuda:  # must be set before CUDA is initialised
@@ -129,7 +129,7 @@ def _train(request: TrainRequest, report: Report, state: _RunState) -> TrainResu
 
             preflight(settings, task, report)
         resume_from = request.out if request.resume else None
-        result = fit(settings, task, placement, make_folder, report, resume_from=resume_from)
+        result = fit(settings, task, placement, make_folder, report, resume_from=resume_from, on_step=on_step)
     eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
 

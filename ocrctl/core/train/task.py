@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ocrctl.training.validation import Validation
 
 Report = Callable[[str], None]
+OnStep = Callable[[int, int | None], None]  # (optimiser steps done, steps of the run or None)
 
 
 class Samples(Protocol):
