@@ -112,15 +112,15 @@ def formats() -> list[str]:
 
 
 def writers() -> list[str]:
-    """Return the values of `predict --format`: names of writers, of page files and of formats."""
+    """Return the values of `predict --format`: names of line writers, of page files and of formats."""
     folder = PACKAGE / "inference" / "writers"
     files = re.search(r"^PAGE_FILES = (\(.*\))", _text(folder / "choose.py"), re.MULTILINE)
     return list(dict.fromkeys([*_names(folder), *(ast.literal_eval(files[1]) if files else ()), *formats()]))
 
 
 def _names(folder: Path) -> list[str]:
-    found = [re.search(r'^NAME = "(.+)"', _text(path), re.MULTILINE) for path in sorted(folder.glob("*.py"))]
-    return [match[1] for match in found if match]
+    pattern = re.compile(r'^(?:NAME = |[A-Z_]+ = LineWriter\()"(\w[\w-]*)"', re.MULTILINE)
+    return [name for path in sorted(folder.glob("*.py")) for name in pattern.findall(_text(path))]
 
 
 def _text(path: Path) -> str:

@@ -28,8 +28,7 @@ PredictReportFile = Annotated[
 ]
 
 if TYPE_CHECKING:
-    from ocrctl.inference.writers.choose import Writer
-    from ocrctl.inference.writers.prediction import Prediction
+    from ocrctl.inference.writers.prediction import LineWriter, Prediction
 
 
 def predict(
@@ -114,15 +113,15 @@ def predict(
     from ocrctl.core.predict.run import PredictOptions
     from ocrctl.core.predict.run import predict as run
     from ocrctl.errors import InputError, UsageError
-    from ocrctl.inference.writers import jsonl
+    from ocrctl.inference.writers import words
     from ocrctl.inference.writers.choose import line_writer
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
-    if as_json and out is None and fmt not in (None, jsonl.NAME):
+    if as_json and out is None and fmt not in (None, words.JSONL.name):
         raise UsageError(f"--json and --format {fmt} cannot be combined on stdout; drop one, or write to -o DIR.")
     check_report(report)
     on_stdout = out is None or as_json
-    writer: Writer | None = None
+    writer: LineWriter | None = None
     totals = _count_images(inputs)
     done = 0
 
@@ -134,9 +133,9 @@ def predict(
             if writer is None:  # at the first result: an error before it leaves stdout empty
                 page = isinstance(result, PagePrediction)
                 reads = not isinstance(result, PagePrediction) or result.words is not None
-                writer = line_writer(jsonl.NAME if as_json else fmt, page, reads, guard)
-                if writer.HEADER:
-                    console.write_lines(writer.HEADER)
+                writer = line_writer(words.JSONL.name if as_json else fmt, page, reads, guard)
+                if writer.header:
+                    console.write_lines(writer.header)
             console.write_lines(writer.line(result))
             sys.stdout.flush()  # a reader at the other end of a pipe waits for each line
         done += 1

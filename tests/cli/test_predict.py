@@ -41,8 +41,8 @@ def test_folder_to_tsv(tiny_checkpoint: Path, word_folder: Path, capsys: pytest.
 def test_every_format_to_a_folder(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, name: str) -> None:
     assert predict(tiny_checkpoint, word_folder, "--format", name, "-o", tmp_path) == 0
     (written,) = tmp_path.iterdir()
-    assert written.name == "predictions" + WRITERS[name].SUFFIX
-    assert len(lines(written.read_text("utf-8"))) == 12 + bool(WRITERS[name].HEADER)
+    assert written.name == "predictions" + WRITERS[name].suffix
+    assert len(lines(written.read_text("utf-8"))) == 12 + bool(WRITERS[name].header)
 
 
 def test_rec_gt_reads_back(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path) -> None:

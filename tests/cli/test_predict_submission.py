@@ -14,7 +14,7 @@ import pytest
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.inference.engine import Recognition
-from ocrctl.inference.writers import csv_words, page_csv, page_text_csv
+from ocrctl.inference.writers import pages, words
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction
 from ocrctl.models.outlines.detections import Detections
 
@@ -73,19 +73,19 @@ def test_csv_of_words(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path) 
 
 def test_csv_quotes_what_rfc_4180_quotes() -> None:
     text = 'say "a", b\nc\td'
-    line = csv_words.line(Prediction("a,b.png", text, 0.5))
+    line = words.csv_line(Prediction("a,b.png", text, 0.5))
     assert line == '"a,b.png","say ""a"", b\nc\td",0.5000'
     assert next(csv.reader(io.StringIO(line))) == ["a,b.png", text, "0.5000"]
-    assert csv_words.line(Prediction("a.png", "\x1b[2J", 0.5)) == "a.png,\\x1b[2J,0.5000"
+    assert words.csv_line(Prediction("a.png", "\x1b[2J", 0.5)) == "a.png,\\x1b[2J,0.5000"
     quads = np.array([[[1, 2], [3, 2], [3, 4], [1, 4]]], np.float32)
     found = Detections.of_quads(quads, np.array([0.25], np.float32))
     page = PagePrediction("p.png", found, (9, 9), [Recognition(text, 1.0)])
-    assert page_csv.line(page) == 'p.png,0.2500,"1,2,3,2,3,4,1,4"'
-    assert next(csv.reader(io.StringIO(page_text_csv.line(page))))[3:] == [text, "1.0000"]
+    assert pages.csv_lines(page) == 'p.png,0.2500,"1,2,3,2,3,4,1,4"'
+    assert next(csv.reader(io.StringIO(pages.text_csv_lines(page))))[3:] == [text, "1.0000"]
     empty = PagePrediction(
         "p.png", Detections.of_quads(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32)), (9, 9), []
     )
-    assert (page_csv.line(empty), page_text_csv.line(empty)) == ("p.png,,", "p.png,,,,")
+    assert (pages.csv_lines(empty), pages.text_csv_lines(empty)) == ("p.png,,", "p.png,,,,")
 
 
 def test_a_list_of_words_is_read(

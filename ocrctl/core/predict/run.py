@@ -19,7 +19,7 @@ from ocrctl.files.folder import shared_folder
 from ocrctl.inference.inputs import Picture, Skipped, input_root, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
-from ocrctl.inference.writers import rec_gt
+from ocrctl.inference.writers import words
 from ocrctl.inference.writers.choose import check_format, check_guard, format_for, line_writer
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 
@@ -88,7 +88,7 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     there. Interrupted, it leaves predictions.*.part with every line written so far.
     """
     check_format(options.format, to_folder=options.out is not None)
-    if options.format == rec_gt.NAME:
+    if options.format == words.REC_GT.name:
         _refuse_lmdb(options)
     with shared_folder(options.out) if options.out is not None else nullcontext():
         return _predict(options, stdin, emit)
@@ -104,7 +104,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     if options.polygons and not detects:
         raise UsageError(f"--polygons is of pages; {models.first.path} reads words.")
     files = PageFiles(name, options.out, input_root(options.inputs)) if detects and options.out is not None else None
-    files_only = name == rec_gt.NAME or (files is not None and files.copies)
+    files_only = name == words.REC_GT.name or (files is not None and files.copies)
     if files_only:
         _refuse_lmdb(options)
     task = _task(models, options.polygons, files is not None and files.draws)
@@ -119,11 +119,11 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         _run(task, todo, jobs, tally, lambda shown: emit(shown.result))
     else:
         folder, writer = options.out, line_writer(name, detects, reads, options.guard)
-        target = folder / f"predictions{writer.SUFFIX}"
+        target = folder / f"predictions{writer.suffix}"
         with files or nullcontext():
             with PartFile(target) as file:
-                if writer.HEADER:
-                    file.write(writer.HEADER)
+                if writer.header:
+                    file.write(writer.header)
 
                 def record(shown: Shown) -> None:
                     if not isinstance(shown.result, Unreadable):

@@ -1,68 +1,23 @@
-"""The writer behind each name of `predict --format`."""
+"""Select the writer of `predict --format`."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.formats import DETECTION_FORMATS, content_kind
 from ocrctl.errors import UsageError
-from ocrctl.inference.writers import (
-    csv_words,
-    jsonl,
-    page_csv,
-    page_jsonl,
-    page_text_csv,
-    page_text_tsv,
-    page_tsv,
-    rec_gt,
-    tsv,
-    txt,
-)
-from ocrctl.inference.writers.prediction import spreadsheet_safe
+from ocrctl.inference.writers import pages, words
+from ocrctl.inference.writers.prediction import LineWriter
 
-
-class Writer(Protocol):
-    """What one format's module offers; HEADER is the first line, "" for none."""
-
-    NAME: str
-    SUFFIX: str
-    HEADER: str
-
-    def line(self, prediction: Any, folder: Path | None = None) -> str:
-        """The line of one Prediction, or the lines of one PagePrediction, without the last end, in a file in `folder`
-        (None: stdout).
-
-        Raises InputError when the format cannot hold it.
-        """
-
-
-WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (txt, tsv, csv_words, jsonl, rec_gt)}
-PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_jsonl, page_tsv, page_csv)}
-READ_PAGE_WRITERS: dict[str, Writer] = {writer.NAME: writer for writer in (page_text_tsv, page_text_csv)}
-# Of pages, what becomes files of its own below -o DIR; besides, every format of pages in data/formats.
+WRITERS = {writer.name: writer for writer in (words.TXT, words.TSV, words.CSV, words.JSONL, words.REC_GT)}
+PAGE_WRITERS = {writer.name: writer for writer in (pages.JSONL, pages.TSV, pages.CSV)}
+READ_PAGE_WRITERS = {writer.name: writer for writer in (pages.TEXT_TSV, pages.TEXT_CSV)}
+# Page formats that write their own files below -o DIR, besides the page formats of data/formats.
 PAGE_FILES = ("txt", "submission", "overlay")
-SHEETS = (tsv.NAME, csv_words.NAME)  # formats that spreadsheets open: `predict --spreadsheet-safe` guards their cells
-
-
-@dataclass
-class Guarded:
-    """A writer whose cells no spreadsheet takes for formulas."""
-
-    writer: Writer
-    NAME: str
-    SUFFIX: str
-    HEADER: str
-
-    def line(self, prediction: Any, folder: Path | None = None) -> str:
-        """See Writer."""
-        return self.writer.line(spreadsheet_safe(prediction), folder)
+SPREADSHEET_FORMATS = (words.TSV.name, words.CSV.name)  # whose cells `predict --spreadsheet-safe` guards
 
 
 def check_format(name: str | None, *, to_folder: bool) -> None:
-    """Raise UsageError when no model writes `name` (None: the model's usual one), or it needs a folder and has none."""
+    """Raise UsageError when format `name` is unknown (None: the default of the model), or requires a folder."""
     if name is None or name in WRITERS or name in PAGE_WRITERS:
         return
     known = [*dict.fromkeys([*WRITERS, *PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])]
@@ -73,36 +28,36 @@ def check_format(name: str | None, *, to_folder: bool) -> None:
 
 
 def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
-    """`name`, or what the task's models usually write. Raises UsageError when those of this task do not write it."""
+    """Return `name`, or the default format of the task. Raises UsageError when the task does not support it."""
     if name is None:
-        return page_jsonl.NAME if detects else tsv.NAME
+        return pages.JSONL.name if detects else words.TSV.name
     if not detects and name not in WRITERS:
         raise UsageError(f"--format {name} is of pages, the model reads words: {', '.join(WRITERS)}.")
-    if detects and name == rec_gt.NAME:
+    if detects and name == words.REC_GT.name:
         known = ", ".join([*PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])
         raise UsageError(f"--format {name} is of words, the model finds text on pages: {known}.")
-    if detects and name == txt.NAME and not to_folder:
+    if detects and name == words.TXT.name and not to_folder:
         raise UsageError("--format txt is a file for each page; name a folder for them with -o DIR.")
     return name
 
 
 def check_guard(name: str) -> None:
-    """Raise UsageError when no spreadsheet opens files of the format `name`."""
-    if name not in SHEETS:
-        raise UsageError(f"--spreadsheet-safe requires --format {' or '.join(SHEETS)}, not {name}.")
+    """Raise UsageError when format `name` is not a spreadsheet format."""
+    if name not in SPREADSHEET_FORMATS:
+        raise UsageError(f"--spreadsheet-safe requires --format {' or '.join(SPREADSHEET_FORMATS)}, not {name}.")
 
 
-def line_writer(name: str | None, detects: bool, reads: bool = True, guard: bool = False) -> Writer:
-    """What writes results as lines, under a name that `format_for` let through; for files of pages, JSON lines.
+def line_writer(name: str | None, detects: bool, reads: bool = True, guard: bool = False) -> LineWriter:
+    """Return the writer of lines of a format that `format_for` accepted; JSON lines for formats of page files.
 
-    `detects`: results are of pages; `reads`: they hold texts; `guard`: cells that a spreadsheet would compute are
-    guarded (`check_guard`).
+    `detects`: results are pages; `reads`: pages have texts; `guard`: guard cells that a spreadsheet would evaluate
+    (`check_guard`).
     """
     if guard:
         writer = line_writer(name, detects, reads)
-        return Guarded(writer, writer.NAME, writer.SUFFIX, writer.HEADER) if writer.NAME in SHEETS else writer
+        return writer.spreadsheet_safe() if writer.name in SPREADSHEET_FORMATS else writer
     if detects and reads and name in READ_PAGE_WRITERS:
         return READ_PAGE_WRITERS[name]
     if detects:
-        return PAGE_WRITERS.get(name or "", PAGE_WRITERS[page_jsonl.NAME])
-    return WRITERS[name or tsv.NAME]
+        return PAGE_WRITERS.get(name or "", PAGE_WRITERS[pages.JSONL.name])
+    return WRITERS[name or words.TSV.name]

@@ -1,8 +1,8 @@
-"""What a writer is given: the text of one picture, what was found on one page, or why there is neither."""
+"""Predictions that writers take, and the record of a writer of lines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -13,8 +13,8 @@ from ocrctl.models.outlines.detections import Detections
 
 @dataclass(frozen=True)
 class Prediction:
-    """The text read in `path` (a file, `FILE#PAGE` with its `page`, or `LMDB/image-000000017`) with the engine's
-    confidence, 0..1."""
+    """Text and confidence (0..1) of the word image `path`: a file, `FILE#PAGE` with its `page`, or
+    `LMDB/image-000000017`."""
 
     path: str
     text: str
@@ -23,14 +23,14 @@ class Prediction:
 
     @property
     def stem(self) -> str:
-        """Name without folder and suffix, with the page: `scan#2`."""
+        """File name without folder and suffix, with the page: `scan#2`."""
         return _stem(self.path, self.page)
 
 
 @dataclass(frozen=True)
 class PagePrediction:
-    """What was found on `path`, in its own pixels; `size` is its (height, width); `words` what each outline reads, None
-    when no recogniser was asked."""
+    """Boxes on page `path` in its pixels; `size` is (height, width); `words` is the recognition of each box,
+    None without a recogniser."""
 
     path: str
     found: Detections
@@ -40,13 +40,13 @@ class PagePrediction:
 
     @property
     def stem(self) -> str:
-        """Name without folder and suffix, with the page: `scan#2`."""
+        """File name without folder and suffix, with the page: `scan#2`."""
         return _stem(self.path, self.page)
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An input that gave no text, and the sentence that says why. Never written as an empty prediction."""
+    """An input that cannot be read, and the error message. Never written as an empty prediction."""
 
     path: str
     error: str
@@ -65,3 +65,22 @@ def spreadsheet_safe(prediction: Prediction | PagePrediction) -> Prediction | Pa
         return replace(prediction, path=path, text=escape.spreadsheet_safe(prediction.text))
     words = prediction.words and [replace(word, text=escape.spreadsheet_safe(word.text)) for word in prediction.words]
     return replace(prediction, path=path, words=words)
+
+
+@dataclass(frozen=True)
+class LineWriter:
+    """An output format of lines.
+
+    header: first line, "" for none. line: (prediction, folder of the output file, None for stdout) to the line of a
+    Prediction or the lines of a PagePrediction, without the final line end; raises InputError when the format cannot
+    represent it.
+    """
+
+    name: str
+    suffix: str
+    header: str
+    line: Callable[..., str]
+
+    def spreadsheet_safe(self) -> LineWriter:
+        """Return the same format with cells that no spreadsheet evaluates as formulas."""
+        return replace(self, line=lambda prediction, folder=None: self.line(spreadsheet_safe(prediction), folder))
