@@ -146,7 +146,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             console.report_traceback(error)
-        known = _system_error(error)
+        known = _system_error(error) or _shortage_error(error)
         return console.report_bug(error, traced=debug) if known is None else console.report_error(known)
 
 
@@ -198,6 +198,46 @@ def _system_error(error: Exception) -> OcrctlError | None:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP):
         return InputError(f"{path}: {(error.strerror or 'cannot be used').lower()}.")
     return None
+
+
+_LESS = ("--batch-size", "--jobs", "--threads")  # options that make a command take less memory, with the value 1
+
+
+def _shortage_error(error: Exception) -> OcrctlError | None:
+    """What the machine shortages, with the options of the command that change it; None when `error` means something else.
+    Training says it by itself, with its settings."""
+    from ocrctl import shortages
+
+    if (found := shortages.find_shortage(error)) is None:
+        return None
+    lack, error_below = found
+    options = [f"{option} 1" for option in _LESS if option in _options_of_command()]
+    if lack is shortages.FILES:
+        hint = "raise the limit and run the command again"
+    elif lack in (shortages.PROCESSES, shortages.DEAD_WORKER, shortages.SHARED):
+        options = [option for option in options if "batch" not in option]
+        hint = f"run the command again with {', '.join([*options, 'fewer other processes'])}"
+    elif lack is shortages.LIBRARIES:
+        hint = "run the command again with a higher memory limit (ulimit -v, or the container's)"
+    else:
+        hint = (
+            f"run the command again with {', '.join([*options, 'smaller images'])}, a smaller model or page side "
+            "(page.side of its training), or a higher memory limit"
+        )
+    return ResumableStop(f"{lack.sentence}: {shortages.reason_of(error_below)}", hint=hint)
+
+
+def _options_of_command() -> set[str]:
+    """Return the option names of the command that was typed."""
+    from typer.main import get_command
+
+    command = get_command(app)
+    context = typer.Context(command)
+    for word in command_line.typed_words():
+        if (find := getattr(command, "get_command", None)) is None or (found := find(context, word)) is None:
+            break
+        command = found
+    return {option for one in command.params for option in one.opts}
 
 
 def _closed_pipe() -> int:

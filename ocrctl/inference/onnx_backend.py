@@ -18,6 +18,7 @@ from ocrctl.inference.devices import DIAGNOSE, driver_gpu_count, model_threads, 
 from ocrctl.inference.onnx_weights import refuse_not_finite
 from ocrctl.models.card import read_card
 from ocrctl.models.registry import specs
+from ocrctl.shortages import shortage_of
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -70,6 +71,8 @@ class OnnxBackend:
         try:
             values = self._session.run(self._outputs, {self._input: images})
         except Exception as error:  # onnxruntime raises its own unrelated classes
+            if shortage_of(error):
+                raise
             raise InputError(f"{self._path}: ONNX Runtime cannot run it ({_first_line(error)}).") from error
         outputs = dict(zip(self._outputs, values, strict=True))
         for name, value in outputs.items():
@@ -101,6 +104,8 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own unrelated classes
+        if shortage_of(error):
+            raise
         raise InputError(f"{path}: ONNX Runtime cannot open it ({_first_line(error)}).") from error
     session.disable_fallback()
     return session

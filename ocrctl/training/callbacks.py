@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.shell import shell_quote
-from ocrctl.training.failures import shortage_of
+from ocrctl.training.failures import can_resume
 from ocrctl.training.loggers import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
@@ -105,8 +105,7 @@ class RunCallback(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         """A loader process that dies or lacks something takes no step with it: the state is kept."""
         assert isinstance(module, TrainingModule)
-        lack = shortage_of(exception)
-        if lack is not None and lack.on_resume and trainer.global_step and not module.within_step:
+        if can_resume(exception) and trainer.global_step and not module.within_step:
             self._save_whole(trainer, module)
 
     def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.cli.pairs import gates
+from ocrctl.inference.onnx_backend import OnnxBackend
+from ocrctl.shortages import MEMORY, shortage_of
 
 
 @pytest.fixture
@@ -208,3 +210,52 @@ def test_a_misspelt_variable_is_2_of_every_command(
     monkeypatch.delenv("OCRCTL_DAT")
     monkeypatch.setenv("OCRCTL_TRAIN__LR", "0.1")
     assert run(["profile", "list"]) == 0
+
+
+ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."
+FAILED_IN_ONNX = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 9"
+
+
+@pytest.mark.parametrize("command", ["predict", "eval", "suspects", "export"])
+def test_out_of_memory_is_5_with_the_options_that_need_less(
+    command: str, words: Path, tiny_checkpoint: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def fails(*arguments: object, **options: object) -> None:
+        raise RuntimeError(ALLOCATOR)
+
+    def fails_in_the_exporter(*arguments: object, **options: object) -> None:
+        try:
+            fails()
+        except RuntimeError as error:
+            raise ValueError("Failed to export the model") from error
+
+    monkeypatch.setattr("ocrctl.models.crnn.model.ConvEncoder.forward", fails)
+    monkeypatch.setattr("ocrctl.core.export.run.export", fails_in_the_exporter)
+    model = str(tiny_checkpoint)
+    arguments = {
+        "predict": ["predict", str(words), "-m", model],
+        "eval": ["eval", model, "-d", str(words)],
+        "suspects": ["dataset", "suspects", str(words), "-m", model],
+        "export": ["export", model, "-o", str(tmp_path / "bundle")],
+    }[command]
+    assert run(arguments) == 5
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert error == "error: Out of memory: DefaultCPUAllocator: can't allocate memory: you tried to ..."
+    options = "" if command == "export" else "--batch-size 1, --jobs 1, --threads 1, "
+    assert hint.startswith(f"hint: run the command again with {options}smaller images, a smaller model or page side")
+
+
+def test_out_of_memory_in_onnx_runtime_is_not_a_damaged_file() -> None:
+    class Failed(Exception):
+        __module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
+
+    class Session:
+        def run(self, *arguments: object) -> None:
+            raise Failed(FAILED_IN_ONNX)
+
+    backend = object.__new__(OnnxBackend)
+    backend._session, backend._outputs, backend._input = Session(), ["logits"], "images"
+    with pytest.raises(Failed) as raised:
+        backend.outputs(np.zeros((1, 32, 100, 1), np.uint8))
+    assert shortage_of(raised.value) is MEMORY

@@ -9,9 +9,10 @@ import cv2
 import pytest
 import torch
 
+from ocrctl import shortages
 from ocrctl.config.settings import DataSettings, Settings, TrainSettings
-from ocrctl.training import failures
-from ocrctl.training.failures import resumable, shortage_of
+from ocrctl.shortages import shortage_of
+from ocrctl.training.failures import resumable
 
 WORKER = "Caught {} in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  ...\n{}: {}\n"
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."
@@ -20,25 +21,25 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: 
 @pytest.mark.parametrize(
     ("error", "lack"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), failures.DEVICE_MEMORY),
-        (RuntimeError(ALLOCATOR), failures.MEMORY),
-        (RuntimeError("could not create a primitive descriptor for a convolution"), failures.MEMORY),
-        (RuntimeError("could not create a primitive"), failures.MEMORY),
-        (RuntimeError("std::bad_alloc"), failures.MEMORY),
-        (MemoryError(), failures.MEMORY),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), failures.MEMORY),
-        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), failures.LIBRARIES),
-        (cv2.error("OpenCV(4.13.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed ..."), failures.MEMORY),
-        (RuntimeError(WORKER.format("RuntimeError", "RuntimeError", ALLOCATOR)), failures.WORKER_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), shortages.DEVICE_MEMORY),
+        (RuntimeError(ALLOCATOR), shortages.MEMORY),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), shortages.MEMORY),
+        (RuntimeError("could not create a primitive"), shortages.MEMORY),
+        (RuntimeError("std::bad_alloc"), shortages.MEMORY),
+        (MemoryError(), shortages.MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), shortages.MEMORY),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), shortages.LIBRARIES),
+        (cv2.error("OpenCV(4.13.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed ..."), shortages.MEMORY),
+        (RuntimeError(WORKER.format("RuntimeError", "RuntimeError", ALLOCATOR)), shortages.WORKER_MEMORY),
         (RuntimeError(WORKER.format("_ArrayMemoryError", "numpy._core._exceptions._ArrayMemoryError",
-                                    "Unable to allocate 1.2 GiB for an array")), failures.WORKER_MEMORY),
-        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left"), failures.SHARED),
-        (RuntimeError("DataLoader worker (pid(s) 13542) exited unexpectedly"), failures.DEAD_WORKER),
-        (RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "), failures.DEAD_WORKER),
-        (RuntimeError("can't start new thread"), failures.PROCESSES),
-        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), failures.PROCESSES),
-        (RuntimeError("received 0 items of ancdata"), failures.FILES),
-        (OSError(errno.EMFILE, "Too many open files"), failures.FILES),
+                                    "Unable to allocate 1.2 GiB for an array")), shortages.WORKER_MEMORY),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left"), shortages.SHARED),
+        (RuntimeError("DataLoader worker (pid(s) 13542) exited unexpectedly"), shortages.DEAD_WORKER),
+        (RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "), shortages.DEAD_WORKER),
+        (RuntimeError("can't start new thread"), shortages.PROCESSES),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), shortages.PROCESSES),
+        (RuntimeError("received 0 items of ancdata"), shortages.FILES),
+        (OSError(errno.EMFILE, "Too many open files"), shortages.FILES),
         (RuntimeError(WORKER.format("ValueError", "ValueError", "a bug")), None),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError("could not create a primitive"), None),
@@ -46,9 +47,11 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: 
         (ImportError("No module named 'lightning'"), None),
     ],
 )  # fmt: skip
-def test_the_text_of_an_exception_tells_what_is_lacking(error: BaseException, lack: object) -> None:
+def test_the_text_of_an_exception_tells_what_is_shortage_error(error: BaseException, lack: object) -> None:
     assert shortage_of(error) is lack
-    assert (resumable(error, Settings(), None) is None) == (lack is None)
+    stop = resumable(error, Settings(), None)
+    assert (stop is None) == (lack is None)
+    assert stop is None or "enforce fail" not in stop.message
 
 
 def test_the_hint_is_the_command_that_goes_on(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def train(request: TrainRequest, report: Report, on_step: OnStep = lambda done, 
     """Train a recogniser or a detector, reporting line by line; `on_step` gets (steps done, steps of the run or None).
 
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
-    (non-finite loss, full disk, or a lack that training.failures knows).
+    (non-finite loss, full disk, or a missing resource, see ocrctl.shortages).
     """
     state = _RunState(request.settings, request.out)
     try:
