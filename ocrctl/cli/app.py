@@ -204,8 +204,8 @@ _LESS = ("--batch-size", "--jobs", "--threads")  # options that make a command t
 
 
 def _shortage_error(error: Exception) -> OcrctlError | None:
-    """What the machine shortages, with the options of the command that change it; None when `error` means something else.
-    Training says it by itself, with its settings."""
+    """Return the error for a missing resource, with the options of the command that need less; None for other errors.
+    Training reports it itself, with its settings."""
     from ocrctl import shortages
 
     if (found := shortages.find_shortage(error)) is None:

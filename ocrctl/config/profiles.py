@@ -8,7 +8,7 @@ from typing import Any
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.regular import read_regular
+from ocrctl.files.regular import file_kind, read_regular
 
 
 def profile_folder() -> Path:
@@ -31,6 +31,9 @@ def find_profile(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    if path.exists() and not (path.is_dir() and len(path.parts) == 1):  # a folder may have the name that was mistyped
+        found = file_kind(path.stat().st_mode)
+        raise UsageError(f"Profile {name}: expected a TOML file, found {found}.", hint="ocrctl profile list")
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UsageError(f"Profile file {name} does not exist.", hint="ocrctl profile list")
     raise UsageError(f"Unknown profile {name!r}.{did_you_mean(name, shipped)}", hint="ocrctl profile list")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.regular import check_regular
+from ocrctl.files.regular import check_regular, file_kind
 
 RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
@@ -34,6 +34,8 @@ def locate(model: str | Path) -> ModelFile:
         return _from_folder(path)
     if path.is_file():
         return _from_file(path)
+    if path.exists():
+        raise InputError(f"{path}: expected a model, found {file_kind(path.stat().st_mode)}.")
     scheme, colon, _ = str(model).partition(":")
     if colon and scheme in ("default", "paddle"):
         raise UsageError(

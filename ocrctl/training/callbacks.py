@@ -211,13 +211,18 @@ class RunCallback(pl.Callback):
         allow: a run that learns from a part of its steps only is no success. `bad` is the first one not yet told."""
         share, number = self.settings.train.max_skipped_share, self.settings.train.max_skipped_steps
         skipped = self.state.skipped
-        if skipped <= number and skipped <= max(1, share * step):
+        limits = {
+            f"train.max_skipped_share={share:g}": skipped > max(1, share * step),
+            f"train.max_skipped_steps={number}": skipped > number,
+        }
+        exceeded = [limit for limit, over in limits.items() if over]
+        if not exceeded:
             return
         found = self.quarantine.take(module, bad)
         last = self.run / "last.ckpt"
         raise ResumableStop(
             f"{skipped} of {step} steps were left out because the loss or its gradients were not finite, more than "
-            f"train.max_skipped_share={share:g} and train.max_skipped_steps={number} allow; "
+            f"{' and '.join(exceeded)} {'allows' if len(exceeded) == 1 else 'allow'}; "
             f"step {bad}: {found.sentence}; {_kept(last)}.",
             hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
         )

@@ -259,3 +259,14 @@ def test_out_of_memory_in_onnx_runtime_is_not_a_damaged_file() -> None:
     with pytest.raises(Failed) as raised:
         backend.outputs(np.zeros((1, 32, 100, 1), np.uint8))
     assert shortage_of(raised.value) is MEMORY
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a FIFO")
+def test_a_device_or_a_fifo_is_named(words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path, found in ((fifo, "a FIFO"), (Path("/dev/zero"), "a character device")):
+        assert run(["predict", str(words), "-m", str(path)]) == 3
+        assert f"error: {path}: expected a model, found {found}." in capsys.readouterr().err
+        assert run(["profile", "show", str(path)]) == 2
+        assert f"error: Profile {path}: expected a TOML file, found {found}." in capsys.readouterr().err

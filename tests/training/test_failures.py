@@ -33,7 +33,7 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: 
         (RuntimeError(WORKER.format("RuntimeError", "RuntimeError", ALLOCATOR)), shortages.WORKER_MEMORY),
         (RuntimeError(WORKER.format("_ArrayMemoryError", "numpy._core._exceptions._ArrayMemoryError",
                                     "Unable to allocate 1.2 GiB for an array")), shortages.WORKER_MEMORY),
-        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left"), shortages.SHARED),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2>: No space left"), shortages.SHARED),
         (RuntimeError("DataLoader worker (pid(s) 13542) exited unexpectedly"), shortages.DEAD_WORKER),
         (RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "), shortages.DEAD_WORKER),
         (RuntimeError("can't start new thread"), shortages.PROCESSES),

@@ -11,6 +11,7 @@ from pathlib import Path
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import parse_spec
 from ocrctl.errors import InputError
+from ocrctl.files.regular import file_kind
 
 
 def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
@@ -23,7 +24,7 @@ def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
         return
     roots = _roots(spec, data)
     real: dict[str, str] = {}  # folder to what it is, links followed
-    count, first = 0, ""
+    count, first, regular = 0, "", False  # regular: one of them can be copied
     for path in data.image_paths(0, len(data.images)):
         if not path or "\0" in path:  # no file of its own, or no path
             continue
@@ -35,13 +36,22 @@ def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
             target = os.path.realpath(target)
         if not any(target.startswith(root) for root in roots) and os.path.exists(target):
             count += 1
-            first = first or (path if path == target else f"{path}, which is {target}")
+            kind = file_kind(os.stat(target).st_mode)
+            is_file = kind == "a regular file"
+            regular |= is_file
+            named = path if path == target else f"{path}, which is {target}"
+            first = first or (named if is_file else f"{named}, {kind}")
     if count:
         images = "1 image lies" if count == 1 else f"{count:,} images lie"
         raise InputError(
-            f"{data.name}: {images} outside the set, in neither {' nor '.join(sorted(roots))} (first: {first}).",
-            hint="--allow-outside copies them too",
+            f"{data.name}: {images} outside the set, {_not_in(sorted(roots))} (first: {first}).",
+            hint="--allow-outside copies them too" if regular else "correct the label file, or remove the link",
         )
+
+
+def _not_in(roots: list[str]) -> str:
+    """The folders of the set, of which there is at least one, in words."""
+    return f"not in {roots[0]}" if len(roots) == 1 else f"in neither {' nor '.join(roots)}"
 
 
 def _roots(spec: str, data: Annotations) -> set[str]:

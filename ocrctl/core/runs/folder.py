@@ -7,12 +7,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import tomli_w
 
 from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
+from ocrctl.config.renamed import rename_settings
 from ocrctl.config.settings import Section, Settings
 from ocrctl.core.runs.settings_tree import flat, nested
 from ocrctl.errors import InputError, UsageError
@@ -162,7 +163,7 @@ def resume_settings(out: Path | None, requested: Settings, report: Callable[[str
             )
         report(f"{out}: no run there yet, starting fresh")
         return requested
-    saved = _saved_settings(config)
+    saved, _ = read_saved_settings(config)
     before, now = flat(saved.tree()), flat(requested.tree())
     changed = {name: now.get(name) for name in set_names(requested) if now.get(name) != before.get(name)}
     fixed = sorted(set(changed) - CHANGEABLE)
@@ -178,17 +179,21 @@ def resume_settings(out: Path | None, requested: Settings, report: Callable[[str
     return settings_from_tree(nested({**before, **changed}), str(config))
 
 
-def _saved_settings(config: Path) -> Settings:
-    """Load the settings of a run. Raises InputError for a damaged config.toml, whose lost settings would be
-    defaults."""
+def read_saved_settings(config: Path) -> tuple[Settings, dict[str, Any]]:
+    """Load the settings of a run, and the tree that its config.toml states, with the current names.
+
+    Raises InputError for a damaged config.toml, whose lost settings would be defaults.
+    """
     tree = load_profile(str(config))
+    hint = f"restore it, or start a new run: ocrctl train -d DATA --from {shell_quote(config.parent)} -o NEW"
     lost = [name for name in ALWAYS_SET if name not in tree]
     if lost:
-        raise InputError(
-            f"{config}: damaged, it lacks {', '.join(lost)}.",
-            hint=f"restore it, or start a new run: ocrctl train -d DATA --from {shell_quote(config.parent)} -o NEW",
-        )
-    return settings_from_tree(tree, str(config))
+        raise InputError(f"{config}: damaged, it lacks {', '.join(lost)}.", hint=hint)
+    try:
+        return settings_from_tree(tree, str(config)), rename_settings(tree, str(config), warn=False)
+    except UsageError as error:  # no one typed it
+        message = error.message if str(config) in error.message else f"{config}: {error.message}"
+        raise InputError(message, hint=hint) from error
 
 
 def set_names(settings: Settings) -> set[str]:

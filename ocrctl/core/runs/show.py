@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrctl.config.profiles import load_profile
-from ocrctl.config.renamed import rename_settings
+from ocrctl.core.runs.folder import read_saved_settings
 from ocrctl.core.runs.settings_tree import flat
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
@@ -51,7 +50,7 @@ def _summary_or_problem(run: Path) -> RunSummary:
 
 
 def summary(run: Path) -> RunSummary:
-    """Summarise one run folder. Raises InputError when it is not a run."""
+    """Summarise one run folder. Raises as `load_run`."""
     config, rows = load_run(run)
     metric = next((name for name in BEST_METRICS if any(row.get(name) for row in rows)), BEST_METRICS[0])
     goals = [_number(run, row, metric) for row in rows if row.get(metric)]
@@ -76,7 +75,8 @@ def _number(run: Path, row: dict[str, str], name: str) -> float:
 
 
 def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Load the settings tree and the rows of metrics.csv of a run. Raises InputError when `run` is not a run folder."""
+    """Load the settings tree and the rows of metrics.csv of a run. Raises InputError when `run` is not a run folder or
+    one of the two files is damaged."""
     config = run / "config.toml"
     if not config.exists():
         raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
@@ -86,7 +86,7 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
             f"{run / 'metrics.csv'}: {found.damaged}.",
             hint=f"ocrctl train --resume -o {shell_quote(run)} leaves damaged lines out and keeps a copy of them",
         )
-    return rename_settings(load_profile(str(config)), str(config), warn=False), found.rows
+    return read_saved_settings(config)[1], found.rows
 
 
 def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:

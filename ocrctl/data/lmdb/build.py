@@ -19,6 +19,8 @@ from ocrctl.shell import shell_quote
 
 COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
 
+_RESUME = "What was written is kept: free some space and run the same command with --resume."
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -83,7 +85,7 @@ def _build(
     result = Built(len(source))
     order = _fingerprint(source, max_length)
     try:
-        with LmdbWriter(partial, map_size=map_size) as writer:
+        with LmdbWriter(partial, map_size=map_size, full_disk_hint=_RESUME) as writer:
             start = _continue(writer, order, source, result)
             seen = [hash(data) for data in writer.images()]
             with closing(check_all(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
@@ -113,9 +115,7 @@ def _build(
             result.written = writer.written
         publish(claimed, claimed.out)
     except OSError as error:
-        raise ResumableStop(
-            f"{partial}: writing failed ({error.strerror}).", hint="Make room and run the same command with --resume."
-        ) from error
+        raise ResumableStop(f"{partial}: writing failed ({error.strerror}).", hint=_RESUME) from error
     result.repeated = _repeated(source, seen, kept)
     return result
 

@@ -16,6 +16,7 @@ import lmdb
 from ocrctl.data.lmdb.reader import image_key, label_key
 from ocrctl.errors import InputError, ResumableStop
 
+AGAIN = "free some space and run the command again"
 FIRST_MAP = 256 << 20  # bytes; doubled whenever it is full
 # Sorts before image-, so that images stay appendable while it is there. Gone once the file is whole.
 STATE_KEY = b"build-state"
@@ -30,9 +31,10 @@ class LmdbWriter:
     (MDB_WRITEMAP): a full disk would then be a bus error instead of an exception.
     """
 
-    def __init__(self, folder: Path, *, map_size: int = FIRST_MAP) -> None:
-        """Open `folder`, made when missing. Raises InputError when it cannot be written or holds something else."""
-        self.folder = folder
+    def __init__(self, folder: Path, *, map_size: int = FIRST_MAP, full_disk_hint: str = AGAIN) -> None:
+        """Open `folder`, made when missing; `full_disk_hint`: how the command that writes goes on after a failed write.
+        Raises InputError when it cannot be written or holds something else."""
+        self.folder, self.full_disk_hint = folder, full_disk_hint
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._environment = lmdb.open(str(folder), map_size=map_size, lock=False, meminit=False, metasync=False)
@@ -116,7 +118,7 @@ class LmdbWriter:
             except lmdb.Error as error:
                 raise ResumableStop(
                     f"{self.folder}: writing failed after {self.written} samples ({_reason(error, self.folder)}).",
-                    hint="What was written is kept: make room and run the same command with --resume.",
+                    hint=self.full_disk_hint,
                 ) from error
 
 

@@ -99,3 +99,14 @@ def test_a_folder_of_images_that_is_a_link_out_is_outside(tmp_path: Path, capsys
     (tmp_path / "set" / "images").symlink_to(tmp_path / "home")
     pages(tmp_path / "set", ["a.png"])
     refused(capsys, "convert", str(tmp_path / "set"), str(tmp_path / "out"), "--format", "icdar15")
+
+
+def test_a_link_to_a_device_is_named_without_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "set"
+    image(folder / "own.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    spec = str(pages(folder, ["own.png", "zero.png"]))
+    assert run(["dataset", "convert", spec, str(tmp_path / "out"), "--format", "icdar15"]) == 3
+    error = capsys.readouterr().err
+    assert f"1 image lies outside the set, not in {folder}/ (first: " in error
+    assert "which is /dev/zero, a character device)" in error and "allow-outside" not in error

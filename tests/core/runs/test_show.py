@@ -11,6 +11,9 @@ from ocrctl.cli.app import run
 from ocrctl.core.runs.show import list_runs, summary
 from ocrctl.errors import InputError
 
+CRNN = "arch = 'crnn'\nseed = 0\n"
+SECTIONS = "".join(f"[{name}]\n" for name in ("train", "data", "synth", "page", "model", "log"))
+
 
 def folder(path: Path, config: str, metrics: str = "step,seconds,val_exact\n10,2.5,0.5\n") -> Path:
     path.mkdir(parents=True)
@@ -20,9 +23,9 @@ def folder(path: Path, config: str, metrics: str = "step,seconds,val_exact\n10,2
 
 
 def test_list_goes_on_after_a_broken_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder(tmp_path / "a", "arch = 'crnn'")
+    folder(tmp_path / "a", CRNN + SECTIONS)
     folder(tmp_path / "b", "arch = ")
-    folder(tmp_path / "c", "arch = 'crnn'", "step,seconds,val_exact\nten,2.5,0.5\n")
+    folder(tmp_path / "c", CRNN + SECTIONS, "step,seconds,val_exact\nten,2.5,0.5\n")
     (folder(tmp_path / "d", "") / "metrics.csv").write_bytes(b"step\n\xff\n")
     assert [entry.problem is None for entry in list_runs(tmp_path)] == [True, False, False, False]
     assert run(["runs", "list", str(tmp_path)]) == 0
@@ -35,14 +38,34 @@ def test_list_goes_on_after_a_broken_run(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("value", ["ten", "nan", "inf"])
 def test_a_figure_that_is_no_number_is_named(tmp_path: Path, value: str) -> None:
-    broken = folder(tmp_path / "a", "", f"step,seconds,val_exact\n{value},1,0.5\n")
+    broken = folder(tmp_path / "a", CRNN + SECTIONS, f"step,seconds,val_exact\n{value},1,0.5\n")
     with pytest.raises(InputError, match="expected a number under step"):
         summary(broken)
     assert run(["runs", "show", str(broken)]) == 3
 
 
 def test_compare_shows_the_architecture_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [folder(tmp_path / name, f"arch = '{name}'\nseed = {len(name)}") for name in ("crnn", "parseq")]
+    paths = [folder(tmp_path / name, f"arch = '{name}'\nseed = {len(name)}\n{SECTIONS}") for name in ("crnn", "parseq")]
     assert run(["runs", "compare", *map(str, paths)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("arch")] == ["arch\tcrnn\tparseq"] and "seed\t4\t6" in lines
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("", "config.toml: damaged, it lacks arch, seed, train, data, synth, page, model, log"),
+        (CRNN, "config.toml: damaged, it lacks train, data, synth, page, model, log"),
+        (f"arch = 5\nseed = 0\n{SECTIONS}", "config.toml: arch"),
+        ("arch = 'cr", "config.toml: not a TOML file"),
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str, said: str) -> None:
+    """By the reader that `train --resume` uses, too."""
+    path = folder(tmp_path / "runs" / "a", config)
+    for command in (["runs", "show", str(path)], ["train", "--resume", "-o", str(path)]):
+        assert run(command) == 3
+        assert said in capsys.readouterr().err
+    assert run(["runs", "list", str(tmp_path / "runs")]) == 0
+    output, log = capsys.readouterr()
+    assert output.splitlines()[1].startswith("a\tunreadable") and said in log

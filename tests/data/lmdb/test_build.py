@@ -16,6 +16,7 @@ from ocrctl.core.lmdb.run import BuildOptions, build_lmdb, describe_lmdb, verify
 from ocrctl.data.formats.spec import open_source
 from ocrctl.data.lmdb.build import build
 from ocrctl.data.lmdb.reader import LmdbWords, close_environments
+from ocrctl.data.lmdb.writer import LmdbWriter
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.files import lock
 from ocrctl.files.folder import partial_folder
@@ -348,3 +349,15 @@ def test_a_damaged_build_is_not_gone_on_with(
         build(source, out, resume=True)
     assert str(partial_folder(out)) in raised.value.message and "--overwrite" in str(raised.value.hint)
     assert build(source, out, overwrite=True).written == 40
+
+
+def test_the_hint_of_a_full_disk_is_the_writers(tmp_path: Path) -> None:
+    """`dataset crop` and `convert` have no --resume; `lmdb build` has (above)."""
+
+    def fails(transaction: lmdb.Transaction) -> None:
+        raise lmdb.Error("mdb_txn_commit: No space left on device")
+
+    for options, hint in (({}, "free some space and run the command again"), ({"full_disk_hint": "go on"}, "go on")):
+        with LmdbWriter(tmp_path / "out", **options) as writer, pytest.raises(ResumableStop) as caught:
+            writer._commit(fails)
+        assert caught.value.hint == hint
