@@ -199,6 +199,32 @@ def test_files_of_the_repository_that_a_page_names_exist(page: Path) -> None:
     assert page.name == "CHANGELOG.md" or not [name for name in named if not (ROOT / name).exists()]
 
 
+def unresolved(dotted: str) -> bool:
+    """Whether `ocrctl.a.b.Name` names neither a module nor something that a module defines or imports."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        file = ROOT.joinpath(*parts[:length])
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        if file.is_file():
+            rest = parts[length:]
+            return bool(rest) and not re.search(rf"\b{re.escape(rest[0])}\b", file.read_text(encoding="utf-8"))
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_and_names_that_a_page_imports_or_mentions_exist(page: Path) -> None:
+    text = text_of(page)
+    named = set(re.findall(r"(?<![\w./@-])ocrctl(?:\.[A-Za-z_]\w*)+", text)) - {"ocrctl.formats", "ocrctl.models"}
+    for module, names in re.findall(r"^from (ocrctl[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+        named |= {f"{module}.{name.strip()}" for name in names.split(",")}
+    assert not sorted(name for name in named if unresolved(name))
+
+
+def test_the_check_of_names_finds_what_is_wrong() -> None:
+    assert unresolved("ocrctl.models.find.nothing_like_it") and unresolved("ocrctl.no_module.find")
+    assert not unresolved("ocrctl.models.find.find") and not unresolved("ocrctl.Engine")
+
+
 def navigation(entries: list[Any]) -> Iterator[str]:
     """All pages that the navigation of zensical.toml names."""
     for entry in entries:
