@@ -1,4 +1,4 @@
-"""ocrctl: from raw annotated pictures to a trained, verified, exported, running OCR model."""
+"""ocrctl: from raw annotated images to a trained, verified, exported, running OCR model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every diagnosis is made of: rows with a status, what was seen, and how to mend it."""
+"""What every diagnosis is made of: rows with a status, the finding, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Status = Literal["ok", "warn", "fail", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One row: `detail` is what was seen, `mend` one line on what to do about it (empty when nothing)."""
+    """One row: `detail` is the finding, `mend` one line on what to do about it (empty when nothing)."""
 
     name: str
     status: Status
@@ -36,7 +36,7 @@ class Diagnosis:
 
 
 def ok(name: str, detail: str) -> Check:
-    """A row with nothing to mend."""
+    """A row with nothing to fix."""
     return Check(name, "ok", detail)
 
 
@@ -46,12 +46,12 @@ def warn(name: str, detail: str, mend: str) -> Check:
 
 
 def fail(name: str, detail: str, mend: str) -> Check:
-    """A row that must be mended."""
+    """A row that must be fixed."""
     return Check(name, "fail", detail, mend)
 
 
 def skipped(name: str, why: str) -> Check:
-    """A row that could not be looked at, and why."""
+    """A row that could not be checked, and why."""
     return Check(name, "skipped", why)
 
 

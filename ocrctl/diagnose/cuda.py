@@ -1,4 +1,4 @@
-"""Is CUDA usable here, by PyTorch and by ONNX Runtime? Each question is a row; no version alone settles one."""
+"""Check whether PyTorch and ONNX Runtime can use CUDA, by computing with it instead of comparing versions."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _cudnn(probe: Probe) -> Check:
 
 
 def capability_check(name: str, device: Device, arch_list: list[str]) -> Check:
-    """Does this torch carry code for the card? Machine code runs within its major version upwards, PTX on any newer."""
+    """Check that torch has code for the GPU: machine code runs on later minor versions, PTX on any later version."""
     major, minor = device.capability
     seen = f"{device.name}: {major}.{minor}"
     code = [arch for entry in arch_list if entry.startswith("sm_") and (arch := _arch(entry))]

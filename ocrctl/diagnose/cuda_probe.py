@@ -1,5 +1,5 @@
-"""The questions `diagnose cuda` asks of driver, PyTorch and ONNX Runtime. Everything that touches them is here, so that
-the judgement in cuda.py is tested without a GPU."""
+"""Query driver, PyTorch and ONNX Runtime for `diagnose cuda`. Everything that touches them is here, so that
+the rules in cuda.py are tested without a GPU."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Probe(Protocol):
 
 
 def nvml_driver() -> Driver | None:
-    """Ask the driver's own library, which is there with any driver and needs neither torch nor nvidia-smi on PATH."""
+    """Query NVML, which every driver installs and which needs neither torch nor nvidia-smi on PATH."""
     try:
         nvml = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     except OSError:
@@ -75,7 +75,7 @@ def nvml_driver() -> Driver | None:
 
 
 class SystemProbe:
-    """The real thing; torch and onnxruntime are imported by the first question that needs them."""
+    """Probe of this system; torch and onnxruntime are imported by the first method that needs them."""
 
     def driver(self) -> Driver | None:
         """The NVIDIA driver, or None when there is none."""
@@ -127,7 +127,7 @@ class SystemProbe:
         return _relative_error(left.to(device) @ right.to(device), left.double() @ right.double())
 
     def convolution_error(self, index: int) -> float:
-        """The same for the first convolution of a recogniser: 3x3, 64 channels, four 32x128 pictures, through cuDNN."""
+        """The same for the first convolution of a recogniser: 3x3, 64 channels, four 32x128 images, through cuDNN."""
         import torch
         from torch.nn.functional import conv2d
 

@@ -1,4 +1,4 @@
-"""Does this environment fit the work: packages that fit each other, threads, limits, shared memory?"""
+"""Check installed packages, threads, limits and shared memory."""
 
 from __future__ import annotations
 

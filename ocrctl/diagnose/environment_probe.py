@@ -1,4 +1,4 @@
-"""The questions `diagnose environment` asks of this machine; environment.py judges the answers."""
+"""Query this system for `diagnose environment`; environment.py evaluates the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EnvironmentProbe(Protocol):
 
 
 class SystemEnvironment:
-    """The real thing; only torch_threads() imports torch."""
+    """Probe of this system; only torch_threads() imports torch."""
 
     def __init__(self, cgroup: Path = CGROUP, shm: Path = Path("/dev/shm")) -> None:
         self.cgroup = cgroup

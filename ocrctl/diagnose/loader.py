@@ -1,4 +1,4 @@
-"""Do loader processes read a data set as this process does? Forked and spawned, through the loader that trains."""
+"""Check that forked and spawned loader processes read the same samples as this process."""
 
 from __future__ import annotations
 

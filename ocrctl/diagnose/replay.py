@@ -1,4 +1,4 @@
-"""Play back a step whose loss or gradients were not finite, from the quarantine folder that training left."""
+"""Replay a step with non-finite loss or gradients from the quarantine folder of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model as one ONNX file that needs nothing else: uint8 pictures in, logits out, its card in the metadata.
+"""Export a trained model to one self-contained ONNX file: uint8 images in, logits out, model card in the metadata.
 
 Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). Of a detector H and W are free, too,
 multiples of 32, and the outputs are the maps that postprocess asks for. Normalisation is part of the graph, so

@@ -1,4 +1,4 @@
-"""Does the exported model answer as the trained one? Logits and strings of both, side by side."""
+"""Compare logits and strings of a trained model and its export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Parity:
 
 
 def probe_batch(engine: Engine, size: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Seeded pictures (size, H, W, C): noise of every contrast over ramps, flat black and white among them."""
+    """Seeded images (size, H, W, C): noise of every contrast over ramps, flat black and white among them."""
     card = engine.card
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 255, card.width)[None, None, :, None]

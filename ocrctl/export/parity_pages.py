@@ -1,4 +1,4 @@
-"""Does the exported detector answer as the trained one? Maps and boxes of both, side by side."""
+"""Compare maps and boxes of a trained detector and its export."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def _moved(one: Detections, other: Detections, scale: float) -> float:
-    """How far the corners that differ most are apart, in cells of the map, `scale` for each pixel of the picture.
+    """How far the corners that differ most are apart, in cells of the map, `scale` for each pixel of the image.
 
     Infinite where one has more boxes or points.
     """

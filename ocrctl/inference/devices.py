@@ -1,4 +1,4 @@
-"""Which device a model runs on, said before it is loaded; CUDA that was asked for is never replaced by the CPU."""
+"""Resolve devices, CPU threads and allocator settings; a requested CUDA device is never replaced by the CPU."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _number(variable: str) -> int | None:
 def share_cores() -> None:
     """Let OpenMP threads sleep between operators instead of spinning; a setting of the user's own wins.
 
-    Spinning threads take the cores that decode the next pictures: with every core busy, two of PyTorch's threads then
+    Spinning threads take the cores that decode the next images: with every core busy, two of PyTorch's threads then
     run several times slower than one. OpenMP reads this when torch is first imported, so call it before that. Where
     OMP_THREAD_LIMIT allows fewer threads than torch would count on, torch is told (`model_threads`).
     """
@@ -96,7 +96,7 @@ def share_cores() -> None:
 
 
 def keep_memory() -> None:
-    """Let the C library keep freed memory for the next picture; the user's own settings of it win.
+    """Let the C library keep freed memory for the next image; the user's own settings of it win.
 
     glibc gives blocks of more than 32 MiB back to the system, which a detector's maps are at every layer: the pages are
     then cleared and mapped anew each time. Other C libraries are left alone.

@@ -1,4 +1,4 @@
-"""The engine: a model loaded once per process, pictures in as arrays, text or outlines out, no files in between."""
+"""The engine: a model loaded once per process, images in as arrays, text or outlines out, no files in between."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was read in one picture; `confidence` 0..1 is the geometric mean of the characters' probabilities."""
+    """What was read in one image; `confidence` 0..1 is the geometric mean of the characters' probabilities."""
 
     text: str
     confidence: float
@@ -99,7 +99,7 @@ class Engine:
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """RGB uint8 (h, w, 3) -> the model's input uint8 (H, W, C), by the one resize that training uses too.
 
-        Raises InputError for an array that is no such picture, UsageError when the model is a detector.
+        Raises InputError for an array that is no such image, UsageError when the model is a detector.
         """
         self._expect("recognition")
         return resize_word(image, self.card.height, self.card.width, self.card.channels)
@@ -116,7 +116,7 @@ class Engine:
         return self._outputs(batch)["logits"]
 
     def recognize_prepared(self, batch: NDArray[np.uint8]) -> list[Recognition]:
-        """Read a batch of `prepare`d pictures, uint8 (N, H, W, C), in order."""
+        """Read a batch of `prepare`d images, uint8 (N, H, W, C), in order."""
         if len(batch) == 0:
             return []
         return self.decode(self.logits(batch))
@@ -131,10 +131,10 @@ class Engine:
         return [Recognition(text, confidence) for text, confidence in self._tokenizer.decode(ids, probs)]
 
     def recognize(self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
-        """Read RGB uint8 pictures (h, w, 3) of any sizes; one Recognition each, in input order.
+        """Read RGB uint8 images (h, w, 3) of any sizes; one Recognition each, in input order.
 
         Raises UsageError when the model is a detector or the batch size below 1, InputError for what is no such
-        picture.
+        image.
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
@@ -145,11 +145,11 @@ class Engine:
     def detect(
         self, images: Sequence[NDArray[np.uint8]], polygons: bool = False, batch_size: int = 1
     ) -> list[Detections]:
-        """Text on RGB uint8 pictures (h, w, 3) of any sizes, in pixels of each picture; in input order.
+        """Text on RGB uint8 images (h, w, 3) of any sizes, in pixels of each image; in input order.
 
         polygons: outlines of any form instead of rectangles; batch_size: pages of one size that share a forward pass.
         Raises UsageError when the model is a recogniser or the batch size below 1, InputError for what is no such
-        picture and for maps with values that are not finite.
+        image and for maps with values that are not finite.
         """
         self._expect("detection", batch_size)
         results: list[Detections] = []
@@ -161,7 +161,7 @@ class Engine:
     def prepare_page(self, image: NDArray[np.uint8]) -> Page:
         """RGB uint8 (h, w, 3) -> the model's input and its scale, by the one resize that validation uses too.
 
-        Raises InputError for an array that is no such picture, UsageError when the model is a recogniser.
+        Raises InputError for an array that is no such image, UsageError when the model is a recogniser.
         """
         self._expect("detection")
         return prepare_page(image, self.card)
@@ -175,7 +175,7 @@ class Engine:
     def find(
         self, maps: Mapping[str, NDArray[np.float32]], page: Page, polygons: bool = False, least: bool = False
     ) -> Detections:
-        """Outlines in pixels of the picture that `page` was made of, by the card's thresholds.
+        """Outlines in pixels of the image that `page` was made of, by the card's thresholds.
 
         least: also what scores below the threshold of the score (`score_threshold`). Raises InputError for values that
         are not finite.

@@ -1,4 +1,4 @@
-"""What the INPUT arguments of `predict` stand for: files, their pages, folders, globs, LMDBs, lists of paths."""
+"""Expand the INPUT arguments of `predict`: files, their pages, folders, globs, LMDBs, lists of paths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Picture(Protocol):
         """The page that it is of a file of several, from 1."""
 
     def encoded(self) -> bytes:
-        """The encoded image. Raises InputError naming the picture when it cannot be had."""
+        """The encoded image. Raises InputError naming the image when it cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ class Skipped:
 def pictures(
     inputs: Iterable[str], stdin: BinaryIO | None, *, files_only: bool = False, skipped: Skipped | None = None
 ) -> Iterator[Picture | None]:
-    """The pictures of `inputs` in the order given, folders in name order; `-` reads one path a line from `stdin`.
+    """The images of `inputs` in the order given, folders in name order; `-` reads one path a line from `stdin`.
 
     Lazy: a folder is listed when its turn comes, stdin is read as it arrives, None where its writer pauses. An existing
-    path wins over a pattern. Each page of a TIFF is a picture. With `files_only` an LMDB or a TIFF of several pages is
+    path wins over a pattern. Each page of a TIFF is an image. With `files_only` an LMDB or a TIFF of several pages is
     a NoPicture, as one that is damaged always is. What folders hold besides images is added to `skipped`.
     """
     skipped = Skipped() if skipped is None else skipped
@@ -194,7 +194,7 @@ def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) ->
 
 
 def _file(path: str, files_only: bool) -> Iterator[Picture]:
-    """The one picture of a file, or each page of a TIFF."""
+    """The one image of a file, or each page of a TIFF."""
     if not is_tiff(read_start(path, 4)):
         yield FilePicture(path)
         return
@@ -236,7 +236,7 @@ def _stored(folder: str) -> Iterator[Picture]:
 def _folder(folder: str, skipped: Skipped, files_only: bool) -> Iterator[Picture]:
     """Image files below `folder` in name order, hidden ones left out; other files are added to `skipped`.
 
-    A folder that links to one above or beside it is visited once; one that may not be read is a picture that cannot be.
+    A folder that links to one above or beside it is visited once; one that may not be read is an image that cannot be.
     """
     empty, before = True, len(skipped.paths)
     closed: list[OSError] = []

@@ -1,4 +1,4 @@
-"""What a MODEL argument means: a checkpoint, an ONNX file, an export bundle, or a run folder."""
+"""Resolve a MODEL argument: a checkpoint, an ONNX file, an export bundle, or a run folder."""
 
 from __future__ import annotations
 

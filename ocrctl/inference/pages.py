@@ -1,4 +1,4 @@
-"""Whole pages to a detector's input and back: resize and thresholds are those of training, read from the card."""
+"""Resize pages for a detector and map its boxes back, with the preprocessing and thresholds of the model card."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Page:
     """A page as a detector takes it."""
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB, sides multiples of 32
-    scale: tuple[float, float]  # (x, y) pixels of `image` for each pixel of the picture
-    size: tuple[int, int]  # (height, width) of the picture
+    scale: tuple[float, float]  # (x, y) pixels of `image` for each pixel of the image
+    size: tuple[int, int]  # (height, width) of the image
 
 
 def check_detector(card: ModelCard, path: Path) -> None:
@@ -50,7 +50,7 @@ def check_detector(card: ModelCard, path: Path) -> None:
 
 
 def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:
-    """RGB uint8 (h, w, 3) -> the input of the model with this card. Raises InputError when it is no such picture."""
+    """RGB uint8 (h, w, 3) -> the input of the model with this card. Raises InputError when it is no such image."""
     expect_image(image)
     shown, scale = resize_page(image, card.model["side"])
     return Page(shown, scale, (image.shape[0], image.shape[1]))
@@ -64,7 +64,7 @@ def score_threshold(card: ModelCard) -> float:
 def find_boxes(
     maps: Mapping[str, NDArray[np.float32]], page: Page, card: ModelCard, path: Path, *, polygons: bool, least: bool
 ) -> Detections:
-    """Outlines in pixels of the picture; see Engine.find."""
+    """Outlines in pixels of the image; see Engine.find."""
     thresholds = card.thresholds
     if least:
         thresholds = {**thresholds, detector_spec(card.arch).score_threshold: min(LEAST, score_threshold(card))}

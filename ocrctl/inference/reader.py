@@ -1,4 +1,4 @@
-"""Whole pages read: a detector finds outlines, each is straightened out of the picture, a recogniser reads it."""
+"""Read whole pages: detect words, rectify each, and recognise it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PageReader:
         self.detector, self.recogniser = detector, recogniser
 
     def read(self, images: Sequence[Image], polygons: bool = False, batch_size: int = 1) -> list[PageText]:
-        """Outlines and texts of RGB uint8 pictures (h, w, 3) of any sizes, in input order.
+        """Outlines and texts of RGB uint8 images (h, w, 3) of any sizes, in input order.
 
         `polygons` and `batch_size` (pages) are those of Engine.detect, which says what is raised.
         """
@@ -81,7 +81,7 @@ def _outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
 
 
 def _views(flat: Image | None) -> list[Image]:
-    """The ways to look at a straightened word."""
+    """Return the orientations in which a rectified word is recognised."""
     if flat is None:
         return []
     if flat.shape[0] < TALL * flat.shape[1]:

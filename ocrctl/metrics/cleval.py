@@ -25,9 +25,9 @@ Ints = NDArray[np.int64]
 
 
 def cleval(truth: Instances, found: Instances, e2e: bool = False, rules: Rules | None = None) -> CLEvalScores:
-    """Count `found` against `truth`, picture for picture; `e2e` counts what their texts read, too.
+    """Count `found` against `truth`, image for image; `e2e` counts what their texts read, too.
 
-    Raises ValueError when the two do not hold the same number of pictures.
+    Raises ValueError when the two do not hold the same number of images.
     """
     rules = rules or Rules()
     links = link(truth, found, rules)

@@ -1,4 +1,4 @@
-"""What CLEval counts, by word and by detection, to be summed over what one wants to know."""
+"""CLEval's counts by word and by detection, summed by image, by size or in total."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ class CLEvalScores:
     reads: bool
 
     def total(self) -> CLEvalCounts:
-        """Over all pictures."""
+        """Over all images."""
         return self._sums(np.zeros(len(self.truth.image), np.int64), np.zeros(len(self.found.image), np.int64), 1)[0]
 
     def by_picture(self) -> list[CLEvalCounts]:
-        """Of each picture."""
+        """Of each image."""
         return self._sums(self.truth.image, self.found.image, self.pictures)
 
     def by_size(self, sizes: Iterable[float] = SIZES) -> list[tuple[float, CLEvalCounts]]:

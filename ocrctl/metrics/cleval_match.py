@@ -1,4 +1,4 @@
-"""Which words and detections CLEval takes for each other, and the characters found by it (Baek et al. 2020, 3.1)."""
+"""Match words and detections as CLEval does (Baek et al. 2020, section 3.1)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Links:
     truth_of: Ints  # (L,)
     found_of: Ints  # (L,)
     inside: Ints  # (L,) characters of the word in the detection
-    ignored: Bools  # (G,) do-not-care words
-    left_out: Bools  # (D,) detections on do-not-care words
+    ignored: Bools  # (G,) don't-care words
+    left_out: Bools  # (D,) detections on don't-care words
     lengths: Ints  # (G,) characters
     found_chars: Ints  # (G,) characters in any linked detection
     claimed: Ints  # (D,) characters found first by this detection
@@ -54,7 +54,7 @@ class Links:
 
 
 def link(truth: Instances, found: Instances, rules: Rules) -> Links:
-    """Match words and detections. Raises ValueError when the two do not hold the same number of pictures."""
+    """Match words and detections. Raises ValueError when the two do not hold the same number of images."""
     if truth.pictures != found.pictures:
         raise ValueError(f"{truth.pictures} images of words, but {found.pictures} of detections")
     polygons = bool((np.diff(truth.offsets) != 4).any() or (np.diff(found.offsets) != 4).any())
@@ -93,7 +93,7 @@ def link(truth: Instances, found: Instances, rules: Rules) -> Links:
 
 
 def _shares(truth: Instances, one: Shapes, two: Shapes, first: Ints, second: Ints) -> Singles:
-    """(K,) share of each detection on each word; of a do-not-care word, what other words leave of it."""
+    """(K,) share of each detection on each word; of a don't-care word, what other words leave of it."""
     area = shared_areas(one.points, one.offsets, two.points, two.offsets, first, second)
     if truth.ignore.any() and not truth.ignore.all():
         covered, rests = _rests(truth, one)
@@ -116,7 +116,7 @@ def _rests(truth: Instances, one: Shapes) -> tuple[Ints, NDArray[np.object_]]:
     covered, at = np.unique(a, return_inverse=True)
     rests = even_odd(one.points, one.offsets, covered)
     words = even_odd(one.points, one.offsets, b)
-    nth = np.arange(len(a)) - np.searchsorted(a, a)  # a is sorted: of each do-not-care word, its first, its second ...
+    nth = np.arange(len(a)) - np.searchsorted(a, a)  # a is sorted: of each don't-care word, its first, its second ...
     for turn in range(int(nth.max(initial=-1)) + 1):
         rows = np.flatnonzero(nth == turn)
         rests[at[rows]] = shapely.difference(rests[at[rows]], words[rows])
@@ -126,7 +126,7 @@ def _rests(truth: Instances, one: Shapes) -> tuple[Ints, NDArray[np.object_]]:
 def _left_out(
     truth: Instances, found: Instances, first: Ints, second: Ints, share: Singles, held: Ints, rules: Rules
 ) -> Bools:
-    """(D,) detections that lie on one do-not-care word, or on several together."""
+    """(D,) detections that lie on one don't-care word, or on several together."""
     limit = np.float32(rules.area_precision)
     left_out = np.zeros(len(found), np.bool_)
     ignored = truth.ignore[first]

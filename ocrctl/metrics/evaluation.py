@@ -84,7 +84,7 @@ class WorstSample:
 
 @dataclass(frozen=True)
 class UnreadableSample:
-    """A sample whose picture could not be decoded; it is in no number above."""
+    """A sample whose image could not be decoded; it is in no number above."""
 
     dataset: str
     error: str
@@ -92,7 +92,7 @@ class UnreadableSample:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything one `ocrctl eval` found. `worst` is judged by `protocols[0]`."""
+    """Everything one `ocrctl eval` found. `worst` is ranked by `protocols[0]`."""
 
     models: list[ModelInfo]
     datasets: list[DatasetInfo]
@@ -105,7 +105,7 @@ class Evaluation:
     resamples: int
     seed: int
     seconds: float
-    images_per_second: float  # pictures times models, decoding included
+    images_per_second: float  # images times models, decoding included
 
     def overall(self, model: str, protocol: str) -> Result:
         """The result of `model` under `protocol` on everything it was given."""

@@ -1,8 +1,8 @@
 """Detection by IoU as ICDAR 2015 counts it (Karatzas et al. 2015, "ICDAR 2015 competition on Robust Reading").
 
-As the official script of task 4.1: a detection of which more than half lies on one do-not-care polygon is left out;
+As the official script of task 4.1: a detection of which more than half lies on one don't-care polygon is left out;
 then each polygon that counts, in order, takes the first free detection, in order, with which its intersection over
-union is more than 0.5. Totals are sums over pictures, and precision, recall and their harmonic mean come from them.
+union is more than 0.5. Totals are sums over images, and precision, recall and their harmonic mean come from them.
 
 A polygon that crosses itself is dropped from either side before anything is matched, as in the shapely version of that
 script, with which DBNet and PaddleOCR report. The version with Polygon3 keeps it.
@@ -22,7 +22,7 @@ from ocrctl.metrics.iou import areas, bounds, crossed, heights, meeting, shared_
 Ints = NDArray[np.int64]
 
 IOU = 0.5  # a match has more
-ON_IGNORED = 0.5  # share of a detection on one do-not-care polygon, above which it is left out
+ON_IGNORED = 0.5  # share of a detection on one don't-care polygon, above which it is left out
 SIZES = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)  # pixels of text height where a row begins
 _SIGNS = frozenset("!?.:,*\"()·[]/'")
 
@@ -53,12 +53,12 @@ class HmeanCounts:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which of G polygons and D detections are pairs; both number through all pictures."""
+    """Which of G polygons and D detections are pairs; both number through all images."""
 
     truth_match: Ints  # (G,) its detection, -1: none
     found_match: Ints  # (D,) its polygon, -1: none
-    ignored: NDArray[np.bool_]  # (G,) do-not-care, or dropped
-    left_out: NDArray[np.bool_]  # (D,) on a do-not-care polygon, below the threshold, or dropped
+    ignored: NDArray[np.bool_]  # (G,) don't-care, or dropped
+    left_out: NDArray[np.bool_]  # (D,) on a don't-care polygon, below the threshold, or dropped
     truth_dropped: NDArray[np.bool_]  # (G,) crosses itself
     found_dropped: NDArray[np.bool_]  # (D,) crosses itself
     merged: NDArray[np.bool_]  # (D,) more than half of each of two polygons that count lies in it
@@ -79,7 +79,7 @@ class Matching:
         return (self.found_match < 0) & ~self.left_out
 
     def dropped_by_picture(self) -> tuple[list[int], list[int]]:
-        """Of each picture, how many ground-truth polygons and how many detections cross themselves."""
+        """Of each image, how many ground-truth polygons and how many detections cross themselves."""
         sides = (self.truth_image[self.truth_dropped], self.found_image[self.found_dropped])
         truths, detections = (np.bincount(side, minlength=self.pictures).tolist() for side in sides)
         return truths, detections
@@ -94,12 +94,12 @@ class Matching:
         return replace(self, truth_match=truth_match, found_match=found_match)
 
     def total(self) -> HmeanCounts:
-        """Over all pictures."""
+        """Over all images."""
         matched = int((self.truth_match >= 0).sum())
         return HmeanCounts(int((~self.ignored).sum()), int((~self.left_out).sum()), matched)
 
     def by_picture(self) -> list[HmeanCounts]:
-        """Of each picture."""
+        """Of each image."""
         rows = (self.truth_image[~self.ignored], self.found_image[~self.left_out])
         hits = self.truth_image[self.truth_match >= 0]
         columns = [np.bincount(row, minlength=self.pictures).tolist() for row in (*rows, hits)]
@@ -122,7 +122,7 @@ class Matching:
 class Pairs:
     """What two sets of polygons share, found once; `match` then counts them at any threshold of the scores.
 
-    Raises ValueError when they do not hold the same number of pictures.
+    Raises ValueError when they do not hold the same number of images.
     """
 
     def __init__(self, truth: Instances, found: Instances) -> None:
@@ -168,7 +168,7 @@ class Pairs:
 
 
 def match(truth: Instances, found: Instances, least: float | None = None) -> Matching:
-    """Pair polygons and detections of the same pictures. Raises ValueError when these differ in number."""
+    """Pair polygons and detections of the same images. Raises ValueError when these differ in number."""
     return Pairs(truth, found).match(least)
 
 

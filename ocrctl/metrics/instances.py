@@ -1,4 +1,4 @@
-"""Polygons of many pictures as flat columns: what the page metrics compare, found and meant alike."""
+"""Polygons of many images as flat arrays, for ground truth and detections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ocrctl.data.polygons.page_words import PageWords
 
 
 class Found(Protocol):
-    """Boxes of one picture, as postprocess gives them."""
+    """Boxes of one image, as postprocess gives them."""
 
     @property
     def points(self) -> NDArray[np.floating]:
@@ -31,15 +31,15 @@ class Found(Protocol):
 
 @dataclass(frozen=True)
 class Instances:
-    """I pictures with N polygons and P points in all; polygons stand in the order of their pictures.
+    """I images with N polygons and P points in all; polygons stand in the order of their images.
 
     Raises ValueError when the columns do not fit together or a coordinate is not finite.
     """
 
     points: NDArray[np.float64]  # (P, 2) pixels, x right, y down
     offsets: NDArray[np.int64]  # (N + 1,) polygon i owns points[offsets[i]:offsets[i + 1]]
-    spans: NDArray[np.int64]  # (I + 1,) picture i owns the polygons spans[i] up to spans[i + 1]
-    ignore: NDArray[np.bool_]  # (N,) do-not-care
+    spans: NDArray[np.int64]  # (I + 1,) image i owns the polygons spans[i] up to spans[i + 1]
+    ignore: NDArray[np.bool_]  # (N,) don't-care
     texts: list[str]  # (N,), empty where unknown
     scores: NDArray[np.float64] | None = None  # (N,)
 
@@ -64,16 +64,16 @@ class Instances:
 
     @property
     def image(self) -> NDArray[np.int64]:
-        """(N,) the picture of each polygon."""
+        """(N,) the image of each polygon."""
         return np.repeat(np.arange(self.pictures), np.diff(self.spans))
 
     def pick(self, order: NDArray[np.int64]) -> Instances:
-        """The polygons `order`, which keeps those of a picture together and the pictures in their order."""
+        """The polygons `order`, which keeps those of an image together and the images in their order."""
         kept = np.bincount(self.image[order], minlength=self.pictures)
         return self._rows(order, kept)
 
     def of_pictures(self, pictures: Sequence[int]) -> Instances:
-        """The pictures with these numbers, in this order; -1 is one without a polygon."""
+        """The images with these numbers, in this order; -1 is one without a polygon."""
         spans = self.spans.tolist()
         members = [range(spans[i], spans[i + 1]) if i >= 0 else range(0) for i in pictures]
         rows = np.fromiter((i for one in members for i in one), np.int64)
@@ -95,7 +95,7 @@ class Instances:
 
 
 def from_annotations(data: Annotations, scores: NDArray[np.float64] | None = None) -> Instances:
-    """The polygons of an annotated set, picture for picture."""
+    """The polygons of an annotated set, image for image."""
     return Instances(data.points, data.offsets, data.spans(), data.ignore, data.texts, scores)
 
 
@@ -107,7 +107,7 @@ def from_words(pages: Sequence[PageWords]) -> Instances:
 
 
 def from_detections(pictures: Sequence[Found]) -> Instances:
-    """The boxes found in each picture, in the order of `pictures`."""
+    """The boxes found in each image, in the order of `pictures`."""
     counts = [len(found.offsets) - 1 for found in pictures]
     sizes = [np.diff(found.offsets) for found in pictures]
     points = [np.asarray(found.points, np.float64).reshape(-1, 2) for found in pictures]

@@ -1,4 +1,4 @@
-"""Areas that polygons of the same picture share, for every pair whose boxes meet, over many pictures at once.
+"""Areas that polygons of the same image share, for every pair whose boxes meet, over many images at once.
 
 Polygons come as flat arrays: points (P, 2) in pixels, offsets (N + 1,); polygon i owns points[offsets[i]:offsets[i+1]].
 Two convex quads are clipped in numpy (Sutherland and Hodgman 1974, "Reentrant polygon clipping"), all pairs together;
@@ -63,9 +63,9 @@ def bounds(points: Floats, offsets: Ints) -> Floats:
 
 
 def meeting(boxes: Floats, spans: Ints, others: Floats, other_spans: Ints) -> tuple[Ints, Ints]:
-    """Pairs of boxes (N, 4) and (M, 4) of the same picture that meet or touch, ordered by the first, then the second.
+    """Pairs of boxes (N, 4) and (M, 4) of the same image that meet or touch, ordered by the first, then the second.
 
-    spans and other_spans (I + 1,): picture i owns the boxes from spans[i] up to spans[i + 1].
+    spans and other_spans (I + 1,): image i owns the boxes from spans[i] up to spans[i + 1].
     """
     found = [np.zeros((2, 0), np.int64)]
     places = zip(pairwise(spans.tolist()), pairwise(other_spans.tolist()), strict=True)
@@ -145,7 +145,7 @@ def _shapes(points: Floats, offsets: Ints, members: Ints) -> NDArray[np.object_]
 
 
 def _polygonal(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-    """The polygons in each shape: mending a crossed outline may leave lines beside them."""
+    """The polygons in each shape: repairing a crossed outline may leave lines beside them."""
     parts, owner = shapely.get_parts(shapes, return_index=True)
     inner, part = shapely.get_parts(parts, return_index=True)
     keep = shapely.get_type_id(inner) == shapely.GeometryType.POLYGON

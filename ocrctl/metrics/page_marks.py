@@ -1,4 +1,4 @@
-"""What a report draws of a scored set: which polygons were missed, split, false, merged."""
+"""Flags of missed, split, false and merged polygons, for reports."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Marks:
 
     missed: NDArray[np.bool_]  # (G,) counts, and was not found
     split: NDArray[np.bool_]  # (G,) found by several
-    ignored: NDArray[np.bool_]  # (G,) do-not-care
+    ignored: NDArray[np.bool_]  # (G,) don't-care
     false: NDArray[np.bool_]  # (D,) counts, and is nothing
     merged: NDArray[np.bool_]  # (D,) lies on several
-    left_out: NDArray[np.bool_]  # (D,) on do-not-care, or below the threshold
+    left_out: NDArray[np.bool_]  # (D,) on don't-care, or below the threshold
 
 
 def hmean_marks(matching: Matching) -> Marks:

@@ -36,7 +36,7 @@ class PageScores:
     by_size: list[Row]  # `height`: pixels from which on; smallest first
     by_picture: list[Row]  # `picture`: its name; in the order given
     marks: Marks
-    dropped: tuple[str, ...] = ()  # pictures with polygons that cross themselves, which hmean does not count
+    dropped: tuple[str, ...] = ()  # images with polygons that cross themselves, which hmean does not count
 
     def metric(self, name: str) -> float:
         """`recall`, `precision` or `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
@@ -65,7 +65,7 @@ def score_pages(
     e2e: bool = False,
     threshold: float | None = None,
 ) -> PageScores:
-    """Score `found` against `truth`, picture for picture; `names` (I,) are the pictures'.
+    """Score `found` against `truth`, image for image; `names` (I,) are the images'.
 
     With `threshold` only what scores at least as much counts. With `e2e` what they read is scored, too. Raises
     UsageError for an unknown protocol, ValueError when the sides do not fit together or lack scores for the threshold.
@@ -111,7 +111,7 @@ def score_pages(
 def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", e2e: bool = False) -> list[Search]:
     """The scores at each of THRESHOLDS, best hmean first (of equals the lower threshold); with `e2e` those of reading.
 
-    What is best was chosen on the very pictures it is measured on: it is no result, but where to set the threshold for
+    What is best was chosen on the very images it is measured on: it is no result, but where to set the threshold for
     others. Raises as `score_pages` does.
     """
     check_protocol(protocol)
@@ -161,7 +161,7 @@ def _row(counts: HmeanCounts | CharCounts) -> Row:
 
 
 def _picture_row(counts: HmeanCounts) -> Row:
-    """As the official script: a picture without a polygon that counts is right when nothing was found."""
+    """As the official script: an image without a polygon that counts is right when nothing was found."""
     row = _row(counts)
     if not counts.truths:
         right = 0.0 if counts.detections else 1.0
@@ -170,7 +170,7 @@ def _picture_row(counts: HmeanCounts) -> Row:
 
 
 def _with_reading(boxes: Sequence[HmeanCounts], read: Sequence[HmeanCounts] | None, each: bool = False) -> list[Row]:
-    """Rows of counts, with those of reading as `e2e` within; `each`: of one picture each."""
+    """Rows of counts, with those of reading as `e2e` within; `each`: of one image each."""
     make = _picture_row if each else _row
     if read is None:
         return [make(counts) for counts in boxes]

@@ -1,4 +1,4 @@
-"""Does a model read at all? Predictions that are all empty, or all one text, say nothing about labels or exports."""
+"""Detect a model whose predictions are all empty or all the same text."""
 
 from __future__ import annotations
 

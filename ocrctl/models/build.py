@@ -1,4 +1,4 @@
-"""The one builder: a model from its card, with random weights or with trained ones."""
+"""Build a model from its card, with random or trained weights."""
 
 from __future__ import annotations
 

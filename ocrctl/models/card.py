@@ -1,4 +1,4 @@
-"""Cards of trained models, read back and held against what is known of their architecture. Torch-free."""
+"""Read model cards and check them against the spec of their architecture. Torch-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints read back without running anything that stands in them; training and inference share this one reader."""
+"""Read checkpoints with weights_only, for training and inference."""
 
 from __future__ import annotations
 

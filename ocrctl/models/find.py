@@ -1,4 +1,4 @@
-"""From a detector's raw outputs to polygons, whatever its family: what validation, eval, predict and export share.
+"""Convert raw outputs of any detector to polygons, for validation, eval, predict and export.
 
 numpy only: ONNX models use it too.
 """

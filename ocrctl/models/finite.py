@@ -1,4 +1,4 @@
-"""Weights that are not finite: refused where a model is read, looked for where one is trained."""
+"""Check weights for values that are not finite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocrctl.errors import InputError
 
 
 def names_not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the floating-point tensors that hold NaN or infinite values, in order; waits for the device once where
+    """Names of the floating-point tensors that hold NaN or infinite values, in order; synchronises once where
     there are none."""
     named = [(name, value.detach()) for name, value in tensors.items() if value.is_floating_point()]
     if not named:

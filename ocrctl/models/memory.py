@@ -1,4 +1,4 @@
-"""The memory that one training step will need, found by going through it with tensors that have no data.
+"""Estimate the memory of one training step by running it with fake tensors.
 
 A dispatch mode sees every operation of the real forward pass, loss and backward pass and adds up the storages that live
 at the same time, so what autograd saves, what autocast casts and what an operation needs for a moment are all counted.
@@ -62,9 +62,9 @@ def training_memory(
     channels_last: bool = True,
     averaged: bool = False,
 ) -> TrainingMemory:
-    """What one step of `card`'s model needs with `batch` pictures of the card's size.
+    """What one step of `card`'s model needs with `batch` images of the card's size.
 
-    loss: the model and uint8 pictures (N, C, H, W) to a scalar; it makes its own targets, which count as well.
+    loss: the model and uint8 images (N, C, H, W) to a scalar; it makes its own targets, which count as well.
     precision: "32-true", "16-mixed" or "bf16-mixed". device: "cuda" or "cpu". states: float32 numbers that the
     optimiser keeps for each parameter. averaged: a moving average of the weights is kept beside them. Raises ValueError
     for another precision or device.

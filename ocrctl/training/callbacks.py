@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: log rows, checkpoints, validation figures, the end."""
+"""Log rows, validation, checkpoints, early stopping and the end of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device and precision a run gets, and why; asked once, before anything is built."""
+"""Resolve the device and precision of a run."""
 
 from __future__ import annotations
 

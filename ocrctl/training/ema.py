@@ -20,7 +20,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int, blocked: Tensor) -> None:
-        """Take in the weights after `step` (1-based), unless the scalar `blocked` is not 0; waits for nothing."""
+        """Take in the weights after `step` (1-based), unless the scalar `blocked` is not 0; does not synchronise."""
         decay = min(self.decay, (1 + step) / (10 + step))
         stop = blocked > 0
         for name, value in _floats(model).items():

@@ -10,7 +10,7 @@ def import_lightning() -> None:
     """Import Lightning, telling torchmetrics that matplotlib is not there.
 
     torchmetrics, which Lightning imports, loads matplotlib where it is installed (a font package brings it along) to be
-    able to draw: a tenth of the time to the first step, for pictures that nothing here asks for.
+    able to draw: a tenth of the time to the first step, for images that nothing here asks for.
     """
     if "torchmetrics" in sys.modules:
         return

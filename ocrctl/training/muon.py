@@ -44,7 +44,7 @@ class MuonAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One update of every group; waits for nothing."""
+        """One update of every group; does not synchronise."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

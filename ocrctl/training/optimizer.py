@@ -1,4 +1,4 @@
-"""The optimiser of a run: which parameter learns how fast, decays, and by which rule."""
+"""Build the optimiser of a run: learning rate, weight decay and update rule of each parameter."""
 
 from __future__ import annotations
 

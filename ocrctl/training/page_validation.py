@@ -33,11 +33,11 @@ class Pages(Protocol):
     def __len__(self) -> int: ...
 
     def page(self, index: int) -> tuple[Image, PageWords]:
-        """Picture RGB uint8 (H, W, 3) and its words, in its own pixels."""
+        """Image RGB uint8 (H, W, 3) and its words, in its own pixels."""
 
 
 class PageValidation:
-    """Pages are read anew each time: a hundred of them would take hundreds of megabytes."""
+    """Pages are read again each time: a hundred of them would take hundreds of megabytes."""
 
     columns: tuple[str, ...] = ("val_hmean", "val_precision", "val_recall")
 

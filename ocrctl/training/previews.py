@@ -1,4 +1,4 @@
-"""Pictures of what a model reads: validation samples with ground truth and prediction, drawn in a font that has the
+"""Images of what a model reads: validation samples with ground truth and prediction, drawn in a font that has the
 letters."""
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ocrctl.data.images import Image
 from ocrctl.data.images.draw_text import draw_text
 from ocrctl.training.checkpoints import write_atomically
 
-TEXT_SIZE, PAD, SCALE = 18, 6, 2  # pixels; the picture is enlarged SCALE times
+TEXT_SIZE, PAD, SCALE = 18, 6, 2  # pixels; the image is enlarged SCALE times
 RIGHT, WRONG, INK = (0, 120, 0), (180, 0, 0), (60, 60, 60)
 
 
 def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: list[str], columns: int = 4) -> Image:
-    """A grid, RGB uint8: each picture of images uint8 (N, H, W, C), below it the ground truth and, green or red, the
+    """A grid, RGB uint8: each image of images uint8 (N, H, W, C), below it the ground truth and, green or red, the
     prediction."""
     height, width = images.shape[1:3]
     cell_h, cell_w = height * SCALE + 2 * TEXT_SIZE + 4 * PAD, max(width * SCALE, 200) + 2 * PAD

@@ -1,4 +1,4 @@
-"""What `ocrctl train --estimate` says of memory: one step of a run's model, loss and settings, without any data."""
+"""Estimate the memory of one training step for `ocrctl train --estimate`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ocrctl.training.device import Placement
 def estimate_memory(card: ModelCard, train: TrainSettings, placement: Placement) -> TrainingMemory:
     """Memory of one step of `card`'s model as `train` has it (batch, precision, layout, average) on one device.
 
-    Pictures and targets have their real shapes and no content. What the loader's processes hold is not in it.
+    Images and targets have their real shapes and no content. What the loader's processes hold is not in it.
     Raises UsageError for an autoregressive model, whose step depends on values.
     """
 

@@ -1,4 +1,4 @@
-"""What a run goes on from, checked before any of it is restored: counters, weights, optimizer state, loop counters."""
+"""Check the training state in a checkpoint before it is restored: counters, weights, optimizer and loop state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run counts, and how it tells the time."""
+"""Counters of a run, and the format of durations."""
 
 from __future__ import annotations
 

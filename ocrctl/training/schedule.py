@@ -1,4 +1,4 @@
-"""How far a run is, when it is over, and the learning rate that belongs to each step."""
+"""Progress of a run and its learning rate schedule."""
 
 from __future__ import annotations
 

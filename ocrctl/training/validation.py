@@ -58,7 +58,7 @@ class Validation(Protocol):
         """Figures of the outputs taken since `begin`."""
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
-        """A picture (H, W, 3) of the first `count` samples with truth and prediction."""
+        """An image (H, W, 3) of the first `count` samples with truth and prediction."""
 
 
 def refuse_not_finite(name: str, values: NDArray[np.floating]) -> None:
@@ -102,7 +102,7 @@ class ReadAhead:
 
 
 class WordValidation:
-    """Word pictures, decoded and resized once, and kept (32x128 grey: 4 KiB each)."""
+    """Word images, decoded and resized once, and kept (32x128 grey: 4 KiB each)."""
 
     columns: tuple[str, ...] = ("val_exact", "val_str36", "val_cer", "val_empty")
 

@@ -1,4 +1,4 @@
-"""Pictures with what was found on them drawn in, and what was read in a second one beside it."""
+"""Draw detected polygons on an image, and recognised texts beside it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ocrctl.models.outlines.detections import Detections
 
 _LINE, _RIM = (0, 255, 60), (0, 0, 0)  # RGB: seen on any ground
 _INK, _FRAME = (0, 0, 0), (90, 170, 100)
-_FAINT = 0.15  # of the picture's contrast that is left behind texts
+_FAINT = 0.15  # of the image's contrast that is left behind texts
 _LEAST = 9  # pixels of a text that can be read
-_SHIFT = 4  # bits behind the point, as OpenCV takes fractions of pixels
+_SHIFT = 4  # bits after the decimal point, as OpenCV takes fractions of pixels
 
 
 def draw(image: Image, found: Detections, texts: Sequence[str] | None = None) -> Image:
-    """A copy of RGB uint8 (H, W, 3) with each outline, as wide as suits the picture.
+    """A copy of RGB uint8 (H, W, 3) with each outline, as wide as suits the image.
 
-    With `texts`, one for each outline, (H, 2 W, 3) or, of a picture wider than high, (2 H, W, 3): a faint copy follows,
-    on which each text stands where its outline is, always upright, so that none hides the picture.
+    With `texts`, one for each outline, (H, 2 W, 3) or, of an image wider than high, (2 H, W, 3): a faint copy follows,
+    on which each text stands where its outline is, always upright, so that none hides the image.
     """
     drawn = image.copy()
     width = max(1, round(max(image.shape[:2]) / 640))

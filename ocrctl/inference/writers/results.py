@@ -1,4 +1,4 @@
-"""Result texts of pages, as the Robust Reading Competition and CLEval take them: res_IMAGE.txt for each picture.
+"""Result texts of pages, as the Robust Reading Competition and CLEval take them: res_IMAGE.txt for each image.
 
     res_img_1.txt    377,117,463,117,465,130,378,130                    (submission: whole pixels)
     res_img_1.txt    377.25,117.5,...,378,130,0.9731                    (with the score)
@@ -72,6 +72,6 @@ def submission(texts: Iterable[tuple[str, str]]) -> bytes:
 
 
 def coordinates(points: NDArray[np.floating], digits: int) -> str:
-    """x1,y1,x2,y2... of (n, 2) points, rounded to `digits` behind the point, none where they are zero."""
+    """x1,y1,x2,y2... of (n, 2) points, rounded to `digits` after the decimal point, none where they are zero."""
     values = np.round(points.astype(np.float64), digits).ravel() + 0.0  # no -0
     return ",".join(str(int(value)) if value == int(value) else f"{value:.{digits}f}" for value in values)

@@ -20,7 +20,7 @@ WIDTHS = (256, 128, 64, 32)  # channels that leave each step of the U-net, coars
 
 
 def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
-    """The CRAFT that `card` describes, with random weights."""
+    """Build the CRAFT that `card` describes, with random weights."""
     backbone = build_backbone(card)
     return OCRModel(backbone, UNet(backbone.channels, WIDTHS), CRAFTHead(WIDTHS[-1]), mean=card.mean, std=card.std)
 

@@ -1,4 +1,4 @@
-"""CRAFT: what is known of it without torch.
+"""CRAFT: architectures and their torch-free facts.
 
 Baek et al., "Character Region Awareness for Text Detection", 2019 (https://arxiv.org/abs/1904.01941): maps at half of
 the input.

@@ -1,4 +1,4 @@
-"""Targets of CRAFT: how likely each place is the middle of a character, and of the gap between two.
+"""Targets of CRAFT: the probability that each cell is the middle of a character, and of the gap between two.
 
 Baek et al., "Character Region Awareness for Text Detection", 2019 (https://arxiv.org/abs/1904.01941), section 3.2.1: an
 isotropic Gaussian, warped by perspective into each quad. The paper gives no width; as in its authors' training code the
@@ -21,7 +21,7 @@ STRIDE = 2  # pixels of the input for a cell of the maps
 LARGER = 1.5
 DEVIATION = 0.4  # of half a side of the enlarged quad
 FLAT = 0.05  # square cells: a quad of less is no place
-_CHUNK = 1 << 18  # cells looked at together
+_CHUNK = 1 << 18  # cells processed together
 
 
 def craft_targets(
@@ -35,7 +35,7 @@ def craft_targets(
     characters: Floats | None = None,
     character_offsets: Ints | None = None,
 ) -> dict[str, NDArray[np.float32] | NDArray[np.uint8]]:
-    """Maps at half of height and width (rounded up) of one picture.
+    """Maps at half of height and width (rounded up) of one image.
 
     points (P, 2) pixels of the input, offsets (N + 1,), ignore (N,), texts (N,), "" unknown; characters (C, 4, 2) and
     character_offsets (N + 1,) where a set knows them. A word without is split by the estimated widths of its text.
@@ -62,7 +62,7 @@ def _quads(
     points: Floats, offsets: Ints, ignore: NDArray[np.bool_], texts: Sequence[str], characters: Floats | None,
     character_offsets: Ints | None,
 ) -> tuple[Outlines, Ints, Floats, Floats]:  # fmt: skip
-    """In cells: the words, which of them are not judged, quads of characters and of the links between them."""
+    """In cells: the words, which of them are ignored, quads of characters and of the links between them."""
     shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
     parts: list[Floats] = []
     for index in range(len(shapes)):
@@ -92,7 +92,7 @@ def gaussians(quads: Floats, height: int, width: int) -> NDArray[np.float32]:
 
 
 def _blobs(quads: Floats, height: int, width: int) -> tuple[Floats, Ints, Ints]:
-    """Of the quads that have an area in the picture: matrices from their enlarged form to the square from -1 to 1, and
+    """Of the quads that have an area in the image: matrices from their enlarged form to the square from -1 to 1, and
     windows as `distance.windows` gives them."""
     middle = quads.mean(1, keepdims=True)
     quads = middle + (_usable(quads) - middle) * LARGER

@@ -54,7 +54,7 @@ SIZES = {
 
 
 def build(card: ModelCard, num_classes: int) -> OCRModel:
-    """The CRNN that `card` describes, with random weights."""
+    """Build the CRNN that `card` describes, with random weights."""
     size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
     return OCRModel(
         encoder=ConvEncoder(card.channels, size.stages, size.features),
@@ -69,7 +69,7 @@ def build(card: ModelCard, num_classes: int) -> OCRModel:
 class ConvEncoder(nn.Module):
     """3x3 convolutions, then one that spans the remaining height.
 
-    The product of the strides is 16 down, so that the last convolution spans the 2 rows left of a 32 pixel picture.
+    The product of the strides is 16 down, so that the last convolution spans the 2 rows left of a 32 pixel image.
     """
 
     def __init__(self, in_channels: int, stages: Sequence[Stage], out_channels: int) -> None:

@@ -1,4 +1,4 @@
-"""CRNN: what is known of it without torch.
+"""CRNN: architectures and their torch-free facts.
 
 Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", 2015
 (https://arxiv.org/abs/1507.05717): 32 rows of grey, one output step for every 4 columns.

@@ -18,15 +18,15 @@ from ocrctl.models.layers.map_losses import bounded, hardest
 STEEPNESS = 50.0  # k of the step function
 PROBABILITY, BINARY, THRESHOLD = 5.0, 1.0, 10.0  # weights of the three parts
 NEGATIVES = 3  # background pixels for each pixel of text
-FEWEST_NEGATIVES = 500  # a picture, so that one without text still teaches where it sees some
+FEWEST_NEGATIVES = 500  # per image, so that images without text contribute, too
 EPSILON = 1e-6
 
 
 def db_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-    """Scalar float32; waits for nothing.
+    """Compute the loss: scalar float32, no host synchronisation.
 
     outputs: "probability" logits and "threshold" in 0..1, both (N, H, W). targets: "shrink" and "shrink_mask" 0 or 1
-    (mask 0: do not care), "border" in 0..1 and "border_mask", all (N, H, W). Without any text only false alarms cost.
+    (mask 0: don't care), "border" in 0..1 and "border_mask", all (N, H, W). Without any text only false alarms cost.
     """
     with torch.autocast(outputs["probability"].device.type, enabled=False):
         logits, threshold = bounded(outputs["probability"]), bounded(outputs["threshold"])

@@ -21,7 +21,7 @@ WIDTHS = {"light": 96, "full": 256}
 
 
 def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
-    """The DBNet, or DBNet++ with adaptive scale fusion, that `card` describes, with random weights."""
+    """Build the DBNet, or DBNet++ with adaptive scale fusion, that `card` describes, with random weights."""
     width = WIDTHS[weight_class(card)]
     join: nn.Module = AdaptiveScaleFusion(width) if card.arch == "dbnetpp" else Concatenate()
     backbone = build_backbone(card)
@@ -29,7 +29,7 @@ def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
 
 
 class DBHead(nn.Module):
-    """Two branches alike, from stride 4 to the picture's own resolution."""
+    """Two branches alike, from stride 4 to the image's own resolution."""
 
     def __init__(self, width: int) -> None:
         """`width`: channels of the feature; a quarter of it inside."""

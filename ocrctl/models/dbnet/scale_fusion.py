@@ -1,4 +1,4 @@
-"""Adaptive scale fusion: DBNet++ weighs each level of the pyramid at each place before joining them.
+"""Adaptive scale fusion: DBNet++ weighs each level of the pyramid at each position before joining them.
 
 Liao et al., "Real-Time Scene Text Detection with Differentiable Binarization and Adaptive Scale Fusion", 2022
 (https://arxiv.org/abs/2202.10304), figure 5, with the attention over channels of the release's configurations.
@@ -14,7 +14,7 @@ from ocrctl.models.layers.init import init_convolutions
 
 
 class AdaptiveScaleFusion(nn.Module):
-    """Attention over channels, then over places, then one weight in 0..1 for each level and place."""
+    """Attention over channels, then over positions, then one weight in 0..1 for each level and position."""
 
     def __init__(self, width: int) -> None:
         """`width`: channels of the four levels together."""

@@ -1,4 +1,4 @@
-"""DBNet and DBNet++: what is known of them without torch.
+"""DBNet and DBNet++: architectures and their torch-free facts.
 
 Liao et al., "Real-time Scene Text Detection with Differentiable Binarization", 2019 (https://arxiv.org/abs/1911.08947):
 maps at the size of the input, from features at a quarter of it.

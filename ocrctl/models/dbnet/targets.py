@@ -32,10 +32,10 @@ def db_targets(
     shrink_ratio: float = SHRINK_RATIO,
     smallest: float = SMALLEST,
 ) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]]:
-    """Maps (height, width) of one picture.
+    """Maps (height, width) of one image.
 
     points (P, 2) pixels, offsets (N + 1,), ignore (N,). Returns `shrink` uint8 0/1, the kernels; `shrink_mask` uint8,
-    0 over what is not judged: ignored texts, and those whose lower side is under `smallest` pixels; `border` float32,
+    0 over ignored regions: ignored texts, and those whose lower side is under `smallest` pixels; `border` float32,
     thresholds 0.3 to 0.7; `border_mask` uint8, 1 within the grown polygons. Texts that overlap: the union of kernels,
     the highest threshold. Raises ValueError for polygons of fewer than three points or coordinates not finite.
     """
@@ -64,7 +64,7 @@ def page_targets(words: PageWords, height: int, width: int) -> dict[str, NDArray
 
 @dataclass(frozen=True)
 class _Texts:
-    """Polygons (N,) of one picture: which are taught, which are not judged, and the levels of their fields."""
+    """Polygons (N,) of one image: which are taught, which are ignored, and the levels of their fields."""
 
     shapes: Outlines
     kept: Ints

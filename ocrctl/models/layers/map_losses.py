@@ -1,4 +1,4 @@
-"""What the losses over maps share: numbers kept finite, and the hardest pixels found without waiting for the device."""
+"""Clamping and hard example mining for losses over maps, without host synchronisation."""
 
 from __future__ import annotations
 

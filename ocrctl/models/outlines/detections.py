@@ -1,4 +1,4 @@
-"""What every detector's postprocess returns, and the check that every map goes through."""
+"""Detected polygons, as every detector's postprocessing returns them, and the check of its input maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Detections:
-    """N outlines of one picture, in pixels of the map they were found on, clockwise as seen."""
+    """N outlines of one image, in pixels of the map they were found on, clockwise as seen."""
 
     points: NDArray[np.float32]  # (P, 2) x, y
     offsets: NDArray[np.int64]  # (N + 1,) outline i owns points[offsets[i]:offsets[i + 1]]
@@ -53,7 +53,7 @@ class Detections:
         return Detections(self.points * np.array((sx, sy), np.float32), self.offsets, self.scores)
 
     def on_image(self, scale: tuple[float, float], size: tuple[int, int]) -> Detections:
-        """In pixels of the picture of `size` (height, width) that became the network's input by `scale` (x, y), and cut
+        """In pixels of the image of `size` (height, width) that became the network's input by `scale` (x, y), and cut
         to it: the input is larger by up to 31 black pixels."""
         points = self.scaled(1 / scale[0], 1 / scale[1]).points
         return Detections(np.clip(points, 0, np.array(size[::-1], np.float32)), self.offsets, self.scores)

@@ -1,4 +1,4 @@
-"""What postprocess asks of maps whose cells carry the number of their region."""
+"""Measure labelled regions: row ends, means, rectangles and outlines."""
 
 from __future__ import annotations
 

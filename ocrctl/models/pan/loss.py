@@ -2,8 +2,8 @@
 
 Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
 (https://arxiv.org/abs/1908.05900), section 3.5: L = L_text + 0.5 L_kernel + 0.25 (L_aggregation + L_discrimination).
-Kernels are judged inside the text and where the model takes text to be: the latter is how PSENet does it (Wang et al.,
-2019, https://arxiv.org/abs/1903.12473, section 3.5).
+Kernels are evaluated inside the text and where the model takes text to be: the latter is how PSENet does it (Wang et
+al., 2019, https://arxiv.org/abs/1903.12473, section 3.5).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ocrctl.models.layers.map_losses import bounded, hardest
 KERNEL, EMBEDDING = 0.5, 0.25  # weights beside that of the text, 1
 PULL, PUSH = 0.5, 3.0  # distances: pixels nearer to their kernel, kernels further apart than these cost nothing
 NEGATIVES = 3  # background pixels for each pixel of text
-FEWEST_NEGATIVES = 100  # a picture, so that one without text still teaches where it sees some
+FEWEST_NEGATIVES = 100  # per image, so that images without text contribute, too
 SMOOTH = 1.0  # pixels added to both sides of dice: 0 / 0 is 1, full overlap
-MOST_INSTANCES = 4096  # a picture: the embedding of further ones is not trained
-MOST_PAIRED = 512  # kernels of a picture that are pushed apart, each from each
+MOST_INSTANCES = 4096  # per image; embeddings of further instances are not trained
+MOST_PAIRED = 512  # kernels per image that are compared in pairs
 TINY = 1e-12  # under the root: a distance of 0 has the gradient 0
 
 
 def pan_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-    """Scalar float32; waits for nothing.
+    """Compute the loss: scalar float32, no host synchronisation.
 
     outputs: "text" and "kernel" logits (N, h, w), "embedding" (N, D, h, w). targets: "instance" (N, h, w), 0 the
-    background, k the k-th polygon; "kernel" and "mask" 0 or 1 (mask 0: do not care).
+    background, k the k-th polygon; "kernel" and "mask" 0 or 1 (mask 0: don't care).
     """
     with torch.autocast(outputs["text"].device.type, enabled=False):
         care = targets["mask"] > 0
@@ -46,14 +46,14 @@ def pan_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Te
 
 
 def mined(logits: Tensor, text: Tensor, care: Tensor) -> Tensor:
-    """Weights (N, h, w): 1 for text, and each picture's hardest background, three pixels of it for each of text."""
+    """Weights (N, h, w): 1 for text, and each image's hardest background, three pixels of it for each of text."""
     count = (NEGATIVES * text.sum((1, 2))).clamp(min=FEWEST_NEGATIVES)
     negative = care & ~text
     return text + hardest(F.softplus(logits).flatten(1), negative.flatten(1), count).view_as(logits)
 
 
 def dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """1 - 2 sum(p t) / (sum(p p) + sum(t t)) of each picture, equation 6; mean of the pictures."""
+    """1 - 2 sum(p t) / (sum(p p) + sum(t t)) of each image, equation 6; mean of the images."""
     p, t = logits.sigmoid().flatten(1), target.float().flatten(1)
     w = weights.flatten(1)
     overlap = 2 * (w * p * t).sum(1) + SMOOTH
@@ -64,7 +64,7 @@ def embedding_loss(embedding: Tensor, instance: Tensor, kernel: Tensor) -> Tenso
     """Aggregation (equation 2: a pixel to its kernel) plus discrimination (equation 4: kernels from each other).
 
     embedding: (N, D, h, w). instance: int64, kernel: bool (N, h, w). Sums over instances are scatters into
-    MOST_INSTANCES + 1 slots a picture, slot 0 the background, so that no size depends on the data.
+    MOST_INSTANCES + 1 slots per image, slot 0 the background, so that no size depends on the data.
     """
     pictures, width = embedding.shape[:2]
     slots = MOST_INSTANCES + 1

@@ -26,7 +26,7 @@ REPEATS = 2  # FPEMs
 
 
 def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
-    """The PAN that `card` describes, with random weights."""
+    """Build the PAN that `card` describes, with random weights."""
     width, backbone = WIDTHS[weight_class(card)], build_backbone(card)
     neck, head = PANNeck(backbone.channels, width, REPEATS), PANHead(LEVELS * width, width)
     return OCRModel(backbone, neck, head, mean=card.mean, std=card.std)

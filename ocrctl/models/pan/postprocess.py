@@ -92,7 +92,7 @@ def grown(labels: Labels, wanted: NDArray[np.bool_], embedding: Map, distance: f
 def _kept(
     labels: Labels, keep: NDArray[np.bool_], worth: NDArray[np.integer | np.floating], most: int
 ) -> tuple[Labels, int]:
-    """Labels with only the regions `keep` (N,), at most `most` of them, by `worth`, numbered anew in their order."""
+    """Labels with only the regions `keep` (N,), at most `most` of them, by `worth`, renumbered in their order."""
     if keep.sum() > most:
         keep = keep.copy()
         keep[np.argsort(np.where(keep, -worth, np.inf), kind="stable")[most:]] = False

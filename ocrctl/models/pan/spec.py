@@ -1,4 +1,4 @@
-"""PAN: what is known of it without torch.
+"""PAN: architectures and their torch-free facts.
 
 Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
 (https://arxiv.org/abs/1908.05900): maps at a quarter of the input.

@@ -19,7 +19,7 @@ from ocrctl.data.polygons.page_words import PageWords
 
 STRIDE = 4  # pixels of the input for a cell of the maps
 SHRINK_RATIO = 0.5
-SMALLEST = 3.0  # pixels of the input: height below which a text is not judged
+SMALLEST = 3.0  # pixels of the input: height below which a text is ignored
 GRANTED = 0.5  # cells beyond its outline that a text takes where no other is
 
 
@@ -33,11 +33,11 @@ def pan_targets(
     shrink_ratio: float = SHRINK_RATIO,
     smallest: float = SMALLEST,
 ) -> dict[str, NDArray[np.int32] | NDArray[np.uint8]]:
-    """Maps at a quarter of height and width (rounded up) of one picture.
+    """Maps at a quarter of height and width (rounded up) of one image.
 
     points (P, 2) pixels of the input, offsets (N + 1,), ignore (N,). Returns `instance` int32, 0 background, k the k-th
     polygon that is kept, the smaller one where two lie on each other; `kernel` uint8 0/1, never two texts' touching;
-    `mask` uint8, 0 over what is not judged: ignored texts and those lower than `smallest` pixels, where no other text
+    `mask` uint8, 0 over ignored regions: ignored texts and those lower than `smallest` pixels, where no other text
     lies. Raises ValueError for polygons of fewer than three points or coordinates not finite.
     """
     texts = _measured(points, offsets, ignore, shrink_ratio, smallest)
@@ -68,7 +68,7 @@ def page_targets(words: PageWords, height: int, width: int) -> dict[str, NDArray
 
 @dataclass(frozen=True)
 class _Texts:
-    """Polygons (N,) of one picture in cells: which are taught, from the largest on, and which are not judged."""
+    """Polygons (N,) of one image in cells: which are taught, from the largest on, and which are ignored."""
 
     shapes: Outlines
     largest_first: Ints

@@ -59,7 +59,7 @@ class PARSeq(OCRModel):
     """ViT encoder, one-layer decoder with position queries, linear head.
 
     Token ids: 0 is [EOS], characters start at 1, then [BOS] and [PAD], which the head never predicts: K classes are
-    [EOS] and the characters (text.tokenizer.ARTokenizer). Shapes: N pictures, S patches, D features, L context
+    [EOS] and the characters (text.tokenizer.ARTokenizer). Shapes: N images, S patches, D features, L context
     positions, P reading orders, T = max_label_length + 1 output steps, the last for [EOS].
     """
 

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML file that needs nothing else: style, script and pictures are inside it."""
+"""An evaluation as one HTML file that needs nothing else: style, script and images are inside it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ocrctl.inference.writers.report.parts import document, escape, percent, tab
 from ocrctl.metrics.instances import Instances
 from ocrctl.metrics.pages import METRICS, PageScores, Row, Search
 
-DRAWN = 60  # pictures in one page, those with most errors
+DRAWN = 60  # images in one page, those with most errors
 _STYLE = """
 .page { margin: 0 0 22px; }
 .page svg { background: var(--image); }
@@ -30,7 +30,7 @@ _COLOURS = {"found": "--s2", "missed": "--s0", "false": "--s5", "merged": "--s3"
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to draw on: a data URI, empty when it could not be had, and the size polygons are measured in."""
+    """An image to draw on: a data URI, empty when it could not be had, and the size polygons are measured in."""
 
     source: str
     width: int
@@ -46,7 +46,7 @@ def render_pages(
     search: Sequence[Search] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The whole page. `picture` is asked for the number of each picture drawn, at most DRAWN; `notes` are sentences."""
+    """The whole page. `picture` is asked for the number of each image drawn, at most DRAWN; `notes` are sentences."""
     kept = "all that was found" if scores.threshold is None else f"what scores at least {scores.threshold:g}"
     said = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
     introduction = (
