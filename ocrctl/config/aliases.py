@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Setting to its names in Ultralytics, PaddleOCR, MMOCR, docTR, timm, Lightning, Hugging Face and parseq.
+# Setting to its names in Ultralytics, PaddleOCR, MMOCR, docTR, timm, Lightning, Hugging Face and PARSeq.
 _OTHER_NAMES = {
     "train.max_epochs": "epochs epoch num_epochs n_epochs nepochs total_epochs epoch_num num_train_epochs",
     "train.max_steps": "steps num_steps total_steps iters num_iter num_iters iterations max_iter max_iters",

@@ -8,8 +8,8 @@ A *protocol* says which text is compared:
           https://arxiv.org/abs/1904.01906; baudm/parseq strhub/data/utils.py, https://arxiv.org/abs/2207.06966).
 
 A ground truth in which a protocol leaves nothing ("&!", a Hangul word under `str36`) is left out of that protocol's
-numbers, as parseq does (strhub/data/dataset.py); clovaai would count it as a hit for an empty prediction. How many were
-left out is part of every result. parseq also folds accents (NFKD) before it filters; clovaai does not, nor does this.
+numbers, as PARSeq does (strhub/data/dataset.py); clovaai would count it as a hit for an empty prediction. How many were
+left out is part of every result. PARSeq also folds accents (NFKD) before it filters; clovaai does not, nor does this.
 """
 
 from __future__ import annotations
