@@ -31,7 +31,8 @@ def test_no_module_outside_its_family_names_an_architecture() -> None:
             continue
         text = ADDRESSES.sub("", path.read_text(encoding="utf-8"))
         code = CITATIONS.sub("", text)
-        found += [f"{part}: {match[0]}" for match in (*names.finditer(text), *any_case.finditer(code))]
+        prose = "" if part.parts[0] == "cli" else text  # help texts show commands as examples
+        found += [f"{part}: {match[0]}" for match in (*names.finditer(prose), *any_case.finditer(code))]
     assert not found
 
 

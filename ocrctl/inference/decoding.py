@@ -32,6 +32,6 @@ def with_decoding(card: ModelCard, decoding: str | None, path: Path) -> ModelCar
         )
     if decoding not in spec.decodings:
         raise UsageError(f"{path}: {card.arch} does not support --decoding {decoding}.", hint="leave --decoding out")
-    if card.model.get("decoding", spec.decodings[0]) == decoding:
+    if len(spec.decodings) == 1:  # nothing that a card needs to keep
         return card
     return replace(card, model={**card.model, "decoding": decoding})

@@ -13,6 +13,8 @@ from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.devices import model_threads, torch_device
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
+from ocrctl.models.plugins import guarded
+from ocrctl.models.registry import family_of
 
 
 class TorchBackend:
@@ -28,6 +30,7 @@ class TorchBackend:
             torch.set_num_threads(model_threads(threads))
         card, state = load_checkpoint(path)
         self.card = with_decoding(card, decoding, path)
+        self._plugin = family_of(card.arch).plugin
         model = build_trained(self.card, state, path)
         # NHWC memory: the uint8 batch arrives in that order, and convolutions are faster in it.
         model = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -38,7 +41,7 @@ class TorchBackend:
         memory."""
         images = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (N, C, H, W), a view that is channels-last already
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), guarded(self._plugin, "the forward pass"):
                 outputs = self.model(images.to(self.device))
                 return {name: value.float().cpu().numpy() for name, value in outputs.items()}
         except torch.OutOfMemoryError as error:

@@ -147,10 +147,11 @@ class PluginPart:
 class guarded:
     """Within the block, what a plug-in raises by mistake becomes a PluginError that names it and the line.
 
-    Expected errors, failures of the system and a lack of memory pass.
+    Expected errors, failures of the system and a lack of memory pass, and so does everything where there is no plug-in
+    (`where` None).
     """
 
-    def __init__(self, where: str, what: str) -> None:
+    def __init__(self, where: str | None, what: str) -> None:
         self.where, self.what = where, what
 
     def __enter__(self) -> None:
@@ -158,7 +159,7 @@ class guarded:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         passes = isinstance(error, (OcrctlError, OSError, MemoryError)) or not isinstance(error, Exception)
-        if error is None or passes or type(error).__name__ == "OutOfMemoryError":
+        if error is None or self.where is None or passes or type(error).__name__ == "OutOfMemoryError":
             return
         where = self.where.removeprefix("plug-in ")
         frames = extract_tb(error.__traceback__)

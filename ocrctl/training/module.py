@@ -15,6 +15,8 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.plugins import guarded
+from ocrctl.models.registry import family_of
 from ocrctl.training.device import DTYPES, Placement
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
@@ -156,13 +158,14 @@ class TrainingModule(pl.LightningModule):
         Returns False if `stops` became true between two batches. Lightning's loop is not used, since it counts batches
         from the start of the process, so that a resumed run would validate at other steps.
         """
+        plugin = family_of(self.card.arch).plugin
         self.validation.begin()
         if self.average is not None:
             self.average.swap(self.model)
         self.model.eval()
         try:
             for batch in self.validation:
-                with torch.inference_mode(), self.autocast():
+                with torch.inference_mode(), self.autocast(), guarded(plugin, "validation"):
                     self.validation.step(self.model, to_device(batch, self.device))
                 if stops():
                     return False

@@ -91,5 +91,5 @@ def test_decoding_asked_of_ctc_is_refused(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path), "--decoding", "nar"]) == 2
-    assert "only autoregressive models can be read in several ways" in capsys.readouterr().err
+    assert "only autoregressive models have several decodings" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -64,6 +64,9 @@ def test_an_example_trains_resumes_and_is_evaluated_exported_and_used(
     assert run([*longer, *plugin, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 3
 
+    assert run(["train", "-p", str(out / "config.toml"), "-o", str(tmp_path / "next"), "--fast-dev-run"]) == 2
+    assert f"'{arch}' is of the plug-in {name}.py, which is not loaded" in capsys.readouterr().err
+
     for command in (["eval", str(out), "-d", data], ["predict", data, "-m", str(out)], ["export", str(out), "-o", "x"]):
         assert run(command) == 2, command
         assert f"{name}.py, which is not loaded" in capsys.readouterr().err
@@ -143,6 +146,7 @@ CTC, DET = (EXAMPLES / "toy_ctc.py").read_text(), (EXAMPLES / "toy_det.py").read
         (DET, "map_stride=STRIDE", "map_stride=2", "gives text as torch.float32 (2, 16, 24), expected floating (2, 32"),
         (DET, '"care": care}', '"care": care * 3}', "targets gave care, which holds 3, expected 0 and 1"),
         (DET, "(each * care).sum() /", "each * care /", "the loss of a batch is torch.float32 (1, 16, 24), expected"),
+        (DET, "self.layer(states).squeeze(1)", "self.layer(states).view(-1, 16, 24)", "validation failed (Run"),
         (DET, "return NOTHING", "return []", "find_polygons gave list, expected Detections"),
     ],
 )  # fmt: skip
