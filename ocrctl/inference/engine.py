@@ -19,7 +19,7 @@ from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
 from ocrctl.models.card import card_tokenizer
-from ocrctl.models.finite_arrays import not_finite
+from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
 
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
@@ -185,9 +185,9 @@ class Engine:
     def _outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         outputs = self._backend.outputs(batch)
         for name, values in outputs.items():
-            if held := not_finite(values):
+            if held := not_finite_output(name, values):
                 raise InputError(
-                    f"{self.path}: the model's {name} hold {held}: its results would be nonsense.",
+                    f"{self.path}: {held}: its results would be nonsense.",
                     hint="use an older checkpoint; a model trained in 16-mixed may need train.precision=32-true",
                 )
         return outputs

@@ -19,3 +19,10 @@ def not_finite(values: NDArray[np.floating], *, infinite: bool = True) -> str:
     nan, inf = int(np.isnan(flat).sum()), int(np.isinf(flat).sum()) if infinite else 0
     counts = ((nan, "NaN"), (inf, "infinite value" if inf == 1 else "infinite values"))
     return " and ".join(f"{count} {name}" for count, name in counts if count)
+
+
+def not_finite_output(name: str, values: NDArray[np.floating]) -> str:
+    """Describe the values of a model's output `name` that are not finite: "the model's logits hold 2 NaN"; "" for
+    none."""
+    held = not_finite(values)
+    return f"the model's {name} {'hold' if name.endswith('s') else 'holds'} {held}" if held else ""

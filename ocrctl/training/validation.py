@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
-from ocrctl.models.finite_arrays import not_finite
+from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.ocr_model import OCRModel, best_classes
 from ocrctl.text.tokenizer import Tokenizer
 from ocrctl.training.previews import preview_sheet
@@ -63,9 +63,9 @@ class Validation(Protocol):
 
 def refuse_not_finite(name: str, values: NDArray[np.floating]) -> None:
     """Raise ResumableStop when outputs of a validation are not finite: the weights are, or training had stopped."""
-    if held := not_finite(values):
+    if held := not_finite_output(name, values):
         raise ResumableStop(
-            f"Validation: the model's {name} hold {held}, although its weights are finite.",
+            f"Validation: {held}, although its weights are finite.",
             hint="start a new run with a lower train.lr, or with train.precision=32-true",
         )
 

@@ -15,8 +15,9 @@ from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.errors import InputError
+from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint, load_initial
-from ocrctl.models.finite import names_not_finite
+from ocrctl.models.finite import names_not_finite, refuse_not_finite_outputs
 from ocrctl.models.finite_arrays import not_finite
 
 
@@ -118,3 +119,31 @@ def test_values_are_counted_in_one_pass() -> None:
     assert not_finite(values) == "2 NaN and 2 infinite values"
     assert not_finite(values, infinite=False) == "2 NaN"
     assert not_finite(values[:, 2:], infinite=False) == "" and not_finite(values[:, 2:]) == "1 infinite value"
+
+
+def test_a_negative_variance_is_found_before_training_and_export(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finite weights, outputs that are not; training statistics would hide it until the first validation."""
+    raw = torch.load(tiny_checkpoint, weights_only=True)
+    name = next(name for name in raw["state_dict"] if name.endswith("running_var"))
+    bad = spoilt(tiny_checkpoint, tmp_path / "bad.ckpt", name, -1.0)
+    out = tmp_path / "run"
+    for command in (
+        ["train", "crnn-tiny", "-d", "synth:words", "--from", str(bad), "-o", str(out), "--set", "data.workers=0"],
+        ["export", str(bad), "-o", str(tmp_path / "bundle")],
+    ):
+        assert run(command) == 3
+        log = capsys.readouterr().err
+        assert f"error: {bad}: the model's logits hold " in log and "although its weights are finite" in log
+        assert "ocrctl-tmp" not in log
+    assert not out.exists()
+
+
+def test_the_state_of_a_checked_model_is_untouched(tiny_checkpoint: Path) -> None:
+    card, state = load_checkpoint(tiny_checkpoint)
+    model = build_trained(card, state, tiny_checkpoint).train()
+    random, before = torch.get_rng_state(), {name: value.clone() for name, value in model.state_dict().items()}
+    refuse_not_finite_outputs(model, card, tiny_checkpoint)
+    assert model.training and torch.equal(random, torch.get_rng_state())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -55,7 +55,7 @@ def test_outputs_that_are_not_finite_end_the_run() -> None:
     pages = PageValidation(Pages(), detection_card(get_spec("dbnet"), ModelSettings()), side=128)
     images = np.zeros((2, 32, 32, 1), np.uint8)
     words = WordValidation(lambda: (images, ["cat", "dog"]), CTCTokenizer(Charset("catdog"), 5), 2)
-    for validation, said in ((pages, "probability hold 8192 NaN"), (words, "probabilities hold 4 NaN")):
+    for validation, said in ((pages, "probability holds 8192 NaN"), (words, "probabilities hold 4 NaN")):
         batch = next(iter(validation))
         validation.begin()
         with pytest.raises(ResumableStop, match=f"Validation: the model's {said}"):

@@ -27,6 +27,7 @@ from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
+from ocrctl.models.finite import refuse_not_finite_outputs
 
 # logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
 TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
@@ -125,6 +126,7 @@ def _export_one(
     # Opened before the long work, so that a wrong SPEC is told at once.
     pages = open_pages(options.verify) if options.verify is not None and card.task == "detection" else None
     model = build_trained(card, state, file.path)
+    refuse_not_finite_outputs(model, card, file.path)
     final = options.out / f"{file.name}.onnx"
     part = temporary_of(final)  # `out` is held: no other process writes it
     try:

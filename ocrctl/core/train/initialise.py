@@ -10,6 +10,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.locate import locate
 from ocrctl.models.checkpoint import load_initial
+from ocrctl.models.finite import refuse_not_finite_outputs
 
 if TYPE_CHECKING:
     from ocrctl.models.ocr_model import OCRModel
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
     """Copy weights into `model`; class weights are matched by character. Returns a line for the log.
 
-    Raises UsageError for an ONNX file, InputError when other sizes differ.
+    Raises UsageError for an ONNX file, InputError when other sizes differ or its outputs are not finite.
     """
     found = locate(init)
     if found.kind != "checkpoint":
@@ -42,6 +43,7 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
             f"{found.path} holds {source}, whose weights do not fit {card.arch} (first difference: {wrong[0]})."
         )
     model.load_state_dict(weights)
+    refuse_not_finite_outputs(model, card, found.path)
     return f"from: {found.path} ({source}, {shared})"
 
 
