@@ -30,7 +30,7 @@ def test_split_keeps_one_picture_of_several_names_together(
     (folder / ("rec_gt.txt" if words else "Label.txt")).write_text("".join(lines))
     out = tmp_path / "out"
     assert run(["dataset", "split", str(folder), str(out), "--part", "a=0.5", "--part", "b=0.5"]) == 0
-    assert "40 groups go with another one" in capsys.readouterr().err
+    assert "40 groups were merged with another group" in capsys.readouterr().err
     first, second = ({file.read_bytes() for file in (out / part).rglob("*.jpg")} for part in "ab")
     assert len(first) == len(second) == 10 and not first & second
     assert run(["dataset", "validate", str(out / "a"), "--against", str(out / "b")]) == 0

@@ -51,7 +51,7 @@ def test_words_are_ranked_by_how_surely_they_differ(
     rows = [json.loads(line) for line in captured.out.splitlines()]
     assert [(row["label"], row["reading"], row["score"]) for row in rows] == [("hh", "dd", 0.9), ("cb", "cc", 0.45)]
     assert rows[0]["where"].endswith("rec_gt.txt:4 (3.png)")
-    assert "6.png" in captured.err and "2 of 6 labels" in captured.err and "1 hold no character" in captured.err
+    assert "6.png" in captured.err and "2 of 6 labels" in captured.err and "1 have no character" in captured.err
     assert run(["dataset", "suspects", str(tmp_path), "-m", "any", "--limit", "1"]) == 0
     assert capsys.readouterr().out.count("rec_gt.txt:") == 1
 

@@ -33,7 +33,7 @@ def test_pages_are_written_and_counted(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_photographs_go_with_pages_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "synth", str(tmp_path / "out"), "--backgrounds", str(tmp_path)]) == 2
-    assert "--backgrounds goes with --pages" in capsys.readouterr().err
+    assert "--backgrounds requires --pages" in capsys.readouterr().err
     assert run(["dataset", "synth", str(tmp_path / "out"), "--pages", "--backgrounds", str(tmp_path / "none")]) == 3
     assert not (tmp_path / "out").exists()
 

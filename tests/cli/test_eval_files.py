@@ -185,10 +185,10 @@ def test_bad_lines_are_named(truth: Path, tmp_path: Path, capsys: pytest.Capture
 
 def test_usage(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
-        (["--gt", truth], "go together"),
-        (["--gt", truth, "--pred", truth, "model.ckpt"], "MODEL: for models"),
+        (["--gt", truth], "require each other"),
+        (["--gt", truth, "--pred", truth, "model.ckpt"], "MODEL cannot be combined with --gt and --pred"),
         (["--gt", truth, "--pred", truth, "--protocol", "hmaen"], "Did you mean 'hmean'"),
-        (["model.ckpt", "-d", truth, "--e2e"], "--e2e goes with"),
+        (["model.ckpt", "-d", truth, "--e2e"], "--e2e requires"),
         ([], "no model given"),
         (["model.ckpt"], "no data given"),
     ):
@@ -202,7 +202,7 @@ def test_report_draws_errors(truth: Path, tmp_path: Path, capsys: pytest.Capture
     report = tmp_path / "report.html"
     assert run(["eval", "--gt", str(truth), "--pred", str(found), "--report", str(report)]) == 0
     out, _ = capsys.readouterr()
-    assert out.startswith("protocol\tof\tpictures\t") and "\nhmean\tboxes\t3\t" in out
+    assert out.startswith("protocol\tof\timages\t") and "\nhmean\tboxes\t3\t" in out
     page = report.read_text(encoding="utf-8")
     assert "data:image/jpeg;base64," in page and "http" not in page.replace("http://www.w3.org", "")
     for kind, count in (("missed", 3), ("merged", 1), ("false", 1), ("ignored", 1)):
