@@ -109,7 +109,7 @@ def split(
     parts = parts or ["train=0.9", "val=0.1"]
     shares = number_pairs(parts, "--part", "NAME=SHARE, such as val=0.1")
     if len(shares) < len(parts):
-        raise UsageError(f"--part: {' '.join(parts)}: a name is repeated.")
+        raise UsageError(f"--part: {' '.join(parts)}: a name is given twice.")
     with ProgressBar("images") as progress:
         report = split_dataset(
             spec,
