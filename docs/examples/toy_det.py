@@ -22,7 +22,7 @@ from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.models.family import ModelFamily
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.outlines.detections import NOTHING, Detections, checked
+from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections, check_map
 from ocrctl.models.outlines.regions import means, outlines, rectangles
 
 STRIDE = 4  # pixels for each cell of the map
@@ -83,18 +83,18 @@ def find_polygons(
     text: NDArray[np.float32], *, polygons: bool = False, threshold: float = 0.5, box_threshold: float = 0.6
 ) -> Detections:
     """Regions above `threshold` with a mean of at least `box_threshold`, in cells of the map (h, w)."""
-    text = checked(text)
+    text = check_map(text)
     count, labels = cv2.connectedComponents((text > threshold).astype(np.uint8), connectivity=4)
     scores = means(labels, text, count - 1)
     kept = np.flatnonzero(scores >= box_threshold)
     if not len(kept):
-        return NOTHING
+        return NO_DETECTIONS
     numbers = np.zeros(count, np.int32)
     numbers[kept + 1] = np.arange(1, len(kept) + 1)
     if polygons:
         return outlines(numbers[labels], scores[kept], np.zeros(len(kept), np.int64))
     grown = rectangles(numbers[labels], len(kept)).grown(np.full(len(kept), 0.5))
-    return Detections.of_quads(grown.corners(), scores[kept])
+    return Detections.from_quads(grown.corners(), scores[kept])
 
 
 SPEC = ModelSpec(

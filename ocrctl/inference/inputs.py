@@ -25,8 +25,8 @@ IMAGE_SUFFIXES = frozenset(
 _NAMED = 5  # skipped files, and kinds of them, that are named in a summary
 
 
-class Picture(Protocol):
-    """Something to read: `path` names it in results, `encoded` gives its bytes."""
+class ImageInput(Protocol):
+    """An input image: `path` names it in results, `encoded` returns its bytes."""
 
     @property
     def path(self) -> str:
@@ -41,7 +41,7 @@ class Picture(Protocol):
 
 
 @dataclass(frozen=True)
-class FilePicture:
+class FileImage:
     """An image file."""
 
     path: str
@@ -71,7 +71,7 @@ class TiffPage:
 
 
 @dataclass(frozen=True)
-class StoredPicture:
+class LmdbImage:
     """Sample `index` (0-based) of an LMDB, named by its 1-based key as the layout counts."""
 
     source: LmdbWords
@@ -90,8 +90,8 @@ class StoredPicture:
 
 
 @dataclass(frozen=True)
-class NoPicture:
-    """An INPUT that stands for nothing; it takes its turn so that it is reported in its place."""
+class UnreadableInput:
+    """An INPUT without an image; reported in input order."""
 
     path: str
     error: str
@@ -122,12 +122,12 @@ class Skipped:
 
 def pictures(
     inputs: Iterable[str], stdin: BinaryIO | None, *, files_only: bool = False, skipped: Skipped | None = None
-) -> Iterator[Picture | None]:
+) -> Iterator[ImageInput | None]:
     """The images of `inputs` in the order given, folders in name order; `-` reads one path a line from `stdin`.
 
     Lazy: a folder is listed when its turn comes, stdin is read as it arrives, None where its writer pauses. An existing
     path wins over a pattern. Each page of a TIFF is an image. With `files_only` an LMDB or a TIFF of several pages is
-    a NoPicture, as one that is damaged always is. What folders hold besides images is added to `skipped`.
+    a UnreadableInput, as one that is damaged always is. What folders hold besides images is added to `skipped`.
     """
     skipped = Skipped() if skipped is None else skipped
     for text in inputs:
@@ -164,19 +164,19 @@ def input_root(inputs: Sequence[str]) -> str | None:
     return os.path.abspath(inputs[0]) if os.path.isdir(inputs[0]) else None
 
 
-def _listed(text: str, files_only: bool) -> Iterator[Picture]:
+def _listed(text: str, files_only: bool) -> Iterator[ImageInput]:
     try:
         data = open_annotations(text, malformed=True)
     except OcrctlError as error:  # one bad INPUT of many
-        yield NoPicture(text, error.message)
+        yield UnreadableInput(text, error.message)
         return
     for path in data.image_paths(0, len(data.images)):
         yield from _file(path, files_only)
 
 
-def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) -> Iterator[Picture]:
+def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) -> Iterator[ImageInput]:
     if is_lmdb(text) and files_only:
-        yield NoPicture(text, f"{text}: the images of an LMDB are not files.")
+        yield UnreadableInput(text, f"{text}: the images of an LMDB are not files.")
     elif is_lmdb(text):
         yield from _stored(text)
     elif os.path.isdir(text):
@@ -188,32 +188,32 @@ def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) ->
     else:
         found = sorted(glob.glob(text, recursive=True))
         if not found:
-            yield NoPicture(text, f"{text}: no file matches the pattern.")
+            yield UnreadableInput(text, f"{text}: no file matches the pattern.")
         for path in found:
             yield from _expand(path, skipped, patterns=False, files_only=files_only)
 
 
-def _file(path: str, files_only: bool) -> Iterator[Picture]:
+def _file(path: str, files_only: bool) -> Iterator[ImageInput]:
     """The one image of a file, or each page of a TIFF."""
     if not is_tiff(read_start(path, 4)):
-        yield FilePicture(path)
+        yield FileImage(path)
         return
     try:
         found = pages(_read(path))
     except InputError:  # it is reported when its turn comes
-        yield FilePicture(path)
+        yield FileImage(path)
         return
     if len(found.offsets) > 1 and files_only:
-        yield NoPicture(path, f"{path}: its {len(found.offsets)} pages are no files of their own; part it first.")
+        yield UnreadableInput(path, f"{path}: its {len(found.offsets)} pages are no files of their own; part it first.")
         return
     if len(found.offsets) < 2:
-        yield FilePicture(path)
+        yield FileImage(path)
     else:
         for number, offset in enumerate(found.offsets, 1):
             yield TiffPage(path, number, offset)
     if found.problem:
         after = f"{path}#{max(1, len(found.offsets)) + 1}"
-        yield NoPicture(after, f"{after}: {found.problem}; what follows is not read.")
+        yield UnreadableInput(after, f"{after}: {found.problem}; what follows is not read.")
 
 
 def _read(path: str) -> bytes:
@@ -223,17 +223,17 @@ def _read(path: str) -> bytes:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
 
 
-def _stored(folder: str) -> Iterator[Picture]:
+def _stored(folder: str) -> Iterator[ImageInput]:
     try:
         source = LmdbWords(folder)
     except InputError as error:  # one bad INPUT of many
-        yield NoPicture(folder, error.message)
+        yield UnreadableInput(folder, error.message)
         return
     for index in range(len(source)):
-        yield StoredPicture(source, folder, index)
+        yield LmdbImage(source, folder, index)
 
 
-def _folder(folder: str, skipped: Skipped, files_only: bool) -> Iterator[Picture]:
+def _folder(folder: str, skipped: Skipped, files_only: bool) -> Iterator[ImageInput]:
     """Image files below `folder` in name order, hidden ones left out; other files are added to `skipped`.
 
     A folder that links to one above or beside it is visited once; one that may not be read is an image that cannot be.
@@ -257,7 +257,7 @@ def _folder(folder: str, skipped: Skipped, files_only: bool) -> Iterator[Picture
             else:
                 skipped.paths.append(os.path.join(place, name))
     for error in closed:
-        yield NoPicture(str(error.filename), f"{error.filename}: cannot be read ({error.strerror}).")
+        yield UnreadableInput(str(error.filename), f"{error.filename}: cannot be read ({error.strerror}).")
     if empty and not closed:
         others = len(skipped.paths) - before
-        yield NoPicture(folder, f"{folder}: holds no image file{f', {others:,} others' if others else ''}.")
+        yield UnreadableInput(folder, f"{folder}: holds no image file{f', {others:,} others' if others else ''}.")

@@ -78,12 +78,12 @@ def test_csv_quotes_what_rfc_4180_quotes() -> None:
     assert next(csv.reader(io.StringIO(line))) == ["a,b.png", text, "0.5000"]
     assert words.csv_line(Prediction("a.png", "\x1b[2J", 0.5)) == "a.png,\\x1b[2J,0.5000"
     quads = np.array([[[1, 2], [3, 2], [3, 4], [1, 4]]], np.float32)
-    found = Detections.of_quads(quads, np.array([0.25], np.float32))
+    found = Detections.from_quads(quads, np.array([0.25], np.float32))
     page = PagePrediction("p.png", found, (9, 9), [Recognition(text, 1.0)])
     assert pages.csv_lines(page) == 'p.png,0.2500,"1,2,3,2,3,4,1,4"'
     assert next(csv.reader(io.StringIO(pages.text_csv_lines(page))))[3:] == [text, "1.0000"]
     empty = PagePrediction(
-        "p.png", Detections.of_quads(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32)), (9, 9), []
+        "p.png", Detections.from_quads(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32)), (9, 9), []
     )
     assert (pages.csv_lines(empty), pages.text_csv_lines(empty)) == ("p.png,,", "p.png,,,,")
 

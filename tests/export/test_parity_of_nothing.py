@@ -25,7 +25,7 @@ class Finder:
         return [{"probability": np.zeros((32, 32), np.float32)} for _ in pages]
 
     def find(self, maps: dict[str, np.ndarray], page: Page) -> Detections:
-        return Detections.of_quads(np.zeros((self.boxes, 4, 2)), np.ones(self.boxes))
+        return Detections.from_quads(np.zeros((self.boxes, 4, 2)), np.ones(self.boxes))
 
 
 @pytest.mark.parametrize(("boxes", "words", "fails"), [(0, 7, True), (0, 0, False), (1, 7, False)])

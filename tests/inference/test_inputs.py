@@ -20,7 +20,7 @@ from ocrctl.data.images.tiff import pages
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import InputError
-from ocrctl.inference.inputs import NoPicture, Skipped, pictures
+from ocrctl.inference.inputs import Skipped, UnreadableInput, pictures
 
 
 def sheets(count: int) -> list[Image.Image]:
@@ -71,7 +71,7 @@ def test_pages_that_cannot_be_found_are_named(tmp_path: Path) -> None:
     (tmp_path / "loop.tif").write_bytes(last)
     for name, read, reason in (("cut.tif", 2, "cut off or damaged"), ("loop.tif", 3, "runs into itself")):
         *there, lost = (picture for picture in pictures([str(tmp_path / name)], None) if picture)
-        assert len(there) == read and isinstance(lost, NoPicture) and lost.path.endswith(f"#{read + 1}")
+        assert len(there) == read and isinstance(lost, UnreadableInput) and lost.path.endswith(f"#{read + 1}")
         with pytest.raises(InputError, match=reason):
             lost.encoded()
 

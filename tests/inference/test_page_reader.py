@@ -16,7 +16,7 @@ from ocrctl import Engine, PageReader
 from ocrctl.data.images.rectify import crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import Recognition
-from ocrctl.models.outlines.detections import NOTHING, Detections
+from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections
 
 
 class Corner:
@@ -39,7 +39,7 @@ def reader(recogniser: object) -> PageReader:
 
 
 def quads(*corners: list[tuple[float, float]]) -> Detections:
-    return Detections.of_quads(np.array(corners, float).reshape(-1, 4, 2), np.ones(len(corners)))
+    return Detections.from_quads(np.array(corners, float).reshape(-1, 4, 2), np.ones(len(corners)))
 
 
 def upright(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
@@ -109,7 +109,7 @@ def test_what_is_not_tall_is_read_once() -> None:
 def test_an_outline_without_area_has_an_empty_text_in_its_place() -> None:
     image = np.zeros((40, 90, 3), np.uint8)
     point, line = [(7.0, 7.0)] * 4, [(0.0, 5.0), (50.0, 5.0), (50.0, 5.2), (0.0, 5.2)]
-    (words, none) = reader(Corner()).words([(image, quads(point, upright(0, 0, 50, 20), line)), (image, NOTHING)])
+    (words, none) = reader(Corner()).words([(image, quads(point, upright(0, 0, 50, 20), line)), (image, NO_DETECTIONS)])
     assert [(word.text, word.confidence) for word in words] == [("", 0.0), ("50x20", 0.0), ("", 0.0)] and none == []
 
 
@@ -119,7 +119,7 @@ def test_polygons_are_read_from_the_rectangle_around_them() -> None:
     image[10, 10] = 255
     outline = np.array([(40, 10), (70, 10), (70, 30), (40, 30), (10, 30), (10, 10)], float)
     for start in range(6):
-        found = Detections.of_polygons([np.roll(outline, start, axis=0)], np.ones(1))
+        found = Detections.from_polygons([np.roll(outline, start, axis=0)], np.ones(1))
         (((word,)),) = reader(Corner()).words([(image, found)], polygons=True)
         assert (word.text, word.confidence) == ("60x20", 1.0)
 

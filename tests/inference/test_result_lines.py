@@ -24,7 +24,7 @@ WORDS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs
 
 
 def page(outline: np.ndarray, texts: list[str]) -> PagePrediction:
-    found = Detections.of_polygons([outline] * len(texts), np.full(len(texts), 0.75))
+    found = Detections.from_polygons([outline] * len(texts), np.full(len(texts), 0.75))
     return PagePrediction("photos/img_1.jpg", found, (90, 90), [Recognition(text, 0.5) for text in texts])
 
 

@@ -147,7 +147,7 @@ CTC, DET = (EXAMPLES / "toy_ctc.py").read_text(), (EXAMPLES / "toy_det.py").read
         (DET, '"care": care}', '"care": care * 3}', "targets gave care, which holds 3, expected 0 and 1"),
         (DET, "(each * care).sum() /", "each * care /", "the loss of a batch is torch.float32 (1, 16, 24), expected"),
         (DET, "self.layer(states).squeeze(1)", "self.layer(states).view(-1, 16, 24)", "validation failed (Run"),
-        (DET, "return NOTHING", "return []", "find_polygons gave list, expected Detections"),
+        (DET, "return NO_DETECTIONS", "return []", "find_polygons gave list, expected Detections"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_plug_in_is_one_sentence_and_exit_2(

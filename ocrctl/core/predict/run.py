@@ -16,7 +16,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
-from ocrctl.inference.inputs import Picture, Skipped, input_root, is_lmdb, pictures
+from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, pictures
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import words
@@ -176,9 +176,9 @@ def _task(models: Models, polygons: bool, keep_images: bool) -> Task:
 
 
 def _run(
-    task: Task, todo: Iterator[list[Picture] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
+    task: Task, todo: Iterator[list[ImageInput] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
 ) -> None:
-    def load(chunk: list[Picture]) -> list[tuple[Picture, Any | InputError]]:
+    def load(chunk: list[ImageInput]) -> list[tuple[ImageInput, Any | InputError]]:
         return [(picture, _load(task, picture)) for picture in chunk]
 
     for chunk in map_ahead(load, todo, jobs):
@@ -203,7 +203,7 @@ def _run(
                     tally.words += sum(word.text != "" for word in shown.result.words or ())
 
 
-def _load(task: Task, picture: Picture) -> Any | InputError:
+def _load(task: Task, picture: ImageInput) -> Any | InputError:
     try:
         return task.prepare(decode(picture.encoded(), picture.path))
     except InputError as error:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.models.outlines.detections import NOTHING, Detections, Map, checked
+from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections, Map, check_map
 from ocrctl.models.outlines.rectangles import Floats, Rectangles
 from ocrctl.models.outlines.regions import outlines, row_ends
 
@@ -40,7 +40,7 @@ def craft_boxes(
     `threshold` becomes a box. Boxes are cut to the map. Raises ValueError for values that are not finite, or maps that
     do not fit.
     """
-    region, affinity = checked(region), checked(affinity)
+    region, affinity = check_map(region), check_map(affinity)
     if region.shape != affinity.shape:
         raise ValueError(f"maps of {region.shape} and {affinity.shape} cells do not fit")
     text = region > low_text
@@ -55,7 +55,7 @@ def craft_boxes(
     if keep.sum() > max_candidates:
         keep[np.argsort(np.where(keep, -area, 1), kind="stable")[max_candidates:]] = False
     if not keep.any():
-        return NOTHING
+        return NO_DETECTIONS
     table = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     labels = np.where(text, table[parts], 0)  # links join, but do not count as text
     # Thin parts by more than round ones: the square root of how much of its box a part fills, by the shorter side.
@@ -64,7 +64,7 @@ def craft_boxes(
     scores = np.clip(highest[keep], 0, 1).astype(np.float64)
     if polygons:
         return outlines(labels, scores, grow // 2)
-    return Detections.of_quads(_boxes(labels, grow), scores)
+    return Detections.from_quads(_boxes(labels, grow), scores)
 
 
 def _boxes(labels: NDArray[np.int32], grow: NDArray[np.int64]) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ocrctl.models.outlines.detections import NOTHING, Detections, Map, checked
+from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections, Map, check_map
 from ocrctl.models.outlines.rectangles import Floats, Rectangles
 
 SIMPLER = 0.002  # of an outline's length; by how much a polygon may leave its region's edge
@@ -42,7 +42,7 @@ def db_boxes(
     before they are grown and are rounded after, half a pixel to the upper left on average. Boxes are cut to the map.
     Raises ValueError when the map holds values that are not finite, or is empty.
     """
-    probability = checked(probability)
+    probability = check_map(probability)
     bitmap = (probability > threshold).view(np.uint8)
     contours = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
     # Fewer than three points are a line of no width. A hole's edge runs the other way round, and is no text; asking
@@ -68,7 +68,7 @@ def db_boxes(
     large = rectangles.sizes.min(1, initial=np.inf) >= min_size + 2
     quads = rectangles[large].corners()
     quads = np.clip(np.rint(quads) if whole_pixels else quads, 0, probability.shape[::-1])
-    return Detections.of_quads(quads, scores[large])
+    return Detections.from_quads(quads, scores[large])
 
 
 def _distance(area: Floats, length: Floats, unclip: float | None, ratio: float) -> Floats:
@@ -113,7 +113,7 @@ def _outlines(
     simple = [cv2.approxPolyDP(contours[i], SIMPLER * cv2.arcLength(contours[i], True), True)[:, 0] for i in sure]
     solid = [index for index, points in enumerate(simple) if len(points) > 2]
     if not solid:
-        return NOTHING
+        return NO_DETECTIONS
     shapes = np.array([shapely.Polygon(simple[index]) for index in solid])
     away = _distance(shapely.area(shapes), shapely.length(shapes), unclip, ratio)
     grown = shapely.buffer(shapes, away, quad_segs=4)
@@ -127,7 +127,7 @@ def _outlines(
     ]
     clockwise = [_clockwise(points[index]) for index in whole]
     found = [np.clip(outline, 0, (width, height)) for outline in clockwise]
-    return Detections.of_polygons(found, scores[sure][solid][whole])
+    return Detections.from_polygons(found, scores[sure][solid][whole])
 
 
 def _clockwise(outline: Floats) -> Floats:

@@ -25,13 +25,13 @@ class Detections:
         return len(self.scores)
 
     @classmethod
-    def of_quads(cls, quads: NDArray[np.floating], scores: NDArray[np.floating]) -> Detections:
+    def from_quads(cls, quads: NDArray[np.floating], scores: NDArray[np.floating]) -> Detections:
         """From quads (N, 4, 2) and scores (N,)."""
         offsets = np.arange(len(scores) + 1, dtype=np.int64) * 4
         return cls(quads.reshape(-1, 2).astype(np.float32), offsets, scores.astype(np.float32))
 
     @classmethod
-    def of_polygons(cls, polygons: Sequence[NDArray[np.floating]], scores: NDArray[np.floating]) -> Detections:
+    def from_polygons(cls, polygons: Sequence[NDArray[np.floating]], scores: NDArray[np.floating]) -> Detections:
         """From N outlines (n, 2) and scores (N,)."""
         offsets = np.cumsum([0, *(len(polygon) for polygon in polygons)]).astype(np.int64)
         points = np.concatenate([np.zeros((0, 2)), *polygons])
@@ -59,10 +59,10 @@ class Detections:
         return Detections(np.clip(points, 0, np.array(size[::-1], np.float32)), self.offsets, self.scores)
 
 
-NOTHING = Detections.of_quads(np.zeros((0, 4, 2)), np.zeros(0))
+NO_DETECTIONS = Detections.from_quads(np.zeros((0, 4, 2)), np.zeros(0))
 
 
-def checked(values: NDArray[np.floating], dimensions: int = 2) -> Map:
+def check_map(values: NDArray[np.floating], dimensions: int = 2) -> Map:
     """A map as contiguous float32. Raises ValueError for a wrong shape, an empty map, or values that are not finite."""
     if values.ndim != dimensions or not values.size:
         raise ValueError(f"expected a map of {dimensions} dimensions that is not empty, found shape {values.shape}")

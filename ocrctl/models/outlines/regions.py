@@ -63,4 +63,4 @@ def outlines(labels: Labels, scores: Floats, grow: NDArray[np.int64]) -> Detecti
         simple = cv2.approxPolyDP(edge, 0.002 * cv2.arcLength(edge, True), True)[:, 0]
         found.append(simple[::-1] + np.array((left, top)))  # cv2 runs counter-clockwise
     whole = [index for index, outline in enumerate(found) if len(outline) > 2]
-    return Detections.of_polygons([found[index] for index in whole], scores[whole])
+    return Detections.from_polygons([found[index] for index in whole], scores[whole])

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.models.outlines.detections import NOTHING, Detections, Map, checked
+from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections, Map, check_map
 from ocrctl.models.outlines.regions import Labels, means, outlines, rectangles
 
 
@@ -36,7 +36,7 @@ def pan_boxes(
     `distance` to its own mean. What covers `min_area` cells and has a mean text probability, its score, of
     `box_threshold` becomes a box. Raises ValueError for values that are not finite, or maps that do not fit.
     """
-    text, kernel, embedding = checked(text), checked(kernel), checked(embedding, 3)
+    text, kernel, embedding = check_map(text), check_map(kernel), check_map(embedding, 3)
     if text.shape != kernel.shape or text.shape != embedding.shape[1:]:
         raise ValueError(f"maps of {text.shape}, {kernel.shape} and {embedding.shape[1:]} cells do not fit")
     wanted = text > threshold
@@ -45,7 +45,7 @@ def pan_boxes(
     sizes = np.bincount(parts.ravel(), minlength=count)[1:]
     labels, count = _kept(np.asarray(parts, np.int32), sizes >= min_kernel, sizes, max_candidates)
     if not count:
-        return NOTHING
+        return NO_DETECTIONS
     labels = grown(labels, wanted, embedding, distance)
     scores = means(labels, text, count)
     large = np.bincount(labels.ravel(), minlength=count + 1)[1:] >= min_area
@@ -53,10 +53,10 @@ def pan_boxes(
     labels, count = _kept(labels, keep, scores, count)
     scores = scores[keep]
     if not count:
-        return NOTHING
+        return NO_DETECTIONS
     if polygons:
         return outlines(labels, scores, np.zeros(count, np.int64))
-    return Detections.of_quads(rectangles(labels, count).corners(), scores)
+    return Detections.from_quads(rectangles(labels, count).corners(), scores)
 
 
 def grown(labels: Labels, wanted: NDArray[np.bool_], embedding: Map, distance: float) -> Labels:

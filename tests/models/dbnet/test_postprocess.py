@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ocrctl.models.dbnet.postprocess import db_boxes
 from ocrctl.models.dbnet.targets import db_targets
-from ocrctl.models.outlines.detections import Detections, checked
+from ocrctl.models.outlines.detections import Detections, check_map
 from ocrctl.models.outlines.rectangles import Rectangles
 
 
@@ -153,12 +153,12 @@ def test_what_is_not_finite_is_refused() -> None:
         db_boxes(np.zeros((2, 20, 30), np.float32))
     with pytest.raises(ValueError, match="not empty"):
         db_boxes(np.zeros((0, 30), np.float32))
-    assert np.array_equal(checked(np.full((2, 2), 1e30, np.float32)), np.full((2, 2), 1e30, np.float32))
+    assert np.array_equal(check_map(np.full((2, 2), 1e30, np.float32)), np.full((2, 2), 1e30, np.float32))
 
 
 def test_detections_hold_quads_or_polygons() -> None:
-    found = Detections.of_polygons([np.ones((5, 2)), np.zeros((4, 2))], np.array([0.5, 1]))
+    found = Detections.from_polygons([np.ones((5, 2)), np.zeros((4, 2))], np.array([0.5, 1]))
     assert len(found) == 2 and len(found.polygon(0)) == 5
     with pytest.raises(ValueError, match="outline 0 has 5 points"):
         found.quads()
-    assert Detections.of_polygons([], np.zeros(0)).quads().shape == (0, 4, 2)
+    assert Detections.from_polygons([], np.zeros(0)).quads().shape == (0, 4, 2)
