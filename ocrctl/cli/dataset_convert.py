@@ -62,6 +62,7 @@ def convert(
         for image in report.missing:
             console.write(f"not copied: {image}")
     console.note(f"{report.images:,} images, {report.instances:,} instances -> {report.out}")
+    _note_several_pages(report.several_pages)
     if not report.missing:
         console.suggest(f"ocrctl dataset validate {shell_quote(out)}{plugin_flags(plugin)}")
 
@@ -129,6 +130,7 @@ def split(
             ("part", "images", "instances", "folder"),
             [(name, written.images, written.instances, written.out) for name, written in report.parts.items()],
         )
+    _note_several_pages([place for written in report.parts.values() for place in written.several_pages])
     if report.joined:
         console.note(f"{report.joined:,} groups were merged with another group because they contain the same image")
     first, second = (shell_quote(out / name) for name in list(shares)[:2])
@@ -159,4 +161,13 @@ def crop(
         console.write_json(report)
     else:
         console.table(("name", "count"), [("words", report.words), *((why, n) for why, n in report.skipped.items())])
+    _note_several_pages(report.several_pages)
     console.suggest(f"ocrctl train -d {shell_quote(out)}")
+
+
+def _note_several_pages(places: list[str]) -> None:
+    """Report the TIFFs with several pages, if there are any."""
+    from ocrctl.data.images.tiff import several_pages_note
+
+    if note := several_pages_note(places):
+        console.note(note)

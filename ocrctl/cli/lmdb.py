@@ -75,6 +75,7 @@ def build(
       ocrctl lmdb build paddleocr-rec:data/rec_gt.txt data/train.lmdb --strict
     """
     from ocrctl.core.lmdb.run import BuildOptions, build_lmdb
+    from ocrctl.data.images.tiff import several_pages_note
 
     options = BuildOptions(spec, out, jobs, max_label_length, overwrite, resume)
     try:
@@ -104,6 +105,8 @@ def build(
                 f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
                 f" ({report.samples_per_second:,.0f}/s, {report.jobs} processes{after})"
             )
+    if several := several_pages_note(report.several_pages):
+        console.note(several)
     if report.needs is not None:
         _needs(report.needs)
     if strict and report.left_out:

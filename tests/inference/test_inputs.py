@@ -140,7 +140,7 @@ def test_a_training_says_that_it_reads_first_pages(tmp_path: Path) -> None:
     (tmp_path / "rec_gt.txt").write_text("one.tif\tword\nthree.tif\tother\n")
     words = open_annotations(str(tmp_path))
     (note,) = multipage_note(words, header_errors(words)[1])
-    assert "1 TIFFs hold several pages" in note and "three.tif" in note
+    assert "1 TIFF holds several pages" in note and "three.tif" in note
     (tmp_path / "Label.txt").write_text(
         "".join(
             f'{name}\t[{{"transcription": "a", "points": [[1, 1], [30, 1], [30, 20], [1, 20]]}}]\n'
@@ -149,3 +149,27 @@ def test_a_training_says_that_it_reads_first_pages(tmp_path: Path) -> None:
     )
     pages_set = open_annotations(f"paddleocr-det:{tmp_path}")
     assert "several pages" in check_pages("set", pages_set, DataSettings()).notes[0]
+
+
+def test_commands_that_write_datasets_count_tiffs_of_several_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, pages = tmp_path / "words", tmp_path / "pages"
+    for folder in (words, pages):
+        folder.mkdir()
+        for name, count in (("one.tif", 1), ("three.tif", 3)):
+            (folder / name).write_bytes(tiff(count))
+    (words / "rec_gt.txt").write_text("one.tif\tword\nthree.tif\tother\n")
+    item = '[{"transcription": "a", "points": [[1, 1], [30, 1], [30, 20], [1, 20]]}]'
+    (pages / "Label.txt").write_text(f"three.tif\t{item}\none.tif\t{item}\n")
+    commands = (
+        ["lmdb", "build", str(words), "--jobs", "1"],
+        ["dataset", "convert", str(words), "--format", "paddleocr-rec"],
+        ["dataset", "convert", str(pages), "--format", "icdar15"],
+        ["dataset", "crop", str(pages)],
+        ["dataset", "split", str(words), "--part", "a=1", "--part", "b=1"],
+    )
+    for number, (group, name, spec, *options) in enumerate(commands):
+        assert run([group, name, spec, str(tmp_path / f"out{number}"), *options]) == 0
+        log = capsys.readouterr().err
+        assert "1 TIFF holds several pages, only the first page is used (I017; first: " in log and "three.tif" in log

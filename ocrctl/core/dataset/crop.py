@@ -15,6 +15,7 @@ from ocrctl.data.formats import word_format
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.data.images.rectify import crop, in_reach
+from ocrctl.data.images.tiff import has_several_pages
 from ocrctl.data.polygons.rules import check_polygons
 from ocrctl.data.validate.text_rules import has_error
 from ocrctl.errors import InputError, UsageError
@@ -32,6 +33,7 @@ class CropReport:
     out: Path
     words: int
     skipped: dict[str, int]
+    several_pages: list[str]  # places of TIFFs whose first page alone is read
 
 
 def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lambda done, total: None) -> CropReport:
@@ -47,18 +49,19 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     words = word_format(format_name)
     skipped: Counter[str] = Counter()
     labels: list[str] = []
-    crops = _crops(data, labels, skipped, progress)
+    several_pages: list[str] = []
+    crops = _crops(data, labels, skipped, several_pages, progress)
     with new_folder(out, "dataset crop") as partial:
         words.write(crops, partial)
         if not labels:
             raise InputError(f"{spec}: holds no instance with a text that could be cropped.")
-    return CropReport(out, len(labels), {why: count for why, count in skipped.items() if count})
+    return CropReport(out, len(labels), {why: count for why, count in skipped.items() if count}, several_pages)
 
 
 def _crops(
-    data: Annotations, labels: list[str], skipped: Counter[str], progress: Progress
+    data: Annotations, labels: list[str], skipped: Counter[str], several_pages: list[str], progress: Progress
 ) -> Iterator[tuple[bytes, str]]:
-    """(PNG, NFC label) of each word; labels are collected as well."""
+    """(PNG, NFC label) of each word; labels are collected as well, and the places of TIFFs with several pages."""
     spans = data.spans().tolist()
     nowhere = np.full(len(data), np.nan)
     found = check_polygons(data.points, data.offsets, nowhere, nowhere)
@@ -76,10 +79,13 @@ def _crops(
         if not usable:
             continue
         try:
-            pixels = decode(data.image_bytes(image), data.image_where(image))
+            content = data.image_bytes(image)
+            pixels = decode(content, data.image_where(image))
         except InputError:
             skipped["picture unreadable"] += len(usable)
             continue
+        if has_several_pages(content):
+            several_pages.append(data.image_where(image))
         for index in usable:
             points = data.polygon(index)
             if not in_reach(pixels, points):

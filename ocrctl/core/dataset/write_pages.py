@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,6 +14,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import page_format
 from ocrctl.data.formats.fit_to_format import fit_to_format
 from ocrctl.data.images.header import read_header
+from ocrctl.data.images.tiff import has_several_pages
 from ocrctl.errors import InputError
 from ocrctl.files.folder import new_folder
 
@@ -23,13 +24,15 @@ _LONGEST = 200  # bytes of a name; file systems take 255
 
 @dataclass(frozen=True)
 class Written:
-    """`lost` is what the format cannot hold: sentence to count; `missing` pictures are named but not copied."""
+    """`lost` is what the format cannot hold: sentence to count; `missing` pictures are named but not copied;
+    `several_pages` are the images whose file is a TIFF of more than one page: the labels are of the first."""
 
     out: Path
     images: int
     instances: int
     lost: dict[str, int]
     missing: list[str]
+    several_pages: list[str] = field(default_factory=list)
 
 
 def write_pages(
@@ -53,7 +56,7 @@ def fill_pages(
     fitted, lost = fit_to_format(data, format_name)
     start = getattr(pages, "IMAGES_FROM", "")
     fitted = replace(fitted, images=[os.path.relpath(f"{IMAGES}/{name}", start or ".") for name in names])
-    missing = []
+    missing, several_pages = [], []
     for rendered in pages.render(fitted):
         _write(folder / rendered.name, rendered.content)
     for image, name in enumerate(names) if copy else ():
@@ -63,8 +66,10 @@ def fill_pages(
         except InputError:
             missing.append(data.image_where(image))
             continue
+        if has_several_pages(content):
+            several_pages.append(data.image_where(image))
         _write(folder / IMAGES / name, content)
-    return Written(folder, len(names), len(data), lost, missing)
+    return Written(folder, len(names), len(data), lost, missing, several_pages)
 
 
 def _write(target: Path, content: bytes) -> None:

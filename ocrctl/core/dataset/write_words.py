@@ -12,6 +12,7 @@ from ocrctl.core.dataset.write_pages import IMAGES, Written, safe_names
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import IMAGE_SUFFIX, Format, WordKeeps
 from ocrctl.data.formats.fit_to_format import whole_characters
+from ocrctl.data.images.tiff import has_several_pages
 from ocrctl.data.lmdb.label_text import read_start
 from ocrctl.data.lmdb.word_source import FolderWords, SelectedWords, WordSource
 from ocrctl.errors import InputError
@@ -45,15 +46,19 @@ def fill_words(
     texts = _fitted(readable.labels, words.KEEPS, lost)
     names = _names(readable, [data.images[index] for index in readable.indices], words.KEEPS, lost)
 
+    several_pages: list[str] = []
+
     def samples() -> Iterator[tuple[bytes, str]]:
         for index, text in enumerate(texts):
             progress(index, len(readable))
-            yield readable.image_bytes(index), text
+            content = readable.image_bytes(index)
+            if has_several_pages(content):
+                several_pages.append(readable.where(index))
+            yield content, text
 
     words.write(samples(), folder, *([names] if names is not None else []))
-    return Written(
-        folder, len(readable), len(readable), {what: count for what, count in lost.items() if count}, missing
-    )
+    losses = {what: count for what, count in lost.items() if count}
+    return Written(folder, len(readable), len(readable), losses, missing, several_pages)
 
 
 def _readable(data: Annotations) -> tuple[SelectedWords, list[str]]:

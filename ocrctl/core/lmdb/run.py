@@ -58,6 +58,7 @@ class BuildReport:
     reasons: dict[str, int]
     left_out: list[Problem]
     repeated: list[Problem]
+    several_pages: list[str]  # places of TIFFs whose first page alone is read
     needs: TrainingNeeds | None = None  # None where nothing was written
 
 
@@ -160,6 +161,7 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
         reasons=dict(Counter(_kind(problem.reason) for problem in built.left_out).most_common()),
         left_out=built.left_out,
         repeated=built.repeated,
+        several_pages=built.several_pages,
         needs=needs,
     )
 

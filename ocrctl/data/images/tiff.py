@@ -6,6 +6,7 @@ TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; BigTIFF
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ocrctl.config.limits import IMAGE_PAGES
@@ -77,6 +78,19 @@ def pages(data: bytes) -> Pages:
         return Pages([], "")
     found, problem = _chain(data, IMAGE_PAGES)
     return Pages([one.offset for one in found[:1] + [one for one in found[1:] if not one.kind & _NO_PAGE]], problem)
+
+
+def has_several_pages(data: bytes) -> bool:
+    """Return whether `data` is a TIFF of more than one page, of which all but `predict` use the first."""
+    return len(pages(data).offsets) > 1
+
+
+def several_pages_note(places: Sequence[str]) -> str:
+    """Describe the images at `places` whose file has several pages (I017); "" for none."""
+    if not places:
+        return ""
+    tiffs = "1 TIFF holds" if len(places) == 1 else f"{len(places):,} TIFFs hold"
+    return f"{tiffs} several pages, only the first page is used (I017; first: {places[0]})"
 
 
 def page_file(data: bytes, offset: int) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ocrctl.data.images.tiff import has_several_pages
 from ocrctl.data.lmdb.check import check_all
 from ocrctl.data.lmdb.output import begin, check_target, publish
 from ocrctl.data.lmdb.word_source import WordSource
@@ -40,6 +41,7 @@ class Built:
     resumed_from: int = 0  # samples an earlier, interrupted build had done
     left_out: list[Problem] = field(default_factory=list)
     repeated: list[Problem] = field(default_factory=list)
+    several_pages: list[str] = field(default_factory=list)  # places of TIFFs whose first page alone is read
 
 
 def build(
@@ -87,14 +89,23 @@ def _build(
     try:
         with LmdbWriter(partial, map_size=map_size, full_disk_hint=_RESUME) as writer:
             start = _continue(writer, order, source, result)
-            seen = [hash(data) for data in writer.images()]
+            seen: list[int] = []
+            several: list[int] = []  # positions in `seen`
+
+            def note(data: bytes) -> None:
+                if has_several_pages(data):
+                    several.append(len(seen))
+                seen.append(hash(data))
+
+            for written in writer.images():
+                note(written)
             with closing(check_all(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
                 for chunk, results in chunks:
                     for index, data in zip(chunk, results, strict=True):
                         if isinstance(data, str):
                             result.left_out.append(Problem(index, source.where(index), data))
                         else:
-                            seen.append(hash(data))
+                            note(data)
                             commits.add(data)
                     stop = stopping()
                     if stop or commits.size >= commit_bytes:
@@ -113,6 +124,7 @@ def _build(
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
+            result.several_pages = [source.where(kept[position]) for position in several]
         publish(claimed, claimed.out)
     except OSError as error:
         raise ResumableStop(f"{partial}: writing failed ({error.strerror}).", hint=_RESUME) from error

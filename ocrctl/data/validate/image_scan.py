@@ -17,7 +17,7 @@ from ocrctl.data.images.decode import container_problem, decode
 from ocrctl.data.images.header import Header, HeaderReader, read_header
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
 from ocrctl.data.images.limits import limit_problem
-from ocrctl.data.images.tiff import is_tiff
+from ocrctl.data.images.tiff import is_tiff, several_pages_note
 from ocrctl.data.images.tiff import pages as tiff_pages
 from ocrctl.data.polygons.findings import Findings
 from ocrctl.errors import InputError
@@ -113,10 +113,8 @@ def scan_images(
 
 def multipage_note(data: Annotations, scan: ImageScan) -> list[str]:
     """A note for a training, which reads the first page of each TIFF that has more; none where all have one."""
-    if not scan.multipage:
-        return []
-    count, first = len(scan.multipage), data.image_where(scan.multipage[0])
-    return [f"{data.name}: {count:,} TIFFs hold several pages, the first of each is read (I017; first: {first})"]
+    note = several_pages_note([data.image_where(image) for image in scan.multipage])
+    return [f"{data.name}: {note}"] if note else []
 
 
 def _whole_files(
