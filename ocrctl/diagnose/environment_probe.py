@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -89,10 +90,10 @@ class SystemEnvironment:
 
     def open_files(self) -> int | None:
         """How many files a process may hold open."""
-        try:
-            import resource
-        except ImportError:
+        if sys.platform == "win32":
             return None
+        import resource
+
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return None if soft == resource.RLIM_INFINITY else soft
 

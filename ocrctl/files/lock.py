@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,7 +181,7 @@ def _open(path: Path) -> tuple[int, bool]:
 
 def _flock(handle: int, *, wait: bool = False) -> bool | None:
     """Lock the file; returns False when another process holds it, None without flock."""
-    if fcntl is None:
+    if sys.platform == "win32" or fcntl is None:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -10,6 +10,8 @@ import errno
 import os
 import select
 import stat
+import sys
+import threading
 import time
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -18,6 +20,7 @@ _NONBLOCKING = _READ | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _BLOCK = 1 << 20  # bytes of one read
 _FIRST_READ = 1 << 16  # bytes; fits most word images, and a shorter read is the end of the file
 WRITER_WAIT = 2.0  # seconds that a FIFO may have no writer before it is refused
+_SEEKING = threading.Lock()  # Windows: a position and the read that needs it belong together
 LARGEST_TEXT = 1 << 30  # bytes of a settings, charset, word or label file, and of what comes through a pipe
 
 _KINDS = (
@@ -77,6 +80,15 @@ def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
         os.close(handle)
 
 
+def read_at(handle: int, count: int, offset: int) -> bytes:
+    """Up to `count` bytes from `offset` on, fewer at the end of the file. Safe to call from threads."""
+    if sys.platform != "win32":
+        return os.pread(handle, count, offset)
+    with _SEEKING:
+        os.lseek(handle, offset, os.SEEK_SET)
+        return os.read(handle, count)
+
+
 def read_stream(path: Path, limit: int = LARGEST_TEXT) -> bytes:
     """Read all bytes of a regular file, a pipe or a terminal, such as `--charset <(command)` and /dev/stdin.
 
@@ -113,12 +125,15 @@ def read_all(handle: int, path: Path, limit: int = LARGEST_TEXT) -> bytes:
         if time.monotonic() > end:
             raise UnreadableFile(errno.EINVAL, "it is a FIFO without a writer", os.fspath(path))
         time.sleep(0.01)
-    os.set_blocking(handle, True)
+    if sys.platform != "win32":
+        os.set_blocking(handle, True)
     return data if data == b"" else _read_rest(handle, path, limit, [data] if data else [])
 
 
 def _writer_left(handle: int) -> bool:
     """Return whether an empty FIFO had a writer since it was opened."""
+    if sys.platform == "win32":
+        return True  # a pipe there is read as it is; it cannot be polled
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return any(event & select.POLLHUP for _, event in poll.poll(0))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from ocrctl.data.lmdb.label_text import read_label_text, read_start
 from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.errors import InputError
 from ocrctl.files import regular
-from ocrctl.files.regular import UnreadableFile, check_regular, open_regular, read_regular, read_stream
+from ocrctl.files.regular import UnreadableFile, check_regular, open_regular, read_at, read_regular, read_stream
 
 
 @pytest.fixture
@@ -82,3 +84,25 @@ def test_a_fifo_without_a_writer_is_refused(odd: dict[str, Path], monkeypatch: p
     monkeypatch.setattr(regular, "WRITER_WAIT", 0.05)
     with pytest.raises(InputError, match="a FIFO without a writer"):
         read_label_text(odd["a FIFO"])
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "win32"])
+def test_threads_read_at_their_own_offsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    """Windows has no pread: a position and its read must not be parted by another thread."""
+    path = tmp_path / "numbers"
+    path.write_bytes(b"".join(number.to_bytes(4, "little") for number in range(2_000)))
+    handle = open_regular(path)
+    seek = os.lseek
+    monkeypatch.setattr(os, "lseek", lambda *where: (seek(*where), time.sleep(1e-5)))  # lets another thread in between
+    monkeypatch.setattr(sys, "platform", platform)
+    if platform == "win32":
+        monkeypatch.delattr(os, "pread")
+
+    def wrong(start: int) -> list[int]:
+        numbers = range(start, 2_000, 4)
+        return [number for number in numbers if int.from_bytes(read_at(handle, 4, 4 * number), "little") != number]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(wrong, range(4))) == [[], [], [], []]
+    assert read_at(handle, 8, 4 * 1_999) == (1_999).to_bytes(4, "little")
+    os.close(handle)

@@ -99,7 +99,7 @@ def start_worker(_: int) -> None:
     the training process, which saves, then ends its workers. Where it does not come to that, SIGTERM and SIGHUP end a
     worker _GRACE seconds later."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
+    if sys.platform != "win32":
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

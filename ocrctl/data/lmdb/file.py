@@ -1,7 +1,7 @@
 """Read an LMDB page by page, each checked before it is followed: a damaged file is an error, never a dead process.
 
 The library maps the file into memory and trusts every offset in it, so that one damaged byte is a bus error or a read
-outside the page. Here each page is read with `pread`, which damage, another process that cuts the file, threads and
+outside the page. Here each page is read with `read_at`, which damage, another process that cuts the file, threads and
 forks cannot harm; what a lookup costs beside the library stands in docs/research/benchmarks.md.
 
 The layout is that of LMDB 0.9 (data format 1) on 64-bit little-endian machines, http://www.lmdb.tech/doc/ and mdb.c:
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from ocrctl.config.limits import max_image_bytes
 from ocrctl.errors import InputError
-from ocrctl.files.regular import open_regular
+from ocrctl.files.regular import open_regular, read_at
 
 MAGIC, _FORMAT = 0xBEEFC0DE, 1
 _PAGE = struct.Struct("<QHHHH")
@@ -155,7 +155,7 @@ class LmdbFile:
             raise InputError(f"{self.name}: the LMDB is cut off: {self._size} of {needed} bytes are there.")
 
     def _meta(self, place: int) -> tuple[int, ...]:
-        data = os.pread(self._handle, _HEAD + _META.size, place)
+        data = read_at(self._handle, _HEAD + _META.size, place)
         if len(data) < _HEAD + _META.size:
             raise InputError(f"{self.name}: the LMDB is cut off after {place + len(data)} bytes.")
         flags = _PAGE.unpack_from(data)[2]
@@ -180,7 +180,7 @@ class LmdbFile:
         """Page `number` of the tree, every offset in it checked."""
         if not 2 <= number <= self._last_page:
             raise self._damaged(number, f"it has pages 2 to {self._last_page}")
-        data = os.pread(self._handle, self.page_size, number * self.page_size)
+        data = read_at(self._handle, self.page_size, number * self.page_size)
         if len(data) < self.page_size:
             raise InputError(f"{self.name}: the LMDB was cut off while it was read.")
         stated, _, flags, lower, upper = _PAGE.unpack_from(data)
@@ -234,7 +234,7 @@ class LmdbFile:
         pages = -(-(_HEAD + length) // self.page_size)
         if not 2 <= number <= self._last_page + 1 - pages:
             raise self._damaged(number, f"it has pages 2 to {self._last_page}")
-        data = os.pread(self._handle, _HEAD + wanted, number * self.page_size)
+        data = read_at(self._handle, _HEAD + wanted, number * self.page_size)
         if len(data) < _HEAD + wanted:
             raise InputError(f"{self.name}: the LMDB was cut off while it was read.")
         stated, _, flags, count = _OVERFLOW.unpack_from(data)
