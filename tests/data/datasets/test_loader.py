@@ -83,7 +83,7 @@ def test_closing_says_nothing_of_a_batch_on_its_way_to_the_device(monkeypatch: p
 
 
 UNCLOSED = """
-from tests.data.test_loader import Numbers
+from tests.data.datasets.test_loader import Numbers
 from ocrctl.data.datasets.loader import training_loader
 loader = training_loader(Numbers(), batch_size=1, start=0, workers=2)
 next(loader)
@@ -127,7 +127,7 @@ def test_a_batch_without_room_in_shared_memory_is_an_error_and_no_wait(monkeypat
 
 
 TINY = """
-from tests.data.test_loader import Large
+from tests.data.datasets.test_loader import Large
 from ocrctl.data.datasets.loader import training_loader
 loader = training_loader(Large(), batch_size=8, start=0, workers=1)
 print(type(next(loader)).__name__)
