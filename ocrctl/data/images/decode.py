@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.data.images import Image
-from ocrctl.data.images.limits import limit_problem, stated_size
+from ocrctl.data.images.limits import limit_problem, stated_size, value_problem
 from ocrctl.errors import InputError
 
 # The reason goes into our own error; opencv's log lines name neither file nor sample.
@@ -33,7 +33,7 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     than the limits (docs/reference/limits.md), which is not decoded.
     """
     stated = stated_size(data)
-    if problem := container_problem(data) or limit_problem(data, stated):
+    if problem := container_problem(data) or limit_problem(data, stated) or value_problem(data):
         raise InputError(f"{where}: {problem}.")
     image = _imdecode(data, _REDUCED[reduce]) if stated else None
     if image is None:
@@ -54,7 +54,7 @@ def probe(data: bytes) -> tuple[str, Image | None]:
     decoded in full, to its own channels, a large one in grey.
     """
     stated = stated_size(data)
-    if problem := container_problem(data) or limit_problem(data, stated):
+    if problem := container_problem(data) or limit_problem(data, stated) or value_problem(data):
         return problem, None
     if stated is None:
         return _undecodable(data), None

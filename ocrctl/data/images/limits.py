@@ -52,6 +52,21 @@ def limit_problem(data: bytes, stated: tuple[str, int, int] | None = None) -> st
     return ""
 
 
+def value_problem(data: bytes) -> str:
+    """Why a TIFF is not decoded for its values, or "": more than 16 bits a channel, or too many channels."""
+    if not is_tiff(data):
+        return ""
+    try:
+        first = directories(data, 1)[0]
+    except (struct.error, IndexError, ValueError):
+        return ""
+    if first.bits > 16:
+        return f"the image holds {first.bits}-bit values, expected 8 or 16 bits a channel"
+    if first.samples > _CHANNELS:
+        return f"the image holds {first.samples} channels, expected at most {_CHANNELS}"
+    return ""
+
+
 def size_problem(width: int, height: int, limit: int) -> str:
     """The sentence for an image of `width` x `height` pixels where `limit` are allowed."""
     return (
@@ -119,8 +134,4 @@ def _tiff_excess(data: bytes, limit: int) -> str:
     first = directories(data, 1)[0]
     if first.tile[0] * first.tile[1] > limit:
         return size_problem(*first.tile, limit).replace("the image states", "the TIFF states tiles of")
-    if first.bits > 16:
-        return f"the image holds {first.bits}-bit values, expected 8 or 16 bits a channel"
-    if first.samples > _CHANNELS:
-        return f"the image holds {first.samples} channels, expected at most {_CHANNELS}"
     return ""

@@ -16,7 +16,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import container_problem, decode
 from ocrctl.data.images.header import Header, HeaderReader, read_header
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
-from ocrctl.data.images.limits import limit_problem
+from ocrctl.data.images.limits import limit_problem, value_problem
 from ocrctl.data.images.tiff import is_tiff, several_pages_note
 from ocrctl.data.images.tiff import pages as tiff_pages
 from ocrctl.data.polygons.findings import Findings
@@ -140,6 +140,8 @@ def _whole_files(
         _count_pages(start + place, content, pages)
         if problem := limit_problem(content):
             problems.append((start + place, "too-large", problem))
+        elif problem := value_problem(content):
+            problems.append((start + place, "unreadable", problem))
 
 
 def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> None:

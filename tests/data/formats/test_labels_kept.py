@@ -96,14 +96,14 @@ def test_mmocr_keeps_classes(folder: Path) -> None:
 @pytest.mark.parametrize("text", [None, ["x"], 5])
 def test_a_label_that_is_no_text(folder: Path, text: Any) -> None:
     path = label(folder, "a.json", {"shapes": [{"label": text, "points": BOX}], "imagePath": "a.png"})
-    with pytest.raises(InputError, match="shape 1: expected"):
+    with pytest.raises(InputError, match=r"instance 1\): expected .*F002 bad-text"):
         open_annotations(f"labelme:{path}")
     items = [{"annotation.text": text, "annotation.bbox": [1, 2, 30, 40]}]
     path = label(folder, "a.json", {"images": [{"image.file.name": "a.png"}], "annotations": items})
     if text is None:
         assert open_annotations(f"aihub:{path}").ignore.tolist() == [True]
     else:
-        with pytest.raises(InputError, match="annotation 1: expected"):
+        with pytest.raises(InputError, match=r"instance 1\): expected .*F002 bad-text"):
             open_annotations(f"aihub:{path}")
 
 
