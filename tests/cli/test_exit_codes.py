@@ -149,7 +149,7 @@ def test_an_architecture_that_is_no_text_is_a_wrong_setting(capsys: pytest.Captu
 def test_a_profile_with_a_width_that_does_not_suit_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "wide.toml").write_text("arch = 'crnn'\n[model]\nwidth = 33\n")
     assert run(["profile", "check", str(tmp_path / "wide.toml")]) == 2
-    assert "multiples of 4" in capsys.readouterr().err
+    assert "multiple of 4" in capsys.readouterr().err
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_work(
