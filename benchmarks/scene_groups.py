@@ -29,7 +29,7 @@ from scene_choice import choose, sharing, words_of
 from scene_looks import ANY, LEAST, LIKELY, agreeing, features_of, neighbours
 from wordfreq import zipf_frequency
 
-from ocrctl.core.dataset.split import listed_pictures
+from ocrctl.core.dataset.split import listed_images
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
 
@@ -145,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     data = open_annotations(options.spec)
     if options.check is not None:
-        report(data, listed_pictures(data.images, options.check))
+        report(data, listed_images(data.images, options.check))
         return
     edges = edges_by_lines(data, options.lines) if options.by == "lines" else edges_by_scene(data, options.agree)
     if options.edges is not None:

@@ -184,7 +184,7 @@ def evaluate(
     from ocrctl.cli.eval_pages import eval_pages, of_pages
     from ocrctl.cli.eval_table import show
     from ocrctl.cli.pairs import gates
-    from ocrctl.core.eval.gate import check_gates, missed
+    from ocrctl.core.eval.gate import check_gates, failed_gates
     from ocrctl.core.eval.pages import PagesOptions
     from ocrctl.core.eval.words import EvalOptions
     from ocrctl.core.eval.words import evaluate as run
@@ -229,7 +229,7 @@ def evaluate(
     )
     with ProgressBar("images") as progress:
         result, samples = run(options, progress)
-    sentences = missed(result, asked)
+    sentences = failed_gates(result, asked)
     with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, sentences))

@@ -31,7 +31,7 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     check_report(report)
     result = run(options)
     missed = [
-        f"{name} is {value:.4f}, at least {gate:.4f} was asked for"
+        f"{name} is {value:.4f}, at least {gate:.4f} is required"
         for name, gate in asked.items()
         if not (value := result.scores.metric(name)) >= gate
     ]

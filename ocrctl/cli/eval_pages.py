@@ -33,7 +33,7 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     """Score, print and write the reports; exit 1 when a threshold is missed or a page is unreadable."""
     from ocrctl.cli.pairs import gates
     from ocrctl.core.eval.pages import evaluate_pages
-    from ocrctl.core.eval.pages_report import check_gates, missed, write_pages
+    from ocrctl.core.eval.pages_report import check_gates, failed_gates, write_pages
     from ocrctl.metrics.pages import check_protocol
 
     for protocol in options.protocols:
@@ -43,7 +43,7 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
     check_report(report)
     with ProgressBar("pages") as progress:
         result, data = evaluate_pages(options, progress)
-    sentences = missed(result, asked)
+    sentences = failed_gates(result, asked)
     with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, sentences))

@@ -1,4 +1,4 @@
-"""`ocrctl diagnose`: one function per subject, each returning its rows."""
+"""`ocrctl diagnose`: one function per subject, each returning its checks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ocrctl.errors import InputError
 
 
 def diagnose_cuda(probe: Probe | None = None, loader_spec: str | None = None) -> Diagnosis:
-    """Is CUDA usable by PyTorch and ONNX Runtime? `probe` stands in for the machine in tests. With `loader_spec`, also:
-    do loader processes read that data set? Raises InputError when it cannot be opened or holds no image."""
+    """Check that PyTorch and ONNX Runtime can use CUDA; with `loader_spec`, also that loader processes can read that
+    data set. `probe` replaces the machine in tests. Raises InputError when the data set is unreadable or empty."""
     if loader_spec is None:
         return cuda.diagnose_cuda(probe or SystemProbe())
     from ocrctl.data.formats.spec import open_annotations
@@ -22,7 +22,7 @@ def diagnose_cuda(probe: Probe | None = None, loader_spec: str | None = None) ->
 
     data = open_annotations(loader_spec)
     if not data.images:
-        raise InputError(f"{loader_spec}: holds no image that could be loaded.")
+        raise InputError(f"{loader_spec}: contains no image.")
     # First: processes are forked here, and a process that has initialised CUDA must not be.
     rows = diagnose_loader(data, SystemEnvironment().shared_memory())
     found = cuda.diagnose_cuda(probe or SystemProbe())
@@ -30,12 +30,12 @@ def diagnose_cuda(probe: Probe | None = None, loader_spec: str | None = None) ->
 
 
 def diagnose_environment(probe: EnvironmentProbe | None = None) -> Diagnosis:
-    """Do the packages fit each other, and the threads, memory and limits the work? `probe` as above."""
+    """Check package versions, threads, memory and limits. `probe` replaces the machine in tests."""
     return environment.diagnose_environment(probe or SystemEnvironment())
 
 
 def diagnose_replay(folder: Path) -> Diagnosis:
-    """What went wrong in a quarantined step? See diagnose.replay.replay."""
+    """Replay a quarantined step; see diagnose.replay.replay."""
     from ocrctl.diagnose.replay import replay
 
     return replay(folder)

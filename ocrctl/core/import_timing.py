@@ -1,4 +1,4 @@
-"""`ocrctl import-timing`: what starting each command and importing each heavy dependency costs, held by budgets."""
+"""`ocrctl import-timing`: time the start of each command and the import of heavy dependencies, against budgets."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import write_with_newline
 from ocrctl.files.regular import read_regular
 
-# Ratios to `python -c pass`, about twice what a quiet machine shows: they catch a heavy import that crept into a
-# command file (numpy alone adds 5, torch 60 and more), not a noisy neighbour. Earlier patterns win over later ones.
+# Ratios to `python -c pass`, about twice those of an idle machine: they catch a heavy import in a command
+# module (numpy alone adds 5, torch 60 and more), not load on the machine. The first matching pattern applies.
 DEFAULT_BUDGETS = {"ocrctl": 14.0, "ocrctl *": 16.0, "typer": 12.0, "torch": 400.0, "lightning": 800.0}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One row: median seconds, their ratio to the bare interpreter, and what it was held against."""
+    """One row: median seconds, ratio to the bare interpreter, budget and baseline."""
 
     name: str
     kind: str
@@ -54,7 +54,7 @@ class ImportTimingResult:
 
 
 def parse_budgets(pairs: Sequence[str]) -> dict[str, float]:
-    """`NAME=RATIO` strings to a mapping; NAME may hold wildcards. Raises UsageError for a malformed one."""
+    """Parse `NAME=RATIO` strings; NAME may contain wildcards. Raises UsageError for a malformed one."""
     budgets: dict[str, float] = {}
     for pair in pairs:
         name, equals, number = pair.rpartition("=")
@@ -71,7 +71,7 @@ def parse_budgets(pairs: Sequence[str]) -> dict[str, float]:
 
 
 def select(targets: Sequence[Target], wanted: Sequence[str]) -> list[Target]:
-    """The targets whose name (with or without the leading `ocrctl `) matches one of the names or wildcards.
+    """Return the targets whose name (with or without the leading `ocrctl `) matches one of the names or wildcards.
 
     Raises UsageError for a name that matches nothing.
     """
@@ -81,7 +81,7 @@ def select(targets: Sequence[Target], wanted: Sequence[str]) -> list[Target]:
         if not hits:
             names = [target.name for target in targets]
             meant = did_you_mean(name, names + [known.removeprefix("ocrctl ") for known in names])
-            raise UsageError(f"Nothing called {name!r} to time.{meant}", hint="ocrctl import-timing --list")
+            raise UsageError(f"No target {name!r} to time.{meant}", hint="ocrctl import-timing --list")
         chosen.extend(target for target in hits if target not in chosen)
     return chosen
 
@@ -100,8 +100,9 @@ def import_timing(
 ) -> ImportTimingResult:
     """Time `--help` of the commands and the installed heavy modules.
 
-    `commands` are paths below `ocrctl` (`("lmdb", "info")`); `budgets` go before DEFAULT_BUDGETS; `tolerance` is the
-    share by which a ratio may exceed the baseline's. Raises UsageError (names, budgets) and InputError (baseline file).
+    `commands` are paths below `ocrctl` (`("lmdb", "info")`); `budgets` take precedence over DEFAULT_BUDGETS;
+    `tolerance` is the share by which a ratio may exceed the baseline's. Raises UsageError (names, budgets) and
+    InputError (baseline file).
     """
     known = all_targets(commands)
     own_budgets = dict(budgets or {})
@@ -140,12 +141,12 @@ def import_timing(
 
 
 def all_targets(commands: Sequence[tuple[str, ...]]) -> list[Target]:
-    """`ocrctl` itself, each command, and each installed heavy module."""
+    """Return `ocrctl` itself, each command, and each installed heavy module."""
     return [command_target(()), *(command_target(path) for path in commands), *module_targets()]
 
 
 def load_baseline(path: Path) -> dict[str, float]:
-    """Ratios saved by an earlier run. Raises InputError when the file is missing or is not one."""
+    """Load the ratios saved by an earlier run. Raises InputError when the file is missing or invalid."""
     try:
         ratios = json.loads(read_regular(path))["ratios"]
         return {str(name): float(ratio) for name, ratio in ratios.items()}

@@ -1,4 +1,4 @@
-"""`ocrctl profile`: what is shipped, what a profile says, whether it is right, and a copy to edit."""
+"""`ocrctl profile`: list, show, check and copy profiles, and list settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ocrctl.models.registry import get_spec, specs
 
 @dataclass(frozen=True)
 class ProfileEntry:
-    """One profile: its name, path and own description."""
+    """One profile: name, path and description."""
 
     name: str
     path: Path
@@ -29,8 +29,7 @@ class ProfileEntry:
 
 @dataclass(frozen=True)
 class SettingEntry:
-    """One setting: dotted name, type, default (None when unset), environment variable, and what it means, with its
-    unit."""
+    """One setting: dotted name, type, default (None when unset), environment variable, and documentation with unit."""
 
     name: str
     type: str
@@ -40,14 +39,14 @@ class SettingEntry:
 
 
 def list_profiles() -> list[ProfileEntry]:
-    """The shipped profiles, by name."""
+    """Return the shipped profiles, by name."""
     return [
         ProfileEntry(name, path, load_profile(name).get("description", "")) for name, path in shipped_profiles().items()
     ]
 
 
 def show_profile(name: str) -> str:
-    """The profile's text. Raises UsageError when there is none of that name."""
+    """Return the text of a profile. Raises UsageError for an unknown name."""
     load_profile(name)
     return find_profile(name).read_text(encoding="utf-8")
 
@@ -56,7 +55,7 @@ def check_profiles(names: list[str]) -> list[str]:
     """Validate names, values and the sections of every task and model family (all shipped profiles when `names` is
     empty).
 
-    Returns the names checked; raises UsageError or InputError at the first mistake.
+    Returns the names checked; raises UsageError or InputError at the first error.
     """
     checked = names or list(shipped_profiles())
     for name in checked:
@@ -74,7 +73,7 @@ def check_profiles(names: list[str]) -> list[str]:
 
 def copy_profile(name: str, target: Path, *, overwrite: bool = False) -> Path:
     """Copy a profile to `target` (a file, or a folder to put it in). Raises UsageError when the file exists,
-    InputError when the place cannot be written."""
+    InputError when it cannot be written."""
     source = find_profile(name)
     path = target / source.name if target.is_dir() else target
     if path.exists() and not overwrite:
@@ -84,7 +83,7 @@ def copy_profile(name: str, target: Path, *, overwrite: bool = False) -> Path:
 
 
 def list_settings(model: type[BaseModel] = Settings, prefix: str = "") -> list[SettingEntry]:
-    """Every setting with its default and meaning."""
+    """Return every setting with its default and documentation."""
     entries: list[SettingEntry] = []
     for name, field in model.model_fields.items():
         annotation = field.annotation

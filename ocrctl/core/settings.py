@@ -1,4 +1,4 @@
-"""The settings of a run, merged with what is known of its architecture."""
+"""Merge the settings of a run with the defaults of its architecture."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     task: str | None = None,
 ) -> Settings:
-    """Merge all layers of settings over the registered architectures; arguments and errors as in
+    """Merge all layers of settings for the registered architectures; arguments and errors as in
     `config.load.merge_settings`."""
     return merge_settings(specs(), profiles, sets, flags, task)

@@ -1,4 +1,4 @@
-"""From settings to those of the synthetic streams of words and pages."""
+"""Configure the synthetic streams of words and pages, and choose the charset, from the settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ocrctl.text.charset import Charset
 
 
 def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:
-    """The charset asked for, or the architecture's (for synthetic Hangul: every syllable and the digits)."""
+    """Return the charset of the settings, or the architecture's (for synthetic Hangul: every syllable and the
+    digits)."""
     if settings.data.charset:
         return Charset.load(settings.data.charset)
     if settings.synth.script == "hangul":
@@ -21,12 +22,13 @@ def choose_charset(settings: Settings, spec: ModelSpec) -> Charset:
 
 
 def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: str) -> SynthWordsConfig:
-    """The stream's own settings: those of `synth.*`, kept inside the charset and the model's output steps."""
+    """Return the configuration of synth:words, limited to the charset and the output steps of the model. Raises
+    UsageError when the lengths do not fit the model."""
     synth: SynthSettings = settings.synth
     if not synth.min_length <= synth.max_length <= spec.max_label_length:
         raise UsageError(
-            f"synth.min_length {synth.min_length}, synth.max_length {synth.max_length}: {spec.name} needs "
-            f"synth.min_length <= synth.max_length <= {spec.max_label_length}, its longest label."
+            f"synth.min_length {synth.min_length}, synth.max_length {synth.max_length}: {spec.name} requires "
+            f"synth.min_length <= synth.max_length <= {spec.max_label_length}, its maximum label length."
         )
     base = SynthWordsConfig.real() if synth.style == "scene" else SynthWordsConfig.quickstart()
     fonts = synth.fonts
@@ -40,7 +42,8 @@ def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: s
 
 
 def pages_config(settings: Settings, split: Split, *, height: int = 0, width: int = 0) -> SynthPagesConfig:
-    """Pages of (height, width) pixels, for training the network's input size; 0: sizes that suit each kind of page.
+    """Return the configuration of synth:pages with (height, width) pixels, in training the input size; 0: a size that
+    suits each kind of page.
 
     Raises UsageError when a size is below 64 or above 4096 pixels.
     """

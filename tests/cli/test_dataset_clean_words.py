@@ -124,7 +124,7 @@ def test_nothing_is_emptied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (tmp_path / "rec_gt.txt").write_text("a.jpg\tone\nb.jpg\ttwo\n")
     before = state(tmp_path)
     assert run(["dataset", "clean", str(tmp_path), *ALL]) == 3
-    assert "nothing would be left" in capsys.readouterr().err and state(tmp_path) == before
+    assert "no image would be left" in capsys.readouterr().err and state(tmp_path) == before
 
 
 def test_the_same_file_listed_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core.dataset.split import assign, group_keys, listed_pictures
+from ocrctl.core.dataset.split import assign, group_keys, listed_images
 from ocrctl.core.dataset.write_pages import safe_names
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.formats import DETECTION_FORMATS
@@ -116,10 +116,10 @@ def test_split_by_a_fixed_list(pages: Path, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("p1.png\nq.png\n", "held.txt:2: q.png is the name of no pictures"),
+        ("p1.png\nq.png\n", "held.txt:2: q.png matches no images"),
         ("p1.png\nimg/p1.png\n", "held.txt:2: img/p1.png is listed twice"),
-        ("# none\n", "names no picture"),
-        ("".join(f"p{number}.png\n" for number in range(6)), "names every picture"),
+        ("# none\n", "lists no image"),
+        ("".join(f"p{number}.png\n" for number in range(6)), "lists every image"),
     ],
 )
 def test_lists_that_do_not_fit(
@@ -133,10 +133,10 @@ def test_lists_that_do_not_fit(
 
 def test_a_name_of_two_pictures(tmp_path: Path) -> None:
     (tmp_path / "held.txt").write_text("p.png\n")
-    with pytest.raises(InputError, match="p.png is the name of 2 pictures"):
-        listed_pictures(["a/p.png", "b/p.png", "c/q.png"], tmp_path / "held.txt")
+    with pytest.raises(InputError, match="p.png matches 2 images"):
+        listed_images(["a/p.png", "b/p.png", "c/q.png"], tmp_path / "held.txt")
     (tmp_path / "held.txt").write_text("b/p.png\n")
-    assert listed_pictures(["a/p.png", "b/p.png"], tmp_path / "held.txt").tolist() == [False, True]
+    assert listed_images(["a/p.png", "b/p.png"], tmp_path / "held.txt").tolist() == [False, True]
 
 
 def test_stats_of_pages(pages: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,4 +97,4 @@ def test_a_model_of_other_data_is_doubted_before_the_labels(
     lines = "".join(f"{number}.png\tjg\n" for number in range(24))
     (tmp_path / "rec_gt.txt").write_text(lines, encoding="utf-8")
     assert run(["dataset", "suspects", str(tmp_path), "-m", "any"]) == 0
-    assert "warning: only 0 of 24 labels are read as they are" in capsys.readouterr().err
+    assert "warning: only 0 of 24 labels equal the prediction" in capsys.readouterr().err

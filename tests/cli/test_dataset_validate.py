@@ -229,4 +229,4 @@ def test_the_report_zooms_to_findings_and_draws_what_they_are_compared_with(tmp_
     assert found["tiny"]["view"][2] <= 6 + 2 * 40 and found["outside"]["view"] is None
     assert [shape["kind"] for shape in found["all-ignored"]["shapes"]] == ["ignored", "ignored"]
     beside = found["same-file"]
-    assert beside["image"] != beside["beside"] and str(beside["beside"]) in given["pictures"]
+    assert beside["image"] != beside["beside"] and str(beside["beside"]) in given["images"]

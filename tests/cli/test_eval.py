@@ -132,7 +132,7 @@ def test_fail_under(
     tiny_checkpoint: Path, labelled: Path, capsys: pytest.CaptureFixture[str], gate: str, code: int
 ) -> None:
     assert evaluate(tiny_checkpoint, "-d", labelled, "--fail-under", gate, "--bootstrap", 0) == code
-    assert ("was asked for" in capsys.readouterr().err) == bool(code)
+    assert ("is required" in capsys.readouterr().err) == bool(code)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_scores_and_thresholds(truth: Path, tmp_path: Path, capsys: pytest.Captu
     code, data, _ = evaluate(capsys, "--gt", truth, "--pred", KINDS["PaddleOCR"](tmp_path / "p"), "--threshold", "0.6")
     assert code == 0 and data["total"]["matched"] == 1
     code, _, err = evaluate(capsys, "--gt", truth, "--pred", truth, "--threshold", "0.6")
-    assert code == 2 and "holds no scores" in err and "--scores" in err
+    assert code == 2 and "contains no scores" in err and "--scores" in err
 
 
 def test_gates(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +162,7 @@ def test_pictures_on_one_side_only(truth: Path, tmp_path: Path, capsys: pytest.C
     assert "img_9.jpg" in err and data["without_prediction"] == ["img_2.jpg", "img_3.jpg"]
     other = folder(tmp_path / "other", "res_", {"page_1": [quad(0, 0, 40, 10)]})
     code, _, err = evaluate(capsys, "--gt", truth, "--pred", other)
-    assert code == 3 and "none of its 1 pictures" in err
+    assert code == 3 and "none of its 1 images" in err
 
 
 def test_nothing_found_anywhere(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,7 +140,7 @@ def test_recognisers_and_words_are_told_apart_from_detectors_and_pages(
     tiny_detector: Path, tiny_checkpoint: Path, page_folder: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(tiny_checkpoint, "-d", page_folder, "--protocol", "hmean") == 2
-    assert "crnn-tiny reads words; hmean scores detectors" in capsys.readouterr().err
+    assert "crnn-tiny is a recogniser; hmean scores detectors" in capsys.readouterr().err
     assert evaluate(tiny_detector, "-d", word_folder) == 2
     assert "expected pages with polygons" in capsys.readouterr().err
     assert evaluate(tiny_checkpoint, "-d", word_folder, "--find-threshold") == 2

@@ -69,8 +69,8 @@ def test_an_onnx_file_carries_them_too(detector: Path, tmp_path: Path, capsys: p
     [
         (["box_treshold=0.5"], "did you mean"),
         (["distance=6"], "has no such threshold"),
-        (["box_threshold=-1"], "expected a number from 0"),
-        (["box_threshold=inf"], "expected a number from 0"),
+        (["box_threshold=-1"], "expected a number >= 0"),
+        (["box_threshold=inf"], "expected a number >= 0"),
         (["box_threshold=45"], "expected 0 to 1"),
         (["max_candidates=1.5"], "expected an integer"),
         (["whole_pixels=2"], "expected 0 or 1"),
@@ -104,7 +104,7 @@ def test_of_a_link_the_model_itself_is_changed(detector: Path, capsys: pytest.Ca
 
 def test_a_recogniser_has_none(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "set", str(tiny_checkpoint), "box_threshold=0.5"]) == 2
-    assert "reads words" in capsys.readouterr().err
+    assert "is a recogniser" in capsys.readouterr().err
 
 
 def test_info_says_of_a_detector_what_it_has_and_answers_to_show(

@@ -217,7 +217,7 @@ def test_clean_verify_and_gates_annotate_what_they_found(tmp_path: Path, capsys:
         run(["eval", "--gt", str(folder), "--pred", str(tmp_path / "none"), "--fail-under", "hmean=1%", "--github"])
         == 1
     )
-    assert "\n::error title=eval::hmean is 0.0000, at least 0.0100 was asked for\n" in capsys.readouterr().out
+    assert "\n::error title=eval::hmean is 0.0000, at least 0.0100 is required\n" in capsys.readouterr().out
 
 
 def test_faults_of_an_lmdb_are_annotated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

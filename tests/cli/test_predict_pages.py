@@ -129,7 +129,7 @@ def test_two_pictures_of_one_name_cannot_share_a_result(
         (tmp_path / folder).mkdir()
         shutil.copy(page_folder / "img_0.png", tmp_path / folder)
     assert predict(tiny_detector, tmp_path, "--format", "submission", "-o", tmp_path / "out") == 1
-    assert "another picture before it is called res_img_0.txt" in capsys.readouterr().err
+    assert "an earlier image has the same name res_img_0.txt" in capsys.readouterr().err
     assert predict(tiny_detector, tmp_path / "a", tmp_path / "b", "--format", "overlay", "-o", tmp_path / "over") == 0
     assert sorted(path.name for path in (tmp_path / "over" / "overlay").iterdir()) == ["img_0.png", "img_0_2.png"]
 

@@ -151,7 +151,7 @@ def test_polygons_and_pages_of_an_lmdb(
     (page,) = lines(capsys.readouterr().out)
     assert page["path"].endswith("pages/image-000000001") and all("text" in box for box in page["boxes"])
     assert predict(tmp_path / "pages", *both, "--format", "paddleocr-det", "-o", tmp_path / "out") == 2
-    assert "the pictures of an LMDB are none" in capsys.readouterr().err
+    assert "requires image files, not an LMDB" in capsys.readouterr().err
 
 
 def test_unreadable_pages_do_not_shift_the_texts(
@@ -182,7 +182,7 @@ def test_models_that_do_not_go_together_are_refused(
         out, err = capsys.readouterr()
         assert message in err and out == ""
     assert predict(word_folder, *recogniser, "--polygons") == 2
-    assert "--polygons is of pages" in capsys.readouterr().err
+    assert "--polygons requires a detector" in capsys.readouterr().err
     assert predict(photos, *both, "--format", "rec_gt") == 2
     assert "is of words" in capsys.readouterr().err
     assert predict(photos, *both, "--format", "txt") == 2

@@ -1,4 +1,4 @@
-"""`ocrctl dataset clean` and `undo`."""
+"""`ocrctl dataset clean` and `undo`: fix or remove bad annotations, and restore the previous labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ocrctl.shell import shell_quote
 
 @dataclass(frozen=True)
 class CleanOptions:
-    """What `dataset clean` is asked for; without any of the three flags nothing is written."""
+    """Options of `dataset clean`; without any of the three flags nothing is written."""
 
     spec: str
     clamp: bool = False
@@ -38,13 +38,13 @@ class CleanOptions:
 
     @property
     def dry(self) -> bool:
-        """Whether this only says what all three flags would do."""
+        """Whether to only report what all three flags would do."""
         return not (self.clamp or self.repair or self.remove_bad)
 
 
 @dataclass(frozen=True)
 class CleanReport:
-    """`fatal` counts the errors that remain (after all three flags, in a dry run)."""
+    """Result of `dataset clean`; `fatal` counts the remaining errors (in a dry run, after all three flags)."""
 
     spec: str
     dry: bool
@@ -61,15 +61,15 @@ class CleanReport:
 
 @dataclass(frozen=True)
 class UndoReport:
-    """The label files that are as they were."""
+    """Result of `dataset undo`: the restored label files."""
 
     files: list[Path]
 
 
 def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> CleanReport:
-    """Clean in place, into `options.out`, or only in thought. Raises UsageError when another command changes the data
-    now or the format cannot be changed in place, InputError when the annotations cannot be read or written, or when
-    nothing would be left of them."""
+    """Clean in place, into `options.out`, or as a dry run. Raises UsageError when another command is changing the data
+    or the format cannot be changed in place, InputError when annotations cannot be read or written, or none would be
+    left."""
     if options.dry or options.out is not None:
         return _clean(options, locate(options.spec), progress)
     finish_changes(options.spec)
@@ -77,9 +77,9 @@ def clean_data(options: CleanOptions, progress: Callable[[int, int], None] = lam
     _expect_within(options.spec, located.folder)
     if located.words is not None and not isinstance(located.words, EditableFormat):
         raise UsageError(
-            f"{options.spec}: {located.words.NAME} is not changed in place.", hint="--out DIR writes a cleaned copy"
+            f"{options.spec}: {located.words.NAME} cannot be changed in place.", hint="--out DIR writes a cleaned copy"
         )
-    with change_lock(located.folder):  # from before the labels are read, so that two at once cannot lose a change
+    with change_lock(located.folder):  # before the labels are read, so that concurrent changes are not lost
         return _clean(options, located, progress)
 
 
@@ -95,7 +95,7 @@ def _clean(options: CleanOptions, located: DatasetRef, progress: Callable[[int, 
     )  # fmt: skip
     journal = None
     if not dry and not cleaned.kept.any():
-        raise InputError(f"{options.spec}: nothing would be left of it; nothing was changed.")
+        raise InputError(f"{options.spec}: no image would be left; nothing was changed.")
     if not dry and options.out is not None:
         if located.words is not None:
             write_words(cleaned.data, located.words, options.out, "dataset clean --out")
@@ -120,21 +120,19 @@ def _clean(options: CleanOptions, located: DatasetRef, progress: Callable[[int, 
 
 
 def undo_clean(spec: str) -> UndoReport:
-    """Take the latest clean of a data set back. Raises UsageError when there is none or another command changes the
-    data now."""
+    """Undo the latest `dataset clean` of a data set. Raises UsageError when there is none or another command is
+    changing the data."""
     recovered = journal_folders(spec)
     if not recovered:
-        raise UsageError(
-            f"{spec}: holds no change that could be undone.", hint="Only `dataset clean` in place leaves one."
-        )
+        raise UsageError(f"{spec}: no change to undo.", hint="only `dataset clean` in place can be undone")
     _expect_within(spec, recovered[-1])
     with change_lock(recovered[-1]):
         return UndoReport(undo(recovered[-1]))
 
 
 def finish_changes(spec: str) -> None:
-    """Finish a change of this data set that was killed half way. Raises UsageError while the command that makes it
-    runs, InputError when the folder cannot be written to."""
+    """Complete an interrupted change of this data set. Raises UsageError while its command is running, InputError when
+    the folder cannot be written."""
     for folder in journal_folders(spec):
         if has_unfinished_change(folder):
             _expect_within(spec, folder)
@@ -143,8 +141,7 @@ def finish_changes(spec: str) -> None:
 
 
 def _expect_within(spec: str, folder: Path) -> None:
-    """Raise InputError when `folder`, links followed, is not part of the set that `spec` names: what lies elsewhere is
-    not changed by its name here."""
+    """Raise InputError when the real path of `folder` is outside the set of `spec`: files elsewhere are not changed."""
     path = parse_spec(spec).path
     assert path is not None  # there is a folder
     root = os.path.realpath(path if path.is_dir() else path.parent)
@@ -157,17 +154,17 @@ def _expect_within(spec: str, folder: Path) -> None:
 
 
 def journal_folders(spec: str) -> list[Path]:
-    """Folders at or directly below the path of `spec` that hold a journal."""
+    """Return the folders at or directly below the path of `spec` that contain a journal."""
     path = parse_spec(spec).path
     if path is None:
         return []
     folder = path if path.is_dir() else path.parent
     within = sorted(Path(entry) for entry in os.scandir(path) if is_folder(entry)) if path.is_dir() else []
-    return [place for place in (folder, *within) if (place / FOLDER).is_dir()]
+    return [one for one in (folder, *within) if (one / FOLDER).is_dir()]
 
 
 def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
-    """The new bytes of every label file of `data` that changes; None: the file goes, with its picture's entry."""
+    """Return the new bytes of every changed label file; None: the file is removed with its image."""
     pages = page_format(data.format)
     fitted, _ = fit_to_format(cleaned.data, data.format)
     fitted = replace(fitted, images=cleaned.data.images)
@@ -180,15 +177,15 @@ def label_changes(data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | Non
     for rendered in pages.render(fitted):
         if rendered.image is None:
             file = Path(data.label_files[0])
-            files[file] = _among_old_lines(rendered.content, file, data, cleaned, old)
+            files[file] = _keep_unchanged_lines(rendered.content, file, data, cleaned, old)
         elif cleaned.changed[old[rendered.image]]:
             files[Path(data.label_files[data.image_label[old[rendered.image]]])] = rendered.content
     return files
 
 
-def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cleaned, old: list[int]) -> bytes:
-    """New `content` of a label file of one picture a line, where the pictures that did not change, of the numbers `old`
-    before, have their lines as they stand; BOM and line ends are those of the file."""
+def _keep_unchanged_lines(content: bytes, file: Path, data: Annotations, cleaned: Cleaned, old: list[int]) -> bytes:
+    """Return the new `content` of a label file of one image a line with the old lines of unchanged images, byte for
+    byte; `old` are the previous image numbers. BOM and line ends are kept."""
     if not data.image_line.all():  # a format without lines
         return content
     new, before = content.split(b"\n")[:-1], file.read_bytes()
@@ -196,15 +193,15 @@ def _among_old_lines(content: bytes, file: Path, data: Annotations, cleaned: Cle
     if len(new) != len(old) or len(lines) < data.image_line.max():
         return content
     end = b"\r" if lines[0].endswith(b"\r") else b""
-    for place, image in enumerate(old):
-        new[place] = new[place] + end if cleaned.changed[image] else lines[data.image_line[image] - 1]
+    for line, image in enumerate(old):
+        new[line] = new[line] + end if cleaned.changed[image] else lines[data.image_line[image] - 1]
     joined = b"\n".join(new)
     joined = joined + b"\n" if before.endswith(b"\n") else joined.removesuffix(b"\r")
     return (BOM_UTF8 if before.startswith(BOM_UTF8) else b"") + joined
 
 
 def word_changes(located: DatasetRef, data: Annotations, cleaned: Cleaned) -> dict[Path, bytes | None]:
-    """The new bytes of the label file of word images."""
+    """Return the new bytes of the label file of word images."""
     assert isinstance(located.words, EditableFormat) and isinstance(data.words, FolderWords)
     after = iter(cleaned.data.texts)
     changes: dict[int, str | None] = {}

@@ -1,4 +1,4 @@
-"""`ocrctl dataset convert`."""
+"""`ocrctl dataset convert`: write a data set in another format."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def convert(
     allow_outside: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Written:
-    """Write the data set in another format. Raises UsageError when the format is unknown or holds other things,
-    InputError when an image lies outside the set and was not allowed to."""
+    """Write the data set in another format. Raises UsageError for an unknown format or one of the other task,
+    InputError when an image is outside the set and `allow_outside` is False."""
     data = open_annotations(spec)
     check_outside_images(spec, data, allow_outside or not copy)
     if data.words is not None:
         words = word_format(format_name)
         if not copy:
-            raise UsageError(f"{spec}: word images are written with their labels.", hint="Leave --labels-only out.")
+            raise UsageError(f"{spec}: --labels-only is not supported for word images.", hint="remove --labels-only")
         return write_words(data, words, out, COMMAND, progress)
     return write_pages(data, format_name, out, COMMAND, copy=copy, progress=progress)

@@ -1,4 +1,4 @@
-"""`ocrctl dataset crop`: the words of annotated pages as a set of word images."""
+"""`ocrctl dataset crop`: crop the words of annotated pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class CropReport:
-    """Word crops written; `skipped` counts instances by why they made none."""
+    """Result of `dataset crop`; `skipped` counts instances by the reason."""
 
     out: Path
     words: int
@@ -37,14 +37,14 @@ class CropReport:
 
 
 def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lambda done, total: None) -> CropReport:
-    """Write the word crops of a set of pages: an LMDB, or a folder in any format of word images; whole or not at all.
+    """Write the word crops of a set of pages atomically, to an LMDB or a folder in any format of word images.
 
-    Raises UsageError when `out` is taken or the format is none of word images, InputError when there is no word.
+    Raises UsageError when `out` exists or the format is not one of word images, InputError when there is no word.
     """
     data = open_annotations(spec)
     if data.words is not None:
         raise UsageError(
-            f"{spec}: holds word images already.", hint=f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(out)}"
+            f"{spec}: contains word images already.", hint=f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(out)}"
         )
     words = word_format(format_name)
     skipped: Counter[str] = Counter()
@@ -54,17 +54,17 @@ def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lamb
     with new_folder(out, "dataset crop") as partial:
         words.write(crops, partial)
         if not labels:
-            raise InputError(f"{spec}: holds no instance with a text that could be cropped.")
+            raise InputError(f"{spec}: contains no instance with text to crop.")
     return CropReport(out, len(labels), {why: count for why, count in skipped.items() if count}, several_pages)
 
 
 def _crops(
     data: Annotations, labels: list[str], skipped: Counter[str], several_pages: list[str], progress: Progress
 ) -> Iterator[tuple[bytes, str]]:
-    """(PNG, NFC label) of each word; labels are collected as well, and the places of TIFFs with several pages."""
+    """Yield (PNG, NFC label) of each word; appends to `labels`, and multi-page TIFFs to `several_pages`."""
     spans = data.spans().tolist()
-    nowhere = np.full(len(data), np.nan)
-    found = check_polygons(data.points, data.offsets, nowhere, nowhere)
+    unknown = np.full(len(data), np.nan)
+    found = check_polygons(data.points, data.offsets, unknown, unknown)
     broken = np.zeros(len(data), bool)
     broken[found.of("too-few-points", "not-finite", "no-area", "self-intersecting")] = True
     for image in range(len(data.images)):
@@ -73,8 +73,8 @@ def _crops(
         legible = [i for i in named if not has_error(data.texts[i])]
         usable = [i for i in legible if not broken[i]]
         skipped["ignored or without text"] += len(members) - len(named)
-        skipped["text with an error that `dataset validate` names"] += len(named) - len(legible)
-        skipped["outline with an error that `dataset validate` names"] += len(legible) - len(usable)
+        skipped["text with an error of `dataset validate`"] += len(named) - len(legible)
+        skipped["polygon with an error of `dataset validate`"] += len(legible) - len(usable)
         progress(image + 1, len(data.images))
         if not usable:
             continue
@@ -82,14 +82,14 @@ def _crops(
             content = data.image_bytes(image)
             pixels = decode(content, data.image_where(image))
         except InputError:
-            skipped["picture unreadable"] += len(usable)
+            skipped["image unreadable"] += len(usable)
             continue
         if has_several_pages(content):
             several_pages.append(data.image_where(image))
         for index in usable:
             points = data.polygon(index)
             if not in_reach(pixels, points):
-                skipped["outline outside its picture, or far larger"] += 1
+                skipped["polygon outside its image, or far larger"] += 1
                 continue
             word = crop(pixels, points, len(data.texts[index]))
             if word is None:

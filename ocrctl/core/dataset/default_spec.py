@@ -1,4 +1,4 @@
-"""Which data set a `dataset` command works on when its SPEC is not written out."""
+"""Choose the data set of a `dataset` command without a SPEC argument."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ocrctl.errors import UsageError
 
-_HINT = "Name a SPEC (as argument or with -d), a profile with data.train, or set OCRCTL_DATA."
+_HINT = "give a SPEC (as argument or with -d) or a profile with data.train, or set OCRCTL_DATA"
 
 
 def data_spec(spec: str | None, flag: str | None = None, profiles: Sequence[str] = ()) -> str:
-    """The one data set: `spec` or `flag`, else data.train of the profiles, else OCRCTL_DATA, as `train` takes them.
+    """Return the data set: `spec` or `flag`, else data.train of the profiles, else OCRCTL_DATA, as in `train`.
 
-    `profiles` are names or paths, those of OCRCTL_PROFILE when there are none. Raises UsageError when nothing names a
-    data set, or something names several: a command that may change labels does not choose one.
+    `profiles` are names or paths, those of OCRCTL_PROFILE when there are none. Raises UsageError when there is no
+    data set or more than one: a command that changes labels must not choose.
     """
     if spec and flag and spec != flag:
         raise UsageError(f"{spec} and -d {flag} are two data sets, expected one.")
@@ -23,7 +23,7 @@ def data_spec(spec: str | None, flag: str | None = None, profiles: Sequence[str]
         return chosen
     names = list(profiles) or [name for name in os.environ.get("OCRCTL_PROFILE", "").split(",") if name]
     if names:
-        from ocrctl.core.settings import load_settings  # pydantic-settings, which most runs can do without
+        from ocrctl.core.settings import load_settings  # slow import of pydantic-settings
 
         if named := load_settings(names).data.train:
             return _one(named, f"data.train of profile {', '.join(names)}")
@@ -35,5 +35,5 @@ def data_spec(spec: str | None, flag: str | None = None, profiles: Sequence[str]
 
 def _one(specs: Sequence[str], origin: str) -> str:
     if len(specs) != 1:
-        raise UsageError(f"{origin} names {len(specs)} data sets, expected one.", hint=f"Name one: {', '.join(specs)}")
+        raise UsageError(f"{origin} names {len(specs)} data sets, expected one.", hint=f"give one: {', '.join(specs)}")
     return specs[0]

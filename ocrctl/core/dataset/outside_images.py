@@ -1,6 +1,6 @@
-"""Images that label files name but that do not belong to the set: copied only when that is asked for.
+"""Refuse to copy images outside the data set unless allowed.
 
-A label file of others may name any absolute path, `../..`, or a link: a copy of the set would take those files along.
+A label file may contain any absolute path, `../..`, or a link: a copy of the set would include those files.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ocrctl.files.regular import file_kind
 
 
 def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
-    """Raise InputError, unless `allow`, when an image of `data` exists outside the path of `spec`, from which it was
-    read, and outside the folders of its labels and images.
+    """Raise InputError, unless `allow`, when an image of `data` exists outside the path of `spec` and outside the
+    folders of its labels and images.
 
-    Links are followed, of the folder of images too. An image that is missing is left to be reported as such.
+    Links are followed, also of the image folder. Missing images are reported elsewhere.
     """
     if allow:
         return
@@ -26,7 +26,7 @@ def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
     real: dict[str, str] = {}  # folder to what it is, links followed
     count, first, regular = 0, "", False  # regular: one of them can be copied
     for path in data.image_paths(0, len(data.images)):
-        if not path or "\0" in path:  # no file of its own, or no path
+        if not path or "\0" in path:  # not a file of its own, or not a path
             continue
         folder, name = os.path.split(path)
         if folder not in real:
@@ -42,7 +42,7 @@ def check_outside_images(spec: str, data: Annotations, allow: bool) -> None:
             named = path if path == target else f"{path}, which is {target}"
             first = first or (named if is_file else f"{named}, {kind}")
     if count:
-        images = "1 image lies" if count == 1 else f"{count:,} images lie"
+        images = "1 image is" if count == 1 else f"{count:,} images are"
         raise InputError(
             f"{data.name}: {images} outside the set, {_not_in(sorted(roots))} (first: {first}).",
             hint="--allow-outside copies them too" if regular else "correct the label file, or remove the link",
@@ -55,10 +55,10 @@ def _not_in(roots: list[str]) -> str:
 
 
 def _roots(spec: str, data: Annotations) -> set[str]:
-    """Real paths of the folder that was named and of those that hold labels and images, with a separator at the end.
+    """Return the real paths of the folders of the SPEC, the labels and the images, with a trailing separator.
 
-    The folder of images is one of them where it is reached without a link out of the folder that it shares with the
-    labels: `images -> /home` does not make /home part of the set.
+    The image folder is included unless a link leads to it from outside the common folder with the labels:
+    `images -> /home` does not make /home part of the set.
     """
     named = parse_spec(spec).path
     assert named is not None  # it was read

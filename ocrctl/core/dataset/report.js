@@ -11,21 +11,21 @@ const svg = (name, attributes, ...children) => {
   node.append(...children);
   return node;
 };
-// All of a picture, and as much around it as its polygons reach out, at most four times its own size.
-function wholeOf(picture, shapes) {
+// The whole image, extended to polygons outside of it, at most four times its size.
+function wholeOf(image, shapes) {
   const points = shapes.flatMap((shape) => shape.points);
   const reach = (axis, size) => {
     const values = points.map((point) => point[axis]);
     const low = Math.max(-4 * size, values.reduce((a, b) => Math.min(a, b), 0));
     return [low, Math.min(5 * size, values.reduce((a, b) => Math.max(a, b), size)) - low];
   };
-  const [left, width] = reach(0, picture.width), [top, height] = reach(1, picture.height);
+  const [left, width] = reach(0, image.width), [top, height] = reach(1, image.height);
   return [left, top, width, height];
 }
-function drawing(picture, shapes, box, crop, mark) {
+function drawing(image, shapes, box, crop, mark) {
   const root = svg("svg", { viewBox: box.join(" "), role: "img" });
-  const frame = { x: 0, y: 0, width: picture.width, height: picture.height };
-  if (picture.src) root.append(svg("image", { href: picture.src, preserveAspectRatio: "none", ...frame }));
+  const frame = { x: 0, y: 0, width: image.width, height: image.height };
+  if (image.src) root.append(svg("image", { href: image.src, preserveAspectRatio: "none", ...frame }));
   if (crop) {
     const { src, ...where } = crop;
     root.append(svg("image", { href: src, preserveAspectRatio: "none", ...where }));
@@ -69,23 +69,23 @@ function draw() {
   const stage = element("stage");
   stage.replaceChildren();
   if (!item) return;
-  const picture = data.pictures[item.image];
-  if (!picture) {
-    stage.append(`The image is not in this page, which holds the first ${Object.keys(data.pictures).length}.`);
+  const image = data.images[item.image];
+  if (!image) {
+    stage.append(`The image is not in this report, which has the first ${Object.keys(data.images).length}.`);
     return;
   }
-  const whole = wholeOf(picture, item.shapes), close = zoomed && item.view;
-  const main = drawing(picture, item.shapes, close || whole, close && item.crop, null);
+  const whole = wholeOf(image, item.shapes), close = zoomed && item.view;
+  const main = drawing(image, item.shapes, close || whole, close && item.crop, null);
   const within = ([x, y]) => x >= whole[0] && x <= whole[0] + whole[2] && y >= whole[1] && y <= whole[1] + whole[3];
   const seen = !item.shapes.length || item.shapes.some((shape) => shape.points.some(within));
-  const broken = !picture.src ? "The image cannot be read." : seen ? "" : "The polygon lies far outside of this view.";
+  const broken = !image.src ? "The image cannot be read." : seen ? "" : "The polygon lies far outside of this view.";
   stage.append(figure("main", broken, main));
   if (close) {
-    const small = figure("aside", "The whole image", drawing(picture, item.shapes, whole, null, item.view));
+    const small = figure("aside", "The whole image", drawing(image, item.shapes, whole, null, item.view));
     small.onclick = toggle;
     stage.append(small);
   }
-  const beside = data.pictures[item.beside];
+  const beside = data.images[item.beside];
   if (beside) stage.append(figure("main", "The image it is compared with", drawing(beside, [], wholeOf(beside, []), null, null)));
 }
 function move(step) {

@@ -1,4 +1,4 @@
-"""Findings as one HTML file that needs nothing else: each one zoomed to on its image, filter by code, keyboard."""
+"""Write findings as one self-contained HTML file: zoom to each finding, filter by code, keyboard navigation."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.parts import escape, script_json
 
 SHOWN = 40  # findings of one code
-PICTURES = 300  # in one page
+MAX_IMAGES = 300  # in one report
 POLYGONS = 1000  # drawn for a finding about a whole image
-LONGEST_SIDE = 1100  # pixels of a picture as it is shown, and of a crop
-CONTEXT = 40  # pixels around a polygon that are shown at least
-ZOOMED = 0.5  # of the whole view: a larger part is not zoomed to
-SHRUNK = 0.75  # scale of a shown picture below which a zoomed part comes from the picture at its full size
+MAX_SIDE = 1100  # pixels of an embedded image and of a crop
+CONTEXT = 40  # minimum pixels around a polygon in a zoomed view
+MAX_ZOOMED = 0.5  # fraction of the whole view; larger parts are not zoomed to
+CROP_SCALE = 0.75  # below this scale of the embedded image, zoomed views use a crop at full size
 
 Shape = dict[str, Any]
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 def write_page(path: Path, report: ValidateReport, data: Annotations, findings: Findings) -> None:
-    """Write the page. Raises InputError or ResumableStop when `path` cannot be written."""
+    """Write the report. Raises InputError or ResumableStop when `path` cannot be written."""
     write_with_newline(path, render(report, data, findings))
 
 
 def render(report: ValidateReport, data: Annotations, findings: Findings) -> str:
-    """The whole page."""
+    """Return the report as HTML."""
     items = []
-    wanted: dict[int, list[dict[str, Any]]] = {}  # each picture of the page to the items that are on it
+    wanted: dict[int, list[dict[str, Any]]] = {}  # image to the findings on it
     for hits in findings.sorted():
         for position in range(min(SHOWN, len(hits.indices))):
             item = _item(data, hits, position)
             items.append(item)
             for image in {item["image"], item["beside"]} - {-1}:
-                if image in wanted or len(wanted) < PICTURES:
+                if image in wanted or len(wanted) < MAX_IMAGES:
                     wanted.setdefault(image, []).append(item)
-    pictures = {image: _picture(data, image, on_it) for image, on_it in wanted.items()}
+    images = {image: _image(data, image, on_it) for image, on_it in wanted.items()}
     rows = "".join(
         f'<tr data-code="{escape(code.code)}"><td><button type="button" class="{escape(code.severity)}">'
         f"{escape(code.code)}</button></td><td>{escape(code.name)}</td><td>{escape(code.severity)}</td>"
         f"<td class='number'>{code.count:,}</td></tr>"
         for code in report.codes
     )
-    room = files("ocrctl.core.dataset")
-    style, script = (room.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    assets = files("ocrctl.core.dataset")
+    style, script = (assets.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ocrctl dataset validate</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{style}</style>"
-        f"</head><body><header><h1>{escape(report.spec)}</h1><p>{report.images:,} pictures, {report.instances:,} "
+        f"</head><body><header><h1>{escape(report.spec)}</h1><p>{report.images:,} images, {report.instances:,} "
         f"instances, {escape(report.format)}: {report.errors:,} errors, {report.warnings:,} warnings, "
         f"{report.infos:,} remarks."
         f" At most {SHOWN} of a code are shown. ocrctl {__version__}.</p></header>"
@@ -72,14 +72,14 @@ def render(report: ValidateReport, data: Annotations, findings: Findings) -> str
         '<span id="count"></span><button id="next" type="button" aria-label="Next">&rarr;</button>'
         '<button id="zoom" type="button">Whole image</button></div>'
         '<p id="message"></p><p id="where"></p><p id="text"></p><div id="legend"></div><div id="stage"></div></section>'
-        f'</main><script type="application/json" id="data">{script_json({"items": items, "pictures": pictures})}'
+        f'</main><script type="application/json" id="data">{script_json({"items": items, "images": images})}'
         f"</script><script>{script}</script></body></html>\n"
     )
 
 
 def _item(data: Annotations, hits: Hits, position: int) -> dict[str, Any]:
-    """One finding. `shapes` are drawn on the picture `image`; `beside` is the picture that it is compared with, -1:
-    none. `view` and `crop` are set with the picture."""
+    """Return one finding. `shapes` are drawn on the image `image`; `beside` is the image that it is compared with, -1:
+    none. `view` and `crop` are set by `_image`."""
     index = int(hits.indices[position])
     other = int(hits.others[position]) if hits.others is not None else -1
     if hits.code.on == "instance":
@@ -105,9 +105,9 @@ def _shape(data: Annotations, index: int, kind: str) -> Shape:
     return {"kind": kind, "points": points, "text": visible(data.texts[index])}
 
 
-def _picture(data: Annotations, image: int, items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A picture as a data URI, with the size that polygons are measured in, empty when broken; and the part of it that
-    each of `items` zooms to."""
+def _image(data: Annotations, image: int, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return an image as a data URI (empty if unreadable) with its size in polygon coordinates; sets the zoomed view of
+    `items`."""
     try:
         pixels = decode(data.image_bytes(image), data.image_where(image))
     except InputError:
@@ -116,7 +116,7 @@ def _picture(data: Annotations, image: int, items: list[dict[str, Any]]) -> dict
         width, height = width or 640, height or 480
     else:
         height, width = pixels.shape[:2]
-    shrunk = LONGEST_SIDE / max(width, height) < SHRUNK
+    shrunk = MAX_SIDE / max(width, height) < CROP_SCALE
     for item in items:
         if item["image"] == image:
             view = item["view"] = _view(item["shapes"], width, height)
@@ -125,24 +125,24 @@ def _picture(data: Annotations, image: int, items: list[dict[str, Any]]) -> dict
 
 
 def _view(shapes: list[Shape], width: int, height: int) -> Box | None:
-    """The part of a picture that shows the shapes of one finding with their surroundings; None: all of it does."""
+    """Return the part of an image around the shapes of one finding; None for the whole image."""
     points = np.array([point for shape in shapes for point in shape["points"] if shape["kind"] in ("hit", "other")])
     if not len(points):
         return None
     low, high = points.min(0), points.max(0)
-    if (high < 0).any() or (low > (width, height)).any():  # there is nothing to see but where the picture lies
+    if (high < 0).any() or (low > (width, height)).any():  # outside the image: show where the image is
         return None
     sides = high - low
     context = np.maximum(CONTEXT, np.maximum(0.5 * sides, 0.25 * sides.max()))
     (left, top), (right, bottom) = np.floor(low - context).tolist(), np.ceil(high + context).tolist()
     whole = (max(width, right) - min(0, left)) * (max(height, bottom) - min(0, top))
-    if (right - left) * (bottom - top) > ZOOMED * whole:
+    if (right - left) * (bottom - top) > MAX_ZOOMED * whole:
         return None
     return int(left), int(top), int(right - left), int(bottom - top)
 
 
 def _crop(pixels: NDArray[np.uint8], view: Box) -> dict[str, Any] | None:
-    """What `view` shows of RGB uint8 (H, W, 3) at its full size, and where; None when it lies outside."""
+    """Crop `view` from RGB uint8 (H, W, 3) at full size, with its position; None when it is outside."""
     left, top = max(0, view[0]), max(0, view[1])
     part = pixels[top : max(0, view[1] + view[3]), left : max(0, view[0] + view[2])]
     if not part.size:
@@ -151,9 +151,9 @@ def _crop(pixels: NDArray[np.uint8], view: Box) -> dict[str, Any] | None:
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> str:
-    """RGB uint8 (H, W, 3) as the data URI of a JPEG of at most LONGEST_SIDE."""
+    """Encode RGB uint8 (H, W, 3) as the data URI of a JPEG of at most MAX_SIDE."""
     height, width = pixels.shape[:2]
-    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    scale = min(1.0, MAX_SIDE / max(height, width))
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
     _, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 75])

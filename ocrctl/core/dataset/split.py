@@ -1,4 +1,4 @@
-"""`ocrctl dataset split`."""
+"""`ocrctl dataset split`: split a data set by image, keeping groups and duplicates together."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ocrctl.data.validate.image_scan import ImageScan, scan_images
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.folder import new_folder
 
-_LARGEST_SHARE = 1e9
+_MAX_SHARE = 1e9
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """The parts, largest first."""
+    """Result of `dataset split`."""
 
     parts: dict[str, Written]
     groups: int
-    joined: int  # groups that went into another one because they hold the same picture
+    joined: int  # groups merged with another one because they share an image
 
 
 def split(
@@ -49,34 +49,30 @@ def split(
     allow_outside: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SplitReport:
-    """Part a set by picture into folders of `out`; pictures of one group stay together, and so do groups that share a
-    picture under two names.
+    """Split a set by image into folders of `out`; groups stay together, and so do groups that share an image.
 
-    `group`: regular expression whose first group (or whole match) in a picture's name names its group. Without it,
-    pages whose names differ in folder and suffix alone are one. Parts are filled so
-    that the numbers of pictures and of instances of each length follow the shares. `listed`: a file that names the
-    pictures of the second of two parts (`listed_pictures`); shares and seed then decide nothing. Raises UsageError when
-    there are fewer groups than parts, or the parts are no parts.
+    `group`: regular expression whose first group (or whole match) in an image name is its group. Without it, pages
+    whose names differ only in folder and suffix are one group. The counts of images and of instances of each length
+    class follow the shares. `listed`: a file with the images of the second of two parts (`listed_images`); shares and
+    seed are then ignored. Raises UsageError when there are fewer groups than parts, or for invalid parts.
     """
     check_parts(shares)
     if listed is not None and (group is not None or len(shares) != 2):
-        raise UsageError("--list names the pictures of the second of two parts; it goes with no --group.")
+        raise UsageError("--list selects the images of the second of two parts; it cannot be combined with --group.")
     located = locate(spec)
     data = located.annotations()
     check_outside_images(spec, data, allow_outside)
-    with new_folder(out, "dataset split") as folder:  # claimed before the pictures are compared, which takes longest
+    with new_folder(out, "dataset split") as folder:  # locked before the slow comparison of images
         keys = data.images if group is None and data.words is not None else group_keys(data.images, group)
         named = len(set(keys))
         if listed is None:
-            keys = joined(keys, data, scan_images(data, Findings(), progress=progress))
+            keys = merge_groups(keys, data, scan_images(data, Findings(), progress=progress))
         groups = len(set(keys))
         if groups < len(shares):
-            why = (
-                "Check --group." if group is not None else "Pictures of one name, or that look the same, stay together."
-            )
-            raise UsageError(f"{spec}: {groups} groups cannot be parted into {len(shares)}.", hint=why)
+            why = "check --group" if group is not None else "images with the same name or content stay together"
+            raise UsageError(f"{spec}: {groups} groups cannot be split into {len(shares)} parts.", hint=why)
         if listed is not None:
-            part = listed_pictures(data.images, listed).astype(np.int64)
+            part = listed_images(data.images, listed).astype(np.int64)
         else:
             part = assign(data, keys, list(shares.values()), seed)
         parts: dict[str, Written] = {}
@@ -93,28 +89,28 @@ def split(
 
 
 def check_parts(shares: dict[str, float]) -> None:
-    """Raise UsageError unless there are two parts or more, each a folder's name with a share above 0, fractions of no
-    more than 1."""
+    """Raise UsageError unless there are at least two parts, each a folder name with a share above 0; fractions sum to
+    at most 1."""
     if len(shares) < 2:
-        raise UsageError("--part: a set is split into two parts or more.", hint="--part train=0.9 --part val=0.1")
+        raise UsageError("--part: at least two parts are required.", hint="--part train=0.9 --part val=0.1")
     for name, share in shares.items():
         if name in (".", "..") or "/" in name or os.sep in name:
-            raise UsageError(f"--part {name}: is no name of a folder; parts stand side by side in OUT.")
-        if not 0 < share <= _LARGEST_SHARE:
-            raise UsageError(f"--part {name}={share:g}: a share is a number above 0, of at most {_LARGEST_SHARE:g}.")
+            raise UsageError(f"--part {name}: not a folder name; parts are folders in OUT.")
+        if not 0 < share <= _MAX_SHARE:
+            raise UsageError(f"--part {name}={share:g}: a share is a number above 0 and at most {_MAX_SHARE:g}.")
     if sum(shares.values()) > 1.0001 and max(shares.values()) < 1:
         total = " + ".join(f"{share:g}" for share in shares.values())
-        raise UsageError(f"--part: {total} is more than the whole.", hint="--part train=0.9 --part val=0.1")
+        raise UsageError(f"--part: {total} is more than 1.", hint="--part train=0.9 --part val=0.1")
 
 
 def group_keys(images: list[str], group: str | None) -> list[str]:
-    """The group of each picture."""
+    """Return the group of each image."""
     if group is None:
         return [Path(image).stem for image in images]
     try:
         pattern = re.compile(group)
     except re.error as error:
-        raise UsageError(f"--group {group}: is no regular expression ({error}).") from error
+        raise UsageError(f"--group {group}: not a regular expression ({error}).") from error
     keys = []
     for image in images:
         match = pattern.search(image)
@@ -124,9 +120,9 @@ def group_keys(images: list[str], group: str | None) -> list[str]:
     return keys
 
 
-def joined(keys: list[str], data: Annotations, scan: ImageScan) -> list[str]:
-    """`keys` with those of groups made one that share a picture: byte for byte or, of pages, to look at. What
-    `dataset validate --against` calls the same picture cannot stand in two parts then."""
+def merge_groups(keys: list[str], data: Annotations, scan: ImageScan) -> list[str]:
+    """Merge groups that share an image: identical bytes or, for pages, near duplicates as in `dataset validate
+    --against`. Returns the merged `keys`."""
     leader = {key: key for key in keys}
 
     def lead(key: str) -> str:
@@ -145,11 +141,11 @@ def joined(keys: list[str], data: Annotations, scan: ImageScan) -> list[str]:
     return [lead(key) for key in keys]
 
 
-def listed_pictures(images: list[str], file: Path) -> NDArray[np.bool_]:
-    """(I,) whether `file` names a picture: one name a line, as the label file has it or its last parts; `#` comments.
+def listed_images(images: list[str], file: Path) -> NDArray[np.bool_]:
+    """Return (I,) whether `file` lists an image: one name a line, as in the label file or its last parts; `#` comments.
 
-    Raises InputError naming file:line when a name fits no picture, several, or one that was named before, and when
-    nothing or everything is named.
+    Raises InputError naming file:line when a name matches no image, several, or one listed before, and when no image or
+    every image is listed.
     """
     ends: dict[str, list[int]] = {}
     for number, image in enumerate(images):
@@ -161,21 +157,21 @@ def listed_pictures(images: list[str], file: Path) -> NDArray[np.bool_]:
         name = text.strip()
         if not name or name.startswith("#"):
             continue
-        fits = ends.get(name, [])
-        if len(fits) != 1:
-            hint = "Write more of its path." if fits else None
-            raise InputError(f"{file}:{line}: {name} is the name of {len(fits) or 'no'} pictures.", hint=hint)
-        if chosen[fits[0]]:
+        matches = ends.get(name, [])
+        if len(matches) != 1:
+            hint = "give more of its path" if matches else None
+            raise InputError(f"{file}:{line}: {name} matches {len(matches) or 'no'} images.", hint=hint)
+        if chosen[matches[0]]:
             raise InputError(f"{file}:{line}: {name} is listed twice.")
-        chosen[fits[0]] = True
+        chosen[matches[0]] = True
     if chosen.all() or not chosen.any():
-        raise InputError(f"{file}: names {'every picture' if chosen.any() else 'no picture'}; one part would be empty.")
+        raise InputError(f"{file}: lists {'every image' if chosen.any() else 'no image'}; one part would be empty.")
     return chosen
 
 
 def assign(data: Annotations, keys: list[str], shares: list[float], seed: int) -> NDArray[np.int64]:
-    """The part (I,) of each picture: groups, largest first after a seeded shuffle, each to the part that lacks most of
-    what it holds, counted in pictures and in instances of each length class."""
+    """Assign each image to a part, (I,): groups, largest first after a seeded shuffle, each to the part that lacks most
+    of its images and instances of each length class."""
     groups = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     group_of = np.array([groups[key] for key in keys])
     length = np.fromiter((min(len(text), 15) // 4 for text in data.texts), np.int64, len(data))

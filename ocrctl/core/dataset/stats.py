@@ -1,4 +1,4 @@
-"""`ocrctl dataset charset` and `stats`."""
+"""`ocrctl dataset charset` and `stats`: characters, lengths and sizes of a data set."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class CharsetReport:
 
 @dataclass(frozen=True)
 class StatsReport:
-    """A data set in numbers. `pages` is None for word images; `labels` are of the instances that are not ignored, None
-    when none of them has a text."""
+    """Statistics of a data set. `pages` is None for word images; `labels` cover the instances that are not ignored,
+    None when none of them has a text."""
 
     source: str
     labels: LabelStats | None
@@ -41,10 +41,10 @@ class StatsReport:
 def dataset_charset(
     specs: list[str], out: Path | None = None, *, one_per_line: bool = False, overwrite: bool = False
 ) -> CharsetReport:
-    """Every character of the labels of `specs`; written to `out` when given.
+    """Collect the characters of the labels of `specs`; write them to `out` if given.
 
-    Raises UsageError when `out` exists and may not be replaced, InputError when the labels hold a character that no
-    charset can (a line break, a NUL) or none at all.
+    Raises UsageError when `out` exists and `overwrite` is False, InputError when the labels contain a character that a
+    charset cannot (a line break, a NUL) or none at all.
     """
     if out is not None and out.exists() and not overwrite:
         raise UsageError(f"{out} exists already.", hint="--overwrite replaces it.")
@@ -64,7 +64,7 @@ def dataset_charset(
 
 
 def dataset_stats(spec: str, progress: Callable[[int, int], None] = lambda done, total: None) -> StatsReport:
-    """Counts, lengths and characters of the labels of `spec`; of pages, sizes and shapes as well."""
+    """Return counts, lengths and characters of the labels of `spec`; for pages also sizes and shapes."""
     data = open_annotations(spec)
     if data.words is not None:
         return StatsReport(data.words.name, label_stats(data.words.labels))

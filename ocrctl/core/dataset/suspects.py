@@ -1,4 +1,4 @@
-"""`ocrctl dataset suspects`: the labels that a trained model disagrees with most, for a person to look at."""
+"""`ocrctl dataset suspects`: rank the labels that disagree most with a trained model, for review."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ocrctl.metrics.reads_nothing import reads_nothing
 from ocrctl.shell import shell_quote
 from ocrctl.text.normalize import normalize_label
 
-FOREIGN = 0.05  # share of labels read as they are below which the model fits other data
-ENOUGH = 20  # labels from which on that share is told
+MIN_ACCURACY = 0.05  # below it the model probably fits other data
+MIN_LABELS = 20  # to compute that accuracy
 
 
 @dataclass(frozen=True)
 class SuspectsOptions:
-    """What `dataset suspects` is asked for; `jobs` and `threads` as in PredictOptions."""
+    """Options of `dataset suspects`; `jobs` and `threads` as in PredictOptions."""
 
     spec: str
     model: str
@@ -40,8 +40,7 @@ class SuspectsOptions:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A label and what the model reads instead. `score`, 0 to 1: the share of characters that differ, times the
-    model's confidence."""
+    """A label and the prediction of the model. `score`, 0 to 1: normalised edit distance times confidence."""
 
     score: float
     label: str
@@ -52,8 +51,9 @@ class Suspect:
 
 @dataclass(frozen=True)
 class SuspectsReport:
-    """The most suspect labels first. `disagree` counts all whose reading differs, `unjudged` the labels that hold no
-    character the model can write, `doubt` says why the model, not the labels, may be wrong ("" when nothing)."""
+    """The most suspect labels first. `disagree` counts labels that differ from the prediction, `unjudged` labels
+    without any character of the charset, `doubt` is why the model rather than the labels may be wrong ("" without a
+    reason)."""
 
     spec: str
     model: str
@@ -68,19 +68,21 @@ class SuspectsReport:
 def suspects(
     options: SuspectsOptions, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> SuspectsReport:
-    """Read every word of the set and rank the labels by how surely the model reads something else.
+    """Recognise every word of the set and rank the labels by edit distance and confidence of the prediction.
 
-    A model that was trained on these very labels has learnt some of their faults: one trained on other data, or on
-    another part of them, finds more. Raises InputError when the data or the model cannot be read, the data hold no
-    label, or the model reads nothing (all predictions empty, or all one text).
+    A model trained on the same labels has learned some of their errors; one trained on other data finds more. Raises
+    InputError when the data or the model cannot be read, the data contain no label, or the model reads nothing (all
+    predictions empty, or all one text).
     """
     words = _Words(open_annotations(options.spec))
     if not words.labels:
-        raise InputError(f"{options.spec}: holds no label that could be compared.")
+        raise InputError(f"{options.spec}: contains no label to compare.")
     engine = Engine.load(options.model, options.device, options.threads)
-    places, (readings,), unreadable = read_samples([engine], [words], options.batch_size, options.jobs, progress)
-    plain = _Plain(engine.card.charset)
-    truths = [plain(words.labels[index]) for _, index in places]
+    sample_indices, (readings,), unreadable = read_samples(
+        [engine], [words], options.batch_size, options.jobs, progress
+    )
+    plain = _ToCharset(engine.card.charset)
+    truths = [plain(words.labels[index]) for _, index in sample_indices]
     if nothing := reads_nothing([plain(reading.text) for reading in readings], truths):
         raise InputError(
             f"{engine.path} reads nothing: {nothing}, which says nothing about the labels of {options.spec}.",
@@ -89,7 +91,7 @@ def suspects(
         )
     found: list[Suspect] = []
     unjudged = 0
-    for (_, index), label, reading in zip(places, truths, readings, strict=True):
+    for (_, index), label, reading in zip(sample_indices, truths, readings, strict=True):
         if not label:
             unjudged += 1
             continue
@@ -98,27 +100,26 @@ def suspects(
             score = distance * float(reading.confidence)
             found.append(Suspect(score, words.labels[index], reading.text, reading.confidence, words.where(index)))
     found.sort(key=lambda suspect: -suspect.score)
-    compared = len(places) - unjudged
+    compared = len(sample_indices) - unjudged
     right = compared - len(found)
-    foreign = compared >= ENOUGH and right < FOREIGN * compared
+    mismatch = compared >= MIN_LABELS and right < MIN_ACCURACY * compared
     return SuspectsReport(
         spec=options.spec,
         model=str(engine.path),
-        read=len(places),
+        read=len(sample_indices),
         disagree=len(found),
         unjudged=unjudged,
         unreadable=[problem.error for problem in unreadable],
         suspects=found[: options.limit],
-        doubt=f"only {right:,} of {compared:,} labels are read as they are: the model fits other data than these, and "
-        "what is listed says more about the model"
-        if foreign
+        doubt=f"only {right:,} of {compared:,} labels equal the prediction: the model probably fits other data, so "
+        "the list shows errors of the model"
+        if mismatch
         else "",
     )
 
 
-class _Plain:
-    """Texts as a model with `charset` could have written them: in lower case where it writes no capitals, without the
-    characters that it lacks, so that it is not asked about what it cannot know."""
+class _ToCharset:
+    """Reduce texts to the charset of a model: lower case if it has no capitals, without unknown characters."""
 
     def __init__(self, charset: str) -> None:
         self._known = set(charset)
@@ -130,24 +131,24 @@ class _Plain:
 
 
 class _Words:
-    """The labelled words of a set, cut out of its pages where it holds pages; EvalSamples for `read_samples`."""
+    """The labelled words of a set, cropped from its pages if it has pages; EvalSamples for `read_samples`."""
 
     def __init__(self, data: Annotations) -> None:
         self.name = self.spec = data.name
         self._data = data
         self._picks = [i for i, text in enumerate(data.texts) if text.strip() and not data.ignore[i]]
         self.labels: Sequence[str] = [normalize_label(data.texts[i]) for i in self._picks]
-        self._last = threading.local()  # the page of the word before: words of a page come one after the other
+        self._last = threading.local()  # the page of the previous word; words of a page are consecutive
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """RGB uint8 (h, w, 3). Raises InputError naming the word when it cannot be read or has no area."""
         instance = self._picks[index]
-        picture = int(self._data.image_id[instance])
+        image = int(self._data.image_id[instance])
         if self._data.words is not None:
-            return decode(self._data.image_bytes(picture), self.where(index))
-        if getattr(self._last, "picture", None) != picture:
-            self._last.pixels = decode(self._data.image_bytes(picture), self._data.image_where(picture))
-            self._last.picture = picture
+            return decode(self._data.image_bytes(image), self.where(index))
+        if getattr(self._last, "image", None) != image:
+            self._last.pixels = decode(self._data.image_bytes(image), self._data.image_where(image))
+            self._last.image = image
         points = self._data.polygon(instance)
         word = crop(self._last.pixels, points, len(self.labels[index])) if len(points) >= 3 else None
         if word is None:
@@ -155,5 +156,5 @@ class _Words:
         return word
 
     def where(self, index: int) -> str:
-        """The place of a word, for people."""
+        """Return the location of a word for messages."""
         return self._data.where(self._picks[index])

@@ -1,4 +1,4 @@
-"""`ocrctl dataset synth --pages`: synthetic pages as files, with their words and character quads."""
+"""`ocrctl dataset synth --pages`: write synthetic pages with their words and character quads."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from ocrctl.data.synth.pages.background import photographs
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.files.folder import new_folder
 
-_QUALITY = 95  # of the JPEG files; the stream has worn its pictures already
+_QUALITY = 95  # of the JPEG files; the stream already degrades its images
 _DIGITS = 2  # decimals of a coordinate: a hundredth of a pixel
 
 
 @dataclass(frozen=True)
 class SynthPagesReport:
-    """Where the pages are: a folder with images/*.jpg and train.json (words-json); `kinds` counts what they show."""
+    """Result of `dataset synth --pages`: a folder with images/*.jpg and train.json (words-json); `kinds` counts page
+    kinds."""
 
     out: Path
     samples: int
@@ -41,24 +42,24 @@ def write_pages(
     out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool,
     backgrounds: Path | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SynthPagesReport:  # fmt: skip
-    """Render `count` pages of the stream that `synth.*` describes into `out`, whole or not at all.
+    """Render `count` pages of the stream that `synth.*` describes into `out`, atomically.
 
-    `unseen` draws pages whose words training on synth:pages never draws; `backgrounds` is a folder of photographs.
-    Raises UsageError when `out` holds files already, InputError when a background cannot be read or the place not be
-    written, ResumableStop when the disk is full.
+    `unseen`: pages whose words never occur in training on synth:pages; `backgrounds` is a folder of photographs.
+    Raises UsageError when `out` exists, InputError when a background cannot be read or `out` cannot be written,
+    ResumableStop when the disk is full.
     """
     if backgrounds is not None:
         sets = [*sets, f"synth.backgrounds={json.dumps(str(backgrounds))}"]
     config = pages_config(load_settings(profiles, sets), "val" if unseen else "train")
     if config.backgrounds:
-        photographs(config.backgrounds)  # an empty folder is said before the first page, not at the one that needs it
+        photographs(config.backgrounds)  # report an empty folder before the first page
     stream = SynthPages(config)
     kinds: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     with new_folder(out, "dataset synth") as folder:
         (folder / "images").mkdir()
         labels = folder / words_json.LABEL_FILES[0]
-        with labels.open("w", encoding="utf-8") as file:  # page by page: the whole would not fit in memory for long
+        with labels.open("w", encoding="utf-8") as file:  # page by page, to bound the memory
             file.write('{"images": {')
             for index in range(count):
                 image, words, kind = stream.sample_details(index)
@@ -83,8 +84,7 @@ def write_pages(
 
 
 def _entry(name: str, width: int, height: int, words: PageWords) -> dict[str, object]:
-    """One picture as the format writes it. A word that the edge cuts has no text any more and is ignored: a file's text
-    is taken at its word."""
+    """Return one image entry of words-json. A word cut off at the edge has no text and is ignored."""
     builder = Builder(Path(words_json.LABEL_FILES[0]), words_json.NAME)
     builder.label_file(words_json.LABEL_FILES[0])
     image = builder.image(name, size=(width, height))

@@ -1,4 +1,4 @@
-"""`ocrctl dataset synth`: words or pages of the synthetic streams as files, to look at, to train on, or to keep."""
+"""`ocrctl dataset synth`: write synthetic words as image files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 
 @dataclass(frozen=True)
 class SynthReport:
-    """Where the words are: a folder with images/*.png and rec_gt.txt (PaddleOCR recognition)."""
+    """Result of `dataset synth`: a folder with images/*.png and rec_gt.txt (PaddleOCR recognition)."""
 
     out: Path
     samples: int
@@ -29,10 +29,10 @@ def write_words(
     out: Path, count: int, profiles: Sequence[str], sets: Sequence[str], *, unseen: bool,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SynthReport:  # fmt: skip
-    """Render `count` words of the stream that `synth.*` describes into `out`, whole or not at all.
+    """Render `count` words of the stream that `synth.*` describes into `out`, atomically.
 
-    `unseen` draws words that training on synth:words never draws. Raises UsageError when `out` holds files already,
-    ResumableStop when the disk is full, InputError when the place cannot be written.
+    `unseen`: words that never occur in training on synth:words. Raises UsageError when `out` exists, ResumableStop when
+    the disk is full, InputError when `out` cannot be written.
     """
     settings = load_settings(profiles, sets)
     spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)

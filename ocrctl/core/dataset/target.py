@@ -1,4 +1,4 @@
-"""What `dataset validate --for MODEL` judges the data for: an architecture, or a model that was trained."""
+"""Resolve the model of `dataset validate --for MODEL`: an architecture, or a trained model."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from ocrctl.text.charset import Charset
 
 
 def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -> Target | None:
-    """The model that data is judged for: an architecture, with the charset of flag, profile or the architecture, or a
-    checkpoint, run folder or ONNX file, with what its card says.
+    """Return the model to check the data for: an architecture, with the charset of flag, profile or the architecture,
+    or a checkpoint, run folder or ONNX file, with its card.
 
-    Raises UsageError for an unknown architecture, a flag without one, a charset for a detector or for a model that has
-    its own; InputError when a file is no model.
+    Raises UsageError for an unknown architecture, flags without one, and a charset for a detector or a trained model;
+    InputError when a file is not a model.
     """
     if model is None:
         if charset or profiles:
-            raise UsageError("--charset and --profile need --for MODEL.", hint=f"such as --for {DEFAULT_ARCH}")
+            raise UsageError("--charset and --profile require --for MODEL.", hint=f"such as --for {DEFAULT_ARCH}")
         return None
     if model not in specs() and Path(model).expanduser().exists():
         return _trained(model, charset)
-    from ocrctl.core.settings import load_settings  # pydantic-settings, which most runs can do without
+    from ocrctl.core.settings import load_settings  # slow import of pydantic-settings
 
     spec = get_spec(model)
     settings = load_settings(profiles, (), {"arch": model, "data": {"charset": charset}}, spec.task)
     if spec.task == "detection":
         if charset:
-            raise UsageError(f"--charset: {model} finds text and reads none.", hint=f"such as --for {DEFAULT_ARCH}")
+            raise UsageError(
+                f"--charset: {model} is a detector and has no charset.", hint=f"such as --for {DEFAULT_ARCH}"
+            )
         return Target(spec, None, (settings.page.height, settings.page.width))
     spec = get_spec(model, settings.model.width)
     size = spec.input_height, spec.input_width
@@ -43,7 +45,7 @@ def _trained(model: str, charset: str | None) -> Target:
 
     card = model_info(model).card
     if charset:
-        raise UsageError(f"--charset: {model} was trained with a charset of its own.", hint="leave --charset out")
+        raise UsageError(f"--charset: {model} has the charset of its training.", hint="remove --charset")
     spec = replace(
         get_spec(card.arch), input_height=card.height, input_width=card.width, channels=card.channels,
         max_label_length=card.max_label_length,

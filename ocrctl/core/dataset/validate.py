@@ -1,4 +1,4 @@
-"""`ocrctl dataset validate`: every rule over one data set, and what it found as rows."""
+"""`ocrctl dataset validate`: apply every rule to one data set and count the findings by code."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ocrctl.data.validate.image_scan import scan_images
 from ocrctl.data.validate.run import run_rules
 from ocrctl.errors import UsageError
 
-EXAMPLES = 3  # places named for each code
+EXAMPLES = 3  # locations printed for each code
 
 
 @dataclass(frozen=True)
 class ValidateOptions:
-    """What `dataset validate` is asked for."""
+    """Options of `dataset validate`."""
 
     spec: str
     decode: bool = True
-    against: str | None = None  # SPEC of the other set, which must not share a picture
-    model: str | None = None  # architecture or trained model that the data is meant for
+    against: str | None = None  # SPEC of another set that must not share an image
+    model: str | None = None  # architecture or trained model to check the data for
     charset: str | None = None
     profiles: Sequence[str] = ()
     fail_on: Sequence[str] = ("error",)
@@ -37,8 +37,8 @@ class ValidateOptions:
 
 
 @dataclass(frozen=True)
-class Place:
-    """One finding."""
+class Location:
+    """Location and message of one finding."""
 
     where: str
     file: str
@@ -48,19 +48,19 @@ class Place:
 
 @dataclass(frozen=True)
 class CodeCount:
-    """All findings of one code; `places` are the first of them."""
+    """All findings of one code; `places` are the first ones."""
 
     code: str
     name: str
     severity: str
     fix: str
     count: int
-    places: list[Place]
+    places: list[Location]
 
 
 @dataclass(frozen=True)
 class ValidateReport:
-    """`failed` counts the findings at or above the threshold."""
+    """Result of `dataset validate`; `failed` counts the findings at or above the threshold."""
 
     spec: str
     format: str
@@ -80,7 +80,8 @@ class ValidateReport:
 def validate(
     options: ValidateOptions, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[ValidateReport, Annotations, Findings]:
-    """Judge a data set. Raises UsageError for an unknown threshold, InputError when the annotations cannot be read."""
+    """Validate a data set. Raises UsageError for an unknown threshold, InputError when the annotations cannot be
+    read."""
     for text in options.fail_on:
         if not known_threshold(text):
             raise UsageError(
@@ -114,11 +115,11 @@ def validate(
 
 def _counted(data: Annotations, hits: Hits, limit: int | None) -> CodeCount:
     code = hits.code
-    places = [_place(data, hits, position) for position in range(len(hits.indices))[:limit]]
+    places = [_location(data, hits, position) for position in range(len(hits.indices))[:limit]]
     return CodeCount(code.code, code.name, code.severity, code.fix, len(hits.indices), places)
 
 
-def _place(data: Annotations, hits: Hits, position: int) -> Place:
+def _location(data: Annotations, hits: Hits, position: int) -> Location:
     index = int(hits.indices[position])
     instance = hits.code.on == "instance"
     image = int(data.image_id[index]) if instance else index
@@ -129,4 +130,4 @@ def _place(data: Annotations, hits: Hits, position: int) -> Place:
         line = int(tail) if tail.isdecimal() else 0
     else:
         where = data.where(index) if instance else data.image_where(image)
-    return Place(where, str(Path(data.label_files[data.image_label[image]])), int(line), hits.message(position))
+    return Location(where, str(Path(data.label_files[data.image_label[image]])), int(line), hits.message(position))

@@ -1,4 +1,4 @@
-"""Writing a data set of pages as a new folder: label files in any format, pictures copied; whole or not at all."""
+"""Write a data set of pages as a new folder, atomically: label files in any format, images copied."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ocrctl.data.images.tiff import has_several_pages
 from ocrctl.errors import InputError
 from ocrctl.files.folder import new_folder
 
-IMAGES = "images"  # folder of the pictures within the new one
-_LONGEST = 200  # bytes of a name; file systems take 255
+IMAGES = "images"  # folder of the images within the new one
+_MAX_NAME = 200  # bytes; file systems support 255
 
 
 @dataclass(frozen=True)
 class Written:
-    """`lost` is what the format cannot hold: sentence to count; `missing` pictures are named but not copied;
-    `several_pages` are the images whose file is a TIFF of more than one page: the labels are of the first."""
+    """A written data set. `lost` counts what the format cannot represent, by sentence; `missing` images are in the
+    labels but were not copied; `several_pages` are multi-page TIFFs, whose labels apply to the first page."""
 
     out: Path
     images: int
@@ -39,7 +39,7 @@ def write_pages(
     data: Annotations, format_name: str, out: Path, command: str, *, copy: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Written:  # fmt: skip
-    """Write `data` to the new folder `out`. Without `copy` only the label files. Raises as `new_folder` does."""
+    """Write `data` to the new folder `out`. Without `copy`, only the label files. Raises as `new_folder` does."""
     with new_folder(out, command) as folder:
         return replace(fill_pages(data, format_name, folder, copy=copy, progress=progress), out=out)
 
@@ -48,7 +48,7 @@ def fill_pages(
     data: Annotations, format_name: str, folder: Path, *, copy: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Written:  # fmt: skip
-    """Write `data` below `folder`, which holds nothing yet. Without `copy` only the label files. Raises OSError."""
+    """Write `data` to the empty `folder`. Without `copy`, only the label files. Raises OSError."""
     pages = page_format(format_name)
     if pages.KEEPS.sizes:
         data = replace(data, sizes=known_sizes(data))
@@ -78,7 +78,7 @@ def _write(target: Path, content: bytes) -> None:
 
 
 def known_sizes(data: Annotations) -> NDArray[np.int32]:
-    """(I, 2) sizes as stated or, where none is, as the header of the file says; 0 where that cannot be read."""
+    """Return (I, 2) image sizes from the annotations or else from the file header; 0 if unreadable."""
     sizes = data.sizes.copy()
     for image in np.flatnonzero((sizes <= 0).any(1)).tolist():
         try:
@@ -91,32 +91,32 @@ def known_sizes(data: Annotations) -> NDArray[np.int32]:
 
 
 def safe_names(images: list[str], *, unique_stems: bool) -> list[str]:
-    """A path below the folder of pictures for each picture: never absolute, never upwards, never the same twice.
+    """Return a unique relative path without `..` for each image, below the folder of images.
 
-    `unique_stems`: no folders, and no two names that differ in their suffix alone, for one label file a picture.
+    `unique_stems`: no folders, and names differ in more than the suffix, for one label file per image.
     """
-    taken: set[str] = set()
+    used: set[str] = set()
     names = []
     for image in images:
         parts = [part for part in PurePosixPath(image.replace("\\", "/")).parts if part not in ("/", "..", ".")]
         parts = ["".join(c if c.isprintable() and c != ":" else "_" for c in part) for part in parts]
-        parts = [_shortened(part) for part in parts] or ["picture"]
+        parts = [_shortened(part) for part in parts] or ["image"]
         if len(parts) > 1 and parts[0] == IMAGES:
             parts = parts[1:]
         path = PurePosixPath(parts[-1]) if unique_stems else PurePosixPath(*parts)
         name, number = path, 1
-        while (key := (name.stem if unique_stems else str(name)).lower()) in taken:
+        while (key := (name.stem if unique_stems else str(name)).lower()) in used:
             number += 1
             name = path.with_name(f"{path.stem}_{number}{path.suffix}")
-        taken.add(key)
+        used.add(key)
         names.append(str(name))
     return names
 
 
 def _shortened(part: str) -> str:
-    """A name of a file or folder that, with what label files and repeats add to it, no file system refuses."""
+    """Shorten a file or folder name, leaving room for suffixes of label files and repeats."""
     path = PurePosixPath(part)
-    room = _LONGEST - len(path.suffix.encode())
+    room = _MAX_NAME - len(path.suffix.encode())
     if room < 1:
-        return part.encode()[:_LONGEST].decode(errors="ignore")
+        return part.encode()[:_MAX_NAME].decode(errors="ignore")
     return path.stem.encode()[:room].decode(errors="ignore") + path.suffix

@@ -1,4 +1,4 @@
-"""Writing a set of word images as a new folder or LMDB; whole or not at all."""
+"""Write a set of word images as a new folder or LMDB, atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ocrctl.errors import InputError
 from ocrctl.files.folder import new_folder
 
 _IMAGE = re.compile(rf".*{IMAGE_SUFFIX}$", re.IGNORECASE)
-_UNSAFE = re.compile(r'[\s,"\[\]{}]')  # what would end a name in one of the formats of one line a word
+_UNSAFE = re.compile(r'[\s,"\[\]{}]')  # separators in formats of one line per word
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -27,8 +27,8 @@ def write_words(
     data: Annotations, words: Format, out: Path, command: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Written:  # fmt: skip
-    """Write the word images of `data`, with its texts, to the new folder `out`. One that cannot be read is left out and
-    named. Raises as `new_folder` does, and InputError when no image is left."""
+    """Write the word images of `data`, with its texts, to the new folder `out`. Unreadable images are
+    skipped and listed. Raises as `new_folder`, and InputError when no image is left."""
     with new_folder(out, command) as folder:
         return replace(fill_words(data, words, folder, progress), out=out)
 
@@ -37,11 +37,11 @@ def fill_words(
     data: Annotations, words: Format, folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Written:  # fmt: skip
-    """As `write_words`, into `folder`, which holds nothing yet. Raises OSError, and InputError when no image is
+    """Write word images to the empty `folder`, as `write_words`. Raises OSError, and InputError when no image is
     left."""
     readable, missing = _readable(data)
     if not len(readable):
-        raise InputError(f"{data.name}: no image of it can be read; nothing is written.")
+        raise InputError(f"{data.name}: no image can be read; nothing was written.")
     lost: Counter[str] = Counter()
     texts = _fitted(readable.labels, words.KEEPS, lost)
     names = _names(readable, [data.images[index] for index in readable.indices], words.KEEPS, lost)
@@ -62,7 +62,7 @@ def fill_words(
 
 
 def _readable(data: Annotations) -> tuple[SelectedWords, list[str]]:
-    """The images that are there, and the places of those that are not."""
+    """Return the readable images, and the locations of the others."""
     assert data.words is not None
     picks, missing = [], []
     for index, path in enumerate(data.image_paths(0, len(data.images))):
@@ -77,7 +77,7 @@ def _readable(data: Annotations) -> tuple[SelectedWords, list[str]]:
 
 
 def _fitted(texts: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> Iterator[str]:
-    """The texts as the format can hold them; what that loses is counted now, not as they are taken."""
+    """Return the texts as the format can represent them; losses are counted in `lost` before iteration."""
     whole = [whole_characters(text, lost) for text in texts]
     broken = 0 if keeps.line_breaks else sum("\n" in text or "\r" in text for text in whole)
     lost["line breaks within a text become spaces"] += broken
@@ -85,7 +85,7 @@ def _fitted(texts: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> Itera
 
 
 def _names(words: SelectedWords, images: Sequence[str], keeps: WordKeeps, lost: Counter[str]) -> list[str] | None:
-    """Paths for the images below the folder of images: their own, made safe. None: they are numbered."""
+    """Return safe paths of the images below the folder of images; None to number them."""
     if not isinstance(_first(words), FolderWords):
         return None
     if not keeps.names or not all(_IMAGE.match(image) for image in images):
@@ -99,7 +99,7 @@ def _names(words: SelectedWords, images: Sequence[str], keeps: WordKeeps, lost: 
 
 
 def _first(words: WordSource) -> WordSource:
-    """The source that samples were picked from, however often."""
+    """Return the original source of samples that were picked, possibly repeatedly."""
     while isinstance(words, SelectedWords):
         words = words.source
     return words

@@ -1,4 +1,4 @@
-"""Score result files, made by any tool, against the truth."""
+"""Score result files of any tool against the ground truth."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.metrics.instances import Instances, from_annotations
 from ocrctl.metrics.pages import PageScores, Search, find_threshold, score_pages
 
-LINES = ("icdar13", "icdar15", "cleval-zip")  # formats whose lines may as well be results
-SCORE_KEYS = ("score", "confidence", "det_score", "probability")  # of annotations that hold one
+LINES = ("icdar13", "icdar15", "cleval-zip")  # formats whose lines may be results
+SCORE_KEYS = ("score", "confidence", "det_score", "probability")  # of annotations with a score
 
 
 @dataclass(frozen=True)
 class FilesOptions:
-    """What to score: `scores` says that lines of `found` hold a score behind their points; `threshold` keeps what
-    scores at least as much; `search` looks for the best threshold besides."""
+    """Options of scoring: `scores`: lines of `found` have a score after their points; `threshold`: minimum score;
+    `search`: also find the best threshold."""
 
     truth: str
     found: str
@@ -38,29 +38,29 @@ class FilesOptions:
 
 @dataclass(frozen=True)
 class FilesResult:
-    """The scores, and what they leave out."""
+    """The scores, and the unmatched images."""
 
     truth: str
     found: str
     scores: PageScores
     search: list[Search]  # best first; empty when not asked for
-    without_prediction: list[str]  # pictures that --pred does not hold: all their words are missed
-    without_truth: list[str]  # pictures that --gt does not hold: in no number
+    without_prediction: list[str]  # images missing in --pred: all their words count as missed
+    without_truth: list[str]  # images missing in --gt: not scored
     pages: Annotations  # the truth
     found_pages: Instances
 
 
 def score_files(options: FilesOptions) -> FilesResult:
-    """Read both sides, pair their pictures by name, and score.
+    """Read both sides, match their images by name, and score.
 
-    Raises UsageError or InputError, which names file and line, or both sides when they share no picture.
+    Raises UsageError, or InputError naming file and line, or both sides when they share no image.
     """
     truth = _truth(options.truth)
     found, scores = _found(options)
     if scores is None and (options.threshold is not None or options.search):
         raise UsageError(
-            f"{options.found}: holds no scores to compare with a threshold.",
-            hint="--scores says that its lines hold one behind the points",
+            f"{options.found}: contains no scores to compare with a threshold.",
+            hint="--scores: its lines have a score after the points",
         )
     order, unknown = _paired(truth, found)
     _check_finite(truth)
@@ -69,7 +69,7 @@ def score_files(options: FilesOptions) -> FilesResult:
     words = from_annotations(truth)
     result = score_pages(truth.images, words, side, options.protocol, e2e=options.e2e, threshold=options.threshold)
     search = find_threshold(words, side, options.protocol, options.e2e) if options.search else []
-    missing = [truth.images[i] for i, place in enumerate(order) if place < 0]
+    missing = [truth.images[i] for i, number in enumerate(order) if number < 0]
     return FilesResult(options.truth, options.found, result, search, missing, unknown, truth, side)
 
 
@@ -89,16 +89,16 @@ def _truth(raw: str) -> Annotations:
 
 def _found(options: FilesOptions) -> tuple[Annotations, NDArray[np.float64] | None]:
     spec = parse_spec(options.found)
-    place = _lines_at(spec)
-    if place is not None:
-        return read_results(place, options.scores)
+    path = _result_lines_path(spec)
+    if path is not None:
+        return read_results(path, options.scores)
     data = open_annotations(spec)
     _expect_pages(data, options.found)
     held = [next((data.extras.get(i, {}).get(key) for key in SCORE_KEYS if key in data.extras.get(i, {})), None)
             for i in range(len(data))]  # fmt: skip
     if all(score is None for score in held):
         if options.scores:
-            raise UsageError(f"{options.found}: --scores is for result lines, this is {data.format} without scores.")
+            raise UsageError(f"{options.found}: --scores requires result lines, this is {data.format} without scores.")
         return data, None
     for i, score in enumerate(held):
         if not isinstance(score, (int, float)) or not np.isfinite(score):
@@ -106,8 +106,8 @@ def _found(options: FilesOptions) -> tuple[Annotations, NDArray[np.float64] | No
     return data, np.array(held, np.float64)
 
 
-def _lines_at(spec: Spec) -> Path | None:
-    """The folder, zip or text of result lines that `spec` means; None when it is of another format."""
+def _result_lines_path(spec: Spec) -> Path | None:
+    """Return the folder, zip or text file of result lines at `spec`; None for another format."""
     path = spec.path
     if path is None or spec.format not in (None, *LINES):
         return None
@@ -125,7 +125,7 @@ def _lines_at(spec: Spec) -> Path | None:
 
 def _expect_pages(data: Annotations, raw: str) -> None:
     if data.words is not None:
-        raise UsageError(f"{raw}: {data.format} holds word pictures, expected pages with polygons.")
+        raise UsageError(f"{raw}: {data.format} contains word images, expected pages with polygons.")
 
 
 def _check_finite(data: Annotations) -> None:
@@ -136,9 +136,9 @@ def _check_finite(data: Annotations) -> None:
 
 
 def _paired(truth: Annotations, found: Annotations) -> tuple[list[int], list[str]]:
-    """Of each picture of the truth, its number among those found, -1: none; and those found without a truth.
+    """Return for each ground-truth image its number in `found` (-1: none), and the images of `found` without truth.
 
-    Names are compared without suffix, with their folders where more of them agree that way.
+    Names are compared without suffix, and with their folders if more of them match that way.
     """
     whole = [[str(PurePosixPath(name).with_suffix("")) for name in data.images] for data in (truth, found)]
     bare = [[PurePosixPath(name).stem for name in data.images] for data in (truth, found)]
@@ -147,20 +147,21 @@ def _paired(truth: Annotations, found: Annotations) -> tuple[list[int], list[str
         twice = [name for name, count in Counter(side).items() if count > 1]
         if twice:
             first, second = (data.images[i] for i in [i for i, name in enumerate(side) if name == twice[0]][:2])
-            raise InputError(f"{data.name}: {first} and {second} have the same name, so results cannot be told apart.")
-    place = {name: i for i, name in enumerate(others)}
-    order = [place.get(name, -1) for name in names]
+            raise InputError(f"{data.name}: {first} and {second} have the same name, so their results are ambiguous.")
+    index = {name: i for i, name in enumerate(others)}
+    order = [index.get(name, -1) for name in names]
     if max(order, default=-1) < 0:
         raise InputError(
-            f"{found.name}: none of its {len(others)} pictures is in {truth.name} ({others[0]} against {names[0]}).",
-            hint="names are compared without suffix; gt_ and res_ in front do not count",
+            f"{found.name}: none of its {len(others)} images is in {truth.name} ({others[0]} against {names[0]}).",
+            hint="names are compared without suffix and without the prefixes gt_ and res_",
         )
     known = set(names)
     return order, [found.images[i] for i, name in enumerate(others) if name not in known]
 
 
 def ordered(side: Instances, protocol: str) -> Instances:
-    """With scores, best first within a picture, as both scripts sort; the IoU one breaks ties by points and text."""
+    """Sort by score within an image, best first, as both official scripts; the IoU one breaks ties by points and
+    text."""
     if side.scores is None:
         return side
     image, scores = side.image.tolist(), side.scores.tolist()
@@ -174,7 +175,7 @@ def ordered(side: Instances, protocol: str) -> Instances:
     return side.pick(np.array(sorted(range(len(side)), key=key, reverse=True), np.int64))
 
 
-def names_of(pictures: Sequence[str], shown: int) -> str:
+def names_of(images: Sequence[str], shown: int) -> str:
     """`img_1.jpg, img_7.jpg and 12 more`."""
-    more = f" and {len(pictures) - shown} more" if len(pictures) > shown else ""
-    return ", ".join(pictures[:shown]) + more
+    more = f" and {len(images) - shown} more" if len(images) > shown else ""
+    return ", ".join(images[:shown]) + more

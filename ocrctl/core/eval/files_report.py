@@ -1,4 +1,4 @@
-"""The HTML report of scored result files: pictures are taken from beside the truth, where they are."""
+"""HTML report of scored result files, with the images beside the ground truth."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.pages import Picture, render_pages
 from ocrctl.metrics.instances import from_annotations
 
-LONGEST_SIDE = 1280  # pixels of a picture as it is shown
-NAMED = 20  # pictures
+LONGEST_SIDE = 1280  # pixels of an image in the report
+NAMED = 20  # images listed by name
 
 
 def write_page(path: Path, result: FilesResult) -> None:
@@ -26,12 +26,10 @@ def write_page(path: Path, result: FilesResult) -> None:
     notes = []
     if result.without_prediction:
         names = names_of(result.without_prediction, NAMED)
-        notes.append(
-            f"{len(result.without_prediction)} pictures without a prediction, scored as nothing found: {names}"
-        )
+        notes.append(f"{len(result.without_prediction)} images without a prediction, scored as nothing found: {names}")
     if result.without_truth:
         names = names_of(result.without_truth, NAMED)
-        notes.append(f"{len(result.without_truth)} pictures without a truth, in no number: {names}")
+        notes.append(f"{len(result.without_truth)} images without ground truth, not scored: {names}")
     truth = from_annotations(result.pages)
     page = render_pages(
         f"{result.found} against {result.truth}", result.scores, truth, result.found_pages,
@@ -41,7 +39,8 @@ def write_page(path: Path, result: FilesResult) -> None:
 
 
 def picture_of(pages: Annotations, number: int) -> Picture:
-    """A JPEG of at most LONGEST_SIDE; an empty frame around the polygons where the picture cannot be read."""
+    """Return image `number` as a JPEG of at most LONGEST_SIDE; an empty frame around the polygons if it is
+    unreadable."""
     try:
         pixels = decode(pages.image_bytes(number), pages.image_where(number))
     except InputError:
@@ -56,7 +55,7 @@ def picture_of(pages: Annotations, number: int) -> Picture:
 
 
 def shown(pixels: NDArray[np.uint8]) -> Picture:
-    """RGB uint8 (H, W, 3) as a JPEG of at most LONGEST_SIDE."""
+    """Encode RGB uint8 (H, W, 3) as a JPEG of at most LONGEST_SIDE."""
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,4 +1,4 @@
-"""`--fail-under`: thresholds an evaluation has to reach."""
+"""`--fail-under`: minimum scores of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from ocrctl.errors import UsageError
 from ocrctl.metrics.evaluation import Evaluation
 from ocrctl.metrics.summary import LOWER_IS_BETTER
 
-# What people type -> the metric's name.
+# Name on the command line to name of the metric.
 NAMES = {"accuracy": "accuracy", "cer": "cer", "1-ned": "one_minus_ned", "empty": "empty_rate"}
 
 
 def check_gates(gates: Mapping[str, float], protocols: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Each gate's (protocol, metric): `str36`, `str36.cer`, or `cer` for the first protocol. Raises UsageError."""
+    """Resolve each gate to (protocol, metric): `str36`, `str36.cer`, or `cer` for the first protocol. Raises
+    UsageError."""
     known = [*protocols, *NAMES, *(f"{protocol}.{name}" for protocol in protocols for name in NAMES)]
     found = {}
     for gate in gates:
@@ -31,10 +32,10 @@ def check_gates(gates: Mapping[str, float], protocols: Sequence[str]) -> dict[st
     return found
 
 
-def missed(evaluation: Evaluation, gates: Mapping[str, float]) -> list[str]:
-    """A sentence for each model and gate that was not reached, on all data together.
+def failed_gates(evaluation: Evaluation, gates: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each model and failed gate, on all data together.
 
-    Accuracy and 1-NED must be at least the threshold, CER and the empty rate at most. NaN reaches nothing.
+    Accuracy and 1-NED must be at least the threshold, CER and the empty rate at most. NaN fails every gate.
     """
     sentences = []
     for gate, (protocol, metric) in check_gates(gates, evaluation.protocols).items():
@@ -45,6 +46,6 @@ def missed(evaluation: Evaluation, gates: Mapping[str, float]) -> list[str]:
             if not (value <= threshold if lower else value >= threshold):
                 wanted = "at most" if lower else "at least"
                 sentences.append(
-                    f"{model.name}: {protocol} {metric} is {value:.4f}, {wanted} {threshold:.4f} was asked for"
+                    f"{model.name}: {protocol} {metric} is {value:.4f}, {wanted} {threshold:.4f} is required"
                 )
     return sentences

@@ -1,4 +1,4 @@
-"""The pages of an evaluation: any SPEC of annotated pages, or synth:pages."""
+"""Open the pages of an evaluation: any SPEC of annotated pages, or synth:pages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.errors import UsageError
 
-SYNTH_PAGES = 100  # drawn of the endless stream when --limit does not say
+SYNTH_PAGES = 100  # of the endless stream without --limit
 
 
 class EvalPages:
     """Numbered pages with their words; safe to read from several threads."""
 
     def __init__(self, spec: Spec, name: str, pages: PageSource | SynthPages, count: int) -> None:
-        """The first `count` of `pages`."""
+        """Use the first `count` of `pages`."""
         self.name, self.spec = name, spec.raw
         self._pages, self._count = pages, count
-        self._drawn: dict[int, PageWords] = {}  # of synthetic pages, which are slow to draw again
+        self._drawn: dict[int, PageWords] = {}  # cache of synthetic pages, which are slow to render
 
     def __len__(self) -> int:
         return self._count
@@ -39,7 +39,7 @@ class EvalPages:
         return image
 
     def words(self, index: int) -> PageWords:
-        """The words of a page, in its own pixels."""
+        """Return the words of a page, in pixels of the page."""
         if isinstance(self._pages, PageSource):
             return self._pages.words(index)
         if index not in self._drawn:
@@ -47,7 +47,7 @@ class EvalPages:
         return self._drawn[index]
 
     def picture(self, index: int) -> str:
-        """The name of a page, for people."""
+        """Return the name of a page for messages."""
         if isinstance(self._pages, PageSource):
             return self._pages.data.images[int(self._pages.images[index])]
         return f"{self.spec} {index}"
@@ -56,13 +56,13 @@ class EvalPages:
 def open_pages(specs: Sequence[str], limit: int | None, seed: int, sets: Sequence[str]) -> list[EvalPages]:
     """Open every SPEC, the first `limit` pages of each; names are made unique; `sets` are `synth.*=value` settings.
 
-    Raises UsageError or InputError, before any model has run, for a SPEC that cannot be read or holds words.
+    Raises UsageError or InputError, before any model has run, for a SPEC that cannot be read or contains words.
     """
     parsed = [parse_spec(raw) for raw in specs]
     if sets and not any(spec.format == "synth" for spec in parsed):
         raise UsageError("--set changes synth:pages, which is not among the data.")
     if foreign := [text for text in sets if not text.startswith("synth.")]:
-        raise UsageError(f"--set {foreign[0]}: eval knows the settings synth.* only.")
+        raise UsageError(f"--set {foreign[0]}: eval supports only the settings synth.*.")
     opened = []
     for spec, name in zip(parsed, unique_names(parsed), strict=True):
         if spec.format == "synth":

@@ -21,12 +21,12 @@ from ocrctl.metrics.instances import Instances, from_detections, from_words
 from ocrctl.metrics.pages import PageScores, Search, check_protocol, find_threshold, score_pages
 from ocrctl.models.outlines.detections import Detections
 
-Place = tuple[int, int]  # (data set, page)
+SampleIndex = tuple[int, int]  # (data set, page)
 
 
 @dataclass(frozen=True)
 class PagesOptions:
-    """What to evaluate on what; `limit` is per SPEC; `search`: look for the best threshold of scores besides."""
+    """Options of an evaluation of detectors; `limit` is per SPEC; `search`: also find the best score threshold."""
 
     models: list[str]
     data: list[str]
@@ -52,12 +52,12 @@ class PageResult:
     thresholds: dict[str, float]  # of the model's card
     truth: Instances
     found: Instances
-    places: list[Place]
+    sample_indices: list[SampleIndex]
 
 
 @dataclass(frozen=True)
 class PagesEvaluation:
-    """Everything that was measured; with several data sets the last results of a model are those on ALL."""
+    """All results; with several data sets the last results of a model are those on ALL."""
 
     models: list[ModelInfo]
     datasets: list[DatasetInfo]
@@ -68,7 +68,7 @@ class PagesEvaluation:
     images_per_second: float
 
     def overall(self, model: str, protocol: str) -> PageResult:
-        """The result on all data together."""
+        """Return the result on all data together."""
         wanted = ALL if len(self.datasets) > 1 else self.datasets[0].name
         for item in self.results:
             if (item.model, item.dataset, item.scores.protocol) == (model, wanted, protocol):
@@ -77,18 +77,18 @@ class PagesEvaluation:
 
 
 def are_detectors(options: PagesOptions) -> bool:
-    """Whether the first model finds text on pages. Raises as Engine.load, which keeps it for the evaluation."""
+    """Return whether the first model is a detector. Raises as Engine.load, which caches it for the evaluation."""
     return Engine.load(options.models[0], options.device, options.threads).detects
 
 
 def evaluate_pages(
     options: PagesOptions, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[PagesEvaluation, list[EvalPages]]:
-    """Run every detector over every page; `progress` is told (pages done, pages in all).
+    """Run every detector over every page; `progress` receives (pages done, all pages).
 
-    Boxes pass the thresholds of each model's card; with `search` the same ones are scored, and those that score less
-    only serve the search. A page that cannot be read, or on which a model's maps are not finite, is listed and in no
-    number. Raises UsageError (a recogniser, an unknown protocol), InputError or MissingRequirement.
+    Boxes are filtered by the thresholds of each model's card; with `search`, boxes of lower score are used for the
+    search only. A page that cannot be read, or on which a model's maps are not finite, is listed and not scored. Raises
+    UsageError (a recogniser, an unknown protocol), InputError or MissingRequirement.
     """
     for protocol in options.protocols:
         check_protocol(protocol)
@@ -97,21 +97,25 @@ def evaluate_pages(
         if not engine.detects:
             names, score = " and ".join(options.protocols), "score" if len(options.protocols) > 1 else "scores"
             raise UsageError(
-                f"{engine.path}: {engine.card.arch} reads words; {names} {score} detectors.",
+                f"{engine.path}: {engine.card.arch} is a recogniser; {names} {score} detectors.",
                 hint="--protocol exact, --protocol str36",
             )
     infos = model_infos(engines, options.models)
     data = open_pages(options.data, options.limit, options.seed, options.sets)
     start = time.perf_counter()
-    places, found, unreadable = _read(engines, data, options, progress)
+    sample_indices, found, unreadable = _read(engines, data, options, progress)
     seconds = time.perf_counter() - start
-    if not places:
+    if not sample_indices:
         raise InputError(f"none of the {len(unreadable)} pages could be read; the first: {unreadable[0].error}")
-    rows_of = {pages.name: [r for r, (i, _) in enumerate(places) if i == number] for number, pages in enumerate(data)}
+    rows_of = {
+        pages.name: [r for r, (i, _) in enumerate(sample_indices) if i == number] for number, pages in enumerate(data)
+    }
     groups = [(name, rows) for name, rows in rows_of.items() if rows]
-    groups += [(ALL, list(range(len(places))))] if len(data) > 1 else []
+    groups += [(ALL, list(range(len(sample_indices))))] if len(data) > 1 else []
     results = [
-        _result(info.name, dataset, protocol, engine, [(places[row], boxes[row]) for row in rows], data, options)
+        _result(
+            info.name, dataset, protocol, engine, [(sample_indices[row], boxes[row]) for row in rows], data, options
+        )
         for dataset, rows in groups
         for protocol in options.protocols
         for info, engine, boxes in zip(infos, engines, found, strict=True)
@@ -120,39 +124,39 @@ def evaluate_pages(
         DatasetInfo(
             pages.name,
             pages.spec,
-            sum(i == number for i, _ in places),
+            sum(i == number for i, _ in sample_indices),
             sum(u.dataset == pages.name for u in unreadable),
         )
         for number, pages in enumerate(data)
     ]
-    rate = len(places) * len(engines) / seconds
+    rate = len(sample_indices) * len(engines) / seconds
     return PagesEvaluation(infos, datasets, list(options.protocols), results, unreadable, seconds, rate), data
 
 
 def _result(
-    model: str, dataset: str, protocol: str, engine: Engine, rows: list[tuple[Place, Detections]],
+    model: str, dataset: str, protocol: str, engine: Engine, rows: list[tuple[SampleIndex, Detections]],
     data: Sequence[EvalPages], options: PagesOptions,
 ) -> PageResult:  # fmt: skip
-    places = [place for place, _ in rows]
-    truth = from_words([data[number].words(index) for number, index in places])
+    sample_indices = [sample_index for sample_index, _ in rows]
+    truth = from_words([data[number].words(index) for number, index in sample_indices])
     found = ordered(from_detections([boxes for _, boxes in rows]), protocol)
-    names = [data[number].picture(index) for number, index in places]
+    names = [data[number].picture(index) for number, index in sample_indices]
     threshold = score_threshold(engine.card) if options.search else None
     scores = score_pages(names, truth, found, protocol, threshold=threshold)
     search = find_threshold(truth, found, protocol) if options.search else []
-    return PageResult(model, dataset, scores, search, dict(engine.card.thresholds), truth, found, places)
+    return PageResult(model, dataset, scores, search, dict(engine.card.thresholds), truth, found, sample_indices)
 
 
 def _read(
     engines: Sequence[Engine], data: Sequence[EvalPages], options: PagesOptions, progress: Callable[[int, int], None]
-) -> tuple[list[Place], list[list[Detections]], list[UnreadableSample]]:
-    """The places of the readable pages, what each engine found on them, and the unreadable ones."""
+) -> tuple[list[SampleIndex], list[list[Detections]], list[UnreadableSample]]:
+    """Return the indices of the readable pages, the detections of each engine, and the unreadable pages."""
 
-    def load(batch: list[Place]) -> list[tuple[Place, list[Page] | InputError]]:
-        return [(place, _prepared(engines, data[place[0]], place[1])) for place in batch]
+    def load(batch: list[SampleIndex]) -> list[tuple[SampleIndex, list[Page] | InputError]]:
+        return [(sample_index, _prepared(engines, data[sample_index[0]], sample_index[1])) for sample_index in batch]
 
     todo = [(number, index) for number, pages in enumerate(data) for index in range(len(pages))]
-    places: list[Place] = []
+    sample_indices: list[SampleIndex] = []
     found: list[list[Detections]] = [[] for _ in engines]
     unreadable: list[UnreadableSample] = []
     progress(0, len(todo))
@@ -162,7 +166,7 @@ def _read(
         good = [pages for _, pages in batch if not isinstance(pages, InputError)]
         maps = [_maps(engine, [pages[number] for pages in good], size) for number, engine in enumerate(engines)]
         row = 0
-        for place, pages in batch:
+        for sample_index, pages in batch:
             try:
                 if isinstance(pages, InputError):
                     raise pages
@@ -172,13 +176,13 @@ def _read(
                     for engine, one, page in zip(engines, maps, pages, strict=True)
                 ]
             except InputError as error:
-                unreadable.append(UnreadableSample(data[place[0]].name, error.message))
+                unreadable.append(UnreadableSample(data[sample_index[0]].name, error.message))
                 continue
-            places.append(place)
+            sample_indices.append(sample_index)
             for one_found, kept in zip(boxes, found, strict=True):
                 kept.append(one_found)
-        progress(len(places) + len(unreadable), len(todo))
-    return places, found, unreadable
+        progress(len(sample_indices) + len(unreadable), len(todo))
+    return sample_indices, found, unreadable
 
 
 def _maps(engine: Engine, pages: list[Page], size: int) -> list[dict[str, NDArray[np.float32]]]:
@@ -186,7 +190,7 @@ def _maps(engine: Engine, pages: list[Page], size: int) -> list[dict[str, NDArra
 
 
 def _prepared(engines: Sequence[Engine], pages: EvalPages, index: int) -> list[Page] | InputError:
-    """Decoded once, resized once for each side among the models."""
+    """Decode a page once and resize it once per input size of the models."""
     try:
         image = pages.image(index)
         sized = {engine.card.model["side"]: engine.prepare_page(image) for engine in engines}

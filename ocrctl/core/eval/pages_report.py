@@ -1,4 +1,4 @@
-"""HTML reports of evaluated detectors, one for each model and protocol, on all data together; and their gates."""
+"""HTML reports of evaluated detectors, one per model and protocol on all data together, and their gates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ocrctl.metrics.pages import check_metrics
 
 
 def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> list[Path]:
-    """Write self-contained HTML files: `path`, or beside it PATH-MODEL-PROTOCOL when there are several; the names.
+    """Write self-contained HTML files: `path`, or PATH-MODEL-PROTOCOL beside it for several; returns the paths.
 
     Raises InputError when one cannot be written.
     """
@@ -22,26 +22,26 @@ def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPage
     written = []
     for item in results:
         model = item.model.replace("/", "-")
-        place = path if len(results) == 1 else path.with_stem(f"{path.stem}-{model}-{item.scores.protocol}")
-        write_with_newline(place, _page(item, evaluation, data))
-        written.append(place)
+        target = path if len(results) == 1 else path.with_stem(f"{path.stem}-{model}-{item.scores.protocol}")
+        write_with_newline(target, _page(item, evaluation, data))
+        written.append(target)
     return written
 
 
 def _page(item: PageResult, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> str:
     def picture(number: int) -> Picture:
-        source, index = item.places[number]
+        source, index = item.sample_indices[number]
         return shown(data[source].image(index))
 
     thresholds = ", ".join(f"{name} {value:g}" for name, value in sorted(item.thresholds.items()))
     notes = [f"Thresholds of the model: {thresholds}."]
-    notes += [f"Unreadable, in no number: {one.error}" for one in evaluation.unreadable]
+    notes += [f"Unreadable, not scored: {one.error}" for one in evaluation.unreadable]
     specs = ", ".join(info.spec for info in evaluation.datasets)
     return render_pages(f"{item.model} on {specs}", item.scores, item.truth, item.found, picture, item.search, notes)
 
 
 def check_gates(gates: Mapping[str, float], protocols: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Each gate's (protocol, metric): `hmean`, of the first protocol, or `cleval.hmean`. Raises UsageError."""
+    """Resolve each gate to (protocol, metric): `hmean`, of the first protocol, or `cleval.hmean`. Raises UsageError."""
     found = {}
     for gate in gates:
         head, _, rest = gate.partition(".")
@@ -51,13 +51,13 @@ def check_gates(gates: Mapping[str, float], protocols: Sequence[str]) -> dict[st
     return found
 
 
-def missed(evaluation: PagesEvaluation, gates: Mapping[str, float]) -> list[str]:
-    """A sentence for each model and gate that was not reached on all data together; NaN reaches nothing."""
+def failed_gates(evaluation: PagesEvaluation, gates: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each model and failed gate on all data together; NaN fails every gate."""
     sentences = []
     for gate, (protocol, metric) in check_gates(gates, evaluation.protocols).items():
         for model in evaluation.models:
             value = evaluation.overall(model.name, protocol).scores.metric(metric)
             if not value >= gates[gate]:
-                wanted = f"at least {gates[gate]:.4f} was asked for"
+                wanted = f"at least {gates[gate]:.4f} is required"
                 sentences.append(f"{model.name}: {protocol} {metric} is {value:.4f}, {wanted}")
     return sentences

@@ -1,4 +1,4 @@
-"""Result texts as the scripts of the Robust Reading Competition and of CLEval take them, one a picture.
+"""Read result files in the formats of the Robust Reading Competition and CLEval, one per image.
 
     res_img_1.txt    377,117,463,117,465,130,378,130                    (a quad)
     res_img_2.txt    377,117,463,117,465,130,378,130,0.97,Genaxis       (with --scores, and a text)
@@ -39,11 +39,11 @@ class _Line:
     number: int
     image: int
     parts: list[str]
-    numbers: int  # how many of the parts, from the first on, are numbers
+    numbers: int  # count of leading parts that are numbers
 
 
 def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.float64] | None]:
-    """The results at `path`, and with `scores` that of each, which stands behind its points.
+    """Read the results at `path`; with `scores`, also the score of each, which follows its points.
 
     Raises InputError naming file:line and what was expected.
     """
@@ -66,7 +66,7 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
             what = f"{coordinates or 'an even number of'} coordinates" + (" and a score" if scores else "")
             raise InputError(
                 f"{line.file}:{line.number}: expected {what}, found {','.join(line.parts)[:60]!r}.",
-                hint="--scores asks for one behind the points of each line" if scores else None,
+                hint="--scores requires a score after the points of each line" if scores else None,
             )
         points = tuple(map(float, line.parts[:count]))
         if coordinates == 4 and inverted(points):
@@ -85,29 +85,29 @@ def inverted(points: Sequence[float]) -> bool:
 
 
 def inverted_box(where: str, points: Sequence[float]) -> InputError:
-    """The error of a box whose right or lower side lies before the other."""
+    """Return the error of a box with right < left or bottom < top."""
     shown = ",".join(f"{value:g}" for value in points)
     return InputError(
         f"{where}: expected left, top, right, bottom with left <= right and top <= bottom, found {shown}.",
-        hint="swap the two values in this line; the ICDAR and CLEval scripts refuse such a box, too",
+        hint="swap the two values in this line; the ICDAR and CLEval scripts also refuse such a box",
     )
 
 
 def unquoted(text: str) -> str:
-    """`"say \\"a\\""` -> `say "a"`, as the official scripts read a text in double quotes; others as they are."""
+    """`"say \\"a\\""` -> `say "a"`, as in the official scripts; other text is unchanged."""
     match = _QUOTED.match(text)
     return match[1].replace("\\\\", "\\").replace('\\"', '"') if match else text
 
 
 def _numbers(line: str) -> int:
-    """How many numbers, with commas, the line starts with."""
+    """Count the numbers, separated by commas, at the start of the line."""
     match = _LEADING.match(line)
     head = match[0] if match else ""
     return head.count(",") + (len(head) == len(line) and not head.rstrip().endswith(","))
 
 
 def _coordinates(lines: list[_Line], scores: int) -> int:
-    """4 of boxes, 8 of quads, 0 of polygons."""
+    """Return 4 for boxes, 8 for quads, 0 for polygons."""
     counts = [line.numbers - scores for line in lines]
     if 2 * sum(count in (4, 5) for count in counts) > len(counts):
         return 4

@@ -1,4 +1,4 @@
-"""The samples of an evaluation: any SPEC, synthetic streams included, as numbered pictures with labels."""
+"""Open the samples of an evaluation: any SPEC of word images, or synth:words."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 
-SYNTH_SAMPLES = 2000  # drawn of an endless stream when --limit does not say
-# Training validates on the same words-never-trained-on, drawn with its own seed, and keeps the checkpoint that did best
-# on them; other draws keep that choice out of the numbers.
+SYNTH_SAMPLES = 2000  # of the endless stream without --limit
+# Training selects the best checkpoint on the validation stream with its own seed; another seed keeps the evaluation
+# independent of that selection.
 SYNTH_SEED_OFFSET = 1_000_003
 
 
 class EvalSamples(Protocol):
-    """Numbered pictures with ground truths; safe to read from several threads."""
+    """Numbered images with ground truth; safe to read from several threads."""
 
     name: str
     spec: str
@@ -37,7 +37,7 @@ class EvalSamples(Protocol):
         """RGB uint8 (h, w, 3). Raises InputError naming the sample when it cannot be decoded."""
 
     def where(self, index: int) -> str:
-        """The place of a sample, for people."""
+        """Return the location of a sample for messages."""
 
 
 class StoredSamples:
@@ -79,8 +79,8 @@ def open_samples(
 ) -> list[EvalSamples]:
     """Open every SPEC, the first `limit` samples of each; names are made unique.
 
-    Synthetic words are restricted to characters that every model of `cards` can write and to lengths that all can
-    spell, so that the models see the same samples; `sets` are `synth.*=value` settings.
+    Synthetic words are restricted to characters and lengths that every model of `cards` supports, so that all
+    models are scored on the same samples; `sets` are `synth.*=value` settings.
     Raises UsageError or InputError, before any model has run, for a SPEC that cannot be read.
     """
     parsed = [parse_spec(raw) for raw in specs]
@@ -100,19 +100,21 @@ def open_samples(
 def _stream(cards: Sequence[ModelCard], seed: int, sets: Sequence[str]) -> SynthWords:
     foreign = [text for text in sets if not text.startswith("synth.")]
     if foreign:
-        raise UsageError(f"--set {foreign[0]}: eval knows the settings synth.* only.")
+        raise UsageError(f"--set {foreign[0]}: eval supports only the settings synth.*.")
     shared = [char for char in cards[0].charset if all(char in card.charset for card in cards)]
     if not shared:
-        raise UsageError("the models share no character, so no synthetic word suits them all; evaluate them apart.")
+        raise UsageError(
+            "the models share no character, so there are no common synthetic words; evaluate them separately."
+        )
     shortest = min((get_spec(card.arch, card.width) for card in cards), key=lambda spec: spec.longest_label())
     config = synth_config(load_settings(sets=sets), shortest, Charset("".join(shared)), "val")
     return SynthWords(config.with_(seed=seed + SYNTH_SEED_OFFSET))
 
 
 def unique_names(specs: Sequence[Spec]) -> list[str]:
-    """The last part of each path, or the whole SPEC where that is not unique."""
+    """Return the last part of each path, or the whole SPEC if that is not unique."""
     short = [spec.path.resolve().name if spec.path is not None else spec.raw for spec in specs]
-    # A label file is called the same in every folder; its folder says more.
+    # Label files have the same name in every folder; use the folder name.
     short = [
         spec.path.resolve().parent.name if spec.path is not None and spec.path.is_file() else name
         for spec, name in zip(specs, short, strict=True)

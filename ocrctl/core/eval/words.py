@@ -1,4 +1,4 @@
-"""Evaluate one or several recognisers on the same samples: numbers with intervals, differences, and what went wrong."""
+"""Evaluate recognisers on the same samples: scores with intervals, differences, confusions and the worst samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from ocrctl.core.eval.read import Place, read_samples
+from ocrctl.core.eval.read import SampleIndex, read_samples
 from ocrctl.core.eval.word_samples import EvalSamples, open_samples
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.engine import Engine, Recognition
@@ -28,8 +28,8 @@ from ocrctl.metrics.unknown import unknown_characters
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What to evaluate on what; `limit` is per SPEC, `worst` per model, `bootstrap` the number of resamples;
-    `decoding` as in Engine.load."""
+    """Options of an evaluation of recognisers; `limit` is per SPEC, `worst` per model, `bootstrap` the number of
+    resamples; `decoding` as in Engine.load."""
 
     models: list[str]
     data: list[str]
@@ -49,11 +49,11 @@ class EvalOptions:
 def evaluate(
     options: EvalOptions, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[Evaluation, list[EvalSamples]]:
-    """Run every model over every sample; `progress` is told (pictures done, pictures in all).
+    """Run every model over every sample; `progress` receives (images done, all images).
 
-    Returns the evaluation and the opened samples (for pictures in a report). A picture that cannot be decoded is
-    listed as unreadable and is in no number; ground-truth characters a model cannot write are counted and stay in.
-    Raises UsageError, InputError (no sample readable, no model there) or MissingRequirement.
+    Returns the evaluation and the opened samples (for images in a report). Unreadable images are listed and not scored;
+    ground-truth characters outside the charset of a model are counted and scored. Raises UsageError, InputError (no
+    readable sample, missing model) or MissingRequirement.
     """
     for protocol in options.protocols:
         get_protocol(protocol)
@@ -62,25 +62,25 @@ def evaluate(
     data = open_samples(options.data, [engine.card for engine in engines], options.limit, options.seed, options.sets)
 
     start = time.perf_counter()
-    places, readings, unreadable = read_samples(engines, data, options.batch_size, options.jobs, progress)
+    sample_indices, readings, unreadable = read_samples(engines, data, options.batch_size, options.jobs, progress)
     seconds = time.perf_counter() - start
-    if not places:
+    if not sample_indices:
         raise InputError(f"none of the {len(unreadable)} samples could be read; the first: {unreadable[0].error}")
 
     datasets = [
         DatasetInfo(
             samples.name,
             samples.spec,
-            sum(place[0] == number for place in places),
+            sum(sample_index[0] == number for sample_index in sample_indices),
             sum(item.dataset == samples.name for item in unreadable),
         )
         for number, samples in enumerate(data)
     ]
-    truths = [data[number].labels[index] for number, index in places]
+    truths = [data[number].labels[index] for number, index in sample_indices]
     texts = [[reading.text for reading in model] for model in readings]
     results: list[Result] = []
     pairs: list[Difference] = []
-    for dataset, rows in _groups(places, data):
+    for dataset, rows in _groups(sample_indices, data):
         group_truths = [truths[row] for row in rows]
         for protocol in options.protocols:
             scores = [score(group_truths, [model[row] for row in rows], protocol) for model in texts]
@@ -103,19 +103,19 @@ def evaluate(
         worst=[
             row
             for info, model in zip(infos, readings, strict=True)
-            for row in _worst(info.name, model, truths, places, data, options)
+            for row in _worst(info.name, model, truths, sample_indices, data, options)
         ],
         unreadable=unreadable,
         resamples=options.bootstrap,
         seed=options.seed,
         seconds=seconds,
-        images_per_second=len(places) * len(engines) / seconds,
+        images_per_second=len(sample_indices) * len(engines) / seconds,
     )
     return evaluation, data
 
 
 def model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelInfo]:
-    """What is said of each model, under names that tell them apart. Raises UsageError when one is given twice."""
+    """Describe each model, under unique names. Raises UsageError when one is given twice."""
     names = [engine.name for engine in engines]
     if len(set(names)) != len(names):  # best.ckpt and last.ckpt of one run, or a run and its export
         names = [f"{engine.path.resolve().parent.name}/{engine.path.name}" for engine in engines]
@@ -137,14 +137,14 @@ def model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelIn
     ]
 
 
-def _groups(places: Sequence[Place], data: Sequence[EvalSamples]) -> list[tuple[str, list[int]]]:
-    """Rows of each data set that has any, and of all together when there are several."""
+def _groups(sample_indices: Sequence[SampleIndex], data: Sequence[EvalSamples]) -> list[tuple[str, list[int]]]:
+    """Return the rows of each data set that has any, and of all together if there are several."""
     groups = [
-        (samples.name, [row for row, place in enumerate(places) if place[0] == number])
+        (samples.name, [row for row, sample_index in enumerate(sample_indices) if sample_index[0] == number])
         for number, samples in enumerate(data)
     ]
     if len(data) > 1:
-        groups.append((ALL, list(range(len(places)))))
+        groups.append((ALL, list(range(len(sample_indices)))))
     return groups
 
 
@@ -162,16 +162,16 @@ def _worst(
     model: str,
     reading: Sequence[Recognition],
     truths: Sequence[str],
-    places: Sequence[Place],
+    sample_indices: Sequence[SampleIndex],
     data: Sequence[EvalSamples],
     options: EvalOptions,
 ) -> list[WorstSample]:
-    """The furthest misses of one model under the first protocol, with the texts as they were read."""
+    """Return the worst samples of one model under the first protocol, with the original predictions."""
     scores = score(truths, [item.text for item in reading], options.protocols[0])
     row_of = {int(row): position for position, row in enumerate(scores.kept)}
     rows = []
     for row in worst(scores, options.worst):
-        number, index = places[row]
+        number, index = sample_indices[row]
         position = row_of[row]
         rows.append(
             WorstSample(

@@ -1,4 +1,4 @@
-"""The HTML report of an evaluation, with the pictures of its worst samples."""
+"""HTML report of an evaluation, with the images of its worst samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.html import render
 from ocrctl.metrics.evaluation import Evaluation, WorstSample
 
-PICTURE_HEIGHT = 160  # pixels; shown at half that, sharp on dense screens
+IMAGE_HEIGHT = 160  # pixels; displayed at half of it for high-density screens
 
 
 def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) -> None:
@@ -22,8 +22,8 @@ def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) 
     def picture(item: WorstSample) -> bytes:
         image = by_name[item.dataset].image(item.sample)
         height, width = image.shape[:2]
-        if height > PICTURE_HEIGHT:
-            size = (max(1, round(width * PICTURE_HEIGHT / height)), PICTURE_HEIGHT)
+        if height > IMAGE_HEIGHT:
+            size = (max(1, round(width * IMAGE_HEIGHT / height)), IMAGE_HEIGHT)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         assert done

@@ -1,4 +1,4 @@
-"""The checks of an exported detector: seeded pages of several sizes, and every page of a SPEC."""
+"""Compare an exported detector with its checkpoint on random pages of several sizes and on the pages of a SPEC."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from ocrctl.inference.pages import Page
 from ocrctl.inference.prefetch import default_jobs, map_ahead
 
 T = TypeVar("T")
-PROBE_BATCHES = (1, 3)  # one page alone, and an odd batch that no shape in the model equals
+PROBE_BATCHES = (1, 3)  # one page, and an odd batch size that equals no other dimension
 
 
 def open_pages(spec: str) -> Annotations:
-    """The pages of `--verify`. Raises UsageError when the SPEC holds word images, InputError when it cannot be read."""
+    """Open the pages of `--verify`. Raises UsageError when the SPEC contains word images, InputError when it cannot be
+    read."""
     data = open_annotations(spec)
     if data.words is not None:
-        raise UsageError(f"--verify {spec}: holds word images, expected pages for a detector.")
+        raise UsageError(f"--verify {spec}: contains word images, expected pages for a detector.")
     return data
 
 
@@ -33,9 +34,9 @@ def check_pages(
     data: Annotations | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Parity]:
-    """Both on seeded pages and on every page of `data`, as `predict` would show it to the model.
+    """Compare both engines on seeded pages and on every page of `data`, preprocessed as in `predict`.
 
-    Raises InputError when one of the pictures cannot be read.
+    Raises InputError when an image cannot be read.
     """
     checks = []
     for count, size in zip(PROBE_BATCHES, PROBE_SIZES, strict=True):

@@ -1,4 +1,4 @@
-"""Export models to ONNX; a file appears only after it was seen to answer as the checkpoint does."""
+"""Export models to ONNX; a file is written only if its outputs match those of the checkpoint."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from ocrctl.models.finite import refuse_not_finite_outputs
 
 # logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
 TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
-PROBE_BATCHES = (1, 17)  # one picture alone, and an odd batch that no shape in the model equals
+PROBE_BATCHES = (1, 17)  # one image, and an odd batch size that equals no other dimension
 VERIFY_BATCH = 64
-VERIFY_SYNTH = 1000  # words of a stream, which has no end
+VERIFY_SYNTH = 1000  # words of an endless stream
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Which models go where; `verify` is a SPEC whose every sample must give the same; `decoding`, ar or nar, is how
-    the graph of an autoregressive model reads (None: as the model was trained to)."""
+    """Options of `export`: `verify` is a SPEC on whose samples the outputs must match; `decoding`, ar or nar, is that
+    of the graph of an autoregressive model (None: that of its training)."""
 
     models: list[str]
     out: Path
@@ -50,7 +50,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """One model: `path` is the file written, None when a check failed and nothing was written."""
+    """One model: `path` is the written file, None when a check failed."""
 
     name: str
     source: str
@@ -64,7 +64,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Every model's outcome, and the tolerances it was held to."""
+    """Result for every model, and the tolerances."""
 
     models: list[Exported]
     tolerances: dict[str, float]
@@ -76,7 +76,7 @@ class ExportReport:
 
 
 def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> ExportReport:
-    """Export each model to `out`/NAME.onnx after PyTorch and ONNX Runtime agreed on batches of 1 and N.
+    """Export each model to `out`/NAME.onnx if PyTorch and ONNX Runtime match on batches of 1 and N.
 
     Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
     process writes), InputError (an unreadable model or SPEC, an `out` that cannot be written).
@@ -90,14 +90,14 @@ def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda
         raise UsageError(f"--verify {spec.raw}: expected a finite set of pages.", hint=hint)
     with shared_folder(options.out):
         for file in files:
-            check_writable(options.out / f"{file.name}.onnx")  # before minutes of work
+            check_writable(options.out / f"{file.name}.onnx")  # before the slow export
         return ExportReport([_export_one(file, options, tolerances, progress) for file in files], tolerances)
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:
     for name, value in given.items():
         if value < 0:
-            raise UsageError(f"--tolerance {name}={value:g}: expected a number of at least 0.")
+            raise UsageError(f"--tolerance {name}={value:g}: expected a number >= 0.")
     for name in given:
         if name not in TOLERANCES:
             raise UsageError(
@@ -107,15 +107,15 @@ def _tolerances(given: dict[str, float]) -> dict[str, float]:
 
 
 def _check_names(files: list[ModelFile]) -> None:
-    seen: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for file in files:
         if file.kind == "onnx":
             raise UsageError(f"{file.path}: is an ONNX file already.", hint="export a checkpoint or a run folder")
-        if file.name in seen:
+        if file.name in paths:
             raise UsageError(
-                f"{seen[file.name]} and {file.path} would both become {file.name}.onnx; export one at a time."
+                f"{paths[file.name]} and {file.path} would both become {file.name}.onnx; export one at a time."
             )
-        seen[file.name] = file.path
+        paths[file.name] = file.path
 
 
 def _export_one(
@@ -123,12 +123,12 @@ def _export_one(
 ) -> Exported:
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, options.decoding, file.path)
-    # Opened before the long work, so that a wrong SPEC is told at once.
+    # Opened first, to report a wrong SPEC before the slow export.
     pages = open_pages(options.verify) if options.verify is not None and card.task == "detection" else None
     model = build_trained(card, state, file.path)
     refuse_not_finite_outputs(model, card, file.path)
     final = options.out / f"{file.name}.onnx"
-    part = temporary_of(final)  # `out` is held: no other process writes it
+    part = temporary_of(final)  # `out` is locked: no other process writes to it
     try:
         write_onnx(to_onnx(model, card), part)
         size = part.stat().st_size
@@ -143,7 +143,7 @@ def _export_one(
             checks.append(
                 compare(torch_engine, onnx_engine, options.verify, counted(batches, len(labels), progress), labels)
             )
-        failures = [failure for check in checks for failure in _judge(check, tolerances)]
+        failures = [failure for check in checks for failure in _failures(check, tolerances)]
         if not failures:
             os.replace(part, final)
             sync_folder(options.out)
@@ -168,9 +168,9 @@ def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
 
 
 def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[list[str], NDArray[np.uint8]]]]:
-    """Labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and every sample, prepared, in batches.
+    """Return the labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and its preprocessed batches.
 
-    Raises InputError at the first picture that is none.
+    Raises InputError for an unreadable image.
     """
     limit = VERIFY_SYNTH if parse_spec(spec).format == "synth" else None
     [source] = open_samples([spec], [engine.card], limit, 0, [])
@@ -182,7 +182,7 @@ def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[l
     return source.labels, map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
 
 
-def _judge(check: Parity, tolerances: dict[str, float]) -> list[str]:
+def _failures(check: Parity, tolerances: dict[str, float]) -> list[str]:
     failures = []
     values = "maps" if check.of == "boxes" else "logits"
     if not check.max_abs_diff <= tolerances[values]:

@@ -25,14 +25,14 @@ from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 from ocrctl.shell import termination_signals
 from ocrctl.text.charset import Charset
 
-MAX_LABEL_LENGTH = 255  # code points; longer ones are nearly always two lines run together
+MAX_LABEL_LENGTH = 255  # code points; longer ones are usually two joined lines
 
 Progress = Callable[[int, int], None]  # (done, total)
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What `lmdb build` is asked for."""
+    """Options of `lmdb build`."""
 
     spec: str
     out: Path
@@ -44,7 +44,8 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """`left_out` samples are not in `out`; `repeated` ones are, and their image stands there more than once."""
+    """Result of `lmdb build`; `left_out` samples are not in `out`; `repeated` ones are, but their image occurs
+    before."""
 
     out: Path
     source: str
@@ -64,23 +65,24 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class TrainingNeeds:
-    """What a training of the default architecture finds in the labels. `outside`: characters that its charset lacks,
-    with their occurrences; `too_long`: labels longer than it can write or needing more output steps; `fit`: samples
-    it could learn as it is; `command`: the line that trains on them (None for fewer than two samples)."""
+    """How the labels fit the default architecture. `outside`: characters that are not in its charset, with counts;
+    `too_long`: labels that are too long or need more output steps; `fit`: samples that fit unchanged; `command`: the
+    command line that trains on them (None for fewer than two samples)."""
 
     arch: str
     fit: int
     outside: dict[str, int]
     too_long: int
     longest: int  # code points
-    longest_fitting: int  # code points of a label that fits whatever its letters
+    longest_fitting: int  # code points up to which every label fits
     scripts: dict[str, int]
     command: str | None
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """`samples` is num-samples, `images` and `labels` the keys found; sample 0 in a fault is the file as a whole."""
+    """Result of `lmdb verify`; `samples` is num-samples, `images` and `labels` count keys; sample 0 in a fault is the
+    file."""
 
     path: Path
     ok: bool
@@ -94,7 +96,7 @@ class VerifyReport:
 
 @dataclass(frozen=True)
 class InfoReport:
-    """An LMDB in numbers."""
+    """Statistics of an LMDB."""
 
     path: Path
     bytes: int
@@ -127,8 +129,8 @@ class StopSignals:
 
 
 def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: None) -> BuildReport:
-    """Build. Raises what the source and the builder raise; KeyboardInterrupt(signal number) on a signal, with all that
-    was done kept for --resume."""
+    """Build an LMDB. Raises as the source and `data.lmdb.build.build`; KeyboardInterrupt(signal number) on a signal,
+    with finished work kept for --resume."""
     jobs = options.jobs or available_cores()
     start = time.perf_counter()
     source = open_source(options.spec)
@@ -167,10 +169,11 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
 
 
 def training_needs(path: Path) -> TrainingNeeds:
-    """See TrainingNeeds. Raises InputError when `path` is no LMDB."""
+    """Compare the labels with the default architecture; see TrainingNeeds. Raises InputError when `path` is not an
+    LMDB."""
     words = LmdbWords(path)
     labels = words.labels
-    close_environments()  # whoever called may replace the file
+    close_environments()  # the caller may replace the file
     spec = get_spec(DEFAULT_ARCH)
     policy = LabelPolicy(spec, Charset.load(spec.default_charset))
     report = check_labels(words, policy.charset, spec)
@@ -188,7 +191,7 @@ def training_needs(path: Path) -> TrainingNeeds:
 
 
 def verify_lmdb(path: Path, jobs: int | None = None, progress: Progress = lambda done, total: None) -> VerifyReport:
-    """Verify. Raises InputError when `path` is no LMDB or is cut off."""
+    """Verify an LMDB. Raises InputError when `path` is not an LMDB or is truncated."""
     start = time.perf_counter()
     verified = verify(path, jobs=jobs or available_cores(), progress=progress)
     return VerifyReport(
@@ -204,10 +207,10 @@ def verify_lmdb(path: Path, jobs: int | None = None, progress: Progress = lambda
 
 
 def describe_lmdb(path: Path) -> InfoReport:
-    """Samples, bytes, label lengths and characters. Raises InputError when `path` is no LMDB or holds no sample."""
+    """Return the statistics of an LMDB. Raises InputError when `path` is not an LMDB or has no samples."""
     words = LmdbWords(path)
     if not len(words):
-        raise InputError(f"{path}: num-samples is 0: it holds nothing.")
+        raise InputError(f"{path}: num-samples is 0.")
     return InfoReport(path, _size(path), label_stats(words.labels))
 
 
@@ -217,7 +220,7 @@ def _size(path: Path) -> int:
 
 
 def _kind(reason: str) -> str:
-    """A reason without its particulars, to count by: numbers, names and what stands in parentheses go."""
+    """Return the kind of a reason, without numbers and names, to count by."""
     for prefix, kind in _KINDS.items():
         if reason.startswith(prefix):
             return kind

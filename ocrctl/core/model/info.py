@@ -1,4 +1,4 @@
-"""`ocrctl model`: the architectures, and what a trained model says of itself."""
+"""`ocrctl model list` and `info`: the architectures, and the card of a trained model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ocrctl.models.registry import specs
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """A trained model: its file, card, number of weights and size in bytes."""
+class TrainedModel:
+    """A trained model: path, card, number of parameters and file size in bytes."""
 
     path: Path
     card: ModelCard
@@ -25,13 +25,12 @@ class ModelInfo:
 
 
 def list_models() -> list[ModelSpec]:
-    """All architectures."""
+    """Return all architectures."""
     return list(specs().values())
 
 
-def model_info(model: str) -> ModelInfo:
-    """What the model at `model` (checkpoint, ONNX file, run folder) says of itself. Raises InputError when it is
-    none."""
+def model_info(model: str) -> TrainedModel:
+    """Read card and size of `model` (checkpoint, ONNX file, run folder). Raises InputError when it is not a model."""
     from ocrctl.inference.locate import locate
 
     found = locate(model)
@@ -44,7 +43,7 @@ def model_info(model: str) -> ModelInfo:
 
         card, weights = load_checkpoint(path, known=False)
         parameters = count_parameters(weights)
-    return ModelInfo(path, card, parameters, path.stat().st_size)
+    return TrainedModel(path, card, parameters, path.stat().st_size)
 
 
 def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:
@@ -62,6 +61,7 @@ def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:
     text = next((item.value for item in graph.metadata_props if item.key == CARD_KEY), None)
     if text is None:
         raise InputError(
-            f"{path}: an ONNX file without ocrctl's model card.", hint="write it with: ocrctl export CHECKPOINT -o DIR"
+            f"{path}: the ONNX file has no model card of ocrctl.",
+            hint="export it with: ocrctl export CHECKPOINT -o DIR",
         )
     return graph, read_card(text, str(path), known=known)

@@ -1,4 +1,4 @@
-"""`ocrctl model set`: other thresholds for a trained detector, written into the file that carries it."""
+"""`ocrctl model set`: change the thresholds of a trained detector in its file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ocrctl.models.card import read_card
 
 @dataclass(frozen=True)
 class Changed:
-    """The file that was written, and its thresholds before and now."""
+    """Result of `model set`: the written file, and its thresholds before and now."""
 
     path: Path
     before: dict[str, float]
@@ -31,21 +31,20 @@ class Changed:
 def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     """Change the card of the detector at `model` (checkpoint, ONNX file, bundle, run folder); weights stay.
 
-    The file is replaced in one piece, or not at all. Raises UsageError for a recogniser, a run that is being trained, a
-    threshold that the postprocess does not have and a value that is none; InputError where there is no model or it
-    cannot be written.
+    The file is replaced atomically. Raises UsageError for a recogniser, a run that is being trained, an unknown
+    threshold and an invalid value; InputError when the model is missing or cannot be written.
     """
     from ocrctl.inference.locate import locate
 
     found = locate(model)
-    path = found.path.resolve()  # of a link, what it points to
+    path = found.path.resolve()  # the target of a link
     folder = path.parent
-    # In a run a newer checkpoint may be on its way; anywhere, of two changes at once the first would be lost.
+    # A training may be writing a newer checkpoint; elsewhere, one of two concurrent changes would be lost.
     held = lock_run(folder) if (folder / "config.toml").is_file() else lock(folder / f".{path.name}", name=path)
     try:
         card, save = _onnx(path) if found.kind == "onnx" else _checkpoint(path)
         now = {**card.thresholds, **_checked(card, values, path)}
-        with disk_errors(folder, "the model is as before"), open_atomic(path) as file:
+        with disk_errors(folder, "the model is unchanged"), open_atomic(path) as file:
             save(file, replace(card, thresholds=now).to_json())
     finally:
         held.release()
@@ -62,7 +61,7 @@ def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]
     def save(file: BinaryIO, card: str) -> None:
         try:
             torch.save({**raw, CARD_KEY: card}, file)
-        except RuntimeError as error:  # of its zip writer, which does not say why a write failed
+        except RuntimeError as error:  # from its zip writer, without the cause of a failed write
             raise (system_error(error) or error) from error
 
     return read_card(raw[CARD_KEY], str(path)), save
@@ -84,7 +83,7 @@ def _onnx(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
 
 def _checked(card: ModelCard, values: Mapping[str, float], path: Path) -> dict[str, float]:
     if card.task != "detection":
-        raise UsageError(f"{path}: {card.arch} reads words and has no thresholds.")
+        raise UsageError(f"{path}: {card.arch} is a recogniser and has no thresholds.")
     from ocrctl.models.find import threshold_types
 
     known = threshold_types(card.arch)
@@ -92,12 +91,12 @@ def _checked(card: ModelCard, values: Mapping[str, float], path: Path) -> dict[s
         if name not in known:
             raise UsageError(
                 f"{name}: {card.arch} has no such threshold.{did_you_mean(name, list(known))}",
-                hint=f"it takes {', '.join(known)}",
+                hint=f"it has {', '.join(known)}",
             )
         if not math.isfinite(value) or value < 0:
-            raise UsageError(f"{name}={value:g}: expected a number from 0.")
+            raise UsageError(f"{name}={value:g}: expected a number >= 0.")
         if value > 1 and (name.endswith("threshold") or name == "low_text"):
-            raise UsageError(f"{name}={value:g}: expected 0 to 1; above 1 nothing would be found.", hint=f"{name}=0.5")
+            raise UsageError(f"{name}={value:g}: expected 0 to 1.", hint=f"{name}=0.5")
         if known[name] is not float and value != known[name](value):
             raise UsageError(f"{name}={value:g}: expected {'0 or 1' if known[name] is bool else 'an integer'}.")
     return {name: known[name](value) for name, value in values.items()}

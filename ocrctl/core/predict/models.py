@@ -1,4 +1,4 @@
-"""The models of one `predict`: a recogniser of words, a detector of pages, or one of each, which read pages."""
+"""Load the models of one `predict`: a recogniser, a detector, or one of each."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ocrctl.inference.engine import TASKS, Engine
 
 @dataclass(frozen=True)
 class Models:
-    """At least one of both; what runs them, in words."""
+    """A detector, a recogniser, or both."""
 
     detector: Engine | None
     recogniser: Engine | None
 
     @property
     def first(self) -> Engine:
-        """The one that takes the pictures."""
+        """The model that takes the images."""
         engine = self.detector or self.recogniser
         assert engine is not None
         return engine
 
     def of_each(self, attribute: str) -> str:
-        """`backend`, `device` or `note` of the models, once where they agree."""
-        said = [getattr(engine, attribute) for engine in (self.detector, self.recogniser) if engine is not None]
-        return ", ".join(dict.fromkeys(filter(None, said)))
+        """Return `backend`, `device` or `note` of the models, once if they are equal."""
+        values = [getattr(engine, attribute) for engine in (self.detector, self.recogniser) if engine is not None]
+        return ", ".join(dict.fromkeys(filter(None, values)))
 
 
 def load_models(models: Sequence[str], device: str, threads: int | None, decoding: str | None) -> Models:
@@ -36,7 +36,7 @@ def load_models(models: Sequence[str], device: str, threads: int | None, decodin
     """
     if len(models) > 2:
         raise UsageError(
-            f"-m was given {len(models)} times; one model, or one detector and one recogniser, is what predict takes.",
+            f"-m was given {len(models)} times; predict requires one model, or one detector and one recogniser.",
             hint="-m DETECTOR -m RECOGNISER reads pages",
         )
     if len(models) == 1:
@@ -47,10 +47,10 @@ def load_models(models: Sequence[str], device: str, threads: int | None, decodin
         wanted = "recogniser" if first.detects else "detector"
         raise UsageError(
             f"{first.path} and {second.path}: each {TASKS[first.card.task]}; two models are one of each task.",
-            hint=f"name one of them with a {wanted}, or alone",
+            hint=f"combine one of them with a {wanted}, or use it alone",
         )
     if second.detects:
         models, (first, second) = models[::-1], (second, first)
-    if decoding is not None:  # only now it is known which of them it is of
+    if decoding is not None:  # only now it is known which model is the recogniser
         second = Engine.load(models[1], device, threads, decoding)
     return Models(first, second)

@@ -1,4 +1,4 @@
-"""What `predict` makes of pages besides lines: result texts, submissions, overlays, data sets with their pictures."""
+"""Write the results of pages as files: result texts, submissions, overlays, data sets with their images."""
 
 from __future__ import annotations
 
@@ -22,99 +22,97 @@ from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, submission
 
 SUBMISSION = "submission.zip"
-SCORE, CONFIDENCE = "score", "confidence"  # keys of an instance, of outline and text, where the format keeps such
+SCORE, CONFIDENCE = "score", "confidence"  # keys of an instance for polygon and text, where the format has them
 
 
 class PageFiles:
-    """Takes pages as they are read and writes `format_name` below `out`; formats of lines are none of its business.
+    """Collect pages and write them below `out` in a format of files; formats of lines are written elsewhere.
 
-    `place` is what it writes: `out`/submission.zip or a folder called as the format, None for lines. Raises UsageError
-    when that folder is taken.
+    `path` is the output: `out`/submission.zip or a folder with the name of the format, None for lines. Raises
+    UsageError when that folder is not empty.
     """
 
     def __init__(self, format_name: str, out: Path, root: str | None = None) -> None:
-        """`root`: the folder from which the input names its pictures (`input_root`)."""
+        """`root`: the folder that image names in the input are relative to (`input_root`)."""
         self.format, self._root = format_name, root
-        self.place: Path | None = None
+        self.path: Path | None = None
         if format_name not in PAGE_WRITERS:
-            self.place = out / (SUBMISSION if format_name == "submission" else format_name)
+            self.path = out / (SUBMISSION if format_name == "submission" else format_name)
         self.lost: dict[str, int] = {}
         self._pages: list[PagePrediction] = []
         self._texts: dict[str, str] = {}  # of txt and submission, by name
         self._names: set[str] = set()
-        if self.place is not None and self.place.is_dir() and any(self.place.iterdir()):
-            raise UsageError(f"{self.place} exists already.", hint="name another folder with -o")
+        if self.path is not None and self.path.is_dir() and any(self.path.iterdir()):
+            raise UsageError(f"{self.path} exists already.", hint="choose another folder with -o")
         self._claimed: Claim | None = None
         self._held = ExitStack()
 
     def __enter__(self) -> PageFiles:
-        """Overlays are written as they are drawn, into a folder that appears once it is whole."""
-        if self.draws and self.place is not None:
-            self._claimed = self._held.enter_context(claim(self.place, "predict"))
+        """Create the partial folder for overlays, which are written one by one."""
+        if self.draws and self.path is not None:
+            self._claimed = self._held.enter_context(claim(self.path, "predict"))
             self._claimed.begin()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """What was drawn before an interruption stays in the partial folder."""
+        """Release the folder; overlays drawn before an interruption stay in the partial folder."""
         if self._claimed is not None and not self._names:
             self._claimed.discard()
         self._held.close()
 
     @property
     def draws(self) -> bool:
-        """Whether `add` is to be given pictures."""
+        """Whether `add` requires images."""
         return self.format == "overlay"
 
     @property
     def copies(self) -> bool:
-        """Whether the pictures themselves are written, so that they must be files."""
-        return self.place is not None and self.format not in PAGE_FILES
+        """Whether the images are copied, so that they must be files."""
+        return self.path is not None and self.format not in PAGE_FILES
 
     def add(self, page: PagePrediction, image: NDArray[np.uint8] | None) -> None:
         """Take one page. Raises InputError when the format cannot hold it beside those before."""
-        if self.place is None:
+        if self.path is None:
             return
         if self.draws:
             assert image is not None
             texts = None if page.words is None else [word.text for word in page.words]
             drawn = draw(image, page.found, texts)
             assert self._claimed is not None
-            target = self._claimed.partial / f"{self._free(page.stem)}.png"
+            target = self._claimed.partial / f"{self._unique_name(page.stem)}.png"
             try:
                 target.write_bytes(png(drawn))
             except OSError as failure:
                 raise cannot_write(target, failure) from failure
         elif self.format in ("txt", "submission"):
             if (name := result_name(page)) in self._texts:
-                raise InputError(f"{page.path}: another picture before it is called {name} in a {self.format}, too.")
+                raise InputError(f"{page.path}: an earlier image has the same name {name} in {self.format}.")
             self._texts[name] = result_text(page, scores=self.format == "txt")
         else:
             self._pages.append(page)
 
     def finish(self) -> None:
-        """Write what stands in one piece. Raises InputError or ResumableStop when it cannot be written."""
-        if self.place is None:
+        """Write the collected pages. Raises InputError or ResumableStop when they cannot be written."""
+        if self.path is None:
             return
         if self._claimed is not None:
             try:
                 self._claimed.publish()
             except OSError as error:
-                raise cannot_write(self.place, error) from error
+                raise cannot_write(self.path, error) from error
         elif self.format == "submission":
-            write_bytes(self.place, submission(self._texts.items()))
+            write_bytes(self.path, submission(self._texts.items()))
         elif self.format == "txt":
-            with new_folder(self.place, "predict") as folder:
+            with new_folder(self.path, "predict") as folder:
                 for name, text in self._texts.items():
                     (folder / name).write_text(text, encoding="utf-8")
         else:
-            written = write_pages(
-                _annotations(self._pages, self.format, self._root), self.format, self.place, "predict"
-            )
+            written = write_pages(_annotations(self._pages, self.format, self._root), self.format, self.path, "predict")
             self.lost = written.lost
             if written.missing:
-                self.lost["pictures are gone and were not copied"] = len(written.missing)
+                self.lost["images are missing and were not copied"] = len(written.missing)
 
-    def _free(self, stem: str) -> str:
+    def _unique_name(self, stem: str) -> str:
         name, number = stem, 1
         while name.lower() in self._names:
             number += 1
@@ -124,8 +122,8 @@ class PageFiles:
 
 
 def _annotations(pages: list[PagePrediction], format_name: str, within: str | None) -> Annotations:
-    """The pages as a set of `format_name`; names start from `within`, or from the folder that holds all of the pictures
-    where one does not lie in it."""
+    """Return the pages as annotations of `format_name`; names are relative to `within`, or to the common folder of the
+    images when one is outside of it."""
     paths = [os.path.abspath(page.path) for page in pages]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     if within is not None and os.path.commonpath([within, root]) == within:

@@ -1,4 +1,4 @@
-"""One batch of decoded pictures through the engines: words to texts, pages to outlines and their texts."""
+"""Run one batch of decoded images through the engines: words to texts, pages to polygons and their texts."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ Result = Prediction | PagePrediction | Unreadable
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A result, and the picture where it is to be drawn on."""
+class TaskResult:
+    """A result, and its image for an overlay."""
 
     result: Result
     image: Image | None = None
 
 
 class Task(Protocol):
-    """What `predict` needs of what it does with pictures."""
+    """How `predict` processes images of one task."""
 
     def prepare(self, image: Image) -> Any:
-        """What the model takes, made ahead in a thread. Raises InputError."""
+        """Preprocess an image for the model, in a thread. Raises InputError."""
 
-    def read(self, batch: Sequence[tuple[str, Any]]) -> list[Shown]:
-        """(path, prepared) to results, in order."""
+    def read(self, batch: Sequence[tuple[str, Any]]) -> list[TaskResult]:
+        """Run the model on (path, preprocessed image) pairs; returns the results in order."""
 
 
 class WordTask:
-    """Texts of word pictures."""
+    """Recognise word images."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -48,27 +48,28 @@ class WordTask:
         """See Task."""
         return self._engine.prepare(image)
 
-    def read(self, batch: Sequence[tuple[str, Image]]) -> list[Shown]:
+    def read(self, batch: Sequence[tuple[str, Image]]) -> list[TaskResult]:
         """See Task."""
         texts = self._engine.recognize_prepared(np.stack([image for _, image in batch])) if batch else []
         return [
-            Shown(Prediction(path, item.text, item.confidence)) for (path, _), item in zip(batch, texts, strict=True)
+            TaskResult(Prediction(path, item.text, item.confidence))
+            for (path, _), item in zip(batch, texts, strict=True)
         ]
 
 
 class PageTask:
-    """Outlines on pages, and with a reader their texts; a page whose maps are not finite is unreadable and does not
-    stop the others."""
+    """Detect text on pages, and with a reader recognise it; a page whose maps are not finite is reported as
+    unreadable."""
 
     def __init__(self, engine: Engine, reader: PageReader | None, polygons: bool, keep_images: bool) -> None:
-        """`reader`: one with `engine` as its detector; `keep_images`: results come with their pictures."""
+        """`reader`: one with `engine` as its detector; `keep_images`: return images with the results."""
         self._engine, self._reader, self._polygons, self._keep = engine, reader, polygons, keep_images
 
     def prepare(self, image: Image) -> tuple[Page, Image | None]:
         """See Task."""
         return self._engine.prepare_page(image), image if self._keep or self._reader else None
 
-    def read(self, batch: Sequence[tuple[str, tuple[Page, Image | None]]]) -> list[Shown]:
+    def read(self, batch: Sequence[tuple[str, tuple[Page, Image | None]]]) -> list[TaskResult]:
         """See Task."""
         pages = [page for _, (page, _) in batch]
         maps = [one for group in same_sized(pages, len(pages)) for one in self._engine.maps(group)]
@@ -81,23 +82,23 @@ class PageTask:
         images = [image for _, (_, image) in batch]
         words = self._words(images, found)
         results = []
-        for (path, (page, image)), outlines in zip(batch, found, strict=True):
-            if isinstance(outlines, InputError):
-                results.append(Shown(Unreadable(path, f"{path}: {outlines.message}")))
+        for (path, (page, image)), polygons in zip(batch, found, strict=True):
+            if isinstance(polygons, InputError):
+                results.append(TaskResult(Unreadable(path, f"{path}: {polygons.message}")))
             else:
-                result = PagePrediction(path, outlines, page.size, next(words))
-                results.append(Shown(result, image if self._keep else None))
+                result = PagePrediction(path, polygons, page.size, next(words))
+                results.append(TaskResult(result, image if self._keep else None))
         return results
 
     def _words(
         self, images: Sequence[Image | None], found: Sequence[Detections | InputError]
     ) -> Iterator[list[Recognition] | None]:
-        """Of each page whose outlines are there."""
+        """Yield the words of each page with valid polygons."""
         if self._reader is None:
             return repeat(None)
-        there = [
+        valid = [
             (image, outlines)
             for image, outlines in zip(images, found, strict=True)
             if image is not None and not isinstance(outlines, InputError)
         ]
-        return iter(self._reader.words(there, self._polygons))
+        return iter(self._reader.words(valid, self._polygons))

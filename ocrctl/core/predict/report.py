@@ -1,4 +1,4 @@
-"""The HTML report of `ocrctl predict`: counts, speed, and the inputs that could not be read."""
+"""HTML report of `ocrctl predict`: counts, speed, and unreadable inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocrctl.core.predict.run import PredictReport
 from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.parts import document, escape, table
 
-LISTED = 1000  # rows of one table; the JSON report holds all
+LISTED = 1000  # rows of one table; the JSON report has all
 
 
 def write_page(path: Path, report: PredictReport) -> None:
@@ -21,7 +21,7 @@ def write_page(path: Path, report: PredictReport) -> None:
 
 
 def render(report: PredictReport) -> str:
-    """The whole page: each list and each mapping of `report` is a table, the rest one of names and values."""
+    """Return the HTML page: a table for each list and mapping of `report`, and one for the other values."""
     counts = {"read": report.read, "unreadable": len(report.unreadable), "boxes": report.boxes, "words": report.words}
     heads = "".join(
         f'<div class="head"><div class="name">{name}</div><strong>{count:,}</strong></div>'

@@ -1,4 +1,4 @@
-"""What any number of pictures say, in order, and past bad ones: words read, text found on pages, or both."""
+"""Run models over any number of images, in order, skipping unreadable ones: recognise words, detect text, or both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from ocrctl.core.predict.models import Models, load_models
 from ocrctl.core.predict.page_outputs import PageFiles
-from ocrctl.core.predict.read import PageTask, Result, Shown, Task, WordTask
+from ocrctl.core.predict.read import PageTask, Result, Task, TaskResult, WordTask
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
@@ -28,10 +28,10 @@ Emit = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to read with what: one model, or a detector and a recogniser in either order; `format` None is the usual
-    one; `batch_size` of pictures, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads`
-    are the models' own, `decoding` as in Engine.load, the recogniser's; `polygons`: outlines of any form on pages;
-    `guard`: no spreadsheet takes a cell for a formula."""
+    """Options of `predict`: one model, or a detector and a recogniser in either order; `format` None is the default;
+    `batch_size` in images, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads` are
+    those of the models, `decoding` is the recogniser's, as in Engine.load; `polygons`: polygons instead of quads on
+    pages; `guard`: escape spreadsheet formulas."""
 
     models: Sequence[str]
     inputs: list[str]
@@ -48,9 +48,9 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What was done: counts (`boxes` of a detector, `words` those of them with a text), the unreadable inputs, seconds
-    without and with loading the models; `recogniser` beside a detector; `lost` is what the format cannot hold: sentence
-    to count; `skipped` are the files of folders that are no images, `skipped_note` says so in a sentence."""
+    """Result of `predict`: counts (`boxes` of a detector, `words` of them with a text), unreadable inputs, seconds for
+    inference and for loading; `recogniser` beside a detector; `lost` counts what the format cannot represent, by
+    sentence; `skipped` are files of folders that are not images, `skipped_note` is the sentence about them."""
 
     model: str
     backend: str
@@ -71,7 +71,7 @@ class PredictReport:
 
 
 @dataclass
-class _Tally:
+class _Counts:
     read: int = 0
     boxes: int = 0
     words: int = 0
@@ -79,17 +79,17 @@ class _Tally:
 
 
 def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> PredictReport:
-    """Read every picture of `options.inputs`; each result goes to `emit` and, with `out`, to `out`/predictions.*.
+    """Process every image of `options.inputs`; results go to `emit` and, with `out`, to `out`/predictions.*.
 
-    A picture that cannot be read is emitted as Unreadable, counted, and does not stop the rest; when none can, an
-    earlier file stays. `stdin` is read in bytes. Raises UsageError for an unknown format or device, a format of the
-    other task, an LMDB whose pictures the format cannot name, and an `out` that another process writes, InputError for
-    a model that is none or an `out` that cannot be written, MissingRequirement when CUDA was asked for and is not
-    there. Interrupted, it leaves predictions.*.part with every line written so far.
+    An unreadable image is emitted as Unreadable, counted and skipped; if all are unreadable, an older file is kept.
+    `stdin` is binary. Raises UsageError for an unknown format or device, a format of the other task, an LMDB whose
+    images the format cannot name, and an `out` that another process writes, InputError for an invalid model or an `out`
+    that cannot be written, MissingRequirement when CUDA is requested but missing. An interruption leaves
+    predictions.*.part with every line written so far.
     """
     check_format(options.format, to_folder=options.out is not None)
     if options.format == words.REC_GT.name:
-        _refuse_lmdb(options)
+        _check_no_lmdb(options)
     with shared_folder(options.out) if options.out is not None else nullcontext():
         return _predict(options, stdin, emit)
 
@@ -102,21 +102,21 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     if options.guard:
         check_guard(name)
     if options.polygons and not detects:
-        raise UsageError(f"--polygons is of pages; {models.first.path} reads words.")
+        raise UsageError(f"--polygons requires a detector; {models.first.path} is a recogniser.")
     files = PageFiles(name, options.out, input_root(options.inputs)) if detects and options.out is not None else None
     files_only = name == words.REC_GT.name or (files is not None and files.copies)
     if files_only:
-        _refuse_lmdb(options)
+        _check_no_lmdb(options)
     task = _task(models, options.polygons, files is not None and files.draws)
     size = options.batch_size or (1 if detects else 64)
     jobs = default_jobs() if options.jobs is None else options.jobs
     skipped = Skipped()
     todo = batches(pictures(options.inputs, stdin, files_only=files_only, skipped=skipped), size)
     loaded = time.perf_counter()
-    tally = _Tally()
+    counts = _Counts()
     target: Path | None = None
     if options.out is None:
-        _run(task, todo, jobs, tally, lambda shown: emit(shown.result))
+        _run(task, todo, jobs, counts, lambda item: emit(item.result))
     else:
         folder, writer = options.out, line_writer(name, detects, reads, options.guard)
         target = folder / f"predictions{writer.suffix}"
@@ -125,46 +125,46 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
                 if writer.header:
                     file.write(writer.header)
 
-                def record(shown: Shown) -> None:
-                    if not isinstance(shown.result, Unreadable):
-                        lines = writer.line(shown.result, folder)
-                        if files is not None and isinstance(shown.result, PagePrediction):
-                            files.add(shown.result, shown.image)
+                def record(item: TaskResult) -> None:
+                    if not isinstance(item.result, Unreadable):
+                        lines = writer.line(item.result, folder)
+                        if files is not None and isinstance(item.result, PagePrediction):
+                            files.add(item.result, item.image)
                         file.write(lines)
-                    emit(shown.result)
+                    emit(item.result)
 
-                _run(task, todo, jobs, tally, record)
-                if tally.read == 0:
+                _run(task, todo, jobs, counts, record)
+                if counts.read == 0:
                     file.discard()
-            if files is not None and tally.read:
-                files.finish()  # last: once its folder is there, running the command again is refused
-                target = files.place or target
+            if files is not None and counts.read:
+                files.finish()  # last: the command cannot be repeated once the folder exists
+                target = files.path or target
     seconds = time.perf_counter() - loaded
     return PredictReport(
         model=str(models.first.path),
         backend=models.of_each("backend"),
         device=models.of_each("device"),
         note=models.of_each("note"),
-        read=tally.read,
-        unreadable=tally.unreadable,
+        read=counts.read,
+        unreadable=counts.unreadable,
         seconds=seconds,
         load_seconds=loaded - start,
-        images_per_second=tally.read / seconds if seconds > 0 else 0.0,
-        out=target if tally.read else None,
-        boxes=tally.boxes if detects else None,
+        images_per_second=counts.read / seconds if seconds > 0 else 0.0,
+        out=target if counts.read else None,
+        boxes=counts.boxes if detects else None,
         recogniser=str(models.recogniser.path) if models.detector and models.recogniser else None,
-        words=tally.words if detects and reads else None,
+        words=counts.words if detects and reads else None,
         lost=files.lost if files is not None else {},
         skipped=skipped.paths,
         skipped_note=skipped.summary(),
     )
 
 
-def _refuse_lmdb(options: PredictOptions) -> None:
+def _check_no_lmdb(options: PredictOptions) -> None:
     for text in options.inputs:
         if is_lmdb(text):
             raise UsageError(
-                f"{text}: {options.format} names files and the pictures of an LMDB are none; use --format jsonl."
+                f"{text}: --format {options.format} requires image files, not an LMDB.", hint="use --format jsonl"
             )
 
 
@@ -176,7 +176,7 @@ def _task(models: Models, polygons: bool, keep_images: bool) -> Task:
 
 
 def _run(
-    task: Task, todo: Iterator[list[ImageInput] | None], jobs: int, tally: _Tally, take: Callable[[Shown], None]
+    task: Task, todo: Iterator[list[ImageInput] | None], jobs: int, counts: _Counts, take: Callable[[TaskResult], None]
 ) -> None:
     def load(chunk: list[ImageInput]) -> list[tuple[ImageInput, Any | InputError]]:
         return [(picture, _load(task, picture)) for picture in chunk]
@@ -186,21 +186,21 @@ def _run(
         results = iter(task.read(given_paths))
         for picture, given in chunk:
             path = picture.path
-            shown = Shown(Unreadable(path, given.message)) if isinstance(given, InputError) else next(results)
-            if picture.page is not None and not isinstance(shown.result, Unreadable):
-                shown = replace(shown, result=replace(shown.result, page=picture.page))
+            item = TaskResult(Unreadable(path, given.message)) if isinstance(given, InputError) else next(results)
+            if picture.page is not None and not isinstance(item.result, Unreadable):
+                item = replace(item, result=replace(item.result, page=picture.page))
             try:
-                take(shown)
-            except InputError as error:  # the chosen format cannot hold this path
-                shown = Shown(Unreadable(path, error.message))
-                take(shown)
-            if isinstance(shown.result, Unreadable):
-                tally.unreadable.append(shown.result)
+                take(item)
+            except InputError as error:  # the format cannot represent this path
+                item = TaskResult(Unreadable(path, error.message))
+                take(item)
+            if isinstance(item.result, Unreadable):
+                counts.unreadable.append(item.result)
             else:
-                tally.read += 1
-                if isinstance(shown.result, PagePrediction):
-                    tally.boxes += len(shown.result.found)
-                    tally.words += sum(word.text != "" for word in shown.result.words or ())
+                counts.read += 1
+                if isinstance(item.result, PagePrediction):
+                    counts.boxes += len(item.result.found)
+                    counts.words += sum(word.text != "" for word in item.result.words or ())
 
 
 def _load(task: Task, picture: ImageInput) -> Any | InputError:

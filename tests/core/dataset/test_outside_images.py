@@ -55,7 +55,7 @@ def test_each_way_out_needs_the_option(tmp_path: Path, how: str, capsys: pytest.
         ["clean", spec, "--repair", "--out", str(out)],
     ]
     for command in commands:
-        assert "1 image lies outside the set" in refused(capsys, *command)
+        assert "1 image is outside the set" in refused(capsys, *command)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["private", "set"]
     assert run(["dataset", *commands[0], "--labels-only"]) == 0 and not list(out.rglob("*.png"))
     assert run(["dataset", *commands[0][:2], str(tmp_path / "all"), *commands[0][3:], "--allow-outside"]) == 0
@@ -108,5 +108,5 @@ def test_a_link_to_a_device_is_named_without_the_option(tmp_path: Path, capsys: 
     spec = str(pages(folder, ["own.png", "zero.png"]))
     assert run(["dataset", "convert", spec, str(tmp_path / "out"), "--format", "icdar15"]) == 3
     error = capsys.readouterr().err
-    assert f"1 image lies outside the set, not in {folder}/ (first: " in error
+    assert f"1 image is outside the set, not in {folder}/ (first: " in error
     assert "which is /dev/zero, a character device)" in error and "allow-outside" not in error
