@@ -38,8 +38,8 @@ def test_wider_pictures_give_ctc_more_steps_and_longer_labels() -> None:
 @pytest.mark.parametrize(
     ("arch", "width", "said"),
     [
-        ("crnn", 130, "multiples of 4"),
-        ("parseq", 100, "multiples of 8"),
+        ("crnn", 130, "a multiple of 4"),
+        ("parseq", 100, "a multiple of 8"),
         ("dbnet", 640, "pages of any size"),
         ("crnn", 1_000_000, "8192"),
     ],
