@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 WORDS = ["hotel", "Exit", "24h", "cafe", "OPEN", "n0", "street", "a", "parking", "b7", "zoo", "Market-1"]
@@ -18,6 +19,11 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 # A shell starts what it runs in the background with Ctrl-C ignored, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A machine that does other work at the same time makes a single example slow, which says nothing of the code.
+hypothesis.settings.register_profile("ocrctl", deadline=None)
+hypothesis.settings.load_profile("ocrctl")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -69,7 +69,7 @@ def test_what_fits_no_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
         (["/abs=0.5", "b=0.5"], "not a folder name"),
         (["val=abc", "b=1"], "expected NAME=SHARE"),
         (["a=0.8", "b=0.8"], "0.8 + 0.8 is more than 1"),
-        (["a=0.5", "a=0.5"], "repeated"),
+        (["a=0.5", "a=0.5"], "twice"),
     ],
 )
 def test_parts_that_are_no_parts_are_refused_before_anything_is_written(
