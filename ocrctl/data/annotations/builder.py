@@ -1,4 +1,4 @@
-"""Building the columnar index while a label file is read, in compact arrays."""
+"""Build the columnar index while a label file is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocrctl.errors import InputError
 
 
 class Builder:
-    """Collects annotations in compact arrays, 8 bytes a number, while a file is read."""
+    """Collect annotations in compact arrays, 8 bytes per number."""
 
     def __init__(self, name: Path, format_name: str) -> None:
         self.name, self.format = str(name), format_name
@@ -36,13 +36,13 @@ class Builder:
         self._image_id, self._ignore, self._lines = array("i"), array("b"), array("i")
 
     def label_file(self, path: Path | str) -> None:
-        """Pictures added from here on stand in this label file."""
+        """Set the label file of the images added from here on."""
         self.label_files.append(str(path))
 
     def image(
         self, name: str, *, line: int = 0, size: tuple[int, int] = (0, 0), extra: dict[str, Any] | None = None
     ) -> int:
-        """Add a picture; returns its number. `size` is (width, height) as the annotation states it."""
+        """Add an image. Returns its number. `size` is (width, height) as the annotation states it."""
         number, path = len(self.images), image_path(name)
         try:
             self._sizes.extend(size)
@@ -57,16 +57,16 @@ class Builder:
         return number
 
     def add(self, image: int, flat: Sequence[float], text: str, ignore: bool, line: int = 0, extra: Any = None) -> None:
-        """Add an instance with points x1, y1, x2, y2 ... Raises TypeError when one is no number or the text no text,
-        ValueError when the number of coordinates is odd."""
+        """Add an instance with points x1, y1, x2, y2 ... Raises TypeError for a point that is no number or a text that
+        is no string, ValueError for an odd number of coordinates."""
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is no text")
+            raise TypeError(f"expected a string, found {text!r}")
         if len(flat) % 2:
             raise ValueError(f"{len(flat)} coordinates")
         try:
             self._points.extend(flat)
         except (TypeError, ValueError, OverflowError):
-            del self._points[2 * self._offsets[-1] :]  # those before the one that is no number
+            del self._points[2 * self._offsets[-1] :]  # those added before the invalid one
             raise
         self._offsets.append(len(self._points) // 2)
         self._image_id.append(image)
@@ -80,16 +80,16 @@ class Builder:
         self, image: int, raw: Any, expected: str, name: str = ENTRY, *, line: int = 0, extra: Any = None,
         what: str = "",
     ) -> None:  # fmt: skip
-        """Add an instance that `add` refused or that could not be taken apart: a finding that `dataset clean` removes.
+        """Add an instance that `add` refused or that could not be parsed: a finding that `dataset clean` removes.
 
-        `raw` is what stands there, a JSON value or a line, and is written again until then; `name` that of its code;
+        `raw` is the JSON value or line in the label file, written back until then; `name` that of the finding's code;
         `what` names the instance where its number does not.
         """
         note = f"{what}{': ' if what else ''}expected {expected}, found {_shown(raw)}"
         self._add_bad(image, Malformed(name, note, raw), line, extra)
 
     def malformed_image(self, name: str, raw: Any, expected: str, *, line: int = 0) -> None:
-        """Add a picture whose entry `raw` cannot be taken apart, with one instance that says so."""
+        """Add an image whose entry `raw` cannot be parsed, with one malformed instance."""
         note = f"expected {expected}, found {_shown(raw)}"
         self._add_bad(self.image(name, line=line), Malformed(ENTRY, note, raw, whole=True), line, None)
 
@@ -100,7 +100,7 @@ class Builder:
     def add_all(
         self, image: int, flat: array[float], sizes: list[int], texts: list[str], ignore: list[bool], line: int
     ) -> None:
-        """Add L instances of one picture and line: coordinates one after another, and how many points each has."""
+        """Add L instances of one image and line: concatenated coordinates, and the number of points of each."""
         ends = accumulate(sizes, initial=len(self._points) // 2)
         next(ends)
         self._offsets.extend(ends)
@@ -117,20 +117,20 @@ class Builder:
         texts: list[str],
         lines: NDArray[np.int32],
     ) -> None:
-        """Add L instances at once: picture and line (L,), points (L, 8), texts; one whose text is IGNORED is."""
+        """Add L instances at once: image and line (L,), points (L, 8), texts. The text IGNORED marks ignored ones."""
         first = len(self._points) // 2
         self._points.frombytes(np.ascontiguousarray(quads, np.float64).tobytes())
         self._offsets.frombytes(np.arange(first + 4, first + 4 * len(texts) + 1, 4, dtype=np.int64).tobytes())
         self._image_id.frombytes(np.asarray(images, np.int32).tobytes())
         self._lines.frombytes(np.asarray(lines, np.int32).tobytes())
-        ignore = [text == IGNORED for text in texts] if IGNORED in texts else len(texts)  # looking is quicker
-        self._ignore.frombytes(bytes(ignore))  # of a number: as many zeros
+        ignore = [text == IGNORED for text in texts] if IGNORED in texts else len(texts)  # the search is faster
+        self._ignore.frombytes(bytes(ignore))  # bytes(n) is n zeros
         self.texts.extend(texts)
 
     def build(self, root: Path | str, words: WordSource | None = None) -> Annotations:
-        """The finished index. Raises InputError when it holds no picture."""
+        """Return the finished index. Raises InputError when it holds no image."""
         if not self.images:
-            raise InputError(f"{self.name}: holds no pictures.")
+            raise InputError(f"{self.name}: holds no images.")
         image_id = np.frombuffer(self._image_id, np.int32) if self._image_id else np.zeros(0, np.int32)
         points = np.frombuffer(self._points, np.float64) if self._points else np.zeros(0)
         data = Annotations(
@@ -157,7 +157,7 @@ class Builder:
             malformed=self.bad,
         )
         lines = [index for index, bad in self.bad.items() if isinstance(bad.raw, str)]
-        if 2 * len(lines) > len(self.texts):  # not lines of this format at all
+        if 2 * len(lines) > len(self.texts):  # the file is not of this format
             raise_malformed(self.name, self.bad, data.where(lines[0]), None)
         return data if np.all(image_id[1:] >= image_id[:-1]) else by_image(data)
 
@@ -167,11 +167,11 @@ def _shown(raw: Any) -> str:
 
 
 def from_words(source: WordSource) -> Annotations:
-    """Word pictures as an index without points: instance i is picture i."""
+    """Index word images without points: instance i is image i."""
     count = len(source)
     names = source.files if isinstance(source, FolderWords) else [f"sample {number + 1}" for number in range(count)]
     if not count:
-        raise InputError(f"{source.name}: holds no pictures.")
+        raise InputError(f"{source.name}: holds no images.")
     return Annotations(
         name=source.name,
         format="words",

@@ -1,4 +1,4 @@
-"""The columnar index of an annotated data set: every polygon, text and flag in flat arrays, read once."""
+"""Columnar index of an annotated data set: all polygons, texts and flags in flat arrays, read once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.data.lmdb.word_source import FolderWords, SelectedWords, WordSource
 from ocrctl.data.polygons.malformed import Malformed
 
-IGNORED = "###"  # the text of an instance that is marked as unreadable and holds no text of its own
+IGNORED = "###"  # text of an ignored instance without a text of its own
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """I pictures with N instances and P points in all. Instances stand in the order of their pictures.
+    """I images with N instances and P points in total. Instances are in the order of their images.
 
-    Coordinates are pixels of the picture as it is displayed (EXIF orientation applied), x right, y down. Texts are as
-    written, not yet NFC. `words` is set for word pictures: then each picture is one instance without points.
+    Coordinates are pixels of the image as displayed (EXIF orientation applied), x right, y down. Texts are as written,
+    not normalised to NFC. `words` is set for word images: then each image is one instance without points.
     """
 
     name: str  # path it was read from
     format: str
-    root: str  # folder that relative `images` start from
+    root: str  # folder that `images` are relative to
     images: list[str]
-    sizes: NDArray[np.int32]  # (I, 2) width and height that the annotation states; 0: it states none
+    sizes: NDArray[np.int32]  # (I, 2) width and height that the annotation states; 0 where it states none
     image_label: NDArray[np.int32]  # (I,) index into `label_files`
     image_line: NDArray[np.int32]  # (I,) 1-based line in its label file; 0: the format has no lines
     label_files: list[str]
@@ -40,11 +40,11 @@ class Annotations:
     ignore: NDArray[np.bool_]  # (N,)
     lines: NDArray[np.int32]  # (N,) 1-based line; 0: the format has no lines
     texts: list[str]
-    extras: dict[int, dict[str, Any]] = field(default_factory=dict)  # instance to what only `format` holds
+    extras: dict[int, dict[str, Any]] = field(default_factory=dict)  # instance to the keys that only `format` has
     image_extras: dict[int, dict[str, Any]] = field(default_factory=dict)
-    document: dict[str, Any] = field(default_factory=dict)  # what stands once in a whole file
-    notes: list[str] = field(default_factory=list)  # what reading found worth saying
-    unchecked: list[int] = field(default_factory=list)  # pictures that the annotation tool has not marked done
+    document: dict[str, Any] = field(default_factory=dict)  # keys of the whole file
+    notes: list[str] = field(default_factory=list)  # notes of the reader
+    unchecked: list[int] = field(default_factory=list)  # images that are not marked done in the annotation tool
     words: WordSource | None = None
     malformed: dict[int, Malformed] = field(default_factory=dict)  # instances whose points or text cannot be read
 
@@ -60,11 +60,11 @@ class Annotations:
         return np.searchsorted(self.image_id, np.arange(len(self.images) + 1)).astype(np.int64)
 
     def image_file(self, image: int) -> str:
-        """Path of picture `image`."""
+        """Return the path of image `image`."""
         return str(Path(self.root) / self.images[image])
 
     def image_bytes(self, image: int) -> bytes:
-        """The encoded picture. Raises InputError when it is missing or unreadable."""
+        """Read the encoded image. Raises InputError when it is missing or unreadable."""
         if self.words is not None:
             return self.words.image_bytes(image)
         line = [int(self.image_line[image])] if self.image_line[image] else None
@@ -72,8 +72,7 @@ class Annotations:
         return FolderWords(label_file, self.root, [self.images[image]], [""], line).image_bytes(0)
 
     def image_paths(self, start: int, stop: int) -> list[str]:
-        """Paths of the pictures from `start` up to `stop`, as fast as can be; "" where a picture is no file of its
-        own."""
+        """Return the paths of the images from `start` up to `stop`; "" for an image that is not a file. Fast."""
         names = self.images[start:stop]
         if self.words is not None and not isinstance(self.words, FolderWords):
             return [""] * len(names)
@@ -81,22 +80,22 @@ class Annotations:
         return [name if name[:1] == "/" or name[1:2] == ":" else base + name for name in names]
 
     def image_starts(self, start: int, stop: int, size: int) -> list[bytes]:
-        """The first `size` bytes of the pictures from `start` up to `stop`, as fast as can be; b"" where one cannot be
-        read, or its source has no quick way to."""
+        """Read the first `size` bytes of the images from `start` up to `stop`; b"" where one cannot be read, or its
+        source has no fast way to do so."""
         if isinstance(self.words, LmdbWords):
             return self.words.image_starts(start, stop, size)
         paths = self.image_paths(start, stop)
         return read_starts(paths, size) if all(paths) else [b""] * len(paths)
 
     def image_where(self, image: int) -> str:
-        """Place of a picture for a message: `Label.txt:3 (img_3.jpg)`."""
+        """Return the location of an image for messages: `Label.txt:3 (img_3.jpg)`."""
         if self.words is not None:
             return self.words.where(image)
         line = f":{self.image_line[image]}" if self.image_line[image] else ""
         return f"{self.label_files[self.image_label[image]]}{line} ({self.images[image]})"
 
     def where(self, index: int) -> str:
-        """Place of an instance for a message: `gt_img_3.txt:17 (img_3.jpg, instance 17)`."""
+        """Return the location of an instance for messages: `gt_img_3.txt:17 (img_3.jpg, instance 17)`."""
         image = int(self.image_id[index])
         if self.words is not None:
             return self.words.where(image)
@@ -106,8 +105,7 @@ class Annotations:
         return f"{label}{f':{line}' if line else ''} ({self.images[image]}, instance {number})"
 
     def subset(self, instances: NDArray[np.bool_], images: NDArray[np.bool_]) -> Annotations:
-        """The chosen pictures (I,) with their chosen instances (N,); both are renumbered. Of word images, a sample
-        without its text goes as a whole."""
+        """Select images (I,) and instances (N,), renumbered. A word image without its text is removed as a whole."""
         if self.words is not None:
             instances = images = instances & images
         keep = np.flatnonzero(instances & images[self.image_id])
@@ -146,7 +144,7 @@ class Annotations:
 
 
 def by_image(data: Annotations) -> Annotations:
-    """`data` with its instances in the order of their pictures, otherwise in the order they stood."""
+    """Sort the instances of `data` by image, otherwise in their old order."""
     order = np.argsort(data.image_id, kind="stable")
     counts = np.diff(data.offsets)[order]
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)

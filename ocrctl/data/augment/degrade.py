@@ -1,4 +1,4 @@
-"""What light, lens, sensor and file format do to a word crop, in that order and within what stays legible."""
+"""Degrade a word crop: light, blur, resolution, noise and JPEG, within limits that keep the text legible."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ocrctl.data.images import Image
 
 
 def degrade(image: Image, sampler: EffectSampler, contrast: float, text_height: float) -> Image:
-    """Light, one kind of blur, low resolution, noise and JPEG.
+    """Apply uneven light, one kind of blur, low resolution, noise and JPEG compression.
 
-    `contrast`: grey levels between text and ground; noise and compression keep below it. `text_height`: pixels; blur
-    and resolution are measured in it, because a stroke is about a ninth of it.
+    `contrast`: grey levels between text and background; noise and compression stay below it. `text_height`: pixels;
+    blur and resolution are relative to it, because a stroke is about a ninth of it.
     """
     if sampler.on("illumination", 0.3):
         image = illuminate(image, sampler.r, sampler.between(0.25, 1.0) * min(1.0, 0.2 + contrast / 125))
@@ -31,7 +31,7 @@ def degrade(image: Image, sampler: EffectSampler, contrast: float, text_height: 
         image = defocus(image, softness * text_height)
         softness *= 0.7
     if sampler.on("rescale", 0.35):
-        # letters of 9 pixels are the least a reader makes out; what is blurred already has little more to lose
+        # 9 pixels is the minimum legible letter height; blurred text is reduced less
         goal = sampler.between(9.0 + 90.0 * softness, 20.0)
         image = rescale(image, round(image.shape[0] * goal / max(text_height, goal)), sampler.random() < 0.7)
     room = min(1.0, contrast / 100) * (1.0 - 6 * softness)

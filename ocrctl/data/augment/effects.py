@@ -1,6 +1,6 @@
-"""Degradations of a word crop, shared by rendered words and real ones: RGB uint8 (H, W, 3) in, the same size out.
+"""Degradations of word crops, for rendered and real words: RGB uint8 (H, W, 3) in, the same size out.
 
-Each takes its amount in units of the picture (pixels, grey levels), so that the caller bounds what stays legible.
+Amounts are in units of the image (pixels, grey levels), so that the caller can keep the text legible.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ocrctl.data.images import Image
 
 
 def blur(image: Image, sigma: float) -> Image:
-    """Gaussian blur of deviation `sigma` pixels, as two box filters where that is close enough (four times faster)."""
+    """Blur with a Gaussian of `sigma` pixels; two box filters approximate a large one (four times faster)."""
     if sigma < 0.7:
         return np.asarray(cv2.GaussianBlur(image, (3, 3), sigma), dtype=np.uint8)
     if sigma < 0.95:
         return np.asarray(cv2.blur(image, (3, 3)), dtype=np.uint8)
-    width = (6 * sigma * sigma + 1) ** 0.5  # two boxes of this width have the variance sigma squared
+    width = (6 * sigma * sigma + 1) ** 0.5  # two boxes of this width have a variance of sigma squared
     first = max(3, int(width + 1) // 2 * 2 - 1)
     second = first + 2 if width > first + 0.5 else first
     return np.asarray(cv2.blur(cv2.blur(image, (first, first)), (second, second)), dtype=np.uint8)
@@ -40,7 +40,7 @@ def _line(length: int, step: int) -> NDArray[np.float32]:
 
 
 def motion_blur(image: Image, length: int, direction: float) -> Image:
-    """Smear over `length` pixels (3 or more) along `direction`, 0..1 of a half turn; level and upright cost least."""
+    """Apply motion blur over `length` pixels (3 or more) along `direction`, 0..1 of a half turn."""
     length |= 1
     step = int(direction * 16) % 16
     if step == 0:
@@ -60,14 +60,14 @@ def _disc(tenths: int) -> NDArray[np.float32]:
 
 
 def defocus(image: Image, radius: float) -> Image:
-    """Blur with a disc of `radius` pixels: edges stay double where a Gaussian melts them."""
+    """Blur with a disc of `radius` pixels, which leaves double edges, unlike a Gaussian."""
     return np.asarray(
         cv2.filter2D(image, -1, _disc(max(5, round(radius * 10))), borderType=cv2.BORDER_REPLICATE), dtype=np.uint8
     )
 
 
 def rescale(image: Image, height: int, smooth: bool) -> Image:
-    """Down to `height` pixels and up again; `smooth` filters first and comes back cubic, else both ways are jagged."""
+    """Downscale to `height` pixels and upscale again; `smooth`: anti-aliased and cubic, else jagged in both steps."""
     full_height, full_width = image.shape[:2]
     if height >= full_height:
         return image
@@ -80,14 +80,14 @@ def rescale(image: Image, height: int, smooth: bool) -> Image:
 
 
 def add_noise(image: Image, r: Random, deviation: float, coloured: bool) -> Image:
-    """Sensor noise of `deviation` grey levels, independent in each channel or grey with a coarse part."""
+    """Add sensor noise of `deviation` grey levels, independent per channel or grey with a coarse part."""
     noise = tiled(noise_textures()[0 if coloured else 1], r, *image.shape[:2])
     gain = deviation / 32
     return np.asarray(cv2.addWeighted(image, 1.0, noise, gain, -128 * gain), dtype=np.uint8)
 
 
 def illuminate(image: Image, r: Random, strength: float) -> Image:
-    """Uneven light: soft, cast shadow, spots or a ramp; `strength` 0..1 mixes it with even light."""
+    """Apply uneven light: soft, cast shadow, spots or a ramp; `strength` 0..1 mixes it with even light."""
     field = cut(light_textures()[int(r.random() * 4)], r, *image.shape[:2])
     if strength < 1:
         field = tone(field, strength, 0.0)
@@ -95,12 +95,12 @@ def illuminate(image: Image, r: Random, strength: float) -> Image:
 
 
 def jpeg(image: Image, quality: int) -> Image:
-    """The picture after JPEG of `quality` 1..100; chroma is halved as cameras do."""
+    """Compress as JPEG of `quality` 1..100 with halved chroma, as cameras do, and decode."""
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert ok
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)  # channel order in = order out
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)  # the channel order is kept
 
 
 def tone(image: Image, gain: float, offset: float) -> Image:
-    """Contrast around middle grey times `gain`, plus `offset` grey levels."""
+    """Multiply the contrast around middle grey by `gain` and add `offset` grey levels."""
     return np.asarray(cv2.addWeighted(image, gain, image, 0.0, 127.5 * (1 - gain) + offset), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Augmentation of pages: one warp for picture and polygons alike, then colour and wear at the network's size."""
+"""Augment pages: one warp for image and polygons, then colour and degradation at the network's input size."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from ocrctl.data.images.warp import centre_matrix
 from ocrctl.data.polygons.page_words import Floats, PageWords, transform
 from ocrctl.errors import UsageError
 
-_NEVER = frozenset({"invert"})  # a negative of a photograph is nothing that is ever seen
-_PLACES = 16  # windows tried for one that cuts no word
-_FEW = 0.05  # share of the words in a window that may be cut, as on a page full of text some always are
-_LARGEST_SCALE = 4.0  # beyond it a small picture would only become blur
+_NEVER = frozenset({"invert"})  # negatives of photographs do not occur
+_PLACES = 16  # window positions tried
+_FEW = 0.05  # accepted share of cut words in a window: on a dense page some always are
+_LARGEST_SCALE = 4.0  # larger scales only blur a small image
 
 
 @dataclass(frozen=True, slots=True)
 class PageAugment:
-    """What may happen to a page. `strength` 0..1 scales the chances and the reach of everything but flip and mosaic; 0
-    shows the whole page, upright, at the top left of the network's input."""
+    """Ranges of page augmentation. `strength` 0..1 scales the probability and amount of everything but flip and mosaic;
+    0 shows the whole page, upright, at the top left of the network's input."""
 
     strength: float = 1.0
     rotate: float = 10.0  # degrees to either side
-    zoom: tuple[float, float] = (0.6, 2.2)  # sides of the page over those at which its area is the window's
-    stretch: float = 0.2  # of the width against the height
+    zoom: tuple[float, float] = (0.6, 2.2)  # scale relative to the one at which page and window have equal areas
+    stretch: float = 0.2  # of the width relative to the height
     perspective: float = 0.12  # how much one side may shrink against the other
     colour: bool = True
     degrade: float = (
-        0.5  # share of the light, blur, noise and JPEG that synthetic words get; photographs have their own
+        0.5  # share of the degradations (light, blur, noise, JPEG) of synthetic words; photographs have their own
     )
-    flip: float = 0.0  # chance of a mirrored page: its letters are then none of the alphabet
-    mosaic: float = 0.0  # chance of four pages in one input
+    flip: float = 0.0  # probability of mirroring, which makes the text unreadable
+    mosaic: float = 0.0  # probability of four pages in one input
 
     def __post_init__(self) -> None:
         for name in ("strength", "stretch", "perspective", "degrade", "flip", "mosaic"):
@@ -52,7 +52,7 @@ class PageAugment:
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """Where a page lands in a window: `matrix` (3, 3) takes its pixels there, `scale` of the window's for each."""
+    """Position of a page in a window: `matrix` (3, 3) maps page pixels to it, `scale` is its pixels per page pixel."""
 
     matrix: Floats
     scale: float
@@ -63,10 +63,10 @@ class PageView:
 def sample_view(
     page: tuple[int, int], words: PageWords, window: tuple[int, int], settings: PageAugment, r: Random
 ) -> PageView:
-    """Rotation, scale, stretch, perspective and place of the window, one matrix. `page`, `window`: height, width.
+    """Sample rotation, scale, stretch, perspective and window position. `page`, `window`: (height, width).
 
-    Of 16 places of the window, half of them around a word that is not ignored, the first is taken that shows a whole
-    word and cuts at most a twentieth of what it shows, or else the one that cuts the smallest share.
+    Of 16 window positions, half of them around a word that is not ignored, the first is used that shows a complete word
+    and cuts at most a twentieth of its words, otherwise the one that cuts the smallest share.
     """
     sampler = EffectSampler(r, settings.strength)
     fit = min(window[0] / page[0], window[1] / page[1])
@@ -83,7 +83,7 @@ def sample_view(
 def _around_middle(
     page: tuple[int, int], window: tuple[int, int], scale: float, settings: PageAugment, sampler: EffectSampler
 ) -> Floats:
-    """The matrix without the window's place: the page's middle goes to (0, 0)."""
+    """Return the matrix without the window's position: the page's centre maps to (0, 0)."""
     angle = stretch = tilt_x = tilt_y = 0.0
     if sampler.on("rotate", 0.6):
         angle = sampler.around(radians(settings.rotate) * settings.strength)
@@ -92,7 +92,7 @@ def _around_middle(
     if sampler.on("perspective", 0.4):
         tilt_x, tilt_y = (sampler.around(settings.perspective * settings.strength) for _ in range(2))
     height, width = page
-    # measured over what the window may show, or a small page in a large window would bend beyond its horizon
+    # relative to the window's extent, else a small page in a large window would bend beyond its horizon
     reach_x, reach_y = (max(size / 2, 0.75 * max(window) / scale) for size in (width, height))
     middle = centre_matrix(width, height, scale, angle, (tilt_x, tilt_y), (reach_x, reach_y))
     across, down = 1 + stretch / 2, 1 - stretch / 2
@@ -103,7 +103,7 @@ def _around_middle(
 def _place(
     page: tuple[int, int], words: PageWords, window: tuple[int, int], matrix: Floats, r: Random
 ) -> tuple[float, float]:
-    """Left and top of the window within the warped page."""
+    """Return left and top of the window within the warped page."""
     outline = transform(np.array(((0, 0), (page[1], 0), (page[1], page[0]), (0, page[0])), np.float64), matrix)
     first, last = outline.min(0), outline.max(0)
     size = np.array((window[1], window[0]), np.float64)
@@ -113,7 +113,7 @@ def _place(
     boxes = words.moved(matrix).boxes()
     readable = np.flatnonzero(~words.ignore)
     if len(readable):
-        # half of the windows show a chosen word whole where it fits, without leaving the page further than need be
+        # half of the windows show a chosen word completely if it fits, and leave the page no more than necessary
         chosen = boxes[readable[[int(r.random() * len(readable)) for _ in range(_PLACES // 2)]]]
         around = chosen[:, 2:] - size + draws[: _PLACES // 2] * (size - (chosen[:, 2:] - chosen[:, :2]))
         places[::2] = np.clip(around, np.minimum(first, first + slack), np.maximum(first, first + slack))
@@ -122,7 +122,7 @@ def _place(
     whole = (boxes[None, :, :2] >= places[:, None]).all(2) & (boxes[None, :, 2:] <= ends[:, None]).all(2)
     empty = ~(whole & ~words.ignore).any(1) if len(readable) else np.zeros(_PLACES, bool)
     cut = (seen & ~whole).sum(1) / np.maximum(seen.sum(1), 1) + empty
-    # the first that is good enough: the best of a dense page would always be its margin
+    # the first one that is good enough: the best of a dense page would always be its margin
     best = int(np.argmin(np.maximum(cut, _FEW)))
     return float(places[best, 0]), float(places[best, 1])
 
@@ -135,32 +135,32 @@ def _flipped(view: PageView, width: float, settings: PageAugment, sampler: Effec
 
 
 def reduction(scale: float) -> int:
-    """Which part of a JPEG to decode, 1, 2, 4 or 8, so that the warp still has a pixel for each it makes."""
+    """Return the reduction (1, 2, 4 or 8) at which a JPEG still has a pixel for each pixel of the warp."""
     return next((part for part in (8, 4, 2) if part * scale <= 1.1), 1)
 
 
 def warp_page(image: Image, view: PageView, page: tuple[int, int]) -> Image:
-    """`image`, the page of (height, width) `page` or a reduced decoding of it, warped into the window; black beyond."""
+    """Warp `image`, the page of (height, width) `page` or a reduced decoding of it, into the window; black outside."""
     height, width = image.shape[:2]
     matrix = view.matrix @ np.diag((page[1] / width, page[0] / height, 1.0))
     scale = view.scale * max(page[1] / width, page[0] / height)
-    # only what the window shows: strips are longer than warpPerspective takes, and shrinking has less to read
+    # only the visible part: strips exceed warpPerspective's maximum size, and shrinking reads less
     x0, y0, x1, y1 = _shown(matrix, view, height, width)
     part = image[y0:y1, x0:x1]
     shrink = max(1, int(1 / scale + 0.1))
-    if shrink > 1:  # bilinear sampling skips pixels beyond half size
+    if shrink > 1:  # bilinear sampling skips pixels below half size
         size = (-(-part.shape[1] // shrink), -(-part.shape[0] // shrink))
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     step_x, step_y = (x1 - x0) / part.shape[1], (y1 - y0) / part.shape[0]
     matrix = matrix @ np.array(((step_x, 0.0, x0), (0.0, step_y, y0), (0.0, 0.0, 1.0)))
-    half = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))  # opencv counts from the middle of a pixel
+    half = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))  # OpenCV's origin is a pixel's centre
     matrix = np.linalg.inv(half) @ matrix @ half
     shown = cv2.warpPerspective(part, matrix, (view.width, view.height), flags=cv2.INTER_LINEAR)
     return np.asarray(shown, dtype=np.uint8)
 
 
 def _shown(matrix: Floats, view: PageView, height: int, width: int) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the part of the picture that the window shows, with two pixels around it."""
+    """Return x0, y0, x1, y1 of the visible part of the image, extended by two pixels."""
     corners = np.array(((0, 0), (view.width, 0), (view.width, view.height), (0, view.height)), np.float64)
     back = np.asarray(np.linalg.inv(matrix), np.float64)
     if (corners @ back[2, :2] + back[2, 2] <= 0).any():  # a corner beyond the horizon
@@ -172,7 +172,7 @@ def _shown(matrix: Floats, view: PageView, height: int, width: int) -> tuple[int
 
 
 def degrade_page(image: Image, words: PageWords, settings: PageAugment, r: Random) -> Image:
-    """Colour, light, blur, noise and JPEG, measured in the height of the smaller words that `image` shows."""
+    """Apply colour, light, blur, noise and JPEG, relative to the height of the smaller words in `image`."""
     sampler = EffectSampler(r, settings.strength, _NEVER)
     if settings.colour:
         image = recolour(image, sampler)

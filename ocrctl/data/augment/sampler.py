@@ -1,4 +1,4 @@
-"""Whether an effect happens: one draw each, scaled by a strength, switched off by name, and written down."""
+"""Sample which effects are applied: one draw each, scaled by a strength, switched off by name, and recorded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from random import Random
 
 
 class EffectSampler:
-    """Draws for one picture. `fired` lists the effects that happened, in order."""
+    """Sampler for one image. `applied` lists the effects that were applied, in order."""
 
     __slots__ = ("applied", "off", "r", "random", "strength")
 
@@ -18,20 +18,20 @@ class EffectSampler:
         self.applied: list[str] = []
 
     def on(self, name: str, chance: float) -> bool:
-        """Whether `name` happens, at `chance` times the strength."""
+        """Whether to apply `name`, with probability `chance` times the strength."""
         if self.random() >= chance * self.strength or name in self.off:
             return False
         self.applied.append(name)
         return True
 
     def between(self, low: float, high: float) -> float:
-        """Uniform in low..high."""
+        """Sample uniformly from low..high."""
         return low + (high - low) * self.random()
 
     def around(self, reach: float) -> float:
-        """Between -reach and reach, more often near 0."""
+        """Sample from -reach..reach, more often near 0."""
         return reach * (self.random() + self.random() - 1.0)
 
     def whole(self, low: int, high: int) -> int:
-        """Uniform whole number in low..high, both ends included."""
+        """Sample a whole number uniformly from low..high, both ends included."""
         return low + int((high - low + 1) * self.random())

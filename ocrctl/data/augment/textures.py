@@ -1,4 +1,4 @@
-"""Noise, textures and light drawn once per process, then cut at random places: a slice costs a microsecond."""
+"""Noise, surface and light textures, generated once per process and cropped at random positions, which is fast."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-HEIGHT, WIDTH = 256, 1280  # of each bank; larger cuts are enlarged from these
+HEIGHT, WIDTH = 256, 1280  # of each texture; larger crops are upscaled
 _TEXTURES = 12
 
 
 @lru_cache(maxsize=1)
 def noise_textures() -> Bytes:
-    """(2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] independent colours, [1] grey, part of it coarse."""
+    """Return (2, HEIGHT, WIDTH, 3) noise around 128, deviation 32: [0] per channel, [1] grey, partly coarse."""
     rng = np.random.default_rng(20_240_611)
     colour = 128 + 32 * rng.standard_normal((HEIGHT, WIDTH, 3), np.float32)
     grey = 26 * (rng.standard_normal((HEIGHT, WIDTH), np.float32) + _field(rng, 2, 2))
@@ -26,7 +26,7 @@ def noise_textures() -> Bytes:
 
 
 def _field(rng: np.random.Generator, scale_y: float, scale_x: float) -> NDArray[np.float32]:
-    """(HEIGHT, WIDTH) smooth noise whose blobs are about `scale_y` x `scale_x` pixels."""
+    """Return (HEIGHT, WIDTH) smooth noise with blobs of about `scale_y` x `scale_x` pixels."""
     size = (max(2, int(HEIGHT / scale_y)), max(2, int(WIDTH / scale_x)))
     coarse = rng.standard_normal(size, np.float32)
     return np.asarray(cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
@@ -39,7 +39,7 @@ def _stretch(field: NDArray[np.float32]) -> Bytes:
 
 @lru_cache(maxsize=1)
 def surface_textures() -> Bytes:
-    """(12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, bricks, blobs, gradients."""
+    """Return (12, HEIGHT, WIDTH) grey textures over 0..255: clouds, grain, wood, stripes, bricks, blobs, gradients."""
     rng = np.random.default_rng(7_151_129)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
@@ -68,7 +68,7 @@ def surface_textures() -> Bytes:
 
 @lru_cache(maxsize=1)
 def light_textures() -> Bytes:
-    """(4, HEIGHT, WIDTH, 3) brightness around 128 (= unchanged): soft clouds, cast shadows, spots, slanted ramps."""
+    """Return (4, HEIGHT, WIDTH, 3) brightness around 128 (unchanged): clouds, cast shadows, spots, ramps."""
     rng = np.random.default_rng(99_194_853)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
@@ -79,13 +79,13 @@ def light_textures() -> Bytes:
     spots = np.clip(field(48), 0.4, 3) - 0.4
     ramps = np.abs((x / 160.0 + y / 90.0) % 2 - 1) * 2 - 1
     fields = [field(60), edges, spots * 1.6 - 0.3, ramps]
-    # darkening reaches further than brightening: what is bright already would only be clipped
+    # darkens more than it brightens: bright areas would only be clipped
     planes = [np.clip(122 + 44 * f, 36, 156).astype(np.uint8) for f in fields]
     return np.stack([np.repeat(p[:, :, None], 3, axis=2) for p in planes])
 
 
 def cut(textures: Bytes, r: Random, height: int, width: int) -> Bytes:
-    """A (height, width) part of a bank plane (HEIGHT, WIDTH[, 3]) at a random place; enlarged if too small."""
+    """Crop (height, width) from a texture (HEIGHT, WIDTH[, 3]) at a random position; upscaled if too small."""
     if height > HEIGHT or width > WIDTH:
         factor = max(height / HEIGHT, width / WIDTH)
         part = cut(textures, r, max(1, int(height / factor)), max(1, int(width / factor)))
@@ -96,10 +96,10 @@ def cut(textures: Bytes, r: Random, height: int, width: int) -> Bytes:
 
 
 def tiled(textures: Bytes, r: Random, height: int, width: int) -> Bytes:
-    """As `cut`, but a part too large is continued by reflection: noise keeps its grain."""
+    """Crop as `cut` does, but extend a texture that is too small by reflection: noise keeps its grain."""
     part = cut(textures, r, min(height, HEIGHT), min(width, WIDTH))
     down, along = height - part.shape[0], width - part.shape[1]
-    while down or along:  # a reflection adds at most what is there
+    while down or along:  # a reflection at most doubles the size
         step = (min(down, part.shape[0]), min(along, part.shape[1]))
         part = np.asarray(cv2.copyMakeBorder(part, 0, step[0], 0, step[1], cv2.BORDER_REFLECT), dtype=np.uint8)
         down, along = down - step[0], along - step[1]

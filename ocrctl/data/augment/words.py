@@ -1,4 +1,4 @@
-"""Augmentation of real word crops: geometry, light and wear of the synthetic words, on pixels already there."""
+"""Augment real word crops with the geometry, light and degradation of synthetic words."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.images import Image
 from ocrctl.data.images.warp import View, crop_matrix
 
-_TALLEST = 64  # pixels; recognisers read 32 to 48, and everything below costs by the pixel
+_TALLEST = 64  # pixels; recognisers read 32 to 48, and the cost is per pixel
 _MAX_WIDTH = 1024
 
 
 def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
-    """A variant of `image`, RGB uint8 (H, W, 3), that shows the same text; its size differs by crop and turn.
+    """Return a variant of `image`, RGB uint8 (H, W, 3), with the same text; crop and rotation change its size.
 
-    `strength` 0..1 scales how often each effect happens and how far the crop is turned; 0 returns the picture as it is.
-    One draw is taken from `rng`. Raises ValueError when the picture is not RGB uint8 or the strength is out of range.
+    `strength` 0..1 scales the probability of each effect and the geometry; 0 returns the image unchanged. One draw is
+    taken from `rng`. Raises ValueError when the image is not RGB uint8 or the strength is out of range.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"augment_word wants RGB uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        raise ValueError(f"augment_word: expected RGB uint8 (H, W, 3), found {image.dtype} {image.shape}")
     if not 0.0 <= strength <= 1.0:
         raise ValueError(f"augment_word: strength {strength} is outside 0..1")
     seed = int(rng.integers(1 << 62))
@@ -32,14 +32,14 @@ def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) 
         return image
     sampler = EffectSampler(Random(seed), strength)
     image = recolour(_turn(image, sampler), sampler)
-    # real crops are blurred and compressed already: what they lose more is measured on smaller letters, and seldomer
+    # real crops are already blurred and compressed: degrade them relative to smaller letters, and less often
     contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
     sampler.strength = 0.6 * strength
     return degrade(image, sampler, contrast, 0.6 * image.shape[0])
 
 
 def _turn(image: Image, sampler: EffectSampler) -> Image:
-    """Rotation, shear, perspective, stretch, cut and size in one warp; the border is continued outwards."""
+    """Apply rotation, shear, perspective, stretch, crop and resize in one warp; the border is replicated."""
     height, width = image.shape[:2]
     angle = shear = tilt_x = tilt_y = 0.0
     reach = sampler.strength
@@ -58,7 +58,7 @@ def _turn(image: Image, sampler: EffectSampler) -> Image:
         (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
     )
     size = (new_width, min(height, _TALLEST))
-    if height > 2 * _TALLEST:  # bilinear sampling skips pixels beyond half size: shrink first
+    if height > 2 * _TALLEST:  # bilinear sampling skips pixels below half size: shrink first
         factor = _TALLEST / height
         image = np.asarray(
             cv2.resize(image, (max(1, round(width * factor)), _TALLEST), interpolation=cv2.INTER_AREA), dtype=np.uint8
@@ -71,7 +71,7 @@ def _turn(image: Image, sampler: EffectSampler) -> Image:
 
 
 def recolour(image: Image, sampler: EffectSampler) -> Image:
-    """Contrast, brightness, inversion, grey, and hues moved by mixing or exchanging channels."""
+    """Change contrast, brightness and hue, invert, or convert to grey."""
     if sampler.on("tone", 0.4):
         image = tone(image, sampler.between(0.55, 1.25), sampler.between(-35.0, 35.0))
     if sampler.on("invert", 0.15):

@@ -1,4 +1,4 @@
-"""What must be true of labels before a recogniser trains on them; checked once, before anything starts."""
+"""Check labels once before a recogniser trains on them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ocrctl.text.tokenizer import CTCTokenizer
 
 @dataclass
 class LabelReport:
-    """Samples a model can learn from (`kept`, indices), and why the others cannot: reason to count and first examples.
-    A sample with several problems counts under each."""
+    """Usable samples (`kept`, indices), and the problems of the others: reason to count and first examples. A sample
+    with several problems counts for each."""
 
     source: str
     total: int = 0
@@ -40,8 +40,8 @@ STEPS = "label that needs more output steps than the model has"
 
 
 def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> LabelReport:
-    """Sort the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with all
-    reasons of each: what `dataset validate` calls an error in a text is one."""
+    """Split the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with all
+    reasons. Text errors of `dataset validate` are reasons too."""
     report = LabelReport(source.name, total=len(source.labels))
     known = set(charset)
     steps = spec.output_steps()
@@ -69,7 +69,7 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
 
 
 def describe(report: LabelReport) -> str:
-    """One sentence: how many samples, by reason, with an example of each and the unknown characters with counts."""
+    """Describe the problems in one sentence: counts by reason, an example of each, unknown characters with counts."""
     parts = []
     for reason, count in report.problems.most_common():
         text = f"{count} with {reason}"
@@ -82,10 +82,10 @@ def describe(report: LabelReport) -> str:
 
 
 def refusal(report: LabelReport, *, skip_unknown: bool, skip_bad: bool) -> str | None:
-    """Why a training on `report`'s source is refused, with every problem of its labels; None when all problems are of
-    kinds that were chosen to be skipped and a sample is left."""
+    """Return why training on the source is refused, with every problem of its labels; None when all problems are of
+    kinds that are to be skipped and a sample remains."""
     if any(not (skip_unknown if reason == UNKNOWN else skip_bad) for reason in report.problems):
         return describe(report)
     if not report.kept:
-        return f"{report.source}: no sample is left to learn from ({describe(report)})"
+        return f"{report.source}: no sample remains to train on ({describe(report)})"
     return None

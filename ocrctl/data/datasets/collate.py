@@ -1,4 +1,4 @@
-"""One batch of pages, with every shape and value checked before it leaves the CPU."""
+"""Collate pages to one batch, with every shape and value checked on the CPU."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def collate(
 ) -> PageBatch:
     """Stack one batch.
 
-    Raises ValueError, naming the draw, for pictures that are not RGB uint8 of one size with sides in multiples of 32,
-    for maps that differ in name, type or size, and for values out of range: uint8 maps hold 0 and 1, floating ones
-    0..1, whole numbers are not negative.
+    Raises ValueError naming the draw for images that are not RGB uint8 of one size with sides in multiples of 32, for
+    maps that differ in name, type or size, and for values out of range: uint8 maps hold 0 and 1, floating-point ones
+    0..1, integers are not negative.
     """
     check_pictures(images, targets, numbers)
     names = list(targets[0])
@@ -50,22 +50,22 @@ def collate(
 
 
 def check_pictures(images: Sequence[NDArray[np.uint8]], targets: Sequence[object], numbers: Sequence[int]) -> None:
-    """Raise ValueError, naming the draw, where a batch's pictures are not as `collate` takes them."""
+    """Raise ValueError naming the draw when the images of a batch are not as `collate` expects them."""
     if not images or len(images) != len(targets) or len(images) != len(numbers):
-        raise ValueError(f"a batch of {len(images)} pictures, {len(targets)} targets and {len(numbers)} numbers")
+        raise ValueError(f"a batch of {len(images)} images, {len(targets)} targets and {len(numbers)} numbers")
     size = images[0].shape
     if len(size) != 3 or size[2] != 3 or size[0] % MULTIPLE or size[1] % MULTIPLE or not size[0] or not size[1]:
-        raise ValueError(f"draw {numbers[0]}: expected a picture (H, W, 3) in multiples of {MULTIPLE}, found {size}")
+        raise ValueError(f"draw {numbers[0]}: expected an image (H, W, 3) in multiples of {MULTIPLE}, found {size}")
     for image, n in zip(images, numbers, strict=True):
         if image.shape != size or image.dtype != np.uint8:
-            raise ValueError(f"draw {n}: expected a uint8 picture {size}, found {image.dtype} {image.shape}")
+            raise ValueError(f"draw {n}: expected a uint8 image {size}, found {image.dtype} {image.shape}")
 
 
 def map_problem(found: NDArray[Any]) -> str:
-    """What is wrong with the values of a map, or "".
+    """Return what is wrong with the values of a map, or "".
 
-    A float from 0 to 1 has no bit above those of 1.0 (NaN, infinity and a minus sign do), so one maximum over whole
-    numbers tells; numpy's own maximum of float16 takes fifty times as long.
+    A float from 0 to 1 has no bit above those of 1.0 (NaN, infinity and a minus sign do), so one integer maximum is
+    enough; numpy's maximum of float16 takes fifty times as long.
     """
     if found.dtype in _ONE:
         kind, one = _ONE[found.dtype]

@@ -1,5 +1,4 @@
-"""Annotated pages as batches of arrays: decoded once, warped once, targets made, or at least measured, where the
-picture is."""
+"""Batches of annotated pages: each image is decoded once and warped once, and its targets are computed with it."""
 
 from __future__ import annotations
 
@@ -22,28 +21,28 @@ from ocrctl.data.images.resize_page import MULTIPLE
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import OcrctlError, UsageError
 
-Targets = Callable[[PageWords, int, int], Mapping[str, Any]]  # words as the input shows them, height, width
+Targets = Callable[[PageWords, int, int], Mapping[str, Any]]  # words in the input's pixels, height, width
 Size = tuple[int, int]  # height, width
 
 
 class PageStream(Protocol):
-    """An endless source of pictures at the network's input size, such as synthetic pages."""
+    """An endless source of images at the network's input size, such as synthetic pages."""
 
     def sample(self, index: int) -> tuple[Image, PageWords]:
-        """RGB uint8 (H, W, 3) and its words, a pure function of the settings and `index`."""
+        """Return RGB uint8 (H, W, 3) and its words, a pure function of the settings and `index`."""
 
 
 class PageSource:
-    """The chosen pictures of one annotated set. No polygon is left out here: `dataset validate` judges them."""
+    """The chosen images of one annotated set. No polygon is filtered here: `dataset validate` checks them."""
 
     def __init__(
         self, data: Annotations, images: Sequence[int] | NDArray[np.int64] | None = None,
         augment: PageAugment | None = None,
     ) -> None:  # fmt: skip
-        """`images`: those of `data` to use, all by default; without `augment` pictures are shown as they are.
+        """`images`: those of `data` to use, all by default; without `augment` images are not augmented.
 
-        Raises UsageError for word images, InputError naming the place of a polygon without an area to speak of: fewer
-        than three points, or numbers that are none.
+        Raises UsageError for word images, InputError naming the location of a polygon with fewer than three points or
+        coordinates that are not finite.
         """
         expect_pages(data)
         check_shapes(data)
@@ -56,23 +55,23 @@ class PageSource:
         return len(self.images)
 
     def where(self, index: int) -> str:
-        """Place of a picture for a message."""
+        """Return the location of an image for messages."""
         return self.data.image_where(int(self.images[index]))
 
     def words(self, index: int) -> PageWords:
-        """The words of picture `index`, in its own pixels."""
+        """Return the words of image `index`, in its own pixels."""
         image = int(self.images[index])
         return page_words(self.data, int(self._spans[image]), int(self._spans[image + 1]))
 
     def page(self, index: int) -> tuple[Image, PageWords]:
-        """Picture `index` as it is displayed, RGB uint8 (H, W, 3), and its words. Raises InputError when it cannot be
-        decoded, naming its place."""
+        """Return image `index` as displayed, RGB uint8 (H, W, 3), and its words. Raises InputError naming its location
+        when it cannot be decoded."""
         image = decode(self.data.image_bytes(int(self.images[index])), self.where(index))
         return image, self.words(index)
 
     def view_page(self, index: int, window: Size, r: Random) -> tuple[Image, PageWords]:
-        """Picture `index` in a window of (height, width), turned, scaled and cut as `augment` says, and the words in
-        the window's pixels. A JPEG that is shown small is decoded small."""
+        """Return image `index` in a window of (height, width), warped by `augment`, and the words in the window's
+        pixels. A JPEG that is shrunk is decoded at reduced size."""
         data = self.data.image_bytes(int(self.images[index]))
         words = self.words(index)
         header = read_header(data)
@@ -85,7 +84,7 @@ class PageSource:
         return warp_page(image, view, (height, width)), words.moved(view.matrix).within(*window)
 
     def sample(self, index: int, size: Size, r: Random) -> tuple[Image, PageWords]:
-        """Picture `index` at the network's input size, now and then with three others, coloured and worn."""
+        """Return image `index` at the network's input size, sometimes in a mosaic of four, augmented in colour."""
         if self.augment.mosaic and r.random() < self.augment.mosaic:
             image, words = self._mosaic(index, size, r)
         else:
@@ -93,7 +92,7 @@ class PageSource:
         return degrade_page(image, words, self.augment, r) if self.augment.strength else image, words
 
     def _mosaic(self, index: int, size: Size, r: Random) -> tuple[Image, PageWords]:
-        """Four pictures around a point near the middle, each warped straight into its quarter."""
+        """Combine four images around a point near the centre, each warped directly into its quarter."""
         height, width = size
         middle_y, middle_x = (round(length * (0.35 + 0.3 * r.random())) for length in size)
         out = np.empty((height, width, 3), np.uint8)
@@ -107,14 +106,13 @@ class PageSource:
 
 
 class TrainingPages:
-    """The endless training stream: the n-th sample is a pure function of (seed, n). Picklable; used by loader
-    workers."""
+    """Endless training stream: the n-th sample is a pure function of (seed, n). Picklable, for loader workers."""
 
     def __init__(
         self, parts: Sequence[PageSource | PageStream], mixture: Mixture, size: Size, targets: Targets, seed: int
     ) -> None:  # fmt: skip
-        """`size`: height and width of the network's input. `targets`: a function of the module level, so that it
-        pickles. Raises UsageError when a side is no multiple of 32."""
+        """`size`: height and width of the network's input. `targets`: a module-level function, so that it can be
+        pickled. Raises UsageError when a side is not a multiple of 32."""
         if min(size) < MULTIPLE or size[0] % MULTIPLE or size[1] % MULTIPLE:
             raise UsageError(f"Detection input {size[0]}x{size[1]}: sides must be multiples of {MULTIPLE}.")
         self.parts = list(parts)
@@ -124,8 +122,8 @@ class TrainingPages:
         self.seed = seed
 
     def sample(self, n: int) -> tuple[Image, PageWords]:
-        """The n-th picture, RGB uint8 (H, W, 3) of the input size, and its words. Raises InputError naming the place
-        of a picture that cannot be read."""
+        """Return the n-th image, RGB uint8 (H, W, 3) of the input size, and its words. Raises InputError naming the
+        location of an image that cannot be read."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         if isinstance(part, PageSource):
@@ -133,14 +131,14 @@ class TrainingPages:
         return part.sample(index)
 
     def place(self, n: int) -> tuple[tuple[int, int], str]:
-        """(source, index in it) of the n-th draw, the same for every draw of one picture, and its place in words."""
+        """Return (source, index) of the n-th draw, the same for every draw of one image, and its location in words."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"
 
     def __getitems__(self, numbers: Sequence[int]) -> PageBatch | OcrctlError:
-        """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
-        whole."""
+        """Return the samples `numbers` as one batch. An OcrctlError is returned, not raised, so that it passes between
+        processes unchanged."""
         try:
             images, targets = [], []
             for n in numbers:

@@ -1,4 +1,4 @@
-"""Batches from worker processes, in an order that only (seed, position) decides."""
+"""Load batches in worker processes, in an order that depends only on (seed, position)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ocrctl.errors import OcrctlError, ResumableStop
 
-_PINNED = 5  # seconds in which the thread that pins memory is done with its batch
-_GRACE = 60  # seconds that a training has to save before a worker that SIGTERM or SIGHUP reached ends, too
+_PINNED = 5  # seconds in which the pin-memory thread finishes its batch
+_GRACE = 60  # seconds in which training saves before a worker that received SIGTERM or SIGHUP ends too
 
 
 class Batches(Protocol):
     """A stream of samples by draw number: data.recognition.TrainingWords, data.detection.TrainingPages."""
 
     def __getitems__(self, numbers: Sequence[int]) -> Any:
-        """The samples `numbers` as one batch, or the OcrctlError that one of them gave."""
+        """Return the samples `numbers` as one batch, or the OcrctlError of one of them."""
 
 
 class StepSampler(Sampler[list[int]]):
-    """Endless batches of consecutive draw numbers, from `start` on; this rank takes every `world`-th batch."""
+    """Endless batches of consecutive draw numbers from `start` on; this rank takes every `world`-th batch."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class StepSampler(Sampler[list[int]]):
         world: int = 1,
         wanted: Callable[[int], bool] | None = None,
     ) -> None:
-        """`wanted`: draw numbers that it denies are passed over."""
+        """`wanted`: draw numbers for which it is False are skipped."""
         self.batch_size, self.start, self.rank, self.world, self.wanted = batch_size, start, rank, world, wanted
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -51,8 +51,8 @@ class StepSampler(Sampler[list[int]]):
 
 
 def to_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
-    """The arrays of a WordBatch, PageBatch or OutlineBatch to tensors without a copy, dictionaries of arrays to
-    dictionaries of tensors; images become (N, C, H, W) in NHWC memory order, still uint8."""
+    """Convert the arrays of a WordBatch, PageBatch or OutlineBatch to tensors without a copy, also in dictionaries.
+    Images become (N, C, H, W) in NHWC memory order, still uint8."""
     if isinstance(batch, OcrctlError):
         return batch
     tensors = {name: _tensors(value) for name, value in vars(batch).items()}
@@ -66,10 +66,10 @@ def _tensors(value: Any) -> Any:
 
 
 def shared_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
-    """As `to_tensors`; in a loader process, moved into shared memory there and then.
+    """Same as `to_tensors`; in a loader process, moved to shared memory immediately.
 
-    Left to the thread that feeds the queue, PyTorch's failure to find room is printed and the batch is gone: the
-    training waits for it for ever. Here it becomes the ResumableStop that is handed over instead of the batch.
+    In PyTorch's queue thread, a failure to allocate shared memory is only printed and the batch is lost: training would
+    wait for it forever. Here it becomes a ResumableStop that is returned instead of the batch.
     """
     tensors = to_tensors(batch)
     if get_worker_info() is None or isinstance(tensors, OcrctlError):
@@ -95,9 +95,9 @@ def _share(value: Any) -> None:
 
 
 def start_worker(_: int) -> None:
-    """Set one thread per worker, and leave the signals that reach the whole group (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1) to
-    the training process, which saves, then ends its workers. Where it does not come to that, SIGTERM and SIGHUP end a
-    worker _GRACE seconds later."""
+    """Use one thread per worker, and leave the signals that reach the whole group (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1) to
+    the training process, which saves and then ends its workers. Otherwise SIGTERM and SIGHUP end a worker after _GRACE
+    seconds."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
@@ -110,19 +110,19 @@ def start_worker(_: int) -> None:
 
 @atexit.register
 def _end_workers() -> None:
-    """Before multiprocessing ends what is left by SIGTERM, and waits for it."""
+    """Kill remaining workers before multiprocessing terminates them and waits."""
     left = [process for process in multiprocessing.active_children() if process.daemon]
     if left and hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would call their end a failure
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would report a failure
     for process in left:
         process.kill()
 
 
 class StartedLoader:
-    """One pass through an endless loader, whose processes are at work from the moment this is made, until `close`.
+    """One pass through an endless loader, whose processes start when this is created and run until `close`.
 
-    Lightning asks for an iterator twice before it takes the first batch; a DataLoader throws away at each asking what
-    its processes have prepared, this one does not.
+    Lightning calls iter() twice before it takes the first batch; a DataLoader discards the prepared batches each time,
+    this class does not.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
@@ -135,24 +135,26 @@ class StartedLoader:
         return next(self._batches)
 
     def close(self) -> None:
-        """End its processes, whatever they still prepare; from any thread.
+        """End its processes, whatever they are preparing. May be called from any thread.
 
-        Left to the garbage collector, PyTorch's own end may find its queues closed already: then it waits for each
-        process in vain, and they stay.
+        PyTorch's own cleanup, run by the garbage collector, may find its queues closed: then it waits for each process
+        in vain, and the processes stay.
         """
         batches: Any = self._batches
         if not getattr(batches, "_worker_pids_set", False):
             return
-        torch._C._remove_worker_pids(id(batches))  # their end is no failure
+        torch._C._remove_worker_pids(id(batches))  # their end is not a failure
         batches._worker_pids_set = False
-        if hasattr(batches, "_pin_memory_thread"):  # it may be taking a batch from one of them
+        if hasattr(batches, "_pin_memory_thread"):  # it may be receiving a batch from one of them
             batches._pin_memory_thread_done_event.set()
             batches._worker_result_queue.put((None, None))
             batches._pin_memory_thread.join(_PINNED)
         for process in batches._workers:
             process.kill()
         if hasattr(batches, "_pin_memory_thread") and batches._pin_memory_thread.is_alive():
-            del batches._pin_memory_thread  # it waits for the rest of a batch whose sender is gone; PyTorch would, too
+            del (
+                batches._pin_memory_thread
+            )  # it waits for the rest of a batch of a killed sender; PyTorch would wait too
         batches._shutdown_workers()
 
 
@@ -166,12 +168,12 @@ def training_loader(
     pin_memory: bool = False,
     wanted: Callable[[int], bool] | None = None,
 ) -> StartedLoader:
-    """Endless loader whose first batch begins with draw number `start`, at work on it from now until it is closed;
-    `wanted` as in StepSampler."""
+    """Return an endless loader whose first batch starts with draw number `start`. It starts immediately and runs until
+    it is closed; `wanted` as in StepSampler."""
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
     dataset: Dataset[Any] = words  # type: ignore[assignment]  # map-style by __getitems__, without a length
-    with warnings.catch_warnings():  # how many processes suit the machine is the caller's business
+    with warnings.catch_warnings():  # the caller chooses the number of processes
         warnings.filterwarnings("ignore", "This DataLoader will create")
         loader = DataLoader(
             dataset,

@@ -1,4 +1,4 @@
-"""Which sample comes n-th: a pure function of (seed, n), so that workers, restarts and machines agree."""
+"""Map a draw number to a source and a sample: a pure function of (seed, n), the same in workers, restarts, machines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 1000  # samples in a block; the shares hold in every block
-LARGEST_BLOCK = 1_000_000  # grown to this where a share is small
+LARGEST_BLOCK = 1_000_000  # maximum size when a share is small
 
 
 class Mixture:
-    """Mixes finite sources (each pass a new permutation) and endless ones by fixed shares.
+    """Mix finite sources (each pass a new permutation) and endless ones by fixed shares.
 
-    `sizes` gives the samples of each source, None for an endless one; `weights` their shares in any unit.
+    `sizes`: the number of samples of each source, None for an endless one; `weights`: their shares in any unit.
     """
 
     def __init__(self, sizes: Sequence[int | None], weights: Sequence[float] | None, seed: int) -> None:
@@ -32,17 +32,17 @@ class Mixture:
         self.seed = seed
         self.block = BLOCK
         while self.block < LARGEST_BLOCK and min(share for share in self.shares if share > 0) * self.block < 10:
-            self.block *= 10  # at least ten draws a block keep the rounding of a small share below a tenth
+            self.block *= 10  # at least ten draws per block keep the rounding of a small share below a tenth
         self.counts = _quotas(self.shares, self.block)
 
     def epoch_size(self) -> int | None:
-        """Draws until every finite source with a share has been seen once, or None when all are endless."""
+        """Return the draws after which every finite source with a share was drawn once; None if all are endless."""
         shares = self.counts / self.block
         needed = [size / share for size, share in zip(self.sizes, shares, strict=True) if size and share > 0]
         return int(np.ceil(max(needed))) if needed else None
 
     def locate(self, n: int) -> tuple[int, int]:
-        """(source, index within it) of the n-th draw."""
+        """Return (source, index) of the n-th draw."""
         block, place = divmod(n, self.block)
         sources, ranks = _block(self.seed, block, tuple(self.counts.tolist()))
         source = int(sources[place])
@@ -55,12 +55,12 @@ class Mixture:
 
 
 def _quotas(shares: NDArray[np.float64], block: int) -> NDArray[np.int64]:
-    """Whole numbers near shares * block that sum to block (largest remainder); a positive share gets at least one."""
+    """Round shares * block to whole numbers that sum to block (largest remainder); positive shares get at least 1."""
     exact = shares * block
     counts = np.where(shares > 0, np.maximum(1, np.floor(exact)), 0).astype(np.int64)
     for source in np.argsort(counts - exact, kind="stable")[: max(0, block - int(counts.sum()))]:
         counts[source] += 1
-    counts[np.argmax(counts)] -= counts.sum() - block  # what the ones took too much comes off the largest
+    counts[np.argmax(counts)] -= counts.sum() - block  # the surplus of the minimum of one comes off the largest
     return counts
 
 

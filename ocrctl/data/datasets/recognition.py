@@ -1,4 +1,4 @@
-"""Word pictures and labels as batches of arrays: decoded once, resized once, uint8."""
+"""Batches of word images and labels: each image is decoded once and resized once, uint8."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class FiniteWords:
         return len(self.indices)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> tuple[NDArray[np.uint8], str]:
-        """Picture (RGB uint8 (H, W, 3)) and label. `rng` drives the augmentation; None leaves the picture as it is.
+        """Return image (RGB uint8 (H, W, 3)) and label. `rng` drives the augmentation; with None there is none.
 
-        Raises InputError, naming the sample's place, when its image cannot be decoded.
+        Raises InputError naming the sample's location when its image cannot be decoded.
         """
         place = int(self.indices[index])
         image = decode(self.source.image_bytes(place), self.source.where(place))
@@ -58,8 +58,7 @@ class FiniteWords:
 
 
 class TrainingWords:
-    """The endless training stream: the n-th sample is a pure function of (seed, n). Picklable; used by loader
-    workers."""
+    """Endless training stream: the n-th sample is a pure function of (seed, n). Picklable, for loader workers."""
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class TrainingWords:
         self.seed = seed
 
     def sample(self, n: int) -> tuple[NDArray[np.uint8], str]:
-        """The n-th picture, resized: uint8 (height, width, channels), and its label."""
+        """Return the n-th image, resized: uint8 (height, width, channels), and its label."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         if isinstance(part, FiniteWords):
@@ -86,22 +85,22 @@ class TrainingWords:
         return resize_word(image, self.spec.input_height, self.spec.input_width, self.spec.channels), label
 
     def label(self, n: int) -> str:
-        """The n-th label, NFC, without its picture where the source can tell it apart."""
+        """Return the n-th label, NFC, without its image where the source allows it."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         text = part.source.labels[int(part.indices[index])] if isinstance(part, FiniteWords) else part.sample(index)[1]
         return normalize_label(text)
 
     def place(self, n: int) -> tuple[tuple[int, int], str]:
-        """(source, index in it) of the n-th draw, the same for every draw of one sample, and its place in words."""
+        """Return (source, index) of the n-th draw, the same for every draw of one sample, and its location in words."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         where = part.source.where(int(part.indices[index])) if isinstance(part, FiniteWords) else f"synth:words {index}"
         return (number, index), where
 
     def __getitems__(self, numbers: Sequence[int]) -> WordBatch | OcrctlError:
-        """The samples `numbers` as one batch. An expected error is returned, not raised: it crosses the process
-        whole."""
+        """Return the samples `numbers` as one batch. An OcrctlError is returned, not raised, so that it passes between
+        processes unchanged."""
         try:
             images, labels = zip(*(self.sample(n) for n in numbers), strict=True)
             return collate(images, labels, numbers, self.tokenizer)
@@ -112,7 +111,7 @@ class TrainingWords:
 def collate(
     images: Sequence[NDArray[np.uint8]], labels: Sequence[str], numbers: Sequence[int], tokenizer: Tokenizer
 ) -> WordBatch:
-    """Stack one batch. Raises InputError for a label the tokenizer refuses, ValueError for pictures of unequal size."""
+    """Stack one batch. Raises InputError for a label the tokenizer refuses, ValueError for images of unequal size."""
     encoded = [tokenizer.encode(label) for label in labels]
     lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
     padded = np.full((len(encoded), max(1, int(lengths.max()))), tokenizer.pad, dtype=np.int64)

@@ -1,6 +1,6 @@
 """Annotation formats, one file each. To add one: write its file, name it in `_MODULES` or `_DETECTION_MODULES`.
 
-`Keeps`, `Rendered` and what is not underscored here is what plug-ins import (docs/reference/formats.md).
+Plug-ins import `Keeps`, `Rendered` and the other public names (docs/reference/formats.md).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ DETECTION_FORMATS: dict[str, DetectionFormat] = {
 
 
 def content_kind(name: str) -> Literal["words", "pages"] | None:
-    """What the format called `name` holds, built in or plugged in; None: there is no such format.
+    """Return what the format called `name` holds, built in or plugged in; None when there is no such format.
 
     Raises UsageError when its plug-in is broken.
     """
@@ -93,36 +93,36 @@ def content_kind(name: str) -> Literal["words", "pages"] | None:
 
 
 def word_format(name: str) -> Format:
-    """The format of word images called `name`. Raises UsageError when there is none, or its plug-in is broken."""
+    """Return the format of word images called `name`. Raises UsageError when there is none or its plug-in is broken."""
     if content_kind(name) != "words":
         raise _unfit(name, "word images", FORMATS)
     return FORMATS.get(name) or cast(Format, plugin(name, _names()))
 
 
 def page_format(name: str) -> DetectionFormat:
-    """The format of pages with polygons called `name`. Raises as `word_format` does."""
+    """Return the format of pages with polygons called `name`. Raises as `word_format` does."""
     if content_kind(name) != "pages":
         raise _unfit(name, "pages with polygons", DETECTION_FORMATS)
     return DETECTION_FORMATS.get(name) or cast(DetectionFormat, plugin(name, _names()))
 
 
 def format_names() -> list[str]:
-    """What may stand before the colon of a SPEC: built-in names, then those of plug-ins."""
+    """Return the prefixes of a SPEC: built-in names, then those of plug-ins."""
     return list(dict.fromkeys([*_names(), *plugin_names()]))
 
 
 def detect(path: Path) -> tuple[Format, Path]:
-    """The format and label file of `path`, a label file or the folder it lies in; plug-ins are asked last.
+    """Detect the format and label file of `path`, a label file or its folder; plug-ins are tried last.
 
-    Raises UsageError when several fit, naming each as the SPEC that picks it; InputError when none does.
+    Raises UsageError when several fit, with a SPEC for each; InputError when none does.
     """
     found = word_sets(path) or word_sets(path, [words for words in plugins(_names()) if not is_pages(words)])
     if not found:
         kinds = ", ".join(f"{words.NAME} ({words.LABEL_FILES[0]})" for words in FORMATS.values())
         if detect_pages(path):
             raise InputError(
-                f"{path}: holds pages with polygons, here pictures of words are expected.",
-                hint=f"cut the words out: ocrctl dataset crop {shell_quote(path)} words.lmdb",
+                f"{path}: holds pages with polygons, expected word images.",
+                hint=f"crop the words: ocrctl dataset crop {shell_quote(path)} words.lmdb",
             )
         raise InputError(f"{path}: found no word annotations in it.", hint=f"Formats: {kinds}.")
     if len(found) > 1:
@@ -134,19 +134,19 @@ def detect(path: Path) -> tuple[Format, Path]:
 
 
 def word_sets(path: Path, formats: Iterable[Format] = FORMATS.values()) -> list[tuple[Format, Path]]:
-    """Every set of word images at or in `path`, with its label file."""
+    """Return every set of word images at or in `path`, with its label file."""
     return [(words, file) for words in formats for file in _candidates(path, words.LABEL_FILES) if words.sniff(file)]
 
 
 def label_file(words: Format, path: Path) -> Path:
-    """The label file of a known format: `path` itself, or the one within the folder `path`.
+    """Return the label file of a known format: `path` itself, or the one in the folder `path`.
 
-    Raises UsageError when several lie there, InputError when none does.
+    Raises UsageError when there are several, InputError when there is none.
     """
     if path.is_file():
         return path
     found = [file for _, file in word_sets(path, [words])]
-    if not found:  # a broken file should be read, so that the error names its line
+    if not found:  # read a broken file, so that the error names its line
         found = [file for pattern in words.LABEL_FILES for file in sorted(path.glob(pattern))][:1]
     if not found:
         names = ", ".join(words.LABEL_FILES)
@@ -160,9 +160,9 @@ def label_file(words: Format, path: Path) -> Path:
 def detect_pages(
     path: Path, formats: Iterable[DetectionFormat] = DETECTION_FORMATS.values()
 ) -> list[tuple[DetectionFormat, Path]]:
-    """Every detection format that fits `path`, with the label file or the folder of label files to read.
+    """Return every detection format that fits `path`, with the label file or the folder of label files to read.
 
-    Of a folder, its files and, for formats of one file a picture, the folder itself and those within it are looked at.
+    In a folder, its files are tried; for formats with one file per image, the folder and its subfolders.
     """
     found: list[tuple[DetectionFormat, Path]] = []
     for pages in formats:
@@ -173,7 +173,7 @@ def detect_pages(
 
 
 def detect_plugin_pages(path: Path) -> list[tuple[DetectionFormat, Path]]:
-    """As `detect_pages`, of the plug-ins alone."""
+    """Same as `detect_pages`, for plug-ins alone."""
     return detect_pages(path, [pages for pages in plugins(_names()) if is_pages(pages)])
 
 
@@ -184,18 +184,18 @@ def _names() -> list[str]:
 def _unfit(name: str, what: str, built_in: Iterable[str]) -> UsageError:
     known = [*built_in, *plugin_names()]
     return UsageError(
-        f"{name!r} is no format of {what}.{did_you_mean(name, known)}", hint=f"Formats: {', '.join(known)}."
+        f"{name!r} is not a format of {what}.{did_you_mean(name, known)}", hint=f"Formats: {', '.join(known)}."
     )
 
 
 def _folders(path: Path) -> list[Path]:
-    """The places of a format of one file a picture: `path`, and the folders within it."""
+    """Return the candidates of a format with one file per image: `path`, and the folders in it."""
     return [path] if cached(Path.is_file, path) else [path, *(path / name for name in listing(path).folders)]
 
 
 def _candidates(path: Path, patterns: Sequence[str]) -> list[Path]:
-    """The places of a format of one label file: `path`, or the files within it that may be one."""
-    odd = [pattern for pattern in patterns if not pattern.lower().endswith(LABEL_SUFFIXES)]  # a plug-in's
+    """Return the candidates of a format with one label file: `path`, or the files in it that may be one."""
+    odd = [pattern for pattern in patterns if not pattern.lower().endswith(LABEL_SUFFIXES)]  # of a plug-in
     if not odd or cached(Path.is_file, path):
         return cached(_label_files, path)
     names = listing(path)

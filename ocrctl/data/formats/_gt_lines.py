@@ -1,4 +1,4 @@
-"""Lines of ground-truth text files: numbers, then a text; in a folder or in a zip."""
+"""Read and write lines of ground-truth text files, numbers followed by a text, in a folder or a zip."""
 
 from __future__ import annotations
 
@@ -30,15 +30,13 @@ Parse = Callable[[str], Line | None]  # None: the line is not of the format
 
 
 class LabelFile(NamedTuple):
-    """One picture's label file."""
+    """The label file of one image."""
 
     image: int  # its number
-    text: str  # lines parted by \n, no empty one at the end
+    text: str  # lines separated by \n, without a final empty one
 
 
-_BLOCK = (
-    1 << 16
-)  # characters of label files that are read at once: enough for few calls, and not too much for the processor's cache
+_BLOCK = 1 << 16  # characters of label files read at once: few calls, and the data still fits in the processor's cache
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 _BOX = re.compile(rf"\s*({_NUMBER})(?:,\s*|\s+)" + rf"({_NUMBER})(?:,\s*|\s+)" * 2 + rf"({_NUMBER})(.*)$", re.I | re.S)
 _QUAD = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*){{7}}(?:,|$)", re.I)
@@ -46,7 +44,7 @@ _NUMERIC = re.compile(rf"\s*{_NUMBER}\s*$", re.I)
 
 
 def parse_box(line: str) -> Line | None:
-    """`38, 43, 920, 215, "Tiredness"`, `158 128 411 181 "Footpath"` or `38,43,920,215,Tiredness`."""
+    """Parse `38, 43, 920, 215, "Tiredness"`, `158 128 411 181 "Footpath"` or `38,43,920,215,Tiredness`."""
     match = _BOX.match(line)
     if not match or is_quad(line):
         return None
@@ -60,12 +58,12 @@ def parse_box(line: str) -> Line | None:
 
 
 def is_quad(line: str) -> bool:
-    """Whether eight numbers with commas start the line."""
+    """Whether the line starts with eight numbers separated by commas."""
     return _QUAD.match(line) is not None
 
 
 def parse_quad(line: str) -> Line | None:
-    """`377,117,463,117,465,130,378,130,Genaxis, Theatre`: eight numbers; the rest is the text, commas included."""
+    """Parse `377,117,463,117,465,130,378,130,Genaxis, Theatre`: eight numbers, then the text, commas included."""
     parts = line.split(",", 8)
     try:
         points = tuple(map(float, parts[:8]))
@@ -75,7 +73,7 @@ def parse_quad(line: str) -> Line | None:
 
 
 def parse_polygon(line: str) -> Line | None:
-    """Any even number of coordinates, at least two, then the text."""
+    """Parse any even number of coordinates, at least two, then the text."""
     parts = line.split(",")
     count = next((i for i, part in enumerate(parts) if not _NUMERIC.match(part)), len(parts) - 1)
     count -= count % 2
@@ -83,20 +81,20 @@ def parse_polygon(line: str) -> Line | None:
 
 
 def starts_as_points(text: str) -> bool:
-    """Whether the start of a text would be read as the coordinates before it go on."""
+    """Whether the start of a text would be read as further coordinates."""
     first, comma, _ = text.partition(",")
     return bool(comma and _NUMERIC.match(first))
 
 
 def folder_fits(path: Path, fits: Callable[[str], object], suffix: str = ".txt") -> bool:
-    """Whether most first lines of most first label files of `path` (a folder or one file) fit."""
+    """Whether most first lines of the first label files of `path` (a folder or one file) fit."""
     return majority(
         first_label_files(path, suffix), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None
     )
 
 
 def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, expected: str) -> None:
-    """Add each non-blank line to picture `image`; one that is not of the format as malformed."""
+    """Add each non-blank line to image `image`; a line of another format as malformed."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -109,7 +107,7 @@ def add_lines(builder: Builder, image: int, lines: list[str], parse: Parse, expe
 
 
 def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expected: str) -> None:
-    """As `add_lines`, of several label files; where they hold plain quads, all of their lines at once."""
+    """Add several label files as `add_lines` does; plain quads are parsed all at once."""
     full = [file for file in files if file.text] if parse is parse_quad else []
     if full and (quads := parse_quads([file.text for file in full])):
         images = np.repeat(np.array([file.image for file in full], np.int32), quads.counts)
@@ -126,7 +124,7 @@ def add_files(builder: Builder, files: Sequence[LabelFile], parse: Parse, expect
 def render_folder(
     data: Annotations, name: str, start: Callable[[int], str], quote: str = "", name_of: str = "gt/gt_{}.txt"
 ) -> Iterator[Rendered]:
-    """One label file a picture: for each instance what `start` makes of its points, then its text in quotes."""
+    """Render one label file per image: for each instance the result of `start`, then its text in quotes."""
     own = data.format == name
     for image, members in instances(data):
         texts = ((i, IGNORED if data.ignore[i] else data.texts[i]) for i in members)
@@ -138,13 +136,13 @@ def render_folder(
 
 
 def read_folder(path: Path, name: str, parse: Parse, expected: str, suffix: str = ".txt") -> Annotations:
-    """Read gt_IMAGE.txt files, one a picture. Raises InputError when most lines are not of the format."""
+    """Read gt_IMAGE.txt files, one per image. Raises InputError when most lines are of another format."""
     folder, files = label_names(path, suffix)
     builder = Builder(path, name)
     stems = [image_stem(file) for file in files]
     root, names = image_root(stems, folder)
     if root != folder:
-        builder.notes.append(f"pictures are taken from {root}")
+        builder.notes.append(f"images are read from {root}")
     if not path.is_file():
         builder.notes += unlabelled(stems, root, names)
     waiting: list[LabelFile] = []

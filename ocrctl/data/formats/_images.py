@@ -1,4 +1,4 @@
-"""Where the label files of a data set lie, and the pictures that they are about."""
+"""Find the label files of a data set and the images that belong to them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _IMAGE_FOLDERS = ("images", "imgs", "img", "image")
 _PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
 _PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
 _DIGITS = re.compile(r"(\d+)")
-_TRIED = 64  # picture names that decide which root is meant
-_LOOKED_AT = 8  # files of a folder that decide whether it is of a format
-_LEVELS = 4  # folders upwards that may part labels/a/b from images/a/b
+_TRIED = 64  # image names tried per candidate root
+_LOOKED_AT = 8  # files of a folder read to detect its format
+_LEVELS = 4  # parent folders searched for images/a/b given labels/a/b
 
 
 def choose_root(names: Sequence[str], label: Path) -> Path:
-    """The folder that picture `names` of label file `label` start from: the one under which most of them lie.
+    """Find the folder that image `names` of label file `label` are relative to: the one with most of the images.
 
     Tried: the label file's folder, its parent, and `images`, `imgs`, `img` or a folder of the file's own name in both.
     """
@@ -38,7 +38,7 @@ def choose_root(names: Sequence[str], label: Path) -> Path:
     best, most = folder, 0
     for root in roots:
         count = sum(_is_file(os.path.join(root, name)) for name in sample)
-        if count > most:  # the first of equals
+        if count > most:  # the first of equal candidates
             best, most = root, count
         if most == len(sample):
             break
@@ -46,11 +46,11 @@ def choose_root(names: Sequence[str], label: Path) -> Path:
 
 
 def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]]:
-    """For one label file a picture: the folder of the pictures named like `stems`, and stem to file name.
+    """Find the folder of the images named like `stems`, one label file per image. Returns it and stem to file name.
 
-    It is the label files' own folder, or its parent, when any of the pictures lies there; else the folder in it, beside
-    it, or in its place in a tree beside its own (images/a/b for labels/a/b) that holds most of them, of equals the one
-    whose name starts most like its own (ch4_test_images for ch4_test_localization_gt).
+    It is the label files' own folder, or its parent, when any of the images is there; else the folder in it, beside it,
+    or in a parallel tree (images/a/b for labels/a/b) that holds most of them; of equals, the one whose name has the
+    longest common start with its own (ch4_test_images for ch4_test_localization_gt).
     """
     best: tuple[tuple[int, int], Path, dict[str, str]] = ((0, 0), folder, {})
     for root in (folder, folder.parent):
@@ -66,16 +66,17 @@ def image_root(stems: Sequence[str], folder: Path) -> tuple[Path, dict[str, str]
 
 
 def unlabelled(stems: Iterable[str], root: Path, names: Mapping[str, str]) -> list[str]:
-    """A note of the pictures, `names` by stem as in `image_root`, that no label file is about; none where all are."""
+    """Return a note of the images, `names` by stem as in `image_root`, without a label file; empty when there are
+    none."""
     left = sorted(set(names) - set(stems), key=_natural)
     if not left:
         return []
     which = names[left[0]] + (" ..." if len(left) > 1 else "")
-    return [f"{len(left):,} pictures in {root} have no label file and are left out ({which})"]
+    return [f"{len(left):,} images in {root} have no label file and are skipped ({which})"]
 
 
 class Listing(NamedTuple):
-    """Names of what lies in a folder, each sorted; a link counts as what it leads to."""
+    """Sorted names of the entries of a folder; links are followed."""
 
     files: list[str]
     folders: list[str]
@@ -83,7 +84,7 @@ class Listing(NamedTuple):
 
 
 def listing(folder: Path) -> Listing:
-    """What lies in `folder`. Raises InputError when it cannot be listed."""
+    """List `folder`. Raises InputError when it cannot be listed."""
     return cached(_listing, folder)
 
 
@@ -110,9 +111,9 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _counterparts(folder: Path) -> Iterator[Path]:
-    """Folders beside `folder`, then those at its place in a tree of pictures beside one of the folders it lies in.
+    """Yield the folders beside `folder`, then those in parallel trees of images beside its parents.
 
-    Only a name tells that such a tree holds pictures: a test set beside a training set has the same layout, too.
+    Only its name identifies a tree of images: a test set beside a training set has the same layout.
     """
     yield from (folder.parent / name for name in _folders(folder.parent) if name != folder.name)
     place = folder.absolute()
@@ -124,7 +125,7 @@ def _counterparts(folder: Path) -> Iterator[Path]:
 
 
 def _common(first: str, second: str) -> int:
-    """Length of what two names start with alike."""
+    """Return the length of the common start of two names."""
     return next(
         (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
     )
@@ -138,19 +139,19 @@ def _images(folder: Path) -> dict[str, str]:
 
 
 def label_names(path: Path, suffix: str) -> tuple[Path, list[str]]:
-    """The folder and name of label file `path`, or of those in folder `path` that end in `suffix` (of LABEL_SUFFIXES),
-    by the numbers in them."""
+    """Return the folder and name of label file `path`, or of those in folder `path` with `suffix` (of LABEL_SUFFIXES),
+    in the order of the numbers in their names."""
     return (path.parent, [path.name]) if cached(Path.is_file, path) else (path, cached(_label_names, (path, suffix)))
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
-    """As `label_names`, whole paths."""
+    """Same as `label_names`, as paths."""
     folder, names = label_names(path, suffix)
     return [folder / name for name in names]
 
 
 def first_label_files(path: Path, suffix: str) -> list[Path]:
-    """The first label files of a folder: enough to tell its format."""
+    """Return the first label files of a folder, enough to detect its format."""
     return cached(_looked_at, (path, suffix))
 
 
@@ -167,31 +168,31 @@ def _label_names(place: tuple[Path, str]) -> list[str]:
 
 
 def heads_fit(path: Path, suffix: str, fits: Callable[[str], object]) -> bool:
-    """Whether most of the first label files of `path` (a folder or one file) start in a way that `fits`."""
+    """Whether most of the first label files of `path` (a folder or one file) have a start that `fits`."""
     return majority(
         first_label_files(path, suffix), lambda file: bool(fits(head)) if (head := head_text(file)) else None
     )
 
 
 def image_stem(label: str | Path) -> str:
-    """Name of the picture that `gt_img_1.txt` is about, without suffix: `img_1`."""
+    """Return the name of the image of `gt_img_1.txt`, without suffix: `img_1`."""
     return _PREFIX.sub("", os.path.splitext(os.path.basename(label))[0])
 
 
 def file_stem(image: str) -> str:
-    """`train/img_1.jpg` -> `img_1`: what a label file of one picture is named after."""
+    """Return the stem of an image's label file: `train/img_1.jpg` -> `img_1`."""
     return Path(image).stem
 
 
 def _is_file(path: str) -> bool:
     try:
         return os.path.isfile(path)
-    except (OSError, ValueError):  # a loop of links; a NUL in the name
+    except (OSError, ValueError):  # a cycle of links; a NUL in the name
         return False
 
 
 def _natural(name: str) -> list[str | int]:
-    """Text and numbers by turns, text first."""
+    """Split a name into alternating text and numbers, text first."""
     parts: list[str | int] = [*_DIGITS.split(name)]
     parts[1::2] = map(int, parts[1::2])
     return parts

@@ -1,7 +1,7 @@
-"""Formats that are not built in: named by `--plugin FILE.py`, or installed in the entry-point group `ocrctl.formats`.
+"""Load formats that are not built in: from `--plugin FILE.py`, or the entry-point group `ocrctl.formats`.
 
-A plug-in is a module with what a built-in format offers (`protocols.py`). It is loaded when a name is asked for that is
-not built in, or when no built-in format fits, never because a data set asks for it.
+A plug-in is a module with the members of a built-in format (`protocols.py`). It is loaded when a name is requested that
+is not built in, or when no built-in format fits, never because a data set names it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ocrctl.data.formats._text import WordKeeps
 from ocrctl.errors import OcrctlError, PluginError, UsageError
 
 GROUP = "ocrctl.formats"
-# What a plug-in offers, and of which type; None: a function.
+# Members of a plug-in and their types; None: a function.
 BOTH: dict[str, type | None] = {"NAME": str, "LABEL_FILES": tuple, "sniff": None, "read": None}
 WORDS: dict[str, type | None] = {"write": None}
 PAGES: dict[str, type | None] = {"PER_IMAGE": bool, "KEEPS": Keeps, "render": None}
-MAY = ("IMAGES_FROM",)  # folder that picture names in the label files start from, within the data set's
+MAY = ("IMAGES_FROM",)  # folder in the data set that image names in the label files are relative to
 
 FAMILY = "FAMILY"  # what a file that brings a model has (models.plugins); it need not bring a format
 
@@ -31,13 +31,13 @@ _loaded: dict[str, Any] = {}  # by resolved path or entry point
 
 
 def plugin_names() -> list[str]:
-    """What can be asked for: names within the files, names of the entry points."""
+    """Return the names in the files, then the names of the entry points."""
     return [plugin.NAME for plugin in _of_files()] + [point.name for point in _points()]
 
 
 def plugin(name: str, taken: Collection[str]) -> Any:
-    """The plug-in called `name`, files first, or None. Raises UsageError when one cannot be loaded, lacks something, or
-    bears a name of `taken`, the built-in ones."""
+    """Return the plug-in called `name`, files first, or None. Raises UsageError when one cannot be loaded, lacks a
+    member, or has a name of `taken`, the built-in ones."""
     found = [loaded for loaded in _of_files(taken) if name == loaded.NAME]
     if len(found) > 1:
         raise UsageError(f"--plugin: {len(found)} files define the format {name!r}, expected one.")
@@ -45,14 +45,14 @@ def plugin(name: str, taken: Collection[str]) -> Any:
 
 
 def plugins(taken: Collection[str]) -> list[Any]:
-    """Every plug-in: those of the files, then the installed ones whose names are free."""
+    """Return every plug-in: those of the files, then the installed ones with other names."""
     found = _of_files(taken)
     names = {*taken, *(loaded.NAME for loaded in found)}
     return found + [_of_point(point) for point in _points() if point.name not in names]
 
 
 def is_pages(loaded: Any) -> bool:
-    """Whether a plug-in holds pictures with polygons, not word images."""
+    """Whether a plug-in holds pages with polygons, not word images."""
     return hasattr(loaded, "render")
 
 
@@ -81,14 +81,14 @@ def _of_point(point: EntryPoint) -> Any:
         loaded = validated(load_point(point), where)
         if point.name != loaded.NAME:
             raise PluginError(
-                f"{where}: expected NAME {point.name!r}, as its entry point is called, found {loaded.NAME!r}."
+                f"{where}: expected NAME {point.name!r}, the name of its entry point, found {loaded.NAME!r}."
             )
         _loaded[key] = loaded
     return _loaded[key]
 
 
 def validated(module: Any, where: str) -> Any:
-    """`module` with its functions guarded. Raises UsageError naming everything that lacks or is of the wrong kind."""
+    """Return `module` with its functions guarded. Raises UsageError naming all missing members and wrong types."""
     pages = hasattr(module, "PER_IMAGE") or hasattr(module, "render")
     faults = []
     for name, kind in (BOTH | (PAGES if pages else WORDS)).items():
@@ -112,7 +112,7 @@ def validated(module: Any, where: str) -> Any:
 
 
 def _guarded(function: Callable[..., Any], where: str) -> Callable[..., Any]:
-    """What a plug-in raises by mistake is its fault and says so; expected errors pass."""
+    """Wrap a plug-in's function: unexpected errors become a UsageError that names the plug-in."""
 
     def fault(error: Exception) -> PluginError:
         return PluginError(

@@ -1,4 +1,4 @@
-"""Lines of eight numbers and a text, a block of them at once: all of its numbers as one array."""
+"""Parse a block of lines of eight numbers and a text at once: all numbers as one array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _COMMA, _MINUS, _BREAK = b",-\n"
-_LONGEST = 8  # digits of a coordinate: as many bytes as one word of the processor holds
+_LONGEST = 8  # maximum digits of a coordinate: the bytes of one 64-bit word
 _SUMS = [
     (np.uint64(10), np.uint64(8), np.uint64(0x00FF00FF00FF00FF)),
     (np.uint64(100), np.uint64(16), np.uint64(0x0000FFFF0000FFFF)),
@@ -19,7 +19,7 @@ _SUMS = [
 
 
 class Quads(NamedTuple):
-    """What L lines hold."""
+    """The contents of L lines."""
 
     points: NDArray[np.float64]  # (L, 8)
     texts: list[str]
@@ -27,15 +27,15 @@ class Quads(NamedTuple):
 
 
 def parse_quads(files: Sequence[str]) -> Quads | None:
-    """All lines, such as `377,117,463,117,465,130,378,130,Genaxis, Theatre`, of label files with at least one.
+    """Parse all lines, such as `377,117,463,117,465,130,378,130,Genaxis, Theatre`, of label files with at least one.
 
-    Lines are parted by \\n. None where one is not of the format: then they are looked at one by one.
+    Lines are separated by \\n. Returns None when one is of another format: then they are parsed one by one.
     """
     return _whole(files) or _any(files)
 
 
 def _any(files: Sequence[str]) -> Quads | None:
-    """As `parse_quads`, of whatever `float` reads."""
+    """Same as `parse_quads`, for numbers that `float` reads."""
     rows = [line.split(",", 8) for line in "\n".join(files).split("\n")]
     if set(map(len, rows)) != {9}:
         return None
@@ -48,7 +48,7 @@ def _any(files: Sequence[str]) -> Quads | None:
 
 
 def _whole(files: Sequence[str]) -> Quads | None:
-    """As `parse_quads`, of whole numbers of up to eight digits."""
+    """Same as `parse_quads`, for whole numbers of up to eight digits."""
     contents = [text.encode() for text in files]
     content = b"\n".join(contents)
     data = np.frombuffer(content, np.uint8)
@@ -59,16 +59,16 @@ def _whole(files: Sequence[str]) -> Quads | None:
     if (edges[1:] - edges[:-1]).min() <= 8:
         return None
     windows = np.ndarray((len(marks) - 7, 8), np.int64, marks, strides=(8, 8))
-    stops = windows[edges[:-1] + 1]  # (L, 8): the comma behind each number
+    stops = windows[edges[:-1] + 1]  # (L, 8): the comma after each number
     ends = np.append(marks[breaks], len(data))
-    widths = np.empty_like(stops)  # at first where each number begins
+    widths = np.empty_like(stops)  # first the start of each number
     widths[0, 0] = 0
     np.add(ends[:-1], 1, out=widths[1:, 0])
     np.add(stops[:, :7], 1, out=widths[:, 1:])
     runs = np.empty((len(ends), 2), np.int64)  # of each line: bytes of its numbers, of the text and its \n
     np.subtract(stops[:, 7] + 1, widths[:, 0], out=runs[:, 0])
     np.subtract(ends, stops[:, 7], out=runs[:, 1])
-    runs[-1, 1] -= 1  # nothing parts the last line from a next one
+    runs[-1, 1] -= 1  # no \n after the last line
     negative = data[widths] == _MINUS
     np.subtract(stops, widths, out=widths)
     widths -= negative
@@ -77,7 +77,7 @@ def _whole(files: Sequence[str]) -> Quads | None:
     values = _whole_numbers(content, stops, widths)
     if values is None:
         return None
-    values[negative] *= -1  # a zero, too, as float() reads it
+    values[negative] *= -1  # also a zero, as float() reads it
     kept = np.zeros(2 * len(ends), np.bool_)
     kept[1::2] = True
     texts = data[np.repeat(kept, runs.ravel())].tobytes().decode().split("\n")
@@ -86,21 +86,21 @@ def _whole(files: Sequence[str]) -> Quads | None:
 
 
 def _whole_numbers(content: bytes, stops: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """The numbers of one to eight digits that end before the bytes `stops`; None when one holds anything but digits.
-    `widths` is written over: the fewer arrays, the more of them stay in the processor's cache.
+    """Return the numbers of one to eight digits that end before the bytes `stops`; None when one has other characters.
+    `widths` is overwritten: fewer arrays fit better in the processor's cache.
 
-    The eight bytes before each stop are one word, the last digit its highest byte; neighbours are then added up by
+    The eight bytes before each stop are one word, the last digit its highest byte; neighbours are then summed in
     twos, fours and eights (Lemire, https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits/).
     """
     padded = bytes(_LONGEST) + content  # byte i of `content` is byte i + 8
     words = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))[stops]
     words ^= np.uint64(0x3030303030303030)
     np.subtract(_LONGEST, widths, out=widths)
-    widths *= 8  # bits that belong to what stands before the number
+    widths *= 8  # bits of what precedes the number
     part = widths.view(np.uint64)
     words >>= part
     words <<= part
-    np.add(words, np.uint64(0x7676767676767676), out=part)  # lifts 10 and more to the highest bit of their byte
+    np.add(words, np.uint64(0x7676767676767676), out=part)  # sets the highest bit of bytes of 10 and more
     part |= words
     part &= np.uint64(0x8080808080808080)
     if part.any():

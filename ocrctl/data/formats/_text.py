@@ -1,4 +1,4 @@
-"""What the one-sample-a-line text formats share: a look at the first lines, and writing images beside labels."""
+"""Shared parts of the text formats with one sample per line: sniffing, reading, editing and writing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Item = TypeVar("Item")
 IMAGE_SUFFIX = r"\.(?:jpe?g|png|webp|bmp|tiff?|gif|jp2|ppm|pgm)"
 HEAD_BYTES = 16384
 NO_SAMPLE = ("", "")  # image and text of a malformed sample
-_LONG_LINE = 1 << 20  # bytes more of a file of lines whose first is longer
-_HEADS = 128  # files whose start is kept while a format is told
+_LONG_LINE = 1 << 20  # further bytes read when the first line is longer than HEAD_BYTES
+_HEADS = 128  # files whose start is cached while a format is detected
 _HEAD_LINES = 20
 
 _SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
@@ -32,19 +32,19 @@ _SIGNATURES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), 
 
 @dataclass(frozen=True)
 class WordKeeps:
-    """What a format of word images can express besides images and texts; `dataset convert` says what is lost by it."""
+    """What a format of word images supports besides images and texts; `dataset convert` reports what is lost."""
 
     names: bool = False  # `write` takes names for the images
     line_breaks: bool = True
 
 
 def head_lines(path: Path) -> list[str]:
-    """The first whole, non-blank lines, undecodable bytes replaced: enough to tell a format."""
+    """Return the first complete, non-blank lines of a file, with undecodable bytes replaced."""
     return cached(_head_lines, path, _HEADS)
 
 
 def head_text(path: Path) -> str:
-    """The first bytes of the file as text, without BOM and leading white space; "" when it cannot be read."""
+    """Return the first bytes of a file as text, without BOM and leading whitespace; "" when it cannot be read."""
     return cached(_head_text, path, _HEADS)
 
 
@@ -67,9 +67,9 @@ def _head(path: Path) -> bytes:
 
 
 def majority(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:
-    """Whether more than half of `items` fit, those left out for which `fits` returns None.
+    """Whether more than half of `items` fit, without those for which `fits` returns None.
 
-    No more of them are looked at than that takes.
+    Stops as soon as the result is known.
     """
     fitting, counted, left = 0, 0, len(items)
     for item in items:
@@ -85,7 +85,7 @@ def majority(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool
 
 
 def most_lines_fit(path: Path, fits: Callable[[str], object]) -> bool:
-    """Whether most of the first lines fit: one bad line must not hide the format, so that reading can name it."""
+    """Whether most of the first lines fit. A bad line must not hide the format, so that reading can report it."""
     return lines_fit(head_lines(path), fits)
 
 
@@ -95,10 +95,10 @@ def lines_fit(lines: Sequence[str], fits: Callable[[str], object]) -> bool:
 
 
 def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expected: str) -> FolderWords:
-    """Read a label file of one `(image, text)` a line; blank lines are passed over. Images lie beside the label file.
+    """Read a label file of one `(image, text)` per line, skipping blank lines. Images are beside the label file.
 
-    `parse` returns None for a line that is not of the format: a malformed sample. Raises InputError naming file:line
-    and `expected` when most lines are.
+    `parse` returns None for a line of another format: a malformed sample. Raises InputError naming file:line and
+    `expected` when most lines are.
     """
     files: list[str] = []
     labels: list[str] = []
@@ -124,7 +124,7 @@ def read_text(path: Path, parse: Callable[[str], tuple[str, str] | None], expect
 
 
 def nfc_labels(texts: list[str], lines: list[int] | None) -> tuple[list[str], list[int] | None, list[str] | None]:
-    """`labels`, `lines` and `written` of FolderWords."""
+    """Return `labels`, `lines` and `written` of FolderWords."""
     labels = [text if text.isascii() else normalize_label(text) for text in texts]
     return labels, lines, texts if labels != texts else None
 
@@ -132,9 +132,9 @@ def nfc_labels(texts: list[str], lines: list[int] | None) -> tuple[list[str], li
 def write_images(
     samples: Iterable[tuple[bytes, str]], out: Path, folder: str, names: Sequence[str] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Write each encoded image as `out/folder/NAME`, without names as word_N.ext (N from 1).
+    """Write each encoded image as `out/folder/NAME`; without names as word_N.ext (N from 1).
 
-    Yields (path below `out`, NFC label). Names are taken as they are: paths below the folder that a line can hold.
+    Yields (path below `out`, NFC label). Names are paths below the folder that a line can hold.
     """
     (out / folder).mkdir(parents=True, exist_ok=True)
     for number, (data, label) in enumerate(samples, 1):
@@ -148,14 +148,14 @@ def write_images(
 
 
 def single_line(name: str, label: str, kind: str) -> str:
-    """`label`, or InputError when it holds a line break, which a text format cannot carry."""
+    """Return `label`. Raises InputError when it holds a line break, which a text format does not support."""
     if "\n" in label or "\r" in label:
-        raise InputError(f"{name}: the label {label[:40]!r} holds a line break, which {kind} cannot carry.")
+        raise InputError(f"{name}: the label {label[:40]!r} holds a line break, which {kind} does not support.")
     return label
 
 
 def write_label_file(path: Path, lines: Iterable[str]) -> Path:
-    """Write lines as UTF-8 with \\n ends; returns `path`."""
+    """Write lines as UTF-8 with \\n ends. Returns `path`."""
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(line + "\n" for line in lines)
     return path

@@ -1,13 +1,13 @@
-"""AI-Hub (Korea) OCR, one JSON file a picture with dotted keys; UTF-8.
+"""AI-Hub (Korea) OCR, one JSON file per image with dotted keys; UTF-8.
 
 {"images": [{"image.file.name": "0001.jpg", "image.width": 2480, "image.height": 3508, "image.make.code": "..."}],
  "annotations": [{"id": 1, "annotation.type": "rectangle", "annotation.text": "합계", "annotation.bbox": [x, y, w, h]}]}
 
 `image` and `annotation` may be nested objects ({"annotation": {"bbox": ..., "text": ...}}), or their keys plain, as in
 COCO ({"images": [{"file_name": ...}], "annotations": [{"bbox": ..., "text": ...}]}). Four numbers are left, top, width
-and height, eight or more, or pairs, are points; such points are written again, outlines of other formats become boxes.
-An empty text, `###` or `xxx` is ignored. Pictures lie beside the file, in a folder beside its own, or at its place in a
-tree of pictures (images/a/b for labels/a/b). https://aihub.or.kr
+and height; eight or more, or pairs, are points, which are written back; polygons of other formats become boxes. An
+empty text, `###` or `xxx` is ignored. Images are beside the file, in a folder beside its own, or in a parallel tree of
+images (images/a/b for labels/a/b). https://aihub.or.kr
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read(path: Path) -> Annotations:
         try:
             entries = document.get("images") or document.get("image")
             if isinstance(entries, list) and len(entries) > 1:
-                raise InputError(f"{file}: holds {len(entries)} pictures, expected one file a picture.")
+                raise InputError(f"{file}: holds {len(entries)} images, expected one file per image.")
             info = _dotted(entries[0] if isinstance(entries, list) else entries, "image")
             items = document.get("annotations") or document.get("annotation") or []
             if not isinstance(items, list):
@@ -116,7 +116,7 @@ def _fits(head: str) -> bool:
 
 
 def _dotted(value: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """{"annotation": {"bbox": ..}} or {"bbox": ..} as {"annotation.bbox": ..}; dotted keys stay."""
+    """Convert {"annotation": {"bbox": ..}} or {"bbox": ..} to {"annotation.bbox": ..}; dotted keys are kept."""
     inner = value.get(prefix)
     merged = {**without(value, (prefix,)), **inner} if isinstance(inner, dict) else dict(value)
     plain = {"bbox", "text", "width", "height", "file_name", "file.name"}

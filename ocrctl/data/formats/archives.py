@@ -1,4 +1,4 @@
-"""Zip archives that come from outside: the sizes that one declares are checked before any part is unpacked."""
+"""Read zip archives from outside: the declared sizes are checked before any part is unpacked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ocrctl.config.limits import limit, variable
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 
-# What the standard library raises for a damaged archive, besides OSError; NotImplementedError: a method it lacks,
+# Errors of the standard library for a damaged archive, besides OSError; NotImplementedError: an unsupported method,
 # RuntimeError: encryption.
 DAMAGED = (
     zipfile.BadZipFile,
@@ -29,23 +29,23 @@ DAMAGED = (
 
 
 def check_unpacked_size(path: Path, archive: zipfile.ZipFile) -> int:
-    """Bytes that all parts of `archive`, the file at `path`, unpack to, by its directory.
+    """Return the unpacked size in bytes of all parts of `archive`, the file at `path`, as its directory states it.
 
-    Raises InputError when that is more than `limits.unpack_ratio` times the size of the file and more than
-    `limits.unpack_free`. The reader never unpacks more than the directory declares.
+    Raises InputError when it is more than `limits.unpack_ratio` times the size of the file and more than
+    `limits.unpack_free`. zipfile never unpacks more than the directory states.
     """
     size, unpacked = os.path.getsize(path), sum(part.file_size for part in archive.infolist())
     if unpacked > max(limit("limits.unpack_free"), limit("limits.unpack_ratio") * size):
         raise InputError(
             f"{path}: {size} bytes would unpack to {unpacked}, more than {limit('limits.unpack_ratio')} times as much.",
-            hint=f"if the file is trusted: {variable('limits.unpack_ratio')}={unpacked // max(1, size) + 1}",
+            hint=f"if you trust the file: {variable('limits.unpack_ratio')}={unpacked // max(1, size) + 1}",
         )
     return unpacked
 
 
 def zipped_texts(path: Path) -> list[tuple[str, str]]:
-    """Name and content of each text in the zip, its lines parted by \\n, without a BOM. Raises InputError for a damaged
-    zip, or one that unpacks to too much."""
+    """Read name and content of each text in the zip, lines separated by \\n, without a BOM. Raises InputError for a
+    damaged zip, or one that unpacks to too much."""
     texts = []
     where = str(path)
     try:
@@ -56,8 +56,8 @@ def zipped_texts(path: Path) -> list[tuple[str, str]]:
             unpacked, most = sum(info.file_size for info in parts), limit("limits.zip_text_bytes")
             if unpacked > most:
                 raise InputError(
-                    f"{path}: unpacks to {unpacked} bytes; label texts may have {most} in all.",
-                    hint=f"if the file is trusted: {variable('limits.zip_text_bytes')}={unpacked}",
+                    f"{path}: unpacks to {unpacked} bytes, the limit of label texts is {most}.",
+                    hint=f"if you trust the file: {variable('limits.zip_text_bytes')}={unpacked}",
                 )
             for info in parts:
                 where = f"{path}/{info.filename}"
@@ -71,7 +71,7 @@ def zipped_texts(path: Path) -> list[tuple[str, str]]:
 
 
 def _is_text(info: zipfile.ZipInfo) -> bool:
-    """Whether a part is a label text; macOS packs others beside each file."""
+    """Whether a part is a label text; macOS adds other files beside each file."""
     return (
         not info.is_dir()
         and PurePosixPath(info.filename).suffix.lower() == ".txt"

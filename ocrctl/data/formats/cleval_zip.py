@@ -1,14 +1,14 @@
-"""A zip of ground-truth texts as CLEval and the RRC take it: `gt_img_1.txt` for each picture, boxes, quads or polygons.
+"""Zip of ground-truth texts for CLEval and the RRC: `gt_img_1.txt` for each image, with boxes, quads or polygons.
 
     gt_img_1.txt     38, 43, 920, 215, "Tiredness"                      (box: ICDAR 2013)
     gt_img_2.txt     377,117,463,117,465,130,378,130,Genaxis Theatre    (quad: ICDAR 2015)
     gt_img3.txt      206,633,251,811,...,629,PETROSAINS                 (polygon: Total-Text)
 
-One of the three is used throughout a zip; which one is told from its lines (of a long zip, from 20,000 spread over all
-of it): polygons when a tenth of them start with fewer than eight numbers, or with more that go on near the first four
-points. In a zip of polygons, a text that starts with a number and a comma is taken for points. `###` is ignored.
-Pictures lie beside the zip or in a folder beside it. Written as quads or polygons, which a comment of the zip says,
-entries in the order of the pictures, without time stamps.
+A zip uses one of the three throughout, detected from its lines (of a long zip, from 20,000 spread over all of it):
+polygons when a tenth of them start with fewer than eight numbers, or with more that continue near the first four
+points. In a zip of polygons, a text that starts with a number and a comma is read as points. `###` is ignored. Images
+are beside the zip or in a folder beside it. Written as quads or polygons, recorded in a comment of the zip, entries in
+the order of the images, without time stamps.
 https://github.com/clovaai/CLEval
 """
 
@@ -41,9 +41,9 @@ _READERS: dict[Kind, tuple[Parse, str]] = {
     "quads": (parse_quad, "8 numbers and the text, separated by commas"),
     "polygons": (parse_polygon, "an even number of coordinates and the text"),
 }
-_KINDS: dict[bytes, Kind] = {b"ocrctl: quads": "quads", b"ocrctl: polygons": "polygons"}  # what ours say in a comment
-_TOLD_FROM = 20_000  # lines, spread over all of them, that tell what a zip holds
-_REACH = 3  # sizes of the first four points' box within which an outline goes on
+_KINDS: dict[bytes, Kind] = {b"ocrctl: quads": "quads", b"ocrctl: polygons": "polygons"}  # comments of our zips
+_TOLD_FROM = 20_000  # lines, spread over the zip, from which its kind is detected
+_REACH = 3  # distance of further points, in sizes of the box of the first four
 
 
 def sniff(path: Path) -> bool:
@@ -94,7 +94,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
                 for i in members
             )
             name = data.image_extras.get(image, {}).get("entry", "") if own else ""
-            if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:  # would leave its folder
+            if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:  # outside the folder
                 name = f"gt_{file_stem(data.images[image])}.txt"
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -105,7 +105,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 
 def _kind(lines: list[str]) -> Kind:
-    """What `lines` hold."""
+    """Detect the kind of `lines`."""
     lines = lines[:: len(lines) // _TOLD_FROM + 1]
     starts = [parsed[0] if (parsed := parse_polygon(line)) else () for line in lines]
     few = sum(len(start) < 8 for start in starts)
@@ -119,7 +119,7 @@ def _kind(lines: list[str]) -> Kind:
 
 
 def _goes_on(start: tuple[float, ...]) -> bool:
-    """Whether numbers behind the first eight may be points of the same outline, and not a price in the text."""
+    """Whether numbers after the first eight may be points of the same polygon, rather than a price in the text."""
     sides = start[0:8:2], start[1:8:2]
     reach = _REACH * max(max(side) - min(side) for side in sides)
     return all(
@@ -130,5 +130,5 @@ def _goes_on(start: tuple[float, ...]) -> bool:
 
 
 def _comment(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:  # which `zipped_texts` has read
+    with zipfile.ZipFile(path) as archive:  # already read by `zipped_texts`
         return archive.comment

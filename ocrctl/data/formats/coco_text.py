@@ -1,4 +1,4 @@
-"""COCO-Text v2 and TextOCR: one JSON object of pictures and instances by id; UTF-8.
+"""COCO-Text v2 and TextOCR: one JSON object of images and instances by id; UTF-8.
 
 {"imgs": {"390310": {"id": 390310, "file_name": "COCO_train2014_000000390310.jpg", "width": 640, "height": 480,
                      "set": "train"}},
@@ -6,9 +6,9 @@
                     "mask": [x1, y1, ...], "legibility": "legible", "class": "machine printed", "language": "english"}},
  "imgToAnns": {"390310": [45346]}}
 
-TextOCR has `points` for `mask`, ids of letters and digits, and the text `.` for what cannot be read; COCO-Text 1.4 has
-`polygon` for `mask`. Ignored: legibility "illegible" (COCO-Text), the text `.` (TextOCR). Without an outline the
-corners of `bbox` are taken.
+TextOCR has `points` instead of `mask`, ids of letters and digits, and the text `.` for illegible words; COCO-Text 1.4
+has `polygon` instead of `mask`. Ignored: legibility "illegible" (COCO-Text), the text `.` (TextOCR). Without a polygon,
+the corners of `bbox` are used.
 https://bgshih.github.io/cocotext/  https://textvqa.org/textocr/dataset/
 """
 
@@ -73,7 +73,7 @@ def read(path: Path) -> Annotations:
     points_key = next((key for entry in entries for key in _OUTLINES if key in entry), "points")
     builder.document["points_key"] = points_key
     for key, entry in anns.items():
-        image = 0  # of an instance that names no picture, as its note says
+        image = 0  # for an instance that names no image, as its note says
         try:
             image = numbers[str(entry["image_id"])]
             points = outline(entry, _OUTLINES, sized=True)
@@ -85,7 +85,7 @@ def read(path: Path) -> Annotations:
             builder.add(image, points, text, ignore, 0, extra)
         except MALFORMED:
             if not numbers:
-                break  # `build` says that there are no pictures
+                break  # `build` reports that there are no images
             known = isinstance(entry, dict) and str(entry.get("image_id")) in numbers
             name = malformed_code(entry, "utf8_string", text_free=True) if known else ENTRY
             builder.malformed(image, entry, _EXPECTED, name, extra={"id": key}, what=f"anns[{key!r}]")
@@ -98,7 +98,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
     imgs: dict[str, Any] = {}
     anns: dict[str, Any] = {}
     by_image: dict[str, Any] = {}
-    free = count(len(data) + len(data.images) + 1)  # identifiers for what would stand under another's
+    free = count(len(data) + len(data.images) + 1)  # ids for entries whose id is taken
     for image, members in instances(data):
         width, height = data.sizes[image].tolist()
         entry = {"id": image + 1, **(data.image_extras.get(image, {}) if own else {"set": "train"})}

@@ -1,4 +1,4 @@
-"""A data set that was found and is not read yet."""
+"""Reference to a data set that was found but not read yet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ocrctl.shell import shell_quote
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """Where a finite set of annotations lies, and what reads it: one of `pages` and `words`."""
+    """A finite set of annotations: its path and its format, one of `pages` and `words`."""
 
     pages: DetectionFormat | None
     words: Format | None
@@ -26,19 +26,19 @@ class DatasetRef:
 
     @property
     def built_in(self) -> bool:
-        """Whether no plug-in reads it."""
+        """Whether its format is built in."""
         return any(self.pages is pages for pages in DETECTION_FORMATS.values()) or any(
             self.words is words for words in FORMATS.values()
         )
 
     @property
     def folder(self) -> Path:
-        """The folder of the label files, where `dataset clean` keeps its journal."""
+        """Folder of the label files, where `dataset clean` keeps its journal."""
         return self.path if self.path.is_dir() else self.path.parent
 
     def source(self) -> WordSource:
-        """Word images. Raises InputError when they cannot be read, hold malformed samples, or a `dataset clean` of them
-        was cut short."""
+        """Read word images. Raises InputError when they cannot be read, hold malformed samples, or a `dataset clean` of
+        them was interrupted."""
         source = self._words()
         if isinstance(source, FolderWords) and source.malformed:
             raise_malformed(source.name, source.malformed, source.where(min(source.malformed)), self._hint())
@@ -53,8 +53,8 @@ class DatasetRef:
         return source
 
     def annotations(self, *, malformed: bool = False) -> Annotations:
-        """All of it as one columnar index. Raises as `source` does; with `malformed`, instances that cannot be read are
-        in the index as such."""
+        """Read all annotations as one columnar index. Raises as `source` does; with `malformed`, malformed instances
+        are part of the index instead."""
         if self.pages is None:
             data = from_words(self._words())
         else:
@@ -66,13 +66,13 @@ class DatasetRef:
 
     def _hint(self) -> str:
         spec = shell_quote(self.raw)
-        return f"ocrctl dataset validate {spec} lists them, ocrctl dataset clean {spec} --remove-bad takes them out"
+        return f"ocrctl dataset validate {spec} lists them, ocrctl dataset clean {spec} --remove-bad removes them"
 
     def _whole(self) -> None:
-        """A half of the old labels with a half of the new ones is no set to read."""
+        """Raise InputError when the labels are half old and half new."""
         if has_unfinished_change(self.folder):
             raise InputError(
-                f"{self.folder}: a `dataset clean` of it is under way, or was stopped half way.",
-                hint="once none runs any more: the same `dataset clean` again finishes it, "
-                f"ocrctl dataset undo {shell_quote(self.raw)} takes it back",
+                f"{self.folder}: a `dataset clean` of it is running or was interrupted.",
+                hint="when none is running: repeat the same `dataset clean` to finish it, "
+                f"or ocrctl dataset undo {shell_quote(self.raw)} to revert it",
             )

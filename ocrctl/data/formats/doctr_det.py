@@ -5,8 +5,7 @@
     images/sample_1.png
 
 `img_dimensions` is (height, width); `img_hash` the SHA-256 of the file. `polygons` may be an object of class name to
-list;
-classes are kept. Polygons of ignored instances cannot be marked.
+list; classes are kept. Ignored instances cannot be marked.
 https://github.com/mindee/doctr/tree/main/references/detection
 """
 
@@ -104,7 +103,7 @@ def _by_class(polygons: Any) -> dict[str, Any]:
 
 
 def _both(one: Any, other: Any) -> Any:
-    """The polygons of a picture that is listed twice: it can stand once."""
+    """Merge the polygons of an image that is listed twice, as a key can occur only once."""
     if one is None:
         return other
     if isinstance(one, list) and isinstance(other, list):

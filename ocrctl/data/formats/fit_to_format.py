@@ -1,4 +1,4 @@
-"""Making annotations fit what a format can express, and counting what that loses."""
+"""Fit annotations to what a format supports, and count what is lost."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ocrctl.data.formats._gt_lines import starts_as_points
 from ocrctl.data.polygons.columns import Floats
 from ocrctl.data.polygons.fixes import replaced, signed_area, start_top_left
 
-_FAR = 1e9  # pixels; beyond it the turned rectangle is no longer sound
+_FAR = 1e9  # pixels; beyond it the rotated rectangle is not reliable
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 def fit_to_format(data: Annotations, format_name: str) -> tuple[Annotations, dict[str, int]]:
-    """`data` as format `format_name` can hold it, and what is lost: sentence to number of instances or pictures."""
+    """Return `data` as format `format_name` supports it, and the losses: sentence to number of instances or images."""
     keeps = page_format(format_name).KEEPS
     lost: Counter[str] = Counter()
     shape = (data.format == format_name and keeps.own_shape) or keeps.shape
@@ -45,15 +45,15 @@ def fit_to_format(data: Annotations, format_name: str) -> tuple[Annotations, dic
             if text not in keeps.marks:
                 texts[index] = keeps.marks[0] if keeps.marks and keeps.marks[0] != "#" else IGNORED
         elif not ignored and not text and not keeps.no_text:
-            lost["instances without a text will read as ignored"] += 1
+            lost["instances without a text will be read as ignored"] += 1
         elif not ignored and text in keeps.marks:
-            lost[f"texts that are {text!r} will read as ignored"] += 1
+            lost[f"texts that are {text!r} will be read as ignored"] += 1
     ignore = data.ignore
     if keeps.ignore == "none" and ignore.any():
         lost["ignored instances become ordinary ones"] = int(ignore.sum())
         ignore = np.zeros_like(ignore)
     if not keeps.sizes and (data.sizes > 0).any():
-        lost["sizes of pictures are not kept"] = int((data.sizes > 0).all(1).sum())
+        lost["sizes of images are not kept"] = int((data.sizes > 0).all(1).sum())
     if data.format != format_name:
         keys = Counter(key for extra in data.extras.values() for key in extra)
         lost.update({f"{data.format}'s {key!r} is not kept": count for key, count in keys.items()})
@@ -61,7 +61,7 @@ def fit_to_format(data: Annotations, format_name: str) -> tuple[Annotations, dic
 
 
 def whole_characters(text: str, lost: Counter[str]) -> str:
-    """`text` with halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as U+FFFD."""
+    """Replace halves of surrogate pairs in `text`, which JSON can hold and UTF-8 cannot, with U+FFFD."""
     if text.isascii() or not _HALF.search(text):
         return text
     lost["halves of characters become U+FFFD"] += 1
@@ -81,21 +81,21 @@ def _shapes(data: Annotations, shape: str, no_points: bool, lost: Counter[str]) 
             new.append((int(index), box))
     empty = [(int(index), np.zeros((4, 2))) for index in np.flatnonzero(sizes == 0)]
     lost["instances without points get four of them at 0, 0"] = len(empty)
-    lost["polygons become the upright box around them" if shape == "box" else "polygons become a turned box"] = len(new)
+    lost["polygons become the box around them" if shape == "box" else "polygons become a rotated box"] = len(new)
     new += empty
     points, offsets = replaced(data.points, data.offsets, new) if new else (data.points, data.offsets)
     return replace(data, points=points, offsets=offsets)
 
 
 def upright_box(points: Floats) -> Floats:
-    """The four corners of the box around points (n, 2), clockwise from the top left."""
+    """Return the four corners of the box around points (n, 2), clockwise from the top left."""
     (x1, y1), (x2, y2) = points.min(0), points.max(0)
     return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
 
 
 def turned_box(points: Floats) -> Floats:
-    """The smallest turned rectangle around points (n, 2), clockwise from the corner nearest to the top left."""
-    if not np.abs(points).max() < _FAR:  # NaN, too
+    """Return the smallest rotated rectangle around points (n, 2), clockwise from the corner nearest to the top left."""
+    if not np.abs(points).max() < _FAR:  # also NaN
         return upright_box(points)
     found = shapely.oriented_envelope(shapely.MultiPoint(points))
     if found.geom_type != "Polygon":

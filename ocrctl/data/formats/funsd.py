@@ -1,10 +1,9 @@
-"""FUNSD forms, `annotations/0001.json` for each picture of `images/`; UTF-8. Words are the instances.
+"""FUNSD forms, `annotations/0001.json` for each image of `images/`; UTF-8. Words are the instances.
 
 {"form": [{"id": 0, "text": "Registration No.", "label": "question", "box": [x1, y1, x2, y2], "linking": [[0, 1]],
            "words": [{"text": "Registration", "box": [x1, y1, x2, y2]}, {"text": "No.", "box": [...]}]}]}
 
-Fields keep id, text, label, box and linking when written again; words from other formats become one field each,
-labelled
+Fields keep id, text, label, box and linking when written back; words from other formats become one field each, labelled
 "other". An empty text is ignored (FUNSD has a few words without). https://guillaumejaume.github.io/FUNSD/
 """
 

@@ -1,12 +1,11 @@
-"""ICDAR 2013 focused scene text, `gt_img_1.txt` for each picture: box and text, one instance a line; UTF-8.
+"""ICDAR 2013 focused scene text, `gt_img_1.txt` for each image: box and text, one instance per line; UTF-8.
 
     38, 43, 920, 215, "Tiredness"
     158 128 411 181 "Footpath"
 
 Left, top, right, bottom in pixels, separated by commas (test set) or spaces (training set), the text in double quotes,
-which are not escaped within it. With commas the quotes may be missing. `###` is ignored. Written with commas and
-quotes.
-Pictures lie beside, in the folder above, or in a folder beside the one of the texts.
+which are not escaped within it. With commas the quotes are optional. `###` is ignored. Written with commas and quotes.
+Images are beside the texts, in the parent folder, or in a folder beside theirs.
 https://rrc.cvc.uab.es/?ch=2&com=tasks (Task 2.1)
 """
 

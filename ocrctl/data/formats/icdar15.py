@@ -1,12 +1,11 @@
-"""ICDAR 2015 incidental scene text, `gt_img_1.txt` for each picture: eight numbers and the text; UTF-8, often a BOM.
+"""ICDAR 2015 incidental scene text, `gt_img_1.txt` for each image: eight numbers and the text; UTF-8, often a BOM.
 
     377,117,463,117,465,130,378,130,Genaxis Theatre
     493,115,519,115,519,131,493,131,###
 
 x1,y1,...,x4,y4 in pixels, clockwise from the top left of the text; the rest of the line is the text, commas included.
-`###` is ignored. Written with LF ends and no BOM. SROIE's task 1 and ICDAR 2017 MLT without its script column are the
-same.
-Pictures lie beside, in the folder above, or in a folder beside the one of the texts.
+`###` is ignored. Written with LF ends and no BOM. SROIE's task 1 and ICDAR 2017 MLT without its script column have the
+same lines. Images are beside the texts, in the parent folder, or in a folder beside theirs.
 https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.1)
 """
 

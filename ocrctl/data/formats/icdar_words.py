@@ -3,8 +3,8 @@ r"""ICDAR cropped words (Robust Reading Competition), `gt.txt`: file, comma, spa
     word_1.png, "JOINT"
     word_2.png, "\"SCAN\", 50%"
 
-A double quote within the text is written \"; a backslash before anything else is a backslash; commas are free. The
-competition's files carry a BOM and CRLF line ends. Images lie beside the label file.
+A double quote within the text is written \"; a backslash before anything else is a backslash; commas are allowed. The
+competition's files have a BOM and CRLF line ends. Images are beside the label file.
 https://rrc.cvc.uab.es/?ch=4&com=tasks (Task 4.3)
 """
 
@@ -56,7 +56,7 @@ def edit(words: FolderWords, changes: Mapping[int, str | None]) -> bytes:
 
 def _parse(line: str) -> tuple[str, str] | None:
     name, _, text = line.partition(', "')
-    if text[-1:] == '"' and name and '"' not in name and name == name.strip():  # as nearly every line is
+    if text[-1:] == '"' and name and '"' not in name and name == name.strip():  # nearly every line
         return name, text[:-1].replace('\\"', '"')
     match = _LINE.match(line)
     return (match[1], match[2].replace('\\"', '"')) if match else None

@@ -1,11 +1,10 @@
-"""LabelMe, one JSON file a picture; UTF-8. The label of a shape is its text.
+"""LabelMe, one JSON file per image; UTF-8. The label of a shape is its text.
 
 {"version": "5.5.0", "flags": {}, "imagePath": "img_1.jpg", "imageData": null, "imageHeight": 720, "imageWidth": 1280,
  "shapes": [{"label": "JOINT", "shape_type": "polygon", "points": [[x, y], ...], "group_id": null, "flags": {}}]}
 
 `shape_type` "rectangle" holds two opposite corners; circles, lines and points are malformed. `###` is ignored.
-`imagePath`
-is relative to the file. https://github.com/wkentaro/labelme
+`imagePath` is relative to the file. https://github.com/wkentaro/labelme
 """
 
 from __future__ import annotations

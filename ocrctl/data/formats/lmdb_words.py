@@ -1,10 +1,10 @@
-"""LMDB in the field's layout: a folder with `data.mdb` (or one .mdb file) of these keys.
+"""LMDB of word images in the common layout: a folder with `data.mdb` (or one .mdb file) of these keys.
 
     num-samples        number of samples, ASCII digits
     image-000000001    encoded image file (JPEG, PNG, WebP ...), numbered from 1, nine digits
     label-000000001    its text, UTF-8
 
-Other keys are ignored. The same files serve deep-text-recognition-benchmark, PARSeq, PaddleOCR and MMOCR.
+Other keys are ignored. deep-text-recognition-benchmark, PARSeq, PaddleOCR and MMOCR read the same files.
 https://github.com/clovaai/deep-text-recognition-benchmark/blob/master/create_lmdb_dataset.py
 """
 
@@ -23,7 +23,7 @@ NAME = "lmdb"
 LABEL_FILES = ("data.mdb",)
 KEEPS = WordKeeps()
 
-_COMMIT = 512  # pictures written at a time
+_COMMIT = 512  # images per commit
 
 
 def sniff(path: Path) -> bool:

@@ -6,8 +6,8 @@ folder.
    "instances": [{"polygon": [x1, y1, x2, y2, ...], "bbox": [x1, y1, x2, y2], "bbox_label": 0, "ignore": false,
                   "text": "JOINT"}]}]}
 
-`text` stands in spotting files only (`textspotting_train.json`, dataset_type TextSpottingDataset, or TextSpotterDataset
-in its documentation). `polygon` may be called `mask`; without it the corners of `bbox` are taken.
+`text` is in spotting files only (`textspotting_train.json`, dataset_type TextSpottingDataset, or TextSpotterDataset in
+its documentation). `polygon` may be called `mask`; without it the corners of `bbox` are used.
 https://mmocr.readthedocs.io/en/latest/user_guides/dataset_prepare.html
 """
 

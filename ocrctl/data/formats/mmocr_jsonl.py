@@ -1,4 +1,4 @@
-"""MMOCR 0.x recognition, `*.jsonl`: one JSON object a line; UTF-8. `filename` is relative to the label file's folder.
+"""MMOCR 0.x recognition, `*.jsonl`: one JSON object per line; UTF-8. `filename` is relative to the label file's folder.
 
 {"filename": "train/word_1.png", "text": "JOINT"}
 

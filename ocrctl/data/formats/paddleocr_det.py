@@ -1,10 +1,10 @@
-"""PaddleOCR detection, `Label.txt`: path, TAB, JSON list of instances, one picture a line; UTF-8. Also PPOCRLabel's.
+"""PaddleOCR detection, `Label.txt`: path, TAB, JSON list of instances, one image per line; UTF-8. Also PPOCRLabel's.
 
     train/img_1.jpg<TAB>[{"transcription": "JOINT", "points": [[310, 104], [416, 141], [418, 216], [312, 179]]}]
 
-`###` and `*` are ignored, as is `"difficult": true` (PPOCRLabel). Paths start from the label file's folder or, as
-PPOCRLabel writes them, from its parent: the one under which the pictures lie. A PPOCRLabel folder also holds
-`fileState.txt` (path, TAB, 1 for a page marked done) and the derived `rec_gt.txt` with `crop_img/`.
+`###` and `*` are ignored, as is `"difficult": true` (PPOCRLabel). Paths are relative to the label file's folder or, in
+PPOCRLabel's files, to its parent: the one with most of the images. A PPOCRLabel folder also holds `fileState.txt`
+(path, TAB, 1 for a page marked done) and the derived `rec_gt.txt` with `crop_img/`.
 https://github.com/PFCCLab/PPOCRLabel  https://paddlepaddle.github.io/PaddleOCR/ (OCR datasets)
 """
 
@@ -43,10 +43,10 @@ KEEPS = Keeps("polygon", ignore="flag", marks=MARKS, line_breaks=True)
 
 _EXPECTED = 'IMAGE<TAB>[{"transcription": TEXT, "points": [[x, y], ...]}, ...]'
 _INSTANCE = '{"transcription": TEXT, "points": [[x, y], ...]}'
-_LONG_NAME = 200  # characters of a line without TAB that name its picture
+_LONG_NAME = 200  # maximum characters of the image name from a line without TAB
 _LINE = re.compile(r'[^\t]+\t\s*\[\s*(?:\]\s*$|\{(?=.*"points"\s*:)(?=.*"transcription"\s*:))')
 _KNOWN = ("transcription", "points", "difficult")
-_EASY = {"difficult": False}  # what PPOCRLabel writes beside nearly every instance: kept as one object
+_EASY = {"difficult": False}  # PPOCRLabel writes it for nearly every instance: kept as one object
 
 
 def sniff(path: Path) -> bool:
@@ -79,20 +79,20 @@ def read(path: Path) -> Annotations:
                 if not isinstance(label, str):
                     raise TypeError
                 extra = without(item, _KNOWN)
-                if "difficult" in item and (not item["difficult"] or label in MARKS):  # what ignoring does not tell
+                if "difficult" in item and (not item["difficult"] or label in MARKS):  # not implied by `ignore`
                     extra["difficult"] = item["difficult"]
                 builder.add(image, points, label, ignore, line, _EASY if extra == _EASY else extra)
             except MALFORMED:
                 builder.malformed(image, item, _INSTANCE, malformed_code(item, "transcription"), line=line)
     root = choose_root(builder.images, path)
     if root != path.parent:
-        builder.notes.append(f"pictures are taken from {root}")
+        builder.notes.append(f"images are read from {root}")
     _companions(builder, path.parent)
     return builder.build(root)
 
 
 def _add_plain(builder: Builder, image: int, items: list[Any], line: int) -> bool:
-    """Add instances that hold a text and points and nothing else, all at once; False, and none added, for others."""
+    """Add instances that hold only a text and points, all at once. Returns False, with none added, for others."""
     try:
         texts = [item["transcription"] for item in items]
         outlines = [item["points"] for item in items]
@@ -128,9 +128,9 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 
 def _companions(builder: Builder, folder: Path) -> None:
-    """What else lies in a PPOCRLabel folder: derived word crops, and which pages are marked done."""
+    """Note the other files of a PPOCRLabel folder: derived word crops, and which pages are marked done."""
     if (folder / "rec_gt.txt").is_file():
-        builder.notes.append(f"{folder / 'rec_gt.txt'} is derived from this label file and not read")
+        builder.notes.append(f"{folder / 'rec_gt.txt'} is derived from this label file and is not read")
     states = folder / "fileState.txt"
     if states.is_file():
         pairs = [line.split("\t") for line in read_lines(states)]

@@ -1,7 +1,7 @@
 """PaddleOCR recognition, `rec_gt.txt`: a path below the label file's folder, TAB, the text; UTF-8.
 
     train/word_1.png<TAB>JOINT
-    ["train/a.png", "train/b.png"]<TAB>JOINT        several pictures of one text: each becomes a sample
+    ["train/a.png", "train/b.png"]<TAB>JOINT        several images of one text: each becomes a sample
 
 The text is everything after the first TAB. Lines whose text is a JSON list of objects with "points" are PaddleOCR's
 detection format, another file.
@@ -80,7 +80,7 @@ def _parse(line: str) -> tuple[str, str] | None:
 
 
 def _images(text: str) -> list[str]:
-    """The images of a JSON list; none when it is not one of names."""
+    """Parse the images of a JSON list; empty when it is not a list of names."""
     try:
         names = json.loads(text)
     except json.JSONDecodeError:

@@ -3,8 +3,8 @@
     word_1.png JOINT
     train/word 2.png GENAXIS THEATRE
 
-The path ends at the first image suffix followed by a space (so it may hold spaces itself), else at the first space;
-the text is everything after. Used by CRNN's and MMOCR 0.x's txt files.
+The path ends at the first image suffix followed by a space (so it may hold spaces), else at the first space; the text
+is everything after it. Used by CRNN's and MMOCR 0.x's txt files.
 https://mmocr.readthedocs.io/en/v0.6.3/datasets/recog.html
 """
 
@@ -32,7 +32,7 @@ KEEPS = WordKeeps(names=True, line_breaks=False)
 
 _EXPECTED = "IMAGE TEXT with a space between"
 _LINE = re.compile(rf"([^\t]+?{IMAGE_SUFFIX}) (.*)$", re.IGNORECASE)
-_OUTLINES = re.compile(r'\[\s*\{.*"points"')  # PaddleOCR's detection lines, their TAB lost
+_OUTLINES = re.compile(r'\[\s*\{.*"points"')  # PaddleOCR's detection lines without their TAB
 
 
 def sniff(path: Path) -> bool:

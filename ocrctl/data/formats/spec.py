@@ -1,4 +1,4 @@
-"""SPEC on the command line to a source of labelled word images: an existing path, FORMAT:PATH, or synth:words."""
+"""Resolve a SPEC of the command line: an existing path, FORMAT:PATH, or synth:words and synth:pages."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ __all__ = [
     "parse_spec",
 ]
 
-SYNTH = ("words", "pages")  # what `synth:` can render
+SYNTH = ("words", "pages")  # streams of `synth:`
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A parsed SPEC: data at `path` (in `format`, or to be found out when None), or the stream `synth:name`."""
+    """A parsed SPEC: data at `path` in `format` (None: to be detected), or the stream `synth:name`."""
 
     format: str | None
     path: Path | None
@@ -56,7 +56,7 @@ class Spec:
 
 
 def parse_spec(raw: str) -> Spec:
-    """Parse a SPEC. An existing path wins over a prefix, so a folder called `lmdb:x` stays reachable.
+    """Parse a SPEC. An existing path wins over a prefix, so a folder called `lmdb:x` can be named.
 
     Raises UsageError for an unknown prefix, InputError for a path that does not exist.
     """
@@ -81,24 +81,24 @@ def parse_spec(raw: str) -> Spec:
 
 
 def _expect_place(path: Path) -> None:
-    """Raise InputError for a pipe or a device: its format is told from its content, so it is read more than once."""
+    """Raise InputError for a pipe or a device: format detection reads the content more than once."""
     if not path.is_file() and not path.is_dir():
         kind = file_kind(path.stat().st_mode)
         raise InputError(f"{path}: expected a file or a folder, found {kind}.", hint="save its content to a file first")
 
 
 def expect_stream(spec: Spec, name: str) -> None:
-    """Raise UsageError when `spec` is another synthetic stream than `name`: pages for a recogniser, words for a
+    """Raise UsageError when `spec` is a synthetic stream other than `name`: pages for a recogniser, words for a
     detector."""
     if spec.name not in (None, name):
         raise UsageError(f"{spec.raw}: expected {name}, not {spec.name}.", hint=f"synth:{name}")
 
 
 def open_source(spec: Spec | str) -> WordSource:
-    """Open a finite source. Without a format it is told from the content.
+    """Open a finite source of word images. Without a format it is detected from the content.
 
-    Raises UsageError when several formats or label files fit (naming each) or for a synthetic stream, which has no
-    list of samples; InputError naming file and line when the data cannot be read.
+    Raises UsageError when several formats or label files fit (naming each) or for a synthetic stream, which is
+    endless; InputError naming file and line when the data cannot be read.
     """
     if isinstance(spec, str):
         spec = parse_spec(spec)
@@ -123,24 +123,25 @@ def _locate_words(spec: Spec, path: Path) -> DatasetRef:
     return DatasetRef(None, words, file, spec.raw)
 
 
-DERIVED = ("rec_gt", "fileState")  # what PPOCRLabel writes beside Label.txt
+DERIVED = ("rec_gt", "fileState")  # PPOCRLabel writes them beside Label.txt
 
 
 def open_annotations(spec: Spec | str, *, malformed: bool = False) -> Annotations:
-    """Pages with polygons, or word images, as one columnar index. Without a format it is told from the content.
+    """Open pages with polygons, or word images, as one columnar index. Without a format it is detected from the
+    content.
 
     Raises UsageError when several formats fit (naming each), InputError naming file and line when it cannot be read or,
-    unless `malformed` lets them stand in the index, when an instance is not as its format says.
+    unless `malformed` keeps them in the index, when an instance is malformed.
     """
     with cached_lookups():
         located = locate(spec)
         if located.built_in:
             return located.annotations(malformed=malformed)
-    return located.annotations(malformed=malformed)  # a plug-in may unpack what it then reads
+    return located.annotations(malformed=malformed)  # outside the cache: a plug-in may unpack files and then read them
 
 
 def locate(spec: Spec | str) -> DatasetRef:
-    """Where the annotations of `spec` lie and what reads them. Raises as `open_annotations` does."""
+    """Find the annotations of `spec` and their format. Raises as `open_annotations` does."""
     if isinstance(spec, str):
         spec = parse_spec(spec)
     if spec.path is None:
@@ -172,7 +173,7 @@ def _locate(spec: Spec, path: Path) -> DatasetRef:
 
 
 def _only_words(spec: Spec, path: Path) -> DatasetRef:
-    """Word images, where no format of pages fits. Raises InputError naming what lies there when none fits at all."""
+    """Find word images, when no format of pages fits. Raises InputError listing the files when no format fits."""
     try:
         return _locate_words(spec, path)
     except InputError as error:
@@ -181,19 +182,19 @@ def _only_words(spec: Spec, path: Path) -> DatasetRef:
             _expect_text(file)
         there = f"; no format fits {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" if names else ""
         raise InputError(
-            f"{path}: found no annotations{there}.", hint=f"FORMAT:PATH says why a file does not fit. {_GRAMMAR}"
+            f"{path}: found no annotations{there}.", hint=f"FORMAT:PATH reports why a file does not fit. {_GRAMMAR}"
         ) from error
 
 
 def _expect_text(file: Path) -> None:
-    """Raise InputError where a file fits no format because it cannot be read, or as text."""
+    """Raise InputError when a file fits no format because it cannot be read, or is not text."""
     if file.suffix.lower() not in (".zip", ".mdb") and file.is_file() and file.stat().st_size < LONGEST_LINE:
         read_label_text(file)
 
 
 def _usual(pages: DetectionFormat, path: Path) -> Path:
-    """The label file, or folder of them, with the usual names: broken ones should be read, so that the error names the
-    line. Raises InputError when there is none."""
+    """Return the label file, or folder of them, with the usual names: a broken file is read, so that the error names
+    the line. Raises InputError when there is none."""
     if path.is_file():
         return path
     within = sorted(entry for entry in path.iterdir() if entry.is_dir()) if pages.PER_IMAGE else []

@@ -1,9 +1,9 @@
-"""SROIE (scanned receipts), `box/000.csv` or `bbox/000.csv` for each picture of `img/`: quad and text, UTF-8.
+"""SROIE (scanned receipts), `box/000.csv` or `bbox/000.csv` for each image of `img/`: quad and text, UTF-8.
 
     72,25,326,25,326,64,72,64,TAN WOON YANN
 
 x1,y1,...,x4,y4 in pixels, clockwise from the top left; the rest of the line is the text, commas included, never quoted.
-`###` is ignored. Written to `box/`. The same lines in .txt files, as the competition gave them out, are `icdar15`.
+`###` is ignored. Written to `box/`. The same lines in .txt files, as the competition published them, are `icdar15`.
 https://rrc.cvc.uab.es/?ch=13  https://github.com/zzzDavid/ICDAR-2019-SROIE
 """
 

@@ -1,4 +1,4 @@
-"""From the columnar index to the words of one picture, and the characters that some sets know."""
+"""Convert instances of the columnar index to the words of one image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ocrctl.shell import shell_quote
 
 
 def page_words(data: Annotations, start: int, stop: int) -> PageWords:
-    """Instances `start` up to `stop` of one picture. Raises InputError naming the place of character quads that are
-    none."""
+    """Return instances `start` up to `stop` of one image. Raises InputError naming the location of malformed character
+    quads."""
     first = data.offsets[start]
     source = DETECTION_FORMATS.get(data.format)
     characters: list[Floats] = []
@@ -36,14 +36,14 @@ def expect_pages(data: Annotations) -> None:
 
 
 def check_shapes(data: Annotations) -> None:
-    """Raise InputError at the first polygon of fewer than three points or with a number that is none."""
+    """Raise InputError for the first polygon with fewer than three points or a coordinate that is not finite."""
     bad = np.diff(data.offsets) < 3
     wild = np.flatnonzero(~np.isfinite(data.points).all(1))
     bad[np.searchsorted(data.offsets, wild, "right") - 1] = True
     if bad.any():
         first = int(np.argmax(bad))
         raise InputError(
-            f"{data.where(first)}: expected a polygon of three finite points or more, found "
-            f"{data.polygon(first).tolist()}; {int(bad.sum())} in all.",
+            f"{data.where(first)}: expected a polygon of at least three finite points, found "
+            f"{data.polygon(first).tolist()}; {int(bad.sum())} in total.",
             hint=f"ocrctl dataset validate {shell_quote(f'{data.format}:{data.name}')}",
         )

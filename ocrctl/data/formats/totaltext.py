@@ -1,12 +1,11 @@
-r"""Total-Text, `poly_gt_img1.txt` for each picture: one polygon an entry; UTF-8. An entry may wrap over several lines.
+r"""Total-Text, `poly_gt_img1.txt` for each image: one polygon per entry; UTF-8. An entry may span several lines.
 
     x: [[115 503 494 115]], y: [[322 346 426 404]], ornt: [u'm'], transcriptions: [u'nauGHTY']
     x: [[ 99 131 152]],
      y: [[ 10  8 44]], ornt: [u'#'], transcriptions: [u'#']
 
 The text is a Python literal, with or without u; `#` is ignored. `ornt` is h (horizontal), m (multi-oriented), c
-(curved)
-or #; instances from other formats are written as m with four points, as c with more.
+(curved) or #; instances from other formats are written as m with four points, as c with more.
 https://github.com/cs-chan/Total-Text-Dataset/tree/master/Groundtruth/Text
 """
 
@@ -30,7 +29,7 @@ KEEPS = Keeps("polygon", marks=("#", IGNORED), line_breaks=True)
 
 _HEAD = re.compile(r"x:\s*\[\[[-+\d.\seinfa]*\]\]\s*,\s*y:")
 _LITERAL = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_PLAIN = re.compile(r"u?(['\"])([^\\\r\n\0]*)\1\Z")  # a literal that says what it stands for
+_PLAIN = re.compile(r"u?(['\"])([^\\\r\n\0]*)\1\Z")  # a literal without escapes
 _ENTRY = re.compile(
     r"x:\s*\[\[([^\]]*)\]\]\s*,\s*y:\s*\[\[([^\]]*)\]\]\s*,\s*ornt:\s*\[\s*u?['\"]?([^'\"\]]*)['\"]?\s*\]\s*,"
     rf"\s*transcriptions:\s*\[\s*({_LITERAL})?\s*\]",
@@ -99,7 +98,7 @@ def _add(builder: Builder, image: int, match: re.Match[str], line: int) -> None:
 
 
 def _add_gap(builder: Builder, image: int, gap: str, line: int) -> None:
-    """Add what stands between two entries, where it is more than blank, as malformed."""
+    """Add non-blank text between two entries as malformed."""
     if gap.strip():
         line += gap[: len(gap) - len(gap.lstrip())].count("\n")
         builder.malformed(image, gap.strip(), _EXPECTED, line=line)

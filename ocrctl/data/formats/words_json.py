@@ -4,9 +4,9 @@
     "0001": {"points": [[x1, y1], [x2, y2], ...], "transcription": "합계", "illegibility": false, "language": ["ko"],
              "orientation": "Horizontal", "tags": []}}}}}
 
-Ignored: `illegibility` true, a transcription of null or `###`. Other keys are kept; of these, `characters` of a word,
-[[x1, y1, ..., x4, y4], ...] with one quad for each character, is what CRAFT is trained on. Pictures lie beside the
-file, in its parent, or in `images`, `img` or `img/<name of the file>` of either.
+Ignored: `illegibility` true, a transcription of null or `###`. Other keys are kept; one of them, `characters` of a
+word, [[x1, y1, ..., x4, y4], ...] with one quad per character, is used to train CRAFT. Images are beside the file, in
+its parent, or in `images`, `img` or `img/<name of the file>` of either.
 https://boostcamp.connect.or.kr (data annotation competition), UFO: Upstage Format for OCR
 """
 
@@ -47,7 +47,7 @@ KEEPS = Keeps("polygon", ignore="flag", marks=(IGNORED,), line_breaks=True, size
 IMAGES_FROM = "images"  # names in the file are below it
 CHARACTERS = "characters"  # key of a word: [[x1, y1, ..., x4, y4], ...], one quad for each character
 _EXPECTED = '{"points": [[x, y], ...], "transcription": TEXT}'
-_EMPTY = re.compile(r'"words"\s*:\s*\{\s*\}')  # a list of pictures without labels
+_EMPTY = re.compile(r'"words"\s*:\s*\{\s*\}')  # a list of images without labels
 _KNOWN = ("points", "transcription", "illegibility")
 
 
@@ -99,14 +99,14 @@ def render(data: Annotations) -> Iterator[Rendered]:
         entry = image_entry(data, image, members)
         if (twice := table.get(data.images[image])) is None:
             table[data.images[image]] = entry
-        else:  # a picture that is listed twice stands once, with the words of both
+        else:  # an image that is listed twice is written once, with the words of both
             for key, word in entry["words"].items():
                 twice["words"][_unused(key, twice["words"])] = word
     yield Rendered(None, LABEL_FILES[0], dump({**(data.document if own else {}), "images": table}))
 
 
 def characters(data: Annotations, index: int) -> Floats:
-    """Quads (c, 4, 2) of the characters of instance `index`. Raises InputError naming it when they are malformed."""
+    """Return quads (c, 4, 2) of the characters of instance `index`. Raises InputError when they are malformed."""
     listed = data.extras.get(index, {}).get(CHARACTERS)
     if not listed:
         return np.zeros((0, 4, 2))
@@ -116,19 +116,19 @@ def characters(data: Annotations, index: int) -> Floats:
         quads = np.full((1, 4, 2), np.nan)
     if not np.isfinite(quads).all():
         raise InputError(
-            f"{data.where(index)}: expected {CHARACTERS} as [[x1, y1, x2, y2, x3, y3, x4, y4], ...], one quad for each "
+            f"{data.where(index)}: expected {CHARACTERS} as [[x1, y1, x2, y2, x3, y3, x4, y4], ...], one quad per "
             f"character, found {str(listed)[:60]}."
         )
     return quads
 
 
 def _unused(key: str, taken: Container[str]) -> str:
-    """`key`, or another that is not `taken`."""
+    """Return `key`, or a variant that is not `taken`."""
     return next(name for name in chain([key], (f"{key}-{number}" for number in count(2))) if name not in taken)
 
 
 def image_entry(data: Annotations, image: int, members: range) -> dict[str, Any]:
-    """What stands under the name of one picture, whose instances are `members`."""
+    """Return the entry of one image, whose instances are `members`."""
     own = data.format == NAME
     words: dict[str, Any] = {}
     for position, i in enumerate(members, 1):

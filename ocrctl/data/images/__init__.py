@@ -1,4 +1,4 @@
-"""Images: decoding, limits, resizing and warping. `Image` is their one type."""
+"""Decode, check, resize and warp images. `Image` and `Mask` are their array types."""
 
 from __future__ import annotations
 

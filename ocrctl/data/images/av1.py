@@ -1,4 +1,4 @@
-"""The size that the AV1 stream of an AVIF states: what its decoder sets memory aside for, whatever the file says.
+"""Read the image size from the AV1 stream of an AVIF, which decides how much memory its decoder allocates.
 
 AV1 Bitstream & Decoding Process Specification, sections 5.3 and 5.5, https://aomediacodec.github.io/av1-spec/
 """
@@ -6,12 +6,12 @@ AV1 Bitstream & Decoding Process Specification, sections 5.3 and 5.5, https://ao
 from __future__ import annotations
 
 _SEQUENCE_HEADER = 1  # type of an open bitstream unit
-_UNITS = 4  # units that are looked through: the header stands first, or behind a temporal delimiter
-_HEADER_BYTES = 256  # a sequence header of 32 operating points is shorter
+_UNITS = 4  # units that are searched: the sequence header comes first, or after a temporal delimiter
+_HEADER_BYTES = 256  # longer than a sequence header of 32 operating points
 
 
 class _Bits:
-    """Reads big-endian numbers of any count of bits; ValueError where there are no more."""
+    """Bit reader for big-endian numbers. `take` raises ValueError at the end of the data."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
@@ -24,15 +24,15 @@ class _Bits:
 
 
 def stream_sizes(data: bytes) -> list[tuple[int, int]]:
-    """Width and height of the sequence headers in the configuration and at the start of the media data of an AVIF, as
-    far as they can be read."""
+    """Return the (width, height) of each readable sequence header in an AVIF: in its configuration (av1C) and at the
+    start of its media data (mdat)."""
     sizes = []
     for mark, skip in ((b"av1C", 8), (b"mdat", 4)):
         place = data.find(mark)
         while place >= 0:
             try:
                 size = _of_units(data[place + skip : place + skip + _HEADER_BYTES])
-            except (ValueError, IndexError):  # cut off, or no unit is there
+            except (ValueError, IndexError):  # cut off, or no unit
                 size = None
             if size is not None:
                 sizes.append(size)
@@ -41,7 +41,7 @@ def stream_sizes(data: bytes) -> list[tuple[int, int]]:
 
 
 def _of_units(data: bytes) -> tuple[int, int] | None:
-    """The size in the sequence header among the first units of `data`."""
+    """Return the size in the sequence header among the first units of `data`, or None."""
     position = 0
     for _ in range(_UNITS):
         head = data[position]
@@ -82,7 +82,7 @@ def _sequence_size(bits: _Bits) -> tuple[int, int]:
 
 
 def _timing(bits: _Bits) -> int:
-    """Step over the timing; the bits of a buffer delay, 0 without a decoder model."""
+    """Skip the timing information. Returns the bits of a buffer delay, 0 without a decoder model."""
     bits.take(64)
     if bits.take(1):
         zeros = 0

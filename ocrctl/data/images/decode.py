@@ -1,4 +1,4 @@
-"""Encoded bytes to RGB, and the one resize that training and inference share."""
+"""Decode images to RGB, check them, and resize words as training and inference both do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ocrctl.data.images import Image
 from ocrctl.data.images.limits import limit_problem, stated_size, value_problem
 from ocrctl.errors import InputError
 
-# The reason goes into our own error; opencv's log lines name neither file nor sample.
+# OpenCV's log lines name neither file nor sample; the reason is part of our own error instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # type: ignore[attr-defined]
 
 
-_LARGE = 1 << 24  # pixels from which a picture is looked at in grey, to take a third of the memory
-_REDUCED = {  # opencv's flags for a picture read at a part of its size, as RGB
+_LARGE = 1 << 24  # pixels; larger images are checked in grey, which takes a third of the memory
+_REDUCED = {  # OpenCV's flags for decoding at a fraction of the size, as RGB
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
@@ -28,9 +28,9 @@ _REDUCED = {  # opencv's flags for a picture read at a part of its size, as RGB
 def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     """Decode an encoded image file to (height, width, 3) uint8 RGB; EXIF orientation is applied, alpha dropped.
 
-    `where` names the sample in errors. `reduce` 2, 4 or 8 reads a JPEG at that part of its size (rounded up), which
-    spares most of the inverse transform. Raises InputError when the bytes are empty, cut off, no image, or one larger
-    than the limits (docs/reference/limits.md), which is not decoded.
+    `where` names the sample in errors. `reduce` 2, 4 or 8 decodes a JPEG at that fraction of its size (rounded up),
+    which saves most of the inverse transform. Raises InputError for data that is empty, cut off, not an image, or
+    larger than the limits (docs/reference/limits.md); an image above the limits is not decoded.
     """
     stated = stated_size(data)
     if problem := container_problem(data) or limit_problem(data, stated) or value_problem(data):
@@ -42,16 +42,16 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
 
 
 def decode_problem(data: bytes) -> str:
-    """Why `data` is not a whole image, or ""; see `look`."""
+    """Return why `data` is not a complete image, or ""; see `probe`."""
     return probe(data)[0]
 
 
 def probe(data: bytes) -> tuple[str, Image | None]:
-    """Why `data` is not a whole image, or "", and what was decoded to find out: not RGB, a JPEG small and grey.
+    """Return why `data` is not a complete image, or "", and the decoded image: not RGB, for a JPEG small and grey.
 
-    Every compressed byte is decoded, as `decode` would, but faster: a JPEG's entropy-coded data is read in full at 1/8
-    scale, which leaves out most of the inverse transform, the one step that cannot fail; every other kind of file is
-    decoded in full, to its own channels, a large one in grey.
+    Every compressed byte is decoded, as in `decode`, but faster: a JPEG is read at 1/8 scale, which reads all of its
+    entropy-coded data and skips most of the inverse transform, the one step that cannot fail. Other files are decoded
+    in full with their own channels, large ones in grey.
     """
     stated = stated_size(data)
     if problem := container_problem(data) or limit_problem(data, stated) or value_problem(data):
@@ -61,15 +61,15 @@ def probe(data: bytes) -> tuple[str, Image | None]:
     kind, width, height = stated
     flags = cv2.IMREAD_UNCHANGED if width * height < _LARGE else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if kind in ("jpeg", "progressive") else flags)
-    if image is not None and image.dtype not in (np.uint8, np.uint16):  # which `decode` refuses
+    if image is not None and image.dtype not in (np.uint8, np.uint16):  # `decode` refuses it
         return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image
 
 
 def container_problem(data: bytes) -> str:
-    """Why the container in `data` is empty or cut off, or "". Looks at header and trailer only.
+    """Return why the container in `data` is empty or cut off, or "". Reads only the header and the trailer.
 
-    opencv may paint what is missing grey instead of failing: the trailer tells.
+    OpenCV may fill missing parts with grey instead of failing, so the trailer is checked.
     """
     if data.startswith(b"\xff\xd8"):
         if not data.endswith(b"\xff\xd9") and not _jpeg_ends(data):
@@ -86,7 +86,7 @@ def container_problem(data: bytes) -> str:
 
 
 def _png_damage(data: bytes) -> str:
-    """Steps over the chunks by their lengths: opencv sets aside what a chunk states before it reads it."""
+    """Walk the chunks by their lengths: OpenCV allocates what a chunk states before it reads the chunk."""
     position, view = 8, memoryview(data)
     while position + 12 <= len(data):
         length, kind = int.from_bytes(view[position : position + 4], "big"), bytes(view[position + 4 : position + 8])
@@ -101,7 +101,7 @@ def _png_damage(data: bytes) -> str:
 
 
 def expect_image(image: object) -> None:
-    """Raise InputError unless `image` is RGB uint8 (h, w, 3) with a pixel at least."""
+    """Raise InputError unless `image` is RGB uint8 (h, w, 3) with at least one pixel."""
     if not isinstance(image, np.ndarray):
         hint = "numpy.asarray(PIL.Image.open(FILE).convert('RGB')) reads one" if isinstance(image, str | Path) else None
         raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {type(image).__name__}.", hint=hint)
@@ -110,10 +110,10 @@ def expect_image(image: object) -> None:
 
 
 def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Stretch a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous; channels 1 is luma grey.
+    """Resize a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous. channels 1: luma grey.
 
-    An axis that shrinks is averaged over area, one that grows is interpolated linearly, each on its own: a long thin
-    word shrinks along its width without aliasing though its height grows.
+    The aspect ratio is not kept. An axis that shrinks is averaged over area, one that grows is interpolated linearly,
+    each separately: a long thin word shrinks along its width without aliasing while its height grows.
     """
     expect_image(image)
     if channels == 1:
@@ -144,8 +144,8 @@ def _undecodable(data: bytes) -> str:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """True when an end marker follows the first scan. Segments are stepped over by length, so that the end marker of
-    an EXIF thumbnail does not count; what cameras append after the end does no harm."""
+    """Whether an end marker follows the first scan. Segments are skipped by length, so the end marker of an EXIF
+    thumbnail is not mistaken for it; data that cameras append after the end is accepted."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

@@ -1,4 +1,4 @@
-"""Text drawn on pictures for people to look at: previews of training, overlays of predict."""
+"""Draw text on images for previews of training and overlays of predict."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from ocrctl.data.images import Image
 
-_WEIGHT = 400  # of the strokes, as in CSS
+_WEIGHT = 400  # stroke weight, as in CSS
 
 
 def draw_text(image: Image, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: int) -> int:
-    """Write `text` onto RGB uint8 (H, W, 3), baseline at (x, y), `size` pixels high; a letter the font lacks appears as
-    \\uXXXX. Returns the end x.
+    """Draw `text` on RGB uint8 (H, W, 3), baseline at (x, y), `size` pixels high. Characters that the font lacks are
+    drawn as \\uXXXX. Returns the x after the text.
 
     Uses OpenCV 5's built-in Unicode font ("uni": Latin, Greek, Cyrillic, Arabic, kana, CJK, Hangul).
     """
@@ -23,7 +23,7 @@ def draw_text(image: Image, text: str, at: tuple[int, int], colour: tuple[int, i
 
 
 def text_width(text: str, size: int) -> int:
-    """Pixels that `draw_text` moves on from x."""
+    """Return the width in pixels of `text` as `draw_text` draws it."""
     (x, _), _ = cv2.putText(np.zeros((1, 1, 3), np.uint8), _shown(text), (0, 0), (0, 0, 0), _font(), size, _WEIGHT)
     return int(x)
 
@@ -39,7 +39,7 @@ def _font() -> cv2.FontFace:
 
 @lru_cache(maxsize=20000)
 def drawable(char: str) -> bool:
-    """Whether the font has a glyph for `char`; it draws a question mark where it has none."""
+    """Whether the font has a glyph for `char`; for others it draws a question mark."""
     if char in "? " or not char.isprintable():
         return char in "? "
     image = _glyph(char)

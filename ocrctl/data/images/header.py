@@ -1,4 +1,4 @@
-"""Size and EXIF orientation of an encoded picture from its first bytes, without decoding it."""
+"""Read size and EXIF orientation of an encoded image from its first bytes, without decoding it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SEGMENT, _SIZE = struct.Struct(">BBH"), struct.Struct(">HH")
 _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within the coded data of a JPEG
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
-_MANY_SCANS = 64  # from here on they are counted by stepping through the file
+_MANY_SCANS = 64  # from here on scans are counted by walking the file
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
 class Header(NamedTuple):
-    """Width and height as stored, before EXIF orientation (1 to 8; 1 is upright) is applied."""
+    """Width and height as stored, before EXIF `orientation` (1 to 8; 1 is upright) is applied."""
 
     width: int
     height: int
@@ -31,12 +31,12 @@ class Header(NamedTuple):
 
     @property
     def displayed(self) -> tuple[int, int]:
-        """Width and height once the orientation is applied."""
+        """Width and height after the orientation is applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def read_header(data: bytes) -> Header | None:
-    """The header of a picture, from the whole file or enough of its start; None when it is none or is cut off."""
+    """Read the header of an image from its start or the whole file. None for other data, or data that is cut off."""
     if not data:
         return None
     try:
@@ -58,13 +58,13 @@ def _jpeg(data: bytes) -> Header | None:
 
 
 def jpeg_size(data: bytes) -> tuple[bool, int, int] | None:
-    """Whether a JPEG is progressive, its width and its height. Raises struct.error where it is cut off."""
+    """Return whether a JPEG is progressive, its width and its height. Raises struct.error when it is cut off."""
     found = _frame(data)
     return (data[found[0] - 4] in _PROGRESSIVE, *found[1][:2]) if found is not None else None
 
 
 def _frame(data: bytes) -> tuple[int, Header] | None:
-    """The place of height and width in a JPEG, and what stands there. Raises struct.error where it is cut off."""
+    """Return the offset of height and width in a JPEG and its header. Raises struct.error when it is cut off."""
     position, orientation = 2, 1
     while position + 4 <= len(data):
         start, marker, length = _SEGMENT.unpack_from(data, position)
@@ -73,7 +73,7 @@ def _frame(data: bytes) -> tuple[int, Header] | None:
         if marker == 0xFF:
             position += 1
             continue
-        if marker in _ALONE:  # has no length: a decoder would step over it in another way than this
+        if marker in _ALONE:  # has no length: decoders may skip it differently
             return None
         if marker in _FRAMES:
             height, width = _SIZE.unpack_from(data, position + 5)
@@ -87,7 +87,7 @@ def _frame(data: bytes) -> tuple[int, Header] | None:
 
 
 def jpeg_scans(data: bytes) -> int:
-    """The number of scans of a JPEG, few not counted exactly. Only a progressive one may have many."""
+    """Count the scans of a JPEG; small counts are approximate. Only a progressive JPEG may have many."""
     scans = data.count(b"\xff\xda")
     if scans < _MANY_SCANS:
         return scans
@@ -102,14 +102,14 @@ def jpeg_scans(data: bytes) -> int:
 
 
 class HeaderReader:
-    """Reads the headers of many pictures: JPEGs that are alike up to their size, as those of one encoder without dates
-    and thumbnails are, take one comparison each."""
+    """Read the headers of many images. JPEGs with the same bytes before their size, as one encoder writes them without
+    dates and thumbnails, take one comparison each."""
 
     def __init__(self) -> None:
         self._alike, self._orientation = b"", 1
 
     def read_all(self, starts: Sequence[bytes]) -> NDArray[np.int32]:
-        """(I, 3): what `read` finds at the start of each picture; zeros where it finds nothing."""
+        """Return (I, 3) width, height and orientation for the start of each image; zeros where `read` returns None."""
         if not self._alike and starts:
             self.read(starts[0])
         place = len(self._alike)
@@ -125,7 +125,7 @@ class HeaderReader:
         return np.array([self.read(start) or (0, 0, 0) for start in starts], np.int32).reshape(-1, 3)
 
     def read(self, data: bytes) -> Header | None:
-        """As `read_header`."""
+        """Same as `read_header`."""
         if self._alike and data.startswith(self._alike) and len(data) >= len(self._alike) + _SIZE.size:
             height, width = _SIZE.unpack_from(data, len(self._alike))
             return Header(width, height, self._orientation) if width and height else None
@@ -143,7 +143,7 @@ class HeaderReader:
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of a TIFF header, 1 when there is none or it makes no sense."""
+    """Return tag 0x0112 of a TIFF header; 1 when it is missing or invalid."""
     try:
         order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
         if order is None:
@@ -161,7 +161,7 @@ def exif_orientation(tiff: bytes) -> int:
 
 
 def _png_orientation(data: bytes) -> int:
-    """0: cut off before the pixels start, so that EXIF may still follow."""
+    """Return the EXIF orientation of a PNG; 0 when the data ends before the pixels, so that EXIF may still follow."""
     position = 8
     while position + 8 <= len(data):
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
@@ -174,7 +174,7 @@ def _png_orientation(data: bytes) -> int:
 
 
 def _webp(data: bytes) -> Header | None:
-    """A WebP; None for one that holds EXIF."""
+    """Read a WebP header; None for a WebP with EXIF."""
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or (data[12:16] == b"VP8X" and data[20] & 0x08):
         return None
     size = webp_size(data)
@@ -182,7 +182,7 @@ def _webp(data: bytes) -> Header | None:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP, or of the canvas of one in several parts."""
+    """Return width and height of a WebP, or of the canvas of an extended one."""
     if data[12:16] == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
@@ -200,14 +200,14 @@ def _other(data: bytes) -> Header | None:
     from PIL import Image
     from PIL.TiffImagePlugin import TiffImageFile
 
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains on stderr of files that are refused here
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it logs files that are refused here
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             stated = image.getexif().get(0x0112, 1)
             size = image.size
-            if isinstance(image, TiffImageFile):  # its size is as displayed; a tag of another type is not followed
+            if isinstance(image, TiffImageFile):  # `size` is as displayed; a tag of another type is not applied
                 size = int(image.tag_v2[256]), int(image.tag_v2[257])
             header = Header(*size, stated if isinstance(stated, int) and 1 <= stated <= 8 else 1)
             return header if min(size) > 0 and max(size) <= _LARGEST else None
-    except Exception:  # PIL has a parser for each kind, and damaged files make them raise nearly anything
+    except Exception:  # PIL has many parsers, and damaged files make them raise nearly anything
         return None

@@ -1,6 +1,6 @@
-"""What libjpeg prints on stderr: the only place where it tells of damage in the middle of a file.
+"""Capture the warnings that libjpeg prints on stderr, the only report of damage in the middle of a JPEG.
 
-opencv decodes such a file without complaint, part of it grey or shifted.
+OpenCV decodes such a file without an error, part of it grey or shifted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG")
 
 
 class DecoderWarnings:
-    """While entered, what C code writes to stderr is kept; `check` says what of it means a broken picture.
+    """Capture what C code writes to stderr while entered; `check` returns the warnings that mean a damaged image.
 
-    Meant for short stretches in which nobody else writes there. Other warnings, such as libpng's about colour
-    profiles, are dropped: they name no file and do no harm.
+    For short sections in which nothing else writes to stderr. Other warnings, such as libpng's about colour profiles,
+    are dropped: they name no file and are harmless.
     """
 
     def __enter__(self) -> DecoderWarnings:
@@ -36,19 +36,19 @@ class DecoderWarnings:
         self._file.close()
 
     def check(self, data: bytes) -> str:
-        """Why `data` is not a whole, undamaged image, or ""."""
+        """Return why `data` is not a complete, undamaged image, or ""."""
         problem, warning = images.decode_problem(data), self._new_warning()
         return problem or warning
 
     def probe(self, data: bytes) -> tuple[str, images.Image | None]:
-        """Why `data` is not a whole, undamaged image, or "", and what `images.look` decoded."""
+        """Return why `data` is not a complete, undamaged image, or "", and the image that `decode.probe` decoded."""
         problem, image = images.probe(data)
-        warning = self._new_warning()  # asked in any case, so that nothing is left for the next picture
+        warning = self._new_warning()  # always read, so that no warning is left for the next image
         return problem or warning, image
 
     def _new_warning(self) -> str:
-        """What the decoder has complained of since it was last asked."""
-        if not self._file.tell():  # the place is shared with stderr, so 0 means that nothing was written
+        """Return the damage reported since the last call, or ""."""
+        if not self._file.tell():  # the file offset is shared with stderr: 0 means that nothing was written
             return ""
         self._file.seek(0)
         lines = self._file.read().splitlines()

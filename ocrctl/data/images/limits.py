@@ -1,7 +1,7 @@
-"""What an encoded image states about itself, held against the limits before any of it is decoded.
+"""Check the size that an encoded image states against the limits, before it is decoded.
 
-A few bytes may state billions of pixels, and decoders set their memory aside first. No image is handed to one whose
-kind and size are not known from its header.
+A few bytes may state billions of pixels, and decoders allocate memory first. An image whose format and size are not
+known from its header is never decoded.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from ocrctl.data.images.av1 import stream_sizes
 from ocrctl.data.images.header import jpeg_scans, jpeg_size, webp_size
 from ocrctl.data.images.tiff import directories, is_tiff
 
-# Memory that a decoder takes for a pixel, as a multiple of what 8-bit RGB takes: measured, docs/reference/limits.md.
+# Memory a decoder needs per pixel, as a multiple of 8-bit RGB: measured, docs/reference/limits.md.
 _WEIGHTS = {"avif": 3, "jp2": 2, "gif": 2, "pfm": 4, "hdr": 4}
 _VARIABLE = VARIABLES["data.max_image_pixels"]
-_CHANNELS = 8  # of a TIFF: CMYK, alpha and some more
-_SCANS = 100  # of a progressive JPEG; libjpeg's own script makes 10, and each passes over all pixels
+_CHANNELS = 8  # maximum of a TIFF: CMYK, alpha and some more
+_SCANS = 100  # maximum of a progressive JPEG; libjpeg's script writes 10, and each scan passes over all pixels
 _PNM = re.compile(rb"P[1-6fF](?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s")
 _PAM = re.compile(rb"\b(WIDTH|HEIGHT|DEPTH)\s+(\d{1,9})")
 _HDR = re.compile(rb"\n[-+]([XY]) (\d{1,9}) [-+][XY] (\d{1,9})\n")
 
 
 def stated_size(data: bytes) -> tuple[str, int, int] | None:
-    """Kind, width and height as the header states them, without EXIF; None where it is of no kind that is decoded.
+    """Return format, width and height from the header, without EXIF; None for a format that is not supported.
 
-    Of the first page of a TIFF; where several places state a size, the largest.
+    For a TIFF, of its first page. Where several headers state a size, the largest.
     """
     try:
         return _stated(data)
@@ -37,7 +37,7 @@ def stated_size(data: bytes) -> tuple[str, int, int] | None:
 
 
 def limit_problem(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
-    """Why decoding `data` would take more than the limits allow, or "". `stated`: what `stated_size` told of it."""
+    """Return why decoding `data` would exceed the limits, or "". `stated`: the result of `stated_size`."""
     stated = stated or stated_size(data)
     if stated is None:
         return ""
@@ -68,7 +68,7 @@ def value_problem(data: bytes) -> str:
 
 
 def size_problem(width: int, height: int, limit: int) -> str:
-    """The sentence for an image of `width` x `height` pixels where `limit` are allowed."""
+    """Return the message for an image of `width` x `height` pixels above the limit of `limit` pixels."""
     return (
         f"the image states {width:,} x {height:,} pixels, the limit is {limit:,} ({_VARIABLE}, "
         "or data.max_image_pixels of train)"
@@ -104,7 +104,7 @@ def _stated(data: bytes) -> tuple[str, int, int] | None:
 
 
 def _of_text(data: bytes) -> tuple[str, int, int] | None:
-    """Of the kinds whose header is text."""
+    """Return the stated size of formats with a text header."""
     head = data[:4096]
     if match := _PNM.match(head):
         return "pfm" if head[1] in b"fF" else "pnm", int(match[1]), int(match[2])
@@ -120,8 +120,8 @@ def _of_text(data: bytes) -> tuple[str, int, int] | None:
 def _largest(
     kind: str, data: bytes, mark: bytes, skip: int, more: Sequence[tuple[int, int]] = ()
 ) -> tuple[str, int, int] | None:
-    """The largest of the sizes, two big-endian numbers, that stand `skip` bytes after the start of each `mark`, and of
-    `more`."""
+    """Return the largest size among `more` and the pairs of big-endian numbers `skip` bytes after the start of each
+    `mark`."""
     sizes = [*more]
     place = data.find(mark)
     while place >= 0 and place + skip + 8 <= len(data):

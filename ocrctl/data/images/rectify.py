@@ -1,4 +1,4 @@
-"""Word crops from polygons: quads by perspective, curves by unrolling their two long sides."""
+"""Crop words by their polygons: quads by a perspective warp, curves by unrolling their two long sides."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ocrctl.data.images import Image
 from ocrctl.data.polygons.columns import Floats
 from ocrctl.data.polygons.fixes import clockwise
 
-TALL = 1.5  # height over width from which a quad of several characters is read from the top down and turned upright
-_TURNED = 32766  # pixels; what cv2.remap takes
+TALL = 1.5  # height over width from which a quad of several characters is read downwards and rotated upright
+_TURNED = 32766  # pixels; maximum of cv2.remap
 
 
 def in_reach(image: Image, points: Floats) -> bool:
-    """Whether some of outline `points` (n, 2) may lie on `image`, and it is no more than twice as large."""
+    """Whether polygon `points` (n, 2) may overlap `image` and is at most twice as large."""
     height, width = image.shape[:2]
     (left, top), (right, bottom) = points.min(0), points.max(0)
     inside = right > 0 and bottom > 0 and left < width and top < height
@@ -23,12 +23,12 @@ def in_reach(image: Image, points: Floats) -> bool:
 
 
 def crop(image: Image, points: Floats, characters: int = 0) -> Image | None:
-    """The text within polygon `points` (n, 2), finite, upright, as (h, w, 3) RGB.
+    """Crop the text within polygon `points` (n, 2), finite, upright, as (h, w, 3) RGB.
 
-    None when it is under a pixel high or wide, or it or the picture is larger than OpenCV can turn. The first point is
-    the top left of the text, clockwise; an outline that runs the other way is turned first (`clockwise`).
-    `characters`: of its text; 2 and more in a tall quad mean that the text runs down, and the crop is turned a quarter
-    to the left, as recognition sets do.
+    Returns None when the crop is less than a pixel high or wide, or when it or the image is larger than OpenCV can
+    warp. The first point is the top left of the text, clockwise; a counter-clockwise polygon is reversed first
+    (`clockwise`). `characters`: length of its text; 2 and more in a tall quad mean vertical text, and the crop is
+    rotated a quarter turn to the left, as in recognition sets.
     """
     points = clockwise(points)
     if len(points) >= 6 and len(points) % 2 == 0:
@@ -51,7 +51,7 @@ def crop(image: Image, points: Floats, characters: int = 0) -> Image | None:
 
 
 def _unrolled(image: Image, points: Floats) -> Image | None:
-    """A curve of 2k points: k along the top from left to right, k back along the bottom (Total-Text, CTW1500)."""
+    """Unroll a curve of 2k points: k along the top from left to right, k back along the bottom (Total-Text)."""
     half = len(points) // 2
     top, bottom = points[:half], points[half:][::-1]
     length = max(_length(top), _length(bottom))
@@ -72,7 +72,7 @@ def _length(line: Floats) -> float:
 
 
 def _along(line: Floats, count: int) -> NDArray[np.float64]:
-    """`count` points (count, 2) evenly along a broken line."""
+    """Return `count` points (count, 2) spaced evenly along a polyline."""
     steps = np.concatenate(([0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))))
     at = (np.arange(count) + 0.5) / count * steps[-1]
     return np.column_stack([np.interp(at, steps, line[:, axis]) for axis in (0, 1)])

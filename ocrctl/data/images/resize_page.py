@@ -1,4 +1,4 @@
-"""The one resize of whole pages that evaluation and inference share: the aspect stays, sides become multiples of 32."""
+"""Resize pages as evaluation and inference both do: the aspect ratio is kept, sides become multiples of 32."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ocrctl.data.images import Image
 
 Mode = Literal["long", "short", "limit"]
 
-MULTIPLE = 32  # the coarsest stride of the detectors' backbones
-LONGEST = 8192  # pixels; a strip whose shorter side grows to `side` would otherwise need any amount of memory
+MULTIPLE = 32  # coarsest stride of the detectors' backbones
+LONGEST = 8192  # pixels; bounds the memory of a strip whose shorter side is scaled up to `side`
 
 
 def page_scale(height: int, width: int, side: int, mode: Mode = "long") -> float:
-    """Pixels of the network's input for each pixel of a page.
+    """Return the pixels of the network's input per pixel of a page.
 
-    `long` makes the longer side `side` pixels, `short` the shorter one (the longer one at most 8192), `limit` shrinks a
-    page whose longer side is above `side` and leaves others as they are. Raises ValueError for sizes below 1 or another
+    `long` scales the longer side to `side` pixels, `short` the shorter one (the longer one to at most 8192), `limit`
+    shrinks a page whose longer side exceeds `side` and keeps others. Raises ValueError for sizes below 1 or an unknown
     mode.
     """
     if min(height, width, side) < 1:
@@ -34,13 +34,13 @@ def page_scale(height: int, width: int, side: int, mode: Mode = "long") -> float
 
 
 def resize_page(image: Image, side: int, mode: Mode = "long") -> tuple[Image, tuple[float, float]]:
-    """`image` (h, w, 3) RGB uint8 at the size `mode` asks for, black below and to the right up to multiples of 32.
+    """Resize `image` (h, w, 3) RGB uint8 by `page_scale`, padded with black below and to the right to multiples of 32.
 
-    Returns it with (x, y) pixels of the result for each pixel of `image`: both are `page_scale` but for the rounding
-    of a side to whole pixels. Raises ValueError when it is not RGB uint8.
+    Returns the result and its (x, y) pixels per pixel of `image`, which differ from `page_scale` by the rounding to
+    whole pixels. Raises ValueError when `image` is not RGB uint8.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"resize_page wants RGB uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        raise ValueError(f"resize_page: expected RGB uint8 (H, W, 3), found {image.dtype} {image.shape}")
     height, width = image.shape[:2]
     scale = page_scale(height, width, side, mode)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
@@ -55,5 +55,5 @@ def resize_page(image: Image, side: int, mode: Mode = "long") -> tuple[Image, tu
 
 
 def up_to_multiple(size: int) -> int:
-    """`size` or the next larger multiple of 32."""
+    """Round `size` up to a multiple of 32."""
     return -(-size // MULTIPLE) * MULTIPLE

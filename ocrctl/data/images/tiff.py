@@ -1,4 +1,4 @@
-"""The pages of a TIFF: its directories, found without decoding, and each page as a file of its own.
+"""Find the pages of a TIFF without decoding, and make each page a file of its own.
 
 TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; BigTIFF as libtiff 4 reads it.
 """
@@ -13,13 +13,13 @@ from ocrctl.config.limits import IMAGE_PAGES
 
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _KIND = 256, 257, 258, 277, 254
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
-_NO_PAGE = 1 | 4  # bits of _KIND: a smaller copy of another page, and where a page is transparent
+_NO_PAGE = 1 | 4  # bits of _KIND: a reduced-size copy of another page, and a transparency mask
 _CUT = "the list of its pages is cut off or damaged"
-_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # field types that hold whole numbers
+_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # field types of whole numbers
 
 
 class Directory(NamedTuple):
-    """What one directory states. `kind`: the bits of NewSubfileType; tiles are 0 where there are none."""
+    """Tags of one image directory. `kind`: the bits of NewSubfileType; `tile` is (0, 0) without tiles."""
 
     offset: int
     width: int
@@ -31,24 +31,24 @@ class Directory(NamedTuple):
 
 
 def is_tiff(data: bytes) -> bool:
-    """Whether `data` starts as a TIFF or a BigTIFF does."""
+    """Whether `data` starts like a TIFF or a BigTIFF."""
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class Pages(NamedTuple):
-    """Offsets of the directories that are pages, and why there may be more than these, or ""."""
+    """Offsets of the directories that are pages, and why there may be more pages, or ""."""
 
     offsets: list[int]
     problem: str
 
 
 def directories(data: bytes, most: int = IMAGE_PAGES) -> list[Directory]:
-    """The first `most` directories of a whole file in the order of their chain, up to one that is damaged."""
+    """Return the first `most` directories in the order of their chain, up to a damaged one."""
     return _chain(data, most)[0]
 
 
 def _chain(data: bytes, most: int) -> tuple[list[Directory], str]:
-    """As `directories`, and why the chain ends before its end, or ""."""
+    """Return the directories as `directories` does, and why the chain ends early, or ""."""
     order = "<" if data[:1] == b"I" else ">"
     big = 0x2B in data[2:4]
     found: list[Directory] = []
@@ -67,13 +67,13 @@ def _chain(data: bytes, most: int) -> tuple[list[Directory], str]:
                 return found, _CUT
             found.append(_directory(data, offset, range(start, start + count * size, size), order, big))
             (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, start + count * size)
-    except (struct.error, OverflowError):  # cut off, or an offset beyond any file
+    except (struct.error, OverflowError):  # cut off, or an offset beyond the file
         return found, _CUT
     return found, ""
 
 
 def pages(data: bytes) -> Pages:
-    """The pages of a TIFF; smaller copies of a page and masks are none. Of anything else, none."""
+    """Find the pages of a TIFF, without reduced-size copies and masks; none for other data."""
     if not is_tiff(data):
         return Pages([], "")
     found, problem = _chain(data, IMAGE_PAGES)
@@ -94,7 +94,7 @@ def several_pages_note(places: Sequence[str]) -> str:
 
 
 def page_file(data: bytes, offset: int) -> bytes:
-    """The file whose first directory is the one at `offset` of the TIFF `data`: what decoders read as its image."""
+    """Return a TIFF whose first directory is the one at `offset` of `data`, so that decoders read that page."""
     order = "<" if data[:1] == b"I" else ">"
     if 0x2B in data[2:4]:
         return data[:8] + struct.pack(order + "Q", offset) + data[16:]
@@ -102,7 +102,7 @@ def page_file(data: bytes, offset: int) -> bytes:
 
 
 def _directory(data: bytes, offset: int, entries: range, order: str, big: bool) -> Directory:
-    """Of a tag that is there twice the larger value: a decoder may take either."""
+    """Read one directory. For a repeated tag the larger value is taken, since a decoder may use either."""
     values: dict[int, int] = {}
     wanted = (_WIDTH, _HEIGHT, _BITS, _SAMPLES, _KIND, _TILE_WIDTH, _TILE_HEIGHT)
     for entry in entries:
@@ -111,7 +111,7 @@ def _directory(data: bytes, offset: int, entries: range, order: str, big: bool) 
             continue
         (count,) = struct.unpack_from(order + ("Q" if big else "I"), data, entry + 4)
         place, room = entry + (12 if big else 8), 8 if big else 4
-        if count * struct.calcsize(_TYPES[kind]) > room:  # the values stand elsewhere: the bits of each channel
+        if count * struct.calcsize(_TYPES[kind]) > room:  # the values are elsewhere, such as the bits of each channel
             (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
         (value,) = struct.unpack_from(order + _TYPES[kind], data, place)
         values[tag] = max(value, values.get(tag, 0))

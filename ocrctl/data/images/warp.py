@@ -1,4 +1,4 @@
-"""One perspective warp that does rotation, shear, perspective, stretch, crop and resize of a word at once."""
+"""Warp words and pages: one matrix for rotation, shear, perspective, stretch, crop and resize; text along an arc."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a word is seen. Angles in radians; `tilt_x`, `tilt_y`: how much one side shrinks against the other, +-0.5."""
+    """Viewpoint of a word. Angles in radians; `tilt_x`, `tilt_y`: shrinkage of one side against the other, +-0.5."""
 
     angle: float = 0.0
-    shear: float = 0.0  # pixels sideways for each pixel up
+    shear: float = 0.0  # pixels sideways per pixel up
     tilt_x: float = 0.0
     tilt_y: float = 0.0
     stretch: float = 1.0  # of the width
@@ -31,15 +31,15 @@ Box = tuple[float, float, float, float]
 
 
 def crop_matrix(box: Box, view: View, height: int, max_width: int) -> tuple[NDArray[np.float64], int]:
-    """Matrix (3, 3) from source pixels to a crop of `height`, and the crop's width (at least 8, at most `max_width`).
+    """Return the matrix (3, 3) from source pixels to a crop, and the crop's width in pixels (8 to `max_width`).
 
-    `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright rectangle around it as seen, plus pads.
+    `box` = x0, y0, x1, y1 of the word in the source; the crop is the upright box around the warped word, plus pads.
     """
     x0, y0, x1, y1 = box
     half_w, half_h = max(x1 - x0, 1.0) / 2, max(y1 - y0, 1.0) / 2
     ca, sa, k = cos(view.angle), sin(view.angle), view.stretch
     fall_x, fall_y = 0.5 * view.tilt_x / half_w, 0.5 * view.tilt_y / half_h
-    # rows of the map from (x, y) around the word's middle to what is seen: shear, stretch, rotation, over the depth
+    # rows of the map from (x, y) relative to the word's centre: shear, stretch, rotation, divided by the depth
     xx, xy = ca * k, -ca * view.shear - sa
     yx, yy = sa * k, -sa * view.shear + ca
     left = top = 1e9
@@ -56,7 +56,7 @@ def crop_matrix(box: Box, view: View, height: int, max_width: int) -> tuple[NDAr
     scale_x = width / max(right - left, 1.0)
     middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
     rest = 1.0 - fall_x * middle_x - fall_y * middle_y
-    # (seen - left) * scale over one depth: subtract left times the depth's row, then move the origin to the middle
+    # (u - left) * scale over one depth: subtract left times the depth's row, then move the origin to the centre
     ux, uy = scale_x * (xx - left * fall_x), scale_x * (xy - left * fall_y)
     vx, vy = scale_y * (yx - top * fall_x), scale_y * (yy - top * fall_y)
     matrix = np.array(
@@ -70,10 +70,10 @@ def crop_matrix(box: Box, view: View, height: int, max_width: int) -> tuple[NDAr
 
 
 def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
-    """A flat run (h, w) laid on a circle: `arc` radians from end to end, above 0 arched up, below 0 hanging."""
+    """Bend a flat text mask (h, w) onto a circle: `arc` radians from end to end, above 0 arched up, below 0 down."""
     height, width = mask.shape
     turn = abs(arc)
-    inner = width / turn  # the edge at the inside keeps the run's own length
+    inner = width / turn  # the inner edge keeps the length of the flat text
     outer = inner + height
     half = turn / 2
     out_w = int(np.ceil(2 * outer * sin(half))) if half < 1.57 else int(2 * outer)
@@ -84,7 +84,7 @@ def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
     turned = np.where(angle > np.pi, angle - np.float32(2 * np.pi), angle)
     map_x = turned * (width / turn) + width / 2
     map_y = outer - distance
-    if arc < 0:  # the same circle seen from below: turn the picture, not the letters
+    if arc < 0:  # the same circle from below: flip the map, not the letters
         map_x, map_y = map_x[::-1], height - map_y[::-1]
     return np.asarray(
         cv2.remap(mask, np.ascontiguousarray(map_x), np.ascontiguousarray(map_y), cv2.INTER_LINEAR), dtype=np.uint8
@@ -92,7 +92,7 @@ def bend(mask: NDArray[np.uint8], arc: float) -> NDArray[np.uint8]:
 
 
 def bend_points(points: NDArray[np.float64], width: int, height: int, arc: float) -> NDArray[np.float64]:
-    """Where `bend` puts points (n, 2) of the flat run (`height`, `width`); pixels counted from corners, not middles."""
+    """Map points (n, 2) of the flat mask (`height`, `width`) as `bend` does. Coordinates start at pixel corners."""
     turn = abs(arc)
     outer = width / turn + height
     half = turn / 2
@@ -111,7 +111,7 @@ def bend_points(points: NDArray[np.float64], width: int, height: int, arc: float
 def centre_matrix(
     width: float, height: float, scale: float, angle: float, tilt: tuple[float, float], reach: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """Matrix (3, 3) that turns and scales a plane of `width` x `height` about its middle, which goes to (0, 0).
+    """Return the matrix (3, 3) that rotates and scales a plane of `width` x `height` about its centre, moved to (0, 0).
 
     `angle` in radians; `tilt`: how much one side shrinks against the other over `reach` pixels to either side.
     """

@@ -1,4 +1,4 @@
-"""Word images into one LMDB: everything checked before it is written, resumable, and in place only once it is whole."""
+"""Build an LMDB of word images: samples are checked first; builds can be resumed and replace the target at the end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.files.folder import Claim, claim, is_incomplete
 from ocrctl.shell import shell_quote
 
-COMMIT_BYTES = 8 << 20  # of images in a commit; a killed build loses at most two
+COMMIT_BYTES = 8 << 20  # of images per commit; a killed build loses at most two commits
 
 _RESUME = "What was written is kept: free some space and run the same command with --resume."
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A sample and what is wrong with it."""
+    """A sample and why it is a problem."""
 
     index: int  # 0-based position in the source
     where: str
@@ -34,11 +34,11 @@ class Problem:
 
 @dataclass
 class Built:
-    """Outcome of a build: `left_out` samples are not in the LMDB, `repeated` ones are."""
+    """Result of a build: `left_out` samples are not in the LMDB, `repeated` ones are."""
 
     samples: int
     written: int = 0
-    resumed_from: int = 0  # samples an earlier, interrupted build had done
+    resumed_from: int = 0  # samples done by an earlier, interrupted build
     left_out: list[Problem] = field(default_factory=list)
     repeated: list[Problem] = field(default_factory=list)
     several_pages: list[str] = field(default_factory=list)  # places of TIFFs whose first page alone is read
@@ -57,18 +57,18 @@ def build(
     map_size: int = FIRST_MAP,
     commit_bytes: int = COMMIT_BYTES,
 ) -> Built:
-    """Write the good samples of `source` to the LMDB folder `out`.
+    """Write the valid samples of `source` to the LMDB folder `out`.
 
-    jobs: processes that read and decode. max_length: longest label in code points, 0 is no limit. progress(done,
-    total) is called after each chunk. stopping() is asked then, too: when true, KeyboardInterrupt is raised with all
-    work committed. Raises UsageError when `out` stands in the way or another process is building it, ResumableStop when
-    it cannot be written to the end.
+    jobs: processes that read and decode. max_length: maximum label length in code points, 0 for no limit.
+    progress(done, total) is called after each chunk, then stopping(): when it is true, KeyboardInterrupt is raised with
+    all work committed. Raises UsageError when `out` may not be replaced or another process is building it,
+    ResumableStop when it cannot be written to the end.
     """
     if not is_incomplete(out):
         check_target(source, out, overwrite)
     goes_on = f"ocrctl lmdb build {shell_quote(source.name)} {shell_quote(out)} --resume"
     with claim(out, "lmdb build", goes_on) as claimed:
-        check_target(source, out, overwrite)  # the process that held it may have finished
+        check_target(source, out, overwrite)  # the process that held the lock may have finished
         begin(claimed, overwrite, resume)
         return _build(source, claimed, jobs, max_length, progress, stopping, map_size, commit_bytes)
 
@@ -120,7 +120,7 @@ def _build(
                 writer.close()
                 claimed.discard()
                 first = result.left_out[0]
-                raise InputError(f"{first.where}: {first.reason}; none of {len(source)} samples is good.")
+                raise InputError(f"{first.where}: {first.reason}; all {len(source)} samples are invalid.")
             labels = source.labels
             writer.finish(labels[index] for index in kept)
             result.written = writer.written
@@ -133,20 +133,20 @@ def _build(
 
 
 def _fingerprint(source: WordSource, max_length: int) -> str:
-    """What must not change between a build and its continuation: the samples, their order, the label limit."""
+    """Hash what must not change between a build and its continuation: the samples, their order, the length limit."""
     name, samples = source.name, range(len(source))
-    files = "\n".join([source.where(index).removeprefix(name) for index in samples])  # wherever the folder lies
+    files = "\n".join([source.where(index).removeprefix(name) for index in samples])  # independent of the folder
     text = f"{max_length}\0{files}\0" + "\0".join(source.labels)
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _continue(writer: LmdbWriter, order: str, source: WordSource, result: Built) -> int:
-    """The first sample still to do, with `result` as the interrupted build left it."""
+    """Return the first sample still to do, and restore `result` from the interrupted build."""
     if writer.state is None:
         return 0
     if writer.state["source"] != order:
         raise UsageError(
-            f"{writer.folder} was begun with other samples or another label limit than {source.name} now has.",
+            f"{writer.folder} was started with other samples or another length limit than {source.name}.",
             hint="--overwrite starts over.",
         )
     result.left_out = [Problem(index, source.where(index), reason) for index, reason in writer.state["left_out"]]
@@ -164,7 +164,7 @@ def _kept(result: Built) -> list[int]:
 
 
 def _repeated(source: WordSource, seen: list[int], kept: list[int]) -> list[Problem]:
-    """Kept samples whose image stands earlier, byte for byte (64-bit hashes)."""
+    """Find kept samples whose image equals an earlier one byte for byte (64-bit hashes)."""
     first: dict[int, int] = {}
     problems = []
     for key, index in zip(seen, kept, strict=True):

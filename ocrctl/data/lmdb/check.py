@@ -1,4 +1,4 @@
-"""Reading and checking samples before they are written: in this process, or in several that watch each other."""
+"""Read and check samples before they are written, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.errors import InputError
 from ocrctl.shell import termination_signals
 
-CHUNK = 128  # samples that travel together: few enough to keep memory small, enough to make the trip cheap
+CHUNK = 128  # samples per task: few enough to keep memory small, enough to make the transfer cheap
 
-# One sample: its encoded image, or why it is bad.
+# One sample: its encoded image, or why it is invalid.
 Checked = bytes | str
 
 _source: WordSource
@@ -29,23 +29,23 @@ _max_length = 0
 
 
 def label_problem(label: str, max_length: int) -> str:
-    """Why `label` cannot be learned from, or "". `max_length` in code points; 0 is no limit."""
+    """Return why `label` is not usable for training, or "". `max_length` in code points; 0 is no limit."""
     if not label.strip():
         return "the label is empty"
     if max_length and len(label) > max_length:
         return f"the label has {len(label)} characters, the limit is {max_length}"
-    if not label.isprintable():  # also true of unusual spaces, which are fine
+    if not label.isprintable():  # also true of unusual spaces, which are allowed
         for char in label:
             kind = unicodedata.category(char)
             if kind == "Cc":
                 return f"the label holds the control character U+{ord(char):04X}"
             if kind == "Cs":
-                return f"the label holds U+{ord(char):04X}, half a surrogate pair, which UTF-8 cannot carry"
+                return f"the label holds U+{ord(char):04X}, half a surrogate pair, which UTF-8 cannot encode"
     return ""
 
 
 def check_samples(source: WordSource, indices: range, max_length: int) -> list[Checked]:
-    """Read and fully check samples `indices`."""
+    """Read and check the samples `indices`."""
     labels = source.labels
     results: list[Checked] = []
     with DecoderWarnings() as decoder:
@@ -63,9 +63,9 @@ def check_samples(source: WordSource, indices: range, max_length: int) -> list[C
 
 
 def check_all(source: WordSource, start: int, max_length: int, jobs: int) -> Generator[tuple[range, list[Checked]]]:
-    """All samples from `start` on, in order and in chunks. With `jobs` above 1 that many processes read and decode.
+    """Yield all samples from `start` on, in order, in chunks. `jobs` above 1: worker processes that read and decode.
 
-    Raises InputError when a process dies, as a decoder may on a malicious file.
+    Raises InputError when a worker process dies, as a decoder may on a malicious file.
     """
     chunks = (range(first, min(first + CHUNK, len(source))) for first in range(start, len(source), CHUNK))
     if jobs == 1:
@@ -86,21 +86,21 @@ def check_all(source: WordSource, start: int, max_length: int, jobs: int) -> Gen
         except BrokenProcessPool as error:
             raise InputError(
                 f"{source.where(chunk.start)}: a process died on this sample or one of the next {CHUNK * 3 * jobs}.",
-                hint="Run again with --jobs 1 to see where.",
+                hint="Run again with --jobs 1 to find the sample.",
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def worker_context() -> multiprocessing.context.BaseContext:
-    """How helper processes start on this system."""
-    # Forked processes have the labels already; a spawned one gets a pickled copy.
+    """Return how worker processes start on this system."""
+    # Forked processes share the labels; a spawned one gets a pickled copy.
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 def follow_parent() -> None:
-    """For a helper process: signals reach the whole group, but the parent decides when to stop; when it is killed, the
-    helper ends too instead of waiting for work for ever."""
+    """Set up a worker process: ignore signals, which reach the whole group while the parent decides when to stop, and
+    end when the parent is killed."""
     for number in (signal.SIGINT, *termination_signals()):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Read an LMDB page by page, each checked before it is followed: a damaged file is an error, never a dead process.
+"""Read an LMDB page by page, with every page checked before use: a damaged file raises an error, never a crash.
 
 The library maps the file into memory and trusts every offset in it, so that one damaged byte is a bus error or a read
 outside the page. Here each page is read with `read_at`, which damage, another process that cuts the file, threads and
@@ -28,36 +28,36 @@ MAGIC, _FORMAT = 0xBEEFC0DE, 1
 _PAGE = struct.Struct("<QHHHH")
 _OVERFLOW = struct.Struct("<QHHI")
 _NODE = struct.Struct("<HHHH")
-# Behind the page header: magic, format, page size (kept with the free list), then of the main tree its flags, entries
-# and root, and last page and transaction number of the file.
+# After the page header: magic, format, page size (stored with the free list); then flags, entries and root of the main
+# tree, and last page and transaction number of the file.
 _META = struct.Struct("<II16xI44x4xH2x24xQQQQ")
 _HEAD = _PAGE.size
 _BRANCH, _LEAF, _OVERFLOW_FLAG, _META_FLAG, _LEAF2, _SUB = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
 _KINDS = _BRANCH | _LEAF | _OVERFLOW_FLAG | _META_FLAG | _LEAF2 | _SUB
-_BIG, _OTHER_DATA = 0x01, 0x06  # flags of a node: its data lies in overflow pages; it holds a tree of its own
-_EMPTY = (1 << 64) - 1  # the root of a tree without entries
-_DEPTH = 32  # levels of a tree; LMDB's own limit
-_KEPT = 1 << 11  # pages of each kind that are kept: 10 MB
+_BIG, _OTHER_DATA = 0x01, 0x06  # flags of a node: its data is in overflow pages; it holds a subtree
+_EMPTY = (1 << 64) - 1  # root of a tree without entries
+_DEPTH = 32  # maximum levels of a tree; LMDB's own limit
+_KEPT = 1 << 11  # cached pages of each kind: 10 MB
 _PAGE_SIZES = tuple(1 << bits for bits in range(9, 16))
 
 
 class Leaf(NamedTuple):
-    """A leaf page and where its nodes start, in key order."""
+    """A leaf page and the offsets of its nodes, in key order."""
 
     page: bytes
     nodes: tuple[int, ...]
 
 
 class Branch(NamedTuple):
-    """The first key below each child; that of the first child is smaller than all."""
+    """First key below each child; that of the first child is smaller than all."""
 
     keys: list[bytes]
     children: list[int]
 
 
 class LmdbFile:
-    """One open file. Safe to use from threads and after a fork; not to pickle. Raises InputError naming `name` when it
-    is no LMDB, is cut off, or, from any method, when a page that is needed is damaged."""
+    """One open LMDB file. Safe with threads and forks; not picklable. Every method raises InputError naming `name` when
+    a page that it needs is damaged, the constructor also when the file is no LMDB or is cut off."""
 
     def __init__(self, path: str | os.PathLike[str], name: str) -> None:
         self.name = name
@@ -75,19 +75,19 @@ class LmdbFile:
         self._leaves: dict[int, Leaf] = {}
 
     def close(self) -> None:
-        """Close the file; nothing can be read afterwards."""
+        """Close the file."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
 
     def get(self, key: bytes, size: int | None = None) -> bytes | None:
-        """The data of `key`, of which `size` bytes at most; None when there is none."""
+        """Return the data of `key`, at most `size` bytes of it; None when the key is missing."""
         if self._root == _EMPTY:
             return None
         leaf = self._leaf_of(key)
         page, nodes = leaf
         low, high = 0, len(nodes)
-        while low < high:  # bisect with a key function, in half the time; a slice never leaves the page
+        while low < high:  # twice as fast as bisect with a key function; a slice never leaves the page
             middle = (low + high) // 2
             node = nodes[middle] + _NODE.size
             if page[node : node + (page[node - 2] | page[node - 1] << 8)] < key:
@@ -100,7 +100,7 @@ class LmdbFile:
         return self._data(leaf, low, size) if page[node : node + len(key)] == key else None
 
     def scan(self, first: bytes, size: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys from `first` on, in order, each with its data, of which `size` bytes at most."""
+        """Yield the keys from `first` on, in order, each with at most `size` bytes of its data."""
         path: list[tuple[Branch, int]] = []
         last: bytes | None = None
         number = self._root
@@ -108,7 +108,7 @@ class LmdbFile:
             page = self._branches.get(number) or self._page(number)
             while isinstance(page, Branch):
                 if len(path) == _DEPTH:
-                    raise self._damaged(number, "its tree runs into itself")
+                    raise self._damaged(number, "its tree contains a cycle")
                 index = bisect_right(page.keys, first, 1) - 1
                 path.append((page, index))
                 number = page.children[index]
@@ -120,10 +120,10 @@ class LmdbFile:
                 key, start = content[start : start + length], start + length
                 end = start + (low | high << 16)
                 if start > limit or (end > limit and not flags):
-                    raise self._damaged(number, "a node reaches beyond it")
+                    raise self._damaged(number, "a node extends beyond it")
                 if key < first:
                     continue
-                if last is not None and key <= last:  # a page that is met twice, for instance
+                if last is not None and key <= last:  # such as a page that is visited twice
                     raise self._damaged(number, "its keys are not in order")
                 last = key
                 if flags:
@@ -138,7 +138,7 @@ class LmdbFile:
                     number = branch.children[index + 1]
 
     def _open(self) -> None:
-        """Read both meta pages and take the newer one."""
+        """Read both meta pages and use the newer one."""
         first = self._meta(0)
         if first[0] not in _PAGE_SIZES:
             raise InputError(f"{self.name}: the LMDB is damaged (its pages are {first[0]} bytes).")
@@ -167,17 +167,17 @@ class LmdbFile:
         return tuple(values)
 
     def _leaf_of(self, key: bytes) -> Leaf:
-        """The leaf that holds `key` if any does."""
+        """Find the leaf that may hold `key`."""
         number, branches, leaves = self._root, self._branches, self._leaves
         for _ in range(_DEPTH):
             page = branches.get(number) or leaves.get(number) or self._page(number)
             if isinstance(page, Leaf):
                 return page
             number = page.children[bisect_right(page.keys, key, 1) - 1]
-        raise self._damaged(number, "its tree runs into itself")
+        raise self._damaged(number, "its tree contains a cycle")
 
     def _page(self, number: int) -> Leaf | Branch:
-        """Page `number` of the tree, every offset in it checked."""
+        """Read page `number` of the tree and check every offset in it."""
         if not 2 <= number <= self._last_page:
             raise self._damaged(number, f"it has pages 2 to {self._last_page}")
         data = read_at(self._handle, self.page_size, number * self.page_size)
@@ -186,17 +186,17 @@ class LmdbFile:
         stated, _, flags, lower, upper = _PAGE.unpack_from(data)
         kind = flags & _KINDS
         if stated != number or kind not in (_BRANCH, _LEAF):
-            raise self._damaged(number, "no page of its tree is there")
+            raise self._damaged(number, "it is no page of the tree")
         if not _HEAD + 2 <= lower <= upper <= self.page_size or lower % 2:
-            raise self._damaged(number, "its bounds are wrong")
+            raise self._damaged(number, "its bounds are invalid")
         nodes = struct.unpack_from(f"<{(lower - _HEAD) // 2}H", data, _HEAD)
         if min(nodes) < upper or max(nodes) > self.page_size - _NODE.size:
-            raise self._damaged(number, "a node lies outside it")
+            raise self._damaged(number, "a node is outside it")
         if kind == _LEAF:
             leaf = Leaf(data, nodes)
             if len(self._leaves) >= _KEPT:
                 self._leaves.clear()
-            self._leaves[number] = leaf  # neighbours in key order share it
+            self._leaves[number] = leaf  # neighbouring keys share it
             return leaf
         return self._branch(number, data, nodes)
 
@@ -206,7 +206,7 @@ class LmdbFile:
             low, high, top, length = _NODE.unpack_from(data, node)
             start = node + _NODE.size
             if start + length > self.page_size:
-                raise self._damaged(number, "a key reaches beyond it")
+                raise self._damaged(number, "a key extends beyond it")
             keys.append(data[start : start + length])
             children.append(low | high << 16 | top << 32)
         if len(self._branches) >= _KEPT:
@@ -219,18 +219,18 @@ class LmdbFile:
         low, high, flags, key = _NODE.unpack_from(page, node)
         start, length = node + _NODE.size + key, low | high << 16
         if flags & _OTHER_DATA or length > self._largest:
-            raise self._damaged(_PAGE.unpack_from(page)[0], "a node is no key with data, or of an impossible length")
+            raise self._damaged(_PAGE.unpack_from(page)[0], "a node has no plain data, or an invalid length")
         wanted = length if size is None else min(size, length)
         if flags & _BIG:
             if start + 8 > self.page_size:
-                raise self._damaged(_PAGE.unpack_from(page)[0], "a node reaches beyond it")
+                raise self._damaged(_PAGE.unpack_from(page)[0], "a node extends beyond it")
             return self._overflow(int.from_bytes(page[start : start + 8], "little"), length, wanted)
         if start + length > self.page_size:
-            raise self._damaged(_PAGE.unpack_from(page)[0], "a node reaches beyond it")
+            raise self._damaged(_PAGE.unpack_from(page)[0], "a node extends beyond it")
         return page[start : start + wanted]
 
     def _overflow(self, number: int, length: int, wanted: int) -> bytes:
-        """The first `wanted` of `length` bytes that lie in overflow pages from `number` on."""
+        """Read the first `wanted` of `length` bytes of data in the overflow pages from `number` on."""
         pages = -(-(_HEAD + length) // self.page_size)
         if not 2 <= number <= self._last_page + 1 - pages:
             raise self._damaged(number, f"it has pages 2 to {self._last_page}")
@@ -239,7 +239,7 @@ class LmdbFile:
             raise InputError(f"{self.name}: the LMDB was cut off while it was read.")
         stated, _, flags, count = _OVERFLOW.unpack_from(data)
         if stated != number or flags & _KINDS != _OVERFLOW_FLAG or count < pages:
-            raise self._damaged(number, "no data is there")
+            raise self._damaged(number, "it holds no data")
         return data[_HEAD:]
 
     def _damaged(self, number: int, reason: str) -> InputError:

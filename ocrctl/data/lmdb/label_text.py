@@ -1,4 +1,4 @@
-"""Reading a label file as text, within limits that no label file of a data set comes near."""
+"""Read label files as text, with limits far above the size of real label files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ocrctl.files.regular import LARGEST_TEXT, open_regular, open_stream, read_a
 
 LONGEST_LINE = 64 << 20  # bytes; a page of 10,000 long polygons with texts takes a few MiB
 LARGEST_JSON = 1 << 30  # bytes; TextOCR's training set takes 0.3 GiB, and parsing needs about ten times as much memory
-_SHORT = 1 << 16  # bytes; the label file of one picture is shorter
+_SHORT = 1 << 16  # bytes; larger than the label file of one image
 _CHUNK = 1 << 20
 
 
 def read_label_text(path: str | Path, *, largest: int | None = None) -> str:
-    """The text of a UTF-8 label file without its BOM.
+    """Read a UTF-8 label file, without its BOM.
 
     Raises InputError naming file:line when it cannot be read, is not UTF-8, has a line of more than LONGEST_LINE bytes,
-    or, with `largest`, when it holds more bytes than that, however long its lines are.
+    or is larger than `largest` bytes (then lines of any length are allowed).
     """
     try:
         data = _read(path, largest)
@@ -38,12 +38,12 @@ def read_label_text(path: str | Path, *, largest: int | None = None) -> str:
 
 
 def read_start(path: str, size: int) -> bytes:
-    """The first `size` bytes of a file; b"" for one that cannot be read: reading it all says why."""
+    """Read the first `size` bytes of a file; b"" when it cannot be read, as reading the whole file will report."""
     return read_starts((path,), size)[0]
 
 
 def read_starts(paths: Iterable[str], size: int) -> list[bytes]:
-    """As `read_start`, of many files."""
+    """Same as `read_start` for many files."""
     starts = []
     for path in paths:
         try:
@@ -58,10 +58,10 @@ def read_starts(paths: Iterable[str], size: int) -> list[bytes]:
 
 
 def _read(path: str | Path, largest: int | None) -> bytes:
-    """All of a file, or of a pipe; what is shorter than _SHORT in five system calls."""
+    """Read a whole file or pipe; a file shorter than _SHORT takes five system calls."""
     handle = open_stream(path)
     try:
-        if not S_ISREG(os.fstat(handle).st_mode):  # it can be read but once
+        if not S_ISREG(os.fstat(handle).st_mode):  # a pipe can be read only once
             return read_all(handle, path, largest or LARGEST_TEXT)
         short, data = min(_SHORT, largest or LONGEST_LINE), b""
         while len(data) < short:
@@ -80,7 +80,7 @@ def _read_long(stream: BinaryIO, path: str | Path, size: int, largest: int | Non
     if largest is not None and size > largest:
         raise InputError(
             f"{path}: holds {size / 2**20:,.0f} MiB, expected at most {largest >> 20:,} MiB of JSON.",
-            hint="Part it into several files, or convert it to a format of one line or one file a picture.",
+            hint="Split it into several files, or convert it to a format with one line or one file per image.",
         )
     if largest is None and size > LONGEST_LINE:
         _expect_lines(stream, path)
@@ -88,7 +88,7 @@ def _read_long(stream: BinaryIO, path: str | Path, size: int, largest: int | Non
 
 
 def _expect_lines(stream: BinaryIO, path: str | Path) -> None:
-    """Look for line ends before all of a large file is in memory, and go back to its start."""
+    """Check the line lengths of a large file before all of it is in memory, then rewind it."""
     line, length = 1, 0
     while chunk := stream.read(_CHUNK):
         first = chunk.find(b"\n")
@@ -102,9 +102,9 @@ def _expect_lines(stream: BinaryIO, path: str | Path) -> None:
 
 
 def _encoding(data: bytes) -> str | None:
-    """How to mend a file in one of the encodings that label files come in besides UTF-8, as far as it can be told."""
+    """Suggest the iconv command for a file in another common encoding of label files, if it can be detected."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "It starts as UTF-16 does: iconv -f UTF-16 -t UTF-8 FILE > NEW"
+        return "It starts like UTF-16: iconv -f UTF-16 -t UTF-8 FILE > NEW"
     for name in ("cp949", "gb18030", "shift_jis"):
         try:
             data.decode(name)

@@ -1,4 +1,4 @@
-"""Where a build goes: what may stand there, the folder it collects in, and how that takes the place of an older one."""
+"""Manage the target folder of a build: what may be replaced, the partial folder, and the final rename."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from ocrctl.files.folder import Claim
 
 
 def check_target(source: WordSource, out: Path, overwrite: bool) -> None:
-    """Raises UsageError when `out` holds something that may not be replaced."""
+    """Raise UsageError when `out` holds something that may not be replaced."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         if data_file(out) is None or not out.is_dir():
-            raise UsageError(f"{out} exists and is no LMDB folder: name another, or remove it yourself.")
+            raise UsageError(f"{out} exists and is no LMDB folder: choose another path, or remove it.")
         if not overwrite:
-            raise UsageError(f"{out} exists already.", hint="--overwrite replaces it once the new one is whole.")
+            raise UsageError(f"{out} exists already.", hint="--overwrite replaces it when the new one is complete.")
         if os.path.realpath(out) == os.path.realpath(source.name):
-            raise UsageError(f"{out} is both source and target: name another target.")
+            raise UsageError(f"{out} is both source and target: choose another target.")
 
 
 def begin(claimed: Claim, overwrite: bool, resume: bool) -> None:
-    """Make the folder that is built in, or keep that of an interrupted build that is to go on, and can. Raises
-    UsageError when there is one and nobody said what to do with it, or it is not a build's."""
+    """Create the partial folder, or keep that of an interrupted build that can be resumed. Raises UsageError when there
+    is one and neither `overwrite` nor `resume` is set, or when it does not belong to a build."""
     if claimed.has_leftover():
         if resume and _can_go_on(claimed.partial):
             return
         if not overwrite and not resume:
             raise UsageError(
                 f"{claimed.partial} holds an interrupted build of {claimed.out}.",
-                hint="--resume goes on with it, --overwrite starts over.",
+                hint="--resume continues it, --overwrite starts over.",
             )
     claimed.begin()
 
 
 def _can_go_on(partial: Path) -> bool:
-    """False for a build that ended between its last commit and the rename: it keeps no state any more, so nothing
-    tells whether its images are those of this source. Raises InputError for a damaged one, which the lmdb library must
-    not open: it would end the process."""
+    """Whether an interrupted build can be resumed. A build that ended between its last commit and the rename has no
+    state any more, so its source is unknown. Raises InputError for a damaged file, which the lmdb library must not
+    open: it would end the process."""
     path = partial / "data.mdb"
     if not path.exists() or not path.stat().st_size:
         return True
@@ -50,7 +50,7 @@ def _can_go_on(partial: Path) -> bool:
     try:
         file = LmdbFile(path, str(partial))
         state = file.get(STATE_KEY)
-        for key in (image_key(file.entries), label_key(file.entries)):  # the page that it would go on in
+        for key in (image_key(file.entries), label_key(file.entries)):  # the page that a resumed build appends to
             file.get(key)
         return state is not None or file.entries == 0
     except InputError as error:
@@ -61,7 +61,7 @@ def _can_go_on(partial: Path) -> bool:
 
 
 def publish(claimed: Claim, out: Path) -> None:
-    """Make the whole file in the claimed folder the one at `out`, in one step."""
+    """Replace `out` with the finished file of the claimed folder, in one step."""
     close_environments()
     if data_file(out) is None:
         claimed.publish()

@@ -1,6 +1,6 @@
-"""LMDB word sets in the field's layout, read without sharing an open file between processes.
+"""Read word LMDBs of the common layout without sharing an open file between processes.
 
-Readers hold a path only, and so pickle freely; this module keeps one `LmdbFile` per file and process, opened on first
+Readers hold only a path and so can be pickled. This module keeps one `LmdbFile` per file and process, opened on first
 use; a forked process closes those of its parent and opens its own.
 """
 
@@ -16,34 +16,34 @@ from ocrctl.errors import InputError
 from ocrctl.files.regular import open_regular
 from ocrctl.text.normalize import normalize_label
 
-_files: dict[str, tuple[LmdbFile, tuple[int, ...]]] = {}  # by path, with what told that file from others
+_files: dict[str, tuple[LmdbFile, tuple[int, ...]]] = {}  # by path, with the identity of the file
 _lock = threading.Lock()
 
 
 def image_key(number: int) -> bytes:
-    """Key of the encoded image of sample `number` (1-based)."""
+    """Return the key of the encoded image of sample `number` (1-based)."""
     return b"image-%09d" % number
 
 
 def label_key(number: int) -> bytes:
-    """Key of the UTF-8 label of sample `number` (1-based)."""
+    """Return the key of the UTF-8 label of sample `number` (1-based)."""
     return b"label-%09d" % number
 
 
 def close_environments() -> None:
-    """Close every LMDB this process holds open; readers open theirs again when next used."""
+    """Close every LMDB that this process holds open; readers reopen theirs on next use."""
     with _lock:
         while _files:
             _files.popitem()[1][0].close()
 
 
 def open_count() -> int:
-    """Number of files this process holds open; 0 in a process that has just been forked or spawned."""
+    """Return the number of files that this process holds open; 0 in a newly forked or spawned process."""
     return len(_files)
 
 
 def data_file(path: Path) -> Path | None:
-    """The file that holds the data: DIR/data.mdb of a folder, the file itself otherwise; None when it is no LMDB."""
+    """Return the data file: DIR/data.mdb of a folder, otherwise the file itself; None when it is no LMDB."""
     file = path / "data.mdb" if path.is_dir() else path
     try:
         handle = open_regular(file)
@@ -53,7 +53,7 @@ def data_file(path: Path) -> Path | None:
             os.close(handle)
     except OSError:
         return None
-    return file if int.from_bytes(head[16:], "little") == MAGIC else None  # behind the header of page 0
+    return file if int.from_bytes(head[16:], "little") == MAGIC else None  # after the header of page 0
 
 
 def open_file(path: str | Path, name: str) -> LmdbFile:
@@ -91,7 +91,7 @@ class LmdbWords:
         """NFC labels, read once. Raises InputError naming the sample when one is missing or not UTF-8."""
         labels: list[str] = []
         if self._count:
-            for key, data in self._file.scan(label_key(1)):  # in the order of their numbers up to nine digits
+            for key, data in self._file.scan(label_key(1)):  # in numerical order up to nine digits
                 if key != label_key(len(labels) + 1):
                     break
                 labels.append(self._label(len(labels) + 1, data))
@@ -101,7 +101,7 @@ class LmdbWords:
         return labels + [self._label(number, self._file.get(label_key(number))) for number in left]
 
     def image_bytes(self, index: int) -> bytes:
-        """The encoded image; InputError when the key is missing."""
+        """Return the encoded image. Raises InputError when the key is missing."""
         if not 0 <= index < self._count:
             raise IndexError(f"sample {index} of {self._count}")
         data = self._file.get(image_key(index + 1))
@@ -110,8 +110,8 @@ class LmdbWords:
         return data
 
     def image_starts(self, start: int, stop: int, size: int) -> list[bytes]:
-        """The first `size` bytes of the images from `start` up to `stop`, b"" where one is missing or lies in a damaged
-        page: in one go, and without taking those that are longer out of the LMDB."""
+        """Return the first `size` bytes of the images from `start` up to `stop`; b"" where one is missing or in a
+        damaged page. Reads them in one scan, without reading longer images in full."""
         starts: list[bytes] = []
         file, count = self._file, min(stop, self._count) - start
         try:
@@ -119,12 +119,12 @@ class LmdbWords:
                 if len(starts) == count or key != image_key(start + 1 + len(starts)):
                     break
                 starts.append(data)
-        except InputError:  # from here on each alone, so that those behind a damaged page are read
+        except InputError:  # read the rest one by one, so that those after a damaged page are read
             pass
         for number in range(start + 1 + len(starts), start + 1 + count):
             try:
                 starts.append(file.get(image_key(number), size) or b"")
-            except InputError:  # reading the whole image says so
+            except InputError:  # reading the whole image reports it
                 starts.append(b"")
         return starts
 
@@ -146,7 +146,7 @@ class LmdbWords:
 
 
 def _open(path: str, name: str) -> LmdbFile:
-    """The open file at `path`, opened anew when another has taken its place."""
+    """Return the open file at `path`, reopened when it was replaced."""
     with _lock:
         file = data_file(Path(path))
         status = os.stat(file) if file is not None else None

@@ -1,4 +1,4 @@
-"""Whether an LMDB of word images is whole: every key there, every image decodable, every label clean."""
+"""Verify an LMDB of word images: every key is present, every image decodes, every label is valid."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ocrctl.text.normalize import normalize_label
 _CHUNK = 512  # samples per task
 _file: LmdbFile
 
-Fault = tuple[int, str]  # 1-based number of a sample (0: the file as a whole), reason
+Fault = tuple[int, str]  # 1-based number of a sample (0: the whole file), reason
 
 
 @dataclass
 class Verified:
-    """Outcome: `samples` is num-samples; `images` and `labels` count the keys found among them."""
+    """Result: `samples` is num-samples; `images` and `labels` count the keys that were found."""
 
     samples: int
     images: int = 0
@@ -32,14 +32,14 @@ class Verified:
 
 
 def verify(path: Path, *, jobs: int = 1, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
-    """Read every sample of the LMDB `path` in `jobs` other processes: a broken file may kill its reader.
+    """Read every sample of the LMDB `path` in `jobs` worker processes, which a damaged file may crash.
 
-    Raises InputError when it is no LMDB, is cut off, or kills its reader.
+    Raises InputError when it is no LMDB, is cut off, or crashes a worker.
     """
     words = LmdbWords(path)
     result = Verified(len(words))
     if not len(words):
-        result.faults.append((0, "num-samples is 0: it holds nothing"))
+        result.faults.append((0, "num-samples is 0: the LMDB holds no samples"))
     chunks = [range(first, min(first + _CHUNK, len(words) + 1)) for first in range(1, len(words) + 1, _CHUNK)]
     try:
         with ProcessPoolExecutor(jobs, worker_context(), _initialise, (str(path),)) as pool:
@@ -50,7 +50,7 @@ def verify(path: Path, *, jobs: int = 1, progress: Callable[[int, int], None] = 
                 progress(chunk.stop - 1, len(words))
             result.faults = pool.submit(_stray_keys, len(words)).result() + result.faults
     except BrokenProcessPool as error:
-        raise InputError(f"{path}: reading it killed the process: the LMDB is damaged.") from error
+        raise InputError(f"{path}: reading it crashed the process: the LMDB is damaged.") from error
     return result
 
 
@@ -78,7 +78,7 @@ def _verify_chunk(numbers: range) -> tuple[int, int, list[Fault]]:
 
 
 def _read(key: bytes, missing: str) -> tuple[bytes | None, str]:
-    """The data of `key`, or None and why."""
+    """Return the data of `key`, or None and the reason."""
     try:
         return _file.get(key), missing
     except InputError as error:
@@ -96,7 +96,7 @@ def _label_fault(data: bytes) -> str:
 
 
 def _stray_keys(samples: int) -> list[Fault]:
-    """Samples beyond num-samples, which nobody would ever read."""
+    """Find samples beyond num-samples, which no reader would read."""
     beyond: dict[str, int] = {}
     for kind, first in (("image", image_key(samples + 1)), ("label", label_key(samples + 1))):
         try:
@@ -106,4 +106,4 @@ def _stray_keys(samples: int) -> list[Fault]:
                 beyond[kind] = beyond.get(kind, 0) + 1
         except InputError as error:
             return [(0, error.message.removeprefix(f"{_file.name}: ").removesuffix("."))]
-    return [(0, f"{count} {kind}s lie beyond num-samples ({samples})") for kind, count in beyond.items()]
+    return [(0, f"{count} {kind}s beyond num-samples ({samples})") for kind, count in beyond.items()]

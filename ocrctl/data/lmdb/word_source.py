@@ -1,4 +1,4 @@
-"""What every source of labelled word images offers, and the kind whose images are files."""
+"""Interface of sources of labelled word images, and the source whose images are files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ocrctl.files.regular import read_regular
 
 
 class WordSource(Protocol):
-    """Labelled word images with random access. Pickles without open handles; safe in any worker process."""
+    """Labelled word images with random access. Can be pickled, holds no open handles, safe in worker processes."""
 
     @property
     def name(self) -> str:
@@ -29,22 +29,22 @@ class WordSource(Protocol):
     def __len__(self) -> int: ...
 
     def image_bytes(self, index: int) -> bytes:
-        """The encoded image file; InputError when it cannot be read."""
+        """Read the encoded image file. Raises InputError when it cannot be read."""
 
     def where(self, index: int) -> str:
-        """Place of the sample for an error message: `dir/gt.txt:17 (word_17.png)`."""
+        """Return the location of the sample for error messages: `dir/gt.txt:17 (word_17.png)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderWords:
-    """Image files and the label file that names them."""
+    """Image files and the label file that lists them."""
 
     label_file: str
-    root: str  # folder that relative `files` start from
+    root: str  # folder that `files` are relative to
     files: list[str]
     labels: list[str]  # NFC
     lines: list[int] | None = None  # 1-based line of each sample in `label_file`; None where the format has no lines
-    written: list[str] | None = None  # texts as they stand in the file; None where all of them are NFC
+    written: list[str] | None = None  # texts as written in the file; None where all of them are NFC
     malformed: dict[int, Malformed] | None = None  # samples whose entry cannot be read; their texts are empty
 
     @property
@@ -53,18 +53,18 @@ class FolderWords:
 
     @property
     def texts(self) -> list[str]:
-        """Texts as they stand in the file."""
+        """Texts as written in the file."""
         return self.labels if self.written is None else self.written
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def path(self, index: int) -> str:
-        """Path of image `index`."""
+        """Return the path of image `index`."""
         return os.path.join(self.root, self.files[index])
 
     def image_bytes(self, index: int) -> bytes:
-        """The encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
+        """Read the encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
         path = self.path(index)
         try:
             return read_regular(path, max_image_bytes())
@@ -78,7 +78,7 @@ class FolderWords:
 
 @dataclass(frozen=True, slots=True)
 class SelectedWords:
-    """Some samples of another source, with texts of their own."""
+    """A subset of another source, with its own texts."""
 
     source: WordSource
     indices: list[int]
@@ -106,20 +106,20 @@ def _unreadable(path: str, error: Exception) -> str:
 
 
 def image_path(text: str) -> str:
-    """A path as label files write it, in this system's form: Windows separators become '/'."""
+    """Convert a path from a label file to this system's form: Windows separators become '/'."""
     return text.replace("\\", "/")
 
 
 def read_unix_text(path: str | Path) -> str:
-    """The text of a UTF-8 label file with \\n as its line ends, without a BOM. Raises as `read_label_text`."""
+    """Read a UTF-8 label file with \\n as its line ends, without a BOM. Raises as `read_label_text`."""
     text = read_label_text(path)
     return text.replace("\r\n", "\n").removesuffix("\r") if "\r" in text else text
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 label file without line ends; a BOM and CRLF are taken off. Raises as `read_label_text`.
+    """Read the lines of a UTF-8 label file, without line ends, BOM and CR. Raises as `read_label_text`.
 
-    Only \\n ends a line: str.splitlines would also cut at U+2028, U+0085 and others that a label may hold.
+    Only \\n ends a line: str.splitlines would also split at U+2028, U+0085 and others that a label may hold.
     """
     lines = read_unix_text(path).split("\n")
     if lines[-1] == "":

@@ -1,4 +1,4 @@
-"""Writing an LMDB of word images: append only, a growing map, and its own progress kept inside until it is whole."""
+"""Write an LMDB of word images: append-only, with a growing map, and the build's progress stored inside."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ocrctl.errors import InputError, ResumableStop
 
 AGAIN = "free some space and run the command again"
 FIRST_MAP = 256 << 20  # bytes; doubled whenever it is full
-# Sorts before image-, so that images stay appendable while it is there. Gone once the file is whole.
+# Sorts before image-, so that images stay appendable while it exists. Removed when the file is complete.
 STATE_KEY = b"build-state"
 _LABELS_PER_COMMIT = 200_000
 
 
 class LmdbWriter:
-    """Writes DIR/data.mdb. Images first, all labels at the end: every key then lands behind the last one, which fills
-    pages to the brim and never splits one.
+    """Write DIR/data.mdb. Images first, all labels at the end: every key then comes after the last one, which fills
+    pages completely and never splits one.
 
     Commits are synced by LMDB, so a killed process or a full disk leaves the last commit readable. Not map-written
     (MDB_WRITEMAP): a full disk would then be a bus error instead of an exception.
@@ -45,7 +45,7 @@ class LmdbWriter:
         self.written = 0 if self.state is None else int(self.state["written"])
 
     def append(self, images: Sequence[bytes], state: dict[str, Any] | None = None) -> None:
-        """Commit encoded images under the next numbers together with `state`, what a resumed build must know."""
+        """Commit encoded images under the next numbers together with `state`, which a resumed build reads."""
         first = self.written + 1
         state = {**(state or {}), "written": self.written + len(images)}
         encoded = json.dumps(state).encode()
@@ -60,7 +60,7 @@ class LmdbWriter:
         self.written, self.state = state["written"], state
 
     def finish(self, labels: Iterable[str]) -> None:
-        """Commit the labels, one per image in the same order, and num-samples; the file is then whole."""
+        """Commit the labels, one per image in the same order, and num-samples. The file is then complete."""
         texts = list(labels)
         if len(texts) != self.written:
             raise ValueError(f"{len(texts)} labels for {self.written} images")
@@ -79,11 +79,11 @@ class LmdbWriter:
 
     @property
     def entries(self) -> int:
-        """Keys of every kind in the file."""
+        """Number of keys in the file."""
         return int(self._environment.stat()["entries"])
 
     def images(self) -> Iterator[bytes]:
-        """The images written so far, in order."""
+        """Yield the images written so far, in order."""
         with self._environment.begin() as transaction:
             for number in range(1, self.written + 1):
                 data = transaction.get(image_key(number))
@@ -91,7 +91,7 @@ class LmdbWriter:
                 yield data
 
     def close(self) -> None:
-        """Close the file; harmless when done twice."""
+        """Close the file. May be called twice."""
         self._environment.close()
 
     def __enter__(self) -> LmdbWriter:
@@ -123,28 +123,28 @@ class LmdbWriter:
 
 
 class CommitThread:
-    """Commits of a writer, one at a time, in a thread: the disk is waited for while the next images are decoded."""
+    """Commit to a writer in a thread, one commit at a time, while the next images are decoded."""
 
     def __init__(self, writer: LmdbWriter) -> None:
-        self.size = 0  # bytes added since the last begin
+        self.size = 0  # bytes added since the last `begin`
         self._writer = writer
         self._images: list[bytes] = []
         self._thread = ThreadPoolExecutor(1)
         self._running: Future[None] | None = None
 
     def add(self, image: bytes) -> None:
-        """Keep an image for the next commit."""
+        """Add an image to the next commit."""
         self._images.append(image)
         self.size += len(image)
 
     def begin(self, state: dict[str, Any]) -> None:
-        """Commit what was added, with `state`; waits for the commit before and raises what it raised."""
+        """Commit the added images with `state`. Waits for the previous commit and raises its error."""
         self.wait()
         self._running = self._thread.submit(self._writer.append, self._images, state)
         self._images, self.size = [], 0
 
     def wait(self) -> None:
-        """Until the last commit is on the disk. Raises what it raised."""
+        """Wait until the last commit is on the disk. Raises its error."""
         if self._running is not None:
             running, self._running = self._running, None
             running.result()
@@ -161,7 +161,7 @@ class CommitThread:
 
 
 def _reason(error: lmdb.Error, folder: Path) -> str:
-    # LMDB reports the short write of a disk that fills up as an input/output error.
+    # LMDB reports a short write on a full disk as an input/output error.
     if shutil.disk_usage(folder).free < 1 << 20:
         return "the disk is full"
     return str(error).rpartition(": ")[2] or type(error).__name__

@@ -1,8 +1,8 @@
-"""Signed distance from each pixel to each polygon's outline, in the small window where it matters.
+"""Compute the signed distance from each pixel to each polygon, in a small window around it.
 
-Everything a target needs is a level of this one field. The Vatti offset of a polygon by d, with round joins, is the set
-of points whose signed distance is at least -d; shrinking by d leaves those of at least d. So nothing is offset, clipped
-or drawn: no rounding to whole pixels, and no polygon that falls into parts.
+All target maps are level sets of this field. The Vatti offset of a polygon by d, with round joins, is the set of points
+whose signed distance is at least -d; shrinking by d keeps those of at least d. So no polygon is offset, clipped or
+rasterised: nothing is rounded to whole pixels, and no polygon breaks into parts.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Outlines:
-    """N polygons of one picture with what is measured of each: pixels, square pixels."""
+    """N polygons of one image with their measurements, in pixels and square pixels."""
 
-    points: Floats  # (P, 2) x, y; pixel (row y, column x) is sampled at (x, y), as the published procedures do
+    points: Floats  # (P, 2) x, y; pixel (row y, column x) is sampled at (x, y), as in the published implementations
     offsets: Ints  # (N + 1,)
-    areas: Floats  # (N,) signed: positive when clockwise as seen
+    areas: Floats  # (N,) signed: positive when clockwise on screen
     perimeters: Floats  # (N,)
-    low: Floats  # (N, 2) least x and y
-    high: Floats  # (N, 2)
-    convex: Bools  # (N,) quads that are convex; of other polygons it is not asked
+    low: Floats  # (N, 2) minimum x and y
+    high: Floats  # (N, 2) maximum x and y
+    convex: Bools  # (N,) convex quads; False for all other polygons
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -41,15 +41,15 @@ class Outlines:
         return self.points[self.offsets[index] : self.offsets[index + 1]]
 
     def quads(self, chosen: Ints) -> Floats:
-        """(len(chosen), 4, 2) corners of polygons that have four."""
+        """Return the corners (len(chosen), 4, 2) of quads."""
         return self.points[self.offsets[:-1][chosen][:, None] + np.arange(4)]
 
     def shrink_distance(self, ratio: float) -> Floats:
-        """(N,) A (1 - ratio^2) / L, the offset of Liao et al. 2019, equation 10; 0 where there is no area."""
+        """Return (N,) A (1 - ratio^2) / L, the offset of Liao et al. 2019, equation 10; 0 without an area."""
         return np.asarray(np.abs(self.areas) * (1 - ratio * ratio) / np.maximum(self.perimeters, 1e-9))
 
     def lower_sides(self) -> Floats:
-        """(N,) pixels: height of the strip with each polygon's area and outline."""
+        """Return (N,) pixels: the height of a strip with the polygon's area and perimeter."""
         area, half = np.abs(self.areas), self.perimeters / 2
         return np.asarray(2 * area / np.maximum(half + np.sqrt(np.maximum(half * half - 4 * area, 0)), 1e-9))
 
@@ -86,7 +86,7 @@ def outlines(points: Floats, offsets: Ints) -> Outlines:
 
 
 def windows(least: Floats, most: Floats, height: int, width: int) -> tuple[Ints, Ints]:
-    """First pixels (N, 2) x and y of boxes least to most (N, 2), and those behind the last, cut to the picture."""
+    """Return the first pixels (N, 2) of the boxes least to most (N, 2), and those after the last, within the image."""
     frame = np.array((width, height))
     low = np.minimum(np.maximum(np.floor(least), 0), frame).astype(np.int64)  # np.clip takes three times as long
     high = np.minimum(np.maximum(np.floor(most + 1), 0), frame).astype(np.int64)
@@ -96,11 +96,11 @@ def windows(least: Floats, most: Floats, height: int, width: int) -> tuple[Ints,
 def signed_distances(
     shapes: Outlines, chosen: Ints, reach: Floats, unit: Floats, height: int, width: int
 ) -> Iterator[tuple[int, slice, slice, Map]]:
-    """Of each polygon in `chosen`: its index, rows and columns of its window, and the distances there.
+    """Yield for each polygon in `chosen`: its index, rows and columns of its window, and the distances there.
 
-    reach (N,) and unit (N,) pixels, positive. The window is the polygon's box grown by the reach, cut to the picture;
-    a polygon with none is left out. Distances are in units, positive inside, exact up to the reach and from there on
-    at least as great. The array is the caller's to change.
+    reach (N,) and unit (N,) pixels, positive. The window is the polygon's box extended by the reach, within the image;
+    a polygon with an empty window is skipped. Distances are in units, positive inside, exact up to the reach and at
+    least the reach beyond it. The caller may modify the array.
     """
     reach, unit = reach[chosen], unit[chosen]
     low, high = windows(shapes.low[chosen] - reach[:, None], shapes.high[chosen] + reach[:, None], height, width)

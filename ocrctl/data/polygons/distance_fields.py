@@ -1,9 +1,9 @@
-"""Signed distances from the pixels of a window to one outline, positive inside.
+"""Compute signed distances from the pixels of a window to one polygon, positive inside.
 
-A convex quad is the least of its edges' half planes. A plane is linear in x and y, so the four of a quad are one matrix
-product with two columns. Beyond a corner they fall short of the true distance; those pixels are found for all corners
-of all quads at once, row by row in closed form. Any other polygon takes the distance to each edge within the window of
-that edge.
+Inside a convex quad, the distance is the minimum over its edges' half planes. A plane is linear in x and y, so the four
+planes of a quad are one matrix product with two columns. Beyond a corner they are below the true distance; those pixels
+are computed for all corners of all quads at once, row by row in closed form. For other polygons, the distance to each
+edge is computed in the window of that edge.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Map = NDArray[np.float32]
-_ON, _BACK = np.array((1, 2, 3, 0)), np.array((3, 0, 1, 2))  # of each corner the next, and the one before
+_ON, _BACK = np.array((1, 2, 3, 0)), np.array((3, 0, 1, 2))  # next and previous corner
 _FAR = 1e12  # pixels; no bound
-_MARGIN = 4  # pixels; fillPoly may be off where an outline leaves the picture it draws on
+_MARGIN = 4  # pixels; fillPoly may be inexact where a polygon leaves the array
 
 
 def quad_fields(corners: Floats, sides: Floats, reach: Floats, unit: Floats, low: Ints, high: Ints) -> Iterator[Map]:
-    """One field (h, w) for each of M convex quads.
+    """Yield one field (h, w) for each of M convex quads.
 
     corners (M, 4, 2) pixels, sides (M,) sign of the area, reach (M,) pixels up to which distances are exact, unit (M,)
     pixels, low and high (M, 2) x and y of the windows.
     """
     if not len(corners):
         return
-    corners = corners - low[:, None]  # in the window's own frame, where float32 is exact enough
+    corners = corners - low[:, None]  # relative to the window, where float32 is precise enough
     edges = corners[:, _ON] - corners
     edges /= np.hypot(edges[..., 0], edges[..., 1])[..., None]
     normals = edges[..., ::-1] * (sides[:, None, None] * (-1, 1))  # inwards
@@ -60,16 +60,16 @@ def quad_fields(corners: Floats, sides: Floats, reach: Floats, unit: Floats, low
 def _beyond_corners(
     corners: Floats, normals: Floats, reach: Floats, unit: Floats, size: Ints
 ) -> tuple[list[int], Ints, Map]:
-    """Pixels that are nearest to a corner, not to an edge: they lie between the normals of its two edges.
+    """Find the pixels that are nearest to a corner, not to an edge: those between the normals of its two edges.
 
-    Returns of each quad the end of its pixels, and of all pixels the flat place in the window, and the distance.
+    Returns the end of each quad's pixels, and for all pixels the flat index in the window and the distance.
     """
     count = len(corners)
     x, y = np.ascontiguousarray(corners.transpose(2, 0, 1)).reshape(2, -1)
-    nx, ny = -np.ascontiguousarray(normals.transpose(2, 0, 1))  # outwards, of the edge after each corner
-    nx0, ny0 = nx[:, _BACK], ny[:, _BACK]  # and of the one before
+    nx, ny = -np.ascontiguousarray(normals.transpose(2, 0, 1))  # outward, of the edge after each corner
+    nx0, ny0 = nx[:, _BACK], ny[:, _BACK]  # and of the edge before it
     away = reach[:, None]
-    # Beyond the tip, where the two grown edges would meet, no plane is nearer than the reach.
+    # Beyond the tip, where the two offset edges would meet, no plane is within the reach.
     further = away / np.maximum(1 + nx * nx0 + ny * ny0, 1e-9)
     tip, end, end0 = (ny + ny0) * further, ny * away, ny0 * away
     width, height = np.repeat(size, 4, axis=0).T
@@ -77,7 +77,7 @@ def _beyond_corners(
     lowest = np.maximum(np.maximum(end, end0), np.maximum(tip, 0)).ravel()
     top = np.maximum(np.ceil(y + highest), 0).astype(np.int64)
     bottom = np.minimum(np.floor(y + lowest) + 1, height).astype(np.int64)
-    # One row down (first) or up, where do the two normals pass? One that never does leaves that side open.
+    # Where do the two normals pass one row below (first) or above? A normal that never does leaves that side open.
     down = np.array((1.0, -1.0))[:, None, None]
     open_side = np.copysign(_FAR, nx + nx0)
     slopes = nx / np.where(ny == 0, 1 / _FAR, ny) * down
@@ -112,7 +112,7 @@ def _beyond_corners(
 
 
 def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> Map:
-    """The field of a polygon (n, 2) of any form. box: left, top, right, bottom of the window."""
+    """Compute the field of any polygon (n, 2). box: left, top, right, bottom of the window."""
     width, height = box[2] - box[0], box[3] - box[1]
     field: Map = np.full((height, width), _FAR, np.float32)  # squares first
     points = polygon - box[:2]
@@ -138,15 +138,15 @@ def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> M
         np.minimum(view, across, out=view)
     np.sqrt(field, out=field)
     inside = np.zeros((height + 2 * _MARGIN, width + 2 * _MARGIN), np.uint8)
-    frame = np.array(box[:2]) - _MARGIN  # taken off once rounded: what is drawn does not depend on the window
+    frame = np.array(box[:2]) - _MARGIN  # subtracted after rounding, so the result does not depend on the window
     cv2.fillPoly(inside, [(np.rint(polygon) - frame).astype(np.int32)], 1)
     np.negative(field, where=inside[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width] == 0, out=field)
     return field
 
 
 def edge_parts(points: Floats, following: Floats, unit: float | Floats) -> tuple[Floats, Floats, Floats]:
-    """Of the edges from points (n, 2) to following (n, 2): middles (n, 2) in pixels, directions (n, 2) as long as one
-    unit's inverse, half lengths (n,) in units. An edge without length lies level."""
+    """Return for the edges from points (n, 2) to following (n, 2): centres (n, 2) in pixels, directions (n, 2) with the
+    length of one unit's inverse, half lengths (n,) in units. An edge of length 0 is horizontal."""
     apart = following - points
     lengths = np.hypot(*apart.T)
     along = np.where(lengths[:, None] > 0, apart, (1.0, 0.0)) / np.where(lengths > 0, lengths, 1)[:, None]

@@ -1,4 +1,4 @@
-"""What the rules found: columns of indices per code, so that a million findings stay small."""
+"""Findings of the rules, stored as index arrays per code, so that a million findings stay small."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _ORDER: tuple[Severity, ...] = ("info", "warning", "error")
 
 @dataclass
 class Hits:
-    """What one code says of which instances or pictures; `values` and `notes` fill its message, `others` are the
-    instances or pictures that they are compared with (-1: none)."""
+    """Findings of one code: the instances or images (`indices`), values and notes for the message, and `others`, the
+    instances or images that they are compared with (-1: none)."""
 
     code: Code
     indices: Indices
@@ -27,7 +27,7 @@ class Hits:
     others: Indices | None = None
 
     def message(self, position: int) -> str:
-        """The sentence of hit `position`."""
+        """Return the message of hit `position`."""
         value = float(self.values[position]) if self.values is not None else 0.0
         note = self.notes[position] if self.notes is not None else ""
         return self.code.message.format(value=value, note=note)
@@ -35,7 +35,7 @@ class Hits:
 
 @dataclass
 class Findings:
-    """All hits, in the order of the codes."""
+    """All hits, by code."""
 
     hits: dict[str, Hits] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Findings:
         notes: Sequence[str] | None = None,
         others: Any = None,
     ) -> None:
-        """Add hits of the code called `name`; none is fine. `values`, `notes` and `others` stand beside `indices`."""
+        """Add hits of the code called `name`, if any. `values`, `notes` and `others` are parallel to `indices`."""
         chosen = np.asarray(indices, np.int64)
         if not len(chosen):
             return
@@ -71,7 +71,7 @@ class Findings:
         self.hits[code.code] = new
 
     def discard(self, indices: Mapping[int, object], *, images: bool) -> None:
-        """Drop every hit of these instances; `images`: and of the images of the same numbers."""
+        """Remove every hit of these instances and, with `images`, of the images of the same numbers."""
         chosen = np.fromiter(indices, np.int64, len(indices))
         for key, hits in list(self.hits.items()):
             if hits.code.on == "instance" or images:
@@ -83,7 +83,7 @@ class Findings:
                     del self.hits[key]
 
     def in_order(self) -> None:
-        """Put the hits of each code in the order of their indices."""
+        """Sort the hits of each code by index."""
         for hits in self.hits.values():
             if np.any(hits.indices[1:] < hits.indices[:-1]):
                 order = np.argsort(hits.indices, kind="stable")
@@ -93,30 +93,30 @@ class Findings:
                 hits.others = None if hits.others is None else hits.others[order]
 
     def sorted(self) -> list[Hits]:
-        """Errors first, then by code."""
+        """Return the hits with errors first, then by code."""
         return sorted(self.hits.values(), key=lambda hits: (-_ORDER.index(hits.code.severity), hits.code.code))
 
     def count(self, severity: Severity) -> int:
-        """Number of hits of this severity."""
+        """Return the number of hits of this severity."""
         return sum(len(hits.indices) for hits in self.hits.values() if hits.code.severity == severity)
 
     def of(self, *names: str) -> Indices:
-        """Sorted, distinct indices that any of the codes called `names` hit."""
+        """Return the sorted, distinct indices of hits of the codes called `names`."""
         found = [self.hits[BY_NAME[name].code].indices for name in names if BY_NAME[name].code in self.hits]
         return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def errors(self, on: str) -> Indices:
-        """Sorted, distinct indices of instances or pictures (`on`) that hold an error."""
+        """Return the sorted, distinct indices of instances or images (`on`) with an error."""
         codes = [hits.code for hits in self.hits.values()]
         return self.of(*(code.name for code in codes if code.on == on and code.severity == "error"))
 
     def failing(self, threshold: str) -> int:
-        """Number of hits at or above `threshold`: a severity, or a code (by number or name)."""
+        """Return the number of hits at or above `threshold`: a severity, or a code by number or name."""
         return sum(len(hits.indices) for hits in self.hits.values() if fails(hits.code, [threshold]))
 
 
 def fails(code: Code, thresholds: Iterable[str]) -> bool:
-    """Whether one of `thresholds`, severities or codes, asks for `code`."""
+    """Whether one of `thresholds`, severities or codes, includes `code`."""
     for threshold in thresholds:
         if threshold in _ORDER:
             if _ORDER.index(code.severity) >= _ORDER.index(threshold):
@@ -127,5 +127,5 @@ def fails(code: Code, thresholds: Iterable[str]) -> bool:
 
 
 def known_threshold(text: str) -> bool:
-    """Whether `text` is a severity, a code or the name of one."""
+    """Whether `text` is a severity, or a code by number or name."""
     return text in _ORDER or text in CODES or text in BY_NAME

@@ -1,4 +1,4 @@
-"""What `dataset clean` does to polygons that data/polygons/rules.py calls bad. Only the polygons it is given change."""
+"""Fix polygons for `dataset clean`. Only the polygons that are passed in change."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ocrctl.data.polygons.columns import Floats, Ints
 from ocrctl.data.polygons.rules import SPIKE_COS, UPRIGHT
 
-_KEPT = 0.9  # of an outline's area, at least, where a crossing is mended by leaving the smaller parts out
-MOST_POINTS = 2000  # of an outline whose spikes and crossings are repaired: the time grows with their square
-MOST_CROSSINGS = 64  # likewise: parting 500 points at random takes minutes and gigabytes
-_ORIENTED = {  # EXIF orientation to the place of (x, y) of a stored picture w x h once it is displayed
+_KEPT = 0.9  # minimum share of a polygon's area that remains when a crossing is fixed by dropping the smaller parts
+MOST_POINTS = 2000  # of a polygon whose spikes and crossings are repaired: the time grows with their square
+MOST_CROSSINGS = 64  # same reason: splitting 500 random points takes minutes and gigabytes
+_ORIENTED = {  # EXIF orientation to the displayed position of (x, y) in a stored image of w x h
     2: lambda x, y, w, h: (w - x, y),
     3: lambda x, y, w, h: (w - x, h - y),
     4: lambda x, y, w, h: (x, h - y),
@@ -26,8 +26,8 @@ _ORIENTED = {  # EXIF orientation to the place of (x, y) of a stored picture w x
 
 
 def clamp(points: Floats, offsets: Ints, chosen: Ints, widths: Floats, heights: Floats) -> Floats:
-    """A copy of points (P, 2) where those of the polygons `chosen` are moved onto the edge of their picture when they
-    lie beyond it. widths, heights: (N,) of each polygon's picture."""
+    """Return a copy of points (P, 2) in which those of the polygons `chosen` are clipped to their image. widths,
+    heights: (N,) of each polygon's image."""
     sizes = np.diff(offsets)[chosen]
     rows = np.repeat(offsets[:-1][chosen], sizes) + np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     moved = points.copy()
@@ -37,10 +37,10 @@ def clamp(points: Floats, offsets: Ints, chosen: Ints, widths: Floats, heights: 
 
 
 def repair(points: Floats) -> Floats:
-    """One polygon (n, 2) without repeated points, spikes and crossings, clockwise.
+    """Return one polygon (n, 2) without repeated points, spikes and crossings, clockwise.
 
-    Returns an empty array when nothing with an area is left, or less than _KEPT of what a crossing parts, and for an
-    outline beyond MOST_POINTS or MOST_CROSSINGS. Of a long outline without crossings, spikes stay.
+    Returns an empty array when no area remains, when less than _KEPT remains of a polygon that crosses itself, and for
+    a polygon beyond MOST_POINTS or MOST_CROSSINGS. A long polygon without crossings keeps its spikes.
     """
     points = _spread_repeats(points)
     if len(points) > MOST_POINTS:
@@ -48,7 +48,7 @@ def repair(points: Floats) -> Floats:
         simple = len(points) >= 3 and shapely.LinearRing(points).is_simple
         return clockwise(points) if simple else np.zeros((0, 2))
     before = np.zeros((0, 2))
-    while not np.array_equal(points, before):  # what is left of a crossing may be a spike
+    while not np.array_equal(points, before):  # removing a crossing may leave a spike
         before = points
         points = _without_spikes(_without_repeats(points))
         if len(points) >= 3 and not shapely.LinearRing(points).is_simple:
@@ -59,19 +59,19 @@ def repair(points: Floats) -> Floats:
 
 
 def clockwise(points: Floats) -> Floats:
-    """A polygon (n, 2) the other way round where it runs counter-clockwise, from the top left of its text as far as it
-    can be told.
+    """Reverse a polygon (n, 2) that is counter-clockwise, starting at the top left of its text where that is known.
 
-    Of a curve of 2k points, its sides are paired as they lie nearest, and its upper side comes first; a quad begins
-    with its upper side, or the point it began with where no side is near level.
+
+    The two sides of a curve of 2k points are paired by distance, and the upper side comes first. A quad starts with its
+    upper side, or keeps its first point when no side is near horizontal.
     """
     if signed_area(points) >= 0:
         return points
     if len(points) >= 6 and len(points) % 2 == 0:
         half = len(points) // 2
         back = points[::-1]
-        kept = np.roll(back, 1, axis=0)  # from the same point
-        if _apart(kept) < _apart(back):  # whose sides belong together tells which point is a side's first
+        kept = np.roll(back, 1, axis=0)  # same first point
+        if _apart(kept) < _apart(back):  # the closer pairing shows which point starts a side
             return kept
         return np.roll(back, half, axis=0) if back[:half, 1].mean() > back[half:, 1].mean() else back
     back = np.concatenate((points[:1], points[:0:-1]))
@@ -79,7 +79,7 @@ def clockwise(points: Floats) -> Floats:
 
 
 def _from_upper_side(points: Floats) -> Floats:
-    """A clockwise quad from the first point of its upper side, where its two longer edges are near upright or level."""
+    """Return a clockwise quad starting with its upper side, if its longer edges are near vertical or horizontal."""
     ahead = np.roll(points, -1, axis=0)
     edges = np.abs(ahead - points)
     first = int(np.argmax(np.linalg.norm(edges, axis=1))) % 2
@@ -92,24 +92,24 @@ def _from_upper_side(points: Floats) -> Floats:
 
 
 def _apart(points: Floats) -> float:
-    """Pixels between the two sides of a curve of 2k points, over all k pairs."""
+    """Return the distance in pixels between the two sides of a curve of 2k points, summed over all k pairs."""
     half = len(points) // 2
     return float(np.hypot(*(points[:half] - points[half:][::-1]).T).sum())
 
 
 def start_top_left(points: Floats) -> Floats:
-    """The points of a polygon turned so that the one nearest to the top left comes first."""
+    """Rotate the points of a polygon so that the one nearest to the top left comes first."""
     return np.roll(points, -int(np.argmin(points.sum(1))), axis=0)
 
 
 def to_displayed(points: Floats, orientation: int, width: int, height: int) -> Floats:
-    """Points (n, 2) in a stored picture (width, height), where they stand once EXIF `orientation` 2 to 8 is applied."""
+    """Map points (n, 2) of a stored image (width, height) to the displayed image, for EXIF `orientation` 2 to 8."""
     x, y = _ORIENTED[orientation](points[:, 0], points[:, 1], width, height)
     return np.column_stack((x, y))
 
 
 def replaced(points: Floats, offsets: Ints, new: Iterable[tuple[int, Floats]]) -> tuple[Floats, Ints]:
-    """points and offsets with the polygons of `new`, (index, points), in place of the old ones."""
+    """Return points and offsets with the polygons of `new`, (index, points), replaced."""
     table = dict(new)
     sizes = np.diff(offsets)
     for index, polygon in table.items():
@@ -125,14 +125,14 @@ def replaced(points: Floats, offsets: Ints, new: Iterable[tuple[int, Floats]]) -
 
 
 def signed_area(points: Floats) -> float:
-    """Square pixels; positive when the points run clockwise as seen (y down)."""
+    """Return the area in square pixels, positive when the points are clockwise on screen (y down)."""
     x, y = points[:, 0], points[:, 1]
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
 
 
 def _spread_repeats(points: Floats) -> Floats:
-    """A curve of 2k points, six at least, where a point that repeats its neighbour stands half way to the next one on
-    its side instead: taken out, it would leave two sides that no longer belong together. Others as they are."""
+    """Move repeated points of a curve of 2k >= 6 points halfway to the next point of their side. Removing them would
+    break the pairing of the two sides. Other polygons are returned as they are."""
     half = len(points) // 2
     if len(points) < 6 or len(points) % 2 or signed_area(points) == 0:
         return points
@@ -144,7 +144,7 @@ def _spread_repeats(points: Floats) -> Floats:
                     side[place] = (side[place] + side[place + 1]) / 2
                 else:
                     side[place - 1] = (side[place - 2] + side[place - 1]) / 2
-    for end, inner in ((half, half + 1), (-1, -2)):  # where one side ends at the point the other begins with
+    for end, inner in ((half, half + 1), (-1, -2)):  # one side ends at the first point of the other
         if (spread[end] == spread[0 if end < 0 else half - 1]).all():
             spread[end] = (spread[end] + spread[inner]) / 2
     sound = len(_without_repeats(spread)) == len(spread) and shapely.LinearRing(spread).is_simple
@@ -167,7 +167,7 @@ def _without_spikes(points: Floats) -> Floats:
 
 
 def _without_crossing(points: Floats) -> Floats:
-    if len(points) == 4:  # a bow tie: the same corners in the order around their middle
+    if len(points) == 4:  # a bow tie: sort the corners around their centre
         middle = points.mean(0)
         order = np.argsort(np.arctan2(points[:, 1] - middle[1], points[:, 0] - middle[0]))
         around = points[order]
@@ -180,16 +180,16 @@ def _without_crossing(points: Floats) -> Floats:
         return shapely.get_coordinates(shapely.get_exterior_ring(parts[int(areas.argmax())]))[:-1]
     half = len(points) // 2
     turned = np.concatenate((points[:half], points[half:][::-1]))
-    if len(points) % 2 == 0 and shapely.LinearRing(turned).is_simple:  # both sides of a curve ran the same way
+    if len(points) % 2 == 0 and shapely.LinearRing(turned).is_simple:  # both sides of a curve had the same direction
         return turned
     return np.zeros((0, 2))
 
 
 def _crossings(points: Floats) -> int:
-    """How often edges of an outline cross each other, not counting where they only touch."""
+    """Count how often edges of a polygon cross each other; touching does not count."""
     x, y = points.T
     across, down = np.roll(x, -1) - x, np.roll(y, -1) - y
-    # (n, n): on which side of edge i point j lies
+    # (n, n): on which side of edge i point j is
     side = np.sign(across[:, None] * (y - y[:, None]) - down[:, None] * (x - x[:, None]))
-    parted = side * np.roll(side, -1, axis=1) < 0  # edge j runs from one side of edge i to the other
+    parted = side * np.roll(side, -1, axis=1) < 0  # edge j crosses the line of edge i
     return int((parted & parted.T).sum()) // 2

@@ -1,4 +1,4 @@
-"""Instances that are not as their format says: findings (F001 to F003), kept as they stand until they are removed."""
+"""Malformed instances, findings F001 to F003: kept as they are in the label file until they are removed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Malformed:
 
     name: str  # of its code
     note: str  # what was expected and found
-    raw: Any = None  # as it stands in the label file: a JSON value, or a line
-    whole: bool = False  # `raw` is all that stands there of its picture
+    raw: Any = None  # the JSON value or line in the label file
+    whole: bool = False  # `raw` is the whole entry of its image
 
     @property
     def code(self) -> str:
@@ -29,8 +29,8 @@ class Malformed:
 
 
 def malformed_code(raw: Any, text_key: str, *, text_free: bool = False) -> str:
-    """The name of the code for an instance `raw` that could not be read; `text_free`: its text, at `text_key`, may be
-    null or missing."""
+    """Return the name of the code for a malformed instance `raw`. `text_free`: its text, at `text_key`, may be null or
+    missing."""
     if not isinstance(raw, dict):
         return ENTRY
     text = raw.get(text_key)
@@ -38,7 +38,7 @@ def malformed_code(raw: Any, text_key: str, *, text_free: bool = False) -> str:
 
 
 def raise_malformed(name: str, malformed: Mapping[int, Malformed], where: str, hint: str | None) -> None:
-    """Raise InputError naming the first of the malformed instances, which stands at `where`; none is fine."""
+    """Raise InputError for the first of the malformed instances, at `where`, if there are any."""
     if malformed:
         bad = malformed[min(malformed)]
         more = f" ({len(malformed):,} such instances in {name})" if len(malformed) > 1 else ""
@@ -46,7 +46,7 @@ def raise_malformed(name: str, malformed: Mapping[int, Malformed], where: str, h
 
 
 def check_malformed(findings: Findings, malformed: Mapping[int, Malformed], *, words: bool) -> None:
-    """Add the malformed instances, and drop what other rules say of them; `words`: of their images, too."""
+    """Add the malformed instances, and remove other findings of them; with `words` also those of their images."""
     if not malformed:
         return
     findings.discard(malformed, images=words)

@@ -1,4 +1,4 @@
-"""The words of one picture in flat arrays, moved and cut together with it."""
+"""Words of one image in flat arrays, transformed and cropped together with it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ocrctl.data.polygons.rules import SMALLEST_HEIGHT
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-WHOLE = 0.95  # share of a word's area that must be seen for its text to be all there
-HALF = 0.5  # share below which what is seen of a word is not called text any more
+WHOLE = 0.95  # minimum visible share of a word's area at which it keeps its text
+HALF = 0.5  # visible share below which a word is ignored
 
 
 @dataclass(frozen=True)
 class PageWords:
-    """N words of a picture. Coordinates are pixels, x right, y down, (0, 0) the corner of the first pixel.
+    """N words of an image. Coordinates are pixels, x right, y down, (0, 0) the corner of the first pixel.
 
-    An empty text is unknown: of a set without texts, or of a word that the edge of the picture cuts. A word has either
-    one quad for each character or none.
+    An empty text is unknown: the data set has no texts, or the image's edge cuts the word. A word has either one quad
+    per character or none.
     """
 
     points: Floats  # (P, 2)
     offsets: Ints  # (N + 1,) word i owns points[offsets[i]:offsets[i + 1]]
-    ignore: NDArray[np.bool_]  # (N,) not to be learnt and not to be held against a model
+    ignore: NDArray[np.bool_]  # (N,) neither trained on nor scored
     texts: list[str]
-    characters: Floats  # (C, 4, 2) from the top left of the character, clockwise as it is read
+    characters: Floats  # (C, 4, 2) from the top left of the character, clockwise
     character_offsets: Ints  # (N + 1,) word i owns characters[character_offsets[i]:character_offsets[i + 1]]
 
     def __len__(self) -> int:
@@ -43,14 +43,14 @@ class PageWords:
         return self.points[self.offsets[index] : self.offsets[index + 1]]
 
     def boxes(self) -> Floats:
-        """(N, 4) left, top, right, bottom of the upright boxes around the words."""
+        """Return (N, 4) left, top, right, bottom of the boxes around the words."""
         if not len(self):
             return np.zeros((0, 4))
         starts = self.offsets[:-1]
         return np.hstack((np.minimum.reduceat(self.points, starts), np.maximum.reduceat(self.points, starts)))
 
     def areas(self) -> Floats:
-        """(N,) square pixels."""
+        """Return (N,) areas in square pixels."""
         if not len(self):
             return np.zeros(0)
         after = self._after()
@@ -58,7 +58,7 @@ class PageWords:
         return np.asarray(np.abs(np.add.reduceat(cross, self.offsets[:-1])) / 2)
 
     def heights(self) -> Floats:
-        """(N,) the shorter side of a strip with the area and the perimeter of the word: the height of its letters."""
+        """Return (N,) text heights: the shorter side of a strip with the area and the perimeter of the word."""
         if not len(self):
             return np.zeros(0)
         steps = np.hypot(*(self._after() - self.points).T)
@@ -66,16 +66,16 @@ class PageWords:
         return strip_height(self.areas(), half)
 
     def moved(self, matrix: Floats) -> PageWords:
-        """The words as they stand in a picture that was warped by `matrix` (3, 3)."""
+        """Return the words in the pixels of an image that was warped by `matrix` (3, 3)."""
         characters = transform(self.characters.reshape(-1, 2), matrix).reshape(-1, 4, 2)
         return replace(self, points=transform(self.points, matrix), characters=characters)
 
     def within(self, height: int, width: int) -> PageWords:
-        """The words as a picture of this size shows them, in their order.
+        """Return the words that are visible in an image of this size, in their order.
 
-        A word that the edge cuts is clipped to what is seen of it; unless 95 % are, its text is unknown from then on,
-        and below a half it is ignored. Out of sight a word is gone, and so is one of which less than a half and less
-        than three pixels' height are left. Characters stay while any of them is seen.
+        A word at the edge is clipped; unless 95 % of it is visible, its text becomes unknown, and below a half it is
+        ignored. Words outside the image are removed, and so are words of which less than a half and less than three
+        pixels' height remain. Characters are kept while any part of them is visible.
         """
         boxes = self.boxes()
         inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
@@ -106,7 +106,7 @@ class PageWords:
         return quads[((quads.max(1) > 0) & (quads.min(1) < (width, height))).all(1)]
 
     def _after(self) -> Floats:
-        """Of each point the next one around its word."""
+        """Return for each point the next one of its word."""
         after = np.roll(self.points, -1, axis=0)
         after[self.offsets[1:] - 1] = self.points[self.offsets[:-1]]
         return after
@@ -116,7 +116,7 @@ class PageWords:
         polygons: Sequence[Floats], ignore: Sequence[bool] | NDArray[np.bool_], texts: list[str],
         characters: Sequence[Floats],
     ) -> PageWords:  # fmt: skip
-        """From one item for each word: points (n, 2), flag, text, quads (c, 4, 2)."""
+        """Build from one item per word: points (n, 2), flag, text, quads (c, 4, 2)."""
         return PageWords(
             np.concatenate([*polygons, np.zeros((0, 2))]),
             _ends([len(polygon) for polygon in polygons]),
@@ -128,7 +128,7 @@ class PageWords:
 
     @staticmethod
     def joined(parts: Sequence[PageWords]) -> PageWords:
-        """The words of several parts of one picture."""
+        """Join the words of several parts of one image."""
         return PageWords(
             np.concatenate([part.points for part in parts]),
             _ends(np.concatenate([np.diff(part.offsets) for part in parts])),
@@ -140,12 +140,12 @@ class PageWords:
 
 
 def strip_height(area: Any, half: Any) -> Any:
-    """The shorter side of a rectangle with this area and half this way around it; for numbers or arrays."""
+    """Return the shorter side of a rectangle with this area and half perimeter; for numbers or arrays."""
     return area / np.maximum(half / 2 + np.sqrt(np.maximum(half * half / 4 - area, 0)), 1e-9)
 
 
 def transform(points: Floats, matrix: Floats) -> Floats:
-    """Points (n, 2) through a perspective `matrix` (3, 3)."""
+    """Apply a perspective `matrix` (3, 3) to points (n, 2)."""
     seen = points @ matrix[:, :2].T + matrix[:, 2]
     return np.asarray(seen[:, :2] / seen[:, 2:])
 
@@ -155,12 +155,12 @@ def _ends(counts: Sequence[int] | Ints) -> Ints:
 
 
 def _clipped(points: Floats, frame: shapely.Polygon) -> tuple[Floats, float]:
-    """The largest part of a polygon within `frame`, and the share of its area that all such parts have."""
+    """Return the largest part of a polygon within `frame`, and the share of its area that is within."""
     whole = shapely.Polygon(points)
-    if not whole.is_valid:  # clean polygons may touch themselves once they are rounded
+    if not whole.is_valid:  # clean polygons may touch themselves after rounding
         whole = shapely.make_valid(whole)
     seen = shapely.get_parts(shapely.intersection(whole, frame))
-    areas = shapely.area(seen)  # 0 for the points and lines in which a word may touch the frame
+    areas = shapely.area(seen)  # 0 for points and lines where a word only touches the frame
     if not len(seen) or areas.max() <= 0:
         return points, 0.0
     corners = repair(shapely.get_coordinates(seen[int(np.argmax(areas))].exterior)[:-1])  # a cut corner may be a spike
@@ -168,5 +168,5 @@ def _clipped(points: Floats, frame: shapely.Polygon) -> tuple[Floats, float]:
         return points, 0.0
     if signed_area(corners) * signed_area(points) < 0:
         corners = corners[::-1]
-    first = int(np.argmin(np.abs(corners - points[0]).sum(1)))  # begin where the word begins
+    first = int(np.argmin(np.abs(corners - points[0]).sum(1)))  # keep the word's first point
     return np.roll(corners, -first, axis=0), float(areas.sum() / max(whole.area, 1e-9))

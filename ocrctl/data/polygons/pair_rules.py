@@ -1,4 +1,4 @@
-"""Polygon rules that compare the polygons of one picture: duplicates and heavy overlap."""
+"""Polygon rules that compare polygons of the same image: duplicates and overlaps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from ocrctl.data.polygons.columns import Floats, Ints, boxes
 from ocrctl.data.polygons.findings import Findings
 
-OVERLAP = 0.7  # intersection over union from which two instances are taken for the same text
+OVERLAP = 0.7  # intersection over union above which two instances are considered the same text
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _TOGETHER = 1 << 16  # pairs whose boxes are compared at once
-_BOX_OVERLAP = 0.4  # of the boxes around them: pairs below it are not looked at
-MOST_PARTNERS = 8  # of one polygon: more that may overlap it are left out, the least likely first
+_BOX_OVERLAP = 0.4  # intersection over union of the boxes; pairs below it are skipped
+MOST_PARTNERS = 8  # maximum overlap candidates per polygon; the least likely are skipped
 
 
 def check_pairs(
@@ -24,11 +24,11 @@ def check_pairs(
     texts: list[str],
     around: Floats | None = None,
 ) -> None:
-    """Add duplicates and overlaps to `findings`; polygons that it already calls broken are left out.
+    """Add duplicates and overlaps to `findings`. Polygons with errors that leave no area are skipped.
 
-    points (P, 2), offsets (N + 1,), image_id (N,) ascending; around (4, N), where they are known, the boxes of all that
-    are not broken, as `boxes` gives them. Boxes are sorted by their top within each picture and each
-    is compared with those that start before it ends, one step down the list at a time, all pictures at once.
+    points (P, 2), offsets (N + 1,), image_id (N,) ascending; around (4, N), if known, the boxes of all valid polygons,
+    as `boxes` returns them. Boxes are sorted by their top within each image, and each is compared with those that start
+    before it ends, one step down the list at a time, all images at once.
     """
     broken = findings.of("too-few-points", "not-finite", "no-area")
     usable = np.ones(len(offsets) - 1, bool)
@@ -38,7 +38,7 @@ def check_pairs(
         return
     around = boxes(points, offsets) if around is None else around
     top, bottom = around[1][chosen], around[3][chosen]
-    below = image_id[chosen] * (bottom.max() - top.min() + 1)  # pictures in one long column, none beside another
+    below = image_id[chosen] * (bottom.max() - top.min() + 1)  # images stacked in one column
     top += below
     order = np.argsort(top, kind="stable")
     chosen, top, bottom = chosen[order], top[order], (bottom + below)[order]
@@ -60,7 +60,7 @@ def check_pairs(
 
 
 def _alike(around: Floats, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
-    """Those of the `chosen` polygons, ascending as they are, that share their box with another one of their picture."""
+    """Return those of the `chosen` polygons (ascending) that have the same box as another one of their image."""
     key = image_id[chosen].astype(np.uint64)
     for side, factor in zip(around, _FACTORS, strict=True):
         bits = _bits(side[chosen])
@@ -72,8 +72,8 @@ def _alike(around: Floats, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
 
 
 def _duplicates(points: Floats, offsets: Ints, image_id: NDArray[np.int32], chosen: Ints) -> Ints:
-    """(K, 2): each of the `chosen` polygons, ascending, that repeats an earlier one of its picture point for point, and
-    that one."""
+    """Return (K, 2): each of the `chosen` polygons (ascending) that repeats an earlier one of its image point for
+    point, and that earlier one."""
     if not len(chosen):
         return np.zeros((0, 2), np.int64)
     sizes = np.diff(offsets)[chosen]
@@ -96,8 +96,8 @@ def _bits(values: Floats) -> NDArray[np.uint64]:
 
 
 def _near_pairs(around: Floats, chosen: Ints, top: Floats, bottom: Floats) -> Ints:
-    """(K, 2) of the `chosen` polygons: those of one picture whose boxes share enough of each other. They stand in the
-    order of `top`; `top` and `bottom` are where they lie in a column of all pictures, one below the other."""
+    """Return pairs (K, 2) of the `chosen` polygons of one image whose boxes overlap enough. They are in the order of
+    `top`; `top` and `bottom` are coordinates in the column of all images."""
     found, waiting = [], []
     active = np.flatnonzero(top[1:] < bottom[:-1])
     step, count = 1, 0
@@ -116,7 +116,7 @@ def _near_pairs(around: Floats, chosen: Ints, top: Floats, bottom: Floats) -> In
 
 
 def _sharing(around: Floats, one: Ints, other: Ints) -> Ints:
-    """Those of K pairs whose boxes share enough of each other."""
+    """Return those of K pairs whose boxes overlap enough."""
     left, top, right, bottom = around
     across = np.minimum(right[one], right[other]) - np.maximum(left[one], left[other])
     beside = across > 0
@@ -128,8 +128,8 @@ def _sharing(around: Floats, one: Ints, other: Ints) -> Ints:
 
 
 def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:
-    """Intersection over union of each pair; 0 where an outline crosses itself, where the areas alone rule out more than
-    OVERLAP, and beyond MOST_PARTNERS."""
+    """Return the intersection over union of each pair; 0 for a self-intersecting polygon, where the areas alone rule
+    out more than OVERLAP, and beyond MOST_PARTNERS."""
     named = np.zeros(len(offsets) - 1, bool)
     named[pairs] = True
     members, place = np.flatnonzero(named), np.cumsum(named) - 1  # as np.unique, without sorting millions of pairs
@@ -143,7 +143,7 @@ def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:
     first, second = place[pairs].T
     kept = np.flatnonzero(valid[first] & valid[second])
     one, other = areas[first[kept]], areas[second[kept]]
-    kept = kept[np.minimum(one, other) > OVERLAP * np.maximum(one, other)]  # no more than the smaller one is shared
+    kept = kept[np.minimum(one, other) > OVERLAP * np.maximum(one, other)]  # at most the smaller one is shared
     kept = kept[_likeliest(first[kept], second[kept], areas)]
     first, second = first[kept], second[kept]
     common = shapely.area(shapely.intersection(polygons[first], polygons[second]))
@@ -153,9 +153,9 @@ def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:
 
 
 def _likeliest(first: Ints, second: Ints, areas: Floats) -> Ints:
-    """Indices of the pairs to measure: all, or of a polygon with more than MOST_PARTNERS those nearest to its area.
+    """Return the indices of the pairs to measure: at most MOST_PARTNERS per polygon, those most similar in area.
 
-    The later polygon of a pair is the one that is named, so it is the one whose partners are limited.
+    The later polygon of a pair gets the finding, so its partners are limited.
     """
     later = np.maximum(first, second)
     if not len(later) or np.bincount(later).max() <= MOST_PARTNERS:

@@ -1,7 +1,7 @@
-"""THE polygon rules: every other room asks here which polygons are bad, and nothing else filters polygons.
+"""Polygon rules, the only place that decides which polygons are invalid: nothing else filters polygons.
 
-All polygons are judged at once: numpy over the flat points, and shapely's vectorised predicates for outlines that are
-not plainly convex. Coordinates are pixels, x right, y down, so a positive signed area runs clockwise as seen.
+All polygons are checked at once: numpy on the flat points, and shapely's vectorised predicates for polygons that are
+not clearly convex. Coordinates are pixels, x right, y down, so a positive signed area is clockwise on screen.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ocrctl.data.polygons.findings import Findings
 
 Bools = NDArray[np.bool_]
 
-LARGEST = 1e7  # pixels; beyond it a coordinate is an error of another kind
+LARGEST = 1e7  # pixels; larger coordinates are errors of another kind
 SMALLEST_AREA = 1.0  # square pixels
-SMALLEST_HEIGHT = 3.0  # pixels; below it no letter can be told from another
-SPIKE_COS = -0.9962  # an outline that turns back within 5 degrees
-UPRIGHT = 0.5  # slope of a quad's first edges below which "top left" is beyond doubt
-NARROWEST_CHARACTER = 0.1  # width in heights of the text; a label that needs less belongs to another box
-LONGEST_CHARACTER = 8.0  # widths of the text's height; letter-spaced signs stay below
-_CHUNK = 1 << 14  # points judged together: their columns stay in the processor's cache
+SMALLEST_HEIGHT = 3.0  # pixels; below it letters cannot be distinguished
+SPIKE_COS = -0.9962  # cosine: the polygon turns back within 5 degrees
+UPRIGHT = 0.5  # slope of a quad's edges up to which its top left is unambiguous
+NARROWEST_CHARACTER = 0.1  # width in text heights; a narrower label belongs to another box
+LONGEST_CHARACTER = 8.0  # width in text heights; letter-spaced signs are below it
+_CHUNK = 1 << 14  # points per chunk: its columns fit in the processor's cache
 
 
 def check_polygons(
@@ -36,11 +36,11 @@ def check_polygons(
     lengths: Ints | None = None,
     around: Floats | None = None,
 ) -> Findings:
-    """Rules that look at one polygon at a time.
+    """Run the rules that check one polygon at a time.
 
-    points (P, 2), offsets (N + 1,); widths and heights (N,) of each polygon's picture in pixels, NaN where unknown;
-    lengths (N,) of the texts in characters, 0 where there is none to compare with. `around` (4, N), where given, takes
-    left, top, right and bottom of the box around each polygon that is finite and has three points.
+    points (P, 2), offsets (N + 1,); widths and heights (N,) of each polygon's image in pixels, NaN where unknown;
+    lengths (N,) of the texts in characters, 0 where there is none to compare with. `around` (4, N), if given, is filled
+    with left, top, right and bottom of the box around each finite polygon with at least three points.
     """
     findings = Findings()
     sizes = np.diff(offsets)
@@ -60,7 +60,7 @@ def check_polygons(
                 continue
             for kind, part in _kinds(x, y):
                 these, px, py = ids, x, y
-                if part is not None:  # compressed, not indexed: each row of points stays in one piece
+                if part is not None:  # compressed, not indexed: each row of points stays contiguous
                     these, px, py = ids[part], np.compress(part, x, 1), np.compress(part, y, 1)
                 group = kind(findings, these, px, py, around)
                 group.judge(widths[these], heights[these], None if lengths is None else lengths[these])
@@ -69,7 +69,7 @@ def check_polygons(
 
 
 def _kinds(x: Floats, y: Floats) -> list[tuple[type[_Group], Bools | None]]:
-    """As what N polygons of as many points are judged, and which of them; None: all."""
+    """Return the rule groups for N polygons with the same number of points, and their members; None: all."""
     if len(x) != 4:
         return [(_Outlines, None)]
     upright = (x[0] == x[3]) & (x[1] == x[2]) & (y[0] == y[1]) & (y[2] == y[3]) & (x[0] < x[1]) & (y[0] < y[2])
@@ -79,7 +79,7 @@ def _kinds(x: Floats, y: Floats) -> list[tuple[type[_Group], Bools | None]]:
 
 
 class _Group(ABC):
-    """N finite polygons of as many points each, at least three; row j of `x` and `y` holds the j-th point of each."""
+    """N finite polygons of the same number of points, at least three; row j of `x` and `y` holds the j-th points."""
 
     def __init__(self, findings: Findings, ids: Ints, x: Floats, y: Floats, around: Floats | None) -> None:
         self.findings, self.ids, self.x, self.y, self.around = findings, ids, x, y, around
@@ -92,7 +92,7 @@ class _Group(ABC):
     def _bounds(
         self, left: Floats, top: Floats, right: Floats, bottom: Floats, widths: Floats, heights: Floats
     ) -> None:
-        """Boxes (N,) around the polygons against their pictures."""
+        """Check boxes (N,) against the images."""
         if self.around is not None:
             first, last = self.ids[0], self.ids[-1] + 1
             place = slice(first, last) if last - first == self.count else self.ids
@@ -105,7 +105,7 @@ class _Group(ABC):
             self._add("out-of-bounds", (beyond > 0) & ~outside, beyond)
 
     def _strips(self, low: Floats, long: Floats, sound: Bools, lengths: Ints | None) -> None:
-        """Height and length (N,) of strips of text against what is written in them."""
+        """Check height and length (N,) of text strips against the length of their texts."""
         high = low >= SMALLEST_HEIGHT
         self._add("tiny", sound & ~high, low)
         if lengths is None:
@@ -126,7 +126,7 @@ class _Group(ABC):
 
 
 class _Upright(_Group):
-    """Upright rectangles, clockwise from the top left: neither crossing, turned nor spiked."""
+    """Upright rectangles, clockwise from the top left: they cannot cross themselves or have spikes."""
 
     def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         left, right, top, bottom = self.x[0], self.x[1], self.y[0], self.y[2]
@@ -139,7 +139,7 @@ class _Upright(_Group):
 
 
 class _Outlines(_Group):
-    """Any polygons."""
+    """Polygons of any shape."""
 
     def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         x, y = self.x, self.y
@@ -148,7 +148,7 @@ class _Outlines(_Group):
         area = (x * _next(y) - _next(x) * y).sum(0) / 2
         size = np.abs(area)
         flat = size < SMALLEST_AREA
-        if flat.any():  # a bow tie has none of its own either, but spans one
+        if flat.any():  # a bow tie also has a signed area of 0, but its hull has an area
             few = np.flatnonzero(flat)
             flat[few] = shapely.area(shapely.convex_hull(self._rings(few))) < SMALLEST_AREA
         self._add("no-area", flat, size)
@@ -165,17 +165,17 @@ class _Outlines(_Group):
         self._add("counter-clockwise", (area < 0) & sound)
         if self.size == 4:
             self._first_corner(np.flatnonzero((area > 0) & sound), left, top)
-        extent = np.sqrt(squares).sum(0) / 2  # half the way around: length plus height of a strip
+        extent = np.sqrt(squares).sum(0) / 2  # half the perimeter: length plus height of a strip
         low = size / np.maximum(extent / 2 + np.sqrt(np.maximum(extent * extent / 4 - size, 0)), 1e-9)
         self._strips(low, extent - low, sound, lengths)
 
     def _turns(self, squares: Floats) -> tuple[Bools, Ints]:
-        """Which polygons have a spike, and the indices of those that are not plainly convex."""
+        """Find polygons with a spike, and the indices of those that are not clearly convex."""
         before_x, before_y = _previous(self.dx), _previous(self.dy)
         cross = before_x * self.dy - before_y * self.dx
         dot = before_x * self.dx + before_y * self.dy
         spiked = np.asarray((dot < SPIKE_COS * np.sqrt(squares * _previous(squares))).any(0))
-        if self.size > 4:  # all turns one way: convex for a quad; a star of five points and more may still wind twice
+        if self.size > 4:  # turns in one direction mean convex for a quad only; a star may wind twice
             return spiked, np.arange(self.count)
         return spiked, np.flatnonzero((cross.min(0) < 0) & (cross.max(0) > 0) | spiked)
 
@@ -189,7 +189,7 @@ class _Outlines(_Group):
         return np.asarray(shapely.linearrings(np.concatenate((corners, corners[:, :1]), axis=1)))
 
     def _quads_crossing(self, chosen: Ints) -> Bools:
-        """A quad crosses itself where two opposite edges do."""
+        """Find quads whose opposite edges cross."""
         x, y = self.x[:, chosen], self.y[:, chosen]
 
         def side(a: int, b: int, c: int) -> Floats:
@@ -201,7 +201,7 @@ class _Outlines(_Group):
         return cross(0, 1, 2, 3) | cross(1, 2, 3, 0)
 
     def _first_corner(self, chosen: Ints, left: Floats, top: Floats) -> None:
-        """Quads near upright whose first point is not the top left one."""
+        """Find near-upright quads whose first point is not the top left one."""
         corner = np.argmin((self.x - left) + (self.y - top), axis=0)[chosen]
         turned, corner = chosen[corner != 0], corner[corner != 0]
         dx, dy = np.abs(self.dx[:, turned]), np.abs(self.dy[:, turned])
@@ -210,7 +210,7 @@ class _Outlines(_Group):
 
 
 def _next(values: Floats) -> Floats:
-    """Of each point (k, N), the value at the next one around its polygon."""
+    """Return for each point (k, N) the value of the next point of its polygon."""
     return np.concatenate((values[1:], values[:1]))
 
 

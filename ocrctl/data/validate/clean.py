@@ -1,4 +1,4 @@
-"""Cleaning a data set in memory: clamp, repair, remove. Nothing that the rules do not call bad changes."""
+"""Clean a data set in memory: clamp, repair, remove. Only what the rules report is changed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PASSES = 4  # a clamped polygon may need repair, and a repaired one clamping
 
 @dataclass
 class Cleaned:
-    """The outcome. `actions` counts by "action: code name"; `changed` marks pictures of the old data whose labels
-    differ, `kept` those that are still there, `clamped` instances of the old data; `fatal` counts the errors that
-    remain."""
+    """Result of a cleaning. `actions` counts by "action: code name"; `changed` marks images of the old data whose
+    labels differ, `kept` those that remain, `clamped` instances of the old data; `fatal` counts the remaining
+    errors."""
 
     data: Annotations
     kept: NDArray[np.bool_]
@@ -39,7 +39,7 @@ class Cleaned:
     fatal: int = 0
 
     def note(self, action: str, count: int, where: str) -> None:
-        """Count an action, with the place of the first."""
+        """Count an action, and keep the location of the first."""
         self.actions[action] += count
         self.examples.setdefault(action, where)
 
@@ -47,7 +47,7 @@ class Cleaned:
 def clean(
     data: Annotations, scan: ImageScan, first: Findings, *, clamping: bool, repairing: bool, removing: bool
 ) -> Cleaned:
-    """Clean `data`; `looks` and `first` are what `lint` saw of it."""
+    """Clean `data`; `scan` and `first` are the results of `run_rules`."""
     count = len(data.images)
     tiny = np.isin(np.arange(len(data)), first.of("tiny"))
     result = Cleaned(data, np.ones(count, bool), np.zeros(count, bool), np.zeros(len(data), bool), tiny)
@@ -60,7 +60,7 @@ def clean(
             touched = _repair(result, findings) or touched
         if not touched:
             break
-        if data.words is None:  # a mended outline may not be of the shape that the label file holds
+        if data.words is None:  # a fixed polygon may have a shape that the format does not support
             result.data, _ = fit_to_format(result.data, data.format)
     if removing:
         again = first.of("listed-twice")
@@ -75,7 +75,7 @@ def clean(
 
 
 def _frames(result: Cleaned, scan: ImageScan, findings: Findings) -> None:
-    """Turn labels that stand in the frame before EXIF rotation, and set sizes that are not the file's."""
+    """Rotate labels that are in the frame before EXIF rotation, and correct stated sizes."""
     data = result.data
     spans, sizes = data.spans(), data.sizes.copy()
     points = data.points.copy()
@@ -134,9 +134,9 @@ def _repair(result: Cleaned, findings: Findings) -> bool:
 
 
 def _merge(result: Cleaned, again: NDArray[np.int64], turned: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the instances of pictures that are listed again to where they stand first; returns those pictures.
+    """Move the instances of images that are listed again to their first entry. Returns those images.
 
-    Left out are those whose labels stand in another frame than the first's: one of the two is among the `turned`.
+    Skips those whose labels are in another frame than the first entry's: one of the two is among the `turned`.
     """
     data = result.data
     place: dict[str, int] = {}
@@ -165,7 +165,7 @@ def _remove(result: Cleaned, scan: ImageScan, first: Findings, again: NDArray[np
         new = images[~unusable[images]]
         unusable[new] = True
         if len(new):
-            action = "merged" if name == "listed-twice" and data.words is None else "picture removed"
+            action = "merged" if name == "listed-twice" and data.words is None else "image removed"
             result.note(f"{action}: {name}", len(new), data.image_where(int(new[0])))
     findings, _ = run_rules(data, scan=scan)
     bad = np.zeros(len(data), bool)
@@ -179,14 +179,14 @@ def _remove(result: Cleaned, scan: ImageScan, first: Findings, again: NDArray[np
     slivers = slivers[result.clamped[slivers] & ~bad[slivers] & ~unusable[data.image_id[slivers]]]
     slivers = slivers[~result.tiny[slivers]]
     bad[slivers] = True
-    if len(slivers):  # all but a sliver of the word lay outside: its text is not what is left to see
+    if len(slivers):  # only a sliver of the word was inside: its text is no longer visible
         _mark(result, "removed: tiny, once clamped", slivers)
     before = np.bincount(data.image_id, minlength=len(data.images))
     left = np.bincount(data.image_id[~bad], minlength=len(data.images))
     emptied = (before > 0) & (left == 0) & ~unusable
     if emptied.any() and data.words is None:
         where = data.image_where(int(np.flatnonzero(emptied)[0]))
-        result.note("picture removed: nothing is left", int(emptied.sum()), where)
+        result.note("image removed: nothing is left", int(emptied.sum()), where)
     result.kept = ~unusable & ~emptied
     result.changed |= ~result.kept
     result.data = data.subset(~bad, result.kept)

@@ -1,4 +1,4 @@
-"""What a detector cannot learn at its training size: text below its cells, kernels that vanish, kernels that merge."""
+"""Rules for a detector at its training size: text smaller than its cells, kernels that vanish or merge."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ocrctl.data.polygons.findings import Findings
 BROKEN = ("too-few-points", "not-finite", "no-area", "self-intersecting", "outside")
 
 
-THINNEST = 1.0  # cells; a thinner kernel is drawn in some places and not in others
-GAP = 1.0  # cells between two kernels; nearer ones are drawn as one
+THINNEST = 1.0  # cells; a thinner kernel may miss all sample points of the map
+GAP = 1.0  # cells between two kernels; closer kernels merge
 
 
 def check_kernels(
     findings: Findings, data: Annotations, spec: ModelSpec, size: tuple[int, int], widths: Floats, heights: Floats
 ) -> None:
-    """Add what detector `spec` cannot learn when trained at `size`, height and width in pixels.
+    """Add findings for instances that detector `spec` cannot learn at `size`, (height, width) in pixels.
 
-    widths and heights (N,) of each polygon's picture, NaN where unknown: those are not judged, nor are ignored
-    polygons and those that `findings` calls broken. A picture is taken to be shown at the scale that gives it the area
-    of the training size, which is what augmentation varies around.
+    widths and heights (N,) of each polygon's image, NaN where unknown: these are skipped, and so are ignored polygons
+    and polygons with errors in `findings`. An image is assumed to be scaled to the area of the training size, the
+    centre of the augmentation's range.
     """
     grid = spec.detector
     if grid is None:  # a recogniser
@@ -42,7 +42,7 @@ def check_kernels(
     note = f"{spec.name} at {size[1]}x{size[0]}"
     small = low < grid.finest_stride
     findings.add(
-        "below-stride", chosen[small], low[small], [f"{note} sees cells of {grid.finest_stride:g}"] * small.sum()
+        "below-stride", chosen[small], low[small], [f"{note} has cells of {grid.finest_stride:g}"] * small.sum()
     )
     if grid.shrink_ratio is None:
         return
@@ -62,7 +62,7 @@ def check_kernels(
 
 
 def _taken(points: Floats, offsets: Ints, chosen: Ints) -> tuple[Floats, Ints]:
-    """points and offsets of the polygons `chosen`."""
+    """Return points and offsets of the polygons `chosen`."""
     sizes = np.diff(offsets)[chosen]
     ends = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     rows = np.repeat(offsets[:-1][chosen] - ends[:-1], sizes) + np.arange(ends[-1])
@@ -70,10 +70,10 @@ def _taken(points: Floats, offsets: Ints, chosen: Ints) -> tuple[Floats, Ints]:
 
 
 def _near_kernels(points: Floats, offsets: Ints, away: Floats, image_id: Ints, gap: Floats) -> tuple[Ints, Floats]:
-    """Pairs (K, 2) of polygons of one picture whose kernels are nearer than `gap` (N,) pixels, and how near (K,)."""
+    """Return pairs (K, 2) of polygons of one image whose kernels are closer than `gap` (N,) pixels, and how close."""
     starts = offsets[:-1]
     low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-    # Each picture in a strip of its own, so that one tree serves them all.
+    # Each image in a strip of its own, so that one tree serves all images.
     strip = image_id * (high[:, 0].max() - low[:, 0].min() + 2 * gap.max() + 1)
     left, right = low[:, 0] - gap / 2 + strip, high[:, 0] + gap / 2 + strip
     boxes = shapely.box(left, low[:, 1] - gap / 2, right, high[:, 1] + gap / 2)

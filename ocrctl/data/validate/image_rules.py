@@ -1,4 +1,4 @@
-"""Rules for the pictures of a data set: what their files, the labels and the other pictures say together."""
+"""Rules for images: their files, their labels and other images compared with each other."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.validate.image_scan import ImageScan
 
 LONGEST_ASPECT = 20.0
-_NEAR = 3  # differing bits of 64 up to which two pages may look the same
-_GREY = 12  # grey levels by which parts of their thumbnails may differ: 7 after JPEG at quality 30
-_TOGETHER = 1 << 12  # pairs of thumbnails that are compared at once
+_NEAR = 3  # maximum number of differing bits, of 64, of nearly identical pages
+_GREY = 12  # maximum difference of their thumbnails in grey levels: 7 after JPEG at quality 30
+_TOGETHER = 1 << 12  # pairs of thumbnails compared at once
 
 
 def check_images(findings: Findings, data: Annotations, scan: ImageScan) -> None:
-    """Add what the pictures, the labels and each other say together."""
+    """Add findings from comparing the images, their labels and each other."""
     width, height = scan.sizes.T.astype(np.float64)
     short, long = np.minimum(width, height), np.maximum(width, height)
     ratio = long / np.maximum(short, 1)
@@ -29,7 +29,7 @@ def check_images(findings: Findings, data: Annotations, scan: ImageScan) -> None
     known = (data.sizes > 0).all(1) & (scan.sizes > 0).all(1)
     frame = _exif(findings, data, scan)
     wrong = np.flatnonzero(known & (data.sizes != scan.sizes).any(1) & ~frame)
-    notes = ["the annotation says {}x{}, the file is {}x{}".format(*data.sizes[i], *scan.sizes[i]) for i in wrong]
+    notes = ["the annotation states {}x{}, the file is {}x{}".format(*data.sizes[i], *scan.sizes[i]) for i in wrong]
     findings.add("size-differs", wrong, None, notes)
     _repeats(findings, data, scan)
     findings.add("not-checked", data.unchecked)
@@ -41,8 +41,8 @@ def check_images(findings: Findings, data: Annotations, scan: ImageScan) -> None
 
 
 def frames(data: Annotations, scan: ImageScan, findings: Findings) -> tuple[Floats, Floats]:
-    """(N,) width and height in which each polygon must lie, NaN where unknown. Labels that stand in the frame before
-    EXIF rotation are measured there: they are at fault as a whole, not each on its own."""
+    """Return (N,) width and height of each polygon's image, NaN where unknown. Labels that are in the frame before EXIF
+    rotation are measured in it: they get one finding for the image, not one each."""
     sizes = np.where(np.all(scan.sizes > 0, axis=1, keepdims=True), scan.sizes, data.sizes).astype(np.float64)
     turned = findings.of("exif-frame")
     sizes[turned] = scan.stored[turned]
@@ -52,10 +52,10 @@ def frames(data: Annotations, scan: ImageScan, findings: Findings) -> tuple[Floa
 
 
 def check_overlap(findings: Findings, data: Annotations, scan: ImageScan, other: Annotations, seen: ImageScan) -> None:
-    """Add pictures that also stand in `other`, byte for byte or by their looks."""
+    """Add images that are also in `other`, identical byte for byte or in appearance."""
     files = {digest: image for image, digest in enumerate(seen.digests) if digest}
     alike: dict[int, int] = {}
-    if other.words is None and data.words is None:  # single words look alike without being the same
+    if other.words is None and data.words is None:  # different word crops may look the same
         count = len(seen.digests)
         hashes = np.concatenate((seen.hashes, scan.hashes))
         sides = np.arange(len(hashes)) >= count
@@ -77,7 +77,7 @@ def check_overlap(findings: Findings, data: Annotations, scan: ImageScan, other:
 
 
 def _exif(findings: Findings, data: Annotations, scan: ImageScan) -> NDArray[np.bool_]:
-    """Pictures that EXIF turns: do the labels fit them as displayed, as stored, or both?"""
+    """Check for images with EXIF orientation whether the labels fit the displayed image, the stored one, or both."""
     turned = np.flatnonzero(scan.orientations > 1)
     spans = data.spans()
     frame: NDArray[np.bool_] = np.zeros(len(data.images), np.bool_)
@@ -98,7 +98,7 @@ def _exif(findings: Findings, data: Annotations, scan: ImageScan) -> NDArray[np.
 
 
 def _repeats(findings: Findings, data: Annotations, scan: ImageScan) -> None:
-    numbered = data.words is not None and not isinstance(data.words, FolderWords)  # samples without names of their own
+    numbered = data.words is not None and not isinstance(data.words, FolderWords)  # samples without names
     if not any(scan.digests) and (numbered or len(set(data.images)) == len(data.images)):
         return
     first_name: dict[str, int] = {}
@@ -130,9 +130,9 @@ def similar_images(
     thumbnail: Callable[[int], NDArray[np.uint8]],
     sides: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
-    """(K, 2) later and earlier pictures that look the same, all pairs, ascending: hashes (I, 2) that differ in at most
-    `_NEAR` bits each, and no part of the thumbnails that differs by more than `_GREY`, as a form filled in otherwise
-    does. With `sides` (I,), only pairs of two sides."""
+    """Return all pairs (K, 2) of later and earlier nearly identical images, ascending: hashes (I, 2) that differ in at
+    most `_NEAR` bits each, and thumbnails that differ by at most `_GREY` everywhere, unlike a form that is filled in
+    differently. With `sides` (I,), only pairs across the two sides."""
     pairs = _near_pairs(hashes, chosen, sides)
     if not len(pairs):
         return pairs
@@ -150,14 +150,14 @@ def similar_images(
 def _near_pairs(
     hashes: NDArray[np.uint64], chosen: NDArray[np.bool_], sides: NDArray[np.bool_] | None
 ) -> NDArray[np.int64]:
-    """As `same_pictures`, by the hashes alone: then one of four 16-bit bands of the first is equal."""
+    """Return candidate pairs by the hashes alone: one of four 16-bit bands of the first hash is equal."""
     found = [np.zeros((0, 2), np.int64)]
     members = np.flatnonzero(chosen)
     for band in range(_NEAR + 1) if len(members) > 1 else ():
         keys = (hashes[members, 0] >> np.uint64(16 * band)) & np.uint64(0xFFFF)
         order = members[np.argsort(keys, kind="stable")]
         for group in np.split(order, np.flatnonzero(np.diff(np.sort(keys))) + 1):
-            if 2 <= len(group) <= 1000:  # a band that more share is blank sky or paper
+            if 2 <= len(group) <= 1000:  # larger groups are blank sky or paper
                 bits = np.bitwise_count(hashes[group][:, None] ^ hashes[group][None, :])
                 near = np.tril((bits <= _NEAR).all(2), -1)
                 if sides is not None:

@@ -1,4 +1,4 @@
-"""Every picture of a data set looked at once: size, EXIF orientation, damage, digest and look."""
+"""Scan every image of a data set once: size, EXIF orientation, damage, digest and perceptual hash."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ from ocrctl.errors import InputError
 
 _SIDE = 64  # of a thumbnail
 _THUMB = 9  # dHash, https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
-_STRETCH = 64  # pictures between two reports of progress, while stderr is listened to
+_STRETCH = 64  # images between two progress reports, during which stderr is captured
 _UNKNOWN = Header(0, 0)
-_HEAVIEST = 4  # times as many bytes a pixel as others take that some kinds of picture take to decode
+_HEAVIEST = 4  # maximum memory per pixel while decoding, relative to 8-bit RGB
 _HEADER_BYTES = (1 << 10, 1 << 13, 1 << 17)  # most headers fit; with a colour profile; with an EXIF thumbnail
 
 
 @dataclass
 class ImageScan:
-    """What was seen of I pictures. `sizes` (I, 2) is width and height as displayed, 0 where unreadable."""
+    """Results for I images. `sizes` (I, 2) is width and height as displayed, 0 where unreadable."""
 
     sizes: NDArray[np.int32]
     stored: NDArray[np.int32]  # (I, 2) before EXIF orientation
     orientations: NDArray[np.int8]
     digests: list[bytes]  # of the file; b"" where it cannot be read
-    hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the picture was not decoded
-    multipage: list[int] = field(default_factory=list)  # pictures whose file is a TIFF of more than one page
+    hashes: NDArray[np.uint64]  # (I, 2) dHash along x and along y; 0 where the image was not decoded
+    multipage: list[int] = field(default_factory=list)  # images whose file is a TIFF of several pages
     thumbnails: dict[bytes, NDArray[np.uint8]] = field(
         default_factory=dict
-    )  # `thumbnail` by digest, of those asked for
+    )  # of `thumbnail`, by digest, filled on demand
 
     def subset(self, images: NDArray[np.bool_]) -> ImageScan:
-        """What was seen of the pictures chosen by `images` (I,)."""
+        """Select the images marked by `images` (I,)."""
         digests = [digest for digest, keep in zip(self.digests, images, strict=True) if keep]
         orientations, hashes = self.orientations[images], self.hashes[images]
         kept = (np.cumsum(images) - 1)[[image for image in self.multipage if images[image]]].tolist()
         return ImageScan(self.sizes[images], self.stored[images], orientations, digests, hashes, kept, self.thumbnails)
 
     def thumbnail(self, data: Annotations, image: int) -> NDArray[np.uint8]:
-        """Picture `image` of `data`, which this was seen of, as (64, 64) grey levels; it is read when first asked for.
-        Raises InputError when it can no longer be read."""
+        """Return image `image` of `data`, the scanned set, as (64, 64) grey levels, read on first use. Raises
+        InputError when it can no longer be read."""
         digest = self.digests[image]
         if digest not in self.thumbnails:
             with DecoderWarnings():
@@ -69,7 +69,7 @@ def scan_images(
     decode: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ImageScan:
-    """Read every picture and add what is wrong with the files themselves. `decode` False reads headers only."""
+    """Read every image and add findings for the files. `decode` False reads headers only."""
     count = len(data.images)
     scan = ImageScan(
         sizes=np.zeros((count, 2), np.int32),
@@ -94,7 +94,7 @@ def scan_images(
         else:
             block = headers[start:stop]
             starts = data.image_starts(start, stop, _HEADER_BYTES[0])
-            block[:] = reader.read_all(starts)  # nearly always enough
+            block[:] = reader.read_all(starts)  # nearly always sufficient
             for image in (np.flatnonzero(block[:, 0] == 0) + start).tolist():
                 header, name, problem = _header(data, image, len(starts[image - start]))
                 headers[image] = header or _UNKNOWN
@@ -125,8 +125,8 @@ def _whole_files(
     pages: list[tuple[int, int]],
     problems: list[tuple[int, str, str]],
 ) -> None:
-    """What the first bytes of the pictures from `start` on do not tell: the pages of TIFFs, and of a picture of many
-    pixels what decoding it would take."""
+    """Check what the first bytes of the images from `start` on do not show: pages of TIFFs, and the memory that
+    decoding a large image needs."""
     large = headers[:, 0].astype(np.int64) * headers[:, 1] > max_image_pixels() // _HEAVIEST
     known = {image for image, _, _ in problems}
     for place, head in enumerate(starts):
@@ -134,7 +134,7 @@ def _whole_files(
             continue
         try:
             content = data.image_bytes(start + place)
-        except InputError as error:  # gone since its first bytes were read
+        except InputError as error:  # removed since its first bytes were read
             problems.append((start + place, *_unread(data, start + place, error)))
             continue
         _count_pages(start + place, content, pages)
@@ -150,8 +150,8 @@ def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> No
 
 
 def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, str, str]:
-    """The header of a file whose first `seen` bytes hold none; name of the code and reason of what is wrong, if
-    anything."""
+    """Read the header of a file whose first `seen` bytes hold none. Returns the header, the name of the code and the
+    reason, if any."""
     for size in _HEADER_BYTES[1:] if seen == _HEADER_BYTES[0] else ():
         (content,) = data.image_starts(image, image + 1, size)
         header = read_header(content)
@@ -160,7 +160,7 @@ def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, st
         if len(content) < size:
             break
     try:
-        content = data.image_bytes(image)  # of a picture that is no file of its own; or this says what is wrong
+        content = data.image_bytes(image)  # an image that is not a file; or this reports the error
     except InputError as error:
         return None, *_unread(data, image, error)
     if not content:
@@ -168,14 +168,13 @@ def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, st
     header = read_header(content)
     if header is None and (problem := limit_problem(content)):
         return None, "too-large", problem
-    return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
+    return header, "unreadable", "" if header is not None else "the header of the image cannot be read"
 
 
 def _decoded(
     data: Annotations, image: int, scan: ImageScan, decoder: DecoderWarnings, pages: list[tuple[int, int]]
 ) -> tuple[Header | None, str, str]:
-    """As `_header`, of the whole file, every byte of it decoded; fills the digest and the hash of `looks`, and adds to
-    `pages`."""
+    """Same as `_header`, but decodes the whole file; sets the digest and the hash in `scan`, and adds to `pages`."""
     try:
         content = data.image_bytes(image)
     except InputError as error:
@@ -194,7 +193,7 @@ def _decoded(
         scan.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
     if problem:
         return header, ("truncated" if "damaged" in problem else "unreadable"), problem
-    return header, "unreadable", "" if header is not None else "the header of the picture cannot be read"
+    return header, "unreadable", "" if header is not None else "the header of the image cannot be read"
 
 
 def _unread(data: Annotations, image: int, error: InputError) -> tuple[str, str]:
@@ -203,7 +202,7 @@ def _unread(data: Annotations, image: int, error: InputError) -> tuple[str, str]
 
 
 def _eighth(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`image` (h, w, ...) at the eighth of its size that a JPEG is read at: the means of its blocks of 8 x 8."""
+    """Reduce `image` (h, w, ...) to an eighth by block means, like the reduced decoding of a JPEG."""
     height, width = image.shape[:2]
     whole = cv2.copyMakeBorder(image, 0, -height % 8, 0, -width % 8, cv2.BORDER_REPLICATE)
     size = (whole.shape[1] // 8, whole.shape[0] // 8)
@@ -212,7 +211,7 @@ def _eighth(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _dhash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
     grey: NDArray[Any] = image
-    if image.ndim == 3:  # as bright as a JPEG, which is read in grey: the same picture in two formats looks the same
+    if image.ndim == 3:  # same brightness as a JPEG, which is read in grey
         grey = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY) if image.shape[2] >= 3 else image[..., 0]
     if grey.dtype != np.uint8:
         grey = (grey >> 8).astype(np.uint8)

@@ -1,12 +1,12 @@
-"""Texts whose UTF-8 bytes were read as Windows-1252 or Latin-1: what they were, or that they can no longer be told."""
+"""Detect texts whose UTF-8 bytes were decoded as Windows-1252 or Latin-1, and restore them where possible."""
 
 from __future__ import annotations
 
 import re
 
 _CP1252 = {char: byte for byte in range(0x80, 0xA0) if (char := bytes([byte]).decode("cp1252", "ignore"))}
-_BYTES = {ord(char): chr(byte) for char, byte in _CP1252.items()}  # what stands at 0x80 to 0x9F, as Latin-1 has it
-# Of a text in Latin-1: whole characters of UTF-8, then those whose end is missing, then bytes of neither.
+_BYTES = {ord(char): chr(byte) for char, byte in _CP1252.items()}  # Windows-1252's 0x80 to 0x9F as in Latin-1
+# In a Latin-1 text: complete UTF-8 characters, characters whose end is missing, other bytes.
 _PARTS = re.compile(
     "(?P<whole>[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
     "|(?P<cut>[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}|[\xc2-\xdf])"
@@ -19,10 +19,10 @@ _LETTERS = re.compile("[^\\W\\d_]")
 
 
 def unmojibake(text: str) -> str:
-    """What `text` was before UTF-8 was read as Windows-1252 or Latin-1, "" when it was not.
+    """Return the original text of UTF-8 that was decoded as Windows-1252 or Latin-1, "" for other texts.
 
-    Only text that is valid UTF-8 once encoded back is taken, and not where that makes characters that no label holds:
-    `NESTLÉ®` is no mojibake of `NESTLɮ`.
+    Accepted is only text that is valid UTF-8 when encoded back, without characters that labels never hold: `NESTLÉ®` is
+    no mojibake of `NESTLɮ`.
     """
     if text.isascii() or not any("\u00c2" <= char <= "\u00f4" for char in text):
         return ""
@@ -37,12 +37,12 @@ def unmojibake(text: str) -> str:
 
 
 def lost_bytes(text: str) -> str:
-    """What is left of a text after UTF-8 was read as Latin and bytes were dropped, U+FFFD for what is not; "" where
-    `text` is none of these.
+    """Return the rest of a text that was UTF-8 decoded as Latin and lost bytes, with U+FFFD for the lost characters;
+    "" for other texts.
 
-    `ì½”ë”` is 코 and two of the three bytes of another syllable. Taken for that: a whole character of three bytes or
-    more beside what is cut; two that are cut and no letter besides; a small letter before `Ã` or `Â` at the end of a
-    word.
+    `ì½”ë”` is 코 and two of the three bytes of another syllable. Detected by a complete character of three bytes or
+    more beside an incomplete one, two incomplete ones without any letter, or a small letter before `Ã` or `Â` at the
+    end of a word.
     """
     if text.isascii():
         return ""
@@ -68,8 +68,8 @@ def _decoded(latin: str) -> str:
 
 
 def _common(char: str) -> bool:
-    """Whether labels hold such a character: not those that two symbols of Latin text make by chance (phonetic letters,
-    Latin letters of Africa, modifiers)."""
+    """Whether labels may hold the character: not those that two Latin symbols form by chance (phonetic letters, African
+    Latin letters, modifiers)."""
     code = ord(char)
     rare = 0x180 <= code < 0x370 and code not in (0x1A0, 0x1A1, 0x1AF, 0x1B0) and not 0x1CD <= code <= 0x1DC
     return not rare or 0x218 <= code <= 0x21B

@@ -1,4 +1,4 @@
-"""What a set of annotated pages consists of: pictures, instances, their sizes and shapes."""
+"""Statistics of annotated pages: images, instances, their sizes and shapes."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class PageStats:
     empty_pictures: int  # without instances
     points: dict[int, int]  # points of a polygon to polygons
     per_picture: Spread | None
-    widths: Spread | None  # of pictures
+    widths: Spread | None  # of images
     heights: Spread | None
     text_heights: Spread | None  # the lower side of the box around each polygon
     aspects: Spread | None  # longer over lower side of that box
 
 
 def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
-    """Statistics of `data`, with picture sizes as seen."""
+    """Compute the statistics of `data`, with the scanned image sizes."""
     sizes = scan.sizes[(scan.sizes > 0).all(1)]
     counts = np.bincount(data.image_id, minlength=len(data.images))
     lower = text_heights(data, scan)
@@ -70,7 +70,7 @@ def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
 
 
 def spread(values: ArrayLike) -> Spread | None:
-    """The distribution of the finite `values`; bins are logarithmic when the largest is over 20 times the median."""
+    """Return the distribution of the finite `values`; bins are logarithmic if the maximum is above 20 medians."""
     numbers = np.asarray(values, np.float64)
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):

@@ -1,4 +1,4 @@
-"""Target-aware rules: what a recogniser can learn from each label. Torch-free: ModelSpec holds the facts."""
+"""Rules for a recogniser: whether it can learn each label. Torch-free: ModelSpec holds the facts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import CTCTokenizer
 
-LOWEST = 8.0  # pixels of text height below which a stretched word holds no more than a blur
+LOWEST = 8.0  # pixels; text of a lower height is only a blur when stretched
 
 
 def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset: Charset, heights: Floats) -> None:
-    """Add what recogniser `spec` with `charset` cannot learn. heights: (N,) of each word in its picture, NaN unknown.
+    """Add findings for labels that recogniser `spec` cannot learn. heights: (N,) of the words in pixels, NaN unknown.
 
-    Words are stretched to the model's input, so steps and widths do not depend on the picture.
+    Words are stretched to the model's input, so steps and widths do not depend on the image.
     """
     steps = spec.output_steps()
     known = set(charset)
@@ -41,13 +41,13 @@ def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset
         elif spec.input_width / len(text) < spec.stride_w:
             narrow.append((index, spec.input_width / len(text)))
     findings.add("unknown-character", lacking, None, lacking_notes)
-    limit = f"{spec.name} takes {spec.max_label_length}"
+    limit = f"the limit of {spec.name} is {spec.max_label_length}"
     findings.add("over-length-limit", *_columns(long), [limit] * len(long))
     findings.add("too-many-steps", *_columns(needs), [f"{spec.name} has {steps}"] * len(needs))
     findings.add("squeezed", *_columns(narrow))
     with np.errstate(invalid="ignore"):
         low = np.flatnonzero((heights < LOWEST) & ~data.ignore)
-    findings.add("too-low", low, heights[low], [f"{spec.name} sees {spec.input_height}: most is invented"] * len(low))
+    findings.add("too-low", low, heights[low], [f"{spec.name} reads {spec.input_height}: mostly upscaled"] * len(low))
 
 
 def _columns(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

@@ -1,4 +1,4 @@
-"""All rules over one data set, in the order that lets a later one leave out what an earlier one has explained."""
+"""Run all rules on a data set, ordered so that later rules can skip what earlier ones have reported."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def run_rules(
     pairs: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Findings, ImageScan]:
-    """Every rule over every instance and picture. `looks` of an earlier run spares reading the pictures again, and then
-    says nothing of the files themselves. `pairs` False leaves out the rules that compare polygons with each other,
-    which find no errors."""
+    """Run every rule on every instance and image. `scan` of an earlier run avoids reading the images again; then there
+    are no findings of the files. `pairs` False skips the rules that compare polygons, which find no errors."""
     findings = Findings()
     seen = scan or scan_images(data, findings, decode, progress)
     check_images(findings, data, seen)
@@ -65,8 +64,8 @@ def run_rules(
 
 
 def header_errors(data: Annotations, scan: ImageScan | None = None) -> tuple[Findings, ImageScan]:
-    """The errors that `dataset validate --header-only` finds, for a training to ask before it starts: no image is
-    decoded. `looks` as in `lint`. Of word images the texts are left to data.labels, which checks them all the same."""
+    """Find the errors of `dataset validate --header-only` before a training: no image is decoded. `scan` as in
+    `run_rules`. The texts of word images are checked by data.datasets.check_labels instead."""
     if data.words is None:
         found, seen = run_rules(data, decode=False, scan=scan, pairs=False)
     else:
@@ -78,7 +77,7 @@ def header_errors(data: Annotations, scan: ImageScan | None = None) -> tuple[Fin
 
 
 def text_heights(data: Annotations, scan: ImageScan) -> Floats:
-    """(N,) pixels: the lower side of the box around each polygon, or the height of the word picture; NaN unknown."""
+    """Return (N,) pixels: the shorter side of the box around each polygon, or the word image's height; NaN unknown."""
     if data.words is not None:
         heights = scan.sizes[data.image_id, 1].astype(np.float64)
         heights[heights == 0] = np.nan

@@ -1,4 +1,4 @@
-"""Rules for the texts of annotations: what no recogniser should be taught to write."""
+"""Rules for the texts of annotations: errors that a recogniser would learn."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ocrctl.data.polygons.findings import Findings
 from ocrctl.data.validate.mojibake import lost_bytes, unmojibake
 from ocrctl.text.normalize import normalize_label
 
-PLACEHOLDERS = ("TEMPORARY", "待识别")  # what PPOCRLabel writes before anyone has read the box
+PLACEHOLDERS = ("TEMPORARY", "待识别")  # PPOCRLabel's text of a box that is not annotated yet
 
-_UNKNOWN = "???"  # no text that cannot be written in an encoding has fewer; looked for before anything else
-_INSTEAD = re.compile(r"\?{3}[^\W_]")  # before a letter or digit they are no punctuation
+_UNKNOWN = "???"  # shortest replacement of text that an encoding could not represent; searched first
+_INSTEAD = re.compile(r"\?{3}[^\W_]")  # before a letter or digit they are not punctuation
 _AFTER_POINTS = ("icdar13", "icdar15", "sroie")
 _POINTS = re.compile(r"(?:-?\d+(?:\.\d+)?\s*,\s*-?\d+(?:\.\d+)?\s*,)+(?=.)")
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?![\d,])")  # 1,000,000
-_TOGETHER = 1 << 11  # texts that are looked at as one array of bytes
+_TOGETHER = 1 << 11  # texts checked as one array of bytes
 _SCRIPTS = {"LATIN": "Latin", "CYRILLIC": "Cyrillic", "GREEK": "Greek"}
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables, UTS #39).
 _LOOK_ALIKE = dict(
@@ -41,7 +41,7 @@ class _Columns:
 
 
 def check_texts(findings: Findings, data: Annotations) -> None:
-    """Add what is wrong with the texts of all instances that are not ignored. Formats without texts are not judged."""
+    """Add findings for the texts of all instances that are not ignored. Formats without texts are skipped."""
     if not any(data.texts):
         return
     found: dict[str, _Columns] = {}
@@ -58,9 +58,9 @@ def check_texts(findings: Findings, data: Annotations) -> None:
 
 
 def _beside(numbers: str, points: NDArray[np.float64]) -> bool:
-    """Whether `numbers`, x and y by turns, lie no further from the box around `points` (n, 2) than it is long."""
+    """Whether `numbers`, alternating x and y, are within the length of the box around `points` (n, 2) from it."""
     found = np.array(re.findall(r"-?\d+(?:\.\d+)?", numbers), np.float64).reshape(-1, 2)
-    with np.errstate(invalid="ignore"):  # of infinite points: false
+    with np.errstate(invalid="ignore"):  # infinite points: False
         reach = np.ptp(points, axis=0).max()
         return bool(np.all((found >= points.min(0) - reach) & (found <= points.max(0) + reach)))
 
@@ -72,14 +72,13 @@ def _sound(text: str, lines: bool) -> bool:
 
 
 def _odd(texts: list[str], lines: bool) -> list[int]:
-    """Indices of all of `texts` in which something may be wrong: those that are not printable ASCII, are empty or a
-    placeholder, hold `???`, have a space at an end or, of `lines` whose text follows points, start like numbers with
-    commas."""
+    """Return the indices of all `texts` that may have a problem: not printable ASCII, empty, a placeholder, with `???`,
+    with a space at an end or, for `lines` whose text follows points, starting like numbers with commas."""
     content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")
     data = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
-    letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # what is below " " comes out above
-    crowded = len(letters) > len(ends) + len(texts)  # of another script: one by one is as fast
+    letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # bytes below " " wrap around
+    crowded = len(letters) > len(ends) + len(texts)  # another script: checking one by one is as fast
     if crowded or len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in (*PLACEHOLDERS, _UNKNOWN)):
         return [i for i, text in enumerate(texts) if not _sound(text, lines)]
     before, behind = data[ends[1:] - 1], data[ends[:-1] + 1]
@@ -95,7 +94,7 @@ def _odd(texts: list[str], lines: bool) -> list[int]:
 
 
 def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
-    """(name of the code, note) of everything that is wrong with one text; `line`: it follows points on a line."""
+    """Return (name of the code, note) of every problem of one text; `line`: it follows points on a line."""
     if not text.strip():
         return [("empty-text", "")]
     problems = []
@@ -124,7 +123,7 @@ def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
 
 
 def text_errors(text: str) -> list[Code]:
-    """The errors of a text that is not ignored: no recogniser should be taught it."""
+    """Return the errors of a text that is not ignored."""
     plain = text.isprintable() and text.strip() and text not in PLACEHOLDERS
     usual = text.isascii() or not (lost_bytes(text) or question_marks(text))
     if plain and "\ufffd" not in text and _UNKNOWN not in text and usual:
@@ -134,26 +133,26 @@ def text_errors(text: str) -> list[Code]:
 
 
 def has_error(text: str) -> bool:
-    """Whether a text that is not ignored holds an error."""
+    """Whether a text that is not ignored has an error."""
     return bool(text_errors(text))
 
 
 def repaired_text(text: str) -> str:
-    """`text` without control characters, mojibake undone, trimmed, in NFC."""
+    """Return `text` without control characters, mojibake undone, trimmed, in NFC."""
     clean = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cs"))
     return normalize_label((unmojibake(clean) or clean).strip())
 
 
 def question_marks(text: str) -> bool:
-    """Whether question marks stand for what an encoding could not hold: four and nothing else, or three before a letter
-    or digit; and U+FFFD that was read as GBK."""
+    """Whether question marks replace characters that an encoding could not represent: four and nothing else, or three
+    before a letter or digit; or U+FFFD that was decoded as GBK."""
     if set(text) <= {"?", "？", " "}:
         return text.count("?") + text.count("？") >= 4
     return _INSTEAD.search(text) is not None or "锟斤拷" in text
 
 
 def look_alikes(text: str) -> str:
-    """Which letters of another script stand within a word that is otherwise Latin, "" when none does."""
+    """Describe letters of another script within a Latin word, "" when there are none."""
     if text.isascii():
         return ""
     for word in text.split():

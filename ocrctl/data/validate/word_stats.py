@@ -1,4 +1,4 @@
-"""What the labels of a word set consist of: lengths and characters."""
+"""Statistics of word labels: lengths and characters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LabelStats:
 
 
 def label_stats(labels: Sequence[str]) -> LabelStats:
-    """Statistics of at least one label."""
+    """Compute the statistics of at least one label."""
     lengths = Counter(map(len, labels))
     characters: Counter[str] = Counter()
     for label in labels:
@@ -44,8 +44,8 @@ def label_stats(labels: Sequence[str]) -> LabelStats:
 
 
 def scripts(characters: Mapping[str, int]) -> dict[str, int]:
-    """Writing systems of the letters in `characters` (occurrences by character), each with its occurrences, most first:
-    `{"Latin": 812, "Hangul": 4}`. The script is the first word of a letter's Unicode name."""
+    """Count the letters in `characters` (occurrences by character) by script, most first: `{"Latin": 812, "Hangul":
+    4}`. The script is the first word of a letter's Unicode name."""
     counts: Counter[str] = Counter()
     for char, count in characters.items():
         if char.isalpha():

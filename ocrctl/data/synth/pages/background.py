@@ -1,4 +1,4 @@
-"""What lies behind the text of a page: photographs, or scenes put together from textures, planes and lights."""
+"""Backgrounds of pages: photographs, or scenes composed of textures, planes and lights."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ocrctl.errors import InputError
 from ocrctl.files.regular import read_regular
 
 _KNOWN = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_WOOD = 3  # plane of the texture bank
+_WOOD = 3  # index of the wood texture
 
 
 @lru_cache(maxsize=4)
 def photographs(folder: str) -> tuple[str, ...]:
-    """Paths of the pictures under `folder`, sorted. Raises InputError when there is none."""
+    """Return the sorted paths of the images under `folder`. Raises InputError when there is none."""
     found = [path for path in Path(folder).rglob("*") if path.suffix.lower() in _KNOWN and path.is_file()]
     if not found:
-        raise InputError(f"{folder}: no picture is there; give a folder of photographs without text.")
+        raise InputError(f"{folder}: no images found; give a folder of photographs without text.")
     return tuple(str(path) for path in sorted(found, key=lambda path: path.relative_to(folder).as_posix()))
 
 
 def photograph(r: Random, folder: str, height: int, width: int) -> Image:
-    """A part of a photograph out of `folder`, turned over or not, at (height, width). Raises InputError naming one that
-    cannot be read."""
+    """Return a random crop of a photograph in `folder`, sometimes mirrored, at (height, width). Raises InputError
+    naming one that cannot be read."""
     paths = photographs(folder)
     path = paths[int(r.random() * len(paths))]
     try:
@@ -51,7 +51,7 @@ def photograph(r: Random, folder: str, height: int, width: int) -> Image:
 
 
 def scene(r: Random, height: int, width: int) -> Image:
-    """A wall, a street, shelves, a night or a blurred room, (height, width, 3)."""
+    """Draw a wall, a street, shelves, a night or a blurred room, (height, width, 3)."""
     kind = r.random()
     if kind < 0.3:
         return _wall(r, height, width)
@@ -65,7 +65,7 @@ def scene(r: Random, height: int, width: int) -> Image:
 
 
 def table(r: Random, height: int, width: int) -> Image:
-    """What papers lie on: wood, cloth, stone or something plain."""
+    """Draw the surface under a document: wood, cloth, stone or a plain colour."""
     colour = shade(r, 25 + 150 * r.random(), 45 * r.random())
     if r.random() < 0.5:
         grain = cut(surface_textures()[_WOOD], r, height, width)
@@ -74,14 +74,14 @@ def table(r: Random, height: int, width: int) -> Image:
 
 
 def paper(r: Random, height: int, width: int) -> Image:
-    """A sheet of paper: near white, its colour uneven by a few grey levels."""
+    """Draw a sheet of paper: near white, with a colour that varies by a few grey levels."""
     level = 250 - 35 * r.random() ** 1.5
     clouds = cut(surface_textures()[int(r.random() * 2)], r, height, width)
     return map_colours(clouds, *spread(shade(r, level, 9 * r.random()), 3 + 13 * r.random(), r))
 
 
 def plate(r: Random, height: int, width: int, colour: Colour, amount: float) -> Image:
-    """A sign's face: one colour, plain or with a texture of `amount` grey levels."""
+    """Draw a sign's surface: one colour, plain or with a texture of `amount` grey levels."""
     if amount < 4:
         image = np.empty((height, width, 3), np.uint8)
         cv2.rectangle(image, (0, 0), (width, height), colour, -1)
@@ -90,7 +90,7 @@ def plate(r: Random, height: int, width: int, colour: Colour, amount: float) -> 
 
 
 def _plane(r: Random, image: Image, box: tuple[int, int, int, int], level: float, chroma: float, amount: float) -> None:
-    """A textured rectangle x0, y0, x1, y1 of brightness near `level`, drawn into `image`."""
+    """Draw a textured rectangle x0, y0, x1, y1 of brightness near `level` into `image`."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
     if x1 - x0 > 1 and y1 - y0 > 1:
@@ -166,7 +166,7 @@ def _night(r: Random, height: int, width: int) -> Image:
 
 
 def _room(r: Random, height: int, width: int) -> Image:
-    """Large soft shapes, as a background out of focus."""
+    """Draw large soft shapes, like a background out of focus."""
     small = np.empty((max(8, height // 8), max(8, width // 8), 3), np.uint8)
     inner_h, inner_w = small.shape[:2]
     _plane(r, small, (0, 0, inner_w, inner_h), 60 + 130 * r.random(), 40, 40)

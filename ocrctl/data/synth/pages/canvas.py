@@ -1,4 +1,4 @@
-"""A picture that words are drawn into, each warped once from its glyphs, and what stands where in it."""
+"""Canvas that words are drawn on, each warped once from its glyphs, with their outlines."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ocrctl.data.synth.words.layers import fade, paint, shift, thicken
 from ocrctl.data.synth.words.palette import luma
 from ocrctl.data.synth.words.typeface import EM, open_typeface
 
-_LEVELS = (24, 48, 96, 192)  # pixels an em: the next larger is warped, so that a glyph is never magnified much
-_ARC_POINTS = 7  # along each side of a bow, as CTW1500 and Total-Text have
-_PAD = 0.5  # pixels of the picture that a polygon stands off its ink: what the warp's interpolation spreads
+_LEVELS = (24, 48, 96, 192)  # pixels per em: the next larger is warped, so that a glyph is hardly magnified
+_ARC_POINTS = 7  # along each side of curved text, as in CTW1500 and Total-Text
+_PAD = 0.5  # pixels between polygon and ink, for the warp's interpolation
 
 
 _HALF = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))
@@ -28,7 +28,7 @@ _HALF = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A word that was drawn: outline and character quads in the pixels of its ink, which `matrix` shows."""
+    """A drawn word: outline and character quads in the pixels of its mask, mapped by `matrix`."""
 
     text: str
     outline: Sequence[Sequence[float]]
@@ -47,7 +47,7 @@ class Canvas:
         self.contrasts: list[float] = []
 
     def words(self) -> PageWords:
-        """All words, cut to the picture; those too low to be read are marked to be ignored."""
+        """Return all words, cropped to the image; words too small to read are ignored."""
         drawn = self._drawn
         counts = [len(word.outline) for word in drawn]
         offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
@@ -67,7 +67,7 @@ class Canvas:
         return replace(every, ignore=every.ignore | (every.heights() < self._smallest))
 
     def cover(self, image: Image, matrix: Floats, shade: Mask | None = None) -> None:
-        """Lay a flat picture (h, w, 3) over the canvas as `matrix` (3, 3) shows it; `shade` (h, w) is its opacity."""
+        """Draw a flat image (h, w, 3) warped by `matrix` (3, 3); `shade` (h, w) is its opacity."""
         height, width = image.shape[:2]
         place = self._place(width, height, matrix)
         if place is None:
@@ -81,14 +81,14 @@ class Canvas:
         part[:] = paint(part, np.asarray(seen, np.uint8), np.asarray(over, np.uint8))
 
     def write(self, mark: Mark, matrix: Floats) -> None:
-        """Draw a word of a sheet that `matrix` (3, 3) shows. What lies outside the picture is not drawn."""
+        """Draw a word of a sheet warped by `matrix` (3, 3). Parts outside the canvas are skipped."""
         length = open_typeface(mark.font.path).length(mark.text) * mark.size / EM
         if not self._near(mark, length, matrix):
             return
         em, pixels = self._level(mark, matrix)
         run = open_typeface(mark.font.path, em).lay(mark.text)
         unit = mark.size / em
-        # hinting rounds each glyph's advance: words as long as they were measured, or they would run together
+        # hinting rounds each glyph's advance: keep the measured length, or words would overlap
         wide = length / max(run.advance, 1.0)
         to_sheet = np.array(
             ((wide, 0.0, mark.x + run.left * wide), (0.0, unit, mark.y + run.top * unit), (0.0, 0.0, 1.0))
@@ -100,9 +100,9 @@ class Canvas:
         self._draw(run.ink, place, em / pixels, mark.style, [drawn])
 
     def write_curved(self, marks: list[Mark], matrix: Floats, arc: float) -> None:
-        """Draw marks of one font, size and baseline along a bow of `arc` radians: above 0 arched up, below hanging.
+        """Draw marks of one font, size and baseline along an arc of `arc` radians: above 0 arched up, below 0 down.
 
-        The sheet's (0, 0) is the middle of the flat line's top.
+        The sheet's (0, 0) is the centre of the flat line's top.
         """
         first = marks[0]
         em, pixels = self._level(first, matrix)
@@ -131,26 +131,26 @@ class Canvas:
         self._draw(mask, place, em / pixels, first.style, drawn)
 
     def _near(self, mark: Mark, length: float, matrix: Floats) -> bool:
-        """Whether any of a word could be seen: its baseline, with two ems of room, reaches into the picture."""
+        """Whether a word may be visible: its baseline, extended by two ems, reaches into the canvas."""
         (x0, y0), (x1, y1) = at(matrix, mark.x, mark.y), at(matrix, mark.x + length, mark.y)
         room = 2 * mark.size / max(length, 1e-9) * hypot(x1 - x0, y1 - y0)
         across = max(x0, x1) > -room and min(x0, x1) < self.width + room
         return across and max(y0, y1) > -room and min(y0, y1) < self.height + room
 
     def _level(self, mark: Mark, matrix: Floats) -> tuple[int, float]:
-        """Pixels an em to draw with, and those it has where the word begins: fewer, but in the largest words."""
+        """Return the em to draw with, and the em at the start of the word, in pixels."""
         (x0, y0), (x1, y1) = at(matrix, mark.x, mark.y), at(matrix, mark.x, mark.y - mark.size)
         pixels = hypot(x1 - x0, y1 - y0)
         return next((level for level in _LEVELS if level >= pixels), _LEVELS[-1]), max(pixels, 0.5)
 
     def _draw(self, ink: Mask, matrix: Floats, shrink: float, style: Style, drawn: list[_Drawn]) -> None:
-        """Paint `ink` as `matrix` shows it, about `shrink` times smaller, and note its words."""
+        """Draw `ink` warped by `matrix`, about `shrink` times smaller, and record its words."""
         height, width = ink.shape
         place = self._place(width, height, matrix)
         if place is None:
             return
         x0, y0, x1, y1, local = place
-        if shrink >= 2:  # bilinear sampling skips pixels beyond half size
+        if shrink >= 2:  # bilinear sampling skips pixels below half size
             small = max(1, round(width / int(shrink))), max(1, round(height / int(shrink)))
             ink = np.asarray(cv2.resize(ink, small, interpolation=cv2.INTER_AREA), np.uint8)
             wide, high = width / small[0], height / small[1]
@@ -171,8 +171,8 @@ class Canvas:
         part[:] = paint(part, seen, style.colour)
 
     def _place(self, width: float, height: float, matrix: Floats) -> tuple[int, int, int, int, Floats] | None:
-        """x0, y0, x1, y1 of the canvas that a flat picture reaches, and the matrix into that part; None when it reaches
-        none of it or lies beyond the horizon."""
+        """Return x0, y0, x1, y1 of the canvas that a flat image covers, and the matrix into that part; None when it is
+        outside the canvas or beyond the horizon."""
         fall_x, fall_y, rest = matrix[2].tolist()
         if min(rest, rest + fall_x * width, rest + fall_y * height, rest + fall_x * width + fall_y * height) < 1e-3:
             return None
@@ -183,6 +183,6 @@ class Canvas:
         x1, y1 = min(self.width, int(right + margin)), min(self.height, int(bottom + margin))
         if x0 >= x1 or y0 >= y1:
             return None
-        # opencv counts from the middle of a pixel
+        # OpenCV's origin is a pixel's centre
         local = np.array(((1.0, 0.0, -x0 - 0.5), (0.0, 1.0, -y0 - 0.5), (0.0, 0.0, 1.0))) @ matrix
         return x0, y0, x1, y1, local @ _HALF

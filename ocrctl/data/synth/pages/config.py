@@ -1,4 +1,4 @@
-"""Settings of the synthetic page stream, frozen and picklable, checked once when made."""
+"""Settings of the synthetic page stream: frozen, picklable, checked on creation."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ KINDS: tuple[Kind, ...] = ("scene", "receipt", "paper", "form")
 
 @dataclass(frozen=True, slots=True)
 class SynthPagesConfig:
-    """What the stream draws. Sizes in pixels; shares are probabilities in 0..1."""
+    """Settings of the page stream. Sizes in pixels; shares are probabilities in 0..1."""
 
     seed: int = 0
-    split: Split | None = None  # words are parted as in synth:words, so train and val never share one
+    split: Split | None = None  # words are split as in synth:words, so train and val never share one
     val_share: float = 0.1
-    height: int = 640  # of every picture; 0: the size that suits its kind, the longer side `longest`
+    height: int = 640  # of every image; 0: a size by kind, with the longer side from `longest`
     width: int = 640
     longest: tuple[int, int] = (960, 1280)
     weights: tuple[float, float, float, float] = (0.55, 0.15, 0.15, 0.15)  # of scenes, receipts, papers and forms
     scripts: tuple[Script, ...] = ("latin",)
     words: str = ""  # path of a word list, one per line, in place of the built-in dictionary
-    curved: float = 0.25  # share of the signs of a scene whose text runs in a bow
-    textless: float = 0.02  # share of pictures without a word
-    smallest: float = 6.0  # words lower than this are marked to be ignored
-    backgrounds: str = ""  # folder of photographs without text, drawn behind half of the pictures
-    strength: float = 1.0  # 0: clean and flat, 1: every turn and wear at its documented range
+    curved: float = 0.25  # share of the signs of a scene with curved text
+    textless: float = 0.02  # share of images without words
+    smallest: float = 6.0  # words lower than this are ignored
+    backgrounds: str = ""  # folder of photographs without text, used for half of the images
+    strength: float = 1.0  # 0: clean and flat, 1: full range of geometry and degradation
     fonts: tuple[str, ...] = ()  # extra folders or font files
     bundled_fonts: bool = True
     system_fonts: bool = False
@@ -51,7 +51,7 @@ class SynthPagesConfig:
         self.text()  # refuses scripts, splits and fonts as the word stream does
 
     def text(self) -> SynthWordsConfig:
-        """The settings that words of a page are drawn by: of one to fourteen characters, in the case of prose."""
+        """Return the settings of a page's words: of one to fourteen characters, cased like prose."""
         return SynthWordsConfig(
             seed=self.seed, split=self.split, val_share=self.val_share, scripts=self.scripts, words=self.words,
             min_length=1, max_length=14, random_share=0.03, number_share=0.07, punctuation_share=0.08,
@@ -60,5 +60,5 @@ class SynthPagesConfig:
         )  # fmt: skip
 
     def with_(self, **changes: object) -> Self:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Text in a bow: on a wall, on a plate, and around the edge of a badge."""
+"""Draw curved text: on a wall, on a plate, and around the edge of a badge."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ocrctl.data.synth.words.palette import pair
 def curved_line(
     r: Random, text: PageText, canvas: Canvas, sampler: EffectSampler, width: float, taken: list[Box]
 ) -> None:
-    """A bent line, on the ground or on a plate of its own."""
+    """Draw a curved line, on the background or on a plate."""
     font = text.font(r, kind="any")
     marks, length = _flat(r, text, font, text.name(r, 1 + int(3 * r.random()), r.random() < 0.5))
     if len(marks) == 0:
@@ -48,7 +48,7 @@ def badge(
     r: Random, text: PageText, canvas: Canvas, sampler: EffectSampler, across: float,
     taken: list[Box],
 ) -> None:  # fmt: skip
-    """A disc with a line along its upper edge, often one along the lower edge, and one in the middle."""
+    """Draw a disc with a line along its upper edge, often one along the lower edge, and one in the centre."""
     across = max(60.0, min(across, canvas.height * 0.6))
     matrix = free_matrix(r, canvas, sampler, across, across, taken)
     if matrix is None:
@@ -81,7 +81,7 @@ def badge(
 
 
 def _flat(r: Random, text: PageText, font: FontFile, words: list[str]) -> tuple[list[Mark], float]:
-    """Marks of size 1 side by side, and the length of the line."""
+    """Lay out words side by side at size 1. Returns the marks and the length of the line."""
     marks: list[Mark] = []
     x = 0.0
     for word in words:

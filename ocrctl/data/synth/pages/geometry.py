@@ -1,4 +1,4 @@
-"""Points, outlines and quads of a page through matrices (3, 3): many at once as arrays, a few as plain numbers."""
+"""Apply matrices (3, 3) to points, polygons and quads: many at once as arrays, a few as plain numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ocrctl.data.polygons.page_words import Floats
 
 
 def outset(points: Floats, offsets: NDArray[np.int64], distance: float) -> Floats:
-    """Clockwise polygons, points (P, 2) and offsets (N + 1,), whose edges are moved outwards by `distance`."""
+    """Move the edges of clockwise polygons, points (P, 2) and offsets (N + 1,), outward by `distance`."""
     after, before = np.arange(1, len(points) + 1), np.arange(-1, len(points) - 1)
     after[offsets[1:] - 1], before[offsets[:-1]] = offsets[:-1], offsets[1:] - 1
     edge = points[after] - points
@@ -20,14 +20,14 @@ def outset(points: Floats, offsets: NDArray[np.int64], distance: float) -> Float
 
 
 def at(matrix: Floats, x: float, y: float) -> tuple[float, float]:
-    """One point through a matrix; for a few, quicker than arrays."""
+    """Apply a matrix to one point; faster than arrays for a few points."""
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     depth = g * x + h * y + i
     return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
 
 
 def shown(points: Floats, matrices: Floats) -> Floats:
-    """Points (n, 2), each through its own of `matrices` (n, 3, 3)."""
+    """Apply to each of points (n, 2) its own of `matrices` (n, 3, 3)."""
     seen = np.einsum("nij,nj->ni", matrices[:, :, :2], points) + matrices[:, :, 2]
     return np.asarray(seen[:, :2] / seen[:, 2:])
 

@@ -1,4 +1,4 @@
-"""Papers: prose in one or two columns with headings, tables and figures; and forms of labelled fields."""
+"""Draw papers: prose in one or two columns with headings, tables and figures; and forms of labelled fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ocrctl.data.synth.words.palette import shade
 
 
 def prose(r: Random, text: PageText, height: int, width: int) -> Sheet:
-    """A page of a letter, a report or a journal."""
+    """Draw a page of a letter, a report or a journal."""
     sheet = Sheet(paper(r, height, width), text, r)
     body = text.font(r, kind="text", bold=False)
     heavy = text.font(r, kind="text", bold=True) if r.random() < 0.5 else body
@@ -88,7 +88,7 @@ def _table(
 
 
 def form(r: Random, text: PageText, height: int, width: int) -> Sheet:
-    """A form: a heading, sections of ruled cells with a small label and often a value, boxes to tick."""
+    """Draw a form: a heading, sections of ruled cells with a small label and often a value, checkboxes."""
     sheet = Sheet(paper(r, height, width), text, r)
     label, title = text.font(r, kind="text", bold=False), text.font(r, kind="text", bold=True)
     value = text.font(r, kind="mono" if r.random() < 0.5 else "any")

@@ -1,4 +1,4 @@
-"""Where a sign stands in a scene, and the ink that can be read there."""
+"""Choose the position of a sign in a scene, and a text colour with enough contrast."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ocrctl.data.synth.words.palette import Colour, luma, shade
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-_TRIES = 8  # places tried for a sign that must not cover another
+_TRIES = 8  # positions tried for a sign that must not cover another
 
 
 def free_matrix(
     r: Random, canvas: Canvas, sampler: EffectSampler, width: float, height: float, taken: list[Box]
 ) -> Floats | None:
-    """A matrix that shows a sheet of this size somewhere free, turned and tilted; None when there is no room."""
+    """Return a matrix that puts a sheet of this size at a free position, rotated and tilted; None without room."""
     fit = min(1.0, canvas.width * 0.95 / width, canvas.height * 0.95 / height)
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), np.float64)
     for _ in range(_TRIES):
@@ -36,7 +36,7 @@ def free_matrix(
         (x0, y0), (x1, y1) = seen.min(0).tolist(), seen.max(0).tolist()
         shown = (min(x1, canvas.width) - max(x0, 0)) * (min(y1, canvas.height) - max(y0, 0))
         free = all(x0 >= b[2] or x1 <= b[0] or y0 >= b[3] or y1 <= b[1] for b in taken)
-        if free and shown > 0.8 * (x1 - x0) * (y1 - y0):  # a few signs leave the picture
+        if free and shown > 0.8 * (x1 - x0) * (y1 - y0):  # a few signs extend beyond the canvas
             taken.append((x0, y0, x1, y1))
             return matrix
     return None
@@ -50,7 +50,7 @@ def sample_style(r: Random, colour: Colour) -> Style:
 
 
 def contrasting_style(r: Random, canvas: Canvas, place: Floats) -> Style:
-    """Ink that stands out from what the canvas shows at `place`, the corners of a box."""
+    """Return a style that contrasts with the canvas at `place`, the corners of a box."""
     (x0, y0), (x1, y1) = np.floor(place.min(0)).astype(int).tolist(), np.ceil(place.max(0)).astype(int).tolist()
     part = canvas.image[max(0, y0) : max(1, y1), max(0, x0) : max(1, x1)]
     mean, deviation = cv2.meanStdDev(part) if part.size else (np.full((3, 1), 128.0), np.full((3, 1), 50.0))

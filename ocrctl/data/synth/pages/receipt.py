@@ -1,4 +1,4 @@
-"""Receipts: a strip of paper with a shop's name, what was bought, sums, and a bar code."""
+"""Draw receipts: a strip of paper with a shop's name, items, totals and a bar code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocrctl.data.synth.words.palette import shade
 
 
 def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
-    """A receipt `width` units wide and at most `longest` long."""
+    """Draw a receipt `width` units wide and at most `longest` long."""
     sheet = Sheet(paper(r, longest, width), text, r)
     plain = text.font(r, kind="mono" if r.random() < 0.5 else "text", bold=False)
     heavy = text.font(r, kind="text", bold=True) if r.random() < 0.4 else plain
@@ -79,7 +79,7 @@ def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
 
 
 def _separator(sheet: Sheet, r: Random, left: float, right: float, y: float, step: float, ink: Style) -> float:
-    """A line, dashes or only some space; the next baseline."""
+    """Draw a line, dashes or only space. Returns the next baseline."""
     if r.random() < 0.65:
         middle = y - step * 0.35
         if r.random() < 0.5:

@@ -1,4 +1,4 @@
-"""A flat sheet: its picture, and the words that stand on it, to be shown in a page by one matrix."""
+"""A flat sheet, an image with words on it, which one matrix warps onto a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ocrctl.data.synth.words.palette import Colour
 
 
 class Sheet:
-    """RGB uint8 `picture` (H, W, 3) that grows downwards as lines are set; units are its pixels."""
+    """RGB uint8 `image` (H, W, 3) with marks that are added line by line; units are its pixels."""
 
     def __init__(self, image: Image, text: PageText, r: Random) -> None:
         self.image = image
@@ -33,8 +33,8 @@ class Sheet:
         self, words: Sequence[str], font: FontFile, x: float, y: float, size: float, style: Style, align: float = 0.0,
         limit: float = 1e9,
     ) -> float:  # fmt: skip
-        """Set words along the baseline `y` and return where the line ends. `align`: 0 begins at `x`, 0.5 is centred on
-        it, 1 ends there; words beyond `limit` units in all are left out."""
+        """Lay out words along the baseline `y`. Returns where the line ends. `align`: 0 starts at `x`, 0.5 is centred
+        on it, 1 ends there; words beyond `limit` units in total are skipped."""
         chosen: list[tuple[str, float]] = []
         used = 0.0
         for word in words:
@@ -50,22 +50,22 @@ class Sheet:
         return start + used
 
     def rule(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, thick: float = 1.0) -> None:
-        """A straight line."""
+        """Draw a straight line."""
         start, end = (round(x0), round(y0)), (round(x1), round(y1))
         cv2.line(self.image, start, end, colour, max(1, round(thick)), cv2.LINE_AA)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, filled: bool) -> None:
-        """A rectangle."""
+        """Draw a rectangle."""
         corners = (round(x0), round(y0)), (round(x1), round(y1))
         cv2.rectangle(self.image, *corners, colour, -1 if filled else 1)
 
     def cut_below(self, y: float) -> None:
-        """Make the sheet end at `y`."""
+        """Crop the sheet at `y`."""
         self.image = self.image[: max(8, min(self.height, round(y)))]
         self.height = self.image.shape[0]
 
     def show(self, canvas: Canvas, matrix: Floats, shadow: float = 0.0) -> None:
-        """Lay the sheet on the canvas, with a soft shadow of that opacity below it, and write its words."""
+        """Draw the sheet on the canvas, with a soft shadow of that opacity, and its words."""
         if shadow:
             reach = max(4, self.width // 40)
             dark = np.zeros((self.height + 2 * reach, self.width + 2 * reach), np.uint8)

@@ -1,4 +1,4 @@
-"""Text in a scene: plates, posters, round badges, and letters straight on the wall, each seen from its angle."""
+"""Draw the text of a scene: plates, posters, round badges, and letters directly on the wall, each at its own angle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ocrctl.data.synth.words.palette import luma, pair, shade
 
 
 def signs(r: Random, text: PageText, canvas: Canvas, config: SynthPagesConfig, sampler: EffectSampler) -> None:
-    """Fill the canvas with one to nine signs that do not cover each other."""
+    """Add one to nine signs that do not cover each other."""
     taken: list[Box] = []
     for _ in range(1 + int(9 * r.random() ** 1.3)):
         width = canvas.width * (0.1 + 0.6 * r.random() ** 1.4)
@@ -41,7 +41,7 @@ def signs(r: Random, text: PageText, canvas: Canvas, config: SynthPagesConfig, s
 
 
 def _board(r: Random, text: PageText, width: float) -> Sheet:
-    """A plate with one to six lines, some of them in small print."""
+    """Draw a plate with one to six lines, some of them in small print."""
     ground, colour, gap = pair(r, r.random() < 0.08)
     font = text.font(r, kind="any" if r.random() < 0.5 else "text", bold=None if r.random() < 0.5 else True)
     plain = text.font(r, kind="text", bold=False)
@@ -88,7 +88,7 @@ def _content(r: Random, text: PageText, most: int) -> list[str]:
 
 
 def _letters(r: Random, text: PageText, canvas: Canvas, sampler: EffectSampler, width: float, taken: list[Box]) -> None:
-    """Large letters without a plate."""
+    """Draw large letters without a plate."""
     font = text.font(r, kind="any")
     words = [drawn for word in _content(r, text, 1) if (drawn := text.drawable(r, font, word))]
     length = sum(measure(font, word, 1.0) for word in words) + space(font, 1.0) * (len(words) - 1)

@@ -1,4 +1,4 @@
-"""The endless stream of synthetic pages: any index, any order, any worker, the same picture and polygons."""
+"""Endless stream of synthetic pages: an index gives the same image and polygons in any order and any worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPLITS = (None, "train", "val")
 
 
 class SynthPages:
-    """Pages drawn by `config`. Pickles as its config alone; fonts, words and textures load where they are used."""
+    """Pages drawn by `config`. Pickled as its config alone; fonts, words and textures are loaded on use."""
 
     def __init__(self, config: SynthPagesConfig | None = None) -> None:
         self.config = config if config is not None else SynthPagesConfig()
@@ -38,13 +38,13 @@ class SynthPages:
         self.config = state["config"]
 
     def sample(self, index: int) -> tuple[NDArray[np.uint8], PageWords]:
-        """RGB uint8 (H, W, 3) and its words with character quads; a pure function of the settings and `index` (0 or
-        more). Raises InputError when a background picture cannot be read."""
+        """Return RGB uint8 (H, W, 3) and its words with character quads, a pure function of the settings and `index`
+        (0 or more). Raises InputError when a background image cannot be read."""
         image, words, _ = self.sample_details(index)
         return image, words
 
     def sample_details(self, index: int) -> tuple[NDArray[np.uint8], PageWords, Kind]:
-        """`sample(index)` and the kind of page, for tests and contact sheets."""
+        """Return `sample(index)` and the kind of page, for tests and contact sheets."""
         config = self.config
         r = Random((3 * config.seed + _SPLITS.index(config.split) << 64) + index)
         kind = r.choices(KINDS, config.weights)[0]
@@ -79,7 +79,7 @@ class SynthPages:
         return scene(r, height, width) if kind == "scene" else table(r, height, width)
 
     def _document(self, r: Random, kind: Kind, height: int, width: int, sampler: EffectSampler, bare: bool) -> Canvas:
-        """A sheet on a table, or the scan of one."""
+        """Draw a sheet on a table, or a scan of one."""
         scan = sampler.random() < 0.3 or sampler.strength == 0
         if kind == "receipt":
             across = width * (0.35 + 0.5 * r.random()) * (1.5 if r.random() < 0.2 else 1.0)
@@ -100,7 +100,7 @@ class SynthPages:
         return canvas
 
     def _degrade(self, canvas: Canvas, words: PageWords, sampler: EffectSampler) -> NDArray[np.uint8]:
-        """Light, lens and compression, so that the smaller of the words to be read can still be made out."""
+        """Apply light, blur, noise and compression that keep the smaller words legible."""
         heights = words.heights()[~words.ignore]
         letters = float(np.clip(np.percentile(heights, 15), 8.0, 48.0)) if len(heights) else 20.0
         contrast = float(np.percentile(canvas.contrasts, 20)) if canvas.contrasts else 100.0
@@ -108,7 +108,7 @@ class SynthPages:
 
 
 def _sheet_matrix(sheet: Sheet, height: int, width: int, sampler: EffectSampler, scan: bool) -> Floats:
-    """How a sheet lies in the picture: whole, or so near that it leaves it."""
+    """Return the matrix of a sheet in the image: completely visible, or so close that it is cropped."""
     fit = min(width / sheet.width, height / sheet.height)
     near = sampler.random() < 0.45
     scale = fit * (0.75 + 0.23 * sampler.random()) if not near else max(fit, 1.0) * (0.85 + 0.3 * sampler.random())

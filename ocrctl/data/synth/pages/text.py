@@ -1,4 +1,4 @@
-"""What stands on a page: words, names, prices and dates of one split, in faces that draw them."""
+"""Sample the text of a page: words, names, prices and dates of one split, in fonts that can draw them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADS = (
 
 
 class PageText:
-    """Draws texts by the settings; pure in the state of the `Random` it is given."""
+    """Sample texts by the settings; pure in the state of the given `Random`."""
 
     def __init__(self, config: SynthPagesConfig) -> None:
         self._labels = Labels(config.text())
@@ -37,15 +37,15 @@ class PageText:
         self._plain = config.scripts == ("latin",) and not config.words
 
     def word(self, r: Random) -> str:
-        """A word of prose, now and then a number or one with a mark."""
+        """Sample a word of prose, sometimes a number or one with punctuation."""
         return self._labels.draw(r)
 
     def words(self, r: Random, count: int) -> list[str]:
-        """`count` words of prose."""
+        """Sample `count` words of prose."""
         return [self._labels.draw(r) for _ in range(count)]
 
     def name(self, r: Random, count: int, upper: bool) -> list[str]:
-        """`count` capitalised words, as of a shop, a street or a heading."""
+        """Sample `count` capitalised words, as in the name of a shop, a street or a heading."""
         found = []
         for _ in range(count):
             word = next((w for w in (self.word(r) for _ in range(8)) if w.isalpha() and len(w) > 1), "") or self.word(r)
@@ -53,12 +53,12 @@ class PageText:
         return found
 
     def field_name(self, r: Random) -> str:
-        """What stands before a value; words of the other split are exchanged for a name."""
+        """Sample the name of a field before a value; words of the other split are replaced by a name."""
         word = _HEADS[int(r.random() * len(_HEADS))]
         return word if self._plain and self._labels.admits(word) else self.name(r, 1, r.random() < 0.3)[0]
 
     def from_pattern(self, r: Random, patterns: Sequence[str]) -> str:
-        """A string after one of `patterns` ('#' a digit, 'A' a capital) that the split admits; spaces part words."""
+        """Fill one of `patterns` ('#' a digit, 'A' a capital) with text of the split; spaces separate words."""
         for _ in range(_TRIES):
             text = fill(r, patterns[int(r.random() * len(patterns))])
             if all(map(self._labels.admits, text.split())):
@@ -66,7 +66,7 @@ class PageText:
         return self.word(r)
 
     def font(self, r: Random, *, kind: str, bold: bool | None = None) -> FontFile:
-        """A face for `kind`: text, mono, or any. Families weigh alike; `bold` asks for heavy or plain weights."""
+        """Sample a font for `kind`: text, mono, or any. Families are equally likely; `bold`: heavy or plain weights."""
         families = self._fonts.families
         if not self._plain:
             return self._fonts.pick(r, self.word(r))
@@ -78,7 +78,7 @@ class PageText:
         return family[int(r.random() * len(family))]
 
     def drawable(self, r: Random, font: FontFile, text: str) -> str:
-        """`text`, or what the face can draw in its place: in capitals, or another word; "" when there is none."""
+        """Return `text`, or what the font can draw instead: capitals, or another word; "" when there is none."""
         face = open_typeface(font.path)
         for _ in range(8):
             if face.draws(text):
@@ -96,10 +96,10 @@ def _suits(family: str, kind: str) -> bool:
 
 
 def measure(font: FontFile, text: str, size: float) -> float:
-    """Length of `text` at `size` units an em, kerning aside. The face must draw every character."""
+    """Return the length of `text` at `size` units per em, without kerning. The font must draw every character."""
     return open_typeface(font.path).length(text) * size / EM
 
 
 def space(font: FontFile, size: float) -> float:
-    """Width of the gap between words at `size` units an em: the face's own, within what leaves them apart."""
+    """Return the width of the gap between words at `size` units per em: the font's own, within limits."""
     return min(0.65, max(0.26, open_typeface(font.path).gap / EM)) * size

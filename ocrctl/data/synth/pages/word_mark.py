@@ -1,4 +1,4 @@
-"""A word to be drawn, and with what ink."""
+"""A word to draw, and its style."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocrctl.data.synth.words.palette import Colour
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How ink is laid on: its colour, and a rim or a shadow of another."""
+    """Style of text: its colour, and an outline or a shadow of another colour."""
 
     colour: Colour
     rim: Colour | None = None
@@ -19,7 +19,7 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A word on a sheet: the pen's start on the baseline and the size of the em, in the sheet's units."""
+    """A word on a sheet: its start on the baseline and the size of the em, in the sheet's units."""
 
     text: str
     font: FontFile

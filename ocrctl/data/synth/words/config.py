@@ -1,4 +1,4 @@
-"""Settings of the synthetic word stream, frozen and picklable, checked once when made."""
+"""Settings of the synthetic word stream: frozen, picklable, checked on creation."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ EFFECTS = (
 
 @dataclass(frozen=True, slots=True)
 class SynthWordsConfig:
-    """What the stream draws. `quickstart()` and `real()` give the two settings the documentation measures.
+    """Settings of the word stream. `quickstart()` and `real()` are the two settings that the documentation measures.
 
     Shares are probabilities in 0..1; `lower`, `upper`, `title`, `mixed` are weights of the letter case of Latin words.
     """
 
     seed: int = 0
     split: Split | None = (
-        None  # words are parted by a hash of their letters and digits, so train and val never share one
+        None  # words are split by a hash of their letters and digits, so train and val never share one
     )
-    val_share: float = 0.1  # part of all strings that belongs to val
-    exclude: tuple[str, ...] = ()  # words never drawn, compared without case
+    val_share: float = 0.1  # share of all strings in val
+    exclude: tuple[str, ...] = ()  # words never drawn, compared case-insensitively
     scripts: tuple[Script, ...] = ("latin",)  # drawn with equal probability, one script per word
-    alphabet: str = ""  # restricts every label to these characters; empty: what the settings below give
+    alphabet: str = ""  # restricts every label to these characters; empty: given by the settings below
     words: str = ""  # path of a word list, one per line, in place of the built-in dictionary
     min_length: int = 1
     max_length: int = 25
-    max_steps: int = 0  # CTC steps a label may need: characters plus blanks between equal neighbours; 0: no limit
+    max_steps: int = 0  # maximum CTC steps of a label: characters plus blanks between equal neighbours; 0: no limit
     random_share: float = 0.3  # strings that are in no dictionary
     number_share: float = 0.1  # numbers, prices, dates, phone numbers
     digits: bool = True
@@ -51,11 +51,11 @@ class SynthWordsConfig:
     mixed: float = 0.0
     min_height: int = 32  # of the rendered crop, pixels
     max_height: int = 48
-    strength: float = 1.0  # 0: clean print, 1: every degradation at its documented range
-    disable: tuple[str, ...] = ()  # names out of EFFECTS
+    strength: float = 1.0  # 0: clean print, 1: full range of every degradation
+    disable: tuple[str, ...] = ()  # names of EFFECTS
     fonts: tuple[str, ...] = ()  # extra folders or font files
-    bundled_fonts: bool = True  # the typefaces that arrive with the dependencies
-    system_fonts: bool = False  # off: the stream is then the same on every machine
+    bundled_fonts: bool = True  # typefaces installed with the dependencies
+    system_fonts: bool = False  # off: the stream is the same on every machine
 
     def __post_init__(self) -> None:
         for name in ("val_share", "random_share", "number_share", "punctuation_share", "strength"):
@@ -89,18 +89,18 @@ class SynthWordsConfig:
             raise UsageError("synth.fonts: no folder is given while bundled_fonts and system_fonts are off.")
 
     def with_(self, **changes: object) -> Self:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
     @classmethod
     def quickstart(cls, **changes: object) -> Self:
-        """3 to 10 characters, lower case and digits, 40 % in no dictionary, every degradation on."""
+        """Return settings of 3 to 10 characters, lower case and digits, 40 % in no dictionary, all degradations."""
         base = cls(min_length=3, max_length=10, random_share=0.35, number_share=0.05, punctuation_share=0.0)
         return base.with_(**changes)
 
     @classmethod
     def real(cls, **changes: object) -> Self:
-        """Scene text in ascii94: mostly capitals and titles, short, with prices, numbers and punctuation."""
+        """Return settings of scene text in ascii94: mostly capitals and titles, short, prices, numbers, punctuation."""
         base = cls(
             random_share=0.15, number_share=0.1, punctuation_share=0.1, lower=0.25, upper=0.45, title=0.26, mixed=0.04,
             min_height=28, max_height=48,

@@ -1,4 +1,4 @@
-"""Which face draws a text: any that draws all of it, families drawn alike."""
+"""Choose the font of a text: any that draws all of it, with families equally likely."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _TRIES = 12
 
 
 class FontFamilies:
-    """The typefaces that the settings name; files are opened where and when they are used."""
+    """The typefaces of the settings; files are opened on use."""
 
     def __init__(self, config: SynthWordsConfig) -> None:
         self.config = config
 
     @cached_property
     def families(self) -> tuple[tuple[FontFile, ...], ...]:
-        """Faces by family: one of twelve weights must not be drawn twelve times as often as one of a single weight."""
+        """Fonts by family: one with twelve weights must not be drawn twelve times as often as one with a single
+        weight."""
         config = self.config
         families: dict[str, list[FontFile]] = {}
         for font in find_fonts(config.fonts, config.bundled_fonts, config.system_fonts):
@@ -34,7 +35,7 @@ class FontFamilies:
         return tuple(family for family in kept if family)
 
     def pick(self, r: Random, label: str) -> FontFile:
-        """A face that draws every character of `label`. Raises UsageError when no font does."""
+        """Sample a font that draws every character of `label`. Raises UsageError when no font does."""
         families = self._hangul if any("\uac00" <= c <= "\ud7a3" for c in label) else self.families
         for _ in range(_TRIES if families else 0):
             family = families[int(r.random() * len(families))]

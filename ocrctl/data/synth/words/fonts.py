@@ -1,4 +1,4 @@
-"""Finding typefaces: those that arrive as dependencies, those of the system, and any folder. Nothing is opened here."""
+"""Find typefaces: those installed as dependencies, those of the system, and any folder. No file is opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUNDLED = {
     "matplotlib": "mpl-data/fonts/ttf",
 }
 _SUFFIXES = (".ttf", ".otf", ".ttc")
-# hairlines vanish at 32 pixels; TeX's cm*, STIX symbols and the last-resort font draw other shapes than their cmap says
+# thin weights vanish at 32 pixels; TeX's cm*, STIX symbols and the last-resort font draw other shapes than their cmap
 _UNWANTED = pattern(
     r"^(cm[a-z]+\d+|STIX(NonUni|Siz)|LastResort|DejaVu\w+Display|.*(ExtraLight|Thin|Hairline)|.*VariableFont|.*Emoji|.*Symbol)"
 )
@@ -40,7 +40,7 @@ _SYSTEM = {
 
 @dataclass(frozen=True, slots=True)
 class FontFile:
-    """One face on disk; `family` is its file name up to the first '-' or weight word: faces are weighed by family."""
+    """One font file; `family` is its file name up to the first '-' or weight word. Families are equally likely."""
 
     family: str
     path: str
@@ -57,7 +57,7 @@ def _family(path: Path) -> str:
 
 
 def _files(folder: Path) -> list[FontFile]:
-    """Font files under `folder`, one per stem (TTF before OTF), in the order of their names."""
+    """Find font files under `folder`, one per stem (TTF before OTF), sorted by name."""
     by_stem: dict[str, Path] = {}
     for path in sorted(
         folder.rglob("*"),
@@ -69,7 +69,7 @@ def _files(folder: Path) -> list[FontFile]:
 
 
 def bundled_folders() -> dict[str, Path]:
-    """Folder of each bundled font package that is installed."""
+    """Return the folder of each installed font package."""
     folders = {}
     for package, inside in BUNDLED.items():
         spec = find_spec(package)
@@ -82,7 +82,7 @@ def bundled_folders() -> dict[str, Path]:
 
 @lru_cache(maxsize=8)
 def find_fonts(extra: tuple[str, ...] = (), bundled: bool = True, system: bool = False) -> tuple[FontFile, ...]:
-    """All faces to draw with, in an order that does not depend on where packages are installed.
+    """Find all fonts, in an order that does not depend on where packages are installed.
 
     `extra`: folders or font files. Raises InputError when one of them holds no font, or when none is found at all.
     """
@@ -98,11 +98,9 @@ def find_fonts(extra: tuple[str, ...] = (), bundled: bool = True, system: bool =
         path = Path(name).expanduser()
         fonts = [FontFile(_family(path), str(path))] if path.is_file() else _files(path) if path.is_dir() else []
         if not fonts:
-            raise InputError(f"{name}: no font file (.ttf, .otf, .ttc) is there; give a folder or a file that exists.")
+            raise InputError(f"{name}: no font file (.ttf, .otf, .ttc) found; give an existing folder or file.")
         found += fonts
     unique = {(font.family, Path(font.path).stem): font for font in found}
     if not unique:
-        raise InputError(
-            "synth.fonts: no font was found; install the package's dependencies or give a folder with fonts."
-        )
+        raise InputError("synth.fonts: no font found; install the package's dependencies or give a folder with fonts.")
     return tuple(unique[key] for key in sorted(unique))

@@ -1,4 +1,4 @@
-"""Which string a picture shows: dictionary words, random strings and numbers, parted into train and val by a hash."""
+"""Sample labels: dictionary words, random strings and numbers, split into train and val by a hash."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ocrctl.data.synth.words.vocabulary import dictionary, word_list
 from ocrctl.errors import UsageError
 from ocrctl.text.tokenizer import CTCTokenizer
 
-_PLAIN = 0.6  # random Latin strings without accents where the charset has accents: else most would be crowded with them
-_TRIES = 400  # a random string misses a split of 10 % 200 times once in 1e9
+_PLAIN = 0.6  # share of random Latin strings without accents, when the charset has accents
+_TRIES = 400  # a random string misses a split of 10 % 200 times with a probability of 1e-9
 
 
 def split_key(text: str) -> str:
-    """Letters and digits of `text` without case: what decides which split a label belongs to."""
+    """Return the letters and digits of `text` without case, which decide its split."""
     folded = text.casefold()
     return folded if folded.isalnum() else "".join(filter(str.isalnum, folded))
 
 
 def in_val(text: str, share: float) -> bool:
-    """Whether `text` belongs to val. Strings of one or two letters belong to both: no split may lose a character."""
+    """Whether `text` belongs to val. Strings of one or two letters belong to both: no split lacks a character."""
     return crc32(b"ocrctl:" + split_key(text).encode()) % 10_000 < share * 10_000
 
 
 class Labels:
-    """Draws labels by the settings; pure in the state of the `Random` it is given."""
+    """Sample labels by the settings; pure in the state of the given `Random`."""
 
     def __init__(self, config: SynthWordsConfig) -> None:
         self.config = config
@@ -56,7 +56,7 @@ class Labels:
 
     @cached_property
     def _cases(self) -> tuple[float, float, float, float]:
-        """Upper bounds in 0..1 of lower, upper, title and mixed, without those the charset has no letters for."""
+        """Upper bounds in 0..1 of lower, upper, title and mixed, without cases that the charset has no letters for."""
         config, allowed = self.config, self._allowed
         has_lower, has_upper = bool(allowed & set(LOWER)), bool(allowed & set(UPPER))
         both = has_lower and has_upper
@@ -82,7 +82,7 @@ class Labels:
 
     @cached_property
     def _pools(self) -> dict[str, str]:
-        """The letters random strings are made of, for each script."""
+        """Letters of random strings, for each script."""
         pools: dict[str, str] = {}
         for script in self.config.scripts:
             if script == "hangul":
@@ -108,11 +108,11 @@ class Labels:
         return in_val(text, config.val_share) == (config.split == "val")
 
     def draw(self, r: Random) -> str:
-        """One label within the lengths, the charset and the split. Raises UsageError when the settings allow none."""
+        """Sample one label within the lengths, the charset and the split. Raises UsageError when none is possible."""
         config = self.config
         for attempt in range(_TRIES):
             if attempt % (_TRIES // 2) == 0:
-                # kind and script stay while strings are refused, else a small split would be short of random strings
+                # kind and script are kept while strings are rejected, else a small split would lack random strings
                 script, kind = config.scripts[int(r.random() * len(config.scripts))], r.random()
             if kind < config.random_share:
                 text = self._random(r, script)
@@ -142,7 +142,7 @@ class Labels:
         return number(r) if self.config.punctuation_share else digits(r, low, min(high, low + 4))
 
     def any_word(self, r: Random) -> str:
-        """A word to stand beside the label, of any split: it is never a label itself."""
+        """Sample a word to draw beside the label, of any split: it is never a label."""
         words = self._words[self.config.scripts[0]]
         return words[int(len(words) * r.random())] if words else "and"
 
@@ -150,7 +150,7 @@ class Labels:
         words = self._words[script]
         if not words:
             return self._random(r, script)
-        word = words[int(len(words) * r.random() ** 1.7)]  # frequent words more often, rare ones still in reach
+        word = words[int(len(words) * r.random() ** 1.7)]  # frequent words more often, rare ones still possible
         if self.config.words or script == "hangul":
             return word
         return self._cased(r, word)
@@ -172,17 +172,17 @@ class Labels:
         if script == "latin" and not letters.isascii() and r.random() < _PLAIN:
             letters = "".join(c for c in letters if c.isascii()) or letters
         span = config.max_length - config.min_length + 1
-        # long random strings are rare in life: up to 10 evenly, the rest of the range seldom
+        # long random strings are rare: up to 10 characters uniformly, the rest of the range seldom
         long, at = r.random() < 0.1, r.random()
         length = config.min_length + int(at * at * span if long else at * min(span, 10))
         mode, case = r.random(), r.random()
-        if case < 0.5 and self._cases[1] > self._cases[0]:  # codes and plates are written in one case
+        if case < 0.5 and self._cases[1] > self._cases[0]:  # codes and number plates use one case
             letters = letters.upper() if self._allowed.issuperset(letters.upper()) else letters
         elif case < 0.7 and self._cases[0]:
             letters = letters.lower() if self._allowed.issuperset(letters.lower()) else letters
         pool = letters or DIGITS
         if letters and mode > 0.4 and self._has_digits:
-            # digits as often as they are in codes, also among thousands of syllables
+            # digits as frequent as in codes, also among thousands of syllables
             pool = DIGITS if mode < 0.5 else letters + DIGITS * max(1, len(letters) // 20)
         size = len(pool)
         return "".join([pool[int(r.random() * size)] for _ in range(length)])

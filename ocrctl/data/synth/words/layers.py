@@ -1,4 +1,4 @@
-"""Layers of a word picture: textured grounds, and masks painted over them with a colour."""
+"""Layers of a word image: textured backgrounds, and masks painted on them with a colour."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _KERNELS = {size: cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) for
 
 
 def map_colours(grey: Mask, start: Colour, end: Colour) -> Image:
-    """(H, W, 3): grey level 0 shows `start`, 255 shows `end`, between them a straight mix."""
-    # three scaled copies: half the time of building a table and looking it up
+    """Map grey level 0 to `start` and 255 to `end`, linearly in between. Returns (H, W, 3)."""
+    # three scaled copies take half the time of a lookup table
     planes = [
         cv2.convertScaleAbs(grey, alpha=(last - first) / 255, beta=first)
         for first, last in zip(start, end, strict=True)
@@ -25,11 +25,11 @@ def map_colours(grey: Mask, start: Colour, end: Colour) -> Image:
 
 
 def texture(r: Random, height: int, width: int) -> Mask:
-    """(height, width) grey texture over 0..255, one of the bank's kinds, sometimes enlarged to a coarser grain."""
+    """Sample a (height, width) grey texture over 0..255, sometimes upscaled to a coarser grain."""
     bank = surface_textures()
     plane = bank[int(r.random() * len(bank))]
     grain = r.random()
-    if grain < 0.4:  # a small cut enlarged: the same textures at two to four times the grain
+    if grain < 0.4:  # a small crop upscaled: the same textures at two to four times the grain
         factor = 2 + 5 * grain
         part = cut(plane, r, max(4, int(height / factor)), max(8, int(width / factor)))
         return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
@@ -37,7 +37,7 @@ def texture(r: Random, height: int, width: int) -> Mask:
 
 
 def spread(colour: Colour, amount: float, r: Random) -> tuple[Colour, Colour]:
-    """Two colours about `amount` grey levels apart around `colour`, a little off in hue."""
+    """Return two colours about `amount` grey levels apart around `colour`, slightly different in hue."""
     tint = [(r.random() - 0.5) * 0.5 + 1.0 for _ in range(3)]
     low = (colour[0] - amount * tint[0] / 2, colour[1] - amount * tint[1] / 2, colour[2] - amount * tint[2] / 2)
     high = (colour[0] + amount * tint[0] / 2, colour[1] + amount * tint[1] / 2, colour[2] + amount * tint[2] / 2)
@@ -49,7 +49,7 @@ def _clip(colour: Colour) -> Colour:
 
 
 def paint(image: Image, mask: Mask, colour: Colour | Image) -> Image:
-    """`colour` (one, or a picture of the same size) over `image` where `mask` (H, W) is 255, mixed in between."""
+    """Paint `colour` (one colour, or an image of the same size) on `image` with opacity `mask` (H, W) / 255."""
     keep = cv2.bitwise_not(mask)
     under = cv2.multiply(image, cv2.merge((keep, keep, keep)), scale=1 / 255)
     if isinstance(colour, tuple):
@@ -59,17 +59,17 @@ def paint(image: Image, mask: Mask, colour: Colour | Image) -> Image:
 
 
 def thicken(mask: Mask, pixels: int) -> Mask:
-    """Strokes wider by about `pixels` (1 to 4) on each side."""
+    """Widen strokes by about `pixels` (1 to 4) on each side."""
     return np.asarray(cv2.dilate(mask, _KERNELS[min(9, 2 * pixels + 1)]), dtype=np.uint8)
 
 
 def thin(mask: Mask) -> Mask:
-    """Strokes one pixel slimmer in all."""
+    """Thin strokes by one pixel."""
     return np.asarray(cv2.erode(mask, _KERNELS[2]), dtype=np.uint8)
 
 
 def shift(mask: Mask, dx: int, dy: int) -> Mask:
-    """`mask` moved by whole pixels, empty where nothing moves in."""
+    """Move `mask` by whole pixels; new areas are empty."""
     height, width = mask.shape
     moved = np.zeros_like(mask)
     moved[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] = mask[
@@ -79,5 +79,5 @@ def shift(mask: Mask, dx: int, dy: int) -> Mask:
 
 
 def fade(mask: Mask, share: float) -> Mask:
-    """`mask` at `share` (0..1) of its opacity."""
+    """Scale the opacity of `mask` by `share` (0..1)."""
     return np.asarray(cv2.convertScaleAbs(mask, alpha=share), dtype=np.uint8)

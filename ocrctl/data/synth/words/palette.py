@@ -1,4 +1,4 @@
-"""Colours of a word and its ground: any hue, apart in brightness, so that a grey reader sees the word too."""
+"""Sample colours of a word and its background: any hue, different brightness, so that grey images are legible."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what RGB to grey uses
 
 
 def luma(colour: Colour) -> float:
-    """Brightness 0..255."""
+    """Return the brightness, 0..255."""
     return colour[0] * _LUMA[0] + colour[1] * _LUMA[1] + colour[2] * _LUMA[2]
 
 
 def shade(r: Random, level: float, chroma: float) -> Colour:
-    """A colour near brightness `level` (0..255) whose channels part from grey by up to about `chroma` grey levels.
+    """Sample a colour near brightness `level` (0..255) whose channels differ from grey by up to about `chroma` levels.
 
-    Red to blue is drawn twice as wide as green to magenta: signs are seldom neon green or pink.
+    Red to blue has twice the range of green to magenta: signs are seldom neon green or pink.
     """
     warm, green = 2 * r.random() - 1, r.random() - 0.5
     red, blue = warm + 0.5 * (r.random() - 0.5), -warm
@@ -41,14 +41,14 @@ def _ground_level(r: Random) -> float:
 
 
 def pair(r: Random, faint: bool) -> tuple[Colour, Colour, float]:
-    """Ground, text, and their difference in brightness (0..255).
+    """Sample background, text, and their difference in brightness (0..255).
 
     `faint` words differ by 32 to 65 levels, the others by 65 to 250, most of them strongly.
     """
     level = _ground_level(r)
     wanted = 32 + 33 * r.random() if faint else 65 + 185 * r.random() ** 0.7
     if level < 60:
-        wanted += 20 * (1 - level / 60)  # in the dark the same difference is harder to see
+        wanted += 20 * (1 - level / 60)  # the same difference is harder to see when dark
     room_up, room_down = 250 - level, level - 4
     up = r.random() < room_up / (room_up + room_down)
     if (room_up if up else room_down) < min(wanted, 70):
@@ -60,7 +60,7 @@ def pair(r: Random, faint: bool) -> tuple[Colour, Colour, float]:
         chroma_text *= 0.3
     ground, text = shade(r, level, chroma_ground), shade(r, other, chroma_text)
     gap = luma(text) - luma(ground)
-    if abs(gap) < 32:  # clipping a vivid hue ate the difference: fall back to near greys
+    if abs(gap) < 32:  # clipping a vivid hue reduced the difference: fall back to near greys
         ground, text = shade(r, level, 8), shade(r, other, 4)
         gap = luma(text) - luma(ground)
     return ground, text, abs(gap)

@@ -1,4 +1,4 @@
-"""Numbers, prices and punctuation as they stand on signs: pure functions of the `Random` they are given."""
+"""Sample numbers, prices and punctuation: pure functions of the given `Random`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from random import Random
 
 from ocrctl.data.synth.words.config import DIGITS, PUNCTUATION, UPPER
 
-# '#' is a digit, 'A' a capital; the rest stands for itself
+# '#' is a digit, 'A' a capital; other characters are literal
 _PATTERNS = (
     "#", "##", "###", "####", "19##", "20##", "#,###", "#.##", "##.##", "$#", "$##", "$#.##", "#%", "##%", "#/#",
     "#-##", "#:##", "##:##", "##.##.##", "###-####", "#th", "#st", "A#", "#A", "A##", "AA##", "###A", "No.#", "#x#",
@@ -18,12 +18,12 @@ _LINKS = "--..''//&_+@:"
 
 
 def number(r: Random) -> str:
-    """A number, price, percentage, date, phone number or short code."""
+    """Sample a number, price, percentage, date, phone number or short code."""
     return fill(r, _PATTERNS[int(r.random() * len(_PATTERNS))])
 
 
 def fill(r: Random, pattern: str) -> str:
-    """`pattern` with a digit for each '#' and a capital for each 'A'; the rest stands for itself."""
+    """Fill `pattern` with a digit for each '#' and a capital for each 'A'; other characters are literal."""
     return "".join([_symbol(r, sign) for sign in pattern])
 
 
@@ -34,12 +34,12 @@ def _symbol(r: Random, sign: str) -> str:
 
 
 def digits(r: Random, low: int, high: int) -> str:
-    """Digits only, `low` to `high` of them."""
+    """Sample `low` to `high` digits."""
     return "".join([DIGITS[int(r.random() * 10)] for _ in range(low + int(r.random() * (high - low + 1)))])
 
 
 def punctuate(r: Random, text: str) -> str:
-    """`text` with a mark behind it, brackets around it, a link inside it, or any ASCII mark anywhere."""
+    """Add punctuation to `text`: after it, brackets around it, a link inside it, or any ASCII mark anywhere."""
     pick, which = r.random(), r.random()
     if pick < 0.5:
         return text + _TAILS[int(which * len(_TAILS))]

@@ -1,4 +1,4 @@
-"""One word picture: glyphs, geometry, ground, layers, wear."""
+"""Render one word image: glyphs, geometry, background, layers, degradation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ocrctl.data.synth.words.palette import Colour, luma, pair
 from ocrctl.data.synth.words.typeface import EM, Typeface
 
 MAX_WIDTH = 1024
-_MIN_TEXT_HEIGHT = 15.0  # pixels a word is tall before wear, as long as the crop need not double for it
+_MIN_TEXT_HEIGHT = 15.0  # pixels before degradation; the crop is enlarged up to twice to reach it
 
 
 def render(label: str, typeface: Typeface, sampler: EffectSampler, low: int, high: int, neighbour: str) -> Image:
-    """RGB uint8 (H, W, 3) of `label` drawn with `face`, H from `low` up to `high` (twice that for steep or bent words).
+    """Render `label` with `typeface` as RGB uint8 (H, W, 3), H in `low`..`high` (up to twice that if rotated or bent).
 
-    `neighbour`: text that may show at the edges. `face` must draw every character of `label`.
+    `neighbour`: text that may be visible at the edges. `typeface` must draw every character of `label`.
     """
     height = sampler.whole(low, high)
     mask, box, letters = _word_mask(label, typeface, sampler, neighbour)
@@ -31,22 +31,20 @@ def render(label: str, typeface: Typeface, sampler: EffectSampler, low: int, hig
     depth = fall_x * (box[0] + box[2]) / 2 + fall_y * (box[1] + box[3]) / 2 + rest
     scale = float(matrix[1, 1]) / depth
     text_height = letters * scale
-    if (
-        text_height < _MIN_TEXT_HEIGHT
-    ):  # letters shrank because the word is steep or bent: a larger crop gives them their pixels back
+    if text_height < _MIN_TEXT_HEIGHT:  # the letters of a rotated or bent word are smaller: enlarge the crop
         more = min(2.0, _MIN_TEXT_HEIGHT / text_height)
         width, height = min(MAX_WIDTH, round(width * more)), round(height * more)
         matrix[:2] *= more
         text_height, scale = text_height * more, scale * more
     seen = np.asarray(cv2.warpPerspective(mask, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
-    # wear is measured in letters of a common weight, nine strokes high: thin or crowded ones bear less of it
+    # degradation is relative to letters of a common weight, nine strokes high: thin or dense ones are degraded less
     fine = min(text_height, 9 * typeface.stroke * scale * (0.8 if label[0] > "\u1100" else 1.0))
     image, contrast = _paint(seen, sampler, text_height, fine)
     return degrade(image, sampler, contrast * (fine / text_height) ** 0.5, fine)
 
 
 def _word_mask(label: str, typeface: Typeface, sampler: EffectSampler, neighbour: str) -> tuple[Mask, Box, float]:
-    """The word's mask, at times with neighbours; the box of the word itself in it; the height of its letters."""
+    """Return the word's mask, sometimes with neighbours; the box of the word in it; the height of its letters."""
     spacing, wobble = 0.0, tuple[float, ...]()
     if sampler.on("spacing", 0.3):
         spacing = EM * (sampler.between(-0.05, 0.08) if sampler.random() < 0.6 else sampler.between(0.08, 0.4))
@@ -59,7 +57,7 @@ def _word_mask(label: str, typeface: Typeface, sampler: EffectSampler, neighbour
     height = letters
     if len(label) >= 3 and sampler.on("curve", 0.14):
         arc = sampler.between(0.2, 1.0) * min(1.5, width / height * 0.3)
-        arc = min(arc, 9.6 * height / width)  # the bow rises by width * arc / 8: at most 1.2 letters
+        arc = min(arc, 9.6 * height / width)  # the arc rises by width * arc / 8: at most 1.2 letters
         mask = bend(mask, arc if sampler.random() < 0.6 else -arc)
         height, width = mask.shape
     elif sampler.on("clutter", 0.15) and typeface.draws(neighbour):
@@ -69,7 +67,7 @@ def _word_mask(label: str, typeface: Typeface, sampler: EffectSampler, neighbour
 
 
 def _with_neighbour(mask: Mask, other: Mask, sampler: EffectSampler) -> tuple[Mask, Box]:
-    """`mask` with `other` next to, above or below it, as lines of a sign are."""
+    """Add `other` to `mask` beside, above or below it, like the lines of a sign."""
     height, width = mask.shape
     other_h, other_w = other.shape
     gap = max(2, round(EM * sampler.between(0.08, 0.4)))
@@ -97,7 +95,7 @@ def _view(box: Box, sampler: EffectSampler) -> View:
     stretch = sampler.between(0.8, 1.2) if sampler.strength else 1.0
     if sampler.on("rotation", 0.5):
         angle = sampler.around(0.12) if sampler.random() < 0.8 else sampler.around(0.35)
-        most = asin(min(1.0, 0.7 * flat))  # the crop of a long word must not grow to twice its height
+        most = asin(min(1.0, 0.7 * flat))  # keeps the crop of a long word below twice its height
         angle = min(most, max(-most, angle))
     if sampler.on("shear", 0.25):
         shear = sampler.between(-0.15, 0.35)
@@ -114,7 +112,7 @@ def _view(box: Box, sampler: EffectSampler) -> View:
 
 
 def _paint(mask: Mask, sampler: EffectSampler, text_height: float, fine: float) -> tuple[Image, float]:
-    """The ground with the word on it, and the contrast between them in grey levels."""
+    """Return the background with the word, and the contrast between them in grey levels."""
     r = sampler.r
     height, width = mask.shape
     ground, colour, contrast = pair(r, fine > 0.6 * text_height and sampler.on("low_contrast", 0.16))
@@ -123,7 +121,7 @@ def _paint(mask: Mask, sampler: EffectSampler, text_height: float, fine: float) 
         image = map_colours(texture(r, height, width), *spread(ground, amount, r))
     else:
         image = np.empty((height, width, 3), np.uint8)
-        cv2.rectangle(image, (0, 0), (width, height), ground, -1)  # a tenth of numpy's broadcast
+        cv2.rectangle(image, (0, 0), (width, height), ground, -1)  # ten times as fast as numpy's broadcast
     if sampler.on("clutter", 0.12):
         _draw_border(image, sampler, colour)
     stroke = max(1, round(text_height * 0.045))
@@ -153,7 +151,7 @@ def _paint(mask: Mask, sampler: EffectSampler, text_height: float, fine: float) 
 
 
 def _draw_border(image: Image, sampler: EffectSampler, colour: Colour) -> None:
-    """A bar, frame or line of a sign at the border of the crop, drawn into `image`."""
+    """Draw a bar, frame or line at the border of the crop."""
     height, width = image.shape[:2]
     kind, part = sampler.random(), sampler.between(0.03, 0.12)
     other = tuple(round(c * 0.6 + 255 * 0.4 * sampler.random()) for c in colour)

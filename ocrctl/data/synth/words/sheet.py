@@ -1,4 +1,4 @@
-"""Contact sheets: samples in a grid with their labels below, to look at what a model is fed."""
+"""Contact sheets: samples in a grid with their labels, to inspect training data."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 from ocrctl.data.images import Image
 
-_CAPTION = 16  # pixels below each picture
+_CAPTION = 16  # pixels below each image
 
 
 @lru_cache(maxsize=1)
 def _caption_font() -> cv2.FontFace:
-    return cv2.FontFace("uni")  # OpenCV's built-in face that covers Hangul as well as Latin
+    return cv2.FontFace("uni")  # OpenCV's built-in font, which covers Hangul and Latin
 
 
 def contact_sheet(samples: Iterable[tuple[Image, str]], columns: int = 8, cell: tuple[int, int] = (64, 176)) -> Image:
-    """RGB uint8 sheet of (RGB picture, label) pairs, row by row. `cell`: height and width of each, caption included."""
+    """Return an RGB uint8 sheet of (RGB image, label) pairs, row by row. `cell`: height and width with caption."""
     height, width = cell
     tiles = [_tile(image, label, height, width) for image, label in samples]
     blank = np.full((height, width, 3), 40, np.uint8)

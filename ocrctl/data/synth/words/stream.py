@@ -1,4 +1,4 @@
-"""The endless stream of word pictures: any index, any order, any worker, the same bytes."""
+"""Endless stream of word images: an index gives the same bytes in any order and any worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocrctl.data.synth.words.typeface import Typeface, open_typeface
 
 
 class SynthWords:
-    """Words drawn by `config`. Pickles as its config alone; fonts, words and textures load where they are used."""
+    """Words drawn by `config`. Pickled as its config alone; fonts, words and textures are loaded on use."""
 
     def __init__(self, config: SynthWordsConfig | None = None) -> None:
         self.config = config if config is not None else SynthWordsConfig.quickstart()
@@ -35,16 +35,16 @@ class SynthWords:
         return self._labels.charset
 
     def label(self, index: int) -> str:
-        """The label of `sample(index)` without drawing it."""
+        """Return the label of `sample(index)` without drawing it."""
         return self._labels.draw(self._random(index))
 
     def sample(self, index: int) -> tuple[NDArray[np.uint8], str]:
-        """RGB uint8 (H, W, 3) and its label; a pure function of the settings and `index` (0 or more)."""
+        """Return RGB uint8 (H, W, 3) and its label, a pure function of the settings and `index` (0 or more)."""
         image, label, _ = self.sample_details(index)
         return image, label
 
     def sample_details(self, index: int) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
-        """`sample(index)` and the names of the effects that were used, for tests and contact sheets."""
+        """Return `sample(index)` and the names of the applied effects, for tests and contact sheets."""
         config, r = self.config, self._random(index)
         label = self._labels.draw(r)
         typeface = self._typeface(r, label)

@@ -1,4 +1,4 @@
-"""One face in this process: its cmap, a cache of glyph bitmaps at one size, and runs of glyphs put together from it."""
+"""A font opened in this process: its cmap, a cache of glyph bitmaps at one size, and text set from them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ocrctl.data.images import Mask
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 
-EM = 40  # pixels per em of the cached bitmaps: between the smallest and the largest crop, so warping rarely magnifies
-_CACHE_GLYPHS = 3000  # about 5 MB a face; Hangul alone has 11,172 syllables
+EM = 40  # pixels per em of the cached bitmaps: between the smallest and the largest crop, so that few are magnified
+_CACHE_GLYPHS = 3000  # about 5 MB per font; Hangul alone has 11,172 syllables
 _PROBES = "aegrd"
 
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """Bitmap of one character; `left`, `top` place it from the pen on the baseline (y down); `advance` moves on."""
+    """Bitmap of one character; `left`, `top`: offset from the pen on the baseline (y down); `advance`: pen movement."""
 
     ink: Mask
     left: int
@@ -32,8 +32,8 @@ class Glyph:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Text as a bitmap (h, w) cropped to its ink. `boxes`: x0, y0, x1, y1 of each character's glyph within it; `left`,
-    `top` place it from the pen on the baseline; `advance` is where the pen ends."""
+    """Text as a bitmap (h, w) cropped to its ink. `boxes`: x0, y0, x1, y1 of each character's glyph in it; `left`,
+    `top`: offset from the pen on the baseline; `advance`: the final pen position."""
 
     ink: Mask
     boxes: list[tuple[int, int, int, int]]
@@ -43,7 +43,7 @@ class Run:
 
 
 class Typeface:
-    """A font file opened at `em` pixels. Not picklable on purpose: `open_typeface` gives each process its own."""
+    """A font file opened at `em` pixels. Not picklable: `open_typeface` gives each process its own."""
 
     def __init__(self, path: str, em: int = EM) -> None:
         from fontTools.ttLib import TTFont, TTLibError
@@ -67,15 +67,15 @@ class Typeface:
         if em == EM:
             self.unicase = self._is_unicase()
             self.stroke = self._stroke()
-        else:  # tables take a tenth of a second to read: once is enough
+        else:  # reading tables takes a tenth of a second: reuse those of the base size
             base = open_typeface(path)
             self.cmap, self._has_kerning, self.unicase = base.cmap, base._has_kerning, base.unicase
             self.stroke = base.stroke * em / EM
 
     def _is_unicase(self) -> bool:
-        """Whether lower case letters are drawn as small capitals: such a face would give a label no reader can tell.
+        """Whether lower case letters are drawn as small capitals, so that the case of a label would be ambiguous.
 
-        Pictures of a letter's two cases correlate by 0.15 to 0.55 over the probes in common faces, by 0.8 in Amatic SC.
+        Bitmaps of a letter's two cases correlate by 0.15 to 0.55 over the probes in common fonts, by 0.8 in Amatic SC.
         """
         alike = 0.0
         for letter in _PROBES:
@@ -90,17 +90,17 @@ class Typeface:
         return alike > 0.67 * len(_PROBES)
 
     def _stroke(self) -> float:
-        """Width of the strokes in pixels: twice the area over the outline's length. Thin faces are worn less."""
+        """Return the stroke width in pixels: twice the area over the perimeter. Thin fonts are degraded less."""
         area = edges = 0.0
         for glyph in filter(None, map(self.glyph, _PROBES)):
             ink = np.pad(glyph.ink, 1).astype(np.float32) / 255
             area += float(ink.sum())
             edges += float(np.abs(np.diff(ink, axis=0)).sum() + np.abs(np.diff(ink, axis=1)).sum())
-        # the stairs of a pixel outline are 4 / pi times as long as the outline itself
+        # the staircase of a pixel outline is 4 / pi times as long as the outline
         return 2 * area / (edges * 0.785) if edges else 0.08 * self.em
 
     def glyph(self, char: str) -> Glyph | None:
-        """Bitmap of `char`, or None when the face has no glyph for it or draws nothing."""
+        """Return the bitmap of `char`, or None when the font has no glyph for it or draws nothing."""
         try:
             return self._glyphs[char]
         except KeyError:
@@ -118,30 +118,30 @@ class Typeface:
         return Glyph(ink, left, top, width, height, self._font.getlength(char)) if ink.max() > 40 else None
 
     def draws(self, text: str) -> bool:
-        """Whether each character has a glyph of its own; lower case has none in a face of small capitals."""
+        """Whether each character has its own glyph; in a font of small capitals, lower case has none."""
         if self.unicase and text != text.upper():
             return False
         return None not in map(self.glyph, text)
 
     def kern(self, pair: str, advance: float) -> float:
-        """Pixels the second character of `pair` moves (below 0: closer); `advance`: what both move the pen unkerned."""
+        """Return the kerning of `pair` in pixels (below 0: closer); `advance`: the unkerned advance of both."""
         found = self._kerning.get(pair)
         if found is None:
             found = self._kerning[pair] = self._font.getlength(pair) - advance
         return found
 
     def length(self, text: str) -> float:
-        """Pixels that `text` moves the pen, kerning aside; `text` must pass `draws`."""
+        """Return the advance of `text` in pixels, without kerning; `text` must pass `draws`."""
         return sum(glyph.advance for glyph in map(self.glyph, text) if glyph is not None)
 
     def run(self, text: str, spacing: float = 0.0, wobble: tuple[float, ...] = ()) -> Mask:
-        """Bitmap (h, w) of `text` cropped to its ink; see `lay`."""
+        """Return the bitmap (h, w) of `text` cropped to its ink; see `lay`."""
         return self.lay(text, spacing, wobble).ink
 
     def lay(self, text: str, spacing: float = 0.0, wobble: tuple[float, ...] = ()) -> Run:
-        """`text` in one line; it must pass `draws`.
+        """Set `text` in one line; it must pass `draws`.
 
-        `spacing`: extra pixels after each character. `wobble`: pixels by which characters are lowered, in turn.
+        `spacing`: extra pixels after each character. `wobble`: pixels by which characters are lowered, in a cycle.
         """
         pen, before, last = 0.0, 0.0, ""
         placed: list[tuple[int, int, int, int, Mask]] = []
@@ -166,7 +166,7 @@ class Typeface:
         for x0, y0, x1, y1, ink in placed:
             part = canvas[y0 - top : y1 - top, x0 - left : x1 - left]
             if x0 >= free:
-                part[:] = ink  # nothing lies there yet: a copy is cheaper than a maximum
+                part[:] = ink  # the area is empty: a copy is faster than a maximum
             else:
                 cv2.max(part, ink, part)
             free = free if free > x1 else x1
@@ -176,5 +176,5 @@ class Typeface:
 
 @cache
 def open_typeface(path: str, em: int = EM) -> Typeface:
-    """The process's own `Typeface` of a font file at `em` pixels. Raises InputError when it is not one."""
+    """Return this process's `Typeface` of a font file at `em` pixels. Raises InputError when it is not a font."""
     return Typeface(path, em)

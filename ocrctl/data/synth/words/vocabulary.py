@@ -1,4 +1,4 @@
-"""Dictionaries of the word stream: wordfreq's frequency lists, read from their data files, and own word lists."""
+"""Dictionaries of the word stream: wordfreq's frequency lists, read from their data files, and custom word lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unicodedata import normalize
 from ocrctl.errors import InputError, MissingRequirement
 from ocrctl.files.regular import read_stream
 
-# wordfreq's lists hold more rare spellings than words below these ranks
+# below these ranks, wordfreq's lists hold more rare spellings than words
 _LISTS = {"latin": ("large_en.msgpack.gz", 60_000), "hangul": ("small_ko.msgpack.gz", 20_000)}
 
 
@@ -26,9 +26,9 @@ def _is_hangul(word: str) -> bool:
 
 @lru_cache(maxsize=4)
 def dictionary(script: str) -> tuple[str, ...]:
-    """Words of `script` ("latin", "hangul"), most frequent first, NFC, lower case.
+    """Return the words of `script` ("latin", "hangul"), most frequent first, NFC, lower case.
 
-    `import wordfreq` costs more than reading one of its lists, so the list alone is read (Speer 2022, CC BY-SA 4.0).
+    Only the list is read, since `import wordfreq` takes longer (Speer 2022, CC BY-SA 4.0).
     Raises MissingRequirement when the package or its list is not installed.
     """
     import msgpack  # type: ignore[import-untyped]  # comes with wordfreq
@@ -48,7 +48,7 @@ def dictionary(script: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def word_list(path: str) -> tuple[str, ...]:
-    """Words of a UTF-8 file, one per line, NFC; empty lines are left out. Raises InputError when it has none."""
+    """Read the words of a UTF-8 file, one per line, NFC; empty lines are skipped. Raises InputError for no words."""
     try:
         lines = read_stream(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
