@@ -33,12 +33,12 @@ def damage(folder: Path, seed: int) -> tuple[Truth, dict[tuple[str, int], int]]:
     counts = [max(1, round(share * len(data.images))) for share in (TRUNCATED, TURNED, TWICE)]
     cut, turned, twice = np.split(pictures[: sum(counts)], np.cumsum(counts)[:-1])
     for image in cut.tolist():
-        path = Path(data.image_file(image))
+        path = Path(data.image_paths(image, image + 1)[0])
         content = path.read_bytes()
         path.write_bytes(content[: int(len(content) * generator.uniform(0.3, 0.95))])
         truth.append(("truncated", data.images[image], 0, -1))
     for image in turned.tolist():
-        path = Path(data.image_file(image))
+        path = Path(data.image_paths(image, image + 1)[0])
         path.write_bytes(with_orientation(path.read_bytes(), int(generator.choice([3, 6, 8]))))
         truth.append(("EXIF rotation", data.images[image], 0, -1))
 

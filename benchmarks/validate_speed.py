@@ -62,7 +62,7 @@ def main() -> None:
     together, pictures = [0.0] * 3, 0
     for spec in options.specs:
         data = open_annotations(spec)
-        files = [data.image_file(image) for image in range(len(data.images))]
+        files = data.image_paths(0, len(data.images))
         ways = [lambda f=files: decode_all(f), lambda s=spec: judge(s, True), lambda s=spec: judge(s, False)]
         best = [float("inf")] * 3
         for _ in range(options.runs):

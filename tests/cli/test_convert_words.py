@@ -63,7 +63,7 @@ def test_nothing_stands_there_unless_it_is_whole(
     command = ["dataset", "convert", str(word_folder), str(tmp_path / "out"), "--format"]
     assert run([*command, "icdar-words", "--labels-only"]) == 2
     assert run([*command, "icdar15"]) == 2
-    assert "no format of word images" in capsys.readouterr().err
+    assert "is not a format of word images" in capsys.readouterr().err
 
     def half(samples: object, out: Path, names: object = None) -> Path:
         (out / "half.txt").write_text("half")

@@ -56,8 +56,8 @@ def test_a_dry_run_tells_and_changes_nothing(tmp_path: Path, capsys: pytest.Capt
     assert report["dry"] and state(tmp_path) == before
     assert report["actions"] == {
         "turned: exif-frame": 1, "clamped: out-of-bounds": 1, "repaired: self-intersecting": 1, "repaired: not-nfc": 1,
-        "repaired: edge-spaces": 1, "picture removed: unreadable": 1, "removed: too-few-points": 1,
-        "removed: outside": 2, "removed: duplicate": 1, "picture removed: nothing is left": 1,
+        "repaired: edge-spaces": 1, "image removed: unreadable": 1, "removed: too-few-points": 1,
+        "removed: outside": 2, "removed: duplicate": 1, "image removed: nothing is left": 1,
     }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_what_is_lost_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "Label.txt").write_text(f"../../etc/p.png\t{json.dumps(items)}\n")
     assert run(["dataset", "convert", str(tmp_path), str(tmp_path / "out"), "--format", "icdar15"]) == 0
     said = capsys.readouterr().out
-    for what in ("line breaks", "texts of ignored", "turned box (1)", "'key_cls' is not kept (1)", "not copied"):
+    for what in ("line breaks", "texts of ignored", "rotated box (1)", "'key_cls' is not kept (1)", "not copied"):
         assert what in said
     assert (tmp_path / "out" / "gt" / "gt_p.txt").read_text().splitlines()[1] == "1,1,9,1,9,5,1,5,###"
     assert run(["dataset", "convert", str(tmp_path), str(tmp_path / "out"), "--format", "icdar15"]) == 2

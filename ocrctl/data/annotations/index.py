@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,10 +57,6 @@ class Annotations:
     def spans(self) -> NDArray[np.int64]:
         """(I + 1,) image i owns the instances spans[i] up to spans[i + 1]."""
         return np.searchsorted(self.image_id, np.arange(len(self.images) + 1)).astype(np.int64)
-
-    def image_file(self, image: int) -> str:
-        """Return the path of image `image`."""
-        return str(Path(self.root) / self.images[image])
 
     def image_bytes(self, image: int) -> bytes:
         """Read the encoded image. Raises InputError when it is missing or unreadable."""

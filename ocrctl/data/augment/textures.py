@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 HEIGHT, WIDTH = 256, 1280  # of each texture; larger crops are upscaled
-_TEXTURES = 12
 
 
 @lru_cache(maxsize=1)

@@ -77,11 +77,6 @@ class LmdbWriter:
             self._commit(partial(fill, start=start, stop=start + _LABELS_PER_COMMIT))
         self._environment.sync(True)
 
-    @property
-    def entries(self) -> int:
-        """Number of keys in the file."""
-        return int(self._environment.stat()["entries"])
-
     def images(self) -> Iterator[bytes]:
         """Yield the images written so far, in order."""
         with self._environment.begin() as transaction:

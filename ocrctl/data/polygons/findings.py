@@ -110,10 +110,6 @@ class Findings:
         codes = [hits.code for hits in self.hits.values()]
         return self.of(*(code.name for code in codes if code.on == on and code.severity == "error"))
 
-    def failing(self, threshold: str) -> int:
-        """Return the number of hits at or above `threshold`: a severity, or a code by number or name."""
-        return sum(len(hits.indices) for hits in self.hits.values() if fails(hits.code, [threshold]))
-
 
 def fails(code: Code, thresholds: Iterable[str]) -> bool:
     """Whether one of `thresholds`, severities or codes, includes `code`."""

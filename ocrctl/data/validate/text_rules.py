@@ -125,8 +125,8 @@ def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
 def text_errors(text: str) -> list[Code]:
     """Return the errors of a text that is not ignored."""
     plain = text.isprintable() and text.strip() and text not in PLACEHOLDERS
-    usual = text.isascii() or not (lost_bytes(text) or question_marks(text))
-    if plain and "\ufffd" not in text and _UNKNOWN not in text and usual:
+    garbled = not text.isascii() and (lost_bytes(text) or question_marks(text))
+    if plain and not garbled and "\ufffd" not in text and _UNKNOWN not in text:
         return []
     codes = [BY_NAME[name] for name, _ in text_problems(text)]
     return [code for code in codes if code.severity == "error"]

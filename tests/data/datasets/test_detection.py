@@ -247,7 +247,7 @@ def test_zeros_may_be_negative_and_pictures_must_agree() -> None:
     images, maps = good()
     maps[1]["b"] = np.full((2, 2), -0.0, np.float16)
     collate(images, maps, [7, 8])
-    with pytest.raises(ValueError, match="draw 8: expected a uint8 picture"):
+    with pytest.raises(ValueError, match="draw 8: expected a uint8 image"):
         collate([images[0], np.zeros((64, 64, 3), np.uint8)], maps, [7, 8])
     with pytest.raises(ValueError, match="multiples of 32"):
         collate([np.zeros((30, 64, 3), np.uint8)] * 2, maps, [7, 8])

@@ -81,7 +81,7 @@ def test_a_key_twice_is_an_error_and_not_the_last_of_its_values(folder: Path) ->
         '"a.png": {"words": {}}, "a.png": {"words": {}}',
     ):
         path = label(folder, "train.json", f'{{"images": {{{text}}}}}')
-        with pytest.raises(InputError, match="stands twice in one object"):
+        with pytest.raises(InputError, match="occurs twice in one object"):
             open_annotations(f"words-json:{path}")
 
 
@@ -172,7 +172,7 @@ def test_pixels_that_no_model_takes_are_a_fault_of_their_picture(
     else:
         label(folder, "Label.txt", f"a.png\t{items}\nf.tif\t{items}\n")
     assert run(["dataset", "validate", str(folder)]) == 1
-    assert "I002" in capsys.readouterr().out
+    assert "I016" in capsys.readouterr().out
     if words:
         assert run(["lmdb", "build", str(folder), str(folder / "words.lmdb")]) == 0
         assert "f.tif" in capsys.readouterr().out

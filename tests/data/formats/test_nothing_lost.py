@@ -162,5 +162,5 @@ def test_pictures_whose_label_file_is_gone_are_counted(name: str, line: str, tmp
             (tmp_path / name.format(f"img_{number}")).write_text(line)
     data = open_annotations(str(tmp_path))
     assert len(data.images) == 10
-    assert data.notes == [f"2 pictures in {tmp_path} have no label file and are left out (img_2.png ...)"]
+    assert data.notes == [f"2 images in {tmp_path} have no label file and are skipped (img_2.png ...)"]
     assert not open_annotations(str(tmp_path / name.format("img_3"))).notes

@@ -232,7 +232,7 @@ def test_aihub_files_of_many_pictures_are_refused_not_cut(tmp_path: Path) -> Non
         tmp_path,
         {"textinthewild_data_info.json": {"images": images, "annotations": [{"bbox": [1, 2, 3, 4], "text": "a"}]}},
     )
-    with pytest.raises(InputError, match="holds 3 pictures, expected one file a picture"):
+    with pytest.raises(InputError, match="holds 3 images, expected one file per image"):
         open_annotations(str(tmp_path))
 
 

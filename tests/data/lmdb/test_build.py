@@ -107,7 +107,7 @@ def test_bad_samples_are_left_out_with_their_reason_and_line(tmp_path: Path) -> 
 
 def test_nothing_good_leaves_nothing(tmp_path: Path) -> None:
     folder = words(tmp_path / "words", ["a", "b"], {0: b"no", 1: b"no"})
-    with pytest.raises(InputError, match="none of 2 samples is good"):
+    with pytest.raises(InputError, match="all 2 samples are invalid"):
         build_lmdb(BuildOptions(str(folder), tmp_path / "out", jobs=1))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["words"]
 

@@ -54,7 +54,7 @@ def test_a_count_that_the_file_cannot_hold(path: Path, count: bytes) -> None:
 def test_an_empty_file_is_a_fault(path: Path) -> None:
     change(path, num_samples=b"0")
     report = verify_lmdb(path, jobs=1)
-    assert not report.ok and any("holds nothing" in fault["reason"] for fault in report.faults)
+    assert not report.ok and any("holds no samples" in fault["reason"] for fault in report.faults)
 
 
 def test_every_kind_of_fault_is_found(path: Path) -> None:
@@ -79,7 +79,7 @@ def test_every_kind_of_fault_is_found(path: Path) -> None:
         ["missing", "cannot be decoded", "cut off", "missing", "not UTF-8", "not NFC", "empty", "U+0000"], 2
     ):
         assert len(reasons[number]) == 1 and word in reasons[number][0]
-    assert sorted(reasons[0]) == ["1 images lie beyond num-samples (50)", "1 labels lie beyond num-samples (50)"]
+    assert sorted(reasons[0]) == ["1 images beyond num-samples (50)", "1 labels beyond num-samples (50)"]
     assert len(faults) == 10
 
 
@@ -97,7 +97,7 @@ def test_num_samples_too_large_or_no_number(path: Path) -> None:
     with pytest.raises(InputError, match="num-samples, found none"):
         verify_lmdb(path)
     change(path, num_samples=b"0")
-    with pytest.raises(InputError, match="holds nothing"):
+    with pytest.raises(InputError, match="holds no samples"):
         describe_lmdb(path)
 
 

@@ -163,7 +163,7 @@ def test_hangul_and_own_words(tmp_path: Path) -> None:
 
 
 def test_photographs_stand_behind_the_text(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no picture is there"):
+    with pytest.raises(InputError, match="no images found"):
         [SynthPages(SynthPagesConfig(backgrounds=str(tmp_path))).sample(n) for n in range(8)]
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -215,6 +215,6 @@ def test_files_read_back_with_their_characters(tmp_path: Path) -> None:
 def test_a_stopped_writing_leaves_nothing(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match="no picture is there"):
+    with pytest.raises(InputError, match="no images found"):
         write_pages(tmp_path / "out", 30, [], [], unseen=False, backgrounds=empty)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

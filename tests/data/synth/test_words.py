@@ -17,7 +17,6 @@ import pytest
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
 from ocrctl.data.synth.words.config import EFFECTS
 from ocrctl.data.synth.words.fonts import bundled_folders, find_fonts
-from ocrctl.data.synth.words.sheet import contact_sheet
 from ocrctl.data.synth.words.typeface import Typeface, open_typeface
 from ocrctl.errors import InputError, UsageError
 
@@ -157,13 +156,6 @@ def test_drawing_imports_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_contact_sheet_holds_every_sample() -> None:
-    stream = SynthWords(CONFIGS["hangul"])
-    sheet = contact_sheet([stream.sample(i) for i in range(5)], columns=3, cell=(60, 150))
-    assert sheet.shape == (120, 450, 3) and sheet.dtype == np.uint8
-    assert sheet[60:, 300:].std() == 0  # the sixth place is empty
 
 
 def test_a_word_is_drawn_in_far_less_time_than_a_training_step_takes() -> None:

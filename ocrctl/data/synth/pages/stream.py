@@ -44,7 +44,7 @@ class SynthPages:
         return image, words
 
     def sample_details(self, index: int) -> tuple[NDArray[np.uint8], PageWords, Kind]:
-        """Return `sample(index)` and the kind of page, for tests and contact sheets."""
+        """Return `sample(index)` and the kind of page."""
         config = self.config
         r = Random((3 * config.seed + _SPLITS.index(config.split) << 64) + index)
         kind = r.choices(KINDS, config.weights)[0]

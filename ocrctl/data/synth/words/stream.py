@@ -44,7 +44,7 @@ class SynthWords:
         return image, label
 
     def sample_details(self, index: int) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
-        """Return `sample(index)` and the names of the applied effects, for tests and contact sheets."""
+        """Return `sample(index)` and the names of the applied effects."""
         config, r = self.config, self._random(index)
         label = self._labels.draw(r)
         typeface = self._typeface(r, label)
