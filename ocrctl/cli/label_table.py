@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocrctl.data.validate.page_stats import PageStats, Spread
+    from ocrctl.data.validate.page_stats import Distribution, PageStats
     from ocrctl.data.validate.word_stats import LabelStats
 
 _TOP = 30  # characters shown
@@ -52,7 +52,7 @@ def page_rows(stats: PageStats) -> list[tuple[str, object]]:
     return rows
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: Distribution) -> str:
     most = max(spread.counts)
     bars = "".join(_BARS[0 if not count else 1 + (len(_BARS) - 2) * count // most] for count in spread.counts)
     return (

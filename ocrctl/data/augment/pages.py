@@ -75,7 +75,7 @@ def sample_view(
     even = (window[0] * window[1] / (page[0] * page[1])) ** 0.5
     scale = min(even * exp(sampler.between(log(settings.zoom[0]), log(settings.zoom[1]))), _LARGEST_SCALE)
     matrix = _around_middle(page, window, scale, settings, sampler)
-    left, top = _place(page, words, window, matrix, r)
+    left, top = _window_position(page, words, window, matrix, r)
     move = np.array(((1.0, 0.0, -left), (0.0, 1.0, -top), (0.0, 0.0, 1.0)))
     return _flipped(PageView(move @ matrix, scale, *window), window[1], settings, sampler)
 
@@ -100,7 +100,7 @@ def _around_middle(
     return middle @ wider
 
 
-def _place(
+def _window_position(
     page: tuple[int, int], words: PageWords, window: tuple[int, int], matrix: Floats, r: Random
 ) -> tuple[float, float]:
     """Return left and top of the window within the warped page."""
@@ -109,22 +109,22 @@ def _place(
     size = np.array((window[1], window[0]), np.float64)
     slack = last - first - size  # above 0: the window moves within the page, below 0: the page within the window
     draws = np.array([(r.random(), r.random()) for _ in range(_PLACES)])
-    places = first + draws * slack
+    positions = first + draws * slack
     boxes = words.moved(matrix).boxes()
     readable = np.flatnonzero(~words.ignore)
     if len(readable):
         # half of the windows show a chosen word completely if it fits, and leave the page no more than necessary
         chosen = boxes[readable[[int(r.random() * len(readable)) for _ in range(_PLACES // 2)]]]
         around = chosen[:, 2:] - size + draws[: _PLACES // 2] * (size - (chosen[:, 2:] - chosen[:, :2]))
-        places[::2] = np.clip(around, np.minimum(first, first + slack), np.maximum(first, first + slack))
-    ends = places + size
-    seen = (boxes[None, :, :2] < ends[:, None]).all(2) & (boxes[None, :, 2:] > places[:, None]).all(2)
-    whole = (boxes[None, :, :2] >= places[:, None]).all(2) & (boxes[None, :, 2:] <= ends[:, None]).all(2)
+        positions[::2] = np.clip(around, np.minimum(first, first + slack), np.maximum(first, first + slack))
+    ends = positions + size
+    visible = (boxes[None, :, :2] < ends[:, None]).all(2) & (boxes[None, :, 2:] > positions[:, None]).all(2)
+    whole = (boxes[None, :, :2] >= positions[:, None]).all(2) & (boxes[None, :, 2:] <= ends[:, None]).all(2)
     empty = ~(whole & ~words.ignore).any(1) if len(readable) else np.zeros(_PLACES, bool)
-    cut = (seen & ~whole).sum(1) / np.maximum(seen.sum(1), 1) + empty
+    cut = (visible & ~whole).sum(1) / np.maximum(visible.sum(1), 1) + empty
     # the first one that is good enough: the best of a dense page would always be its margin
     best = int(np.argmin(np.maximum(cut, _FEW)))
-    return float(places[best, 0]), float(places[best, 1])
+    return float(positions[best, 0]), float(positions[best, 1])
 
 
 def _flipped(view: PageView, width: float, settings: PageAugment, sampler: EffectSampler) -> PageView:
@@ -165,9 +165,9 @@ def _shown(matrix: Floats, view: PageView, height: int, width: int) -> tuple[int
     back = np.asarray(np.linalg.inv(matrix), np.float64)
     if (corners @ back[2, :2] + back[2, 2] <= 0).any():  # a corner beyond the horizon
         return 0, 0, width, height
-    seen = transform(corners, back)
-    x0, y0 = np.clip(np.floor(seen.min(0)) - 2, 0, (width - 1, height - 1)).astype(int).tolist()
-    x1, y1 = np.clip(np.ceil(seen.max(0)) + 2, (x0 + 1, y0 + 1), (width, height)).astype(int).tolist()
+    visible = transform(corners, back)
+    x0, y0 = np.clip(np.floor(visible.min(0)) - 2, 0, (width - 1, height - 1)).astype(int).tolist()
+    x1, y1 = np.clip(np.ceil(visible.max(0)) + 2, (x0 + 1, y0 + 1), (width, height)).astype(int).tolist()
     return x0, y0, x1, y1
 
 

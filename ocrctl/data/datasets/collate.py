@@ -32,7 +32,7 @@ def collate(
     maps that differ in name, type or size, and for values out of range: uint8 maps hold 0 and 1, floating-point ones
     0..1, integers are not negative.
     """
-    check_pictures(images, targets, numbers)
+    check_images(images, targets, numbers)
     names = list(targets[0])
     for maps, n in zip(targets, numbers, strict=True):
         if list(maps) != names:
@@ -49,7 +49,7 @@ def collate(
     return PageBatch(np.stack(images), stacked, np.asarray(numbers, dtype=np.int64))
 
 
-def check_pictures(images: Sequence[NDArray[np.uint8]], targets: Sequence[object], numbers: Sequence[int]) -> None:
+def check_images(images: Sequence[NDArray[np.uint8]], targets: Sequence[object], numbers: Sequence[int]) -> None:
     """Raise ValueError naming the draw when the images of a batch are not as `collate` expects them."""
     if not images or len(images) != len(targets) or len(images) != len(numbers):
         raise ValueError(f"a batch of {len(images)} images, {len(targets)} targets and {len(numbers)} numbers")

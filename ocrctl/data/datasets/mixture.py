@@ -43,15 +43,15 @@ class Mixture:
 
     def locate(self, n: int) -> tuple[int, int]:
         """Return (source, index) of the n-th draw."""
-        block, place = divmod(n, self.block)
+        block, position = divmod(n, self.block)
         sources, ranks = _block(self.seed, block, tuple(self.counts.tolist()))
-        source = int(sources[place])
-        drawn = block * int(self.counts[source]) + int(ranks[place])
+        source = int(sources[position])
+        drawn = block * int(self.counts[source]) + int(ranks[position])
         size = self.sizes[source]
         if size is None:
             return source, drawn
-        round_, place = divmod(drawn, size)
-        return source, int(_permutation(self.seed, source, round_, size)[place])
+        round_, position = divmod(drawn, size)
+        return source, int(_permutation(self.seed, source, round_, size)[position])
 
 
 def _quotas(shares: NDArray[np.float64], block: int) -> NDArray[np.int64]:

@@ -50,11 +50,11 @@ class FiniteWords:
 
         Raises InputError naming the sample's location when its image cannot be decoded.
         """
-        place = int(self.indices[index])
-        image = decode(self.source.image_bytes(place), self.source.where(place))
+        position = int(self.indices[index])
+        image = decode(self.source.image_bytes(position), self.source.where(position))
         if rng is not None and self.augment > 0:
             image = augment_word(image, rng, self.augment)
-        return image, self.source.labels[place]
+        return image, self.source.labels[position]
 
 
 class TrainingWords:

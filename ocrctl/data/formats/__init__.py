@@ -166,9 +166,9 @@ def detect_pages(
     """
     found: list[tuple[DetectionFormat, Path]] = []
     for pages in formats:
-        places = cached(_folders, path) if pages.PER_IMAGE else _candidates(path, pages.LABEL_FILES)
-        fitting = [place for place in places if pages.sniff(place)]
-        found += [(pages, place) for place in (fitting[:1] if fitting[:1] == [path] else fitting)]
+        candidates = cached(_folders, path) if pages.PER_IMAGE else _candidates(path, pages.LABEL_FILES)
+        fitting = [candidate for candidate in candidates if pages.sniff(candidate)]
+        found += [(pages, candidate) for candidate in (fitting[:1] if fitting[:1] == [path] else fitting)]
     return found
 
 

@@ -16,11 +16,11 @@ from ocrctl.files.scandir import is_file, is_folder
 _IMAGE = re.compile(rf"(\.*[^.].*){IMAGE_SUFFIX}\Z", re.IGNORECASE | re.DOTALL)
 LABEL_SUFFIXES = (".txt", ".json", ".jsonl", ".lst", ".tsv", ".mdb", ".zip", ".csv")
 _IMAGE_FOLDERS = ("images", "imgs", "img", "image")
-_PICTURES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
+_IMAGE_TREES = re.compile(r"ima?ge?s?|pictures?|jpe?g|png|원천", re.IGNORECASE)  # AI-Hub: source data
 _PREFIX = re.compile(r"^(?:poly_gt_|gt_|res_)")
 _DIGITS = re.compile(r"(\d+)")
 _TRIED = 64  # image names tried per candidate root
-_LOOKED_AT = 8  # files of a folder read to detect its format
+_SNIFFED_FILES = 8  # files of a folder read to detect its format
 _LEVELS = 4  # parent folders searched for images/a/b given labels/a/b
 
 
@@ -118,7 +118,7 @@ def _counterparts(folder: Path) -> Iterator[Path]:
     yield from (folder.parent / name for name in _folders(folder.parent) if name != folder.name)
     place = folder.absolute()
     for level, base in enumerate(list(place.parents)[1:_LEVELS], 2):
-        for name in filter(_PICTURES.search, _folders(base)):
+        for name in filter(_IMAGE_TREES.search, _folders(base)):
             found = base.joinpath(name, *place.parts[1 - level :])
             if found.is_dir():
                 yield found
@@ -152,14 +152,14 @@ def label_paths(path: Path, suffix: str) -> list[Path]:
 
 def first_label_files(path: Path, suffix: str) -> list[Path]:
     """Return the first label files of a folder, enough to detect its format."""
-    return cached(_looked_at, (path, suffix))
+    return cached(_first_label_files, (path, suffix))
 
 
-def _looked_at(place: tuple[Path, str]) -> list[Path]:
+def _first_label_files(place: tuple[Path, str]) -> list[Path]:
     path, suffix = place
     if cached(Path.is_file, path):
         return [path] if path.name.lower().endswith(suffix) else []
-    return [path / name for name in cached(_label_names, place)[:_LOOKED_AT]] if path.is_dir() else []
+    return [path / name for name in cached(_label_names, place)[:_SNIFFED_FILES]] if path.is_dir() else []
 
 
 def _label_names(place: tuple[Path, str]) -> list[str]:

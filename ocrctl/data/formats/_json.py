@@ -20,11 +20,11 @@ class _DuplicateKeyError(Exception):
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
+        known: set[str] = set()
         for key, _ in pairs:
-            if key in seen:
+            if key in known:
                 raise _DuplicateKeyError(key)
-            seen.add(key)
+            known.add(key)
     return value
 
 

@@ -42,7 +42,7 @@ _READERS: dict[Kind, tuple[Parse, str]] = {
     "polygons": (parse_polygon, "an even number of coordinates and the text"),
 }
 _KINDS: dict[bytes, Kind] = {b"ocrctl: quads": "quads", b"ocrctl: polygons": "polygons"}  # comments of our zips
-_TOLD_FROM = 20_000  # lines, spread over the zip, from which its kind is detected
+_SAMPLED_LINES = 20_000  # lines, spread over the zip, from which its kind is detected
 _REACH = 3  # distance of further points, in sizes of the box of the first four
 
 
@@ -106,7 +106,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
 
 def _kind(lines: list[str]) -> Kind:
     """Detect the kind of `lines`."""
-    lines = lines[:: len(lines) // _TOLD_FROM + 1]
+    lines = lines[:: len(lines) // _SAMPLED_LINES + 1]
     starts = [parsed[0] if (parsed := parse_polygon(line)) else () for line in lines]
     few = sum(len(start) < 8 for start in starts)
     more = [start for start in starts if len(start) > 8]

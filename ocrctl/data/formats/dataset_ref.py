@@ -46,7 +46,7 @@ class DatasetRef:
 
     def _words(self) -> WordSource:
         assert self.words is not None
-        self._whole()
+        self._check_complete()
         source = self.words.read(self.path)
         if len(source) == 0:
             raise InputError(f"{self.path}: holds no samples.")
@@ -58,7 +58,7 @@ class DatasetRef:
         if self.pages is None:
             data = from_words(self._words())
         else:
-            self._whole()
+            self._check_complete()
             data = self.pages.read(self.path)
         if data.malformed and not malformed:
             raise_malformed(data.name, data.malformed, data.where(min(data.malformed)), self._hint())
@@ -68,7 +68,7 @@ class DatasetRef:
         spec = shell_quote(self.raw)
         return f"ocrctl dataset validate {spec} lists them, ocrctl dataset clean {spec} --remove-bad removes them"
 
-    def _whole(self) -> None:
+    def _check_complete(self) -> None:
         """Raise InputError when the labels are half old and half new."""
         if has_unfinished_change(self.folder):
             raise InputError(

@@ -62,7 +62,7 @@ def parse_spec(raw: str) -> Spec:
     """
     path = Path(raw)
     if raw and path.exists():
-        _expect_place(path)
+        _expect_file_or_folder(path)
         return Spec(None, path, None, raw)
     prefix, colon, rest = raw.partition(":")
     if not colon or len(prefix) < 2:  # one letter is a Windows drive
@@ -76,11 +76,11 @@ def parse_spec(raw: str) -> Spec:
         raise UsageError(f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, known)}", hint=_GRAMMAR)
     if not rest or not Path(rest).exists():
         raise InputError(f"{rest or raw}: no such file or folder.")
-    _expect_place(Path(rest))
+    _expect_file_or_folder(Path(rest))
     return Spec(prefix, Path(rest), None, raw)
 
 
-def _expect_place(path: Path) -> None:
+def _expect_file_or_folder(path: Path) -> None:
     """Raise InputError for a pipe or a device: format detection reads the content more than once."""
     if not path.is_file() and not path.is_dir():
         kind = file_kind(path.stat().st_mode)
@@ -155,15 +155,15 @@ def _locate(spec: Spec, path: Path) -> DatasetRef:
         return _locate_words(spec, path)
     if spec.format is not None:
         pages = page_format(spec.format)
-        places = [place for _, place in detect_pages(path, [pages])] or [_usual(pages, path)]
-        _expect_one(path, [f"{pages.NAME}:{place}" for place in places])
-        return DatasetRef(pages, None, places[0], spec.raw)
+        candidates = [candidate for _, candidate in detect_pages(path, [pages])] or [_usual(pages, path)]
+        _expect_one(path, [f"{pages.NAME}:{candidate}" for candidate in candidates])
+        return DatasetRef(pages, None, candidates[0], spec.raw)
     found = detect_pages(path)
     if not found and not word_sets(path):
         found = detect_plugin_pages(path)
     if not found:
         return _only_words(spec, path)
-    specs = [f"{pages.NAME}:{place}" for pages, place in found]
+    specs = [f"{pages.NAME}:{candidate}" for pages, candidate in found]
     if len(found) == 1 and path.is_dir():
         taken = found[0][1]
         others = [(words.NAME, file) for words, file in word_sets(path) if file != taken]

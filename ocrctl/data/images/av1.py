@@ -28,15 +28,15 @@ def stream_sizes(data: bytes) -> list[tuple[int, int]]:
     start of its media data (mdat)."""
     sizes = []
     for mark, skip in ((b"av1C", 8), (b"mdat", 4)):
-        place = data.find(mark)
-        while place >= 0:
+        offset = data.find(mark)
+        while offset >= 0:
             try:
-                size = _of_units(data[place + skip : place + skip + _HEADER_BYTES])
+                size = _of_units(data[offset + skip : offset + skip + _HEADER_BYTES])
             except (ValueError, IndexError):  # cut off, or no unit
                 size = None
             if size is not None:
                 sizes.append(size)
-            place = data.find(mark, place + 4)
+            offset = data.find(mark, offset + 4)
     return sizes
 
 

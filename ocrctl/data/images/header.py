@@ -45,8 +45,8 @@ def read_header(data: bytes) -> Header | None:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack(">II", data[16:24] if data[12:16] == b"IHDR" else b"")
             orientation = _png_orientation(data)
-            sound = 0 < width <= _LARGEST and 0 < height <= _LARGEST and orientation
-            return Header(width, height, orientation) if sound else None
+            valid = 0 < width <= _LARGEST and 0 < height <= _LARGEST and orientation
+            return Header(width, height, orientation) if valid else None
         return _webp(data) or _other(data)
     except (struct.error, IndexError, ValueError):
         return None
@@ -112,10 +112,10 @@ class HeaderReader:
         """Return (I, 3) width, height and orientation for the start of each image; zeros where `read` returns None."""
         if not self._alike and starts:
             self.read(starts[0])
-        place = len(self._alike)
+        offset = len(self._alike)
         alike = [start.startswith(self._alike) for start in starts]
         if self._alike and False not in alike:
-            sides = b"".join([start[place : place + _SIZE.size] for start in starts])
+            sides = b"".join([start[offset : offset + _SIZE.size] for start in starts])
             if len(sides) == _SIZE.size * len(starts):
                 found = np.empty((len(starts), 3), np.int32)
                 found[:, 1::-1] = np.frombuffer(sides, ">u2").reshape(-1, 2)
@@ -137,8 +137,8 @@ class HeaderReader:
             return None
         if found is None:
             return None
-        place, header = found
-        self._alike, self._orientation = data[:place], header.orientation
+        offset, header = found
+        self._alike, self._orientation = data[:offset], header.orientation
         return header
 
 

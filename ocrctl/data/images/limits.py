@@ -123,10 +123,10 @@ def _largest(
     """Return the largest size among `more` and the pairs of big-endian numbers `skip` bytes after the start of each
     `mark`."""
     sizes = [*more]
-    place = data.find(mark)
-    while place >= 0 and place + skip + 8 <= len(data):
-        sizes.append(struct.unpack_from(">II", data, place + skip))
-        place = data.find(mark, place + 4)
+    offset = data.find(mark)
+    while offset >= 0 and offset + skip + 8 <= len(data):
+        sizes.append(struct.unpack_from(">II", data, offset + skip))
+        offset = data.find(mark, offset + 4)
     return (kind, *max(sizes, key=lambda size: size[0] * size[1])) if sizes else None
 
 

@@ -61,9 +61,10 @@ def _unrolled(image: Image, points: Floats) -> Image | None:
         return None
     upper, lower = _along(top, width), _along(bottom, width)
     share = ((np.arange(rows) + 0.5) / rows)[:, None, None]
-    places = (upper * (1 - share) + lower * share - 0.5).astype(np.float32)
+    positions = (upper * (1 - share) + lower * share - 0.5).astype(np.float32)
     return np.asarray(
-        cv2.remap(image, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        cv2.remap(image, positions[..., 0], positions[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
     )
 
 

@@ -52,15 +52,15 @@ def _chain(data: bytes, most: int) -> tuple[list[Directory], str]:
     order = "<" if data[:1] == b"I" else ">"
     big = 0x2B in data[2:4]
     found: list[Directory] = []
-    seen: set[int] = set()
+    visited: set[int] = set()
     try:
         (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
         while offset:
-            if offset in seen:
+            if offset in visited:
                 return found, "its list of pages runs into itself"
             if len(found) == most:
                 return found, f"it holds more than {most:,} pages, the limit"
-            seen.add(offset)
+            visited.add(offset)
             (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, offset)
             start, size = offset + (8 if big else 2), 20 if big else 12
             if start + count * size > len(data):
@@ -110,10 +110,10 @@ def _directory(data: bytes, offset: int, entries: range, order: str, big: bool) 
         if tag not in wanted or kind not in _TYPES:
             continue
         (count,) = struct.unpack_from(order + ("Q" if big else "I"), data, entry + 4)
-        place, room = entry + (12 if big else 8), 8 if big else 4
+        position, room = entry + (12 if big else 8), 8 if big else 4
         if count * struct.calcsize(_TYPES[kind]) > room:  # the values are elsewhere, such as the bits of each channel
-            (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
-        (value,) = struct.unpack_from(order + _TYPES[kind], data, place)
+            (position,) = struct.unpack_from(order + ("Q" if big else "I"), data, position)
+        (value,) = struct.unpack_from(order + _TYPES[kind], data, position)
         values[tag] = max(value, values.get(tag, 0))
     tile = values.get(_TILE_WIDTH, 0), values.get(_TILE_HEIGHT, 0)
     size = values.get(_WIDTH, 0), values.get(_HEIGHT, 0)

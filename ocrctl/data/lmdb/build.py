@@ -128,7 +128,7 @@ def _build(
         publish(claimed, claimed.out)
     except OSError as error:
         raise ResumableStop(f"{partial}: writing failed ({error.strerror}).", hint=_RESUME) from error
-    result.repeated = _repeated(source, seen, kept)
+    result.repeated = _repeated(source, hashes, kept)
     return result
 
 
@@ -163,11 +163,11 @@ def _kept(result: Built) -> list[int]:
     return [index for index in range(result.samples) if index not in bad]
 
 
-def _repeated(source: WordSource, seen: list[int], kept: list[int]) -> list[Problem]:
+def _repeated(source: WordSource, hashes: list[int], kept: list[int]) -> list[Problem]:
     """Find kept samples whose image equals an earlier one byte for byte (64-bit hashes)."""
     first: dict[int, int] = {}
     problems = []
-    for key, index in zip(seen, kept, strict=True):
+    for key, index in zip(hashes, kept, strict=True):
         earlier = first.setdefault(key, index)
         if earlier != index:
             same = source.labels[earlier] == source.labels[index]

@@ -157,7 +157,7 @@ class LmdbFile:
     def _meta(self, place: int) -> tuple[int, ...]:
         data = read_at(self._handle, _HEAD + _META.size, place)
         if len(data) < _HEAD + _META.size:
-            raise InputError(f"{self.name}: the LMDB is cut off after {place + len(data)} bytes.")
+            raise InputError(f"{self.name}: the LMDB is cut off after {offset + len(data)} bytes.")
         flags = _PAGE.unpack_from(data)[2]
         magic, version, *values = _META.unpack_from(data, _HEAD)
         if magic != MAGIC or not flags & _META_FLAG:

@@ -72,8 +72,8 @@ class FolderWords:
             raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
 
     def where(self, index: int) -> str:
-        place = self.label_file if self.lines is None else f"{self.label_file}:{self.lines[index]}"
-        return f"{place} ({self.files[index]})"
+        location = self.label_file if self.lines is None else f"{self.label_file}:{self.lines[index]}"
+        return f"{location} ({self.files[index]})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,9 +104,9 @@ def signed_distances(
     """
     reach, unit = reach[chosen], unit[chosen]
     low, high = windows(shapes.low[chosen] - reach[:, None], shapes.high[chosen] + reach[:, None], height, width)
-    seen = (high > low).all(1)
-    if not seen.all():
-        chosen, reach, unit, low, high = chosen[seen], reach[seen], unit[seen], low[seen], high[seen]
+    visible = (high > low).all(1)
+    if not visible.all():
+        chosen, reach, unit, low, high = chosen[visible], reach[visible], unit[visible], low[visible], high[visible]
     convex = shapes.convex[chosen]
     quads = np.flatnonzero(convex)
     corners, sides = shapes.quads(chosen[quads]), np.sign(shapes.areas[chosen[quads]])

@@ -46,13 +46,13 @@ def quad_fields(corners: Floats, sides: Floats, reach: Floats, unit: Floats, low
     left[:, 1] = np.repeat(scaled[..., 0].ravel(), rows)
     right = np.ones((2, int(size[:, 0].max())), np.float32)
     right[1] = np.arange(right.shape[1])
-    pixels, places, values = _beyond_corners(corners, normals, reach, unit, size)
+    pixels, positions, values = _beyond_corners(corners, normals, reach, unit, size)
     start = first = 0
     for (w, h), stop, last in zip(size.tolist(), ends[3::4].tolist(), pixels, strict=True):
         planes = (left[start:stop] @ right[:, :w]).reshape(4, h, w)
         pair = np.minimum(planes[:2], planes[2:], out=planes[:2])
         field = np.minimum(pair[0], pair[1], out=pair[0])
-        field.reshape(-1)[places[first:last]] = values[first:last]
+        field.reshape(-1)[positions[first:last]] = values[first:last]
         start, first = stop, last
         yield field
 
@@ -101,14 +101,14 @@ def _beyond_corners(
     pixel = np.arange(len(line))
     total = np.cumsum(counts)
     start = total - counts
-    places = (row * width[of] + np.minimum(first, _FAR).astype(np.int64) - start)[line] + pixel
+    positions = (row * width[of] + np.minimum(first, _FAR).astype(np.int64) - start)[line] + pixel
     values = (first - x - start)[line] + pixel
     values *= values
     values += (dy * dy)[line]
     np.sqrt(values, out=values)
     values *= (-1 / unit)[of >> 2][line]
     ends = np.concatenate(([0], total))[rows[3::4]]
-    return ends.tolist(), places, values.astype(np.float32)
+    return ends.tolist(), positions, values.astype(np.float32)
 
 
 def edges_field(polygon: Floats, reach: float, unit: float, box: list[int]) -> Map:

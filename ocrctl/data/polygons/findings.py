@@ -78,7 +78,7 @@ class Findings:
                 kept = np.flatnonzero(~np.isin(hits.indices, chosen))
                 hits.indices = hits.indices[kept]
                 hits.values = None if hits.values is None else hits.values[kept]
-                hits.notes = None if hits.notes is None else [hits.notes[place] for place in kept.tolist()]
+                hits.notes = None if hits.notes is None else [hits.notes[position] for position in kept.tolist()]
                 if not len(kept):
                     del self.hits[key]
 
@@ -89,7 +89,7 @@ class Findings:
                 order = np.argsort(hits.indices, kind="stable")
                 hits.indices = hits.indices[order]
                 hits.values = None if hits.values is None else hits.values[order]
-                hits.notes = None if hits.notes is None else [hits.notes[place] for place in order]
+                hits.notes = None if hits.notes is None else [hits.notes[position] for position in order]
                 hits.others = None if hits.others is None else hits.others[order]
 
     def sorted(self) -> list[Hits]:

@@ -138,17 +138,17 @@ def _spread_repeats(points: Floats) -> Floats:
         return points
     spread = points.copy()
     for side in (spread[:half], spread[half:]):
-        for place in reversed(range(1, half)):
-            if (side[place] == side[place - 1]).all():
-                if place + 1 < half:
-                    side[place] = (side[place] + side[place + 1]) / 2
+        for index in reversed(range(1, half)):
+            if (side[index] == side[index - 1]).all():
+                if index + 1 < half:
+                    side[index] = (side[index] + side[index + 1]) / 2
                 else:
-                    side[place - 1] = (side[place - 2] + side[place - 1]) / 2
+                    side[index - 1] = (side[index - 2] + side[index - 1]) / 2
     for end, inner in ((half, half + 1), (-1, -2)):  # one side ends at the first point of the other
         if (spread[end] == spread[0 if end < 0 else half - 1]).all():
             spread[end] = (spread[end] + spread[inner]) / 2
-    sound = len(_without_repeats(spread)) == len(spread) and shapely.LinearRing(spread).is_simple
-    return spread if sound else points
+    valid = len(_without_repeats(spread)) == len(spread) and shapely.LinearRing(spread).is_simple
+    return spread if valid else points
 
 
 def _without_repeats(points: Floats) -> Floats:

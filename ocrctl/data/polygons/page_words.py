@@ -86,10 +86,12 @@ class PageWords:
         texts, ignore = list(self.texts), self.ignore.copy()
         frame = shapely.box(0, 0, width, height)
         for index in np.flatnonzero(~inside & ~gone).tolist():
-            seen, share = _clipped(parts[index], frame)
-            low = strip_height(abs(signed_area(seen)), float(np.hypot(*(seen - np.roll(seen, 1, axis=0)).T).sum() / 2))
+            visible, share = _clipped(parts[index], frame)
+            low = strip_height(
+                abs(signed_area(visible)), float(np.hypot(*(visible - np.roll(visible, 1, axis=0)).T).sum() / 2)
+            )
             gone[index] = share == 0 or (share < HALF and low < SMALLEST_HEIGHT)
-            parts[index] = seen
+            parts[index] = visible
             if share < WHOLE:
                 texts[index] = ""
                 ignore[index] |= share < HALF
@@ -98,10 +100,10 @@ class PageWords:
             [parts[i] for i in keep],
             ignore[keep],
             [texts[i] for i in keep],
-            [self._seen_characters(i, width, height) for i in keep],
+            [self._visible_characters(i, width, height) for i in keep],
         )
 
-    def _seen_characters(self, index: int, width: int, height: int) -> Floats:
+    def _visible_characters(self, index: int, width: int, height: int) -> Floats:
         quads = self.characters[self.character_offsets[index] : self.character_offsets[index + 1]]
         return quads[((quads.max(1) > 0) & (quads.min(1) < (width, height))).all(1)]
 
@@ -146,8 +148,8 @@ def strip_height(area: Any, half: Any) -> Any:
 
 def transform(points: Floats, matrix: Floats) -> Floats:
     """Apply a perspective `matrix` (3, 3) to points (n, 2)."""
-    seen = points @ matrix[:, :2].T + matrix[:, 2]
-    return np.asarray(seen[:, :2] / seen[:, 2:])
+    visible = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(visible[:, :2] / visible[:, 2:])
 
 
 def _ends(counts: Sequence[int] | Ints) -> Ints:
@@ -159,11 +161,13 @@ def _clipped(points: Floats, frame: shapely.Polygon) -> tuple[Floats, float]:
     whole = shapely.Polygon(points)
     if not whole.is_valid:  # clean polygons may touch themselves after rounding
         whole = shapely.make_valid(whole)
-    seen = shapely.get_parts(shapely.intersection(whole, frame))
-    areas = shapely.area(seen)  # 0 for points and lines where a word only touches the frame
-    if not len(seen) or areas.max() <= 0:
+    visible = shapely.get_parts(shapely.intersection(whole, frame))
+    areas = shapely.area(visible)  # 0 for points and lines where a word only touches the frame
+    if not len(visible) or areas.max() <= 0:
         return points, 0.0
-    corners = repair(shapely.get_coordinates(seen[int(np.argmax(areas))].exterior)[:-1])  # a cut corner may be a spike
+    corners = repair(
+        shapely.get_coordinates(visible[int(np.argmax(areas))].exterior)[:-1]
+    )  # a cut corner may be a spike
     if not len(corners):
         return points, 0.0
     if signed_area(corners) * signed_area(points) < 0:

@@ -78,10 +78,10 @@ def _duplicates(points: Floats, offsets: Ints, image_id: NDArray[np.int32], chos
         return np.zeros((0, 2), np.int64)
     sizes = np.diff(offsets)[chosen]
     starts = np.cumsum(sizes) - sizes
-    place = np.arange(sizes.sum()) - np.repeat(starts, sizes)
-    x, y = _bits(points[np.repeat(offsets[:-1][chosen], sizes) + place]).T
+    position = np.arange(sizes.sum()) - np.repeat(starts, sizes)
+    x, y = _bits(points[np.repeat(offsets[:-1][chosen], sizes) + position]).T
     mixed = (x * _FACTORS[0]) ^ (y * _FACTORS[1])
-    mixed = (mixed ^ (mixed >> np.uint64(29))) * (2 * place.astype(np.uint64) + _FACTORS[2])
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * (2 * position.astype(np.uint64) + _FACTORS[2])
     key = np.add.reduceat(mixed ^ (mixed >> np.uint64(32)), starts)
     key = (key ^ (key >> np.uint64(31))) * _FACTORS[3] + image_id[chosen].astype(np.uint64)
     order = chosen[np.argsort(key, kind="stable")]  # stable: earlier ones first
@@ -132,7 +132,7 @@ def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:
     out more than OVERLAP, and beyond MOST_PARTNERS."""
     named = np.zeros(len(offsets) - 1, bool)
     named[pairs] = True
-    members, place = np.flatnonzero(named), np.cumsum(named) - 1  # as np.unique, without sorting millions of pairs
+    members, position = np.flatnonzero(named), np.cumsum(named) - 1  # as np.unique, without sorting millions of pairs
     sizes = np.diff(offsets)[members]
     ends = np.cumsum(sizes)
     rows = np.repeat(offsets[:-1][members] - (ends - sizes), sizes) + np.arange(ends[-1])
@@ -140,7 +140,7 @@ def _shares(points: Floats, offsets: Ints, pairs: Ints) -> Floats:
     rings = shapely.linearrings(closed, indices=np.repeat(np.arange(len(members)), sizes + 1))
     polygons = shapely.polygons(rings)
     valid, areas = shapely.is_valid(polygons), shapely.area(polygons)
-    first, second = place[pairs].T
+    first, second = position[pairs].T
     kept = np.flatnonzero(valid[first] & valid[second])
     one, other = areas[first[kept]], areas[second[kept]]
     kept = kept[np.minimum(one, other) > OVERLAP * np.maximum(one, other)]  # at most the smaller one is shared

@@ -63,7 +63,7 @@ def check_polygons(
                 if part is not None:  # compressed, not indexed: each row of points stays contiguous
                     these, px, py = ids[part], np.compress(part, x, 1), np.compress(part, y, 1)
                 group = kind(findings, these, px, py, around)
-                group.judge(widths[these], heights[these], None if lengths is None else lengths[these])
+                group.check(widths[these], heights[these], None if lengths is None else lengths[these])
     findings.in_order()
     return findings
 
@@ -86,7 +86,7 @@ class _Group(ABC):
         self.size, self.count = x.shape
 
     @abstractmethod
-    def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
+    def check(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         """Run every rule."""
 
     def _bounds(
@@ -95,19 +95,19 @@ class _Group(ABC):
         """Check boxes (N,) against the images."""
         if self.around is not None:
             first, last = self.ids[0], self.ids[-1] + 1
-            place = slice(first, last) if last - first == self.count else self.ids
+            target = slice(first, last) if last - first == self.count else self.ids
             for row, side in zip(self.around, (left, top, right, bottom), strict=True):
-                row[place] = side
+                row[target] = side
         beyond = np.maximum(np.maximum(-left, right - widths), np.maximum(-top, bottom - heights))
         if not (beyond < 0).all():  # or NaN
             outside = (right <= 0) | (left >= widths) | (bottom <= 0) | (top >= heights)
             self._add("outside", outside)
             self._add("out-of-bounds", (beyond > 0) & ~outside, beyond)
 
-    def _strips(self, low: Floats, long: Floats, sound: Bools, lengths: Ints | None) -> None:
+    def _strips(self, low: Floats, long: Floats, valid: Bools, lengths: Ints | None) -> None:
         """Check height and length (N,) of text strips against the length of their texts."""
         high = low >= SMALLEST_HEIGHT
-        self._add("tiny", sound & ~high, low)
+        self._add("tiny", valid & ~high, low)
         if lengths is None:
             return
         unit = low * lengths
@@ -117,7 +117,7 @@ class _Group(ABC):
             ("box-too-large", wide, 1, LONGEST_CHARACTER),
             ("text-too-long", narrow, 3, 1.0),
         ):
-            chosen = chosen[(lengths[chosen] >= least) & high[chosen] & sound[chosen]]
+            chosen = chosen[(lengths[chosen] >= least) & high[chosen] & valid[chosen]]
             self.findings.add(name, self.ids[chosen], long[chosen] / unit[chosen] / share)
 
     def _add(self, name: str, hit: Bools, values: NDArray[Any] | None = None) -> None:
@@ -128,20 +128,20 @@ class _Group(ABC):
 class _Upright(_Group):
     """Upright rectangles, clockwise from the top left: they cannot cross themselves or have spikes."""
 
-    def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
+    def check(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         left, right, top, bottom = self.x[0], self.x[1], self.y[0], self.y[2]
         width, height = right - left, bottom - top
         area = width * height
-        sound = area >= SMALLEST_AREA
-        self._add("no-area", ~sound, area)
+        valid = area >= SMALLEST_AREA
+        self._add("no-area", ~valid, area)
         self._bounds(left, top, right, bottom, widths, heights)
-        self._strips(np.minimum(width, height), np.maximum(width, height), sound, lengths)
+        self._strips(np.minimum(width, height), np.maximum(width, height), valid, lengths)
 
 
 class _Outlines(_Group):
     """Polygons of any shape."""
 
-    def judge(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
+    def check(self, widths: Floats, heights: Floats, lengths: Ints | None) -> None:
         x, y = self.x, self.y
         self.dx, self.dy = dx, dy = _next(x) - x, _next(y) - y
         left, right, top, bottom = x.min(0), x.max(0), y.min(0), y.max(0)
@@ -159,15 +159,15 @@ class _Outlines(_Group):
         spiked, leftover = self._turns(squares)
         crossed = np.zeros(self.count, bool)
         crossed[leftover] = self._crossing(leftover)
-        sound = ~(flat | crossed)
+        valid = ~(flat | crossed)
         self._add("self-intersecting", crossed & ~flat)
         self._add("spike", spiked & ~flat)
-        self._add("counter-clockwise", (area < 0) & sound)
+        self._add("counter-clockwise", (area < 0) & valid)
         if self.size == 4:
-            self._first_corner(np.flatnonzero((area > 0) & sound), left, top)
+            self._first_corner(np.flatnonzero((area > 0) & valid), left, top)
         extent = np.sqrt(squares).sum(0) / 2  # half the perimeter: length plus height of a strip
         low = size / np.maximum(extent / 2 + np.sqrt(np.maximum(extent * extent / 4 - size, 0)), 1e-9)
-        self._strips(low, extent - low, sound, lengths)
+        self._strips(low, extent - low, valid, lengths)
 
     def _turns(self, squares: Floats) -> tuple[Bools, Ints]:
         """Find polygons with a spike, and the indices of those that are not clearly convex."""

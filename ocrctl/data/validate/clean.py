@@ -139,10 +139,10 @@ def _merge(result: Cleaned, again: NDArray[np.int64], turned: NDArray[np.int64])
     Skips those whose labels are in another frame than the first entry's: one of the two is among the `turned`.
     """
     data = result.data
-    place: dict[str, int] = {}
+    first_entry: dict[str, int] = {}
     for image, name in enumerate(data.images):
-        place.setdefault(name, image)
-    firsts = np.array([place[data.images[image]] for image in again.tolist()], np.int64)
+        first_entry.setdefault(name, image)
+    firsts = np.array([first_entry[data.images[image]] for image in again.tolist()], np.int64)
     alike = np.isin(again, turned) == np.isin(firsts, turned)
     again, firsts = again[alike], firsts[alike]
     if not len(again):

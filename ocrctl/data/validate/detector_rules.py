@@ -30,9 +30,9 @@ def check_kernels(
     grid = spec.detector
     if grid is None:  # a recogniser
         return
-    judged = ~data.ignore & np.isfinite(widths) & np.isfinite(heights)
-    judged[findings.of(*BROKEN)] = False
-    chosen = np.flatnonzero(judged)
+    checked = ~data.ignore & np.isfinite(widths) & np.isfinite(heights)
+    checked[findings.of(*BROKEN)] = False
+    chosen = np.flatnonzero(checked)
     if not len(chosen):
         return
     points, offsets = _taken(data.points, data.offsets, chosen)
@@ -81,11 +81,11 @@ def _near_kernels(points: Floats, offsets: Ints, away: Floats, image_id: Ints, g
     pairs = np.column_stack((one, two))[one < two]
     if not len(pairs):
         return pairs, np.zeros(0)
-    used, place = np.unique(pairs, return_inverse=True)
+    used, inverse = np.unique(pairs, return_inverse=True)
     corners, ends = _taken(points, offsets, used)
     rings = shapely.linearrings(corners, indices=np.repeat(np.arange(len(used)), np.diff(ends)))
     kernels = shapely.buffer(shapely.polygons(rings), -away[used], join_style="mitre")
-    first, second = place.reshape(-1, 2).T
+    first, second = inverse.reshape(-1, 2).T
     gaps = shapely.distance(kernels[first], kernels[second])  # NaN where a kernel is empty
     with np.errstate(invalid="ignore"):
         near = gaps < gap[pairs[:, 0]]

@@ -51,17 +51,19 @@ def frames(data: Annotations, scan: ImageScan, findings: Findings) -> tuple[Floa
     return width, height
 
 
-def check_overlap(findings: Findings, data: Annotations, scan: ImageScan, other: Annotations, seen: ImageScan) -> None:
+def check_overlap(
+    findings: Findings, data: Annotations, scan: ImageScan, other: Annotations, other_scan: ImageScan
+) -> None:
     """Add images that are also in `other`, identical byte for byte or in appearance."""
-    files = {digest: image for image, digest in enumerate(seen.digests) if digest}
+    files = {digest: image for image, digest in enumerate(other_scan.digests) if digest}
     alike: dict[int, int] = {}
     if other.words is None and data.words is None:  # different word crops may look the same
-        count = len(seen.digests)
-        hashes = np.concatenate((seen.hashes, scan.hashes))
+        count = len(other_scan.digests)
+        hashes = np.concatenate((other_scan.hashes, scan.hashes))
         sides = np.arange(len(hashes)) >= count
 
         def thumbnail(image: int) -> NDArray[np.uint8]:
-            return seen.thumbnail(other, image) if image < count else scan.thumbnail(data, image - count)
+            return other_scan.thumbnail(other, image) if image < count else scan.thumbnail(data, image - count)
 
         pairs = similar_images(hashes, hashes[:, 0] > 0, thumbnail, sides).tolist()
         alike = {later - count: earlier for later, earlier in reversed(pairs)}

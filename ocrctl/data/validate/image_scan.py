@@ -129,15 +129,15 @@ def _whole_files(
     decoding a large image needs."""
     large = headers[:, 0].astype(np.int64) * headers[:, 1] > max_image_pixels() // _HEAVIEST
     known = {image for image, _, _ in problems}
-    for place, head in enumerate(starts):
-        if start + place in known or not (large[place] or head[:2] in (b"II", b"MM")):
+    for index, head in enumerate(starts):
+        if start + index in known or not (large[index] or head[:2] in (b"II", b"MM")):
             continue
         try:
-            content = data.image_bytes(start + place)
+            content = data.image_bytes(start + index)
         except InputError as error:  # removed since its first bytes were read
-            problems.append((start + place, *_unread(data, start + place, error)))
+            problems.append((start + index, *_unread(data, start + index, error)))
             continue
-        _count_pages(start + place, content, pages)
+        _count_pages(start + index, content, pages)
         if problem := limit_problem(content):
             problems.append((start + place, "too-large", problem))
         elif problem := value_problem(content):
@@ -149,10 +149,10 @@ def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> No
         pages.append((image, count))
 
 
-def _header(data: Annotations, image: int, seen: int) -> tuple[Header | None, str, str]:
-    """Read the header of a file whose first `seen` bytes hold none. Returns the header, the name of the code and the
-    reason, if any."""
-    for size in _HEADER_BYTES[1:] if seen == _HEADER_BYTES[0] else ():
+def _header(data: Annotations, image: int, read_size: int) -> tuple[Header | None, str, str]:
+    """Read the header of a file whose first `read_size` bytes hold none. Returns the header, the name of the code and
+    the reason, if any."""
+    for size in _HEADER_BYTES[1:] if read_size == _HEADER_BYTES[0] else ():
         (content,) = data.image_starts(image, image + 1, size)
         header = read_header(content)
         if header is not None:

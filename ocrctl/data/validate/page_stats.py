@@ -16,7 +16,7 @@ _BINS = 10
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """A distribution: five quantiles, and `counts` in bins between `edges`."""
 
     smallest: float
@@ -38,11 +38,11 @@ class PageStats:
     ignored: int
     empty_pictures: int  # without instances
     points: dict[int, int]  # points of a polygon to polygons
-    per_picture: Spread | None
-    widths: Spread | None  # of images
-    heights: Spread | None
-    text_heights: Spread | None  # the lower side of the box around each polygon
-    aspects: Spread | None  # longer over lower side of that box
+    per_picture: Distribution | None
+    widths: Distribution | None  # of images
+    heights: Distribution | None
+    text_heights: Distribution | None  # the lower side of the box around each polygon
+    aspects: Distribution | None  # longer over lower side of that box
 
 
 def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
@@ -61,15 +61,15 @@ def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
         ignored=int(data.ignore.sum()),
         empty_pictures=int((counts == 0).sum()),
         points=dict(zip(lengths.tolist(), numbers.tolist(), strict=True)),
-        per_picture=spread(counts),
-        widths=spread(sizes[:, 0]),
-        heights=spread(sizes[:, 1]),
-        text_heights=spread(lower),
-        aspects=spread(aspects),
+        per_picture=distribution(counts),
+        widths=distribution(sizes[:, 0]),
+        heights=distribution(sizes[:, 1]),
+        text_heights=distribution(lower),
+        aspects=distribution(aspects),
     )
 
 
-def spread(values: ArrayLike) -> Spread | None:
+def distribution(values: ArrayLike) -> Distribution | None:
     """Return the distribution of the finite `values`; bins are logarithmic if the maximum is above 20 medians."""
     numbers = np.asarray(values, np.float64)
     numbers = numbers[np.isfinite(numbers)]
@@ -83,4 +83,4 @@ def spread(values: ArrayLike) -> Spread | None:
     edges[-1] = max(edges[-1], largest)
     edges[0] = min(edges[0], smallest)
     counts, _ = np.histogram(numbers, edges)
-    return Spread(smallest, low, median, high, largest, edges.tolist(), counts.tolist())
+    return Distribution(smallest, low, median, high, largest, edges.tolist(), counts.tolist())

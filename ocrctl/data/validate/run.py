@@ -43,10 +43,10 @@ def run_rules(
     """Run every rule on every instance and image. `scan` of an earlier run avoids reading the images again; then there
     are no findings of the files. `pairs` False skips the rules that compare polygons, which find no errors."""
     findings = Findings()
-    seen = scan or scan_images(data, findings, decode, progress)
-    check_images(findings, data, seen)
+    scanned = scan or scan_images(data, findings, decode, progress)
+    check_images(findings, data, scanned)
     if data.words is None:
-        widths, heights = frames(data, seen, findings)
+        widths, heights = frames(data, scanned, findings)
         lengths = np.fromiter(map(len, data.texts), np.int64, len(data))
         lengths[data.ignore] = 0
         around = np.empty((4, len(data)))
@@ -56,24 +56,24 @@ def run_rules(
         findings.hits.update(found.hits)
     check_texts(findings, data)
     if target is not None and target.charset is not None:
-        check_target(findings, data, target.spec, target.charset, text_heights(data, seen))
+        check_target(findings, data, target.spec, target.charset, text_heights(data, scanned))
     elif target is not None and data.words is None:
         check_kernels(findings, data, target.spec, target.size, widths, heights)
     check_malformed(findings, data.malformed, words=data.words is not None)
-    return findings, seen
+    return findings, scanned
 
 
 def header_errors(data: Annotations, scan: ImageScan | None = None) -> tuple[Findings, ImageScan]:
     """Find the errors of `dataset validate --header-only` before a training: no image is decoded. `scan` as in
     `run_rules`. The texts of word images are checked by data.datasets.check_labels instead."""
     if data.words is None:
-        found, seen = run_rules(data, decode=False, scan=scan, pairs=False)
+        found, scanned = run_rules(data, decode=False, scan=scan, pairs=False)
     else:
         found = Findings()
-        seen = scan_images(data, found, False)
-        check_images(found, data, seen)
+        scanned = scan_images(data, found, False)
+        check_images(found, data, scanned)
     errors = {code: hits for code, hits in found.hits.items() if hits.code.severity == "error"}
-    return Findings(errors), seen
+    return Findings(errors), scanned
 
 
 def text_heights(data: Annotations, scan: ImageScan) -> Floats:

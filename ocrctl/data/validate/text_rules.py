@@ -47,7 +47,7 @@ def check_texts(findings: Findings, data: Annotations) -> None:
     found: dict[str, _Columns] = {}
     lines = data.format in _AFTER_POINTS
     for start in range(0, len(data), _TOGETHER):
-        for index in _odd(data.texts[start : start + _TOGETHER], lines):
+        for index in _suspects(data.texts[start : start + _TOGETHER], lines):
             if not data.ignore[start + index]:
                 for name, note in text_problems(data.texts[start + index], lines):
                     if name == "points-in-text" and not _beside(note, data.polygon(start + index)):
@@ -65,13 +65,13 @@ def _beside(numbers: str, points: NDArray[np.float64]) -> bool:
         return bool(np.all((found >= points.min(0) - reach) & (found <= points.max(0) + reach)))
 
 
-def _sound(text: str, lines: bool) -> bool:
+def _is_clean(text: str, lines: bool) -> bool:
     if (lines and _POINTS.match(text)) or _UNKNOWN in text:
         return False
     return text.isascii() and text.isprintable() and text.strip() == text != "" and text not in PLACEHOLDERS
 
 
-def _odd(texts: list[str], lines: bool) -> list[int]:
+def _suspects(texts: list[str], lines: bool) -> list[int]:
     """Return the indices of all `texts` that may have a problem: not printable ASCII, empty, a placeholder, with `???`,
     with a space at an end or, for `lines` whose text follows points, starting like numbers with commas."""
     content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")
@@ -80,16 +80,16 @@ def _odd(texts: list[str], lines: bool) -> list[int]:
     letters = np.flatnonzero((data - np.uint8(ord(" "))) > ord("~") - ord(" "))  # bytes below " " wrap around
     crowded = len(letters) > len(ends) + len(texts)  # another script: checking one by one is as fast
     if crowded or len(ends) != len(texts) + 1 or any(mark.encode() in content for mark in (*PLACEHOLDERS, _UNKNOWN)):
-        return [i for i, text in enumerate(texts) if not _sound(text, lines)]
+        return [i for i, text in enumerate(texts) if not _is_clean(text, lines)]
     before, behind = data[ends[1:] - 1], data[ends[:-1] + 1]
-    odd = (before == ord(" ")) | (behind == ord(" ")) | (behind == ord("\n"))
+    suspect = (before == ord(" ")) | (behind == ord(" ")) | (behind == ord("\n"))
     if len(letters) > len(ends):
-        odd[np.searchsorted(ends, letters[data[letters] != ord("\n")]) - 1] = True
+        suspect[np.searchsorted(ends, letters[data[letters] != ord("\n")]) - 1] = True
     if lines:
         commas = np.searchsorted(ends, np.flatnonzero(data == ord(","))) - 1
         several = commas[1:][commas[1:] == commas[:-1]]
-        odd[several[behind[several] <= ord("9")]] = True
-    chosen: list[int] = np.flatnonzero(odd).tolist()
+        suspect[several[behind[several] <= ord("9")]] = True
+    chosen: list[int] = np.flatnonzero(suspect).tolist()
     return chosen
 
 
@@ -113,8 +113,8 @@ def text_problems(text: str, line: bool = False) -> list[tuple[str, str]]:
         problems.append(("question-marks", ""))
     if normalize_label(text) != text:
         problems.append(("not-nfc", ""))
-    if look := look_alikes(text):
-        problems.append(("look-alike", look))
+    if mixed := look_alikes(text):
+        problems.append(("look-alike", mixed))
     if text != text.strip():
         problems.append(("edge-spaces", ""))
     if line and (points := _POINTS.match(text)) and not _THOUSANDS.match(text):
@@ -159,10 +159,11 @@ def look_alikes(text: str) -> str:
         scripts = {_script(char) for char in word if char.isalpha()} - {""}
         if "Latin" not in scripts or len(scripts) < 2:
             continue
-        odd = [char for char in word if char in _LOOK_ALIKE and _script(char) != "Latin"]
-        if odd:
+        suspect = [char for char in word if char in _LOOK_ALIKE and _script(char) != "Latin"]
+        if suspect:
             plain = "".join(_LOOK_ALIKE.get(char, char) for char in word)
-            return f"{_script(odd[0])} {odd[0]!r} (U+{ord(odd[0]):04X}) in {word!r}, which looks like {plain!r}"
+            first = suspect[0]
+            return f"{_script(first)} {first!r} (U+{ord(first):04X}) in {word!r}, which looks like {plain!r}"
     return ""
 
 

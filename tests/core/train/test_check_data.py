@@ -63,7 +63,7 @@ def test_errors_of_pages_are_refused_with_counts_and_the_commands_that_work(
     assert run(words) == 3
     error, hint = capsys.readouterr().err.splitlines()
     assert "my pages/Label.txt: 3 errors on 2 of 4 pages, P005 self-intersecting x1 (such as " in error
-    assert "P010 out-of-bounds x2 (such as" in error and "reaches 20.0 pixels beyond" in error
+    assert "P010 out-of-bounds x2 (such as" in error and "extends 20.0 pixels beyond" in error
     assert "val/Label.txt: 1 errors on 1 of 1 pages, T001 empty-text x1" in error
     assert "(--set data.bad_polygons=skip --set data.bad_labels=skip would train" in error
     assert not (tmp_path / "run").exists()

@@ -57,7 +57,7 @@ def test_quads_that_all_overlap_are_compared_in_seconds() -> None:
 
 
 def test_a_long_zip_is_told_from_some_of_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleval_zip, "_TOLD_FROM", 100)
+    monkeypatch.setattr(cleval_zip, "_SAMPLED_LINES", 100)
     with zipfile.ZipFile(tmp_path / "gt.zip", "w") as archive:
         for number in range(3):
             lines = [f"{x},10,{x + 50},10,{x + 60},30,{x + 50},40,{x},40,word {x}\r\n" for x in range(400)]

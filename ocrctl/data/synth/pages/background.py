@@ -160,8 +160,8 @@ def _night(r: Random, height: int, width: int) -> Image:
     _plane(r, image, (0, 0, width, height), 8 + 30 * r.random(), 15, 20)
     for _ in range(10 + int(40 * r.random())):
         radius = int(min(height, width) * (0.004 + 0.045 * r.random() ** 2)) + 1
-        place = (int(width * r.random()), int(height * r.random()))
-        cv2.circle(image, place, radius, shade(r, 90 + 150 * r.random(), 110 * r.random()), -1, cv2.LINE_AA)
+        centre = (int(width * r.random()), int(height * r.random()))
+        cv2.circle(image, centre, radius, shade(r, 90 + 150 * r.random(), 110 * r.random()), -1, cv2.LINE_AA)
     return blur(image, 1.0 + 3.0 * r.random())
 
 

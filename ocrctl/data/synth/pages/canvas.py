@@ -69,16 +69,16 @@ class Canvas:
     def cover(self, image: Image, matrix: Floats, shade: Mask | None = None) -> None:
         """Draw a flat image (h, w, 3) warped by `matrix` (3, 3); `shade` (h, w) is its opacity."""
         height, width = image.shape[:2]
-        place = self._place(width, height, matrix)
-        if place is None:
+        placed = self._visible_part(width, height, matrix)
+        if placed is None:
             return
-        x0, y0, x1, y1, local = place
+        x0, y0, x1, y1, local = placed
         size = (x1 - x0, y1 - y0)
         mask = np.full((height, width), 255, np.uint8) if shade is None else shade
         over = cv2.warpPerspective(image, local, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        seen = cv2.warpPerspective(mask, local, size, flags=cv2.INTER_LINEAR)
+        visible = cv2.warpPerspective(mask, local, size, flags=cv2.INTER_LINEAR)
         part = self.image[y0:y1, x0:x1]
-        part[:] = paint(part, np.asarray(seen, np.uint8), np.asarray(over, np.uint8))
+        part[:] = paint(part, np.asarray(visible, np.uint8), np.asarray(over, np.uint8))
 
     def write(self, mark: Mark, matrix: Floats) -> None:
         """Draw a word of a sheet warped by `matrix` (3, 3). Parts outside the canvas are skipped."""
@@ -95,9 +95,9 @@ class Canvas:
         )
         height, width = run.ink.shape
         quads = [quad(x0, 0, x1, height) for x0, _, x1, _ in run.boxes]
-        place = matrix @ to_sheet
-        drawn = _Drawn(mark.text, quad(0, 0, width, height), quads, place)
-        self._draw(run.ink, place, em / pixels, mark.style, [drawn])
+        placed = matrix @ to_sheet
+        drawn = _Drawn(mark.text, quad(0, 0, width, height), quads, placed)
+        self._draw(run.ink, placed, em / pixels, mark.style, [drawn])
 
     def write_curved(self, marks: list[Mark], matrix: Floats, arc: float) -> None:
         """Draw marks of one font, size and baseline along an arc of `arc` radians: above 0 arched up, below 0 down.
@@ -118,7 +118,7 @@ class Canvas:
             part = strip[run.top - top :, x:][: run.ink.shape[0], : run.ink.shape[1]]
             np.maximum(part, run.ink, out=part)
         mask = bend(strip, arc)
-        place = matrix @ np.array(((unit, 0.0, -mask.shape[1] * unit / 2), (0.0, unit, 0.0), (0.0, 0.0, 1.0)))
+        placed = matrix @ np.array(((unit, 0.0, -mask.shape[1] * unit / 2), (0.0, unit, 0.0), (0.0, 0.0, 1.0)))
         drawn = []
         for mark, run, x in zip(marks, runs, lefts, strict=True):
             y0, y1 = run.top - top, run.top - top + run.ink.shape[0]
@@ -127,8 +127,8 @@ class Canvas:
             sides = np.column_stack((both, np.repeat((y0 - 0.5, y1), _ARC_POINTS)))
             cells = np.array([quad(x + x0, y0, x + x1, y1) for x0, _, x1, _ in run.boxes], np.float64)
             outline, quads = (bend_points(p.reshape(-1, 2), far, low - top, arc) for p in (sides, cells))
-            drawn.append(_Drawn(mark.text, outline.tolist(), quads.reshape(-1, 4, 2).tolist(), place))
-        self._draw(mask, place, em / pixels, first.style, drawn)
+            drawn.append(_Drawn(mark.text, outline.tolist(), quads.reshape(-1, 4, 2).tolist(), placed))
+        self._draw(mask, placed, em / pixels, first.style, drawn)
 
     def _near(self, mark: Mark, length: float, matrix: Floats) -> bool:
         """Whether a word may be visible: its baseline, extended by two ems, reaches into the canvas."""
@@ -146,31 +146,31 @@ class Canvas:
     def _draw(self, ink: Mask, matrix: Floats, shrink: float, style: Style, drawn: list[_Drawn]) -> None:
         """Draw `ink` warped by `matrix`, about `shrink` times smaller, and record its words."""
         height, width = ink.shape
-        place = self._place(width, height, matrix)
-        if place is None:
+        placed = self._visible_part(width, height, matrix)
+        if placed is None:
             return
-        x0, y0, x1, y1, local = place
+        x0, y0, x1, y1, local = placed
         if shrink >= 2:  # bilinear sampling skips pixels below half size
             small = max(1, round(width / int(shrink))), max(1, round(height / int(shrink)))
             ink = np.asarray(cv2.resize(ink, small, interpolation=cv2.INTER_AREA), np.uint8)
             wide, high = width / small[0], height / small[1]
             local = local @ np.array(((wide, 0.0, wide / 2 - 0.5), (0.0, high, high / 2 - 0.5), (0.0, 0.0, 1.0)))
-        seen = np.asarray(cv2.warpPerspective(ink, local, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR), np.uint8)
-        self._lay_on(self.image[y0:y1, x0:x1], seen, style)
+        visible = np.asarray(cv2.warpPerspective(ink, local, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR), np.uint8)
+        self._lay_on(self.image[y0:y1, x0:x1], visible, style)
         self._drawn += drawn
 
-    def _lay_on(self, part: Image, seen: Mask, style: Style) -> None:
+    def _lay_on(self, part: Image, visible: Mask, style: Style) -> None:
         red, green, blue, _ = cv2.mean(part)
         self.contrasts.append(abs(luma((red, green, blue)) - luma(style.colour)))
         stroke = max(1, round(0.03 * min(part.shape[:2])))
         if style.shadow:
             dark = (5.0, 5.0, 8.0) if luma(style.colour) > 110 else (160.0, 160.0, 155.0)
-            part[:] = paint(part, fade(shift(seen, stroke, stroke), style.shadow), dark)
+            part[:] = paint(part, fade(shift(visible, stroke, stroke), style.shadow), dark)
         if style.rim is not None:
-            part[:] = paint(part, thicken(seen, stroke), style.rim)
-        part[:] = paint(part, seen, style.colour)
+            part[:] = paint(part, thicken(visible, stroke), style.rim)
+        part[:] = paint(part, visible, style.colour)
 
-    def _place(self, width: float, height: float, matrix: Floats) -> tuple[int, int, int, int, Floats] | None:
+    def _visible_part(self, width: float, height: float, matrix: Floats) -> tuple[int, int, int, int, Floats] | None:
         """Return x0, y0, x1, y1 of the canvas that a flat image covers, and the matrix into that part; None when it is
         outside the canvas or beyond the horizon."""
         fall_x, fall_y, rest = matrix[2].tolist()

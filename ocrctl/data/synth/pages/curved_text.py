@@ -36,8 +36,10 @@ def curved_line(
         return
     style = contrasting_style(r, canvas, transform(np.array(((0.0, 0.0), (length * size, rise + size))), matrix))
     if r.random() < 0.4:
-        ground, colour, _ = pair(r, False)
-        sheet = Sheet(plate(r, round(rise + size * 1.6), round(length * size * 1.1), ground, 15 * r.random()), text, r)
+        background, colour, _ = pair(r, False)
+        sheet = Sheet(
+            plate(r, round(rise + size * 1.6), round(length * size * 1.1), background, 15 * r.random()), text, r
+        )
         sheet.show(canvas, matrix)
         style = sample_style(r, colour)
     middle = np.array(((1.0, 0.0, length * size * 0.55), (0.0, 1.0, size * 0.25), (0.0, 0.0, 1.0)))
@@ -53,11 +55,11 @@ def badge(
     matrix = free_matrix(r, canvas, sampler, across, across, taken)
     if matrix is None:
         return
-    ground, colour, _ = pair(r, False)
+    background, colour, _ = pair(r, False)
     side, middle = round(across), across / 2
     disc = np.zeros((side, side), np.uint8)
     cv2.circle(disc, (side // 2, side // 2), side // 2 - 1, 255, -1, cv2.LINE_AA)
-    image = plate(r, side, side, ground, 20 * r.random())
+    image = plate(r, side, side, background, 20 * r.random())
     if r.random() < 0.6:
         for radius in (0.47, 0.29 if r.random() < 0.5 else 0.46):
             cv2.circle(image, (side // 2, side // 2), int(side * radius), colour, max(1, side // 120), cv2.LINE_AA)

@@ -28,8 +28,8 @@ def at(matrix: Floats, x: float, y: float) -> tuple[float, float]:
 
 def shown(points: Floats, matrices: Floats) -> Floats:
     """Apply to each of points (n, 2) its own of `matrices` (n, 3, 3)."""
-    seen = np.einsum("nij,nj->ni", matrices[:, :, :2], points) + matrices[:, :, 2]
-    return np.asarray(seen[:, :2] / seen[:, 2:])
+    mapped = np.einsum("nij,nj->ni", matrices[:, :, :2], points) + matrices[:, :, 2]
+    return np.asarray(mapped[:, :2] / mapped[:, 2:])
 
 
 def quad(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:

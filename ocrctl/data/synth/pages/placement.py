@@ -32,8 +32,8 @@ def free_matrix(
         view = centre_matrix(width, height, fit, angle, tilt, (width / 2, height / 2))
         x, y = canvas.width * (0.02 + 0.96 * r.random()), canvas.height * (0.02 + 0.96 * r.random())
         matrix = np.array(((1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0))) @ view
-        seen = transform(corners, matrix)
-        (x0, y0), (x1, y1) = seen.min(0).tolist(), seen.max(0).tolist()
+        visible = transform(corners, matrix)
+        (x0, y0), (x1, y1) = visible.min(0).tolist(), visible.max(0).tolist()
         shown = (min(x1, canvas.width) - max(x0, 0)) * (min(y1, canvas.height) - max(y0, 0))
         free = all(x0 >= b[2] or x1 <= b[0] or y0 >= b[3] or y1 <= b[1] for b in taken)
         if free and shown > 0.8 * (x1 - x0) * (y1 - y0):  # a few signs extend beyond the canvas
@@ -49,9 +49,9 @@ def sample_style(r: Random, colour: Colour) -> Style:
     return Style(colour, rim, 0.3 + 0.5 * r.random() if r.random() < 0.15 else 0.0)
 
 
-def contrasting_style(r: Random, canvas: Canvas, place: Floats) -> Style:
-    """Return a style that contrasts with the canvas at `place`, the corners of a box."""
-    (x0, y0), (x1, y1) = np.floor(place.min(0)).astype(int).tolist(), np.ceil(place.max(0)).astype(int).tolist()
+def contrasting_style(r: Random, canvas: Canvas, corners: Floats) -> Style:
+    """Return a style that contrasts with the canvas within `corners` of a box."""
+    (x0, y0), (x1, y1) = np.floor(corners.min(0)).astype(int).tolist(), np.ceil(corners.max(0)).astype(int).tolist()
     part = canvas.image[max(0, y0) : max(1, y1), max(0, x0) : max(1, x1)]
     mean, deviation = cv2.meanStdDev(part) if part.size else (np.full((3, 1), 128.0), np.full((3, 1), 50.0))
     level = luma((float(mean[0, 0]), float(mean[1, 0]), float(mean[2, 0])))

@@ -58,11 +58,11 @@ def receipt(r: Random, text: PageText, width: int, longest: int) -> Sheet:
         if y > longest * 0.7:
             break
     y = _separator(sheet, r, left, right, y, step, ink)
-    for place in range(1 + int(4 * r.random())):
-        face, high = (heavy, size * 1.3) if place == 0 and r.random() < 0.6 else (plain, size)
+    for index in range(1 + int(4 * r.random())):
+        row_font, high = (heavy, size * 1.3) if index == 0 and r.random() < 0.6 else (plain, size)
         y += high - size
-        end = sheet.line([text.field_name(r)], face, left, y, high, ink)
-        sheet.line([text.from_pattern(r, PRICES)], face, right, y, high, ink, 1.0, right - end)
+        end = sheet.line([text.field_name(r)], row_font, left, y, high, ink)
+        sheet.line([text.from_pattern(r, PRICES)], row_font, right, y, high, ink, 1.0, right - end)
         y += step
     for _ in range(int(4 * r.random())):
         sheet.line(text.words(r, 2 + int(4 * r.random())), plain, width / 2, y, size, ink, 0.5, right - left)

@@ -46,7 +46,7 @@ class Sheet:
             used += length + space(font, size)
         used -= space(font, size) if chosen else 0.0
         start = x - align * used
-        self.marks += [Mark(word, font, start + place, y, size, style) for word, place in chosen]
+        self.marks += [Mark(word, font, start + offset, y, size, style) for word, offset in chosen]
         return start + used
 
     def rule(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, thick: float = 1.0) -> None:

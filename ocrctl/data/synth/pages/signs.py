@@ -42,26 +42,26 @@ def signs(r: Random, text: PageText, canvas: Canvas, config: SynthPagesConfig, s
 
 def _board(r: Random, text: PageText, width: float) -> Sheet:
     """Draw a plate with one to six lines, some of them in small print."""
-    ground, colour, gap = pair(r, r.random() < 0.08)
+    background, colour, gap = pair(r, r.random() < 0.08)
     font = text.font(r, kind="any" if r.random() < 0.5 else "text", bold=None if r.random() < 0.5 else True)
     plain = text.font(r, kind="text", bold=False)
     rows: list[tuple[list[str], FontFile, float]] = []
     y, room = width * 0.05, width * (0.8 + 0.12 * r.random())
-    for place in range(1 + int(6 * r.random() ** 1.8)):
-        small = place > 0 and r.random() < 0.6
+    for index in range(1 + int(6 * r.random() ** 1.8)):
+        small = index > 0 and r.random() < 0.6
         words = _content(r, text, 2 if small else 1)
-        face = plain if small else font
-        words = [drawn for word in words if (drawn := text.drawable(r, face, word))]
-        length = sum(measure(face, word, 1.0) for word in words) + space(face, 1.0) * (len(words) - 1)
+        row_font = plain if small else font
+        words = [drawn for word in words if (drawn := text.drawable(r, row_font, word))]
+        length = sum(measure(row_font, word, 1.0) for word in words) + space(row_font, 1.0) * (len(words) - 1)
         if not words or length <= 0:
             continue
         size = min(room / length, width * (0.14 if small else 0.45) * (0.6 + 0.8 * r.random()))
-        rows.append((words, face, size))
+        rows.append((words, row_font, size))
         y += size * 1.2
     height = round(y + width * 0.07)
-    image = plate(r, height, round(width), ground, min(60.0, 0.4 * gap) * r.random() if r.random() < 0.6 else 0.0)
+    image = plate(r, height, round(width), background, min(60.0, 0.4 * gap) * r.random() if r.random() < 0.6 else 0.0)
     sheet = Sheet(image, text, r)
-    second = shade(r, min(245.0, max(8.0, luma(ground) + (25 if r.random() < 0.5 else -25))), 60)
+    second = shade(r, min(245.0, max(8.0, luma(background) + (25 if r.random() < 0.5 else -25))), 60)
     if r.random() < 0.35:
         edge = max(1, round(width * 0.012))
         inner = (edge, edge), (sheet.width - 1 - edge, sheet.height - 1 - edge)
@@ -69,12 +69,12 @@ def _board(r: Random, text: PageText, width: float) -> Sheet:
     style = sample_style(r, colour)
     align = 0.5 if r.random() < 0.65 else 0.0
     y = width * 0.05
-    for words, face, size in rows:
+    for words, row_font, size in rows:
         y += size * 1.2
         if r.random() < 0.12:
             sheet.box(0, y - size, sheet.width, y + size * 0.28, second, True)
         x = sheet.width / 2 if align else (sheet.width - room) / 2
-        sheet.line(words, face, x, y - size * 0.2, size, style, align, room * 1.02)
+        sheet.line(words, row_font, x, y - size * 0.2, size, style, align, room * 1.02)
     return sheet
 
 

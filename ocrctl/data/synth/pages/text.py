@@ -79,11 +79,11 @@ class PageText:
 
     def drawable(self, r: Random, font: FontFile, text: str) -> str:
         """Return `text`, or what the font can draw instead: capitals, or another word; "" when there is none."""
-        face = open_typeface(font.path)
+        typeface = open_typeface(font.path)
         for _ in range(8):
-            if face.draws(text):
+            if typeface.draws(text):
                 return text
-            if face.draws(text.upper()):
+            if typeface.draws(text.upper()):
                 return text.upper()
             text = self.word(r)
         return ""

@@ -27,7 +27,7 @@ class FontFamilies:
         families: dict[str, list[FontFile]] = {}
         for font in find_fonts(config.fonts, config.bundled_fonts, config.system_fonts):
             families.setdefault(font.family, []).append(font)
-        return tuple(tuple(faces) for faces in families.values())
+        return tuple(tuple(fonts) for fonts in families.values())
 
     @cached_property
     def _hangul(self) -> tuple[tuple[FontFile, ...], ...]:

@@ -31,7 +31,7 @@ def shade(r: Random, level: float, chroma: float) -> Colour:
     )
 
 
-def _ground_level(r: Random) -> float:
+def _background_level(r: Random) -> float:
     pick = r.random()
     if pick < 0.3:
         return 200 + 52 * r.random()
@@ -45,7 +45,7 @@ def pair(r: Random, faint: bool) -> tuple[Colour, Colour, float]:
 
     `faint` words differ by 32 to 65 levels, the others by 65 to 250, most of them strongly.
     """
-    level = _ground_level(r)
+    level = _background_level(r)
     wanted = 32 + 33 * r.random() if faint else 65 + 185 * r.random() ** 0.7
     if level < 60:
         wanted += 20 * (1 - level / 60)  # the same difference is harder to see when dark
@@ -54,13 +54,13 @@ def pair(r: Random, faint: bool) -> tuple[Colour, Colour, float]:
     if (room_up if up else room_down) < min(wanted, 70):
         up = not up
     other = level + min(wanted, room_up) if up else level - min(wanted, room_down)
-    chroma_ground = 100 * r.random() ** 1.5 if r.random() < 0.6 else 10 * r.random()
+    chroma_background = 100 * r.random() ** 1.5 if r.random() < 0.6 else 10 * r.random()
     chroma_text = 110 * r.random() if r.random() < 0.4 else 10 * r.random()
     if faint:
         chroma_text *= 0.3
-    ground, text = shade(r, level, chroma_ground), shade(r, other, chroma_text)
-    gap = luma(text) - luma(ground)
+    background, text = shade(r, level, chroma_background), shade(r, other, chroma_text)
+    gap = luma(text) - luma(background)
     if abs(gap) < 32:  # clipping a vivid hue reduced the difference: fall back to near greys
-        ground, text = shade(r, level, 8), shade(r, other, 4)
-        gap = luma(text) - luma(ground)
-    return ground, text, abs(gap)
+        background, text = shade(r, level, 8), shade(r, other, 4)
+        gap = luma(text) - luma(background)
+    return background, text, abs(gap)

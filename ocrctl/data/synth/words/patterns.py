@@ -47,7 +47,7 @@ def punctuate(r: Random, text: str) -> str:
         pair = _BRACKETS[int(which * len(_BRACKETS))]
         return pair[0] + text + pair[1]
     if pick < 0.8 and len(text) > 2:
-        place = 1 + int(r.random() * (len(text) - 1))
-        return text[:place] + _LINKS[int(which * len(_LINKS))] + text[place:]
-    place = int(r.random() * (len(text) + 1))
-    return text[:place] + PUNCTUATION[int(which * len(PUNCTUATION))] + text[place:]
+        position = 1 + int(r.random() * (len(text) - 1))
+        return text[:position] + _LINKS[int(which * len(_LINKS))] + text[position:]
+    position = int(r.random() * (len(text) + 1))
+    return text[:position] + PUNCTUATION[int(which * len(PUNCTUATION))] + text[position:]

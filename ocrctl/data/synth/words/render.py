@@ -36,10 +36,10 @@ def render(label: str, typeface: Typeface, sampler: EffectSampler, low: int, hig
         width, height = min(MAX_WIDTH, round(width * more)), round(height * more)
         matrix[:2] *= more
         text_height, scale = text_height * more, scale * more
-    seen = np.asarray(cv2.warpPerspective(mask, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    warped = np.asarray(cv2.warpPerspective(mask, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
     # degradation is relative to letters of a common weight, nine strokes high: thin or dense ones are degraded less
     fine = min(text_height, 9 * typeface.stroke * scale * (0.8 if label[0] > "\u1100" else 1.0))
-    image, contrast = _paint(seen, sampler, text_height, fine)
+    image, contrast = _paint(warped, sampler, text_height, fine)
     return degrade(image, sampler, contrast * (fine / text_height) ** 0.5, fine)
 
 
@@ -115,13 +115,13 @@ def _paint(mask: Mask, sampler: EffectSampler, text_height: float, fine: float) 
     """Return the background with the word, and the contrast between them in grey levels."""
     r = sampler.r
     height, width = mask.shape
-    ground, colour, contrast = pair(r, fine > 0.6 * text_height and sampler.on("low_contrast", 0.16))
+    background, colour, contrast = pair(r, fine > 0.6 * text_height and sampler.on("low_contrast", 0.16))
     if sampler.on("texture", 0.6):
         amount = sampler.random() ** 1.3 * min(90.0, 0.55 * contrast)
-        image = map_colours(texture(r, height, width), *spread(ground, amount, r))
+        image = map_colours(texture(r, height, width), *spread(background, amount, r))
     else:
         image = np.empty((height, width, 3), np.uint8)
-        cv2.rectangle(image, (0, 0), (width, height), ground, -1)  # ten times as fast as numpy's broadcast
+        cv2.rectangle(image, (0, 0), (width, height), background, -1)  # ten times as fast as numpy's broadcast
     if sampler.on("clutter", 0.12):
         _draw_border(image, sampler, colour)
     stroke = max(1, round(text_height * 0.045))
@@ -138,7 +138,7 @@ def _paint(mask: Mask, sampler: EffectSampler, text_height: float, fine: float) 
     if sampler.on("outline", 0.13):
         rim = (10.0, 10.0, 10.0) if luma(colour) > 128 else (246.0, 246.0, 244.0)
         if sampler.random() < 0.25:
-            rim, fill = colour, ground  # hollow letters
+            rim, fill = colour, background  # hollow letters
         image = paint(image, thicken(mask, stroke), rim)
     if sampler.on("gradient_text", 0.15) and fill is colour:
         fill = map_colours(texture(r, height, width), *spread(colour, sampler.random() * min(100.0, 0.7 * contrast), r))
