@@ -89,13 +89,13 @@ def _build(
     try:
         with LmdbWriter(partial, map_size=map_size, full_disk_hint=_RESUME) as writer:
             start = _continue(writer, order, source, result)
-            seen: list[int] = []
-            several: list[int] = []  # positions in `seen`
+            hashes: list[int] = []
+            several: list[int] = []  # positions in `hashes`
 
             def note(data: bytes) -> None:
                 if has_several_pages(data):
-                    several.append(len(seen))
-                seen.append(hash(data))
+                    several.append(len(hashes))
+                hashes.append(hash(data))
 
             for written in writer.images():
                 note(written)

@@ -154,8 +154,8 @@ class LmdbFile:
         if self._size < needed:
             raise InputError(f"{self.name}: the LMDB is cut off: {self._size} of {needed} bytes are there.")
 
-    def _meta(self, place: int) -> tuple[int, ...]:
-        data = read_at(self._handle, _HEAD + _META.size, place)
+    def _meta(self, offset: int) -> tuple[int, ...]:
+        data = read_at(self._handle, _HEAD + _META.size, offset)
         if len(data) < _HEAD + _META.size:
             raise InputError(f"{self.name}: the LMDB is cut off after {offset + len(data)} bytes.")
         flags = _PAGE.unpack_from(data)[2]

@@ -139,9 +139,9 @@ def _whole_files(
             continue
         _count_pages(start + index, content, pages)
         if problem := limit_problem(content):
-            problems.append((start + place, "too-large", problem))
+            problems.append((start + index, "too-large", problem))
         elif problem := value_problem(content):
-            problems.append((start + place, "unreadable", problem))
+            problems.append((start + index, "unreadable", problem))
 
 
 def _count_pages(image: int, content: bytes, pages: list[tuple[int, int]]) -> None:
