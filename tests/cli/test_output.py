@@ -101,7 +101,7 @@ def test_predictions_do_not_act(
     monkeypatch.setattr(
         predict_read.WordTask, "read",
         lambda self, batch: [
-            predict_read.Shown(predict_read.Prediction(path, HOSTILE, 0.5)) for path, _ in batch
+            predict_read.TaskResult(predict_read.Prediction(path, HOSTILE, 0.5)) for path, _ in batch
         ],
     )  # fmt: skip
     for name in ("tsv", "txt", "jsonl"):

@@ -76,7 +76,7 @@ def test_rec_gt_refuses_lmdbs(
     (tmp_path / "words.lmdb").write_bytes(b"")
     arguments = ["-m", str(tiny_checkpoint), "--device", "cpu", "--format", "rec_gt"]
     assert run(["predict", str(tmp_path / "words.lmdb"), *arguments]) == 2
-    assert "rec_gt names files" in capsys.readouterr().err
+    assert "rec_gt requires image files" in capsys.readouterr().err
     assert run(["predict", f"{tmp_path}/*.lmdb", str(word_folder), *arguments]) == 1
     assert "unreadable: " in capsys.readouterr().err
 

@@ -97,7 +97,7 @@ def test_baseline_is_saved_and_compared(fake_measure, tmp_path: Path):
 def test_unknown_names_are_usage_errors(fake_measure):
     with pytest.raises(UsageError, match="Did you mean 'torch'"):
         core.import_timing([], only=["torhc"])
-    with pytest.raises(UsageError, match="Nothing called"):
+    with pytest.raises(UsageError, match="No target 'tensorflow'"):
         core.import_timing([], budgets={"tensorflow": 3.0})
     for pair in ("torch", "torch=", "=3", "torch=-1", "torch=nan"):
         with pytest.raises(UsageError, match="NAME=RATIO"):

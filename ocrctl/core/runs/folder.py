@@ -190,7 +190,8 @@ def read_saved_settings(config: Path) -> tuple[Settings, dict[str, Any]]:
     if lost:
         raise InputError(f"{config}: damaged, it lacks {', '.join(lost)}.", hint=hint)
     try:
-        return settings_from_tree(tree, str(config)), rename_settings(tree, str(config), warn=False)
+        tree = rename_settings(tree, str(config), warn=False)
+        return settings_from_tree(tree, str(config)), tree
     except UsageError as error:  # no one typed it
         message = error.message if str(config) in error.message else f"{config}: {error.message}"
         raise InputError(message, hint=hint) from error

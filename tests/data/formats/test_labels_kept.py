@@ -172,7 +172,7 @@ def test_pixels_that_no_model_takes_are_a_fault_of_their_picture(
     else:
         label(folder, "Label.txt", f"a.png\t{items}\nf.tif\t{items}\n")
     assert run(["dataset", "validate", str(folder)]) == 1
-    assert "I016" in capsys.readouterr().out
+    assert "I002" in capsys.readouterr().out
     if words:
         assert run(["lmdb", "build", str(folder), str(folder / "words.lmdb")]) == 0
         assert "f.tif" in capsys.readouterr().out

@@ -54,7 +54,7 @@ def test_a_count_that_the_file_cannot_hold(path: Path, count: bytes) -> None:
 def test_an_empty_file_is_a_fault(path: Path) -> None:
     change(path, num_samples=b"0")
     report = verify_lmdb(path, jobs=1)
-    assert not report.ok and any("holds no samples" in fault["reason"] for fault in report.faults)
+    assert not report.ok and any("num-samples is 0" in fault["reason"] for fault in report.faults)
 
 
 def test_every_kind_of_fault_is_found(path: Path) -> None:
@@ -97,7 +97,7 @@ def test_num_samples_too_large_or_no_number(path: Path) -> None:
     with pytest.raises(InputError, match="num-samples, found none"):
         verify_lmdb(path)
     change(path, num_samples=b"0")
-    with pytest.raises(InputError, match="holds no samples"):
+    with pytest.raises(InputError, match="num-samples is 0"):
         describe_lmdb(path)
 
 

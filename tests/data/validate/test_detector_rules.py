@@ -68,5 +68,5 @@ def test_a_profile_gives_the_training_size(tmp_path: Path) -> None:
 
 
 def test_a_detector_takes_no_charset(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="dbnet finds text and reads none"):
+    with pytest.raises(UsageError, match="dbnet is a detector and has no charset"):
         validate(ValidateOptions(str(tmp_path), model="dbnet", charset="ascii94"))
