@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -66,7 +67,8 @@ def build(
     """
     if not is_incomplete(out):
         check_target(source, out, overwrite)
-    goes_on = f"ocrctl lmdb build {shell_quote(source.name)} {shell_quote(out)} --resume"
+    spec = os.path.abspath(source.name) if os.path.exists(source.name) else source.name  # for any working folder
+    goes_on = f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(os.path.abspath(out))} --resume"
     with claim(out, "lmdb build", goes_on) as claimed:
         check_target(source, out, overwrite)  # the process that held the lock may have finished
         begin(claimed, overwrite, resume)
