@@ -28,7 +28,8 @@ CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
     "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
     "log.logger", "log.previews", "train.on_nonfinite", "train.max_skipped_share", "train.max_skipped_steps",
-    "train.max_quarantined", "train.mkldnn", "data.bad_polygons", "limits.unpack_ratio", "limits.unpack_free", "limits.zip_text_bytes",
+    "train.max_quarantined", "train.mkldnn", "data.bad_polygons", "limits.unpack_ratio",
+    "limits.unpack_free", "limits.zip_text_bytes",
 }  # fmt: skip
 
 # A folder with one of these files contains a run.
