@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrctl.core.dataset.split import listed_pictures
+from ocrctl.core.dataset.split import listed_images
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.validate.run import run_rules
 
@@ -51,12 +51,12 @@ def test_every_fault_is_found_and_taken_back(tmp_path: Path) -> None:
 
 def test_hold_out_of_receipts(tmp_path: Path) -> None:
     data = open_annotations(str(unpack("sroie_train_60", tmp_path)))
-    assert listed_pictures(data.images, BENCH / "sroie_holdout.txt").sum() == 20
+    assert listed_images(data.images, BENCH / "sroie_holdout.txt").sum() == 20
 
 
 def test_hold_out_of_photos_shares_no_rare_word(tmp_path: Path) -> None:
     folder, names = unpack("ic15_detection_train", tmp_path), BENCH / "ic15_holdout.txt"
-    assert listed_pictures(open_annotations(str(folder)).images, names).sum() == 100
+    assert listed_images(open_annotations(str(folder)).images, names).sum() == 100
     command = [sys.executable, str(BENCH / "scene_groups.py"), str(folder), "--check", str(names)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     rare = next(line for line in outcome.stdout.splitlines() if line.startswith("rare word"))

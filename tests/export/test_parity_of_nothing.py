@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ocrctl.core.export.run import TOLERANCES, _judge
+from ocrctl.core.export.run import TOLERANCES, _failures
 from ocrctl.export.parity_pages import compare_pages
 from ocrctl.inference.pages import Page
 from ocrctl.models.outlines.detections import Detections
@@ -33,4 +33,4 @@ def test_pages_with_words_and_no_box_fail(boxes: int, words: int, fails: bool) -
     pages = [(["a"], [Page(np.zeros((32, 32, 3), np.uint8), (1.0, 1.0), (32, 32))])]
     parity = compare_pages(Finder(boxes), Finder(boxes), "set", pages, words)
     said = "set: the model reads nothing (none of 7 words is found by either), so nothing was compared"
-    assert _judge(parity, TOLERANCES) == ([said] if fails else [])
+    assert _failures(parity, TOLERANCES) == ([said] if fails else [])

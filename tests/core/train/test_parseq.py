@@ -13,7 +13,7 @@ import torch
 
 from ocrctl import Engine
 from ocrctl.config.model_card import ModelCard
-from ocrctl.core.runs.folder import asked_names
+from ocrctl.core.runs.folder import set_names
 from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import InputError, UsageError
@@ -89,7 +89,7 @@ def test_the_learning_rate_is_the_architectures_unless_something_names_one(tmp_p
         return load_train_settings([profile] if profile else None, sets, {"arch": arch}).train.lr
 
     left_alone = load_train_settings(None, [], {"arch": "parseq-tiny"})
-    assert "train.lr" not in asked_names(left_alone)  # so that a run with a rate of its own can be resumed
+    assert "train.lr" not in set_names(left_alone)  # so that a run with a rate of its own can be resumed
     assert (rate(), rate(arch="crnn"), rate("train.lr=0.1")) == (5e-4, 1e-3, 0.1)
     assert rate(profile="rtx3090") == 1e-3 and rate(profile="rtx3090", arch="crnn") == 2e-3
     (tmp_path / "own.toml").write_text("[recognition.train]\nlr = 0.3\n")
