@@ -102,14 +102,15 @@ def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
 
 ORPHAN = """
 import os, sys, time
-import subprocess
-import sys
 from pathlib import Path
 from ocrctl.core.runs.lock import lock_run
 lock_run(Path(sys.argv[1]))
+ready, started = os.pipe()
 if os.fork() == 0:
+    os.write(started, b"x")
     os.close(1)
     time.sleep(20)
+os.read(ready, 1)  # else this process may end before the other has closed what it inherited
 os._exit(0)
 """
 
