@@ -21,12 +21,12 @@ from torch import Tensor
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import ModelSettings
-from ocrctl.inference.devices import keep_memory
 from ocrctl.models.build import build_model
 from ocrctl.models.family import load_part
 from ocrctl.models.memory import CASTS, training_memory
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.registry import family_of, get_spec
+from ocrctl.runtime import keep_memory
 
 MIB = 2**20
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 ENGINE = """
 import json, sys, time
-from ocrctl.inference.devices import share_cores
+from ocrctl.runtime import share_cores
 share_cores()
 import numpy as np
 from ocrctl import Engine

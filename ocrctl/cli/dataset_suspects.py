@@ -44,7 +44,7 @@ def suspects(
     Examples:
       ocrctl dataset suspects data/train -m runs/crnn
     """
-    from ocrctl.inference.devices import keep_memory, share_cores
+    from ocrctl.runtime import keep_memory, share_cores
 
     share_cores()
     keep_memory()

@@ -177,7 +177,7 @@ def evaluate(
     if not data:
         raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
     check_report(report)  # before models and images are opened
-    from ocrctl.inference.devices import keep_memory, share_cores
+    from ocrctl.runtime import keep_memory, share_cores
 
     share_cores()
     keep_memory()

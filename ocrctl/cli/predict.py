@@ -106,7 +106,7 @@ def predict(
       ocrctl predict scans -m runs/dbnet -m runs/crnn -o out --format overlay
       find . -name '*.jpg' | ocrctl predict - -m models/crnn.onnx --json
     """
-    from ocrctl.inference.devices import keep_memory, share_cores
+    from ocrctl.runtime import keep_memory, share_cores
 
     share_cores()
     keep_memory()

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from ocrctl.inference.devices import CGROUP, affinity_cores, cgroup_cores
+from ocrctl.runtime import CGROUP, affinity_cores, cgroup_cores
 
 
 class EnvironmentProbe(Protocol):

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import ModelCard
 from ocrctl.data.images.decode import resize_word
 from ocrctl.errors import InputError, UsageError
-from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
+from ocrctl.runtime import parse_device
 
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.decoding import with_decoding
-from ocrctl.inference.devices import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 from ocrctl.inference.onnx_weights import refuse_not_finite
 from ocrctl.models.card import read_card
 from ocrctl.models.registry import specs
+from ocrctl.runtime import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 from ocrctl.shortages import shortage_of
 
 CUDA = "CUDAExecutionProvider"

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from ocrctl.inference.devices import available_cores
+from ocrctl.runtime import available_cores
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ocrctl.errors import ResumableStop
 from ocrctl.inference.decoding import with_decoding
-from ocrctl.inference.devices import model_threads, torch_device
 from ocrctl.models.build import build_trained
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.plugins import guarded
 from ocrctl.models.registry import family_of
+from ocrctl.runtime import model_threads, torch_device
 
 
 class TorchBackend:

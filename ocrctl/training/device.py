@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import MissingRequirement, UsageError
+from ocrctl.runtime import computes_bf16
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # what autocast computes in, by train.precision
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Resolved device ("cpu" or "cuda"), Lightning precision, and notes for the header."""
+class Accelerator:
+    """Device ("cpu" or "cuda") and Lightning precision of a run, and notes for its header."""
 
     device: str
     precision: str
     notes: tuple[str, ...] = ()
 
 
-def place(train: TrainSettings) -> Placement:
+def resolve_accelerator(train: TrainSettings) -> Accelerator:
     """Resolve `train.device` and `train.precision`. Raises MissingRequirement when CUDA was asked for and is not
     usable, UsageError for more than one GPU, whose processes would not share the samples yet."""
     usable = torch.cuda.is_available()
@@ -52,28 +50,4 @@ def place(train: TrainSettings) -> Placement:
             notes.append("this CPU does not compute bf16; training in 32-true, which is faster here")
         else:
             notes.append("this GPU emulates bf16: slow; 16-mixed suits it better")
-    return Placement(device, precision, tuple(notes))
-
-
-def computes_bf16(device: str) -> bool:
-    """Whether `device` computes bfloat16 natively: CUDA capability 8.0 on, CPUs with AVX512-BF16 or AMX-BF16, ARM
-    with BF16."""
-    if device == "cuda":
-        return torch.cuda.get_device_capability()[0] >= 8
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    line = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
-
-
-@contextmanager
-def mkldnn(enabled: bool) -> Iterator[None]:
-    """Run the CPU's operators with or without oneDNN inside."""
-    before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = before and enabled  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.enabled = before  # type: ignore[assignment]
+    return Accelerator(device, precision, tuple(notes))

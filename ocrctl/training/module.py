@@ -17,7 +17,7 @@ from ocrctl.models.finite import names_not_finite
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.plugins import guarded
 from ocrctl.models.registry import family_of
-from ocrctl.training.device import DTYPES, Placement
+from ocrctl.training.device import DTYPES, Accelerator
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
 from ocrctl.training.objectives import Objective, to_device
@@ -39,7 +39,7 @@ class TrainingModule(pl.LightningModule):
         card: ModelCard,
         objective: Objective,
         train: TrainSettings,
-        placement: Placement,
+        accelerator: Accelerator,
         progress: Progress,
         seed: int,
         validation: Validation,
@@ -51,7 +51,7 @@ class TrainingModule(pl.LightningModule):
         self.objective = objective
         self.train_settings = train
         self.validation = validation
-        self.dtype_mixed = DTYPES.get(placement.precision)
+        self.dtype_mixed = DTYPES.get(accelerator.precision)
         self.progress = progress
         self.seed = seed
         self.recent: deque[tuple[int, list[Tensor]]] = deque(maxlen=train.log_every_steps)

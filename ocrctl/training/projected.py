@@ -13,10 +13,10 @@ from ocrctl.models.family import load_part
 from ocrctl.models.memory import TrainingMemory, training_memory
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.registry import family_of
-from ocrctl.training.device import Placement
+from ocrctl.training.device import Accelerator
 
 
-def estimate_memory(card: ModelCard, train: TrainSettings, placement: Placement) -> TrainingMemory:
+def estimate_memory(card: ModelCard, train: TrainSettings, accelerator: Accelerator) -> TrainingMemory:
     """Memory of one step of `card`'s model as `train` has it (batch, precision, layout, average) on one device.
 
     Images and targets have their real shapes and no content. What the loader's processes hold is not in it.
@@ -38,8 +38,8 @@ def estimate_memory(card: ModelCard, train: TrainSettings, placement: Placement)
         card,
         step,
         batch=train.batch_size,
-        precision=placement.precision,
-        device=placement.device,
+        precision=accelerator.precision,
+        device=accelerator.device,
         channels_last=train.channels_last,
         averaged=train.ema > 0,
     )

@@ -16,7 +16,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.callbacks import RunCallback
 from ocrctl.training.checkpoints import AtomicCheckpointIO
-from ocrctl.training.device import Placement
+from ocrctl.training.device import Accelerator
 from ocrctl.training.loggers import extra_logger
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.objectives import Objective
@@ -50,7 +50,7 @@ def run_trainer(
     loader: Any,
     validation: Validation,
     quarantine: Quarantine,
-    placement: Placement,
+    accelerator: Accelerator,
     run: Path,
     report: Report,
     *,
@@ -64,7 +64,7 @@ def run_trainer(
     """
     train = settings.train
     progress.begin()
-    module = TrainingModule(model, card, objective, train, placement, progress, settings.seed, validation)
+    module = TrainingModule(model, card, objective, train, accelerator, progress, settings.seed, validation)
     logger = extra_logger(settings, run, report, resumed=checkpoint is not None)
     number, code = None, 1
     try:
@@ -72,7 +72,7 @@ def run_trainer(
             interval = _validation_interval(settings, progress.max_steps)
             callback = RunCallback(run, settings, validation, quarantine, watch, report, interval, logger, on_step)
             storage = AtomicCheckpointIO()
-            trainer = _trainer(settings, placement, callback, storage)
+            trainer = _trainer(settings, accelerator, callback, storage)
             storage.check = lambda raw, path: check_training_state(
                 raw, path, module, build_optimizer(model, train), trainer.fit_loop.state_dict()
             )
@@ -88,14 +88,14 @@ def run_trainer(
 
 
 def _trainer(
-    settings: Settings, placement: Placement, callback: pl.Callback, storage: AtomicCheckpointIO
+    settings: Settings, accelerator: Accelerator, callback: pl.Callback, storage: AtomicCheckpointIO
 ) -> pl.Trainer:
     train = settings.train
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what it announces, the header says
     warnings.filterwarnings("ignore", module="lightning")  # advice on workers and loggers that settings already decide
     return pl.Trainer(
-        accelerator="gpu" if placement.device == "cuda" else "cpu",
+        accelerator="gpu" if accelerator.device == "cuda" else "cpu",
         devices=train.devices,
         precision="32-true",  # the module casts, scales and clips by itself
         max_epochs=-1,

@@ -15,8 +15,8 @@ import torch
 
 from ocrctl import Engine
 from ocrctl.errors import InputError, MissingRequirement, UsageError
-from ocrctl.inference.devices import parse_device
 from ocrctl.inference.locate import locate
+from ocrctl.runtime import parse_device
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 256, (20 + 7 * i, 60 + 31 * i, 3), dtype=np.uint8) for i in range(9)]

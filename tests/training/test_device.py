@@ -7,7 +7,7 @@ import torch
 
 from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import MissingRequirement, UsageError
-from ocrctl.training.device import place
+from ocrctl.training.device import resolve_accelerator
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two_cards")
 def test_more_than_one_gpu_is_refused_not_trained_on_the_same_samples() -> None:
     with pytest.raises(UsageError, match="a run trains on one GPU so far"):
-        place(TrainSettings(devices=2))
-    assert place(TrainSettings(devices=1)).device == "cuda"
+        resolve_accelerator(TrainSettings(devices=2))
+    assert resolve_accelerator(TrainSettings(devices=1)).device == "cuda"
 
 
 @pytest.mark.usefixtures("two_cards")
@@ -29,11 +29,11 @@ def test_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     for usable in (True, False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda usable=usable: usable)
         with pytest.raises(UsageError, match="train.devices is 3, but a run trains on one GPU so far"):
-            place(TrainSettings(devices=3))
+            resolve_accelerator(TrainSettings(devices=3))
 
 
 def test_cuda_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(MissingRequirement, match="no usable CUDA device"):
-        place(TrainSettings(device="cuda"))
-    assert place(TrainSettings()).device == "cpu"
+        resolve_accelerator(TrainSettings(device="cuda"))
+    assert resolve_accelerator(TrainSettings()).device == "cpu"

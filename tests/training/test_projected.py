@@ -10,7 +10,7 @@ from ocrctl.config.settings import ModelSettings, TrainSettings
 from ocrctl.errors import UsageError
 from ocrctl.models.memory import TrainingMemory
 from ocrctl.models.registry import get_spec, specs
-from ocrctl.training.device import Placement
+from ocrctl.training.device import Accelerator
 from ocrctl.training.projected import estimate_memory
 
 DETECTORS = [name for name, spec in specs().items() if spec.task == "detection"]
@@ -18,7 +18,7 @@ DETECTORS = [name for name, spec in specs().items() if spec.task == "detection"]
 
 def project(name: str, side: int = 64, **train: object) -> TrainingMemory:
     card = detection_card(get_spec(name), ModelSettings(), height=side, width=side)
-    return estimate_memory(card, TrainSettings(batch_size=2, **train), Placement("cpu", "32-true"))  # type: ignore[arg-type]
+    return estimate_memory(card, TrainSettings(batch_size=2, **train), Accelerator("cpu", "32-true"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -34,9 +34,9 @@ def test_an_average_of_the_weights_counts() -> None:
 
 def test_recognisers_by_ctc_have_one_and_autoregressive_ones_say_so() -> None:
     ctc = ModelCard("crnn-tiny", "recognition", "abc", 32, 100, 1, 25)
-    assert estimate_memory(ctc, TrainSettings(), Placement("cuda", "16-mixed")).activations > 2**20
+    assert estimate_memory(ctc, TrainSettings(), Accelerator("cuda", "16-mixed")).activations > 2**20
     with pytest.raises(UsageError, match="detectors and CTC"):
         estimate_memory(
             ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25), TrainSettings(),
-            Placement("cpu", "32-true"),
+            Accelerator("cpu", "32-true"),
         )  # fmt: skip

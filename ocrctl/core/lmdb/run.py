@@ -20,8 +20,8 @@ from ocrctl.data.lmdb.reader import LmdbWords, close_environments, data_file
 from ocrctl.data.lmdb.verify import verify
 from ocrctl.data.validate.word_stats import LabelStats, label_stats, scripts
 from ocrctl.errors import InputError
-from ocrctl.inference.devices import available_cores
 from ocrctl.models.registry import DEFAULT_ARCH, get_spec
+from ocrctl.runtime import available_cores
 from ocrctl.shell import termination_signals
 from ocrctl.text.charset import Charset
 

@@ -12,7 +12,7 @@ from ocrctl.core.streams import choose_charset
 from ocrctl.errors import UsageError
 from ocrctl.models.memory import TrainingMemory
 from ocrctl.models.registry import DEFAULT_ARCH, family_of, get_spec
-from ocrctl.training.device import Placement
+from ocrctl.training.device import Accelerator
 from ocrctl.training.projected import estimate_memory
 
 
@@ -43,7 +43,7 @@ def estimate(settings: Settings) -> Estimate:
     if precision == "auto" or (device == "cpu" and precision == "16-mixed"):
         precision = "bf16-mixed" if device == "cuda" else "32-true"
     card = _card(settings, spec)
-    memory = estimate_memory(card, settings.train, Placement(device, precision))
+    memory = estimate_memory(card, settings.train, Accelerator(device, precision))
     return Estimate(
         spec.name, device, precision, settings.train.batch_size, card.height, card.width, memory, memory.total
     )

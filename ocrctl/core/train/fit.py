@@ -17,10 +17,10 @@ from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.task import OnStep, Report, TrainingTask
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
-from ocrctl.inference.devices import model_threads, worker_processes
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
-from ocrctl.training.device import Placement
+from ocrctl.runtime import model_threads, worker_processes
+from ocrctl.training.device import Accelerator
 from ocrctl.training.import_lightning import import_lightning
 from ocrctl.training.left_out import read_left_out
 from ocrctl.training.objectives import choose_objective
@@ -31,7 +31,7 @@ from ocrctl.training.schedule import Progress
 def fit(
     settings: Settings,
     task: TrainingTask,
-    placement: Placement,
+    accelerator: Accelerator,
     make_folder: Callable[[Callable[[Path], None]], Path],
     report: Report,
     *,
@@ -53,14 +53,14 @@ def fit(
                 check_no_run(folder, resume=resume_from is not None)  # another process may have started one
 
         return _run_training(
-            settings, task, placement, lambda: make_folder(lock), report, resume_from, cleanup, on_step
+            settings, task, accelerator, lambda: make_folder(lock), report, resume_from, cleanup, on_step
         )
 
 
 def _run_training(
     settings: Settings,
     task: TrainingTask,
-    placement: Placement,
+    accelerator: Accelerator,
     make_folder: Callable[[], Path],
     report: Report,
     resume_from: Path | None,
@@ -86,7 +86,7 @@ def _run_training(
     loader = training_loader(
         task.samples,
         batch_size=train.batch_size, start=point.next_draw, workers=worker_processes(settings.data.workers),
-        start_method=settings.data.start_method, pin_memory=placement.device == "cuda",
+        start_method=settings.data.start_method, pin_memory=accelerator.device == "cuda",
         wanted=(lambda n: task.samples.place(n)[0] not in left_out) if left_out else None,
     )  # fmt: skip
     cleanup.callback(loader.close)
@@ -112,7 +112,7 @@ def _run_training(
     progress = Progress(train, steps, point.elapsed, saved_schedule.get("warmup_steps"))
     if saved_schedule and saved_schedule["max_steps"] != steps:
         report(_length_changed(progress, start_step, saved_schedule))
-    for line in run_header(settings, task, placement, parameters, progress, run, start_step):
+    for line in run_header(settings, task, accelerator, parameters, progress, run, start_step):
         report(line)
 
     import_lightning()
@@ -122,8 +122,8 @@ def _run_training(
     outcome = run_trainer(
         settings, model, task.card, objective, loader,
         task.validation(settings),
-        Quarantine(run, task.samples.__getitems__, task.samples.place, placement.precision),
-        placement, run, report, progress=progress, checkpoint=last if start_step else None,
+        Quarantine(run, task.samples.__getitems__, task.samples.place, accelerator.precision),
+        accelerator, run, report, progress=progress, checkpoint=last if start_step else None,
         on_step=on_step,
     )  # fmt: skip
     state = outcome.state

@@ -8,15 +8,15 @@ import torch
 
 from ocrctl.config.settings import Settings, TrainSettings
 from ocrctl.core.train.task import TrainingTask
-from ocrctl.inference.devices import worker_processes
-from ocrctl.training.device import Placement
+from ocrctl.runtime import worker_processes
+from ocrctl.training.device import Accelerator
 from ocrctl.training.schedule import Progress
 
 
 def run_header(
     settings: Settings,
     task: TrainingTask,
-    placement: Placement,
+    accelerator: Accelerator,
     parameters: int,
     progress: Progress,
     run: Path,
@@ -26,19 +26,19 @@ def run_header(
     train, spec, card = settings.train, task.spec, task.card
     where = (
         f"{train.devices} x {torch.cuda.get_device_name(0)}"
-        if placement.device == "cuda"
+        if accelerator.device == "cuda"
         else (f"cpu, {torch.get_num_threads()} threads")
     )
     backbone = card.model.get("backbone", "of its own")
     batch = train.batch_size * train.accumulate * train.devices
     return [
-        *placement.notes,
+        *accelerator.notes,
         *_worker_notes(settings.data.workers),
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_clock_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.width}x{spec.channels}, "
         + (f"{len(card.charset)} characters" if card.charset else f"backbone {backbone}"),
-        f"device: {where}, precision {placement.precision}",
+        f"device: {where}, precision {accelerator.precision}",
         f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
         f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "
         f"{train.schedule}, {_length(train, progress)}",

@@ -12,7 +12,7 @@ from ocrctl.data.datasets.loader import to_tensors
 from ocrctl.errors import CheckFailed, OcrctlError
 from ocrctl.models.build import build_model
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.device import place
+from ocrctl.training.device import resolve_accelerator
 from ocrctl.training.objectives import choose_objective, to_device
 from ocrctl.training.optimizer import build_optimizer, clip
 
@@ -26,7 +26,7 @@ def preflight(settings: Settings, task: TrainingTask, report: Report) -> None:
     The run is the same with or without: same weights, same order of samples. Raises CheckFailed when the model cannot
     learn the data, InputError when a sample cannot be read.
     """
-    device = torch.device(place(settings.train).device)
+    device = torch.device(resolve_accelerator(settings.train).device)
     torch.manual_seed(settings.seed)
     model = build_model(task.card).to(device)
     model.train()

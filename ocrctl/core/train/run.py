@@ -16,9 +16,9 @@ from ocrctl.core.settings import load_settings
 from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.task import OnStep, Report, TrainingTask
 from ocrctl.errors import OcrctlError, PluginError, UsageError
-from ocrctl.inference.devices import keep_memory, share_cores
 from ocrctl.metrics.reads_nothing import SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
+from ocrctl.runtime import keep_memory, mkldnn, share_cores
 from ocrctl.training.failures import resumable
 
 
@@ -107,7 +107,7 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
     from ocrctl.core.train.checks import check_settings
 
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
-    placement = check_settings(settings, spec, fresh=not resumes)
+    accelerator = check_settings(settings, spec, fresh=not resumes)
     if spec.task == "detection":
         from ocrctl.core.train import detection
 
@@ -117,7 +117,6 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
 
         task = recognition.prepare(settings, spec, report)
     from ocrctl.core.train.fit import fit
-    from ocrctl.training.device import mkldnn
 
     def make_folder(lock: Callable[[Path], None]) -> Path:
         state.run = prepare_run(request.out, settings, task, lock, link_last=not request.fast_dev_run)
@@ -129,7 +128,7 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
 
             preflight(settings, task, report)
         resume_from = request.out if request.resume else None
-        result = fit(settings, task, placement, make_folder, report, resume_from=resume_from, on_step=on_step)
+        result = fit(settings, task, accelerator, make_folder, report, resume_from=resume_from, on_step=on_step)
     eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
 

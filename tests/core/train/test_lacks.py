@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import ocrctl.core.train.fit as train_run
+from ocrctl import runtime
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.data.datasets.recognition import TrainingWords
 from ocrctl.errors import MissingRequirement, ResumableStop, UsageError
-from ocrctl.inference import devices
 
 SETS = ["train.max_steps=2", "train.val_every_steps=2", "train.log_every_steps=1", "train.batch_size=2",
         "data.max_val_samples=4", "train.threads=1", "log.previews=0"]  # fmt: skip
@@ -83,8 +83,8 @@ def test_device_and_logger_are_checked_before_the_data_is_read(tmp_path: Path, m
 
 
 def test_no_more_workers_than_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "affinity_cores", lambda: 1)
-    monkeypatch.setattr(devices, "cgroup_cores", lambda: None)
+    monkeypatch.setattr(runtime, "affinity_cores", lambda: 1)
+    monkeypatch.setattr(runtime, "cgroup_cores", lambda: None)
     seen = []
     started = train_run.training_loader
     monkeypatch.setattr(

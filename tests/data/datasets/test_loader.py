@@ -19,7 +19,7 @@ import torch
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.data.datasets.recognition import WordBatch
 from ocrctl.errors import ResumableStop
-from ocrctl.inference.devices import affinity_cores
+from ocrctl.runtime import affinity_cores
 
 
 class Numbers:

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
+from ocrctl import runtime
 from ocrctl.errors import UsageError
-from ocrctl.inference import devices
-from ocrctl.inference.devices import available_cores, keep_memory, model_threads, share_cores, worker_processes
+from ocrctl.runtime import available_cores, keep_memory, model_threads, share_cores, worker_processes
 
 FAULTS = """
 import ctypes, resource
-from ocrctl.inference.devices import keep_memory
+from ocrctl.runtime import keep_memory
 keep_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
@@ -59,7 +59,7 @@ def test_glibc_is_not_left_half_told(
 
     for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: Library())
     keep_memory()
     assert seen == asked
 
@@ -104,7 +104,7 @@ def test_torch_is_told_of_openmps_limit_before_it_is_imported(monkeypatch: pytes
 def test_cores_are_those_of_the_affinity_mask_and_the_container(
     cores: int, quota: float | None, usable: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "affinity_cores", lambda: cores)
-    monkeypatch.setattr(devices, "cgroup_cores", lambda: quota)
+    monkeypatch.setattr(runtime, "affinity_cores", lambda: cores)
+    monkeypatch.setattr(runtime, "cgroup_cores", lambda: quota)
     assert available_cores() == usable
     assert [worker_processes(asked) for asked in (0, 1, 64)] == [0, 1, usable]

@@ -7,6 +7,8 @@ import math
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ocrctl.errors import MissingRequirement, UsageError
@@ -18,7 +20,7 @@ DIAGNOSE = "what is missing: ocrctl diagnose cuda"
 
 
 def parse_device(device: str) -> tuple[str, int | None]:
-    """`auto`, `cpu`, `cuda` or `cuda:1` -> (kind, index or None). Raises UsageError for anything else."""
+    """Parse `auto`, `cpu`, `cuda` or `cuda:1` into (kind, index or None). Raises UsageError for anything else."""
     match = _DEVICE.fullmatch(device)
     if match is None:
         raise UsageError(f"unknown device '{device}': use auto, cpu, cuda or cuda:INDEX.")
@@ -26,20 +28,20 @@ def parse_device(device: str) -> tuple[str, int | None]:
 
 
 def available_cores() -> int:
-    """CPU cores this process may use: its affinity, and no more than its container's quota, rounded up."""
+    """Count the CPU cores this process may use: its affinity, and no more than its container's quota, rounded up."""
     quota = cgroup_cores()
     return affinity_cores() if quota is None else max(1, min(affinity_cores(), math.ceil(quota)))
 
 
 def affinity_cores() -> int:
-    """CPU cores this process may run on (taskset, cpusets), not those the machine has; at least 1."""
+    """Count the CPU cores this process may run on (taskset, cpusets), not those the machine has; at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cgroup_cores(root: Path = CGROUP) -> float | None:
-    """The container's CPU quota in cores (cgroup v2, then v1), None without one."""
+    """Read the container's CPU quota in cores (cgroup v2, then v1); None without one."""
     quota, _, period = _text(root / "cpu.max").partition(" ")
     if not quota:
         quota, period = (_text(root / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
@@ -55,28 +57,30 @@ def _text(path: Path) -> str:
         return ""
 
 
-def worker_processes(asked: int) -> int:
-    """Loader processes that run where `asked` are: no more than this process may use cores."""
-    return min(asked, available_cores())
+def worker_processes(requested: int) -> int:
+    """Limit the loader processes to the cores this process may use."""
+    return min(requested, available_cores())
 
 
-def model_threads(asked: int | None = None) -> int:
-    """CPU threads for a model: `asked`, or OMP_NUM_THREADS where it is set, or the cores this process may use.
+def model_threads(requested: int | None = None) -> int:
+    """Return the CPU threads of a model: `requested`, or OMP_NUM_THREADS where it is set, or `available_cores`.
 
-    Never more than OMP_THREAD_LIMIT: PyTorch waits for threads that OpenMP does not start, or goes on without their
-    share of the result. Raises UsageError when more are asked for, or fewer than one.
+    Never more than OMP_THREAD_LIMIT: PyTorch waits for threads that OpenMP does not start, or continues without their
+    share of the result. Raises UsageError when more than that or fewer than one are requested.
     """
-    if asked is not None and asked < 1:
-        raise UsageError(f"threads should be 1 or more, found {asked}.")
+    if requested is not None and requested < 1:
+        raise UsageError(f"threads should be 1 or more, found {requested}.")
     limit = _number("OMP_THREAD_LIMIT")
-    if asked and limit and asked > limit:
-        raise UsageError(f"{asked} threads were asked for, but OMP_THREAD_LIMIT={limit} allows no more than {limit}.")
-    wanted = asked or _number("OMP_NUM_THREADS") or available_cores()
+    if requested and limit and requested > limit:
+        raise UsageError(
+            f"{requested} threads were asked for, but OMP_THREAD_LIMIT={limit} allows no more than {limit}."
+        )
+    wanted = requested or _number("OMP_NUM_THREADS") or available_cores()
     return min(wanted, limit or wanted)
 
 
 def _number(variable: str) -> int | None:
-    """The number in an environment variable of OpenMP, the first of a list; None when it holds none above 0."""
+    """Read a number from an environment variable of OpenMP, the first of a list; None when it holds none above 0."""
     first = os.environ.get(variable, "").partition(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else None
 
@@ -86,7 +90,7 @@ def share_cores() -> None:
 
     Spinning threads take the cores that decode the next images: with every core busy, two of PyTorch's threads then
     run several times slower than one. OpenMP reads this when torch is first imported, so call it before that. Where
-    OMP_THREAD_LIMIT allows fewer threads than torch would count on, torch is told (`model_threads`).
+    OMP_THREAD_LIMIT allows fewer threads than torch would start, OMP_NUM_THREADS is set to match (`model_threads`).
     """
     if "torch" in sys.modules:
         return
@@ -108,16 +112,16 @@ def keep_memory() -> None:
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # no such function, or no C library to ask
+    except (AttributeError, OSError, TypeError):  # no such function, or no C library
         return
-    # glibc before 2.35 refuses so large a threshold. It must not be left where it is: any setting ends its growing by
-    # itself from 128 KiB, and all larger blocks would be mapped anew.
+    # glibc before 2.35 refuses so large a threshold. The default must not stay: setting any of these stops glibc from
+    # raising the threshold of 128 KiB by itself, and all larger blocks would be mapped anew.
     if mallopt(_M_MMAP_THRESHOLD, 1 << 30) or mallopt(_M_MMAP_MAX, 0):
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def driver_gpu_count() -> int:
-    """GPUs the NVIDIA driver lists, 0 without a driver; asks the driver itself, so that torch need not be imported."""
+    """Count the GPUs that the NVIDIA driver lists, 0 without a driver; calls the driver, so torch is not imported."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
@@ -150,3 +154,31 @@ def torch_device(device: str) -> str:
     if chosen >= count:
         raise MissingRequirement(f"device '{device}' was asked for, but there are {count} CUDA devices.", hint=DIAGNOSE)
     return f"cuda:{chosen}"
+
+
+def computes_bf16(device: str) -> bool:
+    """Return whether `device` computes bfloat16 natively: CUDA capability 8.0 on, CPUs with AVX512-BF16 or AMX-BF16,
+    ARM with BF16."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_capability()[0] >= 8
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    line = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
+
+
+@contextmanager
+def mkldnn(enabled: bool) -> Iterator[None]:
+    """Run the CPU's operators with or without oneDNN inside."""
+    import torch
+
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = before and enabled  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before  # type: ignore[assignment]
