@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ocrctl.config.kept_aspect import KeptAspect
+
 MAX_SIDE = 1 << 15  # pixels; the limit of page.side too
 MAX_LABEL_LENGTH = 1 << 15  # characters
 MAX_THRESHOLD = 1e6  # some thresholds are distances in pixels
@@ -47,6 +49,15 @@ def _thresholds(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_threshold, value.values()))
 
 
+def _kept(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return isinstance(value, dict) and bool(KeptAspect.from_dict(value))
+    except ValueError:
+        return False
+
+
 TEXT: Rule = ("a string", _text)
 NUMBERS: Rule = ("a finite number, or a list of them", _numbers)
 FIELDS: dict[str, Rule] = {
@@ -63,6 +74,7 @@ FIELDS: dict[str, Rule] = {
     "thresholds": ("names with finite numbers from 0", _thresholds),
     "model": ("an object", lambda value: isinstance(value, dict)),
     "version": TEXT,
+    "kept": ("the widths of a recogniser that keeps the aspect ratio, or null", _kept),
     "plugin": ("a string or null", lambda value: value is None or isinstance(value, str)),
 }
 # Fields of `model` that builders and decoders read; a plug-in may add others.
@@ -89,6 +101,11 @@ def card_problem(card: Mapping[str, Any]) -> str | None:
     std = card.get("std", 1)
     if min(std if isinstance(std, list) else [std]) <= 0:
         return should_be("std", "greater than 0", std)
+    keeps, kept = card.get("preprocessing") == "keep", card.get("kept")
+    if keeps != (kept is not None):
+        return should_be("kept", "set" if keeps else "null, since preprocessing is not keep", kept)
+    if kept is not None and kept["max_width"] != card["width"]:
+        return should_be("kept.max_width", f"{card['width']}, the width", kept["max_width"])
     if card["task"] == "recognition":
         for name in ("charset", "max_label_length"):
             if not card[name]:

@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from ocrctl.config.card_rules import card_problem
+from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.errors import InputError
 
 CARD_KEY = "ocrctl"  # key in a checkpoint's top level and in ONNX metadata_props
@@ -17,9 +18,9 @@ class ModelCard:
     """Charset, preprocessing, decoding and thresholds of one trained model.
 
     `height`, `width` in pixels; an input is decoded, resized to (height, width) with `channels` channels as uint8,
-    and normalised inside the model as (x / 255 - mean) / std, one number or one per channel. `charset` is the
-    ordered characters as one string.
-    `model` holds the builder's keyword arguments.
+    and normalised inside the model as (x / 255 - mean) / std, one number or one per channel. With `preprocessing`
+    "keep" (a recogniser that keeps the aspect ratio) `kept` holds the widths and padding, and `width` is the maximum.
+    `charset` is the ordered characters as one string. `model` holds the builder's keyword arguments.
     """
 
     arch: str
@@ -36,10 +37,21 @@ class ModelCard:
     model: dict[str, Any] = field(default_factory=dict)
     version: str = ""
     plugin: str | None = None
+    kept: KeptAspect | None = None
 
     def to_json(self) -> str:
-        """Return the card as one JSON object with sorted keys."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        """Return the card as one JSON object with sorted keys; `kept` is left out where there is none, so that older
+        versions read the card."""
+        fields = asdict(self)
+        if self.kept is None:
+            del fields["kept"]
+        return json.dumps(fields, ensure_ascii=False, sort_keys=True)
+
+    @property
+    def example_width(self) -> int:
+        """The width in pixels of an input that stands for all: for an image four times as wide as high where the
+        aspect ratio is kept."""
+        return self.width if self.kept is None else self.kept.batch_width(min(4 * self.height, self.width))
 
     @classmethod
     def from_json(cls, text: str, where: str = "model card") -> ModelCard:
@@ -64,4 +76,6 @@ class ModelCard:
             raise InputError(f"{where}: the model card is incomplete (it lacks {', '.join(missing)}).")
         if problem := card_problem(raw):
             raise InputError(f"{where}: the model card is damaged: {problem}.", hint="use the file as its run wrote it")
+        if raw.get("kept") is not None:
+            raw["kept"] = KeptAspect.from_dict(raw["kept"])
         return cls(**raw)

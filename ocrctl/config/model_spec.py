@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ocrctl.config.kept_aspect import KeptAspect, Resize
 from ocrctl.errors import UsageError
 
 Task = Literal["recognition", "detection"]
@@ -54,6 +55,8 @@ class ModelSpec:
     detector: DetectorSpec | None = None
     options: tuple[str, ...] = ("dropout",)  # settings `model.*` of a recogniser that its card keeps for the builder
     decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
+    resizes: tuple[Resize, ...] = ("stretch",)  # supported values of model.resize, the default first
+    kept: KeptAspect | None = None  # widths for model.resize=keep; None: not supported
     plugin: str | None = None  # set by the registry: the name of the plug-in that brings it
 
     @property
@@ -61,9 +64,33 @@ class ModelSpec:
         """Whether it predicts with `generate`, as an autoregressive decoder."""
         return bool(self.decodings)
 
+    @property
+    def resize(self) -> Resize:
+        """How images are brought to the size of the input."""
+        return self.resizes[0]
+
+    @property
+    def keeps_aspect(self) -> bool:
+        """Whether the input has a fixed height and a width that depends on the image; input_width is the maximum."""
+        return self.resize == "keep"
+
+    def with_resize(self, resize: Resize) -> ModelSpec:
+        """Return the spec for model.resize=`resize`; to keep the aspect ratio, input_width becomes the maximum width.
+        Raises UsageError when the architecture does not support it."""
+        if resize == self.resize:
+            return self
+        if resize not in self.resizes:
+            what = "pages have settings of their own (page.side)" if self.task == "detection" else (
+                f"{self.name} supports only {' and '.join(self.resizes)}"
+            )  # fmt: skip
+            raise UsageError(f"model.resize={resize}: {what}.")
+        assert self.kept is not None
+        return replace(self, resizes=(resize,)).at_width(self.kept.max_width)
+
     def at_width(self, width: int) -> ModelSpec:
-        """Return the spec for images `width` pixels wide; with CTC the maximum label length scales with it. Raises
-        UsageError for a detector, and for a width that is not a multiple of the stride."""
+        """Return the spec for images `width` pixels wide, or at most as wide where the aspect ratio is kept; with CTC
+        the maximum label length scales with it. Raises UsageError for a detector, and for a width that is not a
+        multiple of the stride."""
         if self.task == "detection":
             raise UsageError(
                 f"model.width: {self.name} supports pages of any size.", hint="page.width sets its training size"
@@ -76,14 +103,23 @@ class ModelSpec:
         longest = self.max_label_length
         if self.tokenizer == "ctc":
             longest = max(1, longest * width // self.input_width)
-        return replace(self, input_width=width, max_label_length=longest)
+        kept = self.kept
+        if kept is not None and self.keeps_aspect:
+            if width < max(kept.min_width, self.min_width):
+                raise UsageError(f"model.width: {self.name} requires at least {kept.min_width} pixels, found {width}.")
+            kept = replace(kept, max_width=width)
+        return replace(self, input_width=width, max_label_length=longest, kept=kept)
 
     def output_steps(self, width: int | None = None) -> int:
-        """Return the number of output steps for an input `width` pixels wide (default: the model's input width); an
-        autoregressive decoder has one per character and one for the end, whatever the width."""
+        """Return the number of output steps for an image `width` pixels wide (default: the input width, which is the
+        maximum where the aspect ratio is kept); an autoregressive decoder has one per character and one for the end,
+        whatever the width."""
         if self.tokenizer == "ar":
             return self.max_label_length + 1
-        return (self.input_width if width is None else width) // self.stride_w
+        width = self.input_width if width is None else width
+        if self.kept is not None and self.keeps_aspect:
+            return -(-self.kept.counted(width) // self.stride_w)  # a step for the columns that are left, too
+        return width // self.stride_w
 
     def longest_label(self) -> int:
         """Return the length up to which every label fits: CTC needs a blank between repeats, so 2 n - 1 steps."""

@@ -11,7 +11,7 @@ from ocrctl.errors import InputError
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.family import load_part
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.registry import family_of
+from ocrctl.models.registry import family_of, get_spec
 
 
 def build_model(card: ModelCard) -> OCRModel:
@@ -23,6 +23,10 @@ def build_model(card: ModelCard) -> OCRModel:
     classes = card_tokenizer(card).num_classes if card.task == "recognition" else 0
     family = family_of(card.arch)
     model: OCRModel = load_part(family.build)(card, classes)
+    spec = get_spec(card.arch)
+    if card.kept is not None and isinstance(model, OCRModel):
+        model.kept = card.kept
+        model.columns_per_step = spec.stride_w if spec.tokenizer == "ctc" else 0
     if family.plugin is not None:
         from ocrctl.models.plugin_check import check_model
 

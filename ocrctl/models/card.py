@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ocrctl.config.card_rules import should_be
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
@@ -49,6 +51,18 @@ def card_tokenizer(card: ModelCard) -> Tokenizer:
     return make_tokenizer(kind, charset, card.max_label_length)
 
 
+def card_spec(card: ModelCard) -> ModelSpec:
+    """Return the spec of the model that `card` describes: its way of resizing, its width and its padding. Raises
+    UsageError when the architecture is unknown."""
+    spec = get_spec(card.arch, plugin=card.plugin)
+    return spec if spec.task == "detection" else _at_card_width(spec, card)
+
+
+def _at_card_width(spec: ModelSpec, card: ModelCard) -> ModelSpec:
+    spec = spec.with_resize("keep" if card.kept else "stretch").at_width(card.width)
+    return replace(spec, kept=card.kept) if card.kept else spec
+
+
 def _against(card: ModelCard, spec: ModelSpec) -> str | None:
     """What `card` says that cannot be so of its architecture; None when nothing."""
     if card.task != spec.task:
@@ -60,10 +74,14 @@ def _against(card: ModelCard, spec: ModelSpec) -> str | None:
     decoding = card.model.get("decoding")
     if spec.generates and decoding is not None and decoding not in spec.decodings:
         return should_be("model.decoding", " or ".join(spec.decodings), decoding)
+    if card.preprocessing not in spec.resizes:
+        return should_be(
+            "preprocessing", " or ".join(spec.resizes) + f", which {spec.name} supports", card.preprocessing
+        )
     if card.height != spec.input_height:
         return should_be("height", f"{spec.input_height}, which {spec.name} takes", card.height)
     try:
-        spec.at_width(card.width)
+        _at_card_width(spec, card)
     except UsageError:
         multiple = f"a multiple of {spec.stride_w} from {spec.min_width} on, which {spec.name} takes"
         return should_be("width", multiple, card.width)

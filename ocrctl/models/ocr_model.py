@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.errors import UsageError
+from ocrctl.models.layers.columns import Columns, column_mask, counted
+
+NEVER = -1e4  # logit of a class that a step cannot have; finite in float16, too
 
 
 class OCRModel(nn.Module):
@@ -23,6 +27,11 @@ class OCRModel(nn.Module):
     std: Tensor
     norm_frozen = False
     """keep batch normalisation in evaluation mode during training"""
+
+    kept: KeptAspect | None = None
+    """widths and padding of a model that keeps the aspect ratio; set by models.build"""
+    columns_per_step = 0
+    """input columns for each step of a CTC decoder; 0 where the steps do not follow the columns"""
 
     def __init__(
         self,
@@ -57,16 +66,46 @@ class OCRModel(nn.Module):
         """Convert uint8 (N, C, H, W) to float32 (x / 255 - mean) / std, same shape and memory format."""
         return (images.float() / 255.0 - self.mean) / self.std
 
-    def forward(self, images: Tensor, targets: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, targets: Tensor | None = None, widths: Tensor | None = None) -> dict[str, Tensor]:
         """Run the model.
 
         images: uint8 (N, C, H, W). targets: as documented by the decoder of the architecture; CTC and detection
-        decoders ignore it. Returns the head's outputs, for recognisers {"logits": (N, T, K)}.
+        decoders ignore it. widths: int64 (N,), the columns of each image, the rest of W is padding; None: all of W.
+        Returns the head's outputs, for recognisers {"logits": (N, T, K)}; with CTC a step beyond the counted width of
+        its image is blank.
+
+        With `widths`, columns of padding are 0 after normalisation, whatever they hold. An encoder or decoder with a
+        true attribute `takes_columns` receives the widths as the keyword argument `columns` (layers.columns.Columns):
+        it must keep the columns of a batch beyond the counted width of an image out of its outputs.
         """
-        features = self.encoder(self.normalise(images))
-        states = self.decoder(features, targets)
-        outputs: dict[str, Tensor] = self.head(states)
+        normalised = self.normalise(images)
+        if widths is None:
+            features = self.encoder(normalised)
+            states = self.decoder(features, targets)
+            outputs: dict[str, Tensor] = self.head(states)
+            return outputs
+        normalised = normalised * column_mask(widths, images.shape[3])[:, None, None]
+        named = {"columns": Columns(widths, counted(widths, self.kept))}
+        features = self.encoder(normalised, **(named if getattr(self.encoder, "takes_columns", False) else {}))
+        states = self.decoder(features, targets, **(named if getattr(self.decoder, "takes_columns", False) else {}))
+        outputs = self.head(states)
+        if self.columns_per_step:
+            outputs["logits"] = self._blank_beyond(outputs["logits"], widths)
         return outputs
+
+    def steps_of(self, widths: Tensor) -> Tensor:
+        """Return the output steps of images `widths` (N,) pixels wide, int64 (N,), those of margin and pad_to
+        included. Raises ValueError when the steps of this model do not follow the columns."""
+        if not self.columns_per_step:
+            raise ValueError("the output steps of this model do not depend on the width of an image")
+        return counted(widths, self.kept).add(self.columns_per_step - 1) // self.columns_per_step
+
+    def _blank_beyond(self, logits: Tensor, widths: Tensor) -> Tensor:
+        """Make the steps of (N, T, K) beyond each image certain blanks (class 0)."""
+        valid = column_mask(self.steps_of(widths), logits.shape[1])[:, :, None]  # (N, T, 1)
+        blank = logits.new_full((logits.shape[2],), NEVER)
+        blank[0] = 0.0
+        return torch.where(valid, logits, blank)
 
     def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
         """Adapt tensors in `weights` whose shape depends on the image size to this model, in place. Default: none."""

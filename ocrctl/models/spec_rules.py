@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocrctl.config.card_rules import MAX_LABEL_LENGTH, MAX_SIDE, is_number
+from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.text.charset import BUILTIN
 
@@ -42,10 +43,27 @@ def spec_problems(spec: Any, family: str) -> list[str]:
     expect("channels", spec.channels in (1, 3), "1 or 3")
     expect("max_label_length", _whole(spec.max_label_length, 1, MAX_LABEL_LENGTH), "a whole number from 1")
     expect("default_charset", spec.default_charset in BUILTIN, f"one of {', '.join(BUILTIN)}")
+    expect("resizes", spec.resizes in (("stretch",), ("keep",), ("stretch", "keep")), "('stretch',), ('keep',) or both")
+    expect("kept", (spec.kept is not None) == ("keep" in spec.resizes), "set where resizes holds 'keep', else None")
+    if spec.kept is not None:
+        found += _kept_problems(spec)
     expect("input_width", spec.input_width % spec.stride_w == 0, f"a multiple of stride_w ({spec.stride_w})")
     expect("detector", spec.detector is None, "None for a recogniser")
     expect("decodings", bool(spec.decodings) == (spec.tokenizer == "ar"), "such as ('ar',) with tokenizer 'ar' alone")
     return found
+
+
+def _kept_problems(spec: ModelSpec) -> list[str]:
+    kept = spec.kept
+    if not isinstance(kept, KeptAspect):
+        return [f"kept should be a KeptAspect, found {type(kept).__name__}"]
+    if problem := kept.problem():
+        return [f"kept.{problem}"]
+    if kept.max_width % spec.stride_w or kept.multiple % spec.stride_w:
+        return [f"kept.max_width and kept.multiple should be multiples of stride_w ({spec.stride_w})"]
+    if spec.keeps_aspect and spec.input_width != kept.max_width:
+        return [f"input_width should be kept.max_width ({kept.max_width}), found {spec.input_width}"]
+    return []
 
 
 def _detector_problems(spec: DetectorSpec) -> list[str]:

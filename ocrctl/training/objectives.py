@@ -28,9 +28,14 @@ class Objective(Protocol):
 
 
 def ctc_objective(model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
-    """Compute the CTC loss. labels: int64 (N, L) class ids, 0 past lengths (N,)."""
-    logits = model(batch["images"], batch["labels"])["logits"]
-    return ctc_loss(logits, batch["labels"], batch["lengths"])
+    """Compute the CTC loss. labels: int64 (N, L) class ids, 0 past lengths (N,). widths: int64 (N,), of a model that
+    keeps the aspect ratio: steps beyond an image take no part."""
+    widths = batch.get("widths")
+    if widths is None:
+        return ctc_loss(model(batch["images"], batch["labels"])["logits"], batch["labels"], batch["lengths"])
+    logits = model(batch["images"], batch["labels"], widths=widths)["logits"]
+    steps = model.steps_of(widths).clamp(max=logits.shape[1])
+    return ctc_loss(logits, batch["labels"], batch["lengths"], steps)
 
 
 @dataclass(frozen=True)

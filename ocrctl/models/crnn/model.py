@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.models.layers.columns import Columns, clear_columns, reverse_columns, strided
 from ocrctl.models.ocr_model import OCRModel
 
 
@@ -35,6 +37,8 @@ class CRNNSize:
     hidden: int  # units of the LSTM, per direction
     layers: int
 
+
+COLUMNS_PER_STEP = 4  # the strides of two halvings
 
 SIZES = {
     "crnn-tiny": CRNNSize(
@@ -70,7 +74,10 @@ class ConvEncoder(nn.Module):
     """3x3 convolutions, then one that spans the remaining height.
 
     The product of the strides is 16 down, so that the last convolution spans the 2 rows left of a 32 pixel image.
+    With `columns`, padding is cleared after every block, so that an image has the features it has alone.
     """
+
+    takes_columns = True
 
     def __init__(self, in_channels: int, stages: Sequence[Stage], out_channels: int) -> None:
         super().__init__()
@@ -82,9 +89,18 @@ class ConvEncoder(nn.Module):
         blocks += conv_block(channels, out_channels, kernel=(2, 1), stride=(1, 1), padding=(0, 0))
         self.blocks = nn.Sequential(*blocks)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, columns: Columns | None = None) -> Tensor:
         """(N, C, 32, W) to (N, D, 1, T), T = W / 4."""
-        features: Tensor = self.blocks(images)
+        if columns is None:
+            features: Tensor = self.blocks(images)
+            return features
+        features, widths = images, columns.counted
+        for part in self.blocks:
+            features = part(features)
+            if isinstance(part, nn.Conv2d):
+                widths = strided(widths, int(part.stride[1]))
+            elif isinstance(part, nn.ReLU):
+                features = clear_columns(features, widths)
         return features
 
 
@@ -98,7 +114,12 @@ def conv_block(
 
 
 class BiLSTMDecoder(nn.Module):
-    """Bidirectional LSTM over the columns; ignores targets, as CTC does."""
+    """Bidirectional LSTM over the columns; ignores targets, as CTC does.
+
+    With `columns`, the backward direction of each image begins at its own last column.
+    """
+
+    takes_columns = True
 
     def __init__(self, in_features: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -107,11 +128,36 @@ class BiLSTMDecoder(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Tensor, targets: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
         """(N, D, 1, T) to (N, T, 2 * hidden). `targets` is accepted and ignored."""
-        columns = features.squeeze(2).transpose(1, 2)  # (N, T, D)
-        states, _ = self.lstm(columns)  # (N, T, 2 * hidden)
+        sequence = features.squeeze(2).transpose(1, 2)  # (N, T, D)
+        if columns is None:
+            states, _ = self.lstm(sequence)  # (N, T, 2 * hidden)
+        else:
+            states = self._read(sequence, strided(columns.counted, COLUMNS_PER_STEP))
         states = self.dropout(states)
+        return states
+
+    def _read(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """Run the LSTM over the first `lengths` (N,) steps of (N, T, D); later steps hold values of no meaning.
+
+        Packed sequences would need the lengths on the host, and have no form in ONNX.
+        """
+        lstm = self.lstm
+        for layer in range(lstm.num_layers):
+            if layer and lstm.dropout:
+                sequence = nn.functional.dropout(sequence, lstm.dropout, self.training)
+            forward = self._one_direction(sequence, layer, "")
+            backward = self._one_direction(reverse_columns(sequence, lengths), layer, "_reverse")
+            sequence = torch.cat([forward, reverse_columns(backward, lengths)], dim=2)  # (N, T, 2 * hidden)
+        return sequence
+
+    def _one_direction(self, sequence: Tensor, layer: int, suffix: str) -> Tensor:
+        """Run one direction of one layer from left to right: (N, T, D) to (N, T, hidden)."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        weights = [getattr(self.lstm, f"{name}_l{layer}{suffix}") for name in names]
+        start = sequence.new_zeros(1, sequence.shape[0], self.lstm.hidden_size)
+        states, _, _ = torch.lstm(sequence, (start, start), weights, True, 1, 0.0, self.training, False, True)
         return states
 
 

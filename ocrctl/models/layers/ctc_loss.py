@@ -11,13 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor, steps: Tensor | None = None) -> Tensor:
     """Mean over the batch of the CTC loss divided by the label's length.
 
-    logits: (N, T, K), class 0 the blank. labels: int64 (N, L), padded with 0 past `lengths` (N,). Labels that need
-    more than T steps are refused before training (data.recognition.check_labels); here they would give infinity.
+    logits: (N, T, K), class 0 the blank. labels: int64 (N, L), padded with 0 past `lengths` (N,). steps: int64 (N,),
+    the first steps of each row that belong to its image; None: all T. Labels that need more steps are refused before
+    training (data.recognition.check_labels); here they would give infinity.
     """
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)  # (T, N, K)
-    steps = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.int64)
+    if steps is None:
+        steps = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.int64)
     with torch.autocast(logits.device.type, enabled=False):
-        return F.ctc_loss(log_probs, labels, steps, lengths.cpu() if lengths.is_cuda else lengths, blank=0)
+        return F.ctc_loss(log_probs, labels, steps.cpu(), lengths.cpu() if lengths.is_cuda else lengths, blank=0)

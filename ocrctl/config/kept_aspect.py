@@ -1,0 +1,73 @@
+"""Sizes of a recogniser that keeps the aspect ratio of its images: a fixed height, a width of their own. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Resize = Literal["stretch", "keep"]
+"""how an image is brought to the size of the input: both sides fixed, or the height fixed and the aspect ratio kept"""
+
+
+@dataclass(frozen=True)
+class KeptAspect:
+    """Widths in pixels of the input.
+
+    An image is resized to the height of the input and to a width between `min_width` and `max_width`; only beyond
+    these limits its aspect ratio changes. Black columns are then added on its right: `margin` columns that the model
+    reads as part of the image, and more up to `pad_to` columns where it is narrower, since some models were trained
+    with such padding and read worse without. What an image holds with these columns is its counted width; columns
+    beyond it only fill a batch, whose width is a multiple of `multiple`, and change no output.
+    """
+
+    min_width: int
+    max_width: int
+    multiple: int = 1
+    margin: int = 0
+    pad_to: int = 0
+
+    def width_of(self, height: int, width: int, input_height: int) -> int:
+        """Return the width that an image of (height, width) is resized to with `input_height` rows."""
+        wanted = (2 * width * input_height + height) // (2 * height)  # rounded half up, without floats
+        return min(max(wanted, self.min_width), self.max_width)
+
+    def counted(self, width: int) -> int:
+        """Return the columns that count for an image `width` pixels wide: its own, the margin, and those to pad_to."""
+        return max(width + self.margin, self.pad_to)
+
+    def batch_width(self, widest: int) -> int:
+        """Return the width of a batch whose widest image has `widest` pixels."""
+        return -(-self.counted(widest) // self.multiple) * self.multiple
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the widths as "NAME should be WHAT, found VALUE"; None when nothing is."""
+        for name, low, high in (
+            ("min_width", 1, self.max_width),
+            ("max_width", 1, LIMIT),
+            ("multiple", 1, 1024),
+            ("margin", 0, LIMIT),
+            ("pad_to", 0, LIMIT),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                return f"{name} should be an integer from {low} to {high}, found {str(value)[:60]}"
+        return None
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the fields by name, as the model card holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> KeptAspect:
+        """Return the object for the result of `to_dict`. Raises ValueError for names or values that are not valid."""
+        try:
+            found = cls(**values)
+        except TypeError as error:
+            raise ValueError(f"fields should be {', '.join(cls.__dataclass_fields__)}") from error
+        if not isinstance(found.max_width, int) or (problem := found.problem()):
+            raise ValueError(problem if isinstance(found.max_width, int) else "max_width should be an integer")
+        return found
+
+
+LIMIT = 1 << 15  # pixels; as that of the sides of a card

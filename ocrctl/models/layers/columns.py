@@ -1,0 +1,53 @@
+"""Columns of images and features that belong to an image of a batch, and those that are padding.
+
+Images of a batch have widths of their own and lie at its left. A layer keeps the padding of a batch out of its outputs
+by `clear_columns` after each convolution that has a bias or a normalisation: padding of zeros is then the same as the
+padding that the convolution has itself at the edge of a narrower batch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ocrctl.config.kept_aspect import KeptAspect
+
+
+class Columns(NamedTuple):
+    """Widths of the images of a batch in input pixels, each int64 (N,): `image` of the images themselves, `counted`
+    with the margin and the padding that the model reads as part of them (config.kept_aspect)."""
+
+    image: Tensor
+    counted: Tensor
+
+
+def counted(widths: Tensor, kept: KeptAspect | None) -> Tensor:
+    """Return the columns that count for images `widths` (N,) pixels wide, as KeptAspect.counted does."""
+    return widths if kept is None else (widths + kept.margin).clamp(min=kept.pad_to)
+
+
+def strided(widths: Tensor, stride: int) -> Tensor:
+    """Return the columns that are left of `widths` (N,) after a stride: the quotient, rounded up."""
+    return (widths + (stride - 1)) // stride
+
+
+def column_mask(widths: Tensor, columns: int) -> Tensor:
+    """Return bool (N, columns): True for the first `widths` (N,) columns of each row."""
+    return torch.arange(columns, device=widths.device) < widths[:, None]
+
+
+def clear_columns(features: Tensor, widths: Tensor) -> Tensor:
+    """Return features (N, D, h, w) with 0 in the columns from `widths` (N,), in columns of the features, on."""
+    mask = column_mask(widths, features.shape[3])[:, None, None]
+    return torch.where(mask, features, torch.zeros((), dtype=features.dtype, device=features.device))
+
+
+def reverse_columns(sequence: Tensor, lengths: Tensor) -> Tensor:
+    """Return (N, T, D) with the first `lengths` (N,) steps of each row in reverse order and the others in place; it is
+    its own inverse."""
+    steps = torch.arange(sequence.shape[1], device=sequence.device)
+    last = lengths[:, None] - 1
+    order = torch.where(steps <= last, last - steps, steps)  # (N, T)
+    return sequence.gather(1, order[:, :, None].expand_as(sequence))

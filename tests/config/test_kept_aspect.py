@@ -1,0 +1,88 @@
+"""Widths of recognisers that keep the aspect ratio: rounding, limits, padding, and the card that holds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ocrctl.config.kept_aspect import KeptAspect
+from ocrctl.config.model_card import ModelCard
+from ocrctl.errors import InputError, UsageError
+from ocrctl.models.card import card_spec, read_card
+from ocrctl.models.registry import get_spec, specs
+
+KEPT = KeptAspect(min_width=8, max_width=640, multiple=4)
+SPEC = get_spec("crnn-tiny").with_resize("keep")
+
+
+def card() -> ModelCard:
+    return ModelCard(
+        "crnn-tiny", "recognition", "ab", 32, 640, 1, SPEC.max_label_length, preprocessing="keep", kept=KEPT
+    )
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "result"),
+    [(32, 100, 100), (64, 100, 50), (10, 33, 106), (32, 1, 8), (1000, 1, 8), (20, 20_000, 640), (1, 1, 32)],
+)
+def test_the_width_of_an_image(height: int, width: int, result: int) -> None:
+    assert KEPT.width_of(height, width, 32) == result
+
+
+def test_margin_and_least_width_count() -> None:
+    kept = replace(KEPT, multiple=8, margin=5, pad_to=320)
+    assert [kept.counted(width) for width in (10, 314, 316, 400)] == [320, 320, 321, 405]
+    assert [kept.batch_width(width) for width in (10, 316, 400)] == [320, 328, 408]
+
+
+def test_the_spec_that_keeps_the_aspect_ratio() -> None:
+    assert SPEC.keeps_aspect and SPEC.input_width == 640 and SPEC.max_label_length == 160
+    assert SPEC.output_steps() == 160 and SPEC.output_steps(13) == 4
+    wide = SPEC.at_width(320)
+    assert wide.kept == replace(KEPT, max_width=320) and wide.max_label_length == 80
+    assert get_spec("crnn-tiny").with_resize("stretch") is get_spec("crnn-tiny")
+
+
+def test_an_architecture_of_one_size_says_so() -> None:
+    with pytest.raises(UsageError, match="model.resize=keep: parseq-tiny supports only stretch"):
+        get_spec("parseq-tiny").with_resize("keep")
+    with pytest.raises(UsageError, match="model.resize=keep: pages have settings of their own"):
+        get_spec("dbnet").with_resize("keep")
+
+
+def test_the_card_keeps_the_widths() -> None:
+    kept = card()
+    assert read_card(kept.to_json(), "m.ckpt") == kept
+    assert card_spec(kept) == SPEC
+    assert kept.example_width == 128
+    assert "kept" not in json.loads(replace(kept, preprocessing="stretch", width=100, kept=None).to_json())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kept": None}, "kept should be set"),
+        ({"preprocessing": "stretch"}, "kept should be null"),
+        ({"preprocessing": "page"}, "kept should be null"),
+        ({"width": 600}, "kept.max_width should be 600"),
+        ({"kept": {"min_width": 8}}, "kept should be the widths"),
+        ({"kept": {"min_width": 9, "max_width": 8}}, "kept should be the widths"),
+        ({"kept": {"min_width": 8, "max_width": 640, "multiple": 0}}, "kept should be the widths"),
+        ({"kept": {"min_width": 8, "max_width": "640"}}, "kept should be the widths"),
+        ({"kept": {"min_width": 8, "max_width": 640, "margin": -1}}, "kept should be the widths"),
+        ({"kept": {"min_width": 8, "max_width": 640, "colour": 1}}, "kept should be the widths"),
+        ({"arch": "parseq-tiny", "channels": 3}, "preprocessing should be stretch, which parseq-tiny supports"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(change: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match="m.ckpt: the model card is damaged: ") as caught:
+        read_card(json.dumps({**json.loads(card().to_json()), **change}), "m.ckpt")
+    assert said in caught.value.message
+
+
+def test_the_widths_of_every_architecture_are_valid() -> None:
+    for spec in specs().values():
+        assert spec.kept is None or spec.kept.problem() is None
+        assert (spec.kept is not None) == ("keep" in spec.resizes)
