@@ -1,4 +1,4 @@
-"""Escape text from data (file names, labels, predictions) for terminals, TSV, spreadsheets and JSON.
+"""Format text for terminals, TSV, spreadsheets and JSON: escape what data contains (file names, labels, predictions).
 
 Standard library only: the command line imports this before anything else.
 """
@@ -6,6 +6,7 @@ Standard library only: the command line imports this before anything else.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -58,3 +59,12 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """Return `value` as readable JSON with all control characters escaped; JSON itself allows those above U+007E."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def duration(seconds: float) -> str:
+    """Format seconds as `1:02:03` or `2:03`; a question mark for a value that is not finite."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ocrctl.cli import console
+from ocrctl.escape import duration
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -86,10 +87,10 @@ class ProgressBar:
 
 
 def progress_text(done: int, total: int | None, rate: float, unit: str) -> str:
-    """What stands beside the bar: `120/500 images  24%  35/s  0:11 left`, or `120 images  35/s` without a total."""
+    """Format the text beside the bar: `120/500 images  24%  35/s  0:11 left`, or `120 images  35/s` without a total."""
     if total is None:
         return f"{done:,} {unit}  {_per_second(rate)}"
-    left = _clock((total - done) / rate) if rate else "-:--"
+    left = duration((total - done) / rate) if rate else "-:--"
     return f"{done:,}/{total:,} {unit}  {done / max(total, 1):.0%}  {_per_second(rate)}  {left} left"
 
 
@@ -97,9 +98,3 @@ def _per_second(rate: float) -> str:
     if rate < 0.1:
         return f"{60 * rate:.1f}/min"
     return f"{rate:.1f}/s" if rate < 10 else f"{rate:,.0f}/s"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

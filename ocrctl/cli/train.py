@@ -18,7 +18,7 @@ from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
-    from ocrctl.core.train.result import TrainResult
+    from ocrctl.core.train.task import TrainResult
 
 
 def train(

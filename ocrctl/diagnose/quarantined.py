@@ -1,4 +1,4 @@
-"""A quarantined step read back (training/quarantine.py writes it): facts, model and batches, all checked."""
+"""Read a quarantined step, which training/quarantine.py writes: facts, model and batches, all checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
@@ -25,8 +25,8 @@ HINT = "one is a folder such as RUN/quarantine/step-0000123"
 
 
 class StepFacts(BaseModel):
-    """step.json: `seed` is that of the step's random state, `sizes` the samples of each of its batches, `places` names
-    samples by their draw numbers, `sentence` is the verdict of training on `device`."""
+    """step.json: `seed` is that of the step's random state, `sizes` the samples of each of its batches, `locations`
+    names samples by their draw numbers, `sentence` is the verdict of training on `device`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -36,15 +36,15 @@ class StepFacts(BaseModel):
     norm_frozen: bool = False
     label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
     sizes: list[Annotated[int, Field(ge=1, le=1 << 20)]] = Field(min_length=1)
-    places: dict[str, str]
+    locations: dict[str, str] = Field(validation_alias=AliasChoices("locations", "places"))  # `places`: of 0.1.0
     sentence: str = ""
     device: str = "its device"
 
 
 @dataclass(frozen=True)
 class QuarantinedStep:
-    """What `read_step` found; each batch holds uint8 images (N, C, H, W), int64 ids (N,) and what the model learns
-    from."""
+    """Hold the facts, the model and the batches of a step; a batch has uint8 images (N, C, H, W), int64 ids (N,) and
+    targets."""
 
     facts: StepFacts
     card: ModelCard
@@ -53,8 +53,8 @@ class QuarantinedStep:
 
 
 def read_step(folder: Path) -> QuarantinedStep:
-    """The step in `folder` (RUN/quarantine/step-...). Raises InputError when it is none, or when its parts do not
-    belong together."""
+    """Read the step in `folder` (RUN/quarantine/step-...). Raises InputError when it is not one, or when its parts do
+    not belong together."""
     if not (folder / "step.json").is_file():
         raise InputError(f"{folder}: not a quarantined step (no step.json is there).", hint=HINT)
     try:
@@ -101,8 +101,8 @@ def _batch(folder: Path, arrays: dict[str, Tensor], number: int, card: ModelCard
     """Arrays `NAME.number` and `NAME/INNER.number`, as deep as may be, as nested tensors."""
     batch: dict[str, Any] = {}
     for key, value in arrays.items():
-        name, _, place = key.rpartition(".")
-        if int(place) != number:
+        name, _, position = key.rpartition(".")
+        if int(position) != number:
             continue
         *groups, last = name.split("/")
         inner: Any = batch

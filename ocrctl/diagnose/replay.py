@@ -56,18 +56,18 @@ def _weights(bad: list[str]) -> Check:
 
 
 def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: dict[str, Any], autocast: Any) -> Check:
-    """The verdict of training, found again: same samples, same words."""
+    """Find the samples to blame, as training does, and compare with its sentence."""
 
     def name(number: int) -> str:
-        return f"{meta['places'].get(str(number), number)} (draw {number})"
+        return f"{meta['locations'].get(str(number), number)} (draw {number})"
 
     verdict = find_nonfinite_samples(model, objective, batches, meta["seed"], autocast)
-    sentence = verdict.sentence(lambda number: str(meta["places"].get(str(number), number)))
+    sentence = verdict.sentence(lambda number: str(meta["locations"].get(str(number), number)))
     found = meta["sentence"] or sentence
     apart = "" if sentence == found else f"; training on {meta['device']} found: {found}"
     if verdict.alone:
         named = f": {_some([name(number) for number in verdict.to_blame])}" if verdict.to_blame else ""
-        fix = "inspect them: ocrctl dataset validate; or leave them out: --resume --set train.on_nonfinite=skip"
+        fix = "inspect them: ocrctl dataset validate; or exclude them: --resume --set train.on_nonfinite=skip"
         return fail(
             "samples",
             f"{sentence}{named}{apart}",
@@ -82,7 +82,7 @@ def _step(
 ) -> list[Check]:
     first: list[str] = []
 
-    def look(name: str) -> Any:
+    def watch(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             values = output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else [output]
             if not first and any(isinstance(v, Tensor) and not bool(torch.isfinite(v).all()) for v in values):
@@ -90,7 +90,7 @@ def _step(
 
         return hook
 
-    handles = [module.register_forward_hook(look(name)) for name, module in model.named_modules() if name]
+    handles = [module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name]
     torch.manual_seed(meta["seed"])
     total = 0.0
     for batch in batches:
@@ -100,7 +100,7 @@ def _step(
         total += float(loss.detach())
     for handle in handles:
         handle.remove()
-    lower = "lower train.lr or train.clip_norm; train.precision=32-true tells whether the precision is to blame"
+    lower = "lower train.lr or train.clip_norm; train.precision=32-true shows whether the precision is to blame"
     outputs = (
         fail("forward", f"first not finite in {first[0]}", lower) if first else ok("forward", "all outputs finite")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import lightning.pytorch as pl
 
 from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
+from ocrctl.escape import duration
 from ocrctl.shell import shell_quote
 from ocrctl.training.failures import can_resume
 from ocrctl.training.loggers import ExtraLogger
@@ -17,9 +19,20 @@ from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.previews import write_sheet
 from ocrctl.training.quarantine import Quarantine
-from ocrctl.training.run_state import RunState, clock
 from ocrctl.training.signals import SignalWatch, StopRequested
 from ocrctl.training.validation import Validation
+
+
+@dataclass
+class RunState:
+    """Best score and counters of a run; saved in its checkpoints, so that a resumed run continues counting."""
+
+    best: float = -1.0
+    best_step: int = 0
+    stale: int = 0  # validations since the best one
+    validated: int = 0  # step of the last whole validation
+    skipped: int = 0  # steps skipped because of non-finite values
+    last: Row = field(default_factory=dict)
 
 
 class RunCallback(pl.Callback):
@@ -47,12 +60,12 @@ class RunCallback(pl.Callback):
 
     @property
     def samples_per_step(self) -> int:
-        """Effective batch."""
+        """Return the effective batch size."""
         train = self.settings.train
         return train.batch_size * train.accumulate * train.devices
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Open metrics.csv where the run goes on; make up for a validation that a signal came before."""
+        """Open metrics.csv at the step of the run; run a validation that a signal prevented."""
         assert isinstance(module, TrainingModule)
         self.watch.listen()  # Lightning has put its own handler of SIGTERM before ours
         module.prepare()
@@ -68,7 +81,7 @@ class RunCallback(pl.Callback):
             trainer.should_stop = True
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        """A loader's error ends the run: what was learned up to it is kept."""
+        """End the run on a loader's error, after saving what was learned."""
         assert isinstance(module, TrainingModule)
         if isinstance(batch, OcrctlError):
             if trainer.global_step:
@@ -79,10 +92,12 @@ class RunCallback(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log and validate when their steps have come, stop on a signal or at the end; between optimiser steps do
-        nothing. All of it follows from the number of optimiser steps, which a checkpoint holds."""
+        """Log and validate at their steps, stop on a signal or at the end; do nothing between optimiser steps.
+
+        All of it follows from the number of optimiser steps, which a checkpoint holds.
+        """
         assert isinstance(module, TrainingModule)
-        self.validation.read_ahead()  # after the first step: nothing stands in its way
+        self.validation.read_ahead()  # after the first step, which it must not delay
         if module.within_step:
             return
         step = trainer.global_step
@@ -103,16 +118,16 @@ class RunCallback(pl.Callback):
             trainer.should_stop = True
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """A loader process that dies or lacks something takes no step with it: the state is kept."""
+        """Save the state when a loader process dies or lacks a resource."""
         assert isinstance(module, TrainingModule)
         if can_resume(exception) and trainer.global_step and not module.within_step:
             self._save_whole(trainer, module)
 
     def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:
-        """Score, log, draw, save best and last, stop early where asked for. A signal need not wait for the whole
-        validation: the run that goes on makes up for it."""
+        """Validate, log, write previews, save best and last, stop early if set. A signal interrupts the validation: the
+        resumed run repeats it."""
         step = trainer.global_step
-        self._look(trainer, module)
+        self._check_guard(trainer, module)
         if not module.validate(lambda: self.watch.number is not None):
             self._stop_on_signal(trainer, module)
         scores = self.validation.score()
@@ -139,20 +154,20 @@ class RunCallback(pl.Callback):
             trainer.should_stop = True
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """No checkpoint may be ahead of the rows on the disk."""
+        """Write the rows to the disk first: no checkpoint may be ahead of them."""
         if self.metrics:
             self.metrics.sync()
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Return the state for the checkpoint."""
         return {name: value for name, value in vars(self.state).items() if name != "last"}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Restore the state of a checkpoint."""
         self.state = RunState(**state)
 
     def _log(self, trainer: pl.Trainer, module: TrainingModule, step: int) -> None:
-        loss = self._look(trainer, module)
+        loss = self._check_guard(trainer, module)
         module.begin_mean()
         before, then = self._mark
         now = module.progress.elapsed
@@ -165,7 +180,7 @@ class RunCallback(pl.Callback):
         self._write(module, step, row)
         share = module.progress.share(step)
         left = module.progress.seconds_left(step)
-        self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {clock(left)} left")
+        self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {duration(left)} left")
 
     def _write(self, module: TrainingModule, step: int, row: Row) -> None:
         assert self.metrics is not None
@@ -177,25 +192,25 @@ class RunCallback(pl.Callback):
 
     def _stop_on_signal(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         if self.watch.number is not None:
-            self._look(trainer, module)
+            self._check_guard(trainer, module)
             trainer.save_checkpoint(self.run / "last.ckpt")
             raise StopRequested(self.watch.number)
 
-    def _look(self, trainer: pl.Trainer, module: TrainingModule) -> float:
-        """Read the guard: mean loss since the last row of the log. Bad steps go into quarantine.
+    def _check_guard(self, trainer: pl.Trainer, module: TrainingModule) -> float:
+        """Read the guard and return the mean loss since the last log row; quarantine non-finite steps.
 
-        Raises ResumableStop where `train.on_nonfinite` is stop, or where the weights themselves are broken: no
-        checkpoint is ever written of a model that is not finite.
+        Raises ResumableStop if `train.on_nonfinite` is stop, or if weights are not finite: no checkpoint of such a
+        model is ever written.
         """
         report = module.read_guard()
         first = trainer.global_step - report.steps
-        broken = module.broken_weights()  # an update may break them under a loss that still was finite
+        broken = module.broken_weights()  # an update may break them although the loss was finite
         if report.bad and not broken and not module.guard_latched:
             self.state.skipped += len(report.bad)
             self._stop_beyond_limits(trainer.global_step, module, first + report.bad[0])
-            for place in report.bad:
-                found = self.quarantine.take(module, first + place, stops=False)
-                self.report(f"step {first + place} left out: {found.sentence}; {found.folder}")
+            for offset in report.bad:
+                found = self.quarantine.take(module, first + offset, stops=False)
+                self.report(f"step {first + offset} skipped: {found.sentence}; {found.folder}")
         elif report.bad or broken:
             step = first + (report.bad[0] if report.bad else report.steps)
             found = self.quarantine.take(module, step, broken)
@@ -207,8 +222,9 @@ class RunCallback(pl.Callback):
         return report.loss
 
     def _stop_beyond_limits(self, step: int, module: TrainingModule, bad: int) -> None:
-        """Raise ResumableStop once more steps were left out than `train.max_skipped_share` and `max_skipped_steps`
-        allow: a run that learns from a part of its steps only is no success. `bad` is the first one not yet told."""
+        """Raise ResumableStop once more steps were skipped than `train.max_skipped_share` and `max_skipped_steps`
+        allow: a run that learns from only a part of its steps is no success. `bad` is the first one not yet
+        reported."""
         share, number = self.settings.train.max_skipped_share, self.settings.train.max_skipped_steps
         skipped = self.state.skipped
         limits = {
@@ -221,15 +237,15 @@ class RunCallback(pl.Callback):
         found = self.quarantine.take(module, bad)
         last = self.run / "last.ckpt"
         raise ResumableStop(
-            f"{skipped} of {step} steps were left out because the loss or its gradients were not finite, more than "
+            f"{skipped} of {step} steps were skipped because the loss or its gradients were not finite, more than "
             f"{' and '.join(exceeded)} {'allows' if len(exceeded) == 1 else 'allow'}; "
             f"step {bad}: {found.sentence}; {_kept(last)}.",
             hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
         )
 
     def _keep_before(self, trainer: pl.Trainer, module: TrainingModule, step: int, *, culprit: bool) -> str:
-        """Where single samples are to blame, save the state before `step`, which the guard has kept, as last.ckpt; a
-        model that has run away is not put over an older one. Says what a run can go on from."""
+        """Save the guard's state before `step` as last.ckpt if single samples are to blame; a diverged model must not
+        replace an older one. Returns what a run can be resumed from."""
         last = self.run / "last.ckpt"
         if culprit and step > 1:
             with module.rewound_to(step - 1):
@@ -238,7 +254,7 @@ class RunCallback(pl.Callback):
         return _kept(last)
 
     def _save_whole(self, trainer: pl.Trainer, module: TrainingModule) -> None:
-        self._look(trainer, module)
+        self._check_guard(trainer, module)
         trainer.save_checkpoint(self.run / "last.ckpt")
 
 

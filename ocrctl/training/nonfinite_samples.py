@@ -1,16 +1,26 @@
-"""Find the samples whose loss or gradients are not finite; used by training and `diagnose replay`."""
+"""Find the samples whose loss or gradients are not finite, for training and `diagnose replay`; read their list.
+
+RUN/quarantine/excluded.json lists those that a run no longer draws, as pairs of (source, index in it).
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ocrctl.errors import InputError
+from ocrctl.files.regular import read_regular
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.objectives import Objective, one_row
+
+EXCLUDED = "excluded.json"
+_EXCLUDED_OLD = "left_out.json"  # its name in runs of 0.1.0
 
 
 @dataclass(frozen=True)
@@ -69,3 +79,17 @@ def find_nonfinite_samples(
         for name, value in model.named_buffers():
             value.copy_(kept[name])
     return NonfiniteSamples(numbers, alone, (min(losses), max(losses)) if losses else None)
+
+
+def read_excluded(run: Path) -> frozenset[tuple[int, int]]:
+    """Read the excluded samples of a run, none where no step was bad. Raises InputError for a damaged file."""
+    samples: set[tuple[int, int]] = set()
+    for path in (run / "quarantine" / EXCLUDED, run / "quarantine" / _EXCLUDED_OLD):
+        try:
+            samples |= {(int(source), int(index)) for source, index in json.loads(read_regular(path).decode())}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            hint = "delete it to draw those samples again"
+            raise InputError(f"{path}: cannot be read ({error}).", hint=hint) from error
+    return frozenset(samples)

@@ -1,9 +1,9 @@
-"""The batch of a bad step, built again exactly and kept with the weights it met, so that it can be played back.
+"""Keep the rebuilt batch of a non-finite step, with the weights before it, so that the step can be replayed.
 
 RUN/quarantine/step-0000123/: batch.npz (the arrays of the batch, `ids` the draw numbers), weights.ckpt (model card and
-weights before the step, or as they are when a step that was left out is found), step.json (step, seed of the random
+weights before the step, or the present ones when a skipped step is found), step.json (step, seed of the random
 state, precision, locations of the samples, what was found).
-RUN/quarantine/left_out.json lists the samples that a run with `train.on_nonfinite=skip` no longer draws once it is
+RUN/quarantine/excluded.json lists the samples that a run with `train.on_nonfinite=skip` no longer draws once it is
 resumed.
 """
 
@@ -20,16 +20,15 @@ import numpy as np
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.data.datasets.loader import to_tensors
 from ocrctl.training.checkpoints import save_atomically, write_atomically
-from ocrctl.training.left_out import LIST, read_left_out
 from ocrctl.training.module import TrainingModule, step_seed
-from ocrctl.training.nonfinite_samples import find_nonfinite_samples
+from ocrctl.training.nonfinite_samples import EXCLUDED, find_nonfinite_samples, read_excluded
 from ocrctl.training.objectives import to_device
 
 
 @dataclass(frozen=True)
 class Found:
-    """A bad step in quarantine: its folder (or the list, where that is all that was kept), a sentence on the cause, the
-    draw numbers that are bad by themselves."""
+    """A non-finite step in quarantine: its folder (or the list, if only that was kept), a sentence on the cause, the
+    draw numbers that are not finite by themselves."""
 
     folder: Path
     sentence: str
@@ -37,21 +36,21 @@ class Found:
 
 
 class Quarantine:
-    """Takes bad steps of one run."""
+    """Keep the non-finite steps of one run."""
 
     def __init__(
         self,
         run: Path,
         rebuild: Callable[[list[int]], Any],
-        place: Callable[[int], tuple[tuple[int, int], str]],
+        locate: Callable[[int], tuple[tuple[int, int], str]],
         precision: str,
     ) -> None:
-        """`rebuild`: draw numbers to a batch (data.recognition.WordBatch). `place`: a draw number to (source, index in
-        it) and its place in words."""
-        self.folder, self.rebuild, self.place, self.precision = run / "quarantine", rebuild, place, precision
+        """`rebuild`: draw numbers to a batch (data.recognition.WordBatch). `locate`: a draw number to (source, index in
+        it) and its location for messages."""
+        self.folder, self.rebuild, self.locate, self.precision = run / "quarantine", rebuild, locate, precision
 
     def take(self, module: TrainingModule, step: int, broken: list[str] | None = None, *, stops: bool = True) -> Found:
-        """Rebuild the batches of `step`, find what is bad in them, write it all down.
+        """Rebuild the batches of `step`, find their non-finite samples, and write the folder.
 
         `broken` names weights that are not finite. A step that `stops` the run is kept whatever there is already,
         others until there are `train.max_quarantined` folders.
@@ -70,12 +69,12 @@ class Quarantine:
             tensors = [to_device(to_tensors(batch), module.device) for batch in batches]
             found = find_nonfinite_samples(module.model, module.objective, tensors, seed, module.autocast)
             samples, alone = found.to_blame, found.alone
-            sentence = found.sentence(lambda n: self.place(n)[1])
+            sentence = found.sentence(lambda n: self.locate(n)[1])
         meta = {
             "step": step, "seed": seed, "precision": self.precision, "device": module.device.type,
             "norm_frozen": module.model.norm_frozen, "label_smoothing": module.train_settings.label_smoothing,
             "broken": broken or [], "sizes": [len(part) for part in numbers], "samples": samples, "sentence": sentence,
-            "places": {n: self.place(n)[1] for n in flat},
+            "locations": {n: self.locate(n)[1] for n in flat},
         }  # fmt: skip
         known = len(list(self.folder.glob("step-*"))) if self.folder.is_dir() else 0
         kept = stops or known < module.train_settings.max_quarantined
@@ -88,17 +87,17 @@ class Quarantine:
             text = json.dumps(meta, ensure_ascii=False, indent=1)
             write_atomically(folder / "step.json", lambda file: file.write(text.encode()))
         if not broken and (samples or not alone):  # else the model is to blame, and none of its samples
-            self._leave_out([self.place(n)[0] for n in samples or flat])
-        return Found(folder if kept else self.folder / LIST, sentence, samples)
+            self._exclude([self.locate(n)[0] for n in samples or flat])
+        return Found(folder if kept else self.folder / EXCLUDED, sentence, samples)
 
-    def _leave_out(self, pairs: list[tuple[int, int]]) -> None:
-        text = json.dumps(sorted({*read_left_out(self.folder.parent), *pairs}))
+    def _exclude(self, pairs: list[tuple[int, int]]) -> None:
+        text = json.dumps(sorted({*read_excluded(self.folder.parent), *pairs}))
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / LIST, lambda file: file.write(text.encode()))
+        write_atomically(self.folder / EXCLUDED, lambda file: file.write(text.encode()))
 
 
 def _arrays(batch: Any) -> dict[str, Any]:
-    """Named arrays of a batch; targets of detectors are flattened to `targets/NAME`, outlines to
+    """Return the named arrays of a batch; targets of detectors are flattened to `targets/NAME`, outlines to
     `outlines/GROUP/NAME`."""
     return dict(_flat("", vars(batch)))
 

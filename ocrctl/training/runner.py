@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import Settings
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.training.callbacks import RunCallback
+from ocrctl.training.callbacks import RunCallback, RunState
 from ocrctl.training.checkpoints import AtomicCheckpointIO
 from ocrctl.training.device import Accelerator
 from ocrctl.training.loggers import extra_logger
@@ -23,7 +23,6 @@ from ocrctl.training.objectives import Objective
 from ocrctl.training.optimizer import build_optimizer
 from ocrctl.training.quarantine import Quarantine
 from ocrctl.training.restore import check_training_state
-from ocrctl.training.run_state import RunState
 from ocrctl.training.schedule import Progress
 from ocrctl.training.signals import SignalWatch, StopRequested
 from ocrctl.training.validation import Validation

@@ -22,7 +22,7 @@ from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
 from ocrctl.models.registry import get_spec
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import LossScale, Statistics, StepGuard
-from ocrctl.training.left_out import read_left_out
+from ocrctl.training.nonfinite_samples import read_excluded
 
 SETS = ["train.max_steps=12", "train.val_every_steps=4", "train.log_every_steps=4", "train.batch_size=4",
         "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant", "train.ema=0.5",
@@ -111,11 +111,11 @@ def test_replay_plays_the_step_back(stopped: tuple[Path, str], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["", "7", "[[1]]", "[" * 100_000, "\0"])
-def test_a_damaged_list_of_samples_left_out_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_damaged_list_of_excluded_samples_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "quarantine").mkdir()
-    (tmp_path / "quarantine" / "left_out.json").write_text(text)
-    with pytest.raises(InputError, match=r"left_out.json: cannot be read"):
-        read_left_out(tmp_path)
+    (tmp_path / "quarantine" / "excluded.json").write_text(text)
+    with pytest.raises(InputError, match=r"excluded.json: cannot be read"):
+        read_excluded(tmp_path)
 
 
 def test_the_average_is_what_is_shipped(stopped: tuple[Path, str]) -> None:
@@ -146,8 +146,8 @@ def test_skip_counts_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     settings = load_train_settings(None, [*SETS, "train.on_nonfinite=skip"], {"arch": "crnn-tiny"})
     result = train(TrainRequest(settings, tmp_path / "run"), lines.append)
     assert result.steps == 12 and result.last["skipped"] == 1
-    assert any(line.startswith("step 7 left out: 1 of its 4 samples") for line in lines)
-    assert json.loads((tmp_path / "run" / "quarantine" / "left_out.json").read_text()) == [[0, BAD]]
+    assert any(line.startswith("step 7 skipped: 1 of its 4 samples") for line in lines)
+    assert json.loads((tmp_path / "run" / "quarantine" / "excluded.json").read_text()) == [[0, BAD]]
 
 
 def test_past_the_most_that_is_kept_a_step_is_only_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,20 +157,20 @@ def test_past_the_most_that_is_kept_a_step_is_only_listed(tmp_path: Path, monkey
     sets = [*SETS, "train.on_nonfinite=skip", "train.max_quarantined=1", "train.max_skipped_share=1"]
     run = tmp_path / "run"
     train(TrainRequest(load_train_settings(None, sets, {"arch": "crnn-tiny"}), run), lines.append)
-    first, second = [line for line in lines if "left out" in line]
-    assert first.endswith("quarantine/step-0000007") and second.endswith("quarantine/left_out.json")
-    assert {path.name for path in (run / "quarantine").iterdir()} == {"left_out.json", "step-0000007"}
-    assert json.loads((run / "quarantine" / "left_out.json").read_text()) == [[0, BAD], [0, BAD + 12]]
+    first, second = [line for line in lines if " skipped: " in line]
+    assert first.endswith("quarantine/step-0000007") and second.endswith("quarantine/excluded.json")
+    assert {path.name for path in (run / "quarantine").iterdir()} == {"excluded.json", "step-0000007"}
+    assert json.loads((run / "quarantine" / "excluded.json").read_text()) == [[0, BAD], [0, BAD + 12]]
     plant(monkeypatch, BAD + 16)
     sets += ["train.max_skipped_steps=2"]
     with pytest.raises(ResumableStop, match="3 of 12 .*, more than train.max_skipped_steps=2 allows; step 10"):
         train(TrainRequest(load_train_settings(None, sets, {"arch": "crnn-tiny"}), tmp_path / "other"), lines.append)
     kept = {path.name for path in (tmp_path / "other" / "quarantine").iterdir()}
-    assert kept == {"left_out.json", "step-0000007", "step-0000010"}
+    assert kept == {"excluded.json", "step-0000007", "step-0000010"}
 
 
 @pytest.mark.parametrize("sets", [[], ["train.log_every_steps=50", "train.val_every_steps=50"]], ids=["early", "late"])
-def test_a_run_whose_steps_are_all_left_out_is_no_success(
+def test_a_run_whose_steps_are_all_skipped_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sets: list[str]
 ) -> None:
     """The share: 4 of the first 4 steps, or all 12 at the end; one folder, no sample blamed, no next command."""
@@ -179,7 +179,7 @@ def test_a_run_whose_steps_are_all_left_out_is_no_success(
     assert run_command(["train", "crnn-tiny", "-d", "synth:words", "-o", str(tmp_path / "run"), *words]) == 5
     said = capsys.readouterr().err.splitlines()
     steps = 12 if sets else 4
-    assert f"{steps} of {steps} steps were left out because the loss or its gradients were not finite" in said[-2]
+    assert f"{steps} of {steps} steps were skipped because the loss or its gradients were not finite" in said[-2]
     assert "step 1: each of its 4 samples gives it alone, so the model and not the data does" in said[-2]
     assert said[-1] == f"hint: inspect it: ocrctl diagnose replay {tmp_path / 'run' / 'quarantine' / 'step-0000001'}"
     assert not any("next:" in line for line in said)
@@ -187,7 +187,7 @@ def test_a_run_whose_steps_are_all_left_out_is_no_success(
 
 
 @pytest.mark.parametrize(
-    ("planted", "said", "left_out"),
+    ("planted", "said", "excluded"),
     [
         ({"numbers": [BAD, BAD + 1]}, "2 of its 4 samples alone give it, first synth:words 26", [BAD, BAD + 1]),
         ({"numbers": [BAD], "gradient": True}, "1 of its 4 samples alone give it, first synth:words 26", [BAD]),
@@ -197,7 +197,7 @@ def test_a_run_whose_steps_are_all_left_out_is_no_success(
     ids=["two", "gradient", "each", "none"],
 )
 def test_training_and_replay_give_one_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: dict[str, Any], said: str, left_out: list[int] | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: dict[str, Any], said: str, excluded: list[int] | None
 ) -> None:
     plant(monkeypatch, *planted.pop("numbers"), **planted)
     with pytest.raises(ResumableStop) as caught:
@@ -211,8 +211,8 @@ def test_training_and_replay_give_one_verdict(
     assert (rows["samples"].status == "ok") == ("none of its" in said)
     assert rows["loss"].status == ("ok" if "gradient" in planted else "fail")
     assert rows["gradients"].status == ("fail" if "gradient" in planted else "ok")
-    listed = json.loads((folder / "left_out.json").read_text()) if (folder / "left_out.json").exists() else None
-    assert listed == (left_out and [[0, number] for number in left_out])
+    listed = json.loads((folder / "excluded.json").read_text()) if (folder / "excluded.json").exists() else None
+    assert listed == (excluded and [[0, number] for number in excluded])
 
 
 def test_a_bad_weight_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,16 +14,14 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import check_data, check_no_run
 from ocrctl.core.runs.lock import lock_run, remove_temporary_files, unlock
 from ocrctl.core.train.header import run_header
-from ocrctl.core.train.result import TrainResult
-from ocrctl.core.train.task import OnStep, Report, TrainingTask
+from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.runtime import model_threads, worker_processes
 from ocrctl.training.device import Accelerator
-from ocrctl.training.import_lightning import import_lightning
-from ocrctl.training.left_out import read_left_out
+from ocrctl.training.nonfinite_samples import read_excluded
 from ocrctl.training.objectives import choose_objective
 from ocrctl.training.restore import saved_position
 from ocrctl.training.schedule import Progress
@@ -80,14 +79,14 @@ def _run_training(
         if over and point.validated == start_step:  # else a signal came before the last validation
             return _finished(resume_from, start_step, point.elapsed, report)
     # The loader's processes start before Lightning is imported: they prepare samples during the import.
-    left_out = read_left_out(resume_from) if resume_from and train.on_nonfinite == "skip" else frozenset()
-    if left_out:
-        report(f"left out: {len(left_out)} samples whose loss was not finite")
+    excluded = read_excluded(resume_from) if resume_from and train.on_nonfinite == "skip" else frozenset()
+    if excluded:
+        report(f"excluded: {len(excluded)} samples whose loss was not finite")
     loader = training_loader(
         task.samples,
         batch_size=train.batch_size, start=point.next_draw, workers=worker_processes(settings.data.workers),
         start_method=settings.data.start_method, pin_memory=accelerator.device == "cuda",
-        wanted=(lambda n: task.samples.place(n)[0] not in left_out) if left_out else None,
+        wanted=(lambda n: task.samples.locate(n)[0] not in excluded) if excluded else None,
     )  # fmt: skip
     cleanup.callback(loader.close)
     torch.manual_seed(settings.seed)
@@ -122,7 +121,7 @@ def _run_training(
     outcome = run_trainer(
         settings, model, task.card, objective, loader,
         task.validation(settings),
-        Quarantine(run, task.samples.__getitems__, task.samples.place, accelerator.precision),
+        Quarantine(run, task.samples.__getitems__, task.samples.locate, accelerator.precision),
         accelerator, run, report, progress=progress, checkpoint=last if start_step else None,
         on_step=on_step,
     )  # fmt: skip
@@ -132,6 +131,32 @@ def _run_training(
         best_accuracy=max(state.best, 0.0), best_step=state.best_step, last=state.last,
         stopped_by_signal=outcome.signal,
     )  # fmt: skip
+
+
+def import_lightning() -> None:
+    """Import Lightning, telling torchmetrics that matplotlib is not there.
+
+    torchmetrics, which Lightning imports, loads matplotlib where it is installed (a font package brings it along) to be
+    able to draw: a tenth of the time to the first step, for images that nothing here asks for.
+    """
+    if "torchmetrics" in sys.modules:
+        return
+    from lightning_utilities.core import imports
+
+    original: Any = imports.RequirementCache
+
+    class WithoutPlots(original):  # type: ignore[misc]
+        def __init__(self, requirement: str | None = None, module: str | None = None) -> None:
+            super().__init__(requirement, module)
+            if requirement == "matplotlib":
+                self.available, self.message = False, "matplotlib is not loaded while training"
+
+    imports.RequirementCache = WithoutPlots  # type: ignore[misc]
+    try:
+        import lightning.pytorch
+    finally:
+        imports.RequirementCache = original  # type: ignore[misc]
+    assert lightning.pytorch
 
 
 class ResumePoint(NamedTuple):

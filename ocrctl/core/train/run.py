@@ -6,20 +6,23 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
+from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resume_settings
 from ocrctl.core.settings import load_settings
-from ocrctl.core.train.result import TrainResult
-from ocrctl.core.train.task import OnStep, Report, TrainingTask
+from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.errors import OcrctlError, PluginError, UsageError
 from ocrctl.metrics.reads_nothing import SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
-from ocrctl.runtime import keep_memory, mkldnn, share_cores
+from ocrctl.runtime import keep_memory, mkldnn, model_threads, share_cores
 from ocrctl.training.failures import resumable
+
+if TYPE_CHECKING:
+    from ocrctl.training.device import Accelerator
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,8 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
     if spec.plugin != settings.model.plugin:  # what a resumed run says is missing, where it is not given again
         settings = with_changes(settings, model=settings.model.model_copy(update={"plugin": spec.plugin}))
         state.settings = settings
-    from ocrctl.core.train.checks import check_settings
-
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
-    accelerator = check_settings(settings, spec, fresh=not resumes)
+    accelerator = _check_settings(settings, spec, fresh=not resumes)
     if spec.task == "detection":
         from ocrctl.core.train import detection
 
@@ -131,6 +132,31 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
         result = fit(settings, task, accelerator, make_folder, report, resume_from=resume_from, on_step=on_step)
     eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
+
+
+def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Accelerator:
+    """Check the settings against the architecture and the machine, before any data is read; returns device and
+    precision of the run. `fresh`: the run starts from new weights or --from, not from its own checkpoint.
+
+    Raises UsageError for settings that contradict each other or the architecture, MissingRequirement for a missing
+    device or logger, InputError when --from names no model.
+    """
+    from ocrctl.inference.locate import locate
+    from ocrctl.training.device import resolve_accelerator
+    from ocrctl.training.loggers import check_logger
+
+    accelerator = resolve_accelerator(settings.train)
+    check_logger(settings)
+    model_threads(settings.train.threads)
+    if settings.model.pretrained and not spec.backbones:
+        raise UsageError(f"model.pretrained: {spec.name} has no backbone with ImageNet weights.", hint="--from MODEL")
+    if settings.train.freeze_norm and not settings.model.init:
+        raise UsageError(
+            "train.freeze_norm: requires --from: a new model has no statistics to keep.", hint="--from MODEL"
+        )
+    if fresh and settings.model.init:
+        locate(settings.model.init)
+    return accelerator
 
 
 def unread(result: TrainResult) -> str:

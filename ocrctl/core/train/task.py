@@ -1,9 +1,10 @@
-"""The training data of one run: the protocol that recognition and detection implement, and the steps they share."""
+"""Training data and result of one run: the protocol of recognition and detection, and their shared steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,7 +30,7 @@ class Samples(Protocol):
     def __getitems__(self, numbers: Sequence[int]) -> Any:
         """Return the samples `numbers` as one batch, or the OcrctlError that one of them raised."""
 
-    def place(self, n: int) -> tuple[tuple[int, int], str]:
+    def locate(self, n: int) -> tuple[tuple[int, int], str]:
         """Return (source, index within it) of sample `n`, and its location for messages."""
 
 
@@ -50,8 +51,25 @@ class OverfitBatch:
     score: Callable[[OCRModel, Any], BatchFit]
 
 
+@dataclass(frozen=True)
+class TrainResult:
+    """Result of a training: folder and figures; accuracies in 0..1 on the validation samples."""
+
+    run: Path
+    arch: str
+    parameters: int
+    steps: int
+    seconds: float
+    best_accuracy: float
+    best_step: int
+    last: dict[str, float]
+    stopped_by_signal: int | None = None
+    eval_spec: str | None = None  # unseen data for `eval`: --val or the stream; None when data was held out
+    unread: str = ""  # reason not to evaluate or export the model, from its validations; "" without one
+
+
 class TrainingTask(Protocol):
-    """Everything a training needs of its data, whatever the task."""
+    """Provide everything that a training needs of its data, whatever the task."""
 
     @property
     def spec(self) -> ModelSpec:

@@ -130,8 +130,9 @@ class TrainingPages:
             return part.sample(index, self.size, Random((self.seed << 64) + n))
         return part.sample(index)
 
-    def place(self, n: int) -> tuple[tuple[int, int], str]:
-        """Return (source, index) of the n-th draw, the same for every draw of one image, and its location in words."""
+    def locate(self, n: int) -> tuple[tuple[int, int], str]:
+        """Return (source, index) of the n-th draw, the same for every draw of one image, and its location for
+        messages."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"

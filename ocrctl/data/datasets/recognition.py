@@ -91,8 +91,9 @@ class TrainingWords:
         text = part.source.labels[int(part.indices[index])] if isinstance(part, FiniteWords) else part.sample(index)[1]
         return normalize_label(text)
 
-    def place(self, n: int) -> tuple[tuple[int, int], str]:
-        """Return (source, index) of the n-th draw, the same for every draw of one sample, and its location in words."""
+    def locate(self, n: int) -> tuple[tuple[int, int], str]:
+        """Return (source, index) of the n-th draw, the same for every draw of one sample, and its location for
+        messages."""
         number, index = self.mixture.locate(n)
         part = self.parts[number]
         where = part.source.where(int(part.indices[index])) if isinstance(part, FiniteWords) else f"synth:words {index}"

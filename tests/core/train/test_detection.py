@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.core.train.task import TrainResult
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
 

@@ -14,8 +14,8 @@ import torch
 from ocrctl import Engine
 from ocrctl.config.model_card import ModelCard
 from ocrctl.core.runs.folder import set_names
-from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.core.train.task import TrainResult
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models import build
 from ocrctl.models.checkpoint import read_checkpoint

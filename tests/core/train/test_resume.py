@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import ocrctl.training.device as device
-from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.core.train.task import TrainResult
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.validation import WordValidation

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.core.train.result import TrainResult
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.core.train.task import TrainResult
 from ocrctl.errors import InputError, MissingRequirement, ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.training.signals import SignalWatch

@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import sys
-from ocrctl.training.import_lightning import import_lightning
+from ocrctl.core.train.fit import import_lightning
 from lightning_utilities.core import imports
 before = imports.RequirementCache
 import_lightning()
