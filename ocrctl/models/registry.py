@@ -12,14 +12,19 @@ from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
 from ocrctl.models.family import GROUP, ModelFamily
 
-FAMILIES = ("crnn", "parseq", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
+FAMILIES = ("crnn", "parseq", "ppocr", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
 DEFAULT_ARCH = "crnn-tiny"
 
 
 @cache
 def built_in() -> dict[str, ModelFamily]:
-    """The families of this package, by name."""
-    return {name: import_module(f"ocrctl.models.{name}.spec").FAMILY for name in FAMILIES}
+    """The families of this package, by name. A folder's spec.py has one FAMILY, or several FAMILIES that share it."""
+    found = {}
+    for folder in FAMILIES:
+        spec = import_module(f"ocrctl.models.{folder}.spec")
+        for family in spec.FAMILIES if hasattr(spec, "FAMILIES") else (spec.FAMILY,):
+            found[family.name] = family
+    return found
 
 
 @cache

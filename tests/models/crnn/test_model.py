@@ -17,7 +17,7 @@ from ocrctl.models.registry import get_spec, specs
 from ocrctl.text.charset import Charset
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference" / "models.md"
-CTC = [name for name, spec in specs().items() if spec.tokenizer == "ctc"]
+CTC = [name for name, spec in specs().items() if spec.family == "crnn"]
 
 
 def make(name: str) -> OCRModel:

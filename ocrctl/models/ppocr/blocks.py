@@ -1,0 +1,142 @@
+"""PP-LCNetV4: the blocks that the recogniser and the detector of PP-OCRv6 share.
+
+PaddleOCR 3 (https://github.com/PaddlePaddle/PaddleOCR, Apache-2.0), in the form of its released inference models: the
+branches of each depthwise convolution are summed into one kernel and batch normalisation is folded into the
+convolutions, so no layer here normalises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Stride = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: output channels, stride (down, right) of its first block, and which of its blocks have
+    squeeze-and-excitation.
+
+    downsample: whether a block without a residual, which sets channels and stride, comes first; the other blocks are as
+    many as `excite` has entries.
+    """
+
+    channels: int
+    excite: tuple[bool, ...]
+    stride: Stride = 1
+    downsample: bool = True
+
+
+class Stem(nn.Module):
+    """Four times smaller in both directions: a convolution, two branches at half size, and two convolutions."""
+
+    def __init__(self, in_channels: int, middle: int, out_channels: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(in_channels, middle, 3, stride=2, padding=1)
+        self.branch1 = nn.Conv2d(middle, middle // 2, 2)
+        self.branch2 = nn.Conv2d(middle // 2, middle, 2)
+        self.join = nn.Conv2d(2 * middle, middle, 3, stride=2, padding=1)
+        self.expand = nn.Conv2d(middle, out_channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out, H / 4, W / 4). Kernels of 2 are padded by one row below and one column to the
+        right; a zero there is no maximum, for ReLU came before."""
+        half = self.halve(images).relu()  # (N, middle, H / 2, W / 2)
+        convolved = self.branch1(F.pad(half, (0, 1, 0, 1))).relu()
+        convolved = self.branch2(F.pad(convolved, (0, 1, 0, 1))).relu()
+        pooled = F.max_pool2d(F.pad(half, (0, 1, 0, 1)), 2, stride=1)
+        joined = self.join(torch.cat((pooled, convolved), 1)).relu()  # (N, middle, H / 4, W / 4)
+        return self.expand(joined).relu()
+
+
+class SqueezeExcite(nn.Module):
+    """A gain for each channel from the mean of the image (Hu et al., 2017, https://arxiv.org/abs/1709.01507).
+
+    slope: of the hard sigmoid `clamp(slope * x + 0.5, 0, 1)`: 1/6 in the backbone, 0.2 in the detector's neck.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 4, slope: float = 1 / 6) -> None:
+        super().__init__()
+        self.slope = slope
+        self.reduce = nn.Conv2d(channels, channels // reduction, 1)
+        self.expand = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, features: Tensor, columns: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to features times gain, same shape.
+
+        columns: float (N, W), how much each column contributes to the mean; None: all the same.
+        """
+        mean = features.mean((2, 3), keepdim=True) if columns is None else column_mean(features, columns)
+        hidden = self.reduce(mean).relu()  # (N, C / reduction, 1, 1)
+        gain = (self.expand(hidden) * self.slope + 0.5).clamp(0, 1)
+        return features * gain
+
+
+def column_mean(features: Tensor, columns: Tensor) -> Tensor:
+    """Mean of (N, C, H, W) over rows and columns, each column with its weight in `columns` (N, W): (N, C, 1, 1)."""
+    shares = columns / columns.sum(1, keepdim=True)  # (N, W)
+    rows = features.mean(2)  # (N, C, W)
+    return torch.matmul(rows, shares[:, :, None].to(rows.dtype))[..., None]
+
+
+class Block(nn.Module):
+    """Depthwise 3x3, optional squeeze-and-excitation, then a two-layer GELU network on each pixel, residual where
+    the shape stays."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: Stride, excite: bool) -> None:
+        super().__init__()
+        self.residual = in_channels == out_channels and stride in (1, (1, 1))
+        self.depthwise = nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels)
+        self.excite = SqueezeExcite(in_channels) if excite else None
+        self.widen = nn.Conv2d(in_channels, 2 * in_channels, 1)
+        self.narrow = nn.Conv2d(2 * in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor, columns: Tensor | None = None) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride). `columns` as in SqueezeExcite."""
+        mixed: Tensor = self.depthwise(features)
+        if self.excite is not None:
+            mixed = self.excite(mixed, columns)
+        narrowed: Tensor = self.narrow(F.gelu(self.widen(mixed)))
+        return mixed + narrowed if self.residual else narrowed
+
+
+class Blocks(nn.ModuleList):
+    """The blocks of one stage, run in order."""
+
+    def forward(self, features: Tensor, columns: Tensor | None = None) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride). `columns` as in SqueezeExcite."""
+        for block in self:
+            features = block(features, columns)
+        return features
+
+
+def build_stages(in_channels: int, stages: Sequence[Stage]) -> nn.ModuleList:
+    """One `Blocks` for each of `stages`, the first for features of `in_channels`."""
+    built = nn.ModuleList()
+    channels = in_channels
+    for stage in stages:
+        blocks = [Block(channels, stage.channels, stage.stride, False)] if stage.downsample else []
+        blocks += [Block(stage.channels, stage.channels, 1, excite) for excite in stage.excite]
+        built.append(Blocks(blocks))
+        channels = stage.channels
+    return built
+
+
+def init_blocks(module: nn.Module) -> None:
+    """Initialise convolutions for training from scratch: each depthwise kernel starts as the identity plus noise, each
+    residual branch near zero, so that features keep their scale without normalisation."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    for block in (part for part in module.modules() if isinstance(part, Block)):
+        with torch.no_grad():
+            block.depthwise.weight.mul_(0.1)[:, :, 1, 1] += 1
+            if block.residual:
+                block.narrow.weight.mul_(0.1)
