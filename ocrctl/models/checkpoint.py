@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,11 @@ from typing import Any
 import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.data.formats.archives import check_unpacked_size
 from ocrctl.errors import InputError
-from ocrctl.files.regular import check_regular
 from ocrctl.models.card import read_card
-from ocrctl.models.family import load_part
 from ocrctl.models.finite import refuse_not_finite
-from ocrctl.models.registry import families
+from ocrctl.models.torch_file import read_torch_file, weights_of
+from ocrctl.models.weight_file import from_torch, recognise
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -32,55 +28,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():  # about the pickle protocol of files that are refused below
-            warnings.simplefilter("ignore")
-            check_regular(path)
-            if zipfile.is_zipfile(path) and (part := _damaged(path)):
-                raise InputError(f"{path}: damaged, the checksum of {part} in it is wrong.", hint="copy it again")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such checkpoint.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except Exception as error:  # other files, and damaged ones, make the unpickler raise nearly anything
-        raise InputError(
-            f"{path}: not a checkpoint, or none that can be loaded safely.",
-            hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
-        ) from error
-
-
-def _damaged(path: Path) -> str | None:
-    """Name of the first part of a zip whose checksum is wrong; PyTorch does not check them. Raises InputError, before
-    anything is unpacked, for one that unpacks to too much."""
-    with zipfile.ZipFile(path) as file:
-        check_unpacked_size(path, file)
-        return file.testzip()
-
-
-def weights_of(values: Any, where: str) -> dict[str, torch.Tensor]:
-    """`values` of a checkpoint as named tensors on the CPU.
-
-    Raises InputError, `where` in front, when they are anything else: other kinds of values or tensors, and views that
-    claim more numbers than the file holds.
-    """
-    if not isinstance(values, Mapping):
-        raise InputError(f"{where} should be named tensors, found {type(values).__name__}.")
-    for name, value in values.items():
-        found = None
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            found = f"{type(value).__name__} under {repr(name)[:60]}"
-        elif value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_complex():
-            found = f"{value.dtype}, {value.layout} on {value.device} under {name[:60]}"
-        elif value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            found = f"{name[:60]} of shape {tuple(value.shape)} over {value.untyped_storage().nbytes()} bytes"
-        if found:
-            raise InputError(
-                f"{where} should be named tensors, found {found}.", hint="use the file as its run wrote it"
-            )
-    return dict(values)
+    return read_torch_file(
+        path, "checkpoint", "a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt"
+    )
 
 
 def load_checkpoint(
@@ -107,13 +57,17 @@ def count_parameters(weights: dict[str, torch.Tensor]) -> int:
 
 def load_initial(path: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
     """What a run may start from: (what it is, its charset, weights), of ocrctl's checkpoints and of published weights
-    that a family knows. Raises InputError as `read_checkpoint`."""
+    that a family knows. Raises InputError as `read_checkpoint`, and for published weights whose charset is unknown."""
     raw = _read(path)
-    for family in families().values():
-        charset = load_part(family.published)(raw) if family.published else None
-        if charset is not None:
-            published = weights_of(raw, str(path))
-            refuse_not_finite(published, path)
-            return f"published weights of {family.name}", charset, published
-    card, weights = load_checkpoint(path)
-    return card.arch, card.charset, weights
+    found = recognise(from_torch(raw, path)) if isinstance(raw, Mapping) and CARD_KEY not in raw else None
+    if found is None:
+        card, weights = load_checkpoint(path)
+        return card.arch, card.charset, weights
+    if found.charset is None:
+        raise InputError(
+            f"{path}: holds {found.description}, but not its charset.",
+            hint=f"ocrctl model import {path} --as {found.arch} --charset FILE -o MODEL",
+        )
+    published = {name: torch.from_numpy(value.copy()) for name, value in found.tensors.items()}
+    refuse_not_finite(published, path)
+    return found.description, found.charset, published

@@ -26,7 +26,7 @@ class ModelFamily:
     build: (ModelCard, number of classes, 0 for a detector) to an OCRModel with random weights.
     objective: what a batch is learned by: "ctc", "cross-entropy" (teacher forcing), "maps" (`loss` over the maps of
     `targets`), or a function of TrainSettings that returns a training objective.
-    published: the object in a file of weights to the charset of a published release, None when it is none of them.
+    published: a models.weight_file.WeightFile to a Converted, None when it holds no published weights of the family.
     Detectors have as well
     loss: (outputs, targets), both tensors by name, to a float32 scalar;
     targets: (PageWords, height, width of the input) to the maps of one image, numpy arrays by name;

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from ocrctl.errors import InputError
-from ocrctl.models.checkpoint import weights_of
+from ocrctl.models.torch_file import weights_of
 from ocrctl.shell import shell_quote
 
 MOST_STEPS = 1 << 53

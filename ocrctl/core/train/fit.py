@@ -182,8 +182,9 @@ def _resume_point(last: Path, task: TrainingTask) -> ResumePoint:
     """Read the position to resume from. Raises UsageError when the checkpoint has another architecture or charset."""
     from ocrctl.config.model_card import CARD_KEY
     from ocrctl.models.card import read_card
-    from ocrctl.models.checkpoint import read_checkpoint, weights_of
+    from ocrctl.models.checkpoint import read_checkpoint
     from ocrctl.models.finite import refuse_not_finite
+    from ocrctl.models.torch_file import weights_of
 
     raw = read_checkpoint(last)
     refuse_not_finite(weights_of(raw["state_dict"], f"{last}: state_dict"), last)

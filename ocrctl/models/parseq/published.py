@@ -1,23 +1,48 @@
-"""Recognise the published weights of PARSeq (baudm/parseq)."""
+"""Recognise published weights of PARSeq (baudm/parseq): the tensor names are those of this package.
+
+Releases come as state dicts and as Lightning checkpoints, with and without `model.` before the names. Classes are
+[E], the characters, and in the embedding [B] and [P]: the order of text.tokenizer.ARTokenizer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
-from ocrctl.text.charset import ASCII94
+from ocrctl.errors import InputError
+from ocrctl.models.parseq.model import DEPTH, PATCH, SIZES
+from ocrctl.models.weight_file import Converted, WeightFile
+from ocrctl.text.charset import ASCII94, LOWER36
 
 SIGNATURE = ("pos_queries", "text_embed.embedding.weight", "head.weight", "encoder.pos_embed")
+ALPHANUMERIC62 = ASCII94[:62]  # digits, lower case, upper case
+KNOWN = {len(chars): chars for chars in (ASCII94, LOWER36, ALPHANUMERIC62)}
+HEIGHT = 32  # pixels
 
 
-def published_charset(weights: object) -> str | None:
-    """Return the charset of a published PARSeq state dict, None for any other object.
+def recognise(file: WeightFile) -> Converted | None:
+    """Convert a published PARSeq, None for any other file.
 
-    All releases use the 94 printable ASCII characters in the order of `text.charset.ASCII94`.
+    Its charset is that of the Lightning checkpoint's hyperparameters; a state dict of 94, 62 or 36 characters has the
+    first ones of `text.charset.ASCII94`, as all releases do. Raises InputError for sizes that no architecture has.
     """
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if file.kind != "state_dict" or any(name not in file.tensors for name in SIGNATURE):
         return None
-    if any(name not in weights for name in SIGNATURE) or weights["head.weight"].shape[:1] != (len(ASCII94) + 1,):
-        return None
-    return ASCII94
+    dim = file.shape("head.weight")[-1]
+    arch = next((name for name, size in SIZES.items() if size.features == dim), None)
+    patch = file.shape("encoder.patch_embed.proj.weight")
+    if arch is None or patch[1:] != (3, *PATCH) or f"encoder.blocks.{DEPTH}.norm1.weight" in file.tensors:
+        raise InputError(
+            f"{file.path}: a PARSeq of another size: {dim} features, patches of {patch[1:]} (channels, rows, columns).",
+            hint=f"supported are {', '.join(f'{name} with {size.features} features' for name, size in SIZES.items())}, "
+            f"patches of {(3, *PATCH)}",
+        )
+    characters = file.shape("head.weight")[0] - 1
+    rows = HEIGHT // PATCH[0]
+    return Converted(
+        arch,
+        file.tensors,
+        f"published weights of {arch}",
+        file.metadata.get("charset_train", KNOWN.get(characters)),
+        {
+            "width": file.shape("encoder.pos_embed")[1] // rows * PATCH[1],
+            "max_label_length": file.shape("pos_queries")[1] - 1,
+        },
+    )

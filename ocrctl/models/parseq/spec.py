@@ -23,5 +23,5 @@ FAMILY = ModelFamily(
     ),
     build="ocrctl.models.parseq.model:build",
     objective="ocrctl.models.parseq.loss:objective",
-    published="ocrctl.models.parseq.published:published_charset",
+    published="ocrctl.models.parseq.published:recognise",
 )  # fmt: skip

@@ -103,7 +103,7 @@ def test_a_run_starts_from_published_weights(words: Path, tmp_path: Path) -> Non
     torch.save(published, tmp_path / "parseq_tiny.pt")
     still = ["train.lr=1e-12", "train.weight_decay=0"]
     _, lines = run(tmp_path / "same", [str(words)], *still, init=tmp_path / "parseq_tiny.pt")
-    assert f"from: {tmp_path / 'parseq_tiny.pt'} (published weights of parseq, same charset)" in lines
+    assert f"from: {tmp_path / 'parseq_tiny.pt'} (published weights of parseq-tiny, same charset)" in lines
     same = weights(tmp_path / "same")
     for name, value in published.items():
         torch.testing.assert_close(same[f"model.{name}"], value, rtol=0, atol=1e-9)

@@ -1,0 +1,84 @@
+"""Read protobuf messages without their schema: numbers of fields and their content.
+
+The wire format is https://protobuf.dev/programming-guides/encoding/. ONNX files are such messages, and reading one
+does not require the package onnx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+
+Content = int | memoryview
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, Content]]:
+    """Number and content of every field of `message`: an unsigned integer for a varint, bytes for all others.
+
+    Raises IndexError or ValueError for a message that is cut off, or that is none.
+    """
+    position, end = 0, len(message)
+    while position < end:
+        key, position = _varint(message, position)
+        wire = key & 7
+        content: Content
+        if wire == VARINT:
+            content, position = _varint(message, position)
+        else:
+            if wire == BYTES:
+                size, position = _varint(message, position)
+            elif wire in (FIXED32, FIXED64):
+                size = 4 if wire == FIXED32 else 8
+            else:
+                raise ValueError(f"wire type {wire} at byte {position}")
+            if position + size > end:
+                raise ValueError(f"a field of {size} bytes ends behind its message")
+            content, position = message[position : position + size], position + size
+        yield key >> 3, content
+
+
+def messages(message: memoryview, number: int) -> Iterator[memoryview]:
+    """The contents of all fields `number` that are bytes: messages, strings or raw data. Raises as `fields`."""
+    for field, content in fields(message):
+        if field == number and isinstance(content, memoryview):
+            yield content
+
+
+def integers(message: memoryview, number: int) -> Iterator[int]:
+    """The signed integers of all fields `number`, packed or one by one. Raises as `fields`."""
+    for field, content in fields(message):
+        if field != number:
+            continue
+        if isinstance(content, int):
+            yield _signed(content)
+            continue
+        position = 0
+        while position < len(content):
+            one, position = _varint(content, position)
+            yield _signed(one)
+
+
+def text(message: memoryview, number: int) -> str:
+    """The last field `number` as text, "" where there is none. Raises as `fields`."""
+    found = b""
+    for content in messages(message, number):
+        found = bytes(content)
+    return found.decode(errors="replace")
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where it ends."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = message[position]
+        position += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, position
+    raise ValueError(f"a number of more than ten bytes at byte {position}")
+
+
+def _signed(number: int) -> int:
+    """A 64-bit integer in two's complement."""
+    return number - (1 << 64) if number >> 63 else number
