@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -175,6 +176,39 @@ def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = {f"model.{name}": value for name, value in weights.items()}
     torch.save({CARD_KEY: card.to_json(), "state_dict": state}, folder / "best.ckpt")
     return folder / "best.ckpt"
+
+
+@pytest.fixture
+def default_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_onnx: Path, tiny_detector: Path
+) -> Iterator[Path]:
+    """A folder of default models made of the tiny ones, det and rec-latin, and rec of a package `manytongues` that is
+    not installed."""
+    import hashlib
+
+    from ocrctl.inference import default_models
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    manifest = []
+    for name, task, source, arch, where in (
+        ("det", "detection", tiny_detector, "dbnet", 'file = "det.ckpt"'),
+        ("rec-latin", "recognition", tiny_onnx, "crnn-tiny", 'file = "rec-latin.onnx"'),
+        ("rec", "recognition", tiny_onnx, "crnn-tiny", 'file = "rec.onnx"\npackage = "manytongues"\nextra = "multi"'),
+    ):
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        manifest.append(
+            f'[{name}]\n{where}\narch = "{arch}"\ntask = "{task}"\nsummary = "tiny {task}"\n'
+            f'origin = "manytongues 1.0"\nlicence = "Apache-2.0"\nsha256 = "{digest}"\nsource_sha256 = "{digest}"\n'
+            'accuracy = { "IIIT5K test" = 97.2 }\ncommands = ["ocrctl export a -o b"]\n'
+        )
+    (folder / "det.ckpt").write_bytes(tiny_detector.read_bytes())
+    (folder / "rec-latin.onnx").write_bytes(tiny_onnx.read_bytes())
+    (folder / "manifest.toml").write_text("\n".join(manifest), encoding="utf-8")
+    monkeypatch.setattr(default_models, "WEIGHTS", folder)
+    default_models.default_models.cache_clear()
+    yield folder
+    default_models.default_models.cache_clear()
 
 
 @pytest.fixture

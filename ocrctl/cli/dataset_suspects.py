@@ -20,7 +20,7 @@ def suspects(
             "-m",
             "--model",
             metavar="MODEL",
-            help="Recogniser: checkpoint, ONNX file, export bundle or run folder.",
+            help="Recogniser: checkpoint, ONNX file, export bundle, run folder or default:NAME.",
             rich_help_panel=MODEL,
         ),
     ],

@@ -25,7 +25,9 @@ UNREADABLE_SHOWN = 10
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL...", help="Checkpoints, ONNX files, export bundles or run folders."),
+        typer.Argument(
+            metavar="MODEL...", help="Checkpoints, ONNX files, export bundles, run folders or default:NAME."
+        ),
     ] = None,
     data: Data = None,
     truth: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -12,24 +12,41 @@ from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
-app = CommandApp("List architectures, show a trained model, set a detector's thresholds.")
+app = CommandApp("List architectures and default models, show a trained model, set a detector's thresholds.")
 
 
 @app.command("list")
 def list_(plugin: Plugins = None, json: Json = False, quiet: Quiet = False) -> None:
-    """List the architectures of `train`."""
+    """List the architectures of `train`, and the default models with their origin, licence and accuracy."""
     from ocrctl.core.model.info import list_models
 
-    specs = list_models()
+    found = list_models()
     if json:
-        console.write_json({"models": specs})
-    else:
-        console.table(["arch", "task", "description"], [(spec.name, spec.task, spec.summary) for spec in specs])
+        console.write_json(found)
+        return
+    console.table(["arch", "task", "description"], [(spec.name, spec.task, spec.summary) for spec in found.models])
+    console.write()
+    console.table(
+        ["weights", "arch", "description", "accuracy", "licence", "origin"],
+        [
+            (
+                one.model,
+                one.arch,
+                one.summary,
+                _accuracy(one.accuracy),
+                one.licence,
+                one.origin if one.installed else f"{one.origin} (not installed: pip install 'ocrctl[{one.extra}]')",
+            )
+            for one in found.weights
+        ],
+    )
 
 
 @app.command("info")
 def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle, run folder or default:NAME.")
+    ],
     plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -56,7 +73,19 @@ def info(
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
         console.write(f"thresholds: {thresholds}; change one: ocrctl model set {shell_quote(model)} NAME=VALUE")
+    if found.default is not None:
+        default = found.default
+        console.write(f"origin: {default.origin}, {default.licence}")
+        if default.accuracy:
+            console.write(f"accuracy: {_accuracy(default.accuracy)}")
+        for command in default.commands:
+            console.write(f"made by: {command}")
     console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(model)}{plugin_flags(plugin)}")
+
+
+def _accuracy(figures: Mapping[str, float]) -> str:
+    """Format figures in percent, by what was measured."""
+    return ", ".join(f"{what} {value:g} %" for what, value in figures.items())
 
 
 def _numbers(value: float | Sequence[float]) -> str:

@@ -40,16 +40,16 @@ def predict(
         ),
     ],
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "-m",
             "--model",
             metavar="MODEL",
-            help="Checkpoint, ONNX file, export bundle or run folder. A detector and a recogniser, in any order, "
-            "read pages.",
+            help="Checkpoint, ONNX file, export bundle, run folder or default:NAME. A detector and a recogniser, in "
+            "any order, read pages. Default: default:det and default:rec-latin.",
             rich_help_panel=MODEL,
         ),
-    ],
+    ] = None,
     fmt: Annotated[
         str | None,
         typer.Option(
@@ -96,12 +96,14 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recognise word images, detect text on pages, or read pages with both models.
+    """Read pages with a detector and a recogniser, detect text on pages, or recognise word images.
 
-    Unreadable images are listed on stderr: exit 1, or 3 when no image is readable.
+    Without -m the models that come with ocrctl read pages of Latin text. Unreadable images are listed on stderr: exit
+    1, or 3 when no image is readable.
 
     \b
     Examples:
+      ocrctl predict photo.jpg
       ocrctl predict words/*.png -m runs/crnn
       ocrctl predict scans -m runs/dbnet -m runs/crnn -o out --format overlay
       find . -name '*.jpg' | ocrctl predict - -m models/crnn.onnx --json
@@ -141,7 +143,9 @@ def predict(
         done += 1
         progress(done, next(totals))
 
-    options = PredictOptions(models, inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard)
+    options = PredictOptions(
+        models or (), inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard
+    )
     before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in termination_signals()}
     try:
         with ProgressBar("images") as progress:

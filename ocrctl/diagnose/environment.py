@@ -16,6 +16,9 @@ SAME_FOLDER = (
         ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
     ),
 )
+# The same modules apart from windows, which nothing here opens: harmless together in one version. rapidocr (extra
+# `multilingual`) requires the second.
+SAME_MODULES = frozenset({"opencv-python", "opencv-python-headless"})
 # Built against one exact torch; with any other their import fails, and `import lightning` imports what it finds.
 BOUND_TO_TORCH = ("torchvision", "torchaudio")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")
@@ -45,6 +48,16 @@ def _versions(probe: EnvironmentProbe) -> Check:
 
 def _one_of(probe: EnvironmentProbe, folder: str, packages: tuple[str, ...]) -> Check:
     there = [name for name in packages if probe.version(name)]
+    if len(there) > 1 and SAME_MODULES.issuperset(there):
+        versions = {name: probe.version(name) for name in there}
+        if len(set(versions.values())) == 1:
+            detail = (
+                f"from {' and '.join(there)}, both {versions[there[0]]}: harmless; uninstalling one breaks the other"
+            )
+            return ok(folder, detail)
+        shown = " and ".join(f"{name} {version}" for name, version in versions.items())
+        mend = f"pip install --force-reinstall --no-deps {' '.join(f'{name}=={versions[there[0]]}' for name in there)}"
+        return fail(folder, f"{shown} overwrite each other's files, and their versions differ", mend)
     if len(there) > 1:
         mend = f"pip uninstall {' '.join(there)}; then install only the one you want"
         return fail(folder, f"{' and '.join(there)} overwrite each other's files", mend)

@@ -1,14 +1,15 @@
-"""Resolve a MODEL argument: a checkpoint, an ONNX file, an export bundle, or a run folder."""
+"""Resolve a MODEL argument: a checkpoint, an ONNX file, an export bundle, a run folder, or `default:NAME`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.regular import check_regular, file_kind
+from ocrctl.inference.default_models import SCHEME, default_model
 
 RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
@@ -27,7 +28,9 @@ def locate(model: str | Path) -> ModelFile:
     """Resolve `model`: an existing path always wins over a prefix.
 
     A run folder stands for its best.ckpt (last.ckpt when no validation has run yet), an export bundle for its one ONNX
-    file. Raises UsageError for a model scheme this version lacks, InputError when there is nothing or no model.
+    file, `default:NAME` for the file of that default model. Raises UsageError for a model scheme that this version
+    lacks and an unknown default model, InputError when there is nothing or no model, MissingRequirement when the
+    package that brings a default model is not installed.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -36,8 +39,10 @@ def locate(model: str | Path) -> ModelFile:
         return _from_file(path)
     if path.exists():
         raise InputError(f"{path}: expected a model, found {file_kind(path.stat().st_mode)}.")
-    scheme, colon, _ = str(model).partition(":")
-    if colon and scheme in ("default", "paddle"):
+    scheme, colon, name = str(model).partition(":")
+    if colon and scheme == SCHEME:
+        return replace(_from_file(default_model(name).path()), name=name)
+    if colon and scheme == "paddle":
         raise UsageError(
             f"'{model}': {scheme}: models are not available in this version of ocrctl.",
             hint="give a checkpoint, an ONNX file, an export bundle or a run folder",

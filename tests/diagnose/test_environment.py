@@ -83,8 +83,16 @@ def test_torchvision_for_another_torch_fails():
 
 
 def test_two_packages_in_one_folder_fail():
-    both = Machine({**GOOD, "onnxruntime": "1.30.0", "opencv-python-headless": "5.0.0"})
+    both = Machine({**GOOD, "onnxruntime": "1.30.0", "opencv-contrib-python": "5.0.0"})
     assert row(both, "onnxruntime").status == row(both, "cv2").status == "fail"
+
+
+def test_two_opencv_packages_are_harmless_in_one_version_and_fail_in_two():
+    same = row(Machine({**GOOD, "opencv-python-headless": "5.0.0"}), "cv2")
+    assert same.status == "ok" and "both 5.0.0: harmless" in same.detail
+    other = row(Machine({**GOOD, "opencv-python-headless": "4.12.0"}), "cv2")
+    assert other.status == "fail" and "opencv-python 5.0.0 and opencv-python-headless 4.12.0" in other.detail
+    assert other.mend.endswith("opencv-python==5.0.0 opencv-python-headless==5.0.0")
 
 
 def test_small_shared_memory_and_few_files_warn():

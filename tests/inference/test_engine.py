@@ -109,7 +109,7 @@ def test_an_existing_path_wins_over_a_prefix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="not available in this version"):
+    with pytest.raises(UsageError, match="no such default model"):
         locate("default:word")
     Path("default:word").write_bytes(tiny_checkpoint.read_bytes())
     assert locate("default:word").kind == "checkpoint"

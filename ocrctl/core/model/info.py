@@ -1,4 +1,4 @@
-"""`ocrctl model list` and `info`: the architectures, and the card of a trained model."""
+"""`ocrctl model list` and `info`: the architectures, the default models, and the card of a trained model."""
 
 from __future__ import annotations
 
@@ -10,23 +10,34 @@ from typing import Any
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.errors import InputError
+from ocrctl.inference.default_models import DefaultModel, default_models, default_of
 from ocrctl.models.card import read_card
 from ocrctl.models.registry import specs
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model: path, card, number of parameters and file size in bytes."""
+    """A trained model: path, card, number of parameters and file size in bytes; `default`: what the manifest says of a
+    default model."""
 
     path: Path
     card: ModelCard
     parameters: int
     bytes: int
+    default: DefaultModel | None = None
 
 
-def list_models() -> list[ModelSpec]:
-    """Return all architectures."""
-    return list(specs().values())
+@dataclass(frozen=True)
+class ModelList:
+    """The architectures of `train`, and the default models."""
+
+    models: list[ModelSpec]
+    weights: list[DefaultModel]
+
+
+def list_models() -> ModelList:
+    """Return all architectures and default models."""
+    return ModelList(list(specs().values()), list(default_models().values()))
 
 
 def model_info(model: str) -> TrainedModel:
@@ -43,7 +54,7 @@ def model_info(model: str) -> TrainedModel:
 
         card, weights = load_checkpoint(path, known=False)
         parameters = count_parameters(weights)
-    return TrainedModel(path, card, parameters, path.stat().st_size)
+    return TrainedModel(path, card, parameters, path.stat().st_size, default_of(path))
 
 
 def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:

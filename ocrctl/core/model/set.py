@@ -16,6 +16,7 @@ from ocrctl.files.atomic import open_atomic
 from ocrctl.files.durable import disk_errors
 from ocrctl.files.lock import lock
 from ocrctl.files.system_error import system_error
+from ocrctl.inference.default_models import default_of
 from ocrctl.models.card import read_card
 
 
@@ -37,6 +38,11 @@ def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     from ocrctl.inference.locate import locate
 
     found = locate(model)
+    if default := default_of(found.path):
+        raise UsageError(
+            f"{default.model}: the file of a default model cannot be changed.",
+            hint=f"export it, and change the copy: ocrctl export {default.model} -o DIR",
+        )
     path = found.path.resolve()  # the target of a link
     folder = path.parent
     # A training may be writing a newer checkpoint; elsewhere, one of two concurrent changes would be lost.

@@ -1,4 +1,4 @@
-"""Load the models of one `predict`: a recogniser, a detector, or one of each."""
+"""Load the models of one `predict`: a recogniser, a detector, or one of each; without any, the default ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ocrctl.errors import UsageError
+from ocrctl.inference.default_models import PREDICT, default_model
 from ocrctl.inference.engine import TASKS, Engine
 
 
@@ -30,10 +31,12 @@ class Models:
 
 
 def load_models(models: Sequence[str], device: str, threads: int | None, decoding: str | None) -> Models:
-    """Load one model, or a detector and a recogniser in either order; `decoding` is the recogniser's.
+    """Load one model, or a detector and a recogniser in either order; `decoding` is the recogniser's. Without `models`,
+    the default detector and recogniser.
 
     Raises UsageError for more models or two of one task, and as Engine.load does.
     """
+    models = models or [default_model(name).model for name in PREDICT]
     if len(models) > 2:
         raise UsageError(
             f"-m was given {len(models)} times; predict requires one model, or one detector and one recogniser.",

@@ -28,7 +28,8 @@ Emit = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Options of `predict`: one model, or a detector and a recogniser in either order; `format` None is the default;
+    """Options of `predict`: one model, or a detector and a recogniser in either order, or none for the default models;
+    `format` None is the default;
     `batch_size` in images, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads` are
     those of the models, `decoding` is the recogniser's, as in Engine.load; `polygons`: polygons instead of quads on
     pages; `guard`: escape spreadsheet formulas."""

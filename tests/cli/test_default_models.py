@@ -1,0 +1,64 @@
+"""Default models on the command line: `predict` without -m, `model list`, `info` and `set`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ocrctl.cli.app import run
+
+
+def test_predict_without_a_model_reads_pages_with_the_default_ones(
+    default_weights: Path, page_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(page_folder), "--device", "cpu", "--report", str(tmp_path / "report.json")]) == 0
+    pages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(page["boxes"]) for page in pages] == [2, 2, 2, 0]
+    assert all("text" in box for page in pages for box in page["boxes"])
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["model"] == str(default_weights / "det.ckpt")
+    assert report["recogniser"] == str(default_weights / "rec-latin.onnx")
+
+
+def test_every_command_takes_a_default_model(
+    default_weights: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(word_folder), "-m", "default:rec-latin", "--format", "txt", "--device", "cpu"]) == 0
+    assert run(["eval", "default:rec-latin", "-d", str(word_folder), "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert run(["eval", "default:rec", "-d", str(word_folder)]) == 4
+    assert "pip install 'ocrctl[multi]'" in capsys.readouterr().err
+    assert run(["eval", "default:rec-latn", "-d", str(word_folder)]) == 2
+    assert "Did you mean 'default:rec-latin'?" in capsys.readouterr().err
+
+
+def test_model_list_shows_architectures_and_weights(default_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["model", "list"]) == 0
+    header, *rows = [line.split("\t") for line in capsys.readouterr().out.partition("\n\n")[2].splitlines()]
+    assert header == ["weights", "arch", "description", "accuracy", "licence", "origin"]
+    assert rows[0] == ["default:det", "dbnet", "tiny detection", "IIIT5K test 97.2 %", "Apache-2.0", "manytongues 1.0"]
+    assert rows[2][0] == "default:rec" and rows[2][5].endswith("(not installed: pip install 'ocrctl[multi]')")
+    assert run(["model", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"crnn", "dbnet"} <= {spec["name"] for spec in found["models"]}
+    assert [(one["name"], one["licence"]) for one in found["weights"]][:1] == [("det", "Apache-2.0")]
+
+
+def test_model_info_tells_origin_and_how_it_was_made(default_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["model", "info", "default:rec-latin"]) == 0
+    out = capsys.readouterr().out
+    assert "origin: manytongues 1.0, Apache-2.0\naccuracy: IIIT5K test 97.2 %\nmade by: ocrctl export a -o b\n" in out
+    assert run(["model", "info", "default:det", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["default"]["name"] == "det"
+
+
+def test_model_set_leaves_the_files_of_the_package_alone(
+    default_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (default_weights / "det.ckpt").read_bytes()
+    for model in ("default:det", str(default_weights / "det.ckpt")):
+        assert run(["model", "set", model, "box_threshold=0.5"]) == 2
+        assert "ocrctl export default:det -o DIR" in capsys.readouterr().err
+    assert (default_weights / "det.ckpt").read_bytes() == before
