@@ -32,8 +32,8 @@ class TrainSettings(Section):
     """samples per device and forward pass"""
     accumulate: int = Field(1, ge=1, le=1 << 20)
     """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
-    lr: float = Field(1e-3, gt=0)
-    """peak learning rate of AdamW; default: the architecture's (1e-3 for most)"""
+    lr: float = Field(1e-3, ge=0)
+    """peak learning rate of AdamW; default: the architecture's (1e-3 for most); 0 changes no weight"""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon: orthogonalised momentum for the hidden matrices, AdamW for the rest; needs fewer samples"""
     muon_lr: float = Field(0.01, gt=0)
@@ -41,7 +41,10 @@ class TrainSettings(Section):
     muon_momentum: float = Field(0.9, ge=0, lt=1)
     """momentum of Muon's matrices; lower for short runs, higher for long ones"""
     layer_decay: float = Field(1.0, gt=0, le=1)
-    """learning rate of a block relative to that of the next block; 1 turns layer-wise decay off"""
+    """learning rate of a layer relative to that of the next layer; 1 turns layer-wise decay off"""
+    freeze: int | str | None = None
+    """what --from brought and training leaves as it is: the first N layers, or names of parameters or modules, globs
+    (encoder.*, comma-separated) or re:REGEX; default: nothing"""
     ema: float = Field(0.0, ge=0, lt=1)
     """decay of the moving average of the weights, which is then validated and saved as the model; 0 turns it off"""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -49,9 +52,9 @@ class TrainSettings(Section):
     activation_checkpointing: bool = False
     """recompute the encoder's activations in the backward pass: less memory, slower; not supported by every
     architecture"""
-    freeze_norm: bool = False
-    """keep the batch normalisation statistics of the initial model (--from): for batches of one or two images, whose
-    own statistics are noisy"""
+    freeze_norm: bool | None = None
+    """keep the batch normalisation statistics of the initial model and normalise with them; default: true with
+    --from, false without"""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """a loss or gradient that is not finite: stop and save its batch in quarantine, or skip the batch and continue"""
     max_skipped_share: float = Field(0.05, ge=0, le=1)

@@ -34,6 +34,7 @@ class StepFacts(BaseModel):
     seed: int = Field(ge=0, le=(1 << 64) - 1)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
     norm_frozen: bool = False
+    freeze: int | str | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
     sizes: list[Annotated[int, Field(ge=1, le=1 << 20)]] = Field(min_length=1)
     locations: dict[str, str] = Field(validation_alias=AliasChoices("locations", "places"))  # `places`: of 0.1.0

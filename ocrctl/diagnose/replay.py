@@ -13,6 +13,7 @@ from ocrctl.config.settings import TrainSettings
 from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped
 from ocrctl.diagnose.quarantined import read_step
 from ocrctl.models.finite import names_not_finite
+from ocrctl.models.freeze import freeze
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.device import DTYPES
 from ocrctl.training.nonfinite_samples import find_nonfinite_samples
@@ -29,6 +30,7 @@ def replay(folder: Path) -> Diagnosis:
     read = read_step(folder)
     meta, card, model, batches = read.facts.model_dump(), read.card, read.model, read.batches
     model.norm_frozen = meta["norm_frozen"]
+    freeze(model, meta["freeze"])
     model.train()
     objective = choose_objective(card, TrainSettings(label_smoothing=meta["label_smoothing"]))
     dtype = DTYPES.get(meta["precision"])

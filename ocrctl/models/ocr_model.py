@@ -26,7 +26,7 @@ class OCRModel(nn.Module):
     mean: Tensor
     std: Tensor
     norm_frozen = False
-    """keep batch normalisation in evaluation mode during training"""
+    """keep all batch normalisation in evaluation mode during training"""
 
     kept: KeptAspect | None = None
     """widths and padding of a model that keeps the aspect ratio; set by models.build"""
@@ -54,11 +54,12 @@ class OCRModel(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode; batch normalisation stays in evaluation mode if `norm_frozen`."""
+        """Set training mode. Modules whose parameters are all frozen stay in evaluation mode, and all batch
+        normalisation if `norm_frozen`."""
         super().train(mode)
-        if self.norm_frozen:
+        if mode:
             for part in self.modules():
-                if isinstance(part, _BatchNorm):
+                if (self.norm_frozen and isinstance(part, _BatchNorm)) or is_frozen(part):
                     part.eval()
         return self
 
@@ -126,16 +127,29 @@ class OCRModel(nn.Module):
         support it."""
         raise UsageError("train.activation_checkpointing: this architecture does not support it.")
 
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """Prefixes of the parameter names of each layer, the input layer first, without what follows the last one.
+        Default: the encoder's `layer_prefixes`; empty if it has none."""
+        own: tuple[tuple[str, ...], ...] = getattr(self.encoder, "layer_prefixes", ())
+        return tuple(tuple(f"encoder.{prefix}" for prefix in prefixes) for prefixes in own)
+
     def layer_depth(self, name: str) -> int | None:
-        """Return the layer of parameter `name`, for layer-wise learning rate decay: 0 for the input layer, `layers` - 1
-        for everything after the last layer.
-        None if the model does not number its layers."""
-        return None
+        """Return the layer of parameter `name`, for `train.layer_decay` and `train.freeze`: 0 for the input layer,
+        `layers` - 1 for everything after the last numbered layer (decoder, head).
+        None if the model does not number its layers. Raises ValueError for a name that is not one of its
+        parameters."""
+        if name not in dict(self.named_parameters()):
+            raise ValueError(f"{name!r} is not a parameter of this model")
+        prefixes = self.layer_prefixes
+        if not prefixes:
+            return None
+        return next((depth for depth, own in enumerate(prefixes) if name.startswith(own)), len(prefixes))
 
     @property
     def layers(self) -> int:
         """Number of distinct values of `layer_depth`."""
-        return 1
+        return len(self.layer_prefixes) + 1
 
     def generate(
         self, images: Tensor, *, decoding: str | None = None, refine: int | None = None, max_length: int | None = None
@@ -145,6 +159,15 @@ class OCRModel(nn.Module):
             f"a model with a {type(self.decoder).__name__} does not support generate; it predicts all steps at once: "
             "only autoregressive models generate."
         )
+
+
+def is_frozen(part: nn.Module) -> bool:
+    """Whether `part` has parameters and none of them is trained. A recurrent layer without dropout has no evaluation
+    mode of its own and is left in training mode, which cuDNN requires of one that gradients pass through."""
+    parameters = list(part.parameters())
+    if not parameters or any(parameter.requires_grad for parameter in parameters):
+        return False
+    return not (isinstance(part, nn.RNNBase) and not part.dropout)
 
 
 def best_classes(logits: Tensor) -> tuple[Tensor, Tensor]:

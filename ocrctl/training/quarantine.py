@@ -72,7 +72,8 @@ class Quarantine:
             sentence = found.sentence(lambda n: self.locate(n)[1])
         meta = {
             "step": step, "seed": seed, "precision": self.precision, "device": module.device.type,
-            "norm_frozen": module.model.norm_frozen, "label_smoothing": module.train_settings.label_smoothing,
+            "norm_frozen": module.model.norm_frozen, "freeze": module.train_settings.freeze,
+            "label_smoothing": module.train_settings.label_smoothing,
             "broken": broken or [], "sizes": [len(part) for part in numbers], "samples": samples, "sentence": sentence,
             "locations": {n: self.locate(n)[1] for n in flat},
         }  # fmt: skip

@@ -19,6 +19,7 @@ from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
+from ocrctl.models.freeze import freeze
 from ocrctl.runtime import model_threads, worker_processes
 from ocrctl.training.device import Accelerator
 from ocrctl.training.nonfinite_samples import read_excluded
@@ -101,7 +102,8 @@ def _run_training(
         report(initialise(model, task.card, settings.model.init))
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.norm_frozen = train.freeze_norm
+    model.norm_frozen = bool(settings.model.init) if train.freeze_norm is None else train.freeze_norm
+    frozen = freeze(model, train.freeze)
     if train.activation_checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
@@ -111,7 +113,7 @@ def _run_training(
     progress = Progress(train, steps, point.elapsed, saved_schedule.get("warmup_steps"))
     if saved_schedule and saved_schedule["max_steps"] != steps:
         report(_length_changed(progress, start_step, saved_schedule))
-    for line in run_header(settings, task, accelerator, parameters, progress, run, start_step):
+    for line in run_header(settings, task, accelerator, parameters, frozen, progress, run, start_step):
         report(line)
 
     import_lightning()

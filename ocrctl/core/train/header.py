@@ -8,6 +8,7 @@ import torch
 
 from ocrctl.config.settings import Settings, TrainSettings
 from ocrctl.core.train.task import TrainingTask
+from ocrctl.models.freeze import Frozen
 from ocrctl.runtime import worker_processes
 from ocrctl.training.device import Accelerator
 from ocrctl.training.schedule import Progress
@@ -18,6 +19,7 @@ def run_header(
     task: TrainingTask,
     accelerator: Accelerator,
     parameters: int,
+    frozen: Frozen,
     progress: Progress,
     run: Path,
     start: int,
@@ -38,6 +40,8 @@ def run_header(
         *_clock_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.width}x{spec.channels}, "
         + (f"{len(card.charset)} characters" if card.charset else f"backbone {backbone}"),
+        *([f"frozen: {frozen.what}; {parameters - frozen.parameters:,} of {parameters:,} parameters train"]
+          if frozen.parameters else []),
         f"device: {where}, precision {accelerator.precision}",
         f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
         f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "

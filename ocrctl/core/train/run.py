@@ -154,6 +154,8 @@ def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Acce
         raise UsageError(
             "train.freeze_norm: requires --from: a new model has no statistics to keep.", hint="--from MODEL"
         )
+    if settings.train.freeze not in (None, 0, "") and not (settings.model.init or settings.model.pretrained):
+        raise UsageError("train.freeze: requires --from: random weights must be trained.", hint="--from MODEL")
     if fresh and settings.model.init:
         locate(settings.model.init)
     return accelerator

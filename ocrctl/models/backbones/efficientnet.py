@@ -110,6 +110,11 @@ class EfficientNetLite0(Backbone):
         self.out_indices = (2, 4, 10, 15)  # blocks whose output is a feature map
         init_convolutions(self)
 
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """See Backbone: the stem, then the blocks."""
+        return (("_conv_stem.", "_bn0."), *((f"_blocks.{index}.",) for index in range(len(self._blocks))))
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x = F.relu6(self._bn0(self._conv_stem(images)))

@@ -113,6 +113,11 @@ class MobileNetV3(Backbone):
         self.out_indices = (3, 6, 12, 15)  # blocks whose output is a feature map
         init_convolutions(self)
 
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """See Backbone: the stem, then the blocks."""
+        return tuple((f"features.{index}.",) for index in range(len(self.features)))
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x, features = images, []

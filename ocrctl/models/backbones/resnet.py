@@ -88,7 +88,15 @@ class ResNet(Backbone):
                 in_channels = width * block.expansion
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))
+        self.depths = depths
         init_convolutions(self)
+
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """See Backbone: the stem, then the blocks."""
+        stages = enumerate(self.depths, start=1)
+        blocks = ((f"layer{number}.{index}.",) for number, depth in stages for index in range(depth))
+        return (("conv1.", "bn1."), *blocks)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""

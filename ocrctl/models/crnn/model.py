@@ -89,6 +89,12 @@ class ConvEncoder(nn.Module):
         blocks += conv_block(channels, out_channels, kernel=(2, 1), stride=(1, 1), padding=(0, 0))
         self.blocks = nn.Sequential(*blocks)
 
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """Parameter names of each convolution with its normalisation (OCRModel.layer_depth)."""
+        first = [index for index, layer in enumerate(self.blocks) if isinstance(layer, nn.Conv2d)]
+        return tuple((f"blocks.{index}.", f"blocks.{index + 1}.") for index in first)
+
     def forward(self, images: Tensor, columns: Columns | None = None) -> Tensor:
         """(N, C, 32, W) to (N, D, 1, T), T = W / 4."""
         if columns is None:

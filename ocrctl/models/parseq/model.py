@@ -106,26 +106,16 @@ class PARSeq(OCRModel):
         """Names of the token and positional embeddings."""
         return {"pos_queries", "text_embed.embedding.weight", "encoder.pos_embed"}
 
-    def layer_depth(self, name: str) -> int:
-        """Return 0 for patch and positional embeddings, 1 to `depth` for encoder blocks, `depth` + 1 for all others, as
-        BEiT does (Bao et al., 2022, https://arxiv.org/abs/2106.08254). Raises ValueError for a name that is not one of
-        this model's parameters."""
-        if name not in dict(self.named_parameters()):
-            raise ValueError(f"{name!r} is not a parameter of this model")
-        if name.startswith(("encoder.patch_embed.", "encoder.pos_embed")):
-            return 0
-        if name.startswith("encoder.blocks."):
-            return int(name.split(".")[2]) + 1
-        return len(self.encoder.blocks) + 1
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """Patch and positional embeddings, then the encoder's blocks, as BEiT numbers them (Bao et al., 2022,
+        https://arxiv.org/abs/2106.08254)."""
+        blocks = ((f"encoder.blocks.{index}.",) for index in range(len(self.encoder.blocks)))
+        return (("encoder.patch_embed.", "encoder.pos_embed"), *blocks)
 
     def recompute_activations(self) -> None:
         """Enable activation checkpointing in the encoder (see VisionTransformer)."""
         self.encoder.checkpointing = True
-
-    @property
-    def layers(self) -> int:
-        """Number of layer depths: encoder blocks, embeddings, and all layers after the encoder."""
-        return len(self.encoder.blocks) + 2
 
     def memory(self, images: Tensor) -> Tensor:
         """Encode uint8 (N, C, H, W) to (N, S, D)."""
