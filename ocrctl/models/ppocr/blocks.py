@@ -127,6 +127,12 @@ def build_stages(in_channels: int, stages: Sequence[Stage]) -> nn.ModuleList:
     return built
 
 
+def stage_prefixes(stages: nn.ModuleList) -> tuple[tuple[str, ...], ...]:
+    """Prefixes of the parameter names of a backbone with `stem` and `stages`: the stem, then each block."""
+    blocks = ((stage, block) for stage, held in enumerate(stages) for block in range(len(held)))  # type: ignore[arg-type]
+    return (("stem.",), *((f"stages.{stage}.{block}.",) for stage, block in blocks))
+
+
 def init_blocks(module: nn.Module) -> None:
     """Initialise convolutions for training from scratch: each depthwise kernel starts as the identity plus noise, each
     residual branch near zero, so that features keep their scale without normalisation."""

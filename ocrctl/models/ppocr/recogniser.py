@@ -16,7 +16,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.models.layers.attention import attend, join_heads, split_heads
 from ocrctl.models.layers.init import init_transformer
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.ppocr.blocks import Stage, Stem, build_stages, init_blocks
+from ocrctl.models.ppocr.blocks import Stage, Stem, build_stages, init_blocks, stage_prefixes
 
 HEADS, DEPTH = 8, 2  # attention heads and blocks of the neck
 
@@ -78,6 +78,11 @@ class RecogniserEncoder(nn.Module):
         self.stem = Stem(in_channels, *size.stem)
         self.stages = build_stages(size.stem[1], size.stages)
         init_blocks(self)
+
+    @property
+    def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """Parameter names of the stem and of each block (OCRModel.layer_depth)."""
+        return stage_prefixes(self.stages)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, 48, W) to (N, D, 1, T), T = W / 8."""

@@ -75,4 +75,4 @@ def test_a_step_at_rate_zero_changes_nothing(
     after = read_checkpoint(tmp_path / "run" / "last.ckpt")["state_dict"]
     assert after.keys() == base.keys()
     assert [name for name in base if not torch.equal(after[name], base[name])] == []
-    assert any("running_mean" in name for name in base) or spec.family == "parseq"
+    assert any("running_mean" in name for name in base) or spec.family in ("parseq", "ppocr-rec")
