@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from ocrctl.cli import command_line, console
-from ocrctl.cli.dataset import app as dataset_app
-from ocrctl.cli.diagnose import app as diagnose_app
-from ocrctl.cli.diagnose import cuda
-from ocrctl.cli.eval import evaluate
-from ocrctl.cli.export import export
-from ocrctl.cli.import_timing import import_timing
 from ocrctl.cli.lazy import LazyGroup, Member
-from ocrctl.cli.lmdb import app as lmdb_app
-from ocrctl.cli.model import app as model_app
-from ocrctl.cli.predict import predict
-from ocrctl.cli.profile import app as profile_app
-from ocrctl.cli.runs import app as runs_app
-from ocrctl.cli.train import train
 from ocrctl.errors import InputError, OcrctlError, ResumableStop, UnknownSetting
 from ocrctl.shell import VARIABLES
 
@@ -36,20 +24,20 @@ if TYPE_CHECKING:
 class Commands(LazyGroup):
     """The commands, in the order of a project."""
 
-    members: ClassVar[dict[str, Member]] = {
-        "train": train,
-        "eval": evaluate,
-        "predict": predict,
-        "export": export,
-        "dataset": dataset_app,
-        "lmdb": lmdb_app,
-        "diagnose": diagnose_app,
-        "import-timing": import_timing,
-        "profile": profile_app,
-        "model": model_app,
-        "runs": runs_app,
+    members: Mapping[str, Member] = {
+        "train": "ocrctl.cli.train:train",
+        "eval": "ocrctl.cli.eval:evaluate",
+        "predict": "ocrctl.cli.predict:predict",
+        "export": "ocrctl.cli.export:export",
+        "dataset": "ocrctl.cli.dataset:app",
+        "lmdb": "ocrctl.cli.lmdb:app",
+        "diagnose": "ocrctl.cli.diagnose:app",
+        "import-timing": "ocrctl.cli.import_timing:import_timing",
+        "profile": "ocrctl.cli.profile:app",
+        "model": "ocrctl.cli.model:app",
+        "runs": "ocrctl.cli.runs:app",
     }
-    aliases: ClassVar[dict[str, Member]] = {"diagnose-cuda": cuda}  # `diagnose cuda`, typed as one word
+    aliases: Mapping[str, Member] = {"diagnose-cuda": "ocrctl.cli.diagnose:cuda"}  # typed as one word
 
     def invoke(self, ctx: Context) -> Any:
         """Run the command; Ctrl-C prints a message, which Typer does not."""
@@ -92,9 +80,6 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends as one sentence and an exit code of docs/reference/exit-codes.md."""
-    # Importing torch and lightning makes a million objects that stay; at Python's usual threshold of 700 the collector
-    # spends a fifth of the start looking for garbage among them.
-    gc.set_threshold(100_000, 10, 10)
     if sys.stderr is not None:
         sys.stderr = cast(TextIO, console.PipeSafeStream(sys.stderr))
     sys.exit(run())

@@ -8,10 +8,6 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.dataset_clean import clean, undo
-from ocrctl.cli.dataset_convert import convert, crop, split
-from ocrctl.cli.dataset_suspects import suspects
-from ocrctl.cli.dataset_validate import validate
 from ocrctl.cli.help import INPUTS, OUTPUT
 from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.lazy import CommandApp
@@ -22,13 +18,13 @@ from ocrctl.shell import shell_quote
 
 app = CommandApp("Inspect, fix, split and convert annotated datasets.")
 
-app.command("validate")(validate)
-app.command("clean")(clean)
-app.command("undo")(undo)
-app.command("convert")(convert)
-app.command("split")(split)
-app.command("crop")(crop)
-app.command("suspects")(suspects)
+app.add("validate", "ocrctl.cli.dataset_validate:validate")
+app.add("clean", "ocrctl.cli.dataset_clean:clean")
+app.add("undo", "ocrctl.cli.dataset_clean:undo")
+app.add("convert", "ocrctl.cli.dataset_convert:convert")
+app.add("split", "ocrctl.cli.dataset_convert:split")
+app.add("crop", "ocrctl.cli.dataset_convert:crop")
+app.add("suspects", "ocrctl.cli.dataset_suspects:suspects")
 
 
 @app.command("charset")
