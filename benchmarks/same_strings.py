@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from ocrctl.data.formats.spec import open_source
 from ocrctl.data.images.decode import decode
 from ocrctl.export.onnx import to_onnx, write_onnx
-from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.models.build import build_trained
+from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
 
 BATCH = 50

@@ -30,7 +30,7 @@ def main() -> None:
     spans = data.spans().tolist()
     named = [i for i in range(len(data)) if not data.ignore[i] and alike(data.texts[i])]
     quads = dict(
-        zip(named, Rectangles.around([data.polygon(i).astype(np.float32) for i in named]).corners(), strict=True)
+        zip(named, Rectangles.from_points([data.polygon(i).astype(np.float32) for i in named]).corners(), strict=True)
     )
     right: Counter[str] = Counter()
     tall = 0

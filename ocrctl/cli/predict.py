@@ -115,11 +115,11 @@ def predict(
     from ocrctl.core.predict.run import PredictOptions
     from ocrctl.core.predict.run import predict as run
     from ocrctl.errors import InputError, UsageError
-    from ocrctl.inference.writers import words
-    from ocrctl.inference.writers.choose import line_writer
+    from ocrctl.inference.writers import word_formats
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
+    from ocrctl.inference.writers.select import line_writer
 
-    if as_json and out is None and fmt not in (None, words.JSONL.name):
+    if as_json and out is None and fmt not in (None, word_formats.JSONL.name):
         raise UsageError(f"--json and --format {fmt} cannot be combined on stdout; drop one, or write to -o DIR.")
     check_report(report)
     on_stdout = out is None or as_json
@@ -135,7 +135,7 @@ def predict(
             if writer is None:  # at the first result: an error before it leaves stdout empty
                 page = isinstance(result, PagePrediction)
                 reads = not isinstance(result, PagePrediction) or result.words is not None
-                writer = line_writer(words.JSONL.name if as_json else fmt, page, reads, guard)
+                writer = line_writer(word_formats.JSONL.name if as_json else fmt, page, reads, guard)
                 if writer.header:
                     console.write_lines(writer.header)
             console.write_lines(writer.line(result))
@@ -186,10 +186,10 @@ def _count_images(inputs: list[str]) -> Iterator[int | None]:
     """Yield the number of images in `inputs` once a thread has counted them, None before and for paths on stdin."""
     import threading
 
-    from ocrctl.inference.inputs import pictures
+    from ocrctl.inference.inputs import iter_images
 
     found: list[int] = []
     if "-" not in inputs and console.live():
-        threading.Thread(target=lambda: found.append(sum(1 for _ in pictures(inputs, None))), daemon=True).start()
+        threading.Thread(target=lambda: found.append(sum(1 for _ in iter_images(inputs, None))), daemon=True).start()
     while True:
         yield found[0] if found else None

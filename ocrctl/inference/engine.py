@@ -1,4 +1,4 @@
-"""The engine: a model loaded once per process, images in as arrays, text or outlines out, no files in between."""
+"""Load a model once per process and run it: images as arrays in, text or outlines out, without files in between."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was read in one image; `confidence` 0..1 is the geometric mean of the characters' probabilities."""
+    """The text of one image; `confidence` 0..1 is the geometric mean of the characters' probabilities."""
 
     text: str
     confidence: float
 
 
 class Backend(Protocol):
-    """What the engine needs of a runtime."""
+    """Interface of a runtime: PyTorch or ONNX Runtime."""
 
     name: str
     device: str
@@ -42,18 +42,19 @@ class Backend(Protocol):
     card: ModelCard
 
     def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """uint8 (N, H, W, C) -> what the head gives, float32: logits (N, T, K) or maps (N, ..., h, w)."""
+        """Run uint8 (N, H, W, C); returns the head's outputs, float32: logits (N, T, K) or maps (N, ..., h, w)."""
 
 
 class Engine:
     """A recogniser or a detector; `Engine.load("runs/last").recognize([rgb_array, ...])`, or `.detect`, is its use.
 
     card: the model's own charset, preprocessing and thresholds; device: where it runs; backend: "torch" or "onnx";
-    note: what should be told about how it was loaded ("" when nothing).
+    note: a remark on how it was loaded, "" without one.
     """
 
     def __init__(self, file: ModelFile, backend: Backend) -> None:
-        """Use `load`. Raises InputError when the model is none that this version knows."""
+        """Wrap a loaded model; call `load` instead. Raises InputError for a model that this version does not
+        support."""
         self.card = backend.card
         if self.card.task not in TASKS:
             raise InputError(f"{file.path}: expected a recogniser or a detector, found one for '{self.card.task}'.")
@@ -71,14 +72,14 @@ class Engine:
 
     @property
     def detects(self) -> bool:
-        """Whether the model finds text on pages; else it reads words."""
+        """Return whether the model is a detector; else it is a recogniser."""
         return self.card.task == "detection"
 
     @classmethod
     def load(
         cls, model: str | Path, device: str = "auto", threads: int | None = None, decoding: str | None = None
     ) -> Engine:
-        """Load `model` (checkpoint, ONNX file, export bundle, run folder), or return it when this process has it.
+        """Load `model` (checkpoint, ONNX file, export bundle, run folder), or return it if this process has loaded it.
 
         device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice);
         decoding: ar or nar, how an autoregressive model reads (None: as it was trained or exported to).
@@ -87,25 +88,26 @@ class Engine:
         parse_device(device)
         file = locate(model)
         status = file.path.stat()
-        place = (str(file.path.resolve()), device, threads, decoding)
+        key = (str(file.path.resolve()), device, threads, decoding)
         stamp = (status.st_mtime_ns, status.st_size)
         with _lock:
-            cached = _loaded.get(place)
-            if cached is None or cached[0] != stamp:  # a file written anew replaces the engine of the old one
+            cached = _loaded.get(key)
+            if cached is None or cached[0] != stamp:  # the file has changed: load it again
                 cached = (stamp, cls(file, _open_backend(file, device, threads, decoding)))
-                _loaded[place] = cached
+                _loaded[key] = cached
             return cached[1]
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """RGB uint8 (h, w, 3) -> the model's input uint8 (H, W, C), by the one resize that training uses too.
+        """Resize RGB uint8 (h, w, 3) to the model's input uint8 (H, W, C), as in training.
 
-        Raises InputError for an array that is no such image, UsageError when the model is a detector.
+        Raises InputError for another array, UsageError when the model is a detector.
         """
         self._expect("recognition")
         return resize_word(image, self.card.height, self.card.width, self.card.channels)
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Prepared uint8 (N, H, W, C) -> float32 (N, T, K): T steps, K classes, class 0 the blank or the end.
+        """Run prepared images uint8 (N, H, W, C); returns float32 (N, T, K): T steps, K classes, class 0 the blank or
+        the end.
 
         Raises UsageError when the model is a detector, InputError for logits that are not finite.
         """
@@ -116,13 +118,13 @@ class Engine:
         return self._outputs(batch)["logits"]
 
     def recognize_prepared(self, batch: NDArray[np.uint8]) -> list[Recognition]:
-        """Read a batch of `prepare`d images, uint8 (N, H, W, C), in order."""
+        """Recognise a batch of `prepare`d images, uint8 (N, H, W, C), in order."""
         if len(batch) == 0:
             return []
         return self.decode(self.logits(batch))
 
     def decode(self, logits: NDArray[np.float32]) -> list[Recognition]:
-        """float32 (N, T, K) -> one Recognition per row, by the best class of each step."""
+        """Decode logits float32 (N, T, K) to one Recognition per row, by the best class of each step."""
         self._expect("recognition")
         assert self._tokenizer is not None
         ids = logits.argmax(axis=2)  # (N, T)
@@ -131,10 +133,10 @@ class Engine:
         return [Recognition(text, confidence) for text, confidence in self._tokenizer.decode(ids, probs)]
 
     def recognize(self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
-        """Read RGB uint8 images (h, w, 3) of any sizes; one Recognition each, in input order.
+        """Recognise RGB uint8 images (h, w, 3) of any sizes; one Recognition each, in input order.
 
-        Raises UsageError when the model is a detector or the batch size below 1, InputError for what is no such
-        image.
+        Raises UsageError when the model is a detector or the batch size below 1, InputError for
+        another array.
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
@@ -145,11 +147,11 @@ class Engine:
     def detect(
         self, images: Sequence[NDArray[np.uint8]], polygons: bool = False, batch_size: int = 1
     ) -> list[Detections]:
-        """Text on RGB uint8 images (h, w, 3) of any sizes, in pixels of each image; in input order.
+        """Detect text on RGB uint8 images (h, w, 3) of any sizes; outlines in pixels of each image, in input order.
 
         polygons: outlines of any form instead of rectangles; batch_size: pages of one size that share a forward pass.
-        Raises UsageError when the model is a recogniser or the batch size below 1, InputError for what is no such
-        image and for maps with values that are not finite.
+        Raises UsageError when the model is a recogniser or the batch size below 1, InputError for
+        another array and for maps with non-finite values.
         """
         self._expect("detection", batch_size)
         results: list[Detections] = []
@@ -159,28 +161,28 @@ class Engine:
         return results
 
     def prepare_page(self, image: NDArray[np.uint8]) -> Page:
-        """RGB uint8 (h, w, 3) -> the model's input and its scale, by the one resize that validation uses too.
+        """Resize RGB uint8 (h, w, 3) to the model's input, as in validation; returns it with its scale.
 
-        Raises InputError for an array that is no such image, UsageError when the model is a recogniser.
+        Raises InputError for another array, UsageError when the model is a recogniser.
         """
         self._expect("detection")
         return prepare_page(image, self.card)
 
     def maps(self, pages: Sequence[Page]) -> list[dict[str, NDArray[np.float32]]]:
-        """What the head says of prepared pages of one size: the maps of each."""
+        """Compute the output maps of prepared pages of one size."""
         self._expect("detection")
         outputs = self._outputs(np.stack([page.image for page in pages]))
         return [{name: values[row] for name, values in outputs.items()} for row in range(len(pages))]
 
     def find(
-        self, maps: Mapping[str, NDArray[np.float32]], page: Page, polygons: bool = False, least: bool = False
+        self, maps: Mapping[str, NDArray[np.float32]], page: Page, polygons: bool = False, below_threshold: bool = False
     ) -> Detections:
-        """Outlines in pixels of the image that `page` was made of, by the card's thresholds.
+        """Find outlines in `maps`, in pixels of the original image of `page`, by the card's thresholds.
 
-        least: also what scores below the threshold of the score (`score_threshold`). Raises InputError for values that
+        below_threshold: also outlines with a score below `score_threshold`. Raises InputError for values that
         are not finite.
         """
-        return find_boxes(maps, page, self.card, self.path, polygons=polygons, least=least)
+        return find_boxes(maps, page, self.card, self.path, polygons=polygons, below_threshold=below_threshold)
 
     def _outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         outputs = self._backend.outputs(batch)
@@ -201,7 +203,7 @@ class Engine:
 
 
 def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: str | None) -> Backend:
-    # Imported on demand: an ONNX file is read without paying for torch, a checkpoint without onnxruntime.
+    # Imported on demand: an ONNX file is run without importing torch, a checkpoint without onnxruntime.
     if file.kind == "onnx":
         from ocrctl.inference.onnx_backend import OnnxBackend
 

@@ -30,14 +30,14 @@ class ImageInput(Protocol):
 
     @property
     def path(self) -> str:
-        """The name results carry."""
+        """Return the name of the image in results."""
 
     @property
     def page(self) -> int | None:
-        """The page that it is of a file of several, from 1."""
+        """Return its page number in a file of several pages, from 1; None otherwise."""
 
     def encoded(self) -> bytes:
-        """The encoded image. Raises InputError naming the image when it cannot be had."""
+        """Return the encoded image. Raises InputError naming the image when it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class FileImage:
     page: int | None = None
 
     def encoded(self) -> bytes:
-        """The file's bytes; InputError when it is missing, a folder or unreadable."""
+        """Return the bytes of the file. Raises InputError when it is missing, a folder or unreadable."""
         return _read(self.path)
 
 
@@ -62,17 +62,17 @@ class TiffPage:
 
     @property
     def path(self) -> str:
-        """`FILE#PAGE`."""
+        """Return `FILE#PAGE`."""
         return f"{self.file}#{self.page}"
 
     def encoded(self) -> bytes:
-        """The file with this page as its first."""
+        """Return the file with this page as its first."""
         return page_file(_read(self.file), self.offset)
 
 
 @dataclass(frozen=True)
 class LmdbImage:
-    """Sample `index` (0-based) of an LMDB, named by its 1-based key as the layout counts."""
+    """Sample `index` (0-based) of an LMDB, named by its 1-based key."""
 
     source: LmdbWords
     folder: str
@@ -81,11 +81,11 @@ class LmdbImage:
 
     @property
     def path(self) -> str:
-        """`FOLDER/image-000000001`."""
+        """Return `FOLDER/image-000000001`."""
         return f"{self.folder}/image-{self.index + 1:09d}"
 
     def encoded(self) -> bytes:
-        """The stored bytes."""
+        """Return the stored bytes."""
         return self.source.image_bytes(self.index)
 
 
@@ -98,36 +98,37 @@ class UnreadableInput:
     page: int | None = None
 
     def encoded(self) -> bytes:
-        """Always raises InputError."""
+        """Raise InputError."""
         raise InputError(self.error)
 
 
 @dataclass
 class Skipped:
-    """Files in folders that are no images by their names, in the order they were met; hidden ones do not count."""
+    """Files in folders whose names are not those of images, in the order found; hidden ones are not listed."""
 
     paths: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """`3 files are no images and were skipped (.pdf 2, .txt 1): a.pdf, b.pdf, c.txt`; "" when there is none."""
+        """Return `3 files are no images and were skipped (.pdf 2, .txt 1): a.pdf, b.pdf, c.txt`; "" without any."""
         if not self.paths:
             return ""
         kinds = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in self.paths)
-        said = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common(_NAMED))
+        counts = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common(_NAMED))
         names = ", ".join(os.path.basename(path) for path in self.paths[:_NAMED])
         more = ", ..." if len(self.paths) > _NAMED else ""
         verb = "files are no images and were" if len(self.paths) > 1 else "file is no image and was"
-        return f"{len(self.paths):,} {verb} skipped ({said}): {names}{more}"
+        return f"{len(self.paths):,} {verb} skipped ({counts}): {names}{more}"
 
 
-def pictures(
+def iter_images(
     inputs: Iterable[str], stdin: BinaryIO | None, *, files_only: bool = False, skipped: Skipped | None = None
 ) -> Iterator[ImageInput | None]:
-    """The images of `inputs` in the order given, folders in name order; `-` reads one path a line from `stdin`.
+    """Iterate over the images of `inputs` in the order given, folders in name order; `-` reads one path per line from
+    `stdin`.
 
-    Lazy: a folder is listed when its turn comes, stdin is read as it arrives, None where its writer pauses. An existing
-    path wins over a pattern. Each page of a TIFF is an image. With `files_only` an LMDB or a TIFF of several pages is
-    a UnreadableInput, as one that is damaged always is. What folders hold besides images is added to `skipped`.
+    Lazy: folders are listed when they are reached, stdin is read as it arrives, and None marks a pause of its writer.
+    An existing path wins over a pattern. Each page of a TIFF is an image. Damaged files are UnreadableInput; with
+    `files_only` an LMDB or a TIFF of several pages is one, too. Other files in folders are added to `skipped`.
     """
     skipped = Skipped() if skipped is None else skipped
     for text in inputs:
@@ -142,24 +143,24 @@ def pictures(
 
 
 def is_lmdb(text: str) -> bool:
-    """Whether the path is taken for an LMDB: a folder with data.mdb, or a file named *.mdb or *.lmdb."""
+    """Return whether the path is read as an LMDB: a folder with data.mdb, or a file named *.mdb or *.lmdb."""
     file = os.path.join(text, "data.mdb") if os.path.isdir(text) else text
     return file.endswith((".mdb", ".lmdb")) and os.path.isfile(file)
 
 
 def is_list(text: str) -> bool:
-    """Whether the path is taken for the label file of a set, whose images are read: a file named *.json."""
+    """Return whether the path is read as the label file of a dataset, whose images are read: a file named *.json."""
     return text.lower().endswith(".json") and os.path.isfile(text)
 
 
 def input_root(inputs: Sequence[str]) -> str | None:
-    """The absolute folder from which a single folder or list names its images; None for other inputs."""
+    """Return the absolute folder that image names of a single folder or list are relative to; None for other inputs."""
     if len(inputs) != 1:
         return None
     if is_list(inputs[0]):
         try:
             return os.path.abspath(open_annotations(inputs[0], malformed=True).root)
-        except OcrctlError:  # it is reported when its turn comes
+        except OcrctlError:  # reported when it is read
             return None
     return os.path.abspath(inputs[0]) if os.path.isdir(inputs[0]) else None
 
@@ -194,17 +195,17 @@ def _expand(text: str, skipped: Skipped, *, patterns: bool, files_only: bool) ->
 
 
 def _file(path: str, files_only: bool) -> Iterator[ImageInput]:
-    """The one image of a file, or each page of a TIFF."""
+    """Return the one image of a file, or each page of a TIFF."""
     if not is_tiff(read_start(path, 4)):
         yield FileImage(path)
         return
     try:
         found = pages(_read(path))
-    except InputError:  # it is reported when its turn comes
+    except InputError:  # reported when it is read
         yield FileImage(path)
         return
     if len(found.offsets) > 1 and files_only:
-        yield UnreadableInput(path, f"{path}: its {len(found.offsets)} pages are no files of their own; part it first.")
+        yield UnreadableInput(path, f"{path}: its {len(found.offsets)} pages are not separate files; split it first.")
         return
     if len(found.offsets) < 2:
         yield FileImage(path)
@@ -213,7 +214,7 @@ def _file(path: str, files_only: bool) -> Iterator[ImageInput]:
             yield TiffPage(path, number, offset)
     if found.problem:
         after = f"{path}#{max(1, len(found.offsets)) + 1}"
-        yield UnreadableInput(after, f"{after}: {found.problem}; what follows is not read.")
+        yield UnreadableInput(after, f"{after}: {found.problem}; later pages are not read.")
 
 
 def _read(path: str) -> bytes:
@@ -234,15 +235,16 @@ def _stored(folder: str) -> Iterator[ImageInput]:
 
 
 def _folder(folder: str, skipped: Skipped, files_only: bool) -> Iterator[ImageInput]:
-    """Image files below `folder` in name order, hidden ones left out; other files are added to `skipped`.
+    """Iterate over the image files below `folder` in name order, without hidden ones; other files are added to
+    `skipped`.
 
-    A folder that links to one above or beside it is visited once; one that may not be read is an image that cannot be.
+    A folder reached by several links is visited once; one without read permission is an UnreadableInput.
     """
     empty, before = True, len(skipped.paths)
     closed: list[OSError] = []
     visited: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
-        real = os.path.realpath(place)
+    for path, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
+        real = os.path.realpath(path)
         if real in visited:
             folders.clear()
             continue
@@ -253,9 +255,9 @@ def _folder(folder: str, skipped: Skipped, files_only: bool) -> Iterator[ImageIn
                 continue
             if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 empty = False
-                yield from _file(os.path.join(place, name), files_only)
+                yield from _file(os.path.join(path, name), files_only)
             else:
-                skipped.paths.append(os.path.join(place, name))
+                skipped.paths.append(os.path.join(path, name))
     for error in closed:
         yield UnreadableInput(str(error.filename), f"{error.filename}: cannot be read ({error.strerror}).")
     if empty and not closed:

@@ -17,7 +17,7 @@ ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One resolved model: the file, which backend reads it, and a short name for tables and file names."""
+    """A resolved model: the file, the backend that reads it, and a short name for tables and file names."""
 
     path: Path
     kind: Literal["checkpoint", "onnx"]
@@ -27,10 +27,10 @@ class ModelFile:
 def locate(model: str | Path) -> ModelFile:
     """Resolve `model`: an existing path always wins over a prefix.
 
-    A run folder stands for its best.ckpt (last.ckpt when no validation has run yet), an export bundle for its one ONNX
-    file, `default:NAME` for the file of that default model. Raises UsageError for a model scheme that this version
-    lacks and an unknown default model, InputError when there is nothing or no model, MissingRequirement when the
-    package that brings a default model is not installed.
+    A run folder means its best.ckpt (last.ckpt before the first validation), an export bundle its one ONNX file,
+    `default:NAME` the file of that default model. Raises UsageError for a model scheme that this version lacks and an
+    unknown default model, InputError when the path is missing or not a model, MissingRequirement when the package that
+    contains a default model is not installed.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -78,7 +78,7 @@ def _from_file(path: Path) -> ModelFile:
         raise InputError(f"{path}: expected a model, found an empty file.")
     # Content first: a checkpoint that was renamed is still a checkpoint.
     kind: Literal["checkpoint", "onnx"] = "onnx" if path.suffix == ".onnx" and magic != ZIP_MAGIC else "checkpoint"
-    # Every run calls its files the same; the folder tells them apart.
+    # All runs use the same file names; the folder distinguishes them.
     name = path.resolve().parent.name if path.name in RUN_CHECKPOINTS else path.stem
     return ModelFile(path, kind, name)
 

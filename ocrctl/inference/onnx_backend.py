@@ -1,4 +1,4 @@
-"""An exported graph behind the engine's face: ONNX Runtime, on the CPU or on a CUDA device."""
+"""Run an exported graph with ONNX Runtime, on the CPU or on a CUDA device, as a backend of the engine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, MissingRequirement, UsageError
-from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.onnx_weights import refuse_not_finite
-from ocrctl.models.card import read_card
+from ocrctl.models.card import read_card, with_decoding
 from ocrctl.models.registry import specs
 from ocrctl.runtime import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 from ocrctl.shortages import shortage_of
@@ -25,8 +24,8 @@ CPU = "CPUExecutionProvider"
 
 
 class OnnxBackend:
-    """Runs an ONNX file that `ocrctl export` wrote. `threads`: CPU threads of an operator; None takes every core.
-    `decoding` (inference.decoding) must be the one it was exported with."""
+    """Run an ONNX file that `ocrctl export` wrote. `threads`: CPU threads of an operator; None uses every core.
+    `decoding` (models.card.with_decoding) must be the one it was exported with."""
 
     name = "onnx"
 
@@ -65,8 +64,8 @@ class OnnxBackend:
         return _session(path, [CPU], threads)
 
     def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """uint8 (N, H, W, C) -> what the graph gives, float32. Raises InputError when the graph cannot be run, or gives
-        other shapes than it declares."""
+        """Run uint8 (N, H, W, C); returns the outputs of the graph, float32. Raises InputError when the graph cannot be
+        run, or returns other shapes than it declares."""
         images = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))  # (N, C, H, W)
         try:
             values = self._session.run(self._outputs, {self._input: images})
@@ -84,11 +83,11 @@ class OnnxBackend:
 
 
 def _preload() -> str:
-    """Load CUDA and cuDNN from the nvidia wheels or from torch; what could not be loaded, as ONNX Runtime puts it."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):  # it prints, and stdout belongs to results
+    """Load CUDA and cuDNN from the nvidia wheels or from torch; returns ONNX Runtime's message on a failure."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # it prints, and stdout belongs to results
         onnxruntime.preload_dlls()
-    lines = said.getvalue().strip().splitlines()
+    lines = printed.getvalue().strip().splitlines()
     return lines[0].rstrip(".") if lines else ""
 
 
@@ -139,8 +138,8 @@ def _card(session: Any, path: Path) -> ModelCard:
 
 
 def _check_outputs(session: Any, card: ModelCard, path: Path) -> None:
-    """Raise InputError when the graph does not give what a model with `card` gives: its maps, or logits with a class
-    for each character."""
+    """Raise InputError unless the graph has the outputs of a model with `card`: its maps, or logits with a class per
+    character."""
     found = {output.name: output for output in session.get_outputs()}
     spec = specs().get(card.arch)
     wanted: tuple[str, ...] = tuple(spec.detector.maps) if spec and spec.detector else ("logits",)

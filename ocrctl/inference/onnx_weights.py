@@ -1,7 +1,6 @@
-"""Weights of an ONNX file that are not finite, found without importing onnx.
+"""Find non-finite weights in an ONNX file, without importing onnx.
 
-ONNX Runtime turns NaN into numbers on its way (its ReLU gives 0 for it), so that the outputs of a broken model may look
-fine.
+ONNX Runtime may turn NaN into numbers (its ReLU gives 0), so that the outputs of a broken model may look fine.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def refuse_not_finite(path: Path) -> None:
 
 
 def _tensors(model: memoryview) -> Iterator[tuple[str, NDArray[np.floating]]]:
-    """Name and values, flat, of every tensor of floating-point numbers in a ModelProto."""
+    """Iterate over the floating-point tensors of a ModelProto: name and flat values."""
     graphs = list(messages(model, MODEL_GRAPH))
     while graphs:
         graph = graphs.pop()
@@ -64,7 +63,7 @@ def _tensors(model: memoryview) -> Iterator[tuple[str, NDArray[np.floating]]]:
 
 
 def _values(tensor: memoryview) -> Iterator[tuple[str, NDArray[np.floating]]]:
-    """Name and values of a TensorProto, in as many parts as the file has them."""
+    """Iterate over the parts of a TensorProto: name and values."""
     kind = max(integers(tensor, TENSOR_TYPE), default=0)
     if kind not in FLOATS:
         return

@@ -17,12 +17,12 @@ from ocrctl.models.find import detector_spec, find, threshold_types
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.models.registry import specs
 
-LEAST = 0.05  # what it is lowered to where better ones are looked for; at 0 noise would be boxes by the thousand
+LOW_SCORE = 0.05  # threshold of the score in a threshold search; at 0 noise would give thousands of boxes
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page as a detector takes it."""
+    """A page as the input of a detector."""
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB, sides multiples of 32
     scale: tuple[float, float]  # (x, y) pixels of `image` for each pixel of the image
@@ -30,7 +30,7 @@ class Page:
 
 
 def check_detector(card: ModelCard, path: Path) -> None:
-    """Raise InputError when `card` is of a detector that this version does not know how to use."""
+    """Raise InputError when `card` is of a detector that this version does not support."""
     side, spec = card.model.get("side"), specs().get(card.arch)
     if not (spec and spec.detector) or card.preprocessing != "page" or not isinstance(side, int) or side < 1:
         raise InputError(
@@ -50,24 +50,30 @@ def check_detector(card: ModelCard, path: Path) -> None:
 
 
 def prepare_page(image: NDArray[np.uint8], card: ModelCard) -> Page:
-    """RGB uint8 (h, w, 3) -> the input of the model with this card. Raises InputError when it is no such image."""
+    """Resize RGB uint8 (h, w, 3) to the input of the model with this card. Raises InputError for another array."""
     expect_image(image)
-    shown, scale = resize_page(image, card.model["side"])
-    return Page(shown, scale, (image.shape[0], image.shape[1]))
+    resized, scale = resize_page(image, card.model["side"])
+    return Page(resized, scale, (image.shape[0], image.shape[1]))
 
 
 def score_threshold(card: ModelCard) -> float:
-    """What every outline of the detector with this card scores at least."""
+    """Return the minimum score of an outline of the detector with this card."""
     return float(card.thresholds[detector_spec(card.arch).score_threshold])
 
 
 def find_boxes(
-    maps: Mapping[str, NDArray[np.float32]], page: Page, card: ModelCard, path: Path, *, polygons: bool, least: bool
+    maps: Mapping[str, NDArray[np.float32]],
+    page: Page,
+    card: ModelCard,
+    path: Path,
+    *,
+    polygons: bool,
+    below_threshold: bool,
 ) -> Detections:
-    """Outlines in pixels of the image; see Engine.find."""
+    """Find outlines in pixels of the image; see Engine.find."""
     thresholds = card.thresholds
-    if least:
-        thresholds = {**thresholds, detector_spec(card.arch).score_threshold: min(LEAST, score_threshold(card))}
+    if below_threshold:
+        thresholds = {**thresholds, detector_spec(card.arch).score_threshold: min(LOW_SCORE, score_threshold(card))}
     try:
         found = find(card.arch, maps, thresholds, polygons=polygons)
     except ValueError as error:
@@ -76,7 +82,7 @@ def find_boxes(
 
 
 def same_sized(pages: Iterable[Page], batch_size: int) -> Iterator[list[Page]]:
-    """Neighbours of one size together, at most `batch_size` of them."""
+    """Group consecutive pages of one size into batches of at most `batch_size`."""
     batch: list[Page] = []
     for page in pages:
         if batch and (len(batch) == batch_size or page.image.shape != batch[0].image.shape):

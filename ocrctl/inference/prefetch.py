@@ -1,4 +1,4 @@
-"""Work done ahead in threads, handed out in order: decoding keeps pace while the model computes."""
+"""Compute ahead in threads, with results in order: images are decoded while the model computes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Out = TypeVar("Out")
 
 
 def chunks(items: Iterable[In], size: int) -> Iterator[list[In]]:
-    """Consecutive lists of `size` items, the last one shorter; reads no further ahead than it must."""
+    """Split into consecutive lists of `size` items, the last one shorter, without reading further ahead."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
 
 
 def batches(items: Iterable[In | None], size: int) -> Iterator[list[In] | None]:
-    """`chunks` of a stream that pauses: at None in `items` what is there comes as a shorter list, then None."""
+    """Split a stream that pauses: None in `items` yields the pending items as a shorter list, then None."""
     batch: list[In] = []
     for item in items:
         if item is not None:
@@ -37,16 +37,17 @@ def batches(items: Iterable[In | None], size: int) -> Iterator[list[In] | None]:
 
 
 def default_jobs() -> int:
-    """Decoding threads when nobody says: half the cores, 1 to 8; one thread decodes thousands of words a second."""
+    """Return the default number of decoding threads: half the cores, 1 to 8; one decodes thousands of words a
+    second."""
     return min(8, max(1, available_cores() // 2))
 
 
 def map_ahead(work: Callable[[In], Out], items: Iterable[In | None], jobs: int) -> Iterator[Out]:
-    """`map(work, items)` in order, computed up to `jobs + 1` items ahead by `jobs` threads; 0 works in this thread.
+    """Compute `map(work, items)` in order, up to `jobs + 1` items ahead in `jobs` threads; 0 uses this thread.
 
     opencv and lmdb release the interpreter lock, so threads are enough and nothing is pickled. An exception in `work`
-    is raised where its result would have come. None in `items` is a pause: everything before it is handed out before
-    the next item is asked for. Abandoned halfway, it cancels what has not started.
+    is raised at its result. None in `items` is a pause: all results before it are yielded before the next item is
+    requested. When the iterator is closed, work that has not started is cancelled.
     """
     if jobs < 1:
         for item in items:

@@ -20,17 +20,20 @@ NOTHING_READ = Recognition("", 0.0)
 
 @dataclass(frozen=True)
 class PageText:
-    """What stands on one page: outlines in its pixels, and one word for each, in their order."""
+    """The text of one page: outlines in its pixels, and one word for each, in their order."""
 
     found: Detections
     words: list[Recognition]
 
 
 class PageReader:
-    """`PageReader(Engine.load("runs/detector"), Engine.load("runs/words")).read([rgb_array, ...])` is its use."""
+    """Detect and recognise the words of pages.
+
+    `PageReader(Engine.load("runs/detector"), Engine.load("runs/words")).read([rgb_array, ...])` is its use.
+    """
 
     def __init__(self, detector: Engine, recogniser: Engine) -> None:
-        """Raises UsageError when one of them is of the other task."""
+        """Combine two models. Raises UsageError when one has the wrong task."""
         for engine, wanted in ((detector, "detection"), (recogniser, "recognition")):
             if engine.card.task != wanted:
                 found = TASKS[engine.card.task]
@@ -38,22 +41,22 @@ class PageReader:
         self.detector, self.recogniser = detector, recogniser
 
     def read(self, images: Sequence[Image], polygons: bool = False, batch_size: int = 1) -> list[PageText]:
-        """Outlines and texts of RGB uint8 images (h, w, 3) of any sizes, in input order.
+        """Return outlines and texts of RGB uint8 images (h, w, 3) of any sizes, in input order.
 
-        `polygons` and `batch_size` (pages) are those of Engine.detect, which says what is raised.
+        `polygons` and `batch_size` (pages) are those of Engine.detect, which documents the errors.
         """
         found = self.detector.detect(images, polygons, batch_size)
         words = self.words(zip(images, found, strict=True), polygons)
-        return [PageText(one, said) for one, said in zip(found, words, strict=True)]
+        return [PageText(one, texts) for one, texts in zip(found, words, strict=True)]
 
     def words(self, pages: Iterable[tuple[Image, Detections]], polygons: bool = False) -> list[list[Recognition]]:
-        """One word for each outline of each (RGB uint8 (h, w, 3), outlines in its pixels); passes hold words of
+        """Recognise one word per outline of each (RGB uint8 (h, w, 3), outlines in its pixels); batches hold words of
         several pages.
 
-        A quad is straightened from its first point, the top left of its text; with `polygons`, where an outline starts
-        anywhere, the rectangle of least area around it is. What is at least TALL times as high as wide may be a short
-        word or one that runs down or up: it is read upright and turned a quarter to either side, and the surest reading
-        stays. An outline under a pixel high or wide has an empty text.
+        A quad is rectified from its first point, the top left of its text; with `polygons`, whose first point is
+        arbitrary, its minimum-area rectangle is. A crop at least TALL times as high as wide may be a short word or
+        vertical text: it is recognised upright and rotated by 90 degrees to either side, and the result with the
+        highest confidence is kept. An outline under a pixel high or wide has an empty text.
         """
         owners: list[tuple[int, int]] = []
         best: list[list[Recognition | None]] = []
@@ -66,17 +69,17 @@ class PageReader:
                         owners.append((page, index))
                         yield view
 
-        for (page, index), said in zip(owners, self.recogniser.recognize(crops()), strict=True):
+        for (page, index), word in zip(owners, self.recogniser.recognize(crops()), strict=True):
             before = best[page][index]
-            if before is None or said.confidence > before.confidence:
-                best[page][index] = said
-        return [[said or NOTHING_READ for said in page] for page in best]
+            if before is None or word.confidence > before.confidence:
+                best[page][index] = word
+        return [[word or NOTHING_READ for word in page] for page in best]
 
 
 def _outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
     outlines = [found.polygon(index) for index in range(len(found))]
     if polygons and outlines:
-        return list(Rectangles.around(outlines).corners())
+        return list(Rectangles.from_points(outlines).corners())
     return [points.astype(np.float64) for points in outlines]
 
 

@@ -1,4 +1,4 @@
-"""Paths that arrive on stdin, one a line, as bytes: a file name need not be UTF-8."""
+"""Read paths from stdin, one per line, as bytes: a file name need not be UTF-8."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ PATIENCE = 0.02
 
 
 def stdin_paths(stream: BinaryIO | None) -> Iterator[str | None]:
-    """The lines of `stream` that are not empty, decoded as file names are (`os.fsdecode`).
+    """Iterate over the non-empty lines of `stream`, decoded as file names (`os.fsdecode`).
 
-    None stands for a pause of the writer: nothing has come for PATIENCE seconds. A closed stdin is None itself and
-    holds no line.
+    None marks a pause of the writer: no byte for PATIENCE seconds. A closed stdin is None itself and has no line.
     """
     rest = b""
     for block in _blocks(stream) if stream is not None else ():
@@ -32,7 +31,8 @@ def stdin_paths(stream: BinaryIO | None) -> Iterator[str | None]:
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes | None]:
-    """What can be read without waiting, None whenever that is nothing. The stream's own buffer must be unused."""
+    """Iterate over blocks that can be read without waiting, None for each pause. The stream's own buffer must be
+    unused."""
     try:
         handle = stream.fileno()
     except OSError:  # a stream in memory

@@ -1,4 +1,4 @@
-"""A checkpoint behind the engine's face: PyTorch, on the CPU or on a CUDA device."""
+"""Run a checkpoint with PyTorch, on the CPU or on a CUDA device, as a backend of the engine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from ocrctl.errors import ResumableStop
-from ocrctl.inference.decoding import with_decoding
 from ocrctl.models.build import build_trained
+from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.plugins import guarded
 from ocrctl.models.registry import family_of
@@ -18,8 +18,8 @@ from ocrctl.runtime import model_threads, torch_device
 
 
 class TorchBackend:
-    """Runs a checkpoint. `threads`: CPU threads of PyTorch for the whole process; None leaves them as they are.
-    `decoding` as in inference.decoding."""
+    """Run a checkpoint. `threads`: CPU threads of PyTorch for the whole process; None leaves them unchanged.
+    `decoding` as in models.card.with_decoding."""
 
     name = "torch"
 
@@ -37,7 +37,7 @@ class TorchBackend:
         self.model = model
 
     def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """uint8 (N, H, W, C) -> what the head gives, float32. Raises ResumableStop when the device runs out of
+        """Run uint8 (N, H, W, C); returns the head's outputs, float32. Raises ResumableStop when the device runs out of
         memory."""
         images = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (N, C, H, W), a view that is channels-last already
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from ocrctl.config.card_rules import should_be
 from ocrctl.config.model_card import ModelCard
@@ -13,13 +14,15 @@ from ocrctl.models.registry import get_spec, specs
 from ocrctl.text.charset import Charset
 from ocrctl.text.tokenizer import Tokenizer, make_tokenizer
 
+DECODINGS = {"ar": "character by character", "nar": "all at once"}  # of an autoregressive model
+
 
 def read_card(text: str, where: str, *, known: bool = True) -> ModelCard:
-    """The card in `text`, from the file `where`.
+    """Parse the card in `text`, from the file `where`.
 
-    known: whether its architecture has to be known. Raises InputError when the card is damaged, says of its
-    architecture what is not so, or names one that this version does not have, and UsageError with the plug-in that is
-    missing when the architecture is of one: a file never loads a plug-in.
+    known: whether its architecture must be known. Raises InputError when the card is damaged, contradicts the spec of
+    its architecture, or names one that this version does not have; UsageError that names the missing plug-in when the
+    architecture comes from one: a file never loads a plug-in.
     """
     card = ModelCard.from_json(text, where)
     spec = specs().get(card.arch)
@@ -37,7 +40,7 @@ def read_card(text: str, where: str, *, known: bool = True) -> ModelCard:
 
 
 def card_tokenizer(card: ModelCard) -> Tokenizer:
-    """The tokenizer of the recogniser that `card` describes.
+    """Create the tokenizer of the recogniser that `card` describes.
 
     Raises UsageError when its architecture is unknown, InputError when it is a detector or its charset is damaged.
     """
@@ -64,7 +67,7 @@ def _at_card_width(spec: ModelSpec, card: ModelCard) -> ModelSpec:
 
 
 def _against(card: ModelCard, spec: ModelSpec) -> str | None:
-    """What `card` says that cannot be so of its architecture; None when nothing."""
+    """Return what in `card` contradicts the spec of its architecture; None if nothing does."""
     if card.task != spec.task:
         return should_be("task", f"'{spec.task}', as {spec.name} is for", card.task)
     if spec.task == "detection":
@@ -86,3 +89,28 @@ def _against(card: ModelCard, spec: ModelSpec) -> str | None:
         multiple = f"a multiple of {spec.stride_w} from {spec.min_width} on, which {spec.name} takes"
         return should_be("width", multiple, card.width)
     return None
+
+
+def with_decoding(card: ModelCard, decoding: str | None, path: Path) -> ModelCard:
+    """Return `card` with another decoding, a key of DECODINGS; None leaves it unchanged.
+
+    Raises UsageError for an unknown decoding, for one that the architecture does not have, and for a model that is not
+    autoregressive: CTC has only one.
+    """
+    if decoding is None:
+        return card
+    if decoding not in DECODINGS:
+        known = ", ".join(f"{name} ({what})" for name, what in DECODINGS.items())
+        raise UsageError(f"decoding '{decoding}': use {known}.")
+    spec = get_spec(card.arch)
+    if not spec.generates:
+        raise UsageError(
+            f"{path}: {card.arch} does not support decoding '{decoding}': only autoregressive models have "
+            "several decodings.",
+            hint="leave --decoding out",
+        )
+    if decoding not in spec.decodings:
+        raise UsageError(f"{path}: {card.arch} does not support --decoding {decoding}.", hint="leave --decoding out")
+    if len(spec.decodings) == 1:  # nothing to keep in a card
+        return card
+    return replace(card, model={**card.model, "decoding": decoding})

@@ -115,7 +115,7 @@ def test_in_bash_itself(tmp_path: Path) -> None:
 def test_names_are_those_of_the_registries() -> None:
     from ocrctl.config.profiles import load_profile, shipped_profiles
     from ocrctl.data.formats import DETECTION_FORMATS, FORMATS
-    from ocrctl.inference.writers.choose import PAGE_FILES, PAGE_WRITERS, WRITERS
+    from ocrctl.inference.writers.select import PAGE_FILES, PAGE_WRITERS, WRITERS
     from ocrctl.text.charset import BUILTIN
 
     assert sorted(formats()) == sorted([*FORMATS, *DETECTION_FORMATS])

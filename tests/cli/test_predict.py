@@ -16,7 +16,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_source
-from ocrctl.inference.writers.choose import WRITERS
+from ocrctl.inference.writers.select import WRITERS
 
 
 def lines(text: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.inference.engine import Recognition
-from ocrctl.inference.writers import pages, words
+from ocrctl.inference.writers import page_formats, word_formats
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction
 from ocrctl.models.outlines.detections import Detections
 
@@ -73,19 +73,19 @@ def test_csv_of_words(tiny_checkpoint: Path, word_folder: Path, tmp_path: Path) 
 
 def test_csv_quotes_what_rfc_4180_quotes() -> None:
     text = 'say "a", b\nc\td'
-    line = words.csv_line(Prediction("a,b.png", text, 0.5))
+    line = word_formats.csv_line(Prediction("a,b.png", text, 0.5))
     assert line == '"a,b.png","say ""a"", b\nc\td",0.5000'
     assert next(csv.reader(io.StringIO(line))) == ["a,b.png", text, "0.5000"]
-    assert words.csv_line(Prediction("a.png", "\x1b[2J", 0.5)) == "a.png,\\x1b[2J,0.5000"
+    assert word_formats.csv_line(Prediction("a.png", "\x1b[2J", 0.5)) == "a.png,\\x1b[2J,0.5000"
     quads = np.array([[[1, 2], [3, 2], [3, 4], [1, 4]]], np.float32)
     found = Detections.from_quads(quads, np.array([0.25], np.float32))
     page = PagePrediction("p.png", found, (9, 9), [Recognition(text, 1.0)])
-    assert pages.csv_lines(page) == 'p.png,0.2500,"1,2,3,2,3,4,1,4"'
-    assert next(csv.reader(io.StringIO(pages.text_csv_lines(page))))[3:] == [text, "1.0000"]
+    assert page_formats.csv_lines(page) == 'p.png,0.2500,"1,2,3,2,3,4,1,4"'
+    assert next(csv.reader(io.StringIO(page_formats.text_csv_lines(page))))[3:] == [text, "1.0000"]
     empty = PagePrediction(
         "p.png", Detections.from_quads(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32)), (9, 9), []
     )
-    assert (pages.csv_lines(empty), pages.text_csv_lines(empty)) == ("p.png,,", "p.png,,,,")
+    assert (page_formats.csv_lines(empty), page_formats.text_csv_lines(empty)) == ("p.png,,", "p.png,,,,")
 
 
 def test_a_list_of_words_is_read(

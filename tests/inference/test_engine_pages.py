@@ -64,7 +64,7 @@ def test_outlines_end_with_the_picture(engine: Engine, image: np.ndarray, polygo
 def test_lower_scores_are_there_for_those_who_ask(engine: Engine, image: np.ndarray) -> None:
     page = engine.prepare_page(image)
     (maps,) = engine.maps([page])
-    fixed, all_of_them = engine.find(maps, page), engine.find(maps, page, least=True)
+    fixed, all_of_them = engine.find(maps, page), engine.find(maps, page, below_threshold=True)
     kept = all_of_them.scores >= score_threshold(engine.card)
     np.testing.assert_array_equal(all_of_them.quads()[kept], fixed.quads())
 

@@ -20,7 +20,7 @@ from ocrctl.data.images.tiff import pages
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import InputError
-from ocrctl.inference.inputs import Skipped, UnreadableInput, pictures
+from ocrctl.inference.inputs import Skipped, UnreadableInput, iter_images
 
 
 def sheets(count: int) -> list[Image.Image]:
@@ -41,7 +41,7 @@ def tiff(count: int, **options: object) -> bytes:
 def test_each_page_of_a_tiff_is_a_picture(count: int, options: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "scan.png"  # the content tells, not the name
     path.write_bytes(tiff(count, **options))
-    found = [picture for picture in pictures([str(path)], None) if picture]
+    found = [picture for picture in iter_images([str(path)], None) if picture]
     names = [f"{path}#{number}" for number in range(1, count + 1)] if count > 1 else [str(path)]
     assert [picture.path for picture in found] == names
     for picture, sheet in zip(found, sheets(count), strict=True):
@@ -70,7 +70,7 @@ def test_pages_that_cannot_be_found_are_named(tmp_path: Path) -> None:
     struct.pack_into(order + "I", last, offsets[2] + 2 + 12 * count, offsets[0])
     (tmp_path / "loop.tif").write_bytes(last)
     for name, read, reason in (("cut.tif", 2, "cut off or damaged"), ("loop.tif", 3, "runs into itself")):
-        *there, lost = (picture for picture in pictures([str(tmp_path / name)], None) if picture)
+        *there, lost = (picture for picture in iter_images([str(tmp_path / name)], None) if picture)
         assert len(there) == read and isinstance(lost, UnreadableInput) and lost.path.endswith(f"#{read + 1}")
         with pytest.raises(InputError, match=reason):
             lost.encoded()
@@ -81,7 +81,7 @@ def test_what_folders_hold_besides_images_is_counted(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"%PDF-1.7")
     skipped = Skipped()
-    found = [picture.path for picture in pictures([str(tmp_path)], None, skipped=skipped) if picture]
+    found = [picture.path for picture in iter_images([str(tmp_path)], None, skipped=skipped) if picture]
     assert found == [str(tmp_path / "deep" / "page.PNG")]
     assert skipped.summary() == (
         "6 files are no images and were skipped (.pdf 2, .txt 2, no suffix 1, .docx 1): "
@@ -108,7 +108,7 @@ def test_predict_reads_all_pages_in_every_format(
     assert run([*words, "--format", "tsv"]) == 0
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()[1:]] == names
     assert run([*words, "--format", "rec_gt", "-o", str(tmp_path / "gt")]) == 3
-    assert "its 3 pages are no files of their own" in capsys.readouterr().err
+    assert "its 3 pages are not separate files" in capsys.readouterr().err
 
     detector = ["predict", str(folder), "-m", str(tiny_detector), "--device", "cpu", "-o", str(tmp_path / "out")]
     for name in ("overlay", "txt"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ocrctl.core.eval.result_lines import read_results
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Recognition
-from ocrctl.inference.writers import pages
+from ocrctl.inference.writers import page_formats
 from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, result_word
 from ocrctl.models.outlines.detections import Detections
@@ -53,5 +53,5 @@ def test_what_needs_no_quotes_has_none() -> None:
 def test_a_line_break_is_named_where_lines_cannot_hold_it() -> None:
     with pytest.raises(InputError, match=r"img_1.jpg: 'a\\nb' has a line break"):
         result_text(page(QUAD, ["a\nb"]), scores=False)
-    cells = pages.text_tsv_lines(page(QUAD, ["a\t\nb\\n"])).split("\t")
+    cells = page_formats.text_tsv_lines(page(QUAD, ["a\t\nb\\n"])).split("\t")
     assert len(cells) == 5 and cells[3] == "a\\t\\nb\\\\n"

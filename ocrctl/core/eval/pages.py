@@ -172,7 +172,7 @@ def _read(
                     raise pages
                 row += 1
                 boxes = [
-                    engine.find(one[row - 1], page, least=options.search)
+                    engine.find(one[row - 1], page, below_threshold=options.search)
                     for engine, one, page in zip(engines, maps, pages, strict=True)
                 ]
             except InputError as error:

@@ -20,12 +20,12 @@ from ocrctl.export.parity import Parity, compare, probe_batch
 from ocrctl.files.atomic import check_writable, temporary_of
 from ocrctl.files.durable import sync_folder
 from ocrctl.files.folder import shared_folder
-from ocrctl.inference.decoding import with_decoding
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.models.build import build_trained
+from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.finite import refuse_not_finite_outputs
 

@@ -16,10 +16,10 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import write_bytes
 from ocrctl.files.durable import cannot_write
 from ocrctl.files.folder import Claim, claim, new_folder
-from ocrctl.inference.writers.choose import PAGE_FILES, PAGE_WRITERS
 from ocrctl.inference.writers.overlay import draw, png
 from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, submission
+from ocrctl.inference.writers.select import PAGE_FILES, PAGE_WRITERS
 
 SUBMISSION = "submission.zip"
 SCORE, CONFIDENCE = "score", "confidence"  # keys of an instance for polygon and text, where the format has them

@@ -16,12 +16,12 @@ from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
-from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, pictures
+from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, iter_images
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.reader import PageReader
-from ocrctl.inference.writers import words
-from ocrctl.inference.writers.choose import check_format, check_guard, format_for, line_writer
+from ocrctl.inference.writers import word_formats
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
+from ocrctl.inference.writers.select import check_format, check_guard, format_for, line_writer
 
 Emit = Callable[[Result], None]
 
@@ -89,7 +89,7 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     predictions.*.part with every line written so far.
     """
     check_format(options.format, to_folder=options.out is not None)
-    if options.format == words.REC_GT.name:
+    if options.format == word_formats.REC_GT.name:
         _check_no_lmdb(options)
     with shared_folder(options.out) if options.out is not None else nullcontext():
         return _predict(options, stdin, emit)
@@ -105,14 +105,14 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     if options.polygons and not detects:
         raise UsageError(f"--polygons requires a detector; {models.first.path} is a recogniser.")
     files = PageFiles(name, options.out, input_root(options.inputs)) if detects and options.out is not None else None
-    files_only = name == words.REC_GT.name or (files is not None and files.copies)
+    files_only = name == word_formats.REC_GT.name or (files is not None and files.copies)
     if files_only:
         _check_no_lmdb(options)
     task = _task(models, options.polygons, files is not None and files.draws)
     size = options.batch_size or (1 if detects else 64)
     jobs = default_jobs() if options.jobs is None else options.jobs
     skipped = Skipped()
-    todo = batches(pictures(options.inputs, stdin, files_only=files_only, skipped=skipped), size)
+    todo = batches(iter_images(options.inputs, stdin, files_only=files_only, skipped=skipped), size)
     loaded = time.perf_counter()
     counts = _Counts()
     target: Path | None = None
@@ -180,16 +180,16 @@ def _run(
     task: Task, todo: Iterator[list[ImageInput] | None], jobs: int, counts: _Counts, take: Callable[[TaskResult], None]
 ) -> None:
     def load(chunk: list[ImageInput]) -> list[tuple[ImageInput, Any | InputError]]:
-        return [(picture, _load(task, picture)) for picture in chunk]
+        return [(source, _load(task, source)) for source in chunk]
 
     for chunk in map_ahead(load, todo, jobs):
-        given_paths = [(picture.path, given) for picture, given in chunk if not isinstance(given, InputError)]
+        given_paths = [(source.path, given) for source, given in chunk if not isinstance(given, InputError)]
         results = iter(task.read(given_paths))
-        for picture, given in chunk:
-            path = picture.path
+        for source, given in chunk:
+            path = source.path
             item = TaskResult(Unreadable(path, given.message)) if isinstance(given, InputError) else next(results)
-            if picture.page is not None and not isinstance(item.result, Unreadable):
-                item = replace(item, result=replace(item.result, page=picture.page))
+            if source.page is not None and not isinstance(item.result, Unreadable):
+                item = replace(item, result=replace(item.result, page=source.page))
             try:
                 take(item)
             except InputError as error:  # the format cannot represent this path
@@ -204,8 +204,8 @@ def _run(
                     counts.words += sum(word.text != "" for word in item.result.words or ())
 
 
-def _load(task: Task, picture: ImageInput) -> Any | InputError:
+def _load(task: Task, source: ImageInput) -> Any | InputError:
     try:
-        return task.prepare(decode(picture.encoded(), picture.path))
+        return task.prepare(decode(source.encoded(), source.path))
     except InputError as error:
         return error

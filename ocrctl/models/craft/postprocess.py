@@ -81,7 +81,7 @@ def _boxes(labels: NDArray[np.int32], grow: NDArray[np.int64]) -> Floats:
     wide = points[:, None] + np.repeat(corners, np.diff(offsets), axis=0)
     wide = np.clip(wide, 0, frame).reshape(-1, 2).astype(np.float32)
     groups = [wide[4 * offsets[i] : 4 * offsets[i + 1]] for i in range(len(grow))]
-    found = Rectangles.around(groups)
+    found = Rectangles.from_points(groups)
     quads = np.clip(found.corners(), 0, frame)
     longer, shorter = found.sizes.max(1), found.sizes.min(1)
     for index in np.flatnonzero(longer <= (1 + SQUARE) * shorter):

@@ -48,7 +48,7 @@ def db_boxes(
     # Fewer than three points are a line of no width. A hole's edge runs the other way round, and is no text; asking
     # OpenCV for the tree instead takes half a minute on noise.
     kept = [one for one in contours if len(one) > 2 and cv2.contourArea(one, True) < 0]
-    rectangles = Rectangles.around(kept)
+    rectangles = Rectangles.from_points(kept)
     low = rectangles.sizes.min(1, initial=np.inf)
     chosen = np.flatnonzero(low >= min_size)
     if len(chosen) > max_candidates:
@@ -64,7 +64,11 @@ def db_boxes(
     rectangles, scores = rectangles[sure], scores[sure]
     area, length = rectangles.sizes.prod(1), 2 * rectangles.sizes.sum(1)
     away = _distance(area, length, unclip, shrink_ratio)
-    rectangles = Rectangles.least(np.trunc(rectangles.corners()), away) if whole_pixels else rectangles.grown(away)
+    rectangles = (
+        Rectangles.from_expanded_quads(np.trunc(rectangles.corners()), away)
+        if whole_pixels
+        else rectangles.expanded(away)
+    )
     large = rectangles.sizes.min(1, initial=np.inf) >= min_size + 2
     quads = rectangles[large].corners()
     quads = np.clip(np.rint(quads) if whole_pixels else quads, 0, probability.shape[::-1])

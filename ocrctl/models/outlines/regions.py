@@ -13,7 +13,7 @@ Labels = NDArray[np.int32]
 
 
 def row_ends(labels: Labels, count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The first and last cell of each row of each region: as good as all its cells to find what encloses it.
+    """Return the first and last cell of each row of each region, which have the same convex hull as all its cells.
 
     labels (h, w), 0 background. Returns points (2 R, 2) x, y, region by region, and offsets (count + 1,) of 1 to count.
     """
@@ -31,20 +31,20 @@ def row_ends(labels: Labels, count: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def means(labels: Labels, values: NDArray[np.float32], count: int) -> Floats:
-    """(count,) mean of values (h, w) over each of the regions 1 to count; 0 for one without cells."""
+    """Compute the mean (count,) of values (h, w) over each of the regions 1 to count; 0 for one without cells."""
     flat = labels.ravel()
     total = np.bincount(flat, values.ravel(), count + 1)[1 : count + 1]
     return np.asarray(total / np.maximum(np.bincount(flat, minlength=count + 1)[1 : count + 1], 1))
 
 
 def rectangles(labels: Labels, count: int) -> Rectangles:
-    """Of least area around the cells of each of the regions 1 to count; none may be empty."""
+    """Compute the minimum-area rectangle of each of the regions 1 to count; none may be empty."""
     points, offsets = row_ends(labels, count)
-    return Rectangles.around([points[offsets[i] : offsets[i + 1]] for i in range(count)])
+    return Rectangles.from_points([points[offsets[i] : offsets[i + 1]] for i in range(count)])
 
 
 def outlines(labels: Labels, scores: Floats, grow: NDArray[np.int64]) -> Detections:
-    """The outer edge of each of the regions 1 to len(scores), each made `grow` cells wider on all sides; of one in
+    """Trace the outer contour of each of the regions 1 to len(scores), dilated by `grow` cells; of a region in several
     parts, that of the largest. None may be empty."""
     height, width = labels.shape
     points, offsets = row_ends(labels, len(scores))

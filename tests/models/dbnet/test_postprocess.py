@@ -79,7 +79,7 @@ def test_the_least_rectangle_around_a_grown_quad(seed: int, distance: float) -> 
     quads = np.array([ring[:4] for ring in rings if len(ring) == 5])
     if not len(quads):
         return
-    found = Rectangles.least(quads, np.full(len(quads), distance))
+    found = Rectangles.from_expanded_quads(quads, np.full(len(quads), distance))
     for quad, corners in zip(quads, found.corners(), strict=True):
         grown = shapely.Polygon(quad).buffer(distance, quad_segs=32)
         assert shapely.Polygon(corners).buffer(1e-6).contains(grown)

@@ -14,7 +14,7 @@ import numpy as np
 from ocrctl.escape import cell, json_text
 from ocrctl.inference.writers.prediction import LineWriter, PagePrediction
 from ocrctl.inference.writers.results import coordinates
-from ocrctl.inference.writers.words import csv_record
+from ocrctl.inference.writers.word_formats import csv_record
 
 
 def jsonl_line(prediction: PagePrediction, folder: Path | None = None) -> str:

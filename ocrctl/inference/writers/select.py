@@ -5,15 +5,18 @@ from __future__ import annotations
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.data.formats import DETECTION_FORMATS, content_kind
 from ocrctl.errors import UsageError
-from ocrctl.inference.writers import pages, words
+from ocrctl.inference.writers import page_formats, word_formats
 from ocrctl.inference.writers.prediction import LineWriter
 
-WRITERS = {writer.name: writer for writer in (words.TXT, words.TSV, words.CSV, words.JSONL, words.REC_GT)}
-PAGE_WRITERS = {writer.name: writer for writer in (pages.JSONL, pages.TSV, pages.CSV)}
-READ_PAGE_WRITERS = {writer.name: writer for writer in (pages.TEXT_TSV, pages.TEXT_CSV)}
+WRITERS = {
+    writer.name: writer
+    for writer in (word_formats.TXT, word_formats.TSV, word_formats.CSV, word_formats.JSONL, word_formats.REC_GT)
+}
+PAGE_WRITERS = {writer.name: writer for writer in (page_formats.JSONL, page_formats.TSV, page_formats.CSV)}
+READ_PAGE_WRITERS = {writer.name: writer for writer in (page_formats.TEXT_TSV, page_formats.TEXT_CSV)}
 # Page formats that write their own files below -o DIR, besides the page formats of data/formats.
 PAGE_FILES = ("txt", "submission", "overlay")
-SPREADSHEET_FORMATS = (words.TSV.name, words.CSV.name)  # whose cells `predict --spreadsheet-safe` guards
+SPREADSHEET_FORMATS = (word_formats.TSV.name, word_formats.CSV.name)  # whose cells `predict --spreadsheet-safe` guards
 
 
 def check_format(name: str | None, *, to_folder: bool) -> None:
@@ -30,13 +33,13 @@ def check_format(name: str | None, *, to_folder: bool) -> None:
 def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
     """Return `name`, or the default format of the task. Raises UsageError when the task does not support it."""
     if name is None:
-        return pages.JSONL.name if detects else words.TSV.name
+        return page_formats.JSONL.name if detects else word_formats.TSV.name
     if not detects and name not in WRITERS:
         raise UsageError(f"--format {name} is of pages, the model reads words: {', '.join(WRITERS)}.")
-    if detects and name == words.REC_GT.name:
+    if detects and name == word_formats.REC_GT.name:
         known = ", ".join([*PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])
         raise UsageError(f"--format {name} is of words, the model finds text on pages: {known}.")
-    if detects and name == words.TXT.name and not to_folder:
+    if detects and name == word_formats.TXT.name and not to_folder:
         raise UsageError("--format txt is a file for each page; name a folder for them with -o DIR.")
     return name
 
@@ -59,5 +62,5 @@ def line_writer(name: str | None, detects: bool, reads: bool = True, guard: bool
     if detects and reads and name in READ_PAGE_WRITERS:
         return READ_PAGE_WRITERS[name]
     if detects:
-        return PAGE_WRITERS.get(name or "", PAGE_WRITERS[pages.JSONL.name])
-    return WRITERS[name or words.TSV.name]
+        return PAGE_WRITERS.get(name or "", PAGE_WRITERS[page_formats.JSONL.name])
+    return WRITERS[name or word_formats.TSV.name]
