@@ -51,7 +51,8 @@ def detection_card(
             f"{spec.name} requires sides that are multiples of {spec.size_multiple}, found {height}x{width}."
         )
     backbone = choose_backbone(spec, model.backbone)
-    mean, std = NORMALISATION.get(backbone or "", IMAGENET)
+    found = NORMALISATION.get(backbone or "", IMAGENET)
+    mean, std = spec.detector.mean or found[0], spec.detector.std or found[1]
     return ModelCard(
         arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
         max_label_length=0, mean=list(mean), std=list(std),

@@ -20,7 +20,8 @@ class DetectorSpec:
     maps: outputs that polygons are found on, in the order of the arguments of the family's `find_polygons`, each with
     its activation. thresholds: defaults by name; every returned score is at least `score_threshold`. finest_stride:
     pixels per cell of the finest features; map_stride: per cell of the maps. shrink_ratio: of the learned kernels, None
-    without kernels.
+    without kernels. mean, std: of x / 255 in RGB, as the weights of its own backbone expect them; None: the backbone's
+    (`config.detection_card`).
     """
 
     maps: Mapping[str, Literal["sigmoid", "linear"]]
@@ -29,6 +30,8 @@ class DetectorSpec:
     thresholds: Mapping[str, float]
     score_threshold: str
     shrink_ratio: float | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)

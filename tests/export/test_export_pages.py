@@ -109,7 +109,8 @@ def test_words_do_not_verify_a_detector(
 
 
 @pytest.mark.parametrize(
-    ("arch", "backbone"), [("dbnetpp", "efficientnet-lite0"), ("pan", "resnet18"), ("craft", "auto")]
+    ("arch", "backbone"),
+    [("dbnetpp", "efficientnet-lite0"), ("pan", "resnet18"), ("craft", "auto"), ("ppocr-det-tiny", "auto")],
 )
 def test_every_detector_is_exported(
     arch: str, backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

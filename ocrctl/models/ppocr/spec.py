@@ -1,12 +1,14 @@
 """PP-OCRv6: architectures and their torch-free facts.
 
-PaddleOCR 3 (https://github.com/PaddlePaddle/PaddleOCR, Apache-2.0): 48 rows of RGB, the image's own width, one output
-step for every 8 columns. The released models take BGR; import permutes the channels of their first convolution.
+PaddleOCR 3 (https://github.com/PaddlePaddle/PaddleOCR, Apache-2.0). The recogniser takes 48 rows of RGB at the image's
+own width and has one output step for every 8 columns. The detector is a DBNet (Liao et al., 2019): its loss, targets
+and postprocessing are those of models/dbnet. The released models take BGR; import permutes the channels of their first
+convolution.
 """
 
 from __future__ import annotations
 
-from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.models.family import ModelFamily
 
 RECOGNISER = ModelFamily(
@@ -19,4 +21,29 @@ RECOGNISER = ModelFamily(
     build="ocrctl.models.ppocr.recogniser:build",
     objective="ctc",
 )  # fmt: skip
-FAMILIES = (RECOGNISER,)
+_MAPS = DetectorSpec(
+    maps={"probability": "sigmoid"},  # the threshold map is of training alone
+    map_stride=1,
+    finest_stride=4,
+    thresholds={"threshold": 0.3, "box_threshold": 0.5, "unclip": 1.6},  # as rapidocr runs it
+    score_threshold="box_threshold",
+    shrink_ratio=0.4,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+)
+DETECTOR = ModelFamily(
+    "ppocr-det",
+    (
+        ModelSpec("ppocr-det-tiny", "detection", "ppocr-det", "PP-OCRv6 detector (tiny), 0.4 M parameters, 640x640",
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4),
+        ModelSpec("ppocr-det-small", "detection", "ppocr-det", "PP-OCRv6 detector (small), 2.5 M parameters, 640x640",
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4),
+    ),
+    build="ocrctl.models.ppocr.detector:build",
+    objective="maps",
+    loss="ocrctl.models.dbnet.loss:db_loss",
+    targets="ocrctl.models.dbnet.targets:page_targets",
+    find_polygons="ocrctl.models.dbnet.postprocess:db_boxes",
+    published="ocrctl.models.ppocr.published_detector:recognise",
+)  # fmt: skip
+FAMILIES = (RECOGNISER, DETECTOR)

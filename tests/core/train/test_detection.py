@@ -43,9 +43,9 @@ def go(out: Path, data: Path | None, *sets: str, arch: str = "dbnet", resume: bo
     return train(TrainRequest(settings, out, resume), lambda line: None)
 
 
-@pytest.mark.parametrize("arch", ["dbnet", "dbnetpp", "pan", "craft"])
+@pytest.mark.parametrize("arch", ["dbnet", "dbnetpp", "pan", "craft", "ppocr-det-tiny"])
 def test_every_detector_trains_and_is_kept_with_what_reads_it(arch: str, pages: Path, tmp_path: Path) -> None:
-    sets = ["model.backbone=auto", "train.max_steps=2"] if arch == "craft" else []
+    sets = ["model.backbone=auto", "train.max_steps=2"] if arch in ("craft", "ppocr-det-tiny") else []
     result = go(tmp_path / "run", pages, *sets, arch=arch)
     card, _ = load_checkpoint(tmp_path / "run" / "last.ckpt")
     assert card.task == "detection" and card.preprocessing == "page" and card.model["side"] == 160
