@@ -34,7 +34,7 @@ def drawn(data: Annotations, found: list[Detections], result: Matching, picture:
     spans = data.spans()
     for index in range(spans[picture], spans[picture + 1]):
         missed = MISSED if result.truth_match[index] < 0 else FOUND
-        outline(page, data.polygon(index), IGNORED if result.ignored[index] else missed)
+        outline(page, data.polygon(index), IGNORED if result.truth_ignored[index] else missed)
     first = sum(len(one.scores) for one in found[:picture])
     boxes = found[picture]
     for index in range(len(boxes.scores)):
@@ -58,7 +58,7 @@ def main() -> None:
     pages = [decode(data.image_bytes(image), data.image_where(image)) for image in range(count)]
     found = [engine.detect([page])[0] for page in pages]
     result = match(from_annotations(data), from_detections(found))
-    counts = result.by_picture()
+    counts = result.by_image()
     shown = sorted((one.hmean, picture) for picture, one in enumerate(counts) if one.truths >= 5)[: options.pages]
     tiles = []
     for hmean, picture in shown:

@@ -81,10 +81,13 @@ def replay(
 
 def _show(result: Diagnosis, as_json: bool) -> None:
     if as_json:
-        console.write_json(result)
+        plain = console.to_plain(result)
+        for row in plain["checks"]:
+            row["mend"] = row["fix"]  # its name in 0.1.0, until the release after the next one
+        console.write_json(plain)
         return
     if not sys.stdout.isatty():
-        rows = [(row.status, row.name, row.detail, row.mend) for row in result.checks]
+        rows = [(row.status, row.name, row.detail, row.fix) for row in result.checks]
         console.table(("status", "check", "detail", "fix"), rows)
         console.note(result.summary)
         return
@@ -93,7 +96,7 @@ def _show(result: Diagnosis, as_json: bool) -> None:
     indent = " " * 9
     for row in result.checks:
         text = textwrap.wrap(f"{row.name}: {row.detail}", console.columns() - len(indent))
-        text += textwrap.wrap(f"fix: {row.mend}" if row.mend else "", console.columns() - len(indent))
+        text += textwrap.wrap(f"fix: {row.fix}" if row.fix else "", console.columns() - len(indent))
         console.write(f"  {text[0]}", style=COLOURS[row.status], styled=f"{row.status:<7}")
         for line in text[1:]:
             console.write(f"{indent}{line}")

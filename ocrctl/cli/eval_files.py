@@ -93,12 +93,17 @@ def plain_scores(scores: PageScores, search: list[Search]) -> dict[str, Any]:
         "protocol": scores.protocol,
         "e2e": scores.e2e,
         "threshold": scores.threshold,
-        "pictures": len(scores.by_picture),
+        "images": len(scores.by_image),
         "total": scores.total,
         "by_size": scores.by_size,
-        "by_picture": scores.by_picture,
+        "by_image": scores.by_image,
         "dropped": scores.dropped,
         "threshold_search": search,
+        # Names of 0.1.0, until the release after the next one.
+        "pictures": len(scores.by_image),
+        "by_picture": [
+            {"picture": row["image"], **{k: v for k, v in row.items() if k != "image"}} for row in scores.by_image
+        ],
     }
 
 
@@ -119,7 +124,7 @@ def show_scores(scores: PageScores, search: list[Search], how: str = "") -> None
         [
             scores.protocol,
             part,
-            len(scores.by_picture),
+            len(scores.by_image),
             *_percents(row),
             *(f"{row[name]:g}" if name in row else "-" for name in counts),
         ]

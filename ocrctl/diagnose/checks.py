@@ -1,4 +1,4 @@
-"""What every diagnosis is made of: rows with a status, the finding, and how to fix it."""
+"""Rows of a diagnosis: a status, the finding, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Status = Literal["ok", "warn", "fail", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One row: `detail` is the finding, `mend` one line on what to do about it (empty when nothing)."""
+    """One row: `detail` is the finding, `fix` one line on how to fix it ("" if there is nothing to fix)."""
 
     name: str
     status: Status
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All rows of one diagnosis. `device` is False only where a GPU was looked for and none is there."""
+    """All rows of one diagnosis. `device` is False only if a GPU is required and none is present."""
 
     subject: str
     checks: tuple[Check, ...]
@@ -31,32 +31,32 @@ class Diagnosis:
 
     @property
     def failed(self) -> list[Check]:
-        """The rows that failed."""
+        """Return the rows that failed."""
         return [check for check in self.checks if check.status == "fail"]
 
 
 def ok(name: str, detail: str) -> Check:
-    """A row with nothing to fix."""
+    """Create a row with nothing to fix."""
     return Check(name, "ok", detail)
 
 
-def warn(name: str, detail: str, mend: str) -> Check:
-    """A row that works but will hurt later."""
-    return Check(name, "warn", detail, mend)
+def warn(name: str, detail: str, fix: str) -> Check:
+    """Create a row of something that works but will cause problems later."""
+    return Check(name, "warn", detail, fix)
 
 
-def fail(name: str, detail: str, mend: str) -> Check:
-    """A row that must be fixed."""
-    return Check(name, "fail", detail, mend)
+def fail(name: str, detail: str, fix: str) -> Check:
+    """Create a row of something that must be fixed."""
+    return Check(name, "fail", detail, fix)
 
 
 def skipped(name: str, why: str) -> Check:
-    """A row that could not be checked, and why."""
+    """Create a row of something that could not be checked, with the reason."""
     return Check(name, "skipped", why)
 
 
 def count(checks: Iterable[Check]) -> str:
-    """`5 ok, 1 fail`: the statuses that occur, in order of severity."""
+    """Count the statuses, in order of severity: `1 fail, 5 ok`."""
     rows = list(checks)
     shown = [(status, sum(row.status == status for row in rows)) for status in ("fail", "warn", "ok", "skipped")]
     return ", ".join(f"{number} {status}" for status, number in shown if number)

@@ -67,8 +67,8 @@ def _runtime(probe: Probe) -> Check:
         return fail("runtime", seen, "pip install --force-reinstall torch, from an index that carries CUDA builds")
     seen = f"torch {version}, CUDA {cuda}"
     if driver is not None and driver.cuda[0] < int(cuda.split(".")[0]):
-        mend = f"update the NVIDIA driver to one that serves CUDA {cuda}, or install a torch for CUDA {driver.cuda[0]}"
-        return fail("runtime", f"{seen}; the driver serves only CUDA {driver.cuda[0]}.{driver.cuda[1]}", mend)
+        fix = f"update the NVIDIA driver to one that serves CUDA {cuda}, or install a torch for CUDA {driver.cuda[0]}"
+        return fail("runtime", f"{seen}; the driver serves only CUDA {driver.cuda[0]}.{driver.cuda[1]}", fix)
     return ok("runtime", seen)
 
 
@@ -116,10 +116,10 @@ def capability_check(name: str, device: Device, arch_list: list[str]) -> Check:
     if any(arch_major == major and arch_minor <= minor for arch_major, arch_minor in code):
         return ok(name, f"{seen}, served by code for the same major version")
     if any(arch <= (major, minor) for arch in ptx):
-        mend = "the first start of each kernel is slow; a torch built for this card would start at once"
-        return warn(name, f"{seen}, compiled from PTX by the driver", mend)
-    mend = "install a torch build for this card (a newer one for a new card, an older one for an old card)"
-    return fail(name, f"{seen}, but this torch carries only {', '.join(arch_list) or 'nothing'}", mend)
+        fix = "the first start of each kernel is slow; a torch built for this card would start at once"
+        return warn(name, f"{seen}, compiled from PTX by the driver", fix)
+    fix = "install a torch build for this card (a newer one for a new card, an older one for an old card)"
+    return fail(name, f"{seen}, but this torch carries only {', '.join(arch_list) or 'nothing'}", fix)
 
 
 def _arch(entry: str) -> tuple[int, int] | None:
@@ -149,22 +149,22 @@ def _onnxruntime_rows(probe: Probe, devices: list[Device]) -> list[Check]:
     rows = [ok("onnxruntime", f"{seen}: {', '.join(runtime.providers)}")]
     cuda = probe.torch_cuda()
     if cuda is not None and runtime.cuda and cuda.split(".")[0] != runtime.cuda.split(".")[0]:
-        mend = "install the onnxruntime-gpu built for torch's CUDA major: one process cannot load both"
+        fix = "install the onnxruntime-gpu built for torch's CUDA major: one process cannot load both"
         judge = fail if devices else warn  # without a GPU it hurts nobody yet
-        rows.append(judge("onnxruntime CUDA", f"built for CUDA {runtime.cuda}, torch for {cuda}", mend))
+        rows.append(judge("onnxruntime CUDA", f"built for CUDA {runtime.cuda}, torch for {cuda}", fix))
     if not devices:
         return [*rows, skipped("onnxruntime session", "PyTorch sees no CUDA device")]
     if "CUDAExecutionProvider" not in runtime.providers:
-        mend = "pip uninstall onnxruntime; pip install --force-reinstall onnxruntime-gpu"
-        return [*rows, fail("onnxruntime session", "this build has no CUDAExecutionProvider", mend)]
+        fix = "pip uninstall onnxruntime; pip install --force-reinstall onnxruntime-gpu"
+        return [*rows, fail("onnxruntime session", "this build has no CUDAExecutionProvider", fix)]
     return [*rows, _guard("onnxruntime session", lambda: _session(probe.onnx_session_provider(devices[0].index)))]
 
 
 def _session(provider: str) -> Check:
     if provider == "CUDAExecutionProvider":
         return ok("onnxruntime session", f"runs on {provider}")
-    mend = "its CUDA and cuDNN libraries did not load: install torch and onnxruntime-gpu for the same CUDA major"
-    return fail("onnxruntime session", f"asked for CUDA, got {provider}", mend)
+    fix = "its CUDA and cuDNN libraries did not load: install torch and onnxruntime-gpu for the same CUDA major"
+    return fail("onnxruntime session", f"asked for CUDA, got {provider}", fix)
 
 
 def _guard(name: str, question: Callable[[], Check]) -> Check:

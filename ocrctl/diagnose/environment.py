@@ -56,11 +56,11 @@ def _one_of(probe: EnvironmentProbe, folder: str, packages: tuple[str, ...]) -> 
             )
             return ok(folder, detail)
         shown = " and ".join(f"{name} {version}" for name, version in versions.items())
-        mend = f"pip install --force-reinstall --no-deps {' '.join(f'{name}=={versions[there[0]]}' for name in there)}"
-        return fail(folder, f"{shown} overwrite each other's files, and their versions differ", mend)
+        fix = f"pip install --force-reinstall --no-deps {' '.join(f'{name}=={versions[there[0]]}' for name in there)}"
+        return fail(folder, f"{shown} overwrite each other's files, and their versions differ", fix)
     if len(there) > 1:
-        mend = f"pip uninstall {' '.join(there)}; then install only the one you want"
-        return fail(folder, f"{' and '.join(there)} overwrite each other's files", mend)
+        fix = f"pip uninstall {' '.join(there)}; then install only the one you want"
+        return fail(folder, f"{' and '.join(there)} overwrite each other's files", fix)
     if not there:
         return fail(folder, "not installed", f"pip install {packages[0]}")
     return ok(folder, f"from {there[0]}")
@@ -74,12 +74,12 @@ def _bound(probe: EnvironmentProbe, package: str) -> Check:
         (m[1] for line in probe.requires(package) if (m := re.match(r"torch\s*\(?==\s*([^\s;,)]+)", line))), ""
     )
     if wanted and torch and torch.partition("+")[0] != wanted.partition("+")[0]:
-        mend = f"pip uninstall {package}, or install the one built for torch {torch}"
-        return fail(package, f"{package} {version} is built for torch {wanted}, here is {torch}: lightning fails", mend)
+        fix = f"pip uninstall {package}, or install the one built for torch {torch}"
+        return fail(package, f"{package} {version} is built for torch {wanted}, here is {torch}: lightning fails", fix)
     local, torch_local = version.partition("+")[2], (torch or "").partition("+")[2]
     if local and torch_local and local != torch_local:
-        mend = f"install both from the same index, or pip uninstall {package}"
-        return fail(package, f"{package} is built for {local}, torch for {torch_local}: lightning fails", mend)
+        fix = f"install both from the same index, or pip uninstall {package}"
+        return fail(package, f"{package} is built for {local}, torch for {torch_local}: lightning fails", fix)
     return ok(package, f"{version}, fits torch {torch}")
 
 
@@ -99,12 +99,12 @@ def _threads(probe: EnvironmentProbe) -> list[Check]:
         detail += f" ({', '.join(settings)})"
     limit = variables.get("OMP_THREAD_LIMIT", "")
     if limit.isdigit() and int(limit) < threads:
-        mend = f"unset OMP_THREAD_LIMIT, or export OMP_NUM_THREADS={limit}"
-        rows.append(fail("threads", f"{detail}: more than OMP_THREAD_LIMIT, and backward hangs waiting for them", mend))
+        fix = f"unset OMP_THREAD_LIMIT, or export OMP_NUM_THREADS={limit}"
+        rows.append(fail("threads", f"{detail}: more than OMP_THREAD_LIMIT, and backward hangs waiting for them", fix))
     elif threads > usable:
         whole = max(1, int(usable))
-        mend = f"export OMP_NUM_THREADS={whole}"
-        rows.append(warn("threads", f"{detail} on {usable:g} cores: they wait for each other", mend))
+        fix = f"export OMP_NUM_THREADS={whole}"
+        rows.append(warn("threads", f"{detail} on {usable:g} cores: they wait for each other", fix))
     else:
         rows.append(ok("threads", detail))
     return rows
@@ -122,8 +122,8 @@ def _shared_memory(probe: EnvironmentProbe) -> Check:
     free, total = found
     seen = f"/dev/shm: {free / 1024**2:.0f} of {total / 1024**2:.0f} MiB free"
     if free < SHARED_MEMORY_LOW:
-        mend = "docker run --shm-size=8g (or --ipc=host); until then --set data.workers=0"
-        return warn("shared memory", f"{seen}: workers die of a bus error when it is full", mend)
+        fix = "docker run --shm-size=8g (or --ipc=host); until then --set data.workers=0"
+        return warn("shared memory", f"{seen}: workers die of a bus error when it is full", fix)
     return ok("shared memory", seen)
 
 

@@ -178,12 +178,12 @@ def _handles(data: Annotations, samples: Samples, expected: list[int], held: dic
         return skipped(name, f"{data.name} is no LMDB")
     if not held:
         return skipped(name, "no loader process answered")
-    mend = "open the LMDB on first use in each process; report this with `ocrctl diagnose environment`"
+    fix = "open the LMDB on first use in each process; report this with `ocrctl diagnose environment`"
     inherited = [pid for pid, count in held.items() if count]
     if inherited:
-        return fail(name, f"{len(inherited)} of {len(held)} loader processes inherited an open environment", mend)
+        return fail(name, f"{len(inherited)} of {len(held)} loader processes inherited an open environment", fix)
     if crc32(samples.sample(0).tobytes()) != expected[0]:
-        return fail(name, "this process reads other data since its loader processes ran", mend)
+        return fail(name, "this process reads other data since its loader processes ran", fix)
     return ok(name, f"each of {len(held)} loader processes opened its own; this one's still reads")
 
 
@@ -198,10 +198,10 @@ def _shared_memory(sample_bytes: int, memory: tuple[int, int] | None, workers: i
         f"{workers} workers x {PREFETCH} batches x {batch} samples need {need / 2**20:.0f} MiB, "
         f"{free / 2**20:.0f} of {memory[1] / 2**20:.0f} MiB free in /dev/shm"
     )
-    mend = "start the container with --shm-size=1g or --ipc=host, or lower train.batch_size or data.workers"
+    fix = "start the container with --shm-size=1g or --ipc=host, or lower train.batch_size or data.workers"
     if free < need:
-        return fail(name, seen, mend)
-    return warn(name, seen, mend) if free < 2 * need else ok(name, seen)
+        return fail(name, seen, fix)
+    return warn(name, seen, fix) if free < 2 * need else ok(name, seen)
 
 
 def _throughput(samples: Samples, workers: int, batch_size: int, alone: float, patience: float) -> Check:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.inference.engine import Engine
-from ocrctl.metrics.reads_nothing import reads_nothing
+from ocrctl.metrics.recognition import describe_constant_predictions
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,5 @@ def compare(
             if one.text != other.text:
                 differing.append(Disagreement(name, one.text, other.text))
         samples += len(names)
-    nothing = reads_nothing(texts, truths) if truths is not None else None
+    nothing = describe_constant_predictions(texts, truths) if truths is not None else None
     return Parity(what, samples, largest, differing, nothing=nothing or "")

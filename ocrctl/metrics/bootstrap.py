@@ -25,12 +25,12 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """True when zero lies outside the interval: the difference is not explained by which words were drawn."""
+        """Return whether zero lies outside the interval: resampling does not explain the difference."""
         return self.low > 0 or self.high < 0
 
 
 def resample_sums(columns: ArrayLike, resamples: int, seed: int) -> NDArray[np.float64]:
-    """Sums of each column over `resamples` draws of n rows with replacement.
+    """Sum each column over `resamples` draws of n rows with replacement.
 
     columns: (n, m), one row per sample. Returns float64 (resamples, m). Every column sees the same draws, which is what
     pairs two models evaluated on the same samples. The draws depend on (n, resamples, seed) only.
@@ -54,14 +54,14 @@ def resample_sums(columns: ArrayLike, resamples: int, seed: int) -> NDArray[np.f
 
 
 def percentile_interval(value: float, resampled: NDArray[np.float64], level: float = 0.95) -> Interval:
-    """The interval that holds the middle `level` of `resampled` (a value per resample)."""
+    """Return the interval of the middle `level` of `resampled` (a value per resample)."""
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(resampled, [tail, 1.0 - tail])
     return Interval(value, float(low), float(high), level)
 
 
 def bootstrap_interval(values: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Interval:
-    """Mean of `values` (n,) with its interval; NaN all through without samples or resamples."""
+    """Compute the mean of `values` (n,) with its interval; NaN without samples or resamples."""
     column = np.asarray(values, np.float64)
     if column.size == 0:
         return Interval(float("nan"), float("nan"), float("nan"), level)
@@ -74,7 +74,7 @@ def bootstrap_interval(values: ArrayLike, resamples: int = 1000, seed: int = 0, 
 def paired_difference(
     values: ArrayLike, others: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """Mean of `values - others` (both (n,), same samples in the same order) with its interval."""
+    """Compute the mean of `values - others` (both (n,), same samples in the same order) with its interval."""
     first, second = np.asarray(values, np.float64), np.asarray(others, np.float64)
     if first.shape != second.shape:
         raise ValueError(f"paired values differ in shape: {first.shape} and {second.shape}")

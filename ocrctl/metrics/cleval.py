@@ -1,6 +1,6 @@
 """CLEval: text detection, and reading, counted in characters (Baek et al. 2020, https://arxiv.org/abs/2006.06244).
 
-Characters are supposed at even distances along each word; a detection finds those that lie in it. Words and detections
+Characters are assumed at even distances along each word; a detection finds those inside it. Words and detections
 are matched one to one, one to many (splits) and many to one (merges), each split or merge costing a character.
 Every count of quads and boxes is that of the published code, PyPI `cleval` 0.1.1, whose names the counts carry. Its
 code for polygons of other numbers of points stops with an error before it counts; here they are counted, with the
@@ -25,13 +25,13 @@ Ints = NDArray[np.int64]
 
 
 def cleval(truth: Instances, found: Instances, e2e: bool = False, rules: Rules | None = None) -> CLEvalScores:
-    """Count `found` against `truth`, image for image; `e2e` counts what their texts read, too.
+    """Count `found` against `truth`, image by image; `e2e` also compares their texts.
 
-    Raises ValueError when the two do not hold the same number of images.
+    Raises ValueError when the numbers of images differ.
     """
     rules = rules or Rules()
     links = link(truth, found, rules)
-    counts, found_counts = ~links.ignored, ~links.left_out
+    counts, found_counts = ~links.truth_ignored, ~links.found_ignored
     split = np.bincount(links.truth_of, minlength=len(truth))
     merged = np.bincount(links.found_of, minlength=len(found))
     alone = found_counts & (merged == 0)
@@ -57,18 +57,18 @@ def cleval(truth: Instances, found: Instances, e2e: bool = False, rules: Rules |
             np.maximum(merged - 1, 0) * rules.precision_penalty, false, text_chars, found_read,
             (merged > 1).astype(np.int64), np.zeros_like(held),
         ),
-        truth.pictures,
+        truth.num_images,
         e2e,
     )  # fmt: skip
 
 
 def _text(text: str, length: int) -> str:
-    """The published code takes a detection that reads ### for one whose text is unknown."""
+    """Expand ###, which the published code treats as an unknown text."""
     return "#" * length if text == "###" else text
 
 
 def _read(truth: Instances, words: list[str], texts: list[str], links: Links) -> tuple[Ints, Ints]:
-    """Characters read, of each word (G,) and of each detection (D,)."""
+    """Count the characters read of each word (G,) and of each detection (D,)."""
     read, found_read = np.zeros(len(truth), np.int64), np.zeros(len(texts), np.int64)
     split = np.bincount(links.truth_of, minlength=len(truth))
     merged = np.bincount(links.found_of, minlength=len(texts))
@@ -81,8 +81,8 @@ def _read(truth: Instances, words: list[str], texts: list[str], links: Links) ->
     for a, b in zip(links.truth_of[~single].tolist(), links.found_of[~single].tolist(), strict=True):
         members.setdefault(a, []).append(b)
     unread = {b: texts[b] for found in members.values() for b in found}
-    for picture in np.unique(truth.image[rest]).tolist():
-        start, stop = truth.spans[picture], truth.spans[picture + 1]
+    for image in np.unique(truth.image[rest]).tolist():
+        start, stop = truth.spans[image], truth.spans[image + 1]
         for word in walked(int(stop - start), np.flatnonzero(truth.ignore[start:stop]).tolist()):
             found = members.get(word + int(start))
             if found:

@@ -1,7 +1,7 @@
-"""Where CLEval supposes the characters of a word to be, and which polygons they lie in (Baek et al. 2020, section 3.2).
+"""Place the characters of a word as CLEval does, and find the polygons around them (Baek et al. 2020, section 3.2).
 
-Quads are taken as the published code takes them: centres from the corners as they are, areas and insides from corners
-cut to whole pixels, a point on the left or upper side is inside. Polygons keep their fractions.
+Quads are treated as in the published code: centres from the exact corners, areas and insides from corners truncated to
+whole pixels, a point on the left or upper side is inside. Polygons keep their fractions.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ocrctl.metrics.iou import areas, even_odd
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MOST_UNKNOWN = 10  # characters supposed in a word without a text
+MAX_UNKNOWN = 10  # characters assumed in a word without a text
 _ROWS = 1 << 20  # points tested at a time
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The polygons of one side, as areas and insides are taken of them."""
+    """The polygons of one side, as used for areas and insides."""
 
     points: Floats  # (P, 2)
     offsets: Ints  # (N + 1,)
@@ -35,7 +35,7 @@ class Shapes:
 
 
 def shapes(side: Instances, polygons: bool) -> Shapes:
-    """What CLEval measures `side` by."""
+    """Return the polygons by which CLEval measures `side`."""
     points, offsets = side.points, side.offsets
     if polygons:
         area = shapely.area(even_odd(points, offsets, np.arange(len(side))))
@@ -45,7 +45,8 @@ def shapes(side: Instances, polygons: bool) -> Shapes:
 
 
 def aspects(points: Floats, offsets: Ints) -> Floats:
-    """(N,) mean of the first and the second half of each outline over mean of the two sides between them.
+    """Compute (N,): the mean of the first and the second half of each outline over the mean of the two sides between
+    them.
 
     Outlines run along the text and back below it, as quads from the top left clockwise do; 1 without three points.
     """
@@ -70,39 +71,39 @@ def _by_size(points: Floats, offsets: Ints) -> Iterator[tuple[Ints, Floats]]:
 
 
 def unknown_lengths(aspect: Floats) -> Ints:
-    """(N,) characters supposed in a word whose text is not known."""
+    """Return the characters (N,) assumed in a word whose text is unknown."""
     longer = np.maximum(aspect, 1 / aspect)
-    return np.minimum(np.rint(0.5 + longer), MOST_UNKNOWN).astype(np.int64)
+    return np.minimum(np.rint(0.5 + longer), MAX_UNKNOWN).astype(np.int64)
 
 
 def false_lengths(aspect: Floats) -> Ints:
-    """(N,) characters that a detection of nothing counts for."""
-    return np.minimum(np.rint(0.5 + 1 / (1e-5 + aspect)), MOST_UNKNOWN).astype(np.int64)
+    """Return the characters (N,) that a false detection counts for."""
+    return np.minimum(np.rint(0.5 + 1 / (1e-5 + aspect)), MAX_UNKNOWN).astype(np.int64)
 
 
 def centres(side: Instances, aspect: Floats, lengths: Ints, upright: float, polygons: bool) -> Floats:
-    """(C, 2) the supposed centres of all characters, `lengths` (N,) of each polygon, in order."""
+    """Compute the assumed centres (C, 2) of all characters, `lengths` (N,) of each polygon, in order."""
     owner = np.repeat(np.arange(len(side)), lengths)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    position = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     if polygons:
-        return _along(side, lengths, owner, place)
+        return _along(side, lengths, owner, position)
     corners = side.points.reshape(-1, 4, 2)
     turned = ~(aspect >= upright)  # upright text: its lines run down
     corners = np.where(turned[:, None, None], np.roll(corners, 1, axis=1), corners)
     start = (corners[:, 0] + corners[:, 3]) / 2
     end = (corners[:, 1] + corners[:, 2]) / 2
     unit = (end - start) / np.maximum(lengths, 1)[:, None]
-    return start[owner] + unit[owner] / 2 + unit[owner] * place[:, None]
+    return start[owner] + unit[owner] / 2 + unit[owner] * position[:, None]
 
 
-def _along(side: Instances, lengths: Ints, owner: Ints, place: Ints) -> Floats:
+def _along(side: Instances, lengths: Ints, owner: Ints, position: Ints) -> Floats:
     """Centres between the two long sides of outlines, each section of which is cut into as many parts as characters."""
     spots = np.full((len(owner), 2), np.nan)  # without an outline a character lies in nothing
     row_of = np.full(len(side), -1)
     for chosen, corners in _by_size(side.points, side.offsets):
         row_of[chosen] = np.arange(len(chosen))
         mine = np.flatnonzero(np.isin(owner, chosen))
-        row, length, nth = row_of[owner[mine]], lengths[owner[mine]], place[mine]
+        row, length, nth = row_of[owner[mine]], lengths[owner[mine]], position[mine]
         half = corners.shape[1] // 2
         lines = corners[:, :half], corners[:, half:][:, ::-1]
         parts = [_part(line, half, row, length, (nth + more) * (half - 1)) for line in lines for more in (0, 1)]
@@ -121,7 +122,7 @@ def _part(line: Floats, corners: int, row: Ints, length: Ints, step: Ints) -> Fl
 
 
 def inside(spots: Floats, which: Ints, found: Shapes) -> NDArray[np.bool_]:
-    """(R,) whether spot r (R, 2) lies in polygon which[r] (R,)."""
+    """Test (R,) whether spot r (R, 2) lies in polygon which[r] (R,)."""
     out = np.zeros(len(which), np.bool_)
     if found.polygons:
         members, at = np.unique(which, return_inverse=True)

@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 class CharCounts:
     """Counts of characters; the names are those of the published code."""
 
-    num_char_gt: int  # in words that count
-    num_char_det: int  # in detections that count
+    num_char_gt: int  # in words that are not ignored
+    num_char_det: int  # in detections that are not ignored
     num_char_tp_recall: int  # found, or read, by word
     num_char_tp_precision: int  # by detection: the same over all, not over a row by size
     gran_score_recall: float  # penalty for splits
@@ -29,26 +29,26 @@ class CharCounts:
 
     @property
     def recall(self) -> float:
-        """Characters found less the penalty over those there are; 0 without any."""
+        """Return the characters found, less the penalty, divided by all; 0 without any."""
         return (
             max(0.0, self.num_char_tp_recall - self.gran_score_recall) / self.num_char_gt if self.num_char_gt else 0.0
         )
 
     @property
     def precision(self) -> float:
-        """Characters found less the penalty over those detected; 0 without any."""
+        """Return the characters found, less the penalty, divided by those detected; 0 without any."""
         found = max(0.0, self.num_char_tp_precision - self.gran_score_precision)
         return found / self.num_char_det if self.num_char_det else 0.0
 
     @property
     def hmean(self) -> float:
-        """Harmonic mean of the two."""
+        """Return the harmonic mean of recall and precision."""
         return harmonic(self.recall, self.precision)
 
 
 @dataclass(frozen=True)
 class CLEvalCounts:
-    """What CLEval counts: characters found, characters read (None when not asked for), splits and merges."""
+    """Counts of CLEval: characters found, characters read (None unless requested), splits and merges."""
 
     det: CharCounts
     e2e: CharCounts | None
@@ -59,11 +59,11 @@ class CLEvalCounts:
 
 @dataclass(frozen=True)
 class Side:
-    """Columns of one side, (N,) each."""
+    """Columns of the words or of the detections, (N,) each."""
 
     image: Ints
     height: Floats
-    chars: Ints  # 0 where it does not count
+    chars: Ints  # 0 where ignored
     found: Ints
     penalty: Floats
     false: Ints
@@ -75,26 +75,27 @@ class Side:
 
 @dataclass(frozen=True)
 class CLEvalScores:
-    """The counts of every word and every detection, to be summed over what one wants to know."""
+    """Counts of every word and every detection, to be summed in total, by image or by size."""
 
     links: Links
     truth: Side
     found: Side
-    pictures: int
+    num_images: int
     reads: bool
 
     def total(self) -> CLEvalCounts:
-        """Over all images."""
+        """Sum over all images."""
         return self._sums(np.zeros(len(self.truth.image), np.int64), np.zeros(len(self.found.image), np.int64), 1)[0]
 
-    def by_picture(self) -> list[CLEvalCounts]:
-        """Of each image."""
-        return self._sums(self.truth.image, self.found.image, self.pictures)
+    def by_image(self) -> list[CLEvalCounts]:
+        """Sum for each image."""
+        return self._sums(self.truth.image, self.found.image, self.num_images)
 
     def by_size(self, sizes: Iterable[float] = SIZES) -> list[tuple[float, CLEvalCounts]]:
-        """Rows (least height in pixels, counts) that have any, smallest first; they add up to the total.
+        """Sum by text height: non-empty rows (minimum height in pixels, counts), smallest first; their sum is the
+        total.
 
-        What is counted of words stands in the row of the word, what is counted of detections in that of the detection.
+        Counts of words belong to the row of the word, counts of detections to that of the detection.
         """
         edges = np.array([*sizes])
         rows = [np.searchsorted(edges, side.height, side="right") - 1 for side in (self.truth, self.found)]

@@ -20,11 +20,11 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Rules:
-    """The published defaults."""
+    """Parameters of the matching; the defaults are the published ones."""
 
-    area_precision: float = 0.3  # share of a detection that has to lie on a word
-    recall_penalty: float = 1.0  # characters a split costs
-    precision_penalty: float = 1.0  # characters a merge costs
+    area_precision: float = 0.3  # minimum share of a detection on a word
+    recall_penalty: float = 1.0  # penalty of a split in characters
+    precision_penalty: float = 1.0  # penalty of a merge in characters
     upright: float = 0.5  # aspect below which a word runs downwards
     case_sensitive: bool = True
 
@@ -36,8 +36,8 @@ class Links:
     truth_of: Ints  # (L,)
     found_of: Ints  # (L,)
     inside: Ints  # (L,) characters of the word in the detection
-    ignored: Bools  # (G,) don't-care words
-    left_out: Bools  # (D,) detections on don't-care words
+    truth_ignored: Bools  # (G,) don't-care words
+    found_ignored: Bools  # (D,) detections on don't-care words
     lengths: Ints  # (G,) characters
     found_chars: Ints  # (G,) characters in any linked detection
     claimed: Ints  # (D,) characters found first by this detection
@@ -47,16 +47,16 @@ class Links:
     first_char: Ints  # (G + 1,)
 
     def holders(self, word: int) -> list[Ints]:
-        """Of each character of `word`, the linked detections it lies in."""
+        """Return for each character of `word` the linked detections that contain it."""
         start, stop = int(self.first_char[word]), int(self.first_char[word + 1])
         rows = np.searchsorted(self.chars, np.arange(start, stop + 1))
         return [self.holder[a:b] for a, b in pairwise(rows.tolist())]
 
 
 def link(truth: Instances, found: Instances, rules: Rules) -> Links:
-    """Match words and detections. Raises ValueError when the two do not hold the same number of images."""
-    if truth.pictures != found.pictures:
-        raise ValueError(f"{truth.pictures} images of words, but {found.pictures} of detections")
+    """Match words and detections. Raises ValueError when the numbers of images differ."""
+    if truth.num_images != found.num_images:
+        raise ValueError(f"{truth.num_images} images of words, but {found.num_images} of detections")
     polygons = bool((np.diff(truth.offsets) != 4).any() or (np.diff(found.offsets) != 4).any())
     one, two = shapes(truth, polygons), shapes(found, polygons)
     words = truth.texts if rules.case_sensitive else [text.upper() for text in truth.texts]
@@ -76,8 +76,8 @@ def link(truth: Instances, found: Instances, rules: Rules) -> Links:
     pair, char = pair[hit], char[hit]
     held = np.bincount(pair, minlength=len(first))
 
-    left_out = _left_out(truth, found, first, second, share, held, rules)
-    linked = _linked(truth.ignore, left_out, first, second, share, held, rules)
+    found_ignored = _on_ignored(truth, found, first, second, share, held, rules)
+    linked = _linked(truth.ignore, found_ignored, first, second, share, held, rules)
     rows = np.flatnonzero(linked[pair])
     chars, holder = char[rows], second[pair[rows]]
     order = np.lexsort((holder, chars))
@@ -86,7 +86,7 @@ def link(truth: Instances, found: Instances, rules: Rules) -> Links:
     new[1:] = chars[1:] != chars[:-1]
     owner = np.searchsorted(first_char, chars[new], side="right") - 1
     return Links(
-        first[linked], second[linked], held[linked], truth.ignore, left_out, lengths,
+        first[linked], second[linked], held[linked], truth.ignore, found_ignored, lengths,
         np.bincount(owner, minlength=len(truth)), np.bincount(holder[new], minlength=len(found)),
         two.aspect, chars, holder, first_char,
     )  # fmt: skip
@@ -123,31 +123,31 @@ def _rests(truth: Instances, one: Shapes) -> tuple[Ints, NDArray[np.object_]]:
     return covered, rests
 
 
-def _left_out(
+def _on_ignored(
     truth: Instances, found: Instances, first: Ints, second: Ints, share: Singles, held: Ints, rules: Rules
 ) -> Bools:
     """(D,) detections that lie on one don't-care word, or on several together."""
     limit = np.float32(rules.area_precision)
-    left_out = np.zeros(len(found), np.bool_)
+    found_ignored = np.zeros(len(found), np.bool_)
     ignored = truth.ignore[first]
-    left_out[second[ignored & (share >= limit)]] = True
-    part = np.flatnonzero(ignored & (held > 0) & ~left_out[second])
+    found_ignored[second[ignored & (share >= limit)]] = True
+    part = np.flatnonzero(ignored & (held > 0) & ~found_ignored[second])
     several = np.bincount(second[part], minlength=len(found)) > 1
     sums: dict[int, np.float32] = {}
     for k in part[several[second[part]]].tolist():  # single precision, as the published code adds
         sums[int(second[k])] = sums.get(int(second[k]), np.float32(0)) + share[k]
-    left_out[[detection for detection, total in sums.items() if total >= limit]] = True
-    return left_out
+    found_ignored[[detection for detection, total in sums.items() if total >= limit]] = True
+    return found_ignored
 
 
 def _linked(
-    ignored: Bools, left_out: Bools, first: Ints, second: Ints, share: Singles, held: Ints, rules: Rules
+    ignored: Bools, found_ignored: Bools, first: Ints, second: Ints, share: Singles, held: Ints, rules: Rules
 ) -> Bools:
     """(K,) pairs that are matched one to one, one to many or many to one."""
-    counts = ~ignored[first] & ~left_out[second]
+    counts = ~ignored[first] & ~found_ignored[second]
     strong = (share >= np.float32(rules.area_precision)) & (held > 0)
-    words, detections = len(ignored), len(left_out)
-    of_word = np.bincount(first[strong], minlength=words)  # those that are left out count here, too
+    words, detections = len(ignored), len(found_ignored)
+    of_word = np.bincount(first[strong], minlength=words)  # ignored ones are included here
     of_found = np.bincount(second[strong], minlength=detections)
     single = counts & strong & (of_word[first] == 1) & (of_found[second] == 1)
     several = counts & strong

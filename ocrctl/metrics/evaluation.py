@@ -1,14 +1,14 @@
-"""The result of an evaluation: plain dataclasses that the terminal, the JSON output and the HTML report all read."""
+"""Result of an evaluation: plain dataclasses for the terminal, the JSON output and the HTML report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ocrctl.metrics.bootstrap import Interval
-from ocrctl.metrics.confusions import Confusion
+from ocrctl.metrics.characters import Confusion, UnknownCharacters
 from ocrctl.metrics.summary import LengthRow, Summary
 
-ALL = "all"  # the name of every data set taken together, when there are several
+ALL = "all"  # name of all datasets together, when there are several
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class UnknownCharacters:
-    """Ground-truth characters a model cannot write under a protocol; the labels that hold them can only be missed."""
-
-    model: str
-    protocol: str
-    labels: int  # labels with at least one such character
-    share: float  # of all labels that the protocol keeps: accuracy cannot exceed 1 - share
-    counts: dict[str, int]  # character -> occurrences, most frequent first
-
-
-@dataclass(frozen=True)
 class WorstSample:
     """A wrong sample, furthest from its ground truth first; `sample` is its number in its data set, from 0."""
 
@@ -84,7 +73,7 @@ class WorstSample:
 
 @dataclass(frozen=True)
 class UnreadableSample:
-    """A sample whose image could not be decoded; it is in no number above."""
+    """A sample whose image could not be decoded; excluded from all results."""
 
     dataset: str
     error: str
@@ -108,7 +97,7 @@ class Evaluation:
     images_per_second: float  # images times models, decoding included
 
     def overall(self, model: str, protocol: str) -> Result:
-        """The result of `model` under `protocol` on everything it was given."""
+        """Return the result of `model` under `protocol` on all datasets together."""
         dataset = ALL if len(self.datasets) > 1 else self.datasets[0].name
         for result in self.results:
             if (result.model, result.dataset, result.summary.protocol) == (model, dataset, protocol):

@@ -1,7 +1,7 @@
-"""Detection by IoU as ICDAR 2015 counts it (Karatzas et al. 2015, "ICDAR 2015 competition on Robust Reading").
+"""Detection by IoU, as in ICDAR 2015 (Karatzas et al. 2015, "ICDAR 2015 competition on Robust Reading").
 
-As the official script of task 4.1: a detection of which more than half lies on one don't-care polygon is left out;
-then each polygon that counts, in order, takes the first free detection, in order, with which its intersection over
+As the official script of task 4.1: a detection of which more than half lies on one don't-care polygon is ignored; then
+each polygon that is not ignored, in order, takes the first free detection, in order, with which its intersection over
 union is more than 0.5. Totals are sums over images, and precision, recall and their harmonic mean come from them.
 
 A polygon that crosses itself is dropped from either side before anything is matched, as in the shapely version of that
@@ -22,14 +22,14 @@ from ocrctl.metrics.iou import areas, bounds, crossed, heights, meeting, shared_
 Ints = NDArray[np.int64]
 
 IOU = 0.5  # a match has more
-ON_IGNORED = 0.5  # share of a detection on one don't-care polygon, above which it is left out
+ON_IGNORED = 0.5  # share of a detection on one don't-care polygon, above which it is ignored
 SIZES = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)  # pixels of text height where a row begins
 _SIGNS = frozenset("!?.:,*\"()·[]/'")
 
 
 @dataclass(frozen=True)
 class HmeanCounts:
-    """Polygons that count, detections that count, and how many of them are a pair."""
+    """Number of polygons and detections that are not ignored, and of matched pairs."""
 
     truths: int
     detections: int
@@ -37,55 +37,55 @@ class HmeanCounts:
 
     @property
     def recall(self) -> float:
-        """Share of polygons that were found; 0 without any."""
+        """Return the share of polygons that were found; 0 without any."""
         return self.matched / self.truths if self.truths else 0.0
 
     @property
     def precision(self) -> float:
-        """Share of detections that are a polygon; 0 without any."""
+        """Return the share of detections that match a polygon; 0 without any."""
         return self.matched / self.detections if self.detections else 0.0
 
     @property
     def hmean(self) -> float:
-        """Harmonic mean of the two."""
+        """Return the harmonic mean of recall and precision."""
         return harmonic(self.recall, self.precision)
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Which of G polygons and D detections are pairs; both number through all images."""
+    """Pairs of G polygons and D detections, each numbered through all images."""
 
     truth_match: Ints  # (G,) its detection, -1: none
     found_match: Ints  # (D,) its polygon, -1: none
-    ignored: NDArray[np.bool_]  # (G,) don't-care, or dropped
-    left_out: NDArray[np.bool_]  # (D,) on a don't-care polygon, below the threshold, or dropped
+    truth_ignored: NDArray[np.bool_]  # (G,) don't-care, or dropped
+    found_ignored: NDArray[np.bool_]  # (D,) on a don't-care polygon, below the threshold, or dropped
     truth_dropped: NDArray[np.bool_]  # (G,) crosses itself
     found_dropped: NDArray[np.bool_]  # (D,) crosses itself
-    merged: NDArray[np.bool_]  # (D,) more than half of each of two polygons that count lies in it
+    merged: NDArray[np.bool_]  # (D,) contains more than half of each of two polygons that are not ignored
     truth_image: Ints  # (G,)
     found_image: Ints  # (D,)
     truth_height: NDArray[np.float64]  # (G,) pixels
     found_height: NDArray[np.float64]  # (D,)
-    pictures: int
+    num_images: int
 
     @property
     def missed(self) -> NDArray[np.bool_]:
-        """(G,) polygons that count and were not found."""
-        return (self.truth_match < 0) & ~self.ignored
+        """Return a flag (G,) for each polygon that is not ignored and was not found."""
+        return (self.truth_match < 0) & ~self.truth_ignored
 
     @property
     def false(self) -> NDArray[np.bool_]:
-        """(D,) detections that count and are no polygon."""
-        return (self.found_match < 0) & ~self.left_out
+        """Return a flag (D,) for each detection that is not ignored and matches no polygon."""
+        return (self.found_match < 0) & ~self.found_ignored
 
-    def dropped_by_picture(self) -> tuple[list[int], list[int]]:
-        """Of each image, how many ground-truth polygons and how many detections cross themselves."""
+    def dropped_by_image(self) -> tuple[list[int], list[int]]:
+        """Count for each image the ground-truth polygons and the detections that cross themselves."""
         sides = (self.truth_image[self.truth_dropped], self.found_image[self.found_dropped])
-        truths, detections = (np.bincount(side, minlength=self.pictures).tolist() for side in sides)
+        truths, detections = (np.bincount(side, minlength=self.num_images).tolist() for side in sides)
         return truths, detections
 
     def reading(self, texts: Sequence[str], found_texts: Sequence[str]) -> Matching:
-        """Only the pairs that are read right, too: end to end, ICDAR 2015 task 4.4. texts (G,), found_texts (D,)."""
+        """Keep the pairs whose texts match, too: end to end, ICDAR 2015 task 4.4. texts (G,), found_texts (D,)."""
         truth_match, found_match = self.truth_match.copy(), self.found_match.copy()
         for truth in np.flatnonzero(truth_match >= 0).tolist():
             found = int(truth_match[truth])
@@ -94,40 +94,41 @@ class Matching:
         return replace(self, truth_match=truth_match, found_match=found_match)
 
     def total(self) -> HmeanCounts:
-        """Over all images."""
+        """Count over all images."""
         matched = int((self.truth_match >= 0).sum())
-        return HmeanCounts(int((~self.ignored).sum()), int((~self.left_out).sum()), matched)
+        return HmeanCounts(int((~self.truth_ignored).sum()), int((~self.found_ignored).sum()), matched)
 
-    def by_picture(self) -> list[HmeanCounts]:
-        """Of each image."""
-        rows = (self.truth_image[~self.ignored], self.found_image[~self.left_out])
+    def by_image(self) -> list[HmeanCounts]:
+        """Count for each image."""
+        rows = (self.truth_image[~self.truth_ignored], self.found_image[~self.found_ignored])
         hits = self.truth_image[self.truth_match >= 0]
-        columns = [np.bincount(row, minlength=self.pictures).tolist() for row in (*rows, hits)]
+        columns = [np.bincount(row, minlength=self.num_images).tolist() for row in (*rows, hits)]
         return [HmeanCounts(*counts) for counts in zip(*columns, strict=True)]
 
     def by_size(self, sizes: Iterable[float] = SIZES) -> list[tuple[float, HmeanCounts]]:
-        """Rows (least height in pixels, counts) that have any, smallest first; they add up to the total.
+        """Count by text height: non-empty rows (minimum height in pixels, counts), smallest first; their sum is the
+        total.
 
-        A pair stands in the row of its polygon, a detection without one in the row of its own height.
+        A pair belongs to the row of its polygon, an unmatched detection to the row of its own height.
         """
         edges = np.array([*sizes])
         truth_row = np.searchsorted(edges, self.truth_height, side="right") - 1
         found_row = np.searchsorted(edges, self.found_height, side="right") - 1
-        rows = (truth_row[~self.ignored], found_row[self.false], truth_row[self.truth_match >= 0])
+        rows = (truth_row[~self.truth_ignored], found_row[self.false], truth_row[self.truth_match >= 0])
         truths, false, matched = (np.bincount(row, minlength=len(edges)).tolist() for row in rows)
         counts = [HmeanCounts(t, f + m, m) for t, f, m in zip(truths, false, matched, strict=True)]
         return [(float(edge), row) for edge, row in zip(edges, counts, strict=True) if row.truths or row.detections]
 
 
 class Pairs:
-    """What two sets of polygons share, found once; `match` then counts them at any threshold of the scores.
+    """Overlaps of two sets of polygons, computed once for `match` at any threshold of the scores.
 
-    Raises ValueError when they do not hold the same number of images.
+    Raises ValueError when they have different numbers of images.
     """
 
     def __init__(self, truth: Instances, found: Instances) -> None:
-        if truth.pictures != found.pictures:
-            raise ValueError(f"{truth.pictures} images of polygons, but {found.pictures} of detections")
+        if truth.num_images != found.num_images:
+            raise ValueError(f"{truth.num_images} images of polygons, but {found.num_images} of detections")
         self.truth, self.found = truth, found
         one, two = (truth.points, truth.offsets), (found.points, found.offsets)
         first, second = meeting(bounds(*one), truth.spans, bounds(*two), found.spans)
@@ -141,35 +142,35 @@ class Pairs:
         self._heights = heights(*one), heights(*two)
         self._dropped = crossed(*one), crossed(*two)
 
-    def match(self, least: float | None = None, iou: float = IOU) -> Matching:
-        """Pair polygons and detections; only detections that score `least` or more, all when None."""
+    def match(self, min_score: float | None = None, iou: float = IOU) -> Matching:
+        """Pair polygons and detections with a score of at least `min_score` (None: all)."""
         truth, found = self.truth, self.found
         below = np.zeros(len(found), np.bool_)
-        if least is not None:
+        if min_score is not None:
             if found.scores is None:
                 raise ValueError("the detections have no scores to compare with a threshold")
-            below = found.scores < least
+            below = found.scores < min_score
         truth_dropped, found_dropped = self._dropped
-        ignored, left_out = truth.ignore | truth_dropped, below | found_dropped
+        truth_ignored, found_ignored = truth.ignore | truth_dropped, below | found_dropped
         on_ignored = (truth.ignore & ~truth_dropped)[self._first] & _above(self._of_found, ON_IGNORED)
-        left_out[self._second[on_ignored]] = True
-        counts = ~ignored[self._first] & ~left_out[self._second]
-        pairs = np.flatnonzero(counts & _above(self._iou, iou))
+        found_ignored[self._second[on_ignored]] = True
+        counted = ~truth_ignored[self._first] & ~found_ignored[self._second]
+        pairs = np.flatnonzero(counted & _above(self._iou, iou))
         truth_match, found_match = np.full(len(truth), -1), np.full(len(found), -1)
         for a, b in zip(self._first[pairs].tolist(), self._second[pairs].tolist(), strict=True):
             if truth_match[a] < 0 and found_match[b] < 0:
                 truth_match[a], found_match[b] = b, a
-        inside = counts & _above(self._of_truth, 0.5)
+        inside = counted & _above(self._of_truth, 0.5)
         merged = np.bincount(self._second[inside], minlength=len(found)) > 1
         return Matching(
-            truth_match, found_match, ignored, left_out, truth_dropped, found_dropped, merged, truth.image,
-            found.image, *self._heights, truth.pictures,
+            truth_match, found_match, truth_ignored, found_ignored, truth_dropped, found_dropped, merged, truth.image,
+            found.image, *self._heights, truth.num_images,
         )  # fmt: skip
 
 
-def match(truth: Instances, found: Instances, least: float | None = None) -> Matching:
-    """Pair polygons and detections of the same images. Raises ValueError when these differ in number."""
-    return Pairs(truth, found).match(least)
+def match(truth: Instances, found: Instances, min_score: float | None = None) -> Matching:
+    """Pair polygons and detections of the same images. Raises ValueError when the numbers of images differ."""
+    return Pairs(truth, found).match(min_score)
 
 
 def same_word(truth: str, read: str) -> bool:

@@ -14,26 +14,26 @@ from ocrctl.data.polygons.page_words import PageWords
 
 
 class Found(Protocol):
-    """Boxes of one image, as postprocess gives them."""
+    """Boxes of one image, as a detector's postprocess returns them."""
 
     @property
     def points(self) -> NDArray[np.floating]:
-        """(P, 2)."""
+        """Return the points (P, 2)."""
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """(N + 1,)."""
+        """Return the offsets (N + 1,)."""
 
     @property
     def scores(self) -> NDArray[np.floating]:
-        """(N,)."""
+        """Return the scores (N,)."""
 
 
 @dataclass(frozen=True)
 class Instances:
-    """I images with N polygons and P points in all; polygons stand in the order of their images.
+    """I images with N polygons and P points in all; polygons are in the order of their images.
 
-    Raises ValueError when the columns do not fit together or a coordinate is not finite.
+    Raises ValueError when the columns have different lengths or a coordinate is not finite.
     """
 
     points: NDArray[np.float64]  # (P, 2) pixels, x right, y down
@@ -58,24 +58,24 @@ class Instances:
         return len(self.texts)
 
     @property
-    def pictures(self) -> int:
-        """I."""
+    def num_images(self) -> int:
+        """Return I."""
         return len(self.spans) - 1
 
     @property
     def image(self) -> NDArray[np.int64]:
-        """(N,) the image of each polygon."""
-        return np.repeat(np.arange(self.pictures), np.diff(self.spans))
+        """Return the image (N,) of each polygon."""
+        return np.repeat(np.arange(self.num_images), np.diff(self.spans))
 
     def pick(self, order: NDArray[np.int64]) -> Instances:
-        """The polygons `order`, which keeps those of an image together and the images in their order."""
-        kept = np.bincount(self.image[order], minlength=self.pictures)
+        """Return the polygons `order`, which must be ascending by image."""
+        kept = np.bincount(self.image[order], minlength=self.num_images)
         return self._rows(order, kept)
 
-    def of_pictures(self, pictures: Sequence[int]) -> Instances:
-        """The images with these numbers, in this order; -1 is one without a polygon."""
+    def select_images(self, images: Sequence[int]) -> Instances:
+        """Return the images with these numbers, in this order; -1 is an image without a polygon."""
         spans = self.spans.tolist()
-        members = [range(spans[i], spans[i + 1]) if i >= 0 else range(0) for i in pictures]
+        members = [range(spans[i], spans[i + 1]) if i >= 0 else range(0) for i in images]
         rows = np.fromiter((i for one in members for i in one), np.int64)
         return self._rows(rows, np.array([len(one) for one in members], np.int64))
 
@@ -95,23 +95,23 @@ class Instances:
 
 
 def from_annotations(data: Annotations, scores: NDArray[np.float64] | None = None) -> Instances:
-    """The polygons of an annotated set, image for image."""
+    """Convert an annotated dataset, image by image."""
     return Instances(data.points, data.offsets, data.spans(), data.ignore, data.texts, scores)
 
 
 def from_words(pages: Sequence[PageWords]) -> Instances:
-    """The words of each page, in the order of `pages`."""
+    """Convert the words of pages, in the order of `pages`."""
     joined = PageWords.joined(list(pages))
     spans = np.cumsum([0, *(len(page) for page in pages)]).astype(np.int64)
     return Instances(joined.points, joined.offsets, spans, joined.ignore, joined.texts)
 
 
-def from_detections(pictures: Sequence[Found]) -> Instances:
-    """The boxes found in each image, in the order of `pictures`."""
-    counts = [len(found.offsets) - 1 for found in pictures]
-    sizes = [np.diff(found.offsets) for found in pictures]
-    points = [np.asarray(found.points, np.float64).reshape(-1, 2) for found in pictures]
-    scores = [np.asarray(found.scores, np.float64) for found in pictures]
+def from_detections(images: Sequence[Found]) -> Instances:
+    """Convert the boxes found in each image, in the order of `images`."""
+    counts = [len(found.offsets) - 1 for found in images]
+    sizes = [np.diff(found.offsets) for found in images]
+    points = [np.asarray(found.points, np.float64).reshape(-1, 2) for found in images]
+    scores = [np.asarray(found.scores, np.float64) for found in images]
     total = sum(counts)
     return Instances(
         np.concatenate([np.zeros((0, 2)), *points]),

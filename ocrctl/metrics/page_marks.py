@@ -13,27 +13,27 @@ from ocrctl.metrics.hmean import Matching
 
 @dataclass(frozen=True)
 class Marks:
-    """What to draw: a flag for each of the G true and D found polygons."""
+    """Flags to draw for each of the G ground-truth and D found polygons."""
 
-    missed: NDArray[np.bool_]  # (G,) counts, and was not found
+    missed: NDArray[np.bool_]  # (G,) not ignored and not found
     split: NDArray[np.bool_]  # (G,) found by several
-    ignored: NDArray[np.bool_]  # (G,) don't-care
-    false: NDArray[np.bool_]  # (D,) counts, and is nothing
-    merged: NDArray[np.bool_]  # (D,) lies on several
-    left_out: NDArray[np.bool_]  # (D,) on don't-care, or below the threshold
+    truth_ignored: NDArray[np.bool_]  # (G,) don't-care
+    false: NDArray[np.bool_]  # (D,) not ignored and without a word
+    merged: NDArray[np.bool_]  # (D,) covers several
+    found_ignored: NDArray[np.bool_]  # (D,) on don't-care, or below the threshold
 
 
 def hmean_marks(matching: Matching) -> Marks:
-    """Of IoU matching, which knows no splits."""
-    none = np.zeros(len(matching.ignored), np.bool_)
-    return Marks(matching.missed, none, matching.ignored, matching.false, matching.merged, matching.left_out)
+    """Return the flags of IoU matching, which has no splits."""
+    none = np.zeros(len(matching.truth_ignored), np.bool_)
+    return Marks(matching.missed, none, matching.truth_ignored, matching.false, matching.merged, matching.found_ignored)
 
 
 def cleval_marks(scores: CLEvalScores, kept: NDArray[np.bool_] | None = None) -> Marks:
-    """Of CLEval; `kept` says which of all detections `scores` are about, None: all."""
+    """Return the flags of CLEval; `kept` are the detections that `scores` covers, None: all."""
     links = scores.links
-    found = np.bincount(links.truth_of, minlength=len(links.ignored)) > 0
-    held = np.bincount(links.found_of, minlength=len(links.left_out)) > 0
+    found = np.bincount(links.truth_of, minlength=len(links.truth_ignored)) > 0
+    held = np.bincount(links.found_of, minlength=len(links.found_ignored)) > 0
     rows = np.flatnonzero(np.ones(len(held), np.bool_) if kept is None else kept)
 
     def spread(flags: NDArray[np.bool_], rest: bool) -> NDArray[np.bool_]:
@@ -42,6 +42,7 @@ def cleval_marks(scores: CLEvalScores, kept: NDArray[np.bool_] | None = None) ->
         return full
 
     return Marks(
-        ~found & ~links.ignored, scores.truth.several > 0, links.ignored,
-        spread(~held & ~links.left_out, False), spread(scores.found.several > 0, False), spread(links.left_out, True),
+        ~found & ~links.truth_ignored, scores.truth.several > 0, links.truth_ignored,
+        spread(~held & ~links.found_ignored, False), spread(scores.found.several > 0, False),
+        spread(links.found_ignored, True),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Scores of found polygons under a protocol, as the terminal, the JSON output and the HTML report show them."""
+"""Score found polygons under a protocol, for the terminal, the JSON output and the HTML report."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ Row = dict[str, Any]  # counts and scores; those of reading in a row within, `e2
 
 @dataclass(frozen=True)
 class PageScores:
-    """One set of found polygons under one protocol; `threshold` is the fixed one, None: all were kept."""
+    """Scores of found polygons under one protocol; `threshold`: minimum score of a detection, None: all are kept."""
 
     protocol: str
     e2e: bool
     threshold: float | None
     total: Row
     by_size: list[Row]  # `height`: pixels from which on; smallest first
-    by_picture: list[Row]  # `picture`: its name; in the order given
+    by_image: list[Row]  # `image`: its name; in the order given
     marks: Marks
-    dropped: tuple[str, ...] = ()  # images with polygons that cross themselves, which hmean does not count
+    dropped: tuple[str, ...] = ()  # images with polygons that cross themselves, which hmean drops
 
     def metric(self, name: str) -> float:
-        """`recall`, `precision` or `hmean` of detection, or `e2e.hmean` and so on. Raises UsageError for others."""
+        """Return `recall`, `precision` or `hmean` of detection, or `e2e.hmean` etc. Raises UsageError for others."""
         check_metrics([name], self.protocol, self.e2e)
         part, _, plain = name.rpartition(".")
         row = self.total if self.protocol == "hmean" and not part else self.total[part or "det"]
@@ -48,7 +48,7 @@ class PageScores:
 
 @dataclass(frozen=True)
 class Search:
-    """The scores where only what scores at least `threshold` is kept."""
+    """Scores of the detections with a score of at least `threshold`."""
 
     threshold: float
     recall: float
@@ -65,10 +65,10 @@ def score_pages(
     e2e: bool = False,
     threshold: float | None = None,
 ) -> PageScores:
-    """Score `found` against `truth`, image for image; `names` (I,) are the images'.
+    """Score `found` against `truth`, image by image; `names` (I,) are the image names.
 
-    With `threshold` only what scores at least as much counts. With `e2e` what they read is scored, too. Raises
-    UsageError for an unknown protocol, ValueError when the sides do not fit together or lack scores for the threshold.
+    `threshold`: minimum score of a detection. `e2e`: score the texts, too. Raises UsageError for an unknown protocol,
+    ValueError when the numbers of images differ or there are no scores for the threshold.
     """
     check_protocol(protocol)
     if protocol == "hmean":
@@ -77,20 +77,20 @@ def score_pages(
         rows = _with_reading([matching.total()], [read.total()] if read else None)
         errors = {name: int(getattr(matching, name).sum()) for name in _ERRORS}
         errors |= {
-            "ignored": int((matching.ignored & ~matching.truth_dropped).sum()),
-            "left_out": int((matching.left_out & ~matching.found_dropped).sum()),
+            "ignored": int((matching.truth_ignored & ~matching.truth_dropped).sum()),
+            "left_out": int((matching.found_ignored & ~matching.found_dropped).sum()),
             "dropped_truths": int(matching.truth_dropped.sum()),
             "dropped_detections": int(matching.found_dropped.sum()),
         }
-        dropped = zip(names, *matching.dropped_by_picture(), strict=True)
+        dropped = zip(names, *matching.dropped_by_image(), strict=True)
         return PageScores(
             protocol, e2e, threshold,
             rows[0] | errors,
             _hmean_sizes(matching, read),
             [
-                {"picture": name, **row}
+                {"image": name, **row}
                 for name, row in zip(
-                    names, _with_reading(matching.by_picture(), read.by_picture() if read else None, True), strict=True
+                    names, _with_reading(matching.by_image(), read.by_image() if read else None, True), strict=True
                 )
             ],
             hmean_marks(matching),
@@ -103,16 +103,16 @@ def score_pages(
         protocol, e2e, threshold,
         _cleval_row(scores.total()),
         [{"height": height, **_cleval_row(row)} for height, row in scores.by_size()],
-        [{"picture": name, **_cleval_row(row)} for name, row in zip(names, scores.by_picture(), strict=True)],
+        [{"image": name, **_cleval_row(row)} for name, row in zip(names, scores.by_image(), strict=True)],
         marks,
     )  # fmt: skip
 
 
 def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", e2e: bool = False) -> list[Search]:
-    """The scores at each of THRESHOLDS, best hmean first (of equals the lower threshold); with `e2e` those of reading.
+    """Score at each of THRESHOLDS, best hmean first (of equals the lower threshold); with `e2e` by the texts.
 
-    What is best was chosen on the very images it is measured on: it is no result, but where to set the threshold for
-    others. Raises as `score_pages` does.
+    The best one is chosen on the images that it is measured on: it is not a result, but a threshold for other images.
+    Raises as `score_pages`.
     """
     check_protocol(protocol)
     pairs = Pairs(truth, found) if protocol == "hmean" else None
@@ -160,8 +160,9 @@ def _row(counts: HmeanCounts | CharCounts) -> Row:
     return {**{name: getattr(counts, name) for name in METRICS}, **asdict(counts)}
 
 
-def _picture_row(counts: HmeanCounts) -> Row:
-    """As the official script: an image without a polygon that counts is right when nothing was found."""
+def _image_row(counts: HmeanCounts) -> Row:
+    """Score one image as the official script: without a polygon that is not ignored, it is correct if nothing was
+    found."""
     row = _row(counts)
     if not counts.truths:
         right = 0.0 if counts.detections else 1.0
@@ -171,7 +172,7 @@ def _picture_row(counts: HmeanCounts) -> Row:
 
 def _with_reading(boxes: Sequence[HmeanCounts], read: Sequence[HmeanCounts] | None, each: bool = False) -> list[Row]:
     """Rows of counts, with those of reading as `e2e` within; `each`: of one image each."""
-    make = _picture_row if each else _row
+    make = _image_row if each else _row
     if read is None:
         return [make(counts) for counts in boxes]
     return [{**make(counts), "e2e": make(right)} for counts, right in zip(boxes, read, strict=True)]

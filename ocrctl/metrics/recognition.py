@@ -2,7 +2,7 @@
 
 A *protocol* says which text is compared:
 
-`exact`   the strings as they are, code point by code point (labels are NFC from the moment they are read).
+`exact`   the strings unchanged, code point by code point (labels are NFC from the moment they are read).
 `str36`   the field's 36-character case-insensitive protocol: lower-case, then keep only [0-9a-z], on both sides
           (Shi et al. 2017, https://arxiv.org/abs/1507.05717; clovaai/deep-text-recognition-benchmark test.py,
           https://arxiv.org/abs/1904.01906; baudm/parseq strhub/data/utils.py, https://arxiv.org/abs/2207.06966).
@@ -14,6 +14,7 @@ left out is part of every result. PARSeq also folds accents (NFKD) before it fil
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,11 +26,13 @@ from rapidfuzz.distance import Levenshtein
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
 
+MIN_PREDICTIONS = 5  # below which one text for all is no evidence of a broken model
+CONSTANT_SHARE = 0.95  # of the predictions, from which on one text means all of them
 _KEEP36 = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 
 
 def normalise_exact(text: str) -> str:
-    """The identity: `exact` compares what is there."""
+    """Return `text` unchanged: `exact` compares all characters."""
     return text
 
 
@@ -42,7 +45,8 @@ PROTOCOLS: dict[str, Callable[[str], str]] = {"exact": normalise_exact, "str36":
 
 
 def get_protocol(name: str) -> Callable[[str], str]:
-    """The normalising function of protocol `name`; UsageError with the nearest name when there is none."""
+    """Return the normalising function of protocol `name`. Raises UsageError, with the nearest name, for an unknown
+    one."""
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
         raise UsageError(f"there is no protocol '{name}' (known: {known}).{did_you_mean(name, PROTOCOLS)}")
@@ -50,7 +54,7 @@ def get_protocol(name: str) -> Callable[[str], str]:
 
 
 def edit_distances(truths: Sequence[str], predictions: Sequence[str]) -> NDArray[np.int64]:
-    """Levenshtein distance of each pair, in code points: int64 (n,)."""
+    """Compute the Levenshtein distance of each pair, in code points: int64 (n,)."""
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} ground truths but {len(predictions)} predictions")
     if not truths:
@@ -60,7 +64,7 @@ def edit_distances(truths: Sequence[str], predictions: Sequence[str]) -> NDArray
 
 @dataclass(frozen=True)
 class SampleScores:
-    """One protocol's per-sample scores of one model; every array has one entry per kept sample, in input order."""
+    """Per-sample scores of one model under one protocol; arrays have one entry per kept sample, in input order."""
 
     protocol: str
     kept: NDArray[np.int64]  # index into the inputs of each kept sample
@@ -73,32 +77,32 @@ class SampleScores:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """True where prediction and ground truth are equal."""
+        """Return where prediction and ground truth are equal."""
         return self.distance == 0
 
     @property
     def empty(self) -> NDArray[np.bool_]:
-        """True where the prediction is empty: a model that reads nothing has to be seen as such."""
+        """Return where the prediction is empty."""
         return np.array([not text for text in self.predictions], dtype=np.bool_)
 
     @property
     def accuracy(self) -> float:
-        """Share of samples read without an error; NaN without samples."""
+        """Return the share of correct samples; NaN without samples."""
         return _mean(self.correct)
 
     @property
     def cer(self) -> float:
-        """All edits over all ground-truth characters (may exceed 1); NaN without samples."""
+        """Return all edits divided by all ground-truth characters (may exceed 1); NaN without samples."""
         return float(self.distance.sum() / self.length.sum()) if self.length.size else float("nan")
 
     @property
     def one_minus_ned(self) -> float:
-        """Mean similarity; NaN without samples."""
+        """Return the mean similarity; NaN without samples."""
         return _mean(self.similarity)
 
     @property
     def empty_rate(self) -> float:
-        """Share of empty predictions; NaN without samples."""
+        """Return the share of empty predictions; NaN without samples."""
         return _mean(self.empty)
 
 
@@ -107,7 +111,7 @@ def _mean(values: NDArray[np.bool_] | NDArray[np.float64]) -> float:
 
 
 def similarities(distance: NDArray[np.int64], truths: Sequence[str], predictions: Sequence[str]) -> NDArray[np.float64]:
-    """1 - edits / max(len truth, len prediction) of each pair, and 0 where either side is empty: float64 (n,).
+    """Compute 1 - edits / max(len truth, len prediction) of each pair, 0 where either is empty: float64 (n,).
 
     ICDAR 2019's normalised edit distance, computed as clovaai/deep-text-recognition-benchmark test.py does.
     """
@@ -143,20 +147,36 @@ def score(truths: Sequence[str], predictions: Sequence[str], protocol: str = "ex
 
 
 def exact(truths: Sequence[str], predictions: Sequence[str]) -> float:
-    """Word accuracy under `exact`, 0..1; NaN without samples."""
+    """Compute word accuracy under `exact`, 0..1; NaN without samples."""
     return score(truths, predictions, "exact").accuracy
 
 
 def str36(truths: Sequence[str], predictions: Sequence[str]) -> float:
-    """Word accuracy under `str36`, 0..1; NaN when no ground truth holds a character of [0-9a-z]."""
+    """Compute word accuracy under `str36`, 0..1; NaN when no ground truth holds a character of [0-9a-z]."""
     return score(truths, predictions, "str36").accuracy
 
 
 def cer(truths: Sequence[str], predictions: Sequence[str], protocol: str = "exact") -> float:
-    """Character error rate: all edits over all ground-truth characters, so long words weigh more; may exceed 1."""
+    """Compute the character error rate: all edits divided by all ground-truth characters; may exceed 1."""
     return score(truths, predictions, protocol).cer
 
 
 def ned(truths: Sequence[str], predictions: Sequence[str], protocol: str = "exact") -> float:
-    """1-NED, 0..1, higher is better: the mean over words of `similarities`."""
+    """Compute 1-NED, 0..1, higher is better: the mean over words of `similarities`."""
     return score(truths, predictions, protocol).one_minus_ned
+
+
+def describe_constant_predictions(predictions: Sequence[str], truths: Sequence[str]) -> str | None:
+    """Describe predictions that are (nearly) all empty or one text, unless that is the truth of most samples.
+
+    Returns `"647 of 647 predictions are empty"` or `"... are 'a'"`, None for other predictions and for fewer than
+    MIN_PREDICTIONS. Raises ValueError when the two differ in length.
+    """
+    if len(predictions) != len(truths):
+        raise ValueError(f"{len(predictions)} predictions but {len(truths)} ground truths")
+    if len(predictions) < MIN_PREDICTIONS:
+        return None
+    text, count = Counter(predictions).most_common(1)[0]
+    if count < CONSTANT_SHARE * len(predictions) or 2 * sum(truth == text for truth in truths) >= len(truths):
+        return None
+    return f"{count:,} of {len(predictions):,} predictions are {repr(text) if text else 'empty'}"

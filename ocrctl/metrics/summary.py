@@ -1,4 +1,4 @@
-"""Per-sample scores folded into the numbers people report: intervals, paired differences, rows by word length."""
+"""Summarise per-sample scores: intervals, paired differences, rows by word length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LENGTH_BINS = (*((n, n) for n in range(1, 11)), (11, 12), (13, 16), (17, 25), (2
 
 @dataclass(frozen=True)
 class Summary:
-    """One protocol's numbers of one model on one set of samples; every metric with its interval."""
+    """Metrics of one model under one protocol on one set of samples, each with its interval."""
 
     protocol: str
     samples: int
@@ -37,21 +37,21 @@ class LengthRow:
 
     @property
     def label(self) -> str:
-        """`7`, `11-12` or `26+`."""
+        """Return `7`, `11-12` or `26+`."""
         if self.shortest == self.longest:
             return str(self.shortest)
         return f"{self.shortest}+" if self.longest >= 10**9 else f"{self.shortest}-{self.longest}"
 
 
 def _columns(scores: SampleScores) -> np.ndarray:
-    """(n, 5): correct, edits, truth length, similarity, empty: the sums every metric is made of."""
+    """Stack (n, 5): correct, edits, truth length, similarity, empty; their sums give every metric."""
     return np.stack([scores.correct, scores.distance, scores.length, scores.similarity, scores.empty], axis=1).astype(
         np.float64
     )
 
 
 def _metrics_of(sums: np.ndarray, samples: int) -> dict[str, np.ndarray]:
-    """Sums (resamples, 5) of `_columns` -> each metric (resamples,)."""
+    """Compute each metric (resamples,) from sums (resamples, 5) of `_columns`."""
     correct, edits, length, similarity, empty = sums.T
     return {
         "accuracy": correct / samples,
@@ -62,7 +62,7 @@ def _metrics_of(sums: np.ndarray, samples: int) -> dict[str, np.ndarray]:
 
 
 def summarise(scores: SampleScores, resamples: int = 1000, seed: int = 0) -> Summary:
-    """The numbers of one model under one protocol; intervals at 95 %, NaN without samples or resamples."""
+    """Compute the metrics of one model under one protocol; intervals at 95 %, NaN without samples or resamples."""
     samples = len(scores.truths)
     values = {name: float(getattr(scores, name)) for name in METRICS}
     if samples == 0 or resamples == 0:
@@ -74,7 +74,7 @@ def summarise(scores: SampleScores, resamples: int = 1000, seed: int = 0) -> Sum
 
 
 def differences(first: SampleScores, second: SampleScores, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
-    """Each metric of `first` minus that of `second`, paired: both see the same draws of the same samples.
+    """Compute each metric of `first` minus that of `second`, paired: with the same draws of the same samples.
 
     Raises ValueError when the two were not scored on the same ground truths.
     """
@@ -90,7 +90,7 @@ def differences(first: SampleScores, second: SampleScores, resamples: int = 1000
 
 
 def by_length(scores: SampleScores) -> list[LengthRow]:
-    """A row for each length bin that has samples, shortest first."""
+    """Compute a row for each length bin that has samples, shortest first."""
     rows = []
     for shortest, longest in LENGTH_BINS:
         inside = (scores.length >= shortest) & (scores.length <= longest)
@@ -103,7 +103,7 @@ def by_length(scores: SampleScores) -> list[LengthRow]:
 
 
 def worst(scores: SampleScores, limit: int) -> list[int]:
-    """Input indices of the `limit` wrong samples furthest from their ground truth.
+    """Return the input indices of the `limit` wrong samples furthest from their ground truth.
 
     Lowest similarity first, then most edits, then input order, so the list is the same on every run.
     """

@@ -34,6 +34,7 @@ def test_rows_piped_are_tab_separated_and_json_is_one_object(monkeypatch, capsys
     assert run(["diagnose", "cuda", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["checks"][0]["status"] == "fail" and found["usable"] is False and found["device"] is True
+    assert found["checks"][0]["fix"] == found["checks"][0]["mend"] == "update"  # the name of 0.1.0 stays for a release
 
 
 @pytest.mark.parametrize("columns", ["100", "40"])

@@ -95,8 +95,9 @@ def test_every_kind_of_result_counts_the_same(
     assert (total["truths"], total["detections"], total["matched"]) == (3, 3, 2)
     assert (total["missed"], total["false"], total["merged"], total["left_out"]) == (1, 1, 0, 1)
     assert total["recall"] == total["precision"] == total["hmean"] == pytest.approx(2 / 3)
-    assert [row["picture"] for row in data["by_picture"]] == ["img_1.jpg", "img_2.jpg", "img_3.jpg"]
-    assert data["by_picture"][2]["hmean"] == 1  # nothing there, nothing found
+    assert [row["image"] for row in data["by_image"]] == ["img_1.jpg", "img_2.jpg", "img_3.jpg"]
+    assert [row["picture"] for row in data["by_picture"]] == ["img_1.jpg", "img_2.jpg", "img_3.jpg"]  # name of 0.1.0
+    assert data["by_image"][2]["hmean"] == 1  # nothing there, nothing found
     assert sum(row["truths"] for row in data["by_size"]) == 3
     assert data["without_prediction"] == ["img_3.jpg"] and data["without_truth"] == []
     assert "1 not in" in err and "img_3.jpg" in err
@@ -122,7 +123,7 @@ def test_hmean_of_reading(truth: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, data, err = evaluate(capsys, *arguments)
     assert code == 1 and "e2e.hmean is 0.4000" in err and "end to end" in report.read_text(encoding="utf-8")
     assert data["total"]["matched"] == 2 and data["total"]["e2e"]["matched"] == 1
-    assert data["by_picture"][0]["e2e"]["precision"] == 0.5
+    assert data["by_image"][0]["e2e"]["precision"] == 0.5
     assert sum(row["e2e"]["matched"] for row in data["by_size"]) == 1
     assert run(["eval", "--gt", str(truth), "--pred", str(found), "--e2e"]) == 0
     assert "hmean\te2e\t3\t33.33\t50.00\t40.00" in capsys.readouterr().out

@@ -40,7 +40,7 @@ def test_a_detector_is_scored_by_hmean_unless_told_otherwise(
     result = json.loads(capsys.readouterr().out)
     (row,) = result["results"]
     assert row["protocol"] == "hmean" and row["total"]["matched"] == 6 and row["total"]["hmean"] == 1.0
-    assert [one["picture"] for one in row["by_picture"]] == [f"img_{i}.png" for i in range(4)]
+    assert [one["image"] for one in row["by_image"]] == [f"img_{i}.png" for i in range(4)]
     assert row["thresholds"]["box_threshold"] == 0.6 and row["by_size"] and not row["threshold_search"]
     assert result["models"][0]["arch"] == "dbnet" and result["datasets"][0]["samples"] == 4
 
@@ -103,7 +103,7 @@ def test_several_models_and_sets_share_one_run(
 def test_synthetic_pages_are_a_set(tiny_detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tiny_detector, "-d", "synth:pages", "--limit", "2", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)["results"]
-    assert [one["picture"] for one in row["by_picture"]] == ["synth:pages 0", "synth:pages 1"]
+    assert [one["image"] for one in row["by_image"]] == ["synth:pages 0", "synth:pages 1"]
 
 
 def test_unreadable_pages_are_listed_and_in_no_number(

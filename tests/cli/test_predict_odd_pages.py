@@ -81,4 +81,4 @@ def test_textless_pages_alone_are_scored_without_a_crash(
     assert run([*given, "--protocol", "hmean", "--protocol", "cleval", "--find-threshold"]) == 0
     rows = json.loads(capsys.readouterr().out)["results"]
     assert rows[0]["total"]["truths"] == rows[0]["total"]["detections"] == 0
-    assert rows[0]["by_picture"][0]["hmean"] == 1.0
+    assert rows[0]["by_image"][0]["hmean"] == 1.0

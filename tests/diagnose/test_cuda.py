@@ -75,7 +75,7 @@ def test_a_good_machine_is_all_ok():
     result = diagnose_cuda(Machine())
     assert set(status(result).values()) == {"ok"}
     assert result.usable and result.device and not result.failed
-    assert not any(row.mend for row in result.checks)
+    assert not any(row.fix for row in result.checks)
 
 
 def test_without_a_gpu_nothing_fails_and_it_is_said():
@@ -116,7 +116,7 @@ def test_what_is_broken_fails_with_a_mend(machine: Machine, row: str):
     assert result.device
     failed = {check.name: check for check in result.failed}
     assert row in failed, status(result)
-    assert failed[row].mend and "\n" not in failed[row].mend + failed[row].detail
+    assert failed[row].fix and "\n" not in failed[row].fix + failed[row].detail
 
 
 def test_one_good_card_of_two_is_usable_and_still_reported():

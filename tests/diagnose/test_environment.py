@@ -65,13 +65,13 @@ def test_a_good_machine_is_all_ok():
 
 def test_thread_limit_below_torchs_threads_fails_because_backward_hangs():
     check = row(Machine(env={"OMP_THREAD_LIMIT": "2"}), "threads")
-    assert check.status == "fail" and "OMP_NUM_THREADS=2" in check.mend
+    assert check.status == "fail" and "OMP_NUM_THREADS=2" in check.fix
     assert row(Machine(env={"OMP_THREAD_LIMIT": "8"}), "threads").status == "ok"
 
 
 def test_more_threads_than_the_containers_quota_warns():
     check = row(Machine(quota=1.5), "threads")
-    assert check.status == "warn" and check.mend == "export OMP_NUM_THREADS=1"
+    assert check.status == "warn" and check.fix == "export OMP_NUM_THREADS=1"
 
 
 def test_torchvision_for_another_torch_fails():
@@ -92,7 +92,7 @@ def test_two_opencv_packages_are_harmless_in_one_version_and_fail_in_two():
     assert same.status == "ok" and "both 5.0.0: harmless" in same.detail
     other = row(Machine({**GOOD, "opencv-python-headless": "4.12.0"}), "cv2")
     assert other.status == "fail" and "opencv-python 5.0.0 and opencv-python-headless 4.12.0" in other.detail
-    assert other.mend.endswith("opencv-python==5.0.0 opencv-python-headless==5.0.0")
+    assert other.fix.endswith("opencv-python==5.0.0 opencv-python-headless==5.0.0")
 
 
 def test_small_shared_memory_and_few_files_warn():

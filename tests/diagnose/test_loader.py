@@ -102,7 +102,7 @@ def test_a_fault_of_the_loader_processes_fails(
     faulty(monkeypatch, fault)
     found = rows(diagnose_loader(open_annotations(str(word_folder)), SHM, patience=2))
     assert found["samples"].status == "ok"
-    assert found["fork"].status == "fail" and said in found["fork"].detail and found["fork"].mend
+    assert found["fork"].status == "fail" and said in found["fork"].detail and found["fork"].fix
 
 
 def test_an_inherited_environment_fails(word_lmdb: Path, only_fork: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_an_inherited_environment_fails(word_lmdb: Path, only_fork: None, monkey
 
 def test_a_damaged_image_and_a_small_shared_memory_fail(tmp_path: Path, word_folder: Path, only_fork: None) -> None:
     found = rows(diagnose_loader(open_annotations(str(word_folder)), (1 << 20, 1 << 20)))
-    assert found["shared memory"].status == "fail" and "--shm-size" in found["shared memory"].mend
+    assert found["shared memory"].status == "fail" and "--shm-size" in found["shared memory"].fix
     (tmp_path / "rec_gt.txt").write_text("a.png\tword\n")
     (tmp_path / "a.png").write_bytes(b"no image")
     (row,) = diagnose_loader(open_annotations(str(tmp_path)), SHM)

@@ -173,8 +173,8 @@ def test_sums_hold_on_wild_input(truth: list[list[Box]], found: list[list[Box]],
     assert 0 <= total.det.num_char_tp_recall <= total.det.num_char_gt
     assert total.e2e.num_char_fp == total.e2e.num_char_det - total.e2e.num_char_tp_precision >= 0
     apart = [cleval(_only(words, i), pictures(found[i]), True).total() for i in range(2)]
-    assert scores.by_picture() == apart
-    for rows in (scores.by_picture(), [row for _, row in scores.by_size()]):
+    assert scores.by_image() == apart
+    for rows in (scores.by_image(), [row for _, row in scores.by_size()]):
         assert sum(row.det.num_char_det for row in rows) == total.det.num_char_det
         assert sum(row.e2e.num_char_tp_recall for row in rows if row.e2e) == total.e2e.num_char_tp_recall
     assert cleval(words, words).total().e2e is None

@@ -37,7 +37,7 @@ def test_hits_misses_and_false_ones() -> None:
     assert matching.truth_match.tolist() == [0, -1, 1, -1] and matching.found_match.tolist() == [0, 2, -1, -1]
     assert matching.missed.tolist() == [False, True, False, True]
     assert matching.false.tolist() == [False, False, True, True]
-    assert matching.by_picture() == [HmeanCounts(3, 3, 2), HmeanCounts(1, 0, 0), HmeanCounts(0, 1, 0)]
+    assert matching.by_image() == [HmeanCounts(3, 3, 2), HmeanCounts(1, 0, 0), HmeanCounts(0, 1, 0)]
     total = matching.total()
     assert total == HmeanCounts(4, 4, 2)
     assert (total.recall, total.precision, total.hmean) == (0.5, 0.5, 0.5)
@@ -109,8 +109,8 @@ def test_polygons_that_cross_themselves_are_dropped_from_both_sides() -> None:
     truth = pictures([box(0, 0, 40), bow], [bow], [box(0, 0, 40)])
     found = pictures([bow, box(0, 0, 40), flat], [box(0, 0, 40)], [])
     matching = match(truth, found)
-    assert matching.by_picture() == [HmeanCounts(1, 1, 1), HmeanCounts(0, 1, 0), HmeanCounts(1, 0, 0)]
-    assert matching.dropped_by_picture() == ([1, 1, 0], [2, 0, 0])
+    assert matching.by_image() == [HmeanCounts(1, 1, 1), HmeanCounts(0, 1, 0), HmeanCounts(1, 0, 0)]
+    assert matching.dropped_by_image() == ([1, 1, 0], [2, 0, 0])
     assert matching.missed.tolist() == [False, False, False, True] and matching.false.tolist() == [
         False,
         False,
@@ -140,9 +140,9 @@ def test_from_detections() -> None:
     one = Boxes(np.array(box(0, 0, 40), np.float32), np.array([0, 4]), np.array([0.5], np.float32))
     none = Boxes(np.zeros((0, 2), np.float32), np.array([0]), np.zeros(0, np.float32))
     found = from_detections([none, one, none])
-    assert found.spans.tolist() == [0, 0, 1, 1] and found.pictures == 3
-    assert match(pictures([], [box(0, 0, 40)], []), found).by_picture()[1] == HmeanCounts(1, 1, 1)
-    assert from_detections([none]).pictures == 1
+    assert found.spans.tolist() == [0, 0, 1, 1] and found.num_images == 3
+    assert match(pictures([], [box(0, 0, 40)], []), found).by_image()[1] == HmeanCounts(1, 1, 1)
+    assert from_detections([none]).num_images == 1
 
 
 def test_reading() -> None:

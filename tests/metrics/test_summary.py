@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ocrctl.metrics.bootstrap import bootstrap_interval, paired_difference, resample_sums
-from ocrctl.metrics.confusions import Confusion, top_confusions
+from ocrctl.metrics.characters import Confusion, top_confusions
 from ocrctl.metrics.recognition import score
 from ocrctl.metrics.summary import by_length, differences, summarise, worst
 

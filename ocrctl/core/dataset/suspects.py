@@ -17,7 +17,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.data.images.rectify import crop
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine
-from ocrctl.metrics.reads_nothing import reads_nothing
+from ocrctl.metrics.recognition import describe_constant_predictions
 from ocrctl.shell import shell_quote
 from ocrctl.text.normalize import normalize_label
 
@@ -83,7 +83,7 @@ def suspects(
     )
     plain = _ToCharset(engine.card.charset)
     truths = [plain(words.labels[index]) for _, index in sample_indices]
-    if nothing := reads_nothing([plain(reading.text) for reading in readings], truths):
+    if nothing := describe_constant_predictions([plain(reading.text) for reading in readings], truths):
         raise InputError(
             f"{engine.path} reads nothing: {nothing}, which says nothing about the labels of {options.spec}.",
             hint="use a model trained for such images; this one is scored by: "

@@ -65,7 +65,7 @@ def score_files(options: FilesOptions) -> FilesResult:
     order, unknown = _paired(truth, found)
     _check_finite(truth)
     _check_finite(found)
-    side = ordered(from_annotations(found, scores), options.protocol).of_pictures(order)
+    side = ordered(from_annotations(found, scores), options.protocol).select_images(order)
     words = from_annotations(truth)
     result = score_pages(truth.images, words, side, options.protocol, e2e=options.e2e, threshold=options.threshold)
     search = find_threshold(words, side, options.protocol, options.e2e) if options.search else []

@@ -14,7 +14,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError
 from ocrctl.files.atomic import write_with_newline
-from ocrctl.inference.writers.report.pages import Picture, render_pages
+from ocrctl.inference.writers.report.pages import EmbeddedImage, render_pages
 from ocrctl.metrics.instances import from_annotations
 
 LONGEST_SIDE = 1280  # pixels of an image in the report
@@ -33,12 +33,12 @@ def write_page(path: Path, result: FilesResult) -> None:
     truth = from_annotations(result.pages)
     page = render_pages(
         f"{result.found} against {result.truth}", result.scores, truth, result.found_pages,
-        lambda number: picture_of(result.pages, number), result.search, notes,
+        lambda number: embed_image(result.pages, number), result.search, notes,
     )  # fmt: skip
     write_with_newline(path, page)
 
 
-def picture_of(pages: Annotations, number: int) -> Picture:
+def embed_image(pages: Annotations, number: int) -> EmbeddedImage:
     """Return image `number` as a JPEG of at most LONGEST_SIDE; an empty frame around the polygons if it is
     unreadable."""
     try:
@@ -50,15 +50,15 @@ def picture_of(pages: Annotations, number: int) -> Picture:
             points = pages.points[pages.offsets[start] : pages.offsets[stop]]
             right, bottom = np.ceil(points.max(0, initial=1.0)).tolist() if len(points) else (640, 480)
             width, height = int(right) + 20, int(bottom) + 20
-        return Picture("", width, height)
-    return shown(pixels)
+        return EmbeddedImage("", width, height)
+    return embed(pixels)
 
 
-def shown(pixels: NDArray[np.uint8]) -> Picture:
+def embed(pixels: NDArray[np.uint8]) -> EmbeddedImage:
     """Encode RGB uint8 (H, W, 3) as a JPEG of at most LONGEST_SIDE."""
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
     _, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 75])
-    return Picture("data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode(), width, height)
+    return EmbeddedImage("data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode(), width, height)

@@ -26,7 +26,7 @@ class EvalPages:
         """Use the first `count` of `pages`."""
         self.name, self.spec = name, spec.raw
         self._pages, self._count = pages, count
-        self._drawn: dict[int, PageWords] = {}  # cache of synthetic pages, which are slow to render
+        self._rendered: dict[int, PageWords] = {}  # cache of synthetic pages, which are slow to render
 
     def __len__(self) -> int:
         return self._count
@@ -35,18 +35,18 @@ class EvalPages:
         """RGB uint8 (H, W, 3). Raises InputError naming the page when it cannot be decoded."""
         if isinstance(self._pages, PageSource):
             return self._pages.page(index)[0]
-        image, self._drawn[index] = self._pages.sample(index)
+        image, self._rendered[index] = self._pages.sample(index)
         return image
 
     def words(self, index: int) -> PageWords:
         """Return the words of a page, in pixels of the page."""
         if isinstance(self._pages, PageSource):
             return self._pages.words(index)
-        if index not in self._drawn:
+        if index not in self._rendered:
             self.image(index)
-        return self._drawn[index]
+        return self._rendered[index]
 
-    def picture(self, index: int) -> str:
+    def image_name(self, index: int) -> str:
         """Return the name of a page for messages."""
         if isinstance(self._pages, PageSource):
             return self._pages.data.images[int(self._pages.images[index])]

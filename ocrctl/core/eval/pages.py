@@ -140,7 +140,7 @@ def _result(
     sample_indices = [sample_index for sample_index, _ in rows]
     truth = from_words([data[number].words(index) for number, index in sample_indices])
     found = ordered(from_detections([boxes for _, boxes in rows]), protocol)
-    names = [data[number].picture(index) for number, index in sample_indices]
+    names = [data[number].image_name(index) for number, index in sample_indices]
     threshold = score_threshold(engine.card) if options.search else None
     scores = score_pages(names, truth, found, protocol, threshold=threshold)
     search = find_threshold(truth, found, protocol) if options.search else []

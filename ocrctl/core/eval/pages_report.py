@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ocrctl.core.eval.files_report import shown
+from ocrctl.core.eval.files_report import embed
 from ocrctl.core.eval.page_samples import EvalPages
 from ocrctl.core.eval.pages import PageResult, PagesEvaluation
 from ocrctl.files.atomic import write_with_newline
-from ocrctl.inference.writers.report.pages import Picture, render_pages
+from ocrctl.inference.writers.report.pages import EmbeddedImage, render_pages
 from ocrctl.metrics.pages import check_metrics
 
 
@@ -29,15 +29,15 @@ def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPage
 
 
 def _page(item: PageResult, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> str:
-    def picture(number: int) -> Picture:
+    def embed_page(number: int) -> EmbeddedImage:
         source, index = item.sample_indices[number]
-        return shown(data[source].image(index))
+        return embed(data[source].image(index))
 
     thresholds = ", ".join(f"{name} {value:g}" for name, value in sorted(item.thresholds.items()))
     notes = [f"Thresholds of the model: {thresholds}."]
     notes += [f"Unreadable, not scored: {one.error}" for one in evaluation.unreadable]
     specs = ", ".join(info.spec for info in evaluation.datasets)
-    return render_pages(f"{item.model} on {specs}", item.scores, item.truth, item.found, picture, item.search, notes)
+    return render_pages(f"{item.model} on {specs}", item.scores, item.truth, item.found, embed_page, item.search, notes)
 
 
 def check_gates(gates: Mapping[str, float], protocols: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from ocrctl.core.eval.read import SampleIndex, read_samples
 from ocrctl.core.eval.word_samples import EvalSamples, open_samples
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.engine import Engine, Recognition
-from ocrctl.metrics.confusions import top_confusions
+from ocrctl.metrics.characters import top_confusions, unknown_characters
 from ocrctl.metrics.evaluation import (
     ALL,
     DatasetInfo,
@@ -23,7 +23,6 @@ from ocrctl.metrics.evaluation import (
 )
 from ocrctl.metrics.recognition import SampleScores, get_protocol, score
 from ocrctl.metrics.summary import by_length, differences, summarise, worst
-from ocrctl.metrics.unknown import unknown_characters
 
 
 @dataclass(frozen=True)

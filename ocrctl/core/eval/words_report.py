@@ -19,7 +19,7 @@ def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) 
     """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
     by_name = {samples.name: samples for samples in data}
 
-    def picture(item: WorstSample) -> bytes:
+    def sample_image(item: WorstSample) -> bytes:
         image = by_name[item.dataset].image(item.sample)
         height, width = image.shape[:2]
         if height > IMAGE_HEIGHT:
@@ -29,4 +29,4 @@ def write_page(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) 
         assert done
         return encoded.tobytes()
 
-    write_with_newline(path, render(evaluation, picture))
+    write_with_newline(path, render(evaluation, sample_image))

@@ -16,7 +16,7 @@ from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, r
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.errors import OcrctlError, PluginError, UsageError
-from ocrctl.metrics.reads_nothing import SHARE
+from ocrctl.metrics.recognition import CONSTANT_SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
 from ocrctl.runtime import keep_memory, mkldnn, model_threads, share_cores
 from ocrctl.training.failures import resumable
@@ -165,7 +165,7 @@ def unread(result: TrainResult) -> str:
     """Return why the model is useless so far: (nearly) all predictions of the last validation are empty, or no
     validation had a correct one; "" otherwise and without a validation."""
     last = result.last
-    if last.get("val_empty", 0.0) >= SHARE:
+    if last.get("val_empty", 0.0) >= CONSTANT_SHARE:
         return f"reads nothing: {last['val_empty']:.0%} of the validation predictions are empty"
     if "val_exact" in last and not max(result.best_accuracy, last["val_exact"]):
         return "reads no validation word correctly"

@@ -22,11 +22,11 @@ from ocrctl.metrics.summary import LOWER_IS_BETTER, METRICS
 
 HEADINGS = {"accuracy": "accuracy", "cer": "CER", "one_minus_ned": "1-NED", "empty_rate": "empty"}
 NOTHING = '<span class="soft">(nothing)</span>'
-Picture = Callable[[WorstSample], bytes]  # PNG of a worst sample
+SampleImage = Callable[[WorstSample], bytes]  # PNG of a worst sample
 
 
-def render(evaluation: Evaluation, picture: Picture) -> str:
-    """The whole page. `picture` is asked once for each of the evaluation's worst samples."""
+def render(evaluation: Evaluation, sample_image: SampleImage) -> str:
+    """Render the report. `sample_image` is called once for each of the worst samples."""
     words = sum(item.samples for item in evaluation.datasets)
     sections = [
         _heads(evaluation),
@@ -35,7 +35,7 @@ def render(evaluation: Evaluation, picture: Picture) -> str:
         _lengths(evaluation),
         _confusions(evaluation),
         _unknown(evaluation),
-        _worst(evaluation, picture),
+        _worst(evaluation, sample_image),
         _unreadable(evaluation),
     ]
     names = ", ".join(escape(item.spec) for item in evaluation.datasets)
@@ -160,13 +160,13 @@ def _unknown(evaluation: Evaluation) -> str:
     return f"<h2>Characters outside the charset</h2>{''.join(parts)}"
 
 
-def _worst(evaluation: Evaluation, picture: Picture) -> str:
+def _worst(evaluation: Evaluation, sample_image: SampleImage) -> str:
     if not evaluation.worst:
         return ""
     cards = []
     for item in evaluation.worst:
         truth, prediction = marked(item.truth, item.prediction)
-        data = base64.b64encode(picture(item)).decode()
+        data = base64.b64encode(sample_image(item)).decode()
         kind = "empty" if not item.prediction else "case" if item.truth.lower() == item.prediction.lower() else "wrong"
         searched = " ".join(escape(text.lower()) for text in (item.truth, item.prediction, item.where))
         cards.append(

@@ -1,4 +1,4 @@
-"""Scores of found polygons as one HTML file that needs nothing else, with missed, false and merged boxes drawn."""
+"""Render the scores of found polygons as one self-contained HTML file, with missed, false and merged boxes drawn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ocrctl.inference.writers.report.parts import document, escape, percent, tab
 from ocrctl.metrics.instances import Instances
 from ocrctl.metrics.pages import METRICS, PageScores, Row, Search
 
-DRAWN = 60  # images in one page, those with most errors
+MAX_DRAWN = 60  # images in one report, those with the most errors
 _STYLE = """
 .page { margin: 0 0 22px; }
 .page svg { background: var(--image); }
@@ -29,8 +29,9 @@ _COLOURS = {"found": "--s2", "missed": "--s0", "false": "--s5", "merged": "--s3"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image to draw on: a data URI, empty when it could not be had, and the size polygons are measured in."""
+class EmbeddedImage:
+    """An image to draw polygons on: a data URI, empty if it is unreadable, and the size that polygons are measured
+    in."""
 
     source: str
     width: int
@@ -42,19 +43,19 @@ def render_pages(
     scores: PageScores,
     truth: Instances,
     found: Instances,
-    picture: Callable[[int], Picture],
+    embed: Callable[[int], EmbeddedImage],
     search: Sequence[Search] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The whole page. `picture` is asked for the number of each image drawn, at most DRAWN; `notes` are sentences."""
-    kept = "all that was found" if scores.threshold is None else f"what scores at least {scores.threshold:g}"
-    said = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
+    """Render the report. `embed` returns image `number`, for at most MAX_DRAWN images; `notes` are sentences."""
+    kept = "all detections" if scores.threshold is None else f"detections with a score of at least {scores.threshold:g}"
+    remarks = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
     introduction = (
-        f"{escape(title)}. {len(scores.by_picture)} images, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
+        f"{escape(title)}. {len(scores.by_image)} images, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
     )
     body = (
-        f"{_heads(scores)}{said}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, picture)}"
-        f"{_pictures(scores)}"
+        f"{_heads(scores)}{remarks}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, embed)}"
+        f"{_image_table(scores)}"
     )
     return document("ocrctl eval", "Text detection", introduction, body, _STYLE)
 
@@ -113,48 +114,49 @@ def _search(search: Sequence[Search]) -> str:
     return f"<h2>By threshold</h2><p class='soft'>Best: {search[0].threshold:g}. {note}</p>{numbers}"
 
 
-def _drawn(scores: PageScores, truth: Instances, found: Instances, picture: Callable[[int], Picture]) -> str:
+def _drawn(scores: PageScores, truth: Instances, found: Instances, embed: Callable[[int], EmbeddedImage]) -> str:
     marks = scores.marks
-    errors = _per_picture(truth, marks.missed | marks.split) + _per_picture(found, marks.false | marks.merged)
-    order = [int(i) for i in np.argsort(-errors, kind="stable")[:DRAWN] if errors[i]]
+    errors = _per_image(truth, marks.missed | marks.split) + _per_image(found, marks.false | marks.merged)
+    order = [int(i) for i in np.argsort(-errors, kind="stable")[:MAX_DRAWN] if errors[i]]
     if not order:
         return "<h2>Errors</h2><p>None.</p>"
     legend = "".join(f'<span style="--swatch:var({_COLOURS[key]})">{text}</span>' for key, text in _LEGEND.items())
     figures = []
     for number in order:
-        row = scores.by_picture[number]
-        drawing = _drawing(picture(number), scores, truth, found, number)
+        row = scores.by_image[number]
+        drawing = _drawing(embed(number), scores, truth, found, number)
         values = ", ".join(f"{name} hmean {percent(part['hmean'])}".strip() for name, part in _parts(row))
         figures.append(
-            f'<figure class="page"><figcaption>{escape(row["picture"])} <span class="soft">{values}, '
+            f'<figure class="page"><figcaption>{escape(row["image"])} <span class="soft">{values}, '
             f"{errors[number]} errors</span></figcaption>{drawing}</figure>"
         )
-    some = "" if errors.astype(bool).sum() <= DRAWN else f" The {DRAWN} with most of {(errors > 0).sum()} are shown."
+    wrong = int((errors > 0).sum())
+    some = "" if wrong <= MAX_DRAWN else f" Only the {MAX_DRAWN} with the most errors of {wrong} are drawn."
     return f"<h2>Errors</h2><p class='soft'>Most first.{some}</p><div class='legend'>{legend}</div>{''.join(figures)}"
 
 
-def _pictures(scores: PageScores) -> str:
-    rows = [[escape(row["picture"]), *_cells(row)] for row in scores.by_picture]
+def _image_table(scores: PageScores) -> str:
+    rows = [[escape(row["image"]), *_cells(row)] for row in scores.by_image]
     numbers = table(["image", *_headers(scores)], rows, 1)
     return f"<h2>By image</h2><details><summary>{len(rows)} images</summary>{numbers}</details>"
 
 
-def _per_picture(side: Instances, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.bincount(side.image[flags], minlength=side.pictures)
+def _per_image(side: Instances, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.bincount(side.image[flags], minlength=side.num_images)
 
 
-def _drawing(picture: Picture, scores: PageScores, truth: Instances, found: Instances, number: int) -> str:
+def _drawing(embedded: EmbeddedImage, scores: PageScores, truth: Instances, found: Instances, number: int) -> str:
     marks, shapes = scores.marks, []
     for i in range(int(truth.spans[number]), int(truth.spans[number + 1])):
-        if marks.ignored[i] or marks.missed[i] or marks.split[i]:
-            kind = "ignored" if marks.ignored[i] else "missed" if marks.missed[i] else "merged"
+        if marks.truth_ignored[i] or marks.missed[i] or marks.split[i]:
+            kind = "ignored" if marks.truth_ignored[i] else "missed" if marks.missed[i] else "merged"
             shapes.append(_polygon(truth, i, kind))
     for i in range(int(found.spans[number]), int(found.spans[number + 1])):
-        if not marks.left_out[i]:
+        if not marks.found_ignored[i]:
             shapes.append(_polygon(found, i, "merged" if marks.merged[i] else "false" if marks.false[i] else "found"))
-    image = f'<image href="{picture.source}" width="{picture.width}" height="{picture.height}"/>'
+    image = f'<image href="{embedded.source}" width="{embedded.width}" height="{embedded.height}"/>'
     return (
-        f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img">{image if picture.source else ""}'
+        f'<svg viewBox="0 0 {embedded.width} {embedded.height}" role="img">{image if embedded.source else ""}'
         f"{''.join(shapes)}</svg>"
     )
 

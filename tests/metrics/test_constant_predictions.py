@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrctl.metrics.reads_nothing import FEWEST, reads_nothing
+from ocrctl.metrics.recognition import MIN_PREDICTIONS, describe_constant_predictions
 
 WORDS = ["hotel", "exit", "cafe", "open", "zoo", "a"]
 
@@ -17,14 +17,14 @@ WORDS = ["hotel", "exit", "cafe", "open", "zoo", "a"]
         (["a", "b", "", "", "", ""], WORDS, None),
         (["zoo"] * 6, ["zoo"] * 6, None),  # one text, and it is right
         (["zoo"] * 6, ["zoo", "zoo", "zoo", "b", "c", "d"], None),
-        ([""] * (FEWEST - 1), WORDS[: FEWEST - 1], None),
+        ([""] * (MIN_PREDICTIONS - 1), WORDS[: MIN_PREDICTIONS - 1], None),
         ([], [], None),
     ],
 )
 def test_one_text_for_all_is_told_from_reading(predictions: list[str], truths: list[str], said: str | None) -> None:
-    assert reads_nothing(predictions, truths) == said
+    assert describe_constant_predictions(predictions, truths) == said
 
 
 def test_lists_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="1 predictions but 2"):
-        reads_nothing([""], ["a", "b"])
+        describe_constant_predictions([""], ["a", "b"])
