@@ -17,7 +17,7 @@ DIFFERING_SHOWN = 10
 
 
 def export(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoints or run folders.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoints, run folders or default:NAME.")],
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="DIR", help="Write DIR/NAME.onnx.", rich_help_panel=OUTPUT)
     ],
@@ -40,6 +40,16 @@ def export(
             rich_help_panel=CHECKS,
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="fp32|fp16-weights",
+            help="How weights are stored. fp16-weights: half the size, computed in float32; train --from and export "
+            "can read the file.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "fp32",
     decoding: Decoding = None,
     plugin: Plugins = None,
     as_json: Json = False,
@@ -52,13 +62,14 @@ def export(
     \b
     Examples:
       ocrctl export runs/crnn -o models
+      ocrctl export runs/crnn -o models --precision fp16-weights
       ocrctl export runs/crnn -o out --verify data/val --tolerance logits=0.01
     """
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.export.run import ExportOptions
     from ocrctl.core.export.run import export as run
 
-    options = ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding)
+    options = ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding, precision)
     with ProgressBar("samples") as progress:
         report = run(options, progress)
     with console.ignoring_closed_pipe():

@@ -43,7 +43,7 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Initialise from the weights of a checkpoint or run folder.",
+            help="Initialise from the weights of a checkpoint, run folder or default:NAME.",
             rich_help_panel=MODEL,
         ),
     ] = None,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.images.resize_page import MULTIPLE
+from ocrctl.export.named_weights import simplify, store_named
 from ocrctl.files.atomic import no_link
 from ocrctl.files.durable import cannot_write
 from ocrctl.models.find import detector_spec
@@ -51,9 +52,10 @@ def output_names(card: ModelCard) -> tuple[str, ...]:
     return tuple(detector_spec(card.arch).maps) if card.task == "detection" else (OUTPUT,)
 
 
-def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
+def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> onnx.ModelProto:
     """Trace `model` (on the CPU) with a free batch dimension, of a detector free sides as well, and put `card` into the
-    file's metadata."""
+    file's metadata. half_weights: keep all weights by name, stored as float16 (export.named_weights).
+    """
     free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
     height, width = card.height, card.width
     if card.task == "detection":
@@ -78,12 +80,17 @@ def to_onnx(model: OCRModel, card: ModelCard) -> onnx.ModelProto:
                 opset_version=OPSET,
                 external_data=False,
                 verbose=False,
+                optimize=not half_weights,
             )
+            assert program is not None
+            if half_weights:
+                simplify(program.model)
     finally:
         for log, level in zip(logs, levels, strict=True):
             log.setLevel(level)
-    assert program is not None
     proto = program.model_proto
+    if half_weights:
+        store_named(proto, model)
     _strip_traces(proto)
     proto.producer_name, proto.producer_version = "ocrctl", __version__
     onnx.helper.set_model_props(proto, {CARD_KEY: card.to_json()})

@@ -148,9 +148,11 @@ def test_wrong_options(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_onnx_file_is_not_exported_again(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["export", str(exported), "-o", str(tmp_path)]) == 2
-    assert "is an ONNX file already" in capsys.readouterr().err
+def test_a_file_with_folded_weights_is_not_exported_again(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", str(exported), "-o", str(tmp_path)]) == 3
+    assert "its weights are folded into the graph" in capsys.readouterr().err
 
 
 def test_two_models_of_one_name_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:

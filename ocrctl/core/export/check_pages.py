@@ -33,15 +33,19 @@ def check_pages(
     onnx_engine: Engine,
     data: Annotations | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    same_weights: Engine | None = None,
 ) -> list[Parity]:
-    """Compare both engines on seeded pages and on every page of `data`, preprocessed as in `predict`.
+    """Compare both engines on seeded pages and on every page of `data`, preprocessed as in `predict`. same_weights: for
+    the seeded pages, the torch engine with the weights of the file, where that rounds them.
 
     Raises InputError when an image cannot be read.
     """
     checks = []
     for count, size in zip(PROBE_BATCHES, PROBE_SIZES, strict=True):
         probes = [([f"probe {index}" for index in range(count)], probe_pages(count, size))]
-        checks.append(compare_pages(torch_engine, onnx_engine, f"batch of {count}, {size[0]}x{size[1]}", probes))
+        checks.append(
+            compare_pages(same_weights or torch_engine, onnx_engine, f"batch of {count}, {size[0]}x{size[1]}", probes)
+        )
     if data is not None:
         words = int((~data.ignore).sum())
         batches = counted(_pages(torch_engine, data), len(data.images), progress)

@@ -24,6 +24,7 @@ from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
+from ocrctl.inference.torch_backend import TorchBackend
 from ocrctl.models.build import build_trained
 from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
@@ -31,6 +32,9 @@ from ocrctl.models.finite import refuse_not_finite_outputs
 
 # logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
 TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
+# of the samples of --verify when weights are stored as float16, compared with the checkpoint's own
+HALF_TOLERANCES = {"logits": 1.0, "strings": 0.005, "maps": 1.0, "boxes": 0.02}
+FP32, FP16_WEIGHTS = PRECISIONS = ("fp32", "fp16-weights")
 PROBE_BATCHES = (1, 17)  # one image, and an odd batch size that equals no other dimension
 VERIFY_BATCH = 64
 VERIFY_SYNTH = 1000  # words of an endless stream
@@ -39,13 +43,15 @@ VERIFY_SYNTH = 1000  # words of an endless stream
 @dataclass(frozen=True)
 class ExportOptions:
     """Options of `export`: `verify` is a SPEC on whose samples the outputs must match; `decoding`, ar or nar, is that
-    of the graph of an autoregressive model (None: that of its training)."""
+    of the graph of an autoregressive model (None: that of its training); `precision`, fp32 or fp16-weights, how weights
+    are stored."""
 
     models: list[str]
     out: Path
     verify: str | None = None
     tolerances: dict[str, float] = field(default_factory=dict)
     decoding: str | None = None
+    precision: str = FP32
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda
     Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
     process writes), InputError (an unreadable model or SPEC, an `out` that cannot be written).
     """
+    if options.precision not in PRECISIONS:
+        raise UsageError(
+            f"--precision {options.precision}: expected {' or '.join(PRECISIONS)}."
+            f"{did_you_mean(options.precision, PRECISIONS)}"
+        )
     tolerances = _tolerances(options.tolerances)
     files = [locate(model) for model in options.models]
     _check_names(files)
@@ -109,8 +120,6 @@ def _tolerances(given: dict[str, float]) -> dict[str, float]:
 def _check_names(files: list[ModelFile]) -> None:
     paths: dict[str, Path] = {}
     for file in files:
-        if file.kind == "onnx":
-            raise UsageError(f"{file.path}: is an ONNX file already.", hint="export a checkpoint or a run folder")
         if file.name in paths:
             raise UsageError(
                 f"{paths[file.name]} and {file.path} would both become {file.name}.onnx; export one at a time."
@@ -130,20 +139,28 @@ def _export_one(
     final = options.out / f"{file.name}.onnx"
     part = temporary_of(final)  # `out` is locked: no other process writes to it
     try:
-        write_onnx(to_onnx(model, card), part)
+        half = options.precision == FP16_WEIGHTS
+        write_onnx(to_onnx(model, card, half_weights=half), part)
         size = part.stat().st_size
-        torch_engine = Engine.load(file.path, device="cpu", decoding=options.decoding)
+        torch_engine = _torch_engine(file.path, file.name, options.decoding)
+        # The graph must give what PyTorch gives with the same weights: with those of the file where they were rounded.
+        same_weights = _torch_engine(part, file.name, options.decoding) if half else torch_engine
         onnx_engine = Engine(ModelFile(part, "onnx", file.name), OnnxBackend(part, "cpu", None))
         if torch_engine.detects:
-            checks = check_pages(torch_engine, onnx_engine, pages, progress)
+            checks = check_pages(torch_engine, onnx_engine, pages, progress, same_weights)
         else:
-            checks = [_probe(torch_engine, onnx_engine, batch) for batch in PROBE_BATCHES]
+            checks = [_probe(same_weights, onnx_engine, batch) for batch in PROBE_BATCHES]
         if options.verify is not None and not torch_engine.detects:
             labels, batches = _samples(torch_engine, options.verify)
             checks.append(
                 compare(torch_engine, onnx_engine, options.verify, counted(batches, len(labels), progress), labels)
             )
-        failures = [failure for check in checks for failure in _failures(check, tolerances)]
+        rounded = tolerances if not half else TOLERANCES | HALF_TOLERANCES | options.tolerances
+        failures = [
+            failure
+            for number, check in enumerate(checks)
+            for failure in _failures(check, rounded if number == len(PROBE_BATCHES) else tolerances)
+        ]
         if not failures:
             os.replace(part, final)
             sync_folder(options.out)
@@ -159,6 +176,10 @@ def _export_one(
         checks=checks,
         failures=failures,
     )
+
+
+def _torch_engine(path: Path, name: str, decoding: str | None) -> Engine:
+    return Engine(ModelFile(path, "checkpoint", name), TorchBackend(path, "cpu", None, decoding))
 
 
 def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:

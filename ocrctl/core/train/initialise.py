@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError
 from ocrctl.inference.locate import locate
 from ocrctl.models.checkpoint import load_initial
 from ocrctl.models.finite import refuse_not_finite_outputs
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
     """Copy weights into `model`; class weights are matched by character. Returns a line for the log.
 
-    Raises UsageError for an ONNX file, InputError when other sizes differ or its outputs are not finite.
+    Raises InputError for an ONNX file that does not keep the weights by name, and when sizes differ or outputs are
+    not finite.
     """
     found = locate(init)
-    if found.kind != "checkpoint":
-        raise UsageError(
-            f"--from {init}: training starts from a checkpoint or a run folder, ONNX files are not supported."
-        )
     source, charset, weights = load_initial(found.path)
     own = model.state_dict()
     shared = "same charset"
