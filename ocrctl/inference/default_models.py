@@ -6,11 +6,8 @@ make the file again. A file is checked against its SHA-256 whenever it is opened
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -19,7 +16,7 @@ from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 
 SCHEME = "default"
-WEIGHTS = Path(str(files("ocrctl"))) / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 MANIFEST = "manifest.toml"
 PREDICT = ("det", "rec-latin")  # what `predict` uses without -m
 
@@ -95,6 +92,8 @@ class DefaultModel:
 @cache
 def default_models() -> dict[str, DefaultModel]:
     """Every default model by its name, in the order of the manifest."""
+    import tomllib
+
     tables = tomllib.loads((WEIGHTS / MANIFEST).read_text(encoding="utf-8"))
     return {
         name: DefaultModel(name=name, **{**table, "commands": tuple(table.get("commands", ()))})
@@ -134,5 +133,7 @@ def _package_folder(package: str) -> Path | None:
 @cache
 def _sha256(path: Path, modified: int, size: int) -> str:
     """Checksum of a file, once per process for each state of it."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from ocrctl.config.limits import max_image_bytes
-from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.images.tiff import is_tiff, page_file, pages
 from ocrctl.data.lmdb.label_text import read_start
 from ocrctl.data.lmdb.reader import LmdbWords
@@ -158,6 +157,8 @@ def input_root(inputs: Sequence[str]) -> str | None:
     if len(inputs) != 1:
         return None
     if is_list(inputs[0]):
+        from ocrctl.data.formats.spec import open_annotations  # with all formats, which images do not need
+
         try:
             return os.path.abspath(open_annotations(inputs[0], malformed=True).root)
         except OcrctlError:  # reported when it is read
@@ -166,6 +167,8 @@ def input_root(inputs: Sequence[str]) -> str | None:
 
 
 def _listed(text: str, files_only: bool) -> Iterator[ImageInput]:
+    from ocrctl.data.formats.spec import open_annotations
+
     try:
         data = open_annotations(text, malformed=True)
     except OcrctlError as error:  # one bad INPUT of many

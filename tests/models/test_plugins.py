@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.config import plugins as config_plugins
 from ocrctl.config.plugins import use_plugins
 from ocrctl.errors import PluginError, UsageError
 from ocrctl.models.registry import family_of, get_spec, specs
@@ -187,11 +185,14 @@ def test_installed_plug_ins_are_loaded_for_names_that_are_not_built_in(
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(**points: str) -> None:
-        made = EntryPoints(EntryPoint(name.replace("_", "-"), value, "ocrctl.models") for name, value in points.items())
-        monkeypatch.setattr(config_plugins, "entry_points", lambda group: made.select(group=group))
+        package = tmp_path / "reader_package-1.0.dist-info"
+        package.mkdir(exist_ok=True)
+        (package / "METADATA").write_text("Metadata-Version: 2.1\nName: reader-package\nVersion: 1.0\n")
+        lines = [f"{name.replace('_', '-')} = {value}" for name, value in points.items()]
+        (package / "entry_points.txt").write_text("\n".join(["[ocrctl.models]", *lines, ""]))
 
     install(toy_ctc="installed_reader")
-    assert get_spec("toy-ctc").plugin == "installed_reader" and "toy-ctc" in list(specs())
+    assert get_spec("toy-ctc").plugin == "reader-package" and "toy-ctc" in list(specs())
     assert family_of("toy-ctc").name == "toy-ctc"
     install(other="installed_reader:FAMILY")
     with pytest.raises(PluginError, match="expected a FAMILY called 'other', as its entry point is, found toy-ctc"):

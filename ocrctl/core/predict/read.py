@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from ocrctl.data.images import Image
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine, Recognition
 from ocrctl.inference.pages import Page, same_sized
-from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers.prediction import PagePrediction, Prediction, Unreadable
 from ocrctl.models.outlines.detections import Detections
+
+if TYPE_CHECKING:
+    from ocrctl.inference.reader import PageReader
 
 Result = Prediction | PagePrediction | Unreadable
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ocrctl.core.predict.models import Models, load_models
-from ocrctl.core.predict.page_outputs import PageFiles
 from ocrctl.core.predict.read import PageTask, Result, Task, TaskResult, WordTask
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, UsageError
@@ -18,10 +17,12 @@ from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
 from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, iter_images
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
-from ocrctl.inference.reader import PageReader
 from ocrctl.inference.writers import word_formats
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 from ocrctl.inference.writers.select import check_format, check_guard, format_for, line_writer
+
+if TYPE_CHECKING:
+    from ocrctl.core.predict.page_outputs import PageFiles
 
 Emit = Callable[[Result], None]
 
@@ -104,7 +105,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         check_guard(name)
     if options.polygons and not detects:
         raise UsageError(f"--polygons requires a detector; {models.first.path} is a recogniser.")
-    files = PageFiles(name, options.out, input_root(options.inputs)) if detects and options.out is not None else None
+    files = _page_files(name, options.out, options.inputs) if detects and options.out is not None else None
     files_only = name == word_formats.REC_GT.name or (files is not None and files.copies)
     if files_only:
         _check_no_lmdb(options)
@@ -161,6 +162,12 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     )
 
 
+def _page_files(name: str, out: Path, inputs: Sequence[str]) -> PageFiles:
+    from ocrctl.core.predict.page_outputs import PageFiles  # with all formats and shapely, which words do not need
+
+    return PageFiles(name, out, input_root(inputs))
+
+
 def _check_no_lmdb(options: PredictOptions) -> None:
     for text in options.inputs:
         if is_lmdb(text):
@@ -172,6 +179,8 @@ def _check_no_lmdb(options: PredictOptions) -> None:
 def _task(models: Models, polygons: bool, keep_images: bool) -> Task:
     if models.detector is None:
         return WordTask(models.first)
+    from ocrctl.inference.reader import PageReader  # with shapely, which words do not need
+
     reader = PageReader(models.detector, models.recogniser) if models.recogniser else None
     return PageTask(models.detector, reader, polygons, keep_images)
 

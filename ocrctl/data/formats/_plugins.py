@@ -9,14 +9,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator
 from functools import wraps
-from importlib.metadata import EntryPoint
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocrctl.config.plugins import describe_error, installed, load_file, load_point, plugin_files, point_name
 from ocrctl.data.formats._detection import Keeps
 from ocrctl.data.formats._text import WordKeeps
 from ocrctl.errors import OcrctlError, PluginError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "ocrctl.formats"
 # Members of a plug-in and their types; None: a function.

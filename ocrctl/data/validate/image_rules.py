@@ -166,7 +166,8 @@ def _near_pairs(
                     near &= sides[group][:, None] != sides[group][None, :]
                 later, earlier = np.nonzero(near)
                 found.append(np.column_stack((group[later], group[earlier])))
-    return np.unique(np.concatenate(found), axis=0)
+    pairs, _ = np.unique(np.concatenate(found), axis=0, return_index=True)  # without the index it imports numpy.ma
+    return pairs
 
 
 def _add_pairs(findings: Findings, name: str, data: Annotations, pairs: Sequence[tuple[int, int]]) -> None:

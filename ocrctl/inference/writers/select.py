@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ocrctl.config.suggest import did_you_mean
-from ocrctl.data.formats import DETECTION_FORMATS, content_kind
 from ocrctl.errors import UsageError
 from ocrctl.inference.writers import page_formats, word_formats
 from ocrctl.inference.writers.prediction import LineWriter
@@ -23,6 +21,9 @@ def check_format(name: str | None, *, to_folder: bool) -> None:
     """Raise UsageError when format `name` is unknown (None: the default of the model), or requires a folder."""
     if name is None or name in WRITERS or name in PAGE_WRITERS:
         return
+    from ocrctl.config.suggest import did_you_mean
+    from ocrctl.data.formats import DETECTION_FORMATS, content_kind  # all formats, which lines do not need
+
     known = [*dict.fromkeys([*WRITERS, *PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])]
     if name not in PAGE_FILES and content_kind(name) != "pages":
         raise UsageError(f"unknown format '{name}' (known: {', '.join(known)}).{did_you_mean(name, known)}")
@@ -37,6 +38,8 @@ def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
     if not detects and name not in WRITERS:
         raise UsageError(f"--format {name} is of pages, the model reads words: {', '.join(WRITERS)}.")
     if detects and name == word_formats.REC_GT.name:
+        from ocrctl.data.formats import DETECTION_FORMATS
+
         known = ", ".join([*PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])
         raise UsageError(f"--format {name} is of words, the model finds text on pages: {known}.")
     if detects and name == word_formats.TXT.name and not to_folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,6 @@ import pytest
 
 import ocrctl
 from ocrctl.cli.app import run
-from ocrctl.config import plugins as config_plugins
 from ocrctl.config.plugins import use_plugins
 from ocrctl.data.formats import _plugins, detect
 from ocrctl.data.formats.spec import open_annotations, open_source
@@ -143,8 +141,11 @@ def test_installed_plug_ins_go_by_their_entry_point(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(**points: str) -> None:
-        made = EntryPoints(EntryPoint(name, value, _plugins.GROUP) for name, value in points.items())
-        monkeypatch.setattr(config_plugins, "entry_points", lambda group: made)
+        package = tmp_path / "dashes_package-1.0.dist-info"
+        package.mkdir(exist_ok=True)
+        (package / "METADATA").write_text("Metadata-Version: 2.1\nName: dashes-package\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in points.items()]
+        (package / "entry_points.txt").write_text("\n".join([f"[{_plugins.GROUP}]", *lines, ""]))
 
     install(dashes="installed_dashes")
     assert open_source(str(tmp_path / "x.dash")).labels == ["b"]
