@@ -1,4 +1,4 @@
-"""The command line as typed, for hints that repeat it with corrections."""
+"""The command line as typed, for hints that repeat it with corrections, and the list of commands."""
 
 from __future__ import annotations
 
@@ -27,5 +27,25 @@ def quoted(words: Sequence[str]) -> str:
 
 
 def completing() -> bool:
-    """Whether a shell requests completions."""
+    """Return whether a shell requests completions."""
     return COMPLETE in os.environ
+
+
+def command_paths(root: object) -> list[tuple[str, ...]]:
+    """Return every command and group below `root`, the command `ocrctl`, a group before its members: ("lmdb",),
+    ("lmdb", "info"), ..."""
+    from typer import Context
+    from typer.core import TyperGroup
+
+    found: list[tuple[str, ...]] = []
+
+    def walk(command: object, path: tuple[str, ...]) -> None:
+        if not isinstance(command, TyperGroup):
+            return
+        context = Context(command)
+        for name in command.list_commands(context):
+            found.append((*path, name))
+            walk(command.get_command(context, name), (*path, name))
+
+    walk(root, ())
+    return found

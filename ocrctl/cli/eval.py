@@ -247,9 +247,9 @@ def evaluate(
     if len(result.unreadable) > UNREADABLE_SHOWN:
         console.warn(f"unreadable: and {len(result.unreadable) - UNREADABLE_SHOWN} more")
     if report is not None:
-        from ocrctl.core.eval.words_report import write_page
+        from ocrctl.core.eval.reports import write_words_report
 
-        write_report(report, _plain(result, sentences), lambda path: write_page(path, result, samples))
+        write_report(report, _plain(result, sentences), lambda path: write_words_report(path, result, samples))
     for sentence in sentences:
         console.warn(f"failed: {sentence}")
     if sentences or result.unreadable:

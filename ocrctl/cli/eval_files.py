@@ -47,9 +47,9 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     for sentence in (*left_over, *without_truth):
         console.warn(sentence)
     if report is not None:
-        from ocrctl.core.eval.files_report import write_page
+        from ocrctl.core.eval.reports import write_files_report
 
-        write_report(report, _plain(result, missed), lambda path: write_page(path, result))
+        write_report(report, _plain(result, missed), lambda path: write_files_report(path, result))
     for sentence in missed:
         console.warn(f"failed: {sentence}")
     if missed or result.without_truth:

@@ -45,7 +45,7 @@ def import_timing(
     quiet: Quiet = False,
 ) -> None:
     """Time the cold start of every command and heavy dependency, and check it against budgets."""
-    from ocrctl.cli.commands import command_paths
+    from ocrctl.cli.command_line import command_paths
     from ocrctl.core.import_timing import all_targets, import_timing, parse_budgets
 
     paths = command_paths(context.find_root().command)

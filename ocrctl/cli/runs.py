@@ -51,7 +51,7 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")], json: Json = False, quiet: Quiet = False
 ) -> None:
     """Show the settings, scores and checkpoints of a run."""
-    from ocrctl.core.runs.settings_tree import flat
+    from ocrctl.core.runs.folder import flat
     from ocrctl.core.runs.show import load_run, summary
 
     entry = summary(run)

@@ -12,7 +12,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ocrctl.errors import ResumableStop
 from ocrctl.files.atomic import open_atomic
-from ocrctl.files.system_error import system_error
+from ocrctl.files.durable import system_error
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.shell import shell_quote
 

@@ -54,7 +54,7 @@ from ocrctl.cli.app import run
 from typer.main import get_command
 
 from ocrctl.cli.app import app
-from ocrctl.cli.commands import command_paths
+from ocrctl.cli.command_line import command_paths
 pages = {}
 for path in [(), *command_paths(get_command(app))]:
     text = io.StringIO()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from ocrctl.cli.app import app, run
-from ocrctl.cli.commands import command_paths
+from ocrctl.cli.command_line import command_paths
 
 
 def test_commands_are_read_from_the_app():

@@ -10,7 +10,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY
-from ocrctl.core.runs.lock import lock_run, unlock
+from ocrctl.core.runs.folder import lock_run, unlock
 from ocrctl.models.checkpoint import load_checkpoint
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ocrctl.core.eval.files_report import embed
 from ocrctl.core.eval.page_samples import EvalPages
 from ocrctl.core.eval.pages import PageResult, PagesEvaluation
+from ocrctl.core.eval.reports import embed
 from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.pages import EmbeddedImage, render_pages
 from ocrctl.metrics.pages import check_metrics

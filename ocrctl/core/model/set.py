@@ -10,12 +10,11 @@ from typing import Any, BinaryIO
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.core.runs.lock import lock_run
+from ocrctl.core.runs.folder import lock_run
 from ocrctl.errors import UsageError
 from ocrctl.files.atomic import open_atomic
-from ocrctl.files.durable import disk_errors
+from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.files.lock import lock
-from ocrctl.files.system_error import system_error
 from ocrctl.inference.default_models import default_of
 from ocrctl.models.card import read_card
 

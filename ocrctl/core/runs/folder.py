@@ -1,4 +1,4 @@
-"""The run folder: create it, check it, save its settings, and merge settings on resume."""
+"""The run folder: create, lock and check it, save its settings, and merge settings on resume."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.renamed import rename_settings
 from ocrctl.config.settings import Section, Settings
-from ocrctl.core.runs.settings_tree import flat, nested
 from ocrctl.errors import InputError, UsageError
+from ocrctl.files import atomic
 from ocrctl.files.atomic import write_text
 from ocrctl.files.durable import cannot_write
+from ocrctl.files.lock import Lock, lock_folder
 from ocrctl.files.regular import read_regular
 from ocrctl.shell import shell_quote
 from ocrctl.text.charset import BUILTIN
@@ -226,3 +227,43 @@ def _point_last(run: Path) -> None:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(run.name)
         os.replace(temporary, link)
+
+
+def remove_temporary_files(run: Path) -> None:
+    """Remove the temporary files of a killed process in `run`. The caller holds the lock."""
+    for folder in (run, run / "quarantine", *run.glob("quarantine/step-*")):
+        atomic.remove_temporary_files(folder)
+
+
+def unlock(lock: Lock | None) -> None:
+    """Release the lock of `lock_run`."""
+    if lock is not None:
+        lock.release()
+
+
+def lock_run(run: Path) -> Lock:
+    """Lock `run` for training until this process ends; returns the lock for `unlock`.
+
+    Raises UsageError naming the process that trains there, InputError when the folder cannot be written to.
+    """
+    return lock_folder(run, "{name}: {owner} is training there.")
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Convert {"train": {"lr": 1}} to {"train.lr": 1}."""
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        result.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return result
+
+
+def nested(names: dict[str, Any]) -> dict[str, Any]:
+    """Convert {"train.lr": 1} to {"train": {"lr": 1}}."""
+    tree: dict[str, Any] = {}
+    for dotted, value in names.items():
+        *sections, last = dotted.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[last] = value
+    return tree

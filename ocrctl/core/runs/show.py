@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrctl.core.runs.folder import read_saved_settings
-from ocrctl.core.runs.settings_tree import flat
+from ocrctl.core.runs.folder import flat, read_saved_settings
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
 from ocrctl.training.metrics_rows import read_rows

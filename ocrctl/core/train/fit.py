@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ocrctl.config.settings import Settings
-from ocrctl.core.runs.folder import check_data, check_no_run
-from ocrctl.core.runs.lock import lock_run, remove_temporary_files, unlock
+from ocrctl.core.runs.folder import check_data, check_no_run, lock_run, remove_temporary_files, unlock
 from ocrctl.core.train.header import run_header
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.data.datasets.loader import training_loader

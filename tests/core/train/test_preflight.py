@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ocrctl.core.train.preflight as checks
-from ocrctl.core.runs.lock import lock_run, unlock
+from ocrctl.core.runs.folder import lock_run, unlock
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import CheckFailed, UsageError
 from ocrctl.models.crnn.model import BiLSTMDecoder
@@ -103,7 +103,7 @@ def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from ocrctl.core.runs.lock import lock_run
+from ocrctl.core.runs.folder import lock_run
 lock_run(Path(sys.argv[1]))
 ready, started = os.pipe()
 if os.fork() == 0:

@@ -8,11 +8,11 @@ from math import hypot
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.data.images import Image, Mask
 from ocrctl.data.images.warp import bend, bend_points
 from ocrctl.data.polygons.page_words import Floats, PageWords
-from ocrctl.data.synth.pages.geometry import at, outset, quad, shown
 from ocrctl.data.synth.pages.word_mark import Mark, Style
 from ocrctl.data.synth.words.layers import fade, paint, shift, thicken
 from ocrctl.data.synth.words.palette import luma
@@ -21,8 +21,6 @@ from ocrctl.data.synth.words.typeface import EM, open_typeface
 _LEVELS = (24, 48, 96, 192)  # pixels per em: the next larger is warped, so that a glyph is hardly magnified
 _ARC_POINTS = 7  # along each side of curved text, as in CTW1500 and Total-Text
 _PAD = 0.5  # pixels between polygon and ink, for the warp's interpolation
-
-
 _HALF = np.array(((1.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))
 
 
@@ -56,11 +54,11 @@ class Canvas:
         outline = np.array([point for word in drawn for point in word.outline], np.float64).reshape(-1, 2)
         quads = np.array([quad for word in drawn for quad in word.quads], np.float64).reshape(-1, 2)
         every = PageWords(
-            outset(shown(outline, matrices.repeat(counts, axis=0)), offsets, _PAD),
+            outset(apply_each(outline, matrices.repeat(counts, axis=0)), offsets, _PAD),
             offsets,
             np.zeros(len(drawn), np.bool_),
             [word.text for word in drawn],
-            shown(quads, matrices.repeat(4 * characters, axis=0)).reshape(-1, 4, 2),
+            apply_each(quads, matrices.repeat(4 * characters, axis=0)).reshape(-1, 4, 2),
             np.concatenate(([0], np.cumsum(characters))).astype(np.int64),
         )
         every = every.within(self.height, self.width)
@@ -132,14 +130,14 @@ class Canvas:
 
     def _near(self, mark: Mark, length: float, matrix: Floats) -> bool:
         """Whether a word may be visible: its baseline, extended by two ems, reaches into the canvas."""
-        (x0, y0), (x1, y1) = at(matrix, mark.x, mark.y), at(matrix, mark.x + length, mark.y)
+        (x0, y0), (x1, y1) = apply(matrix, mark.x, mark.y), apply(matrix, mark.x + length, mark.y)
         room = 2 * mark.size / max(length, 1e-9) * hypot(x1 - x0, y1 - y0)
         across = max(x0, x1) > -room and min(x0, x1) < self.width + room
         return across and max(y0, y1) > -room and min(y0, y1) < self.height + room
 
     def _level(self, mark: Mark, matrix: Floats) -> tuple[int, float]:
         """Return the em to draw with, and the em at the start of the word, in pixels."""
-        (x0, y0), (x1, y1) = at(matrix, mark.x, mark.y), at(matrix, mark.x, mark.y - mark.size)
+        (x0, y0), (x1, y1) = apply(matrix, mark.x, mark.y), apply(matrix, mark.x, mark.y - mark.size)
         pixels = hypot(x1 - x0, y1 - y0)
         return next((level for level in _LEVELS if level >= pixels), _LEVELS[-1]), max(pixels, 0.5)
 
@@ -176,7 +174,7 @@ class Canvas:
         fall_x, fall_y, rest = matrix[2].tolist()
         if min(rest, rest + fall_x * width, rest + fall_y * height, rest + fall_x * width + fall_y * height) < 1e-3:
             return None
-        xs, ys = zip(*(at(matrix, x, y) for x in (0.0, width) for y in (0.0, height)), strict=True)
+        xs, ys = zip(*(apply(matrix, x, y) for x in (0.0, width) for y in (0.0, height)), strict=True)
         left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
         margin = 3.0 + 0.05 * min(right - left, bottom - top)  # room for rims and shadows
         x0, y0 = max(0, int(left - margin)), max(0, int(top - margin))
@@ -186,3 +184,32 @@ class Canvas:
         # OpenCV's origin is a pixel's centre
         local = np.array(((1.0, 0.0, -x0 - 0.5), (0.0, 1.0, -y0 - 0.5), (0.0, 0.0, 1.0))) @ matrix
         return x0, y0, x1, y1, local @ _HALF
+
+
+def outset(points: Floats, offsets: NDArray[np.int64], distance: float) -> Floats:
+    """Move the edges of clockwise polygons, points (P, 2) and offsets (N + 1,), outward by `distance`."""
+    after, before = np.arange(1, len(points) + 1), np.arange(-1, len(points) - 1)
+    after[offsets[1:] - 1], before[offsets[:-1]] = offsets[:-1], offsets[1:] - 1
+    edge = points[after] - points
+    normal = np.stack((edge[:, 1], -edge[:, 0]), 1) / np.maximum(np.hypot(*edge.T), 1e-9)[:, None]
+    both = normal + normal[before]
+    size = np.maximum((both * both).sum(1, keepdims=True), 0.5)
+    return np.asarray(points + 2 * distance * both / size)
+
+
+def apply(matrix: Floats, x: float, y: float) -> tuple[float, float]:
+    """Apply a matrix to one point; faster than arrays for a few points."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    depth = g * x + h * y + i
+    return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
+
+
+def apply_each(points: Floats, matrices: Floats) -> Floats:
+    """Apply to each of points (n, 2) its own of `matrices` (n, 3, 3)."""
+    mapped = np.einsum("nij,nj->ni", matrices[:, :, :2], points) + matrices[:, :, 2]
+    return np.asarray(mapped[:, :2] / mapped[:, 2:])
+
+
+def quad(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
+    """Return the corners of an upright box, clockwise from the top left."""
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]

@@ -1,8 +1,9 @@
-"""HTML report of scored result files, with the images beside the ground truth."""
+"""HTML reports of evaluated recognisers and of scored result files, with their images."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,18 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.core.eval.files import FilesResult, names_of
+from ocrctl.core.eval.word_samples import EvalSamples
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError
 from ocrctl.files.atomic import write_with_newline
+from ocrctl.inference.writers.report.html import render
 from ocrctl.inference.writers.report.pages import EmbeddedImage, render_pages
+from ocrctl.metrics.evaluation import Evaluation, WorstSample
 from ocrctl.metrics.instances import from_annotations
 
 LONGEST_SIDE = 1280  # pixels of an image in the report
 NAMED = 20  # images listed by name
+WORD_HEIGHT = 160  # pixels; displayed at half of it for high-density screens
 
 
-def write_page(path: Path, result: FilesResult) -> None:
+def write_words_report(path: Path, evaluation: Evaluation, data: Sequence[EvalSamples]) -> None:
+    """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
+    by_name = {samples.name: samples for samples in data}
+
+    def sample_image(item: WorstSample) -> bytes:
+        image = by_name[item.dataset].image(item.sample)
+        height, width = image.shape[:2]
+        if height > WORD_HEIGHT:
+            size = (max(1, round(width * WORD_HEIGHT / height)), WORD_HEIGHT)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        assert done
+        return encoded.tobytes()
+
+    write_with_newline(path, render(evaluation, sample_image))
+
+
+def write_files_report(path: Path, result: FilesResult) -> None:
     """Write one self-contained HTML file. Raises InputError when `path` cannot be written."""
     notes = []
     if result.without_prediction:
