@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
-app = CommandApp("List architectures and default models, show a trained model, set a detector's thresholds.")
+app = CommandApp("List architectures and default models, show a model, set thresholds of a detector, import weights.")
 
 
 @app.command("list")
@@ -121,3 +123,51 @@ def set_(
         if before != value:
             console.write(f"{name}: {'unset' if before is None else f'{before:g}'} -> {value:g}")
     console.note(f"written: {changed.path}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of another project: .pth, .pt, .ckpt, .onnx.")],
+    arch: Annotated[
+        str,
+        typer.Option("--as", metavar="ARCH", help="Architecture of the file.", rich_help_panel=MODEL),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="MODEL", help="Checkpoint to write, such as words.ckpt.", rich_help_panel=OUTPUT
+        ),
+    ],
+    charset: Annotated[
+        str | None,
+        typer.Option(
+            "--charset",
+            metavar="FILE",
+            help="Charset in the order of the model's classes. Default: as the file or its release says.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert published weights of another project to a checkpoint with a model card.
+
+    No code in FILE is run. `ocrctl train --from`, `eval`, `predict` and `export` also read such a file directly.
+
+    \b
+    Examples:
+      ocrctl model import parseq-bb5792a6.pt --as parseq -o parseq.ckpt
+      ocrctl model import craft_mlt_25k.pth --as craft -o craft.ckpt
+    """
+    from ocrctl.core.model.import_weights import import_weights
+
+    imported = import_weights(file, arch, charset, out)
+    if json:
+        console.write_json(imported)
+        return
+    if imported.note:
+        console.note(imported.note)
+    charset_part = f", {len(imported.card.charset)} characters" if imported.card.charset else ""
+    console.write(f"{imported.path}: {imported.description}, {imported.parameters:,} parameters{charset_part}")
+    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(imported.path)}{plugin_flags(plugin)}")

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ocrctl.config.model_card import CARD_KEY
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.regular import check_regular, file_kind
 from ocrctl.inference.default_models import SCHEME, default_model
+from ocrctl.models.onnx_tensors import onnx_metadata
 
 RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
@@ -17,7 +19,10 @@ ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A resolved model: the file, the backend that reads it, and a short name for tables and file names."""
+    """A resolved model: the file, the backend that reads it, and a short name for tables and file names.
+
+    A published model of another project, also one in an ONNX file, has the kind "checkpoint": it is converted.
+    """
 
     path: Path
     kind: Literal["checkpoint", "onnx"]
@@ -77,10 +82,19 @@ def _from_file(path: Path) -> ModelFile:
     if not magic:
         raise InputError(f"{path}: expected a model, found an empty file.")
     # Content first: a checkpoint that was renamed is still a checkpoint.
-    kind: Literal["checkpoint", "onnx"] = "onnx" if path.suffix == ".onnx" and magic != ZIP_MAGIC else "checkpoint"
+    exported = path.suffix == ".onnx" and magic != ZIP_MAGIC and not _lacks_card(path)
+    kind: Literal["checkpoint", "onnx"] = "onnx" if exported else "checkpoint"
     # All runs use the same file names; the folder distinguishes them.
     name = path.resolve().parent.name if path.name in RUN_CHECKPOINTS else path.stem
     return ModelFile(path, kind, name)
+
+
+def _lacks_card(path: Path) -> bool:
+    """Whether `path` is an ONNX file that ocrctl did not write; a damaged one is left to its backend."""
+    try:
+        return CARD_KEY not in onnx_metadata(path)
+    except (OSError, IndexError, ValueError):
+        return False
 
 
 def _near(path: Path) -> str:

@@ -13,48 +13,87 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError
 from ocrctl.models.card import read_card
 from ocrctl.models.finite import refuse_not_finite
-from ocrctl.models.onnx_tensors import read_onnx_tensors
+from ocrctl.models.published import PublishedModel, published_model
 from ocrctl.models.torch_file import read_torch_file, weights_of
-from ocrctl.models.weight_file import ONNX, from_torch, recognise
+from ocrctl.models.weight_file import ONNX, WeightFile, from_torch, read_weight_file, recognise
 
+EXPECTED = "a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt"
 PREFIX = "model."  # of the names of weights in checkpoints and exported files
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is none of ocrctl's."""
-    raw = _read(path)
-    if not isinstance(raw, dict) or CARD_KEY not in raw or "state_dict" not in raw:
+    raw = read_torch_file(path, "checkpoint", EXPECTED)
+    if not isinstance(raw, dict) or not _is_checkpoint(raw):
         raise InputError(
             f"{path}: a PyTorch file, but not an ocrctl checkpoint (it holds no model card).",
-            hint="a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt",
+            hint=f"{EXPECTED}; published weights become one with: ocrctl model import",
         )
     return raw
-
-
-def _read(path: Path) -> Any:
-    return read_torch_file(
-        path, "checkpoint", "a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt"
-    )
 
 
 def load_checkpoint(
     path: Path, *, finite: bool = True, known: bool = True
 ) -> tuple[ModelCard, dict[str, torch.Tensor]]:
     """Model card and weights, names without the training module's prefix; where training kept a moving average, that is
-    the model. An ONNX file of `ocrctl export --precision fp16-weights` is read as well, its float16 weights as float32.
-    Raises InputError as `read_checkpoint`, and for weights that are not finite unless `finite` is False. `known` as in
-    `read_card`."""
+    the model. An ONNX file of `ocrctl export --precision fp16-weights` is read as well, its float16 weights as float32,
+    and a published model of another project is converted.
+
+    Raises InputError when `path` is neither, and for weights that are not finite unless `finite` is False. `known` as
+    in `read_card`.
+    """
+    _, card, weights = _load(path, finite=finite, known=known)
+    return card, weights
+
+
+def load_initial(path: Path) -> tuple[str, ModelCard, dict[str, torch.Tensor]]:
+    """What a run may start from: (what it is, its card, weights), of the files that `load_checkpoint` reads. Raises
+    InputError as that does, and for a published model whose charset is unknown."""
+    return _load(path)
+
+
+def _load(path: Path, *, finite: bool = True, known: bool = True) -> tuple[str, ModelCard, dict[str, torch.Tensor]]:
+    """What the model at `path` is, its card and its weights."""
     if is_onnx(path):
-        card, weights = _from_onnx(path, known)
+        file = read_weight_file(path)
+        if CARD_KEY not in file.metadata:
+            return _published(file)
+        card = read_card(file.metadata[CARD_KEY], str(path), known=known)
+        weights = _from_onnx(file)
     else:
-        raw = read_checkpoint(path)
+        raw = read_torch_file(path, "checkpoint", EXPECTED)
+        if not isinstance(raw, Mapping):
+            raise _unknown(path, "a PyTorch file")
+        if not _is_checkpoint(raw):
+            return _published(from_torch(raw, path))
         card = read_card(raw[CARD_KEY], str(path), known=known)
         held = weights_of(raw["state_dict"], f"{path}: state_dict")
         own = {name[len(PREFIX) :]: value for name, value in held.items() if name.startswith(PREFIX)}
         weights = {**own, **weights_of(raw.get("ema", {}), f"{path}: ema")}
     if finite:
         refuse_not_finite(weights, path)
-    return card, weights
+    return card.arch, card, weights
+
+
+def _is_checkpoint(raw: Mapping[str, Any]) -> bool:
+    return CARD_KEY in raw and "state_dict" in raw
+
+
+def _published(file: WeightFile) -> tuple[str, ModelCard, dict[str, torch.Tensor]]:
+    """The published model in `file`. Raises InputError when it is none that a family knows."""
+    found = recognise(file)
+    if found is None:
+        raise _unknown(file.path, "an ONNX file" if file.kind == "onnx" else "a PyTorch file")
+    model: PublishedModel = published_model(file, found)
+    return model.description, model.card, model.weights
+
+
+def _unknown(path: Path, kind: str) -> InputError:
+    return InputError(
+        f"{path}: {kind}, but not an ocrctl checkpoint (it holds no model card), and no published model that ocrctl "
+        "knows.",
+        hint=f"{EXPECTED}; docs/how-to/import-weights.md lists the published models",
+    )
 
 
 def is_onnx(path: Path) -> bool:
@@ -66,20 +105,16 @@ def is_onnx(path: Path) -> bool:
         return False
 
 
-def _from_onnx(path: Path, known: bool) -> tuple[ModelCard, dict[str, torch.Tensor]]:
-    """Model card and weights of an exported file that keeps the weights by name."""
-    found = read_onnx_tensors(path)
-    if CARD_KEY not in found.metadata:
-        raise InputError(f"{path}: an ONNX file, but not one of ocrctl export (it holds no model card).")
-    card = read_card(found.metadata[CARD_KEY], str(path), known=known)
-    if not any(value.dtype == np.float16 for value in found.tensors.values()):
+def _from_onnx(file: WeightFile) -> dict[str, torch.Tensor]:
+    """Weights of an exported file that keeps them by name."""
+    if not any(value.dtype == np.float16 for value in file.tensors.values()):
         raise InputError(
-            f"{path}: its weights are folded into the graph and cannot be read.",
+            f"{file.path}: its weights are folded into the graph and cannot be read.",
             hint="use the checkpoint that it was exported from, or export that with --precision fp16-weights",
         )
-    return card, {
+    return {
         name[len(PREFIX) :]: torch.from_numpy(value.astype(np.float32 if value.dtype == np.float16 else value.dtype))
-        for name, value in found.tensors.items()
+        for name, value in file.tensors.items()
         if name.startswith(PREFIX)
     }
 
@@ -87,24 +122,3 @@ def _from_onnx(path: Path, known: bool) -> tuple[ModelCard, dict[str, torch.Tens
 def count_parameters(weights: dict[str, torch.Tensor]) -> int:
     """Trained numbers among `weights`: all but the statistics of batch normalisation."""
     return sum(w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name)
-
-
-def load_initial(path: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
-    """What a run may start from: (what it is, its charset, weights), of ocrctl's checkpoints and of published weights
-    that a family knows. Raises InputError as `read_checkpoint`, and for published weights whose charset is unknown."""
-    if is_onnx(path):
-        card, weights = load_checkpoint(path)
-        return card.arch, card.charset, weights
-    raw = _read(path)
-    found = recognise(from_torch(raw, path)) if isinstance(raw, Mapping) and CARD_KEY not in raw else None
-    if found is None:
-        card, weights = load_checkpoint(path)
-        return card.arch, card.charset, weights
-    if found.charset is None:
-        raise InputError(
-            f"{path}: holds {found.description}, but not its charset.",
-            hint=f"ocrctl model import {path} --as {found.arch} --charset FILE -o MODEL",
-        )
-    published = {name: torch.from_numpy(value.copy()) for name, value in found.tensors.items()}
-    refuse_not_finite(published, path)
-    return found.description, found.charset, published

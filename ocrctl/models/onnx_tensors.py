@@ -57,7 +57,7 @@ def read_onnx_tensors(path: Path) -> OnnxTensors:
             for graph in messages(model, MODEL_GRAPH)
             for message in messages(graph, GRAPH_INITIALIZER)
         )
-        entries = [(text(entry, ENTRY_KEY), text(entry, ENTRY_VALUE)) for entry in messages(model, MODEL_METADATA)]
+        metadata = _metadata(model)
         opsets = [
             max(integers(entry, OPSET_VERSION), default=0)
             for entry in messages(model, MODEL_OPSET)
@@ -69,7 +69,17 @@ def read_onnx_tensors(path: Path) -> OnnxTensors:
         ) from error
     if not tensors:
         raise InputError(f"{path}: not an ONNX file with weights (it holds no initialisers).")
-    return OnnxTensors(tensors, dict(entries), max(opsets, default=0))
+    return OnnxTensors(tensors, metadata, max(opsets, default=0))
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """Read metadata_props of the ONNX file at `path`. Raises OSError when it cannot be read, IndexError or ValueError
+    when it is no ONNX file."""
+    return _metadata(memoryview(path.read_bytes()))
+
+
+def _metadata(model: memoryview) -> dict[str, str]:
+    return {text(entry, ENTRY_KEY): text(entry, ENTRY_VALUE) for entry in messages(model, MODEL_METADATA)}
 
 
 def _tensor(message: memoryview, path: Path) -> tuple[str, NDArray[np.generic]]:

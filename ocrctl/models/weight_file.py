@@ -14,7 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.model_card import CARD_KEY
 from ocrctl.errors import InputError
+from ocrctl.files.regular import check_regular
 from ocrctl.models.family import load_part
 from ocrctl.models.onnx_tensors import read_onnx_tensors
 from ocrctl.models.registry import families
@@ -36,7 +38,8 @@ class WeightFile:
 
     tensors: by name, in the order of the file; of a PyTorch file without the prefixes that all names share (PREFIXES).
     They may be views that cannot be written to. metadata: metadata_props of an ONNX file, or the hyperparameters of a
-    Lightning checkpoint, values other than strings as JSON. opset: of an ONNX file, else 0.
+    Lightning checkpoint, values other than strings as JSON; a file that ocrctl wrote has its model card there. opset:
+    of an ONNX file, else 0.
     """
 
     path: Path
@@ -72,15 +75,19 @@ def read_weight_file(path: Path) -> WeightFile:
 
     Raises InputError when it cannot be read, is neither, is damaged, or holds anything but tensors.
     """
-    first = _first_bytes(path)
-    if first.startswith((PICKLE, ZIP)):
+    if is_torch_file(path):
         from ocrctl.models.torch_file import read_torch_file
 
         return from_torch(read_torch_file(path, "file of weights", SUPPORTED), path)
-    if path.suffix != ".onnx" and not first.startswith(ONNX):
+    if path.suffix != ".onnx" and not _first_bytes(path).startswith(ONNX):
         raise InputError(f"{path}: expected a PyTorch or ONNX file, found neither.", hint=SUPPORTED)
     found = read_onnx_tensors(path)
     return WeightFile(path, "onnx", found.tensors, found.metadata, found.opset)
+
+
+def is_torch_file(path: Path) -> bool:
+    """Whether the file at `path` begins as those of torch.save do. Raises InputError when it cannot be read."""
+    return _first_bytes(path).startswith((PICKLE, ZIP))
 
 
 def from_torch(raw: Any, path: Path) -> WeightFile:
@@ -99,8 +106,10 @@ def from_torch(raw: Any, path: Path) -> WeightFile:
     for name, value in weights.items():
         value = value.detach()
         tensors[name] = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    settings = raw.get("hyper_parameters") if isinstance(raw, Mapping) else None
-    return WeightFile(path, "state_dict", without_prefixes(tensors), _metadata(settings))
+    metadata = _metadata(raw.get("hyper_parameters"))
+    if CARD_KEY in raw:
+        metadata[CARD_KEY] = str(raw[CARD_KEY])
+    return WeightFile(path, "state_dict", without_prefixes(tensors), metadata)
 
 
 def recognise(file: WeightFile) -> Converted | None:
@@ -132,8 +141,6 @@ def _metadata(settings: Any) -> dict[str, str]:
 
 
 def _first_bytes(path: Path) -> bytes:
-    from ocrctl.files.regular import check_regular
-
     try:
         check_regular(path)
         with path.open("rb") as file:

@@ -23,7 +23,8 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
     not finite.
     """
     found = locate(init)
-    source, charset, weights = load_initial(found.path)
+    source, given, weights = load_initial(found.path)
+    charset = given.charset
     own = model.state_dict()
     shared = "same charset"
     if charset != card.charset:

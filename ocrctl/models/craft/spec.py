@@ -27,4 +27,5 @@ FAMILY = ModelFamily(
     loss="ocrctl.models.craft.loss:craft_loss",
     targets="ocrctl.models.craft.targets:page_targets",
     find_polygons="ocrctl.models.craft.postprocess:craft_boxes",
+    published="ocrctl.models.craft.published:recognise",
 )  # fmt: skip
