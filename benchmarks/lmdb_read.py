@@ -17,7 +17,8 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-from ocrctl.data.images.decode import decode, resize_word
+from ocrctl.data.images.decode import decode
+from ocrctl.data.images.resize_word import resize_word
 from ocrctl.data.lmdb.file import LmdbFile
 from ocrctl.data.lmdb.reader import data_file, image_key, label_key
 

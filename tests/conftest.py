@@ -69,6 +69,27 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kept_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RUN/best.ckpt of the same weights in a model that keeps the aspect ratio, 8 to 256 pixels wide."""
+    from dataclasses import replace
+
+    import torch
+
+    from ocrctl.config.kept_aspect import KeptAspect
+    from ocrctl.config.model_card import CARD_KEY, ModelCard
+
+    state = torch.load(tiny_checkpoint, weights_only=True)
+    kept = KeptAspect(min_width=8, max_width=256, multiple=4)
+    card = replace(
+        ModelCard.from_json(state[CARD_KEY]), preprocessing="keep", width=256, max_label_length=64, kept=kept
+    )
+    folder = tmp_path_factory.mktemp("runs") / "kept"
+    folder.mkdir()
+    torch.save({**state, CARD_KEY: card.to_json()}, folder / "best.ckpt")
+    return folder / "best.ckpt"
+
+
+@pytest.fixture(scope="session")
 def mute_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """RUN/best.ckpt of the same model with a bias that makes every step the CTC blank: it reads nothing."""
     import torch

@@ -182,8 +182,11 @@ class ModelSettings(Section):
     init: str | None = None
     """model of --from: initial weights; characters in both charsets keep their class weights"""
     width: int | None = Field(None, ge=8, le=8192)
-    """input width of a recogniser in pixels, which words and lines are resized to; default: the architecture's. Saved
-    with the model"""
+    """input width of a recogniser in pixels, which words and lines are resized to, or the maximum with
+    resize=keep; default: the architecture's. Saved with the model"""
+    resize: Literal["stretch", "keep"] | None = None
+    """stretch: resize words to one size; keep: to one height with their aspect ratio, batches padded to their widest
+    word; default: the architecture's. Saved with the model"""
     dropout: float = Field(0.1, ge=0, lt=1)
     """dropout: before the classifier of a CTC model, throughout an autoregressive decoder"""
     decoding: Literal["ar", "nar"] = "ar"

@@ -67,7 +67,7 @@ def check_profiles(names: list[str]) -> list[str]:
             load_settings([name], flags={"arch": spec.name})
         own = load_settings([name])
         if own.arch and own.model.width is not None:
-            get_spec(own.arch, own.model.width)
+            get_spec(own.arch, own.model.width, own.model.resize)
     return checked
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ocrctl.config.settings import DataSettings, TrainSettings
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.datasets.loader import training_loader
-from ocrctl.data.images.decode import decode, resize_word
+from ocrctl.data.images.decode import decode
+from ocrctl.data.images.resize_word import resize_word
 from ocrctl.data.lmdb import reader as lmdb
 from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.diagnose.checks import Check, fail, ok, skipped, warn

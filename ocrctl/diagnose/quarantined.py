@@ -119,14 +119,30 @@ def _batch(folder: Path, arrays: dict[str, Tensor], number: int, card: ModelCard
     return batch
 
 
+def _widths_problem(widths: Any, images: Tensor, card: ModelCard) -> str:
+    """Why `widths` are not those of `images` (N, C, H, W), "" when they are."""
+    kept = card.kept
+    if kept is None:
+        return f"widths are there, but {card.arch} does not keep the aspect ratio"
+    if not isinstance(widths, Tensor) or widths.dtype != torch.int64 or widths.shape != images.shape[:1]:
+        return "widths should be int64 (N,)"
+    width = images.shape[3]
+    if width % kept.multiple or not int(widths.min()) >= 1 or kept.batch_width(int(widths.max())) > width:
+        return f"widths from {int(widths.min())} to {int(widths.max())} do not fit images {width} pixels wide"
+    return ""
+
+
 def _problem(batch: dict[str, Any], card: ModelCard) -> str:
     """Why the model with `card` cannot learn from `batch`, "" when it can: losses read labels unchecked."""
     images, ids = batch.get("images"), batch.get("ids")
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
         return "images should be uint8 (N, H, W, C)"
     words = card.task == "recognition"
-    if images.shape[1] != card.channels or (words and images.shape[2:] != (card.height, card.width)):
+    width = images.shape[3] if card.kept is not None else card.width
+    if images.shape[1] != card.channels or (words and images.shape[2:] != (card.height, width)):
         return f"images of {tuple(images.shape[1:])}, channels first, are not what {card.arch} takes"
+    if (card.kept is not None or "widths" in batch) and (problem := _widths_problem(batch.get("widths"), images, card)):
+        return problem
     if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 1:
         return "ids should be int64 (N,)"
     if not words:

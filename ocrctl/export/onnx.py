@@ -1,9 +1,11 @@
 """Export a trained model to one self-contained ONNX file: uint8 images in, logits out, model card in the metadata.
 
-Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). Of a detector H and W are free, too,
-multiples of 32, and the outputs are the maps that postprocess asks for. Normalisation is part of the graph, so
-that no second copy of it can drift from the one the model was trained with. A graph has no loop that ends early: the
-reading character by character of an autoregressive model is unrolled to its last step, cache and all.
+Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). A recogniser that keeps the aspect ratio
+takes a free W, a multiple of what its card says, and a second input `widths`: int64 (N,), the columns of each image. Of
+a detector H and W are free, multiples of 32, and the outputs are the maps that postprocess asks for. Normalisation is
+part of the graph, so that no second copy of it can drift from the one the model was trained with. A graph has no loop
+that ends early: the reading character by character of an autoregressive model is unrolled to its last step, cache and
+all.
 """
 
 from __future__ import annotations
@@ -28,22 +30,22 @@ from ocrctl.files.durable import cannot_write
 from ocrctl.models.find import detector_spec
 from ocrctl.models.ocr_model import OCRModel
 
-INPUT, OUTPUT = "images", "logits"
+INPUT, WIDTHS, OUTPUT = "images", "widths", "logits"
 EXAMPLE_PAGE = (96, 128)  # traced at; unlike sides, so that neither is taken for the other
 # The opset PyTorch's exporter is written in: no version conversion takes place; ONNX Runtime reads it since 1.14.
 OPSET = 18
 
 
 class _Outputs(nn.Module):
-    """The model as a function of one tensor to tensors, as an ONNX graph is."""
+    """The model as a function of tensors to tensors, as an ONNX graph is."""
 
     def __init__(self, model: OCRModel, names: Sequence[str]) -> None:
         super().__init__()
         self.model, self.names = model, names
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """uint8 (N, C, H, W) -> float32 (N, T, K), or the maps (N, ..., h, w)."""
-        outputs = self.model(images)
+    def forward(self, images: Tensor, widths: Tensor | None = None) -> tuple[Tensor, ...]:
+        """uint8 (N, C, H, W), int64 (N,) -> float32 (N, T, K), or the maps (N, ..., h, w)."""
+        outputs = self.model(images) if widths is None else self.model(images, widths=widths)
         return tuple(outputs[name] for name in self.names)
 
 
@@ -56,12 +58,20 @@ def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> 
     """Trace `model` (on the CPU) with a free batch dimension, of a detector free sides as well, and put `card` into the
     file's metadata. half_weights: keep all weights by name, stored as float16 (export.named_weights).
     """
-    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
-    height, width = card.height, card.width
+    batch = torch.export.Dim("batch", min=1)
+    free: dict[int, Any] = {0: batch}
+    height, width = card.height, card.example_width
     if card.task == "detection":
         height, width = EXAMPLE_PAGE
         free |= {2: MULTIPLE * torch.export.Dim("rows", min=1), 3: MULTIPLE * torch.export.Dim("columns", min=1)}
-    example = torch.zeros(2, card.channels, height, width, dtype=torch.uint8)  # 2: a 1 would be specialised
+    example: tuple[Tensor, ...] = (torch.zeros(2, card.channels, height, width, dtype=torch.uint8),)  # 1 is specialised
+    shapes: dict[str, dict[int, Any]] = {INPUT: free}
+    if card.kept is not None:
+        multiple = card.kept.multiple
+        columns = torch.export.Dim("columns", min=card.kept.batch_width(card.kept.min_width) // multiple)
+        free[3] = multiple * columns if multiple > 1 else columns
+        example += (torch.tensor([width, width // 2]),)
+        shapes[WIDTHS] = {0: batch}
     names = output_names(card)
     logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [log.level for log in logs]
@@ -72,11 +82,11 @@ def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> 
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Outputs(model, names).eval(),
-                (example,),
+                example,
                 dynamo=True,
-                input_names=[INPUT],
+                input_names=list(shapes),
                 output_names=list(names),
-                dynamic_shapes={INPUT: free},
+                dynamic_shapes=shapes,
                 opset_version=OPSET,
                 external_data=False,
                 verbose=False,
@@ -92,6 +102,8 @@ def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> 
     if half_weights:
         store_named(proto, model)
     _strip_traces(proto)
+    if card.kept is not None:
+        del proto.graph.value_info[:]  # some state the width of the example; ONNX Runtime infers its own
     proto.producer_name, proto.producer_version = "ocrctl", __version__
     onnx.helper.set_model_props(proto, {CARD_KEY: card.to_json()})
     onnx.checker.check_model(proto)

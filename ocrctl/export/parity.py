@@ -35,44 +35,56 @@ class Parity:
     nothing: str = ""
 
 
-def probe_batch(engine: Engine, size: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Seeded images (size, H, W, C): noise of every contrast over ramps, flat black and white among them."""
+def probe_images(engine: Engine, size: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Seeded prepared images (H, W, C): noise of every contrast over ramps, flat black and white among them. Of a model
+    that keeps the aspect ratio they have many widths, the minimum and the maximum among them."""
     card = engine.card
+    width = card.example_width
     rng = np.random.default_rng(seed)
-    ramp = np.linspace(0, 255, card.width)[None, None, :, None]
-    noise = rng.normal(0, 1, (size, card.height, card.width, card.channels))
+    ramp = np.linspace(0, 255, width)[None, None, :, None]
+    noise = rng.normal(0, 1, (size, card.height, width, card.channels))
     contrast = rng.uniform(0, 128, (size, 1, 1, 1))
     pictures = np.clip(ramp * rng.uniform(0, 1, (size, 1, 1, 1)) + contrast * noise, 0, 255).astype(np.uint8)
     if size > 2:
         pictures[-1], pictures[-2] = 0, 255
-    return pictures
+    if card.kept is None or size < 2:
+        return list(pictures)
+    widths = np.geomspace(card.kept.min_width, card.kept.max_width, size).astype(int)
+    return [
+        np.resize(image, (card.height, width, card.channels)) for image, width in zip(pictures, widths, strict=True)
+    ]
 
 
 def compare(
     torch_engine: Engine,
     onnx_engine: Engine,
     what: str,
-    batches: Iterable[tuple[list[str], NDArray[np.uint8]]],
+    chunks: Iterable[tuple[list[str], Sequence[NDArray[np.uint8]]]],
     truths: Sequence[str] | None = None,
 ) -> Parity:
-    """Run both on every batch of (names, prepared uint8 (N, H, W, C)) and collect where they differ; `truths` are the
-    labels of all samples, in order (None for probes).
+    """Run both on all prepared images, given in chunks of (names, images uint8 (H, W, C)), in the same batches, and
+    collect where they differ; `truths` are the labels of all samples, in order (None for probes).
 
     A non-finite logit on either side counts as an infinite difference.
     """
     samples, largest = 0, 0.0
     texts: list[str] = []
     differing: list[Disagreement] = []
-    for names, batch in batches:
-        ours, theirs = torch_engine.logits(batch), onnx_engine.logits(batch)
-        if ours.shape != theirs.shape:
-            raise ValueError(f"logits differ in shape: PyTorch {ours.shape}, ONNX Runtime {theirs.shape}")
-        gap = np.abs(ours - theirs)
-        largest = max(largest, float(gap.max()) if np.isfinite(gap).all() else float("inf"))
-        for name, one, other in zip(names, torch_engine.decode(ours), onnx_engine.decode(theirs), strict=True):
-            texts.append(one.text)
-            if one.text != other.text:
-                differing.append(Disagreement(name, one.text, other.text))
+    for names, images in chunks:
+        pairs: dict[int, tuple[str, str]] = {}
+        for rows, batch, widths in torch_engine.batches(images):
+            ours, theirs = torch_engine.logits(batch, widths), onnx_engine.logits(batch, widths)
+            if ours.shape != theirs.shape:
+                raise ValueError(f"logits differ in shape: PyTorch {ours.shape}, ONNX Runtime {theirs.shape}")
+            gap = np.abs(ours - theirs)
+            largest = max(largest, float(gap.max()) if np.isfinite(gap).all() else float("inf"))
+            for row, one, other in zip(rows, torch_engine.decode(ours), onnx_engine.decode(theirs), strict=True):
+                pairs[row] = one.text, other.text
+        for row, name in enumerate(names):
+            text, other_text = pairs[row]
+            texts.append(text)
+            if text != other_text:
+                differing.append(Disagreement(name, text, other_text))
         samples += len(names)
     nothing = describe_constant_predictions(texts, truths) if truths is not None else None
     return Parity(what, samples, largest, differing, nothing=nothing or "")

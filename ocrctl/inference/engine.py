@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.images.decode import resize_word
+from ocrctl.data.images.resize_word import pad_words, plan_batches, resize_kept, resize_word
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
@@ -22,6 +22,7 @@ from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.runtime import parse_device
 
+SORTED_BATCHES = 4  # batches that are sorted by width at a time
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 
 
@@ -41,8 +42,13 @@ class Backend(Protocol):
     note: str
     card: ModelCard
 
-    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run uint8 (N, H, W, C); returns the head's outputs, float32: logits (N, T, K) or maps (N, ..., h, w)."""
+    def outputs(
+        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run uint8 (N, H, W, C); returns the head's outputs, float32: logits (N, T, K) or maps (N, ..., h, w).
+
+        widths: int64 (N,), the columns of each image in the batch, for a model that keeps the aspect ratio.
+        """
 
 
 class Engine:
@@ -98,30 +104,69 @@ class Engine:
             return cached[1]
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize RGB uint8 (h, w, 3) to the model's input uint8 (H, W, C), as in training.
+        """Resize RGB uint8 (h, w, 3) to the model's input uint8 (H, W, C), as in training; W depends on the image where
+        the model keeps the aspect ratio.
 
         Raises InputError for another array, UsageError when the model is a detector.
         """
         self._expect("recognition")
-        return resize_word(image, self.card.height, self.card.width, self.card.channels)
+        card = self.card
+        if card.kept is not None:
+            return resize_kept(image, card.height, card.kept, card.channels)
+        return resize_word(image, card.height, card.width, card.channels)
 
-    def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def batches(
+        self, images: Sequence[NDArray[np.uint8]], batch_size: int = 64
+    ) -> list[tuple[list[int], NDArray[np.uint8], NDArray[np.int64] | None]]:
+        """Divide prepared images into batches for `logits`: (their indices, uint8 (N, H, W, C), widths or None).
+
+        A model that keeps the aspect ratio gets images of similar width together, in batches of as many pixels as
+        `batch_size` images four times as wide as high have.
+        """
+        kept = self.card.kept
+        if kept is None:
+            starts = range(0, len(images), batch_size)
+            rows = [list(range(start, min(start + batch_size, len(images)))) for start in starts]
+            return [(row, np.stack([images[index] for index in row]), None) for row in rows]
+        columns = batch_size * self.card.example_width
+        plan = plan_batches([image.shape[1] for image in images], kept, columns)
+        return [(row, *pad_words([images[index] for index in row], kept)) for row in plan]
+
+    def logits(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Run prepared images uint8 (N, H, W, C); returns float32 (N, T, K): T steps, K classes, class 0 the blank or
         the end.
 
-        Raises UsageError when the model is a detector, InputError for logits that are not finite.
+        widths: int64 (N,), the columns of each image, which a model that keeps the aspect ratio requires: W is that of
+        `KeptAspect.batch_width`. Raises UsageError when the model is a detector, InputError for logits that are not
+        finite.
         """
         self._expect("recognition")
-        wanted = (self.card.height, self.card.width, self.card.channels)
+        kept = self.card.kept
+        if kept is not None and widths is not None and widths.shape == batch.shape[:1] and len(widths):
+            width = max(batch.shape[2], kept.batch_width(int(widths.max())))
+            width = -(-width // kept.multiple) * kept.multiple
+        else:
+            width = -1 if kept is not None or widths is not None else self.card.width
+        wanted = (self.card.height, width, self.card.channels)
         if batch.dtype != np.uint8 or batch.shape[1:] != wanted:
-            raise ValueError(f"expected a prepared uint8 batch (N, {wanted}), got {batch.dtype} {batch.shape}")
-        return self._outputs(batch)["logits"]
+            of = f"(N, {wanted})" if kept is None else f"(N, {wanted[0]}, W, {wanted[2]}) with widths (N,)"
+            raise ValueError(f"expected a prepared uint8 batch {of}, got {batch.dtype} {batch.shape}")
+        return self._outputs(batch, widths)["logits"]
 
-    def recognize_prepared(self, batch: NDArray[np.uint8]) -> list[Recognition]:
-        """Recognise a batch of `prepare`d images, uint8 (N, H, W, C), in order."""
-        if len(batch) == 0:
-            return []
-        return self.decode(self.logits(batch))
+    def recognize_prepared(
+        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], batch_size: int = 64
+    ) -> list[Recognition]:
+        """Recognise prepared images, each uint8 (H, W, C), in the batches that `batches` makes; results in order."""
+        results: list[Recognition | None] = [None] * len(images)
+        for rows, batch, widths in self.batches(list(images), batch_size):
+            for row, found in zip(rows, self.decode(self.logits(batch, widths)), strict=True):
+                results[row] = found
+        return [found for found in results if found is not None]
+
+    def chunk_size(self, batch_size: int) -> int:
+        """Return how many images to prepare before they are read: more than one batch where images are sorted by
+        width."""
+        return batch_size if self.card.kept is None else SORTED_BATCHES * batch_size
 
     def decode(self, logits: NDArray[np.float32]) -> list[Recognition]:
         """Decode logits float32 (N, T, K) to one Recognition per row, by the best class of each step."""
@@ -140,8 +185,8 @@ class Engine:
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
-        for batch in chunks((self.prepare(image) for image in images), batch_size):
-            results.extend(self.recognize_prepared(np.stack(batch)))
+        for chunk in chunks((self.prepare(image) for image in images), self.chunk_size(batch_size)):
+            results.extend(self.recognize_prepared(chunk, batch_size))
         return results
 
     def detect(
@@ -184,8 +229,10 @@ class Engine:
         """
         return find_boxes(maps, page, self.card, self.path, polygons=polygons, below_threshold=below_threshold)
 
-    def _outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        outputs = self._backend.outputs(batch)
+    def _outputs(
+        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        outputs = self._backend.outputs(batch) if widths is None else self._backend.outputs(batch, widths)
         for name, values in outputs.items():
             if held := not_finite_output(name, values):
                 raise InputError(

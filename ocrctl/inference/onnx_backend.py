@@ -19,6 +19,7 @@ from ocrctl.models.registry import specs
 from ocrctl.runtime import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 from ocrctl.shortages import shortage_of
 
+WIDTHS = "widths"  # input of a graph that keeps the aspect ratio, int64 (N,)
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
@@ -63,12 +64,15 @@ class OnnxBackend:
         self.device = "cpu"
         return _session(path, [CPU], threads)
 
-    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run uint8 (N, H, W, C); returns the outputs of the graph, float32. Raises InputError when the graph cannot be
-        run, or returns other shapes than it declares."""
+    def outputs(
+        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run uint8 (N, H, W, C); returns the outputs of the graph, float32. widths: as in Engine.logits. Raises
+        InputError when the graph cannot be run, or returns other shapes than it declares."""
         images = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))  # (N, C, H, W)
+        named = {self._input: images} if widths is None else {self._input: images, WIDTHS: widths}
         try:
-            values = self._session.run(self._outputs, {self._input: images})
+            values = self._session.run(self._outputs, named)
         except Exception as error:  # onnxruntime raises its own unrelated classes
             if shortage_of(error):
                 raise
@@ -125,12 +129,20 @@ def _card(session: Any, path: Path) -> ModelCard:
             hint="write it with: ocrctl export CHECKPOINT -o DIR",
         )
     card = read_card(text, str(path))
-    if len(session.get_inputs()) != 1:
-        raise InputError(f"{path}: the graph should have one input, found {len(session.get_inputs())}.")
-    graph = session.get_inputs()[0]
+    inputs = session.get_inputs()
+    names = ["images", WIDTHS] if card.kept else [inputs[0].name if inputs else "images"]
+    if [found.name for found in inputs] != names:
+        raise InputError(f"{path}: the graph should have the inputs {names}, found {[one.name for one in inputs]}.")
+    if card.kept and (inputs[1].type != "tensor(int64)" or len(inputs[1].shape) != 1):
+        raise InputError(
+            f"{path}: the graph takes {WIDTHS} as {inputs[1].type} {inputs[1].shape}, expected int64 (N,)."
+        )
+    graph = inputs[0]
     sides: list[int | str] = [card.height, card.width]
     if card.task == "detection":
         sides = [side for side in graph.shape[2:] if isinstance(side, str)]  # pages of any size
+    elif card.kept:
+        sides = [card.height, *(side for side in graph.shape[3:] if isinstance(side, str))]  # words of any width
     wanted = [card.channels, *sides]
     if graph.type != "tensor(uint8)" or len(wanted) != 3 or list(graph.shape[1:]) != wanted:
         raise InputError(f"{path}: the graph takes {graph.type} {graph.shape}, its card says uint8 (N, {wanted}).")

@@ -36,13 +36,16 @@ class TorchBackend:
         model = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model
 
-    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run uint8 (N, H, W, C); returns the head's outputs, float32. Raises ResumableStop when the device runs out of
-        memory."""
+    def outputs(
+        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run uint8 (N, H, W, C); returns the head's outputs, float32. widths: as in Engine.logits. Raises
+        ResumableStop when the device runs out of memory."""
         images = torch.from_numpy(batch).permute(0, 3, 1, 2)  # (N, C, H, W), a view that is channels-last already
         try:
             with torch.inference_mode(), guarded(self._plugin, "the forward pass"):
-                outputs = self.model(images.to(self.device))
+                named = {} if widths is None else {"widths": torch.from_numpy(widths).to(self.device)}
+                outputs = self.model(images.to(self.device), **named)
                 return {name: value.float().cpu().numpy() for name, value in outputs.items()}
         except torch.OutOfMemoryError as error:
             raise ResumableStop(

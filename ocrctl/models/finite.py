@@ -41,7 +41,7 @@ def refuse_not_finite_outputs(model: OCRModel, card: ModelCard, path: Path) -> N
     """Raise InputError when `model`, with the weights of `path`, gives NaN or infinite values for an image of noise:
     finite weights do so where a variance is negative or a scale very large. The mode of the model, training or
     evaluation, is restored; no global random state is used."""
-    shape = (1, card.channels, card.height, card.width)
+    shape = (1, card.channels, card.height, card.example_width)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     training = model.training
     model.eval()

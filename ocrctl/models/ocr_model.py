@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.errors import UsageError
-from ocrctl.models.layers.columns import Columns, column_mask, counted
+from ocrctl.models.layers.columns import Columns, column_mask, counted, strided
 
 NEVER = -1e4  # logit of a class that a step cannot have; finite in float16, too
 
@@ -99,7 +99,7 @@ class OCRModel(nn.Module):
         included. Raises ValueError when the steps of this model do not follow the columns."""
         if not self.columns_per_step:
             raise ValueError("the output steps of this model do not depend on the width of an image")
-        return counted(widths, self.kept).add(self.columns_per_step - 1) // self.columns_per_step
+        return strided(counted(widths, self.kept), self.columns_per_step)
 
     def _blank_beyond(self, logits: Tensor, widths: Tensor) -> Tensor:
         """Make the steps of (N, T, K) beyond each image certain blanks (class 0)."""

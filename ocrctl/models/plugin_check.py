@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import PluginError
+from ocrctl.models.card import card_spec
 from ocrctl.models.family import ModelFamily
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.plugins import HINT, guarded
-from ocrctl.models.registry import get_spec
 
 IMAGES = 2
 PAGE = (64, 96)  # height, width: unlike sides, so that swapped ones are found
@@ -28,12 +28,13 @@ def check_model(model: Any, card: ModelCard, classes: int, family: ModelFamily) 
     names = dict(model.named_parameters()) | dict(model.named_buffers())
     if lost := [name for name in model.class_tensors if name not in names]:
         raise PluginError(f"{where}: class_tensors name {lost[0]!r}, which the model does not have.", hint=HINT)
-    height, width = PAGE if card.task == "detection" else (card.height, card.width)
+    height, width = PAGE if card.task == "detection" else (card.height, card.example_width)
     images = torch.zeros(IMAGES, card.channels, height, width, dtype=torch.uint8)
     training = model.training
     model.eval()
     with guarded(where, "the forward pass"), torch.no_grad():
-        outputs = model(images)
+        named = {} if card.kept is None else {"widths": torch.full((IMAGES,), width)}
+        outputs = model(images, **named)
     model.train(training)
     if problem := _problem(outputs, card, classes, (height, width)):
         raise PluginError(f"{where}: the model of {card.arch} gives {problem}.", hint=HINT)
@@ -43,10 +44,10 @@ def _problem(outputs: Any, card: ModelCard, classes: int, size: tuple[int, int])
     """What is wrong with outputs for images of `size` (height, width), "" when nothing is."""
     if not isinstance(outputs, Mapping):
         return f"{type(outputs).__name__}, expected tensors by name"
-    spec = get_spec(card.arch, card.width if card.task == "recognition" else None)
+    spec = card_spec(card)
     wanted: dict[str, tuple[int, ...]] = {}
     if spec.detector is None:
-        wanted["logits"] = (IMAGES, spec.output_steps(), classes)
+        wanted["logits"] = (IMAGES, spec.output_steps(size[1]), classes)
     else:
         side = spec.detector.map_stride
         wanted = dict.fromkeys(spec.detector.maps, (IMAGES, size[0] // side, size[1] // side))

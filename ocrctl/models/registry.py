@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 
+from ocrctl.config.kept_aspect import Resize
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.plugins import installed, missing_plugin, plugin_files
 from ocrctl.config.suggest import did_you_mean
@@ -101,15 +102,20 @@ def specs() -> Mapping[str, ModelSpec]:
     return _architectures
 
 
-def get_spec(name: str, width: int | None = None, *, plugin: str | None = None) -> ModelSpec:
-    """Return the spec of architecture `name`, for images of another `width` in pixels where one is given.
+def get_spec(
+    name: str, width: int | None = None, resize: Resize | None = None, *, plugin: str | None = None
+) -> ModelSpec:
+    """Return the spec of architecture `name`, for images of another `width` in pixels and another way to `resize` them
+    where these are given.
 
     plugin: the plug-in that it came from, as a run or a model card keeps it. Raises UsageError when the name is
-    unknown, with the plug-in that is missing or the nearest name, and where the width does not suit.
+    unknown, with the plug-in that is missing or the nearest name, and where the width or the way to resize does not
+    suit.
     """
     known = specs()
     found = known.get(name)
     if found is not None:
+        found = found if resize is None else found.with_resize(resize)
         return found if width is None else found.at_width(width)
     if plugin:
         raise missing_plugin(f"The architecture {name!r}", plugin)

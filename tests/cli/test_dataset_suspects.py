@@ -17,14 +17,17 @@ class Reader:
     """A model that reads a picture by its mean grey: 10 a character of "abcdefghij"."""
 
     class card:
-        height, width, channels, charset = 8, 32, 1, "abcdefghij"
+        height, width, channels, kept, charset = 8, 32, 1, None, "abcdefghij"
 
     path = "reader"
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         return np.full((8, 32, 1), round(float(image.mean())), np.uint8)
 
-    def recognize_prepared(self, batch: np.ndarray) -> list[Recognition]:
+    def chunk_size(self, batch_size: int) -> int:
+        return batch_size
+
+    def recognize_prepared(self, batch: list[np.ndarray], batch_size: int) -> list[Recognition]:
         return [Recognition("abcdefghij"[int(image.mean()) // 20] * 2, 0.9) for image in batch]
 
 

@@ -16,7 +16,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.core.export import run as core_export
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, MissingRequirement
-from ocrctl.export.parity import compare, probe_batch
+from ocrctl.export.parity import compare, probe_images
 
 CPU = ["CPUExecutionProvider"]
 
@@ -54,7 +54,7 @@ def test_bare_onnxruntime_opens_it_as_documented(exported: Path, tiny_checkpoint
 def test_both_backends_agree_and_rows_do_not_depend_on_the_batch(exported: Path, tiny_checkpoint: Path) -> None:
     ours, theirs = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(exported, device="cpu")
     assert (ours.backend, theirs.backend) == ("torch", "onnx")
-    batch = probe_batch(ours, 33, seed=5)
+    batch = np.stack(probe_images(ours, 33, seed=5))
     np.testing.assert_allclose(ours.logits(batch), theirs.logits(batch), atol=1e-3)
     alone = np.concatenate([theirs.logits(row[None]) for row in batch])
     np.testing.assert_allclose(theirs.logits(batch), alone, atol=1e-3)
@@ -121,8 +121,8 @@ def test_a_gap_is_exit_1_with_the_numbers_and_no_file(
 
 def test_non_finite_logits_are_a_gap(exported: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(exported, device="cpu")
-    batch = probe_batch(ours, 2)
-    monkeypatch.setattr(theirs, "logits", lambda given: np.full_like(ours.logits(given), np.nan))
+    batch = probe_images(ours, 2)
+    monkeypatch.setattr(theirs, "logits", lambda given, widths: np.full_like(ours.logits(given), np.nan))
     assert compare(ours, theirs, "nan", [(["a", "b"], batch)]).max_abs_diff == float("inf")
 
 

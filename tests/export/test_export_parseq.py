@@ -15,7 +15,7 @@ from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import UsageError
-from ocrctl.export.parity import probe_batch
+from ocrctl.export.parity import probe_images
 from ocrctl.models import build
 from ocrctl.models.parseq import model as parseq_model
 
@@ -62,7 +62,7 @@ def test_the_graph_reads_what_the_checkpoint_reads(
     theirs = Engine.load(tmp_path, device="cpu")
     ours = Engine.load(checkpoint, device="cpu", decoding=decoding)
     assert theirs.card.model["decoding"] == decoding and theirs.backend == "onnx"
-    batch = probe_batch(ours, 40, seed=3)
+    batch = np.stack(probe_images(ours, 40, seed=3))
     texts = [result.text for result in ours.recognize_prepared(batch)]
     assert texts == [result.text for result in theirs.recognize_prepared(batch)]
     assert len(set(texts)) > 3 and len(set(map(len, texts))) > 1  # else equality would say little

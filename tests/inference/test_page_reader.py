@@ -75,7 +75,9 @@ def test_words_of_several_pages_share_a_pass(
     detector, recogniser = Engine.load(tiny_detector, device="cpu"), Engine.load(tiny_checkpoint, device="cpu")
     sizes: list[int] = []
     plain = recogniser.recognize_prepared
-    monkeypatch.setattr(recogniser, "recognize_prepared", lambda batch: sizes.append(len(batch)) or plain(batch))
+    monkeypatch.setattr(
+        recogniser, "recognize_prepared", lambda batch, size: sizes.append(len(batch)) or plain(batch, size)
+    )
     PageReader(detector, recogniser).read(pages)
     assert sizes == [6]
     sizes.clear()

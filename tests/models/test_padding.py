@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.build import build_model
-from ocrctl.models.layers.columns import clear_columns, column_mask, reverse_columns, strided
+from ocrctl.models.layers.columns import clear_columns, column_mask, reversed_steps, strided, take_steps
 from ocrctl.models.layers.ctc_loss import ctc_loss
 from ocrctl.models.ocr_model import NEVER, OCRModel
 from ocrctl.models.registry import get_spec, specs
@@ -109,9 +109,10 @@ def test_columns() -> None:
     features = torch.full((1, 1, 1, 3), torch.nan)
     assert clear_columns(features, torch.tensor([0])).tolist() == [[[[0.0, 0.0, 0.0]]]]
     sequence = torch.arange(8.0).view(2, 4, 1)
-    turned = reverse_columns(sequence, torch.tensor([3, 4]))
+    order = reversed_steps(torch.tensor([3, 4]), 4)
+    turned = take_steps(sequence, order)
     assert turned.flatten().tolist() == [2, 1, 0, 3, 7, 6, 5, 4]
-    assert torch.equal(reverse_columns(turned, torch.tensor([3, 4])), sequence)
+    assert torch.equal(take_steps(turned, order), sequence)
 
 
 def test_a_model_of_one_size_has_no_steps_of_its_own() -> None:

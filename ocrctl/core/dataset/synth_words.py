@@ -35,7 +35,7 @@ def write_words(
     the disk is full, InputError when `out` cannot be written.
     """
     settings = load_settings(profiles, sets)
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width, settings.model.resize)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
     words = SynthWords(config)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ocrctl.data.validate.run import Target
 from ocrctl.errors import UsageError
+from ocrctl.models.card import card_spec
 from ocrctl.models.registry import DEFAULT_ARCH, get_spec, specs
 from ocrctl.text.charset import Charset
 
@@ -35,7 +36,7 @@ def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -
                 f"--charset: {model} is a detector and has no charset.", hint=f"such as --for {DEFAULT_ARCH}"
             )
         return Target(spec, None, (settings.page.height, settings.page.width))
-    spec = get_spec(model, settings.model.width)
+    spec = get_spec(model, settings.model.width, settings.model.resize)
     size = spec.input_height, spec.input_width
     return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
 
@@ -47,7 +48,7 @@ def _trained(model: str, charset: str | None) -> Target:
     if charset:
         raise UsageError(f"--charset: {model} has the charset of its training.", hint="remove --charset")
     spec = replace(
-        get_spec(card.arch), input_height=card.height, input_width=card.width, channels=card.channels,
+        card_spec(card), input_height=card.height, input_width=card.width, channels=card.channels,
         max_label_length=card.max_label_length,
     )  # fmt: skip
     return Target(spec, Charset(card.charset) if card.charset else None, (card.height, card.width))

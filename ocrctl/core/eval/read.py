@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.core.eval.word_samples import EvalSamples
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine, Recognition
@@ -14,7 +15,7 @@ from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.metrics.evaluation import UnreadableSample
 
 SampleIndex = tuple[int, int]  # (data set, sample)
-Shape = tuple[int, int, int]  # (height, width, channels) a model takes
+Shape = tuple[int, int, int, KeptAspect | None]  # (height, width, channels, widths) a model takes
 Prepared = tuple[SampleIndex, dict[Shape, NDArray[np.uint8]] | InputError]
 
 
@@ -30,6 +31,7 @@ def read_samples(
     Returns the indices of the readable samples, the results of each engine in that order, and the unreadable samples.
     """
     shapes = {_shape(engine): engine for engine in engines}
+    chunk = max((engine.chunk_size(batch_size) for engine in engines), default=batch_size)
 
     def load(batch: list[SampleIndex]) -> list[Prepared]:
         return [(sample_index, _prepare(data[sample_index[0]], sample_index[1], shapes)) for sample_index in batch]
@@ -39,7 +41,7 @@ def read_samples(
     readings: list[list[Recognition]] = [[] for _ in engines]
     unreadable: list[UnreadableSample] = []
     progress(0, len(todo))
-    for batch in map_ahead(load, chunks(todo, batch_size), default_jobs() if jobs is None else jobs):
+    for batch in map_ahead(load, chunks(todo, chunk), default_jobs() if jobs is None else jobs):
         good = []
         for sample_index, images in batch:
             if isinstance(images, InputError):
@@ -49,13 +51,13 @@ def read_samples(
                 good.append(images)
         if good:
             for engine, reading in zip(engines, readings, strict=True):
-                reading += engine.recognize_prepared(np.stack([images[_shape(engine)] for images in good]))
+                reading += engine.recognize_prepared([images[_shape(engine)] for images in good], batch_size)
         progress(len(sample_indices) + len(unreadable), len(todo))
     return sample_indices, readings, unreadable
 
 
 def _shape(engine: Engine) -> Shape:
-    return (engine.card.height, engine.card.width, engine.card.channels)
+    return (engine.card.height, engine.card.width, engine.card.channels, engine.card.kept)
 
 
 def _prepare(

@@ -16,7 +16,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.synth import SynthWords
 from ocrctl.errors import UsageError
-from ocrctl.models.registry import get_spec
+from ocrctl.models.card import card_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
 
@@ -106,7 +106,7 @@ def _stream(cards: Sequence[ModelCard], seed: int, sets: Sequence[str]) -> Synth
         raise UsageError(
             "the models share no character, so there are no common synthetic words; evaluate them separately."
         )
-    shortest = min((get_spec(card.arch, card.width) for card in cards), key=lambda spec: spec.longest_label())
+    shortest = min((card_spec(card) for card in cards), key=lambda spec: spec.longest_label())
     config = synth_config(load_settings(sets=sets), shortest, Charset("".join(shared)), "val")
     return SynthWords(config.with_(seed=seed + SYNTH_SEED_OFFSET))
 

@@ -16,7 +16,7 @@ from ocrctl.core.export.check_pages import check_pages, counted, open_pages
 from ocrctl.data.formats.spec import parse_spec
 from ocrctl.errors import UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
-from ocrctl.export.parity import Parity, compare, probe_batch
+from ocrctl.export.parity import Parity, compare, probe_images
 from ocrctl.files.atomic import check_writable, temporary_of
 from ocrctl.files.durable import sync_folder
 from ocrctl.files.folder import shared_folder
@@ -183,22 +183,22 @@ def _torch_engine(path: Path, name: str, decoding: str | None) -> Engine:
 
 
 def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
-    batch = probe_batch(torch_engine, size)
+    images = probe_images(torch_engine, size)
     names = [f"probe {index}" for index in range(size)]
-    return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, batch)])
+    return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, images)])
 
 
-def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[list[str], NDArray[np.uint8]]]]:
-    """Return the labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and its preprocessed batches.
+def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[list[str], list[NDArray[np.uint8]]]]]:
+    """Return the labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and its prepared images in chunks.
 
     Raises InputError for an unreadable image.
     """
     limit = VERIFY_SYNTH if parse_spec(spec).format == "synth" else None
     [source] = open_samples([spec], [engine.card], limit, 0, [])
 
-    def load(indices: list[int]) -> tuple[list[str], NDArray[np.uint8]]:
+    def load(indices: list[int]) -> tuple[list[str], list[NDArray[np.uint8]]]:
         names = [source.where(index) for index in indices]
-        return names, np.stack([engine.prepare(source.image(index)) for index in indices])
+        return names, [engine.prepare(source.image(index)) for index in indices]
 
     return source.labels, map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
 

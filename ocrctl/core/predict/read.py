@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from ocrctl.data.images import Image
 from ocrctl.errors import InputError
 from ocrctl.inference.engine import Engine, Recognition
@@ -43,8 +41,8 @@ class Task(Protocol):
 class WordTask:
     """Recognise word images."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, batch_size: int) -> None:
+        self._engine, self._batch_size = engine, batch_size
 
     def prepare(self, image: Image) -> Image:
         """See Task."""
@@ -52,7 +50,7 @@ class WordTask:
 
     def read(self, batch: Sequence[tuple[str, Image]]) -> list[TaskResult]:
         """See Task."""
-        texts = self._engine.recognize_prepared(np.stack([image for _, image in batch])) if batch else []
+        texts = self._engine.recognize_prepared([image for _, image in batch], self._batch_size)
         return [
             TaskResult(Prediction(path, item.text, item.confidence))
             for (path, _), item in zip(batch, texts, strict=True)

@@ -109,8 +109,9 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     files_only = name == word_formats.REC_GT.name or (files is not None and files.copies)
     if files_only:
         _check_no_lmdb(options)
-    task = _task(models, options.polygons, files is not None and files.draws)
     size = options.batch_size or (1 if detects else 64)
+    task = _task(models, options.polygons, files is not None and files.draws, size)
+    size = size if detects else models.first.chunk_size(size)
     jobs = default_jobs() if options.jobs is None else options.jobs
     skipped = Skipped()
     todo = batches(iter_images(options.inputs, stdin, files_only=files_only, skipped=skipped), size)
@@ -176,9 +177,9 @@ def _check_no_lmdb(options: PredictOptions) -> None:
             )
 
 
-def _task(models: Models, polygons: bool, keep_images: bool) -> Task:
+def _task(models: Models, polygons: bool, keep_images: bool, batch_size: int) -> Task:
     if models.detector is None:
-        return WordTask(models.first)
+        return WordTask(models.first, batch_size)
     from ocrctl.inference.reader import PageReader  # with shapely, which words do not need
 
     reader = PageReader(models.detector, models.recogniser) if models.recogniser else None

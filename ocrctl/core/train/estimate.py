@@ -35,7 +35,7 @@ def estimate(settings: Settings) -> Estimate:
 
     Raises UsageError for an autoregressive model, whose step depends on values.
     """
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width)
+    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width, settings.model.resize)
     if family_of(spec.name).objective not in ("ctc", "maps"):
         raise UsageError(f"--estimate: the memory of {spec.name} depends on its labels and is not projected.")
     device = "cpu" if settings.train.device == "cpu" else "cuda"

@@ -29,7 +29,7 @@ from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
-from ocrctl.data.images.decode import resize_word
+from ocrctl.data.images.resize_word import resize_word
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors

@@ -103,7 +103,9 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
 
     from ocrctl.models.registry import get_spec
 
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width, plugin=settings.model.plugin)
+    spec = get_spec(
+        settings.arch or DEFAULT_ARCH, settings.model.width, settings.model.resize, plugin=settings.model.plugin
+    )
     if spec.plugin != settings.model.plugin:  # what a resumed run says is missing, where it is not given again
         settings = with_changes(settings, model=settings.model.model_copy(update={"plugin": spec.plugin}))
         state.settings = settings

@@ -13,7 +13,8 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.data.augment.words import augment_word
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.formats.spec import WordSource
-from ocrctl.data.images.decode import decode, resize_word
+from ocrctl.data.images.decode import decode
+from ocrctl.data.images.resize_word import resize_word
 from ocrctl.errors import OcrctlError
 from ocrctl.text.normalize import normalize_label
 from ocrctl.text.tokenizer import Tokenizer

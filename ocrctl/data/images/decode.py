@@ -1,4 +1,4 @@
-"""Decode images to RGB, check them, and resize words as training and inference both do."""
+"""Decode images to RGB and check them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ocrctl.data.images import Image
 from ocrctl.data.images.limits import limit_problem, stated_size, value_problem
@@ -107,26 +106,6 @@ def expect_image(image: object) -> None:
         raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {type(image).__name__}.", hint=hint)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise InputError(f"Expected an RGB uint8 image (height, width, 3), found {image.dtype} {image.shape}.")
-
-
-def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Resize a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous. channels 1: luma grey.
-
-    The aspect ratio is not kept. An axis that shrinks is averaged over area, one that grows is interpolated linearly,
-    each separately: a long thin word shrinks along its width without aliasing while its height grows.
-    """
-    expect_image(image)
-    if channels == 1:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
-    elif channels != 3:
-        raise InputError(f"Expected 1 or 3 channels, found {channels}.")
-    source_height, source_width = image.shape[:2]
-    shrunk_height, shrunk_width = min(source_height, height), min(source_width, width)
-    if (shrunk_height, shrunk_width) != (source_height, source_width):
-        image = cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    if (shrunk_height, shrunk_width) != (height, width):
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    return np.ascontiguousarray(image.reshape(height, width, channels))
 
 
 def _imdecode(data: bytes, flags: int) -> Image | None:

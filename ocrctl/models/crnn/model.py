@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.layers.columns import Columns, clear_columns, reverse_columns, strided
+from ocrctl.models.layers.columns import Columns, clear_columns, reversed_steps, strided, take_steps
 from ocrctl.models.ocr_model import OCRModel
 
 
@@ -150,12 +150,17 @@ class BiLSTMDecoder(nn.Module):
         Packed sequences would need the lengths on the host, and have no form in ONNX.
         """
         lstm = self.lstm
+        backward = reversed_steps(lengths, sequence.shape[1])  # (N, T)
+        forward = torch.arange(sequence.shape[1], device=sequence.device).expand_as(backward)
         for layer in range(lstm.num_layers):
             if layer and lstm.dropout:
                 sequence = nn.functional.dropout(sequence, lstm.dropout, self.training)
-            forward = self._one_direction(sequence, layer, "")
-            backward = self._one_direction(reverse_columns(sequence, lengths), layer, "_reverse")
-            sequence = torch.cat([forward, reverse_columns(backward, lengths)], dim=2)  # (N, T, 2 * hidden)
+            read = self._one_direction(sequence, layer, "")
+            read_back = self._one_direction(take_steps(sequence, backward), layer, "_reverse")
+            # Both are taken by index, since a traced LSTM has the number of steps of the example as its shape.
+            sequence = torch.cat(
+                [take_steps(read, forward), take_steps(read_back, backward)], dim=2
+            )  # (N, T, 2 hidden)
         return sequence
 
     def _one_direction(self, sequence: Tensor, layer: int, suffix: str) -> Tensor:

@@ -30,7 +30,9 @@ def counted(widths: Tensor, kept: KeptAspect | None) -> Tensor:
 
 def strided(widths: Tensor, stride: int) -> Tensor:
     """Return the columns that are left of `widths` (N,) after a stride: the quotient, rounded up."""
-    return (widths + (stride - 1)) // stride
+    if stride == 1:
+        return widths
+    return torch.div(widths + (stride - 1), stride, rounding_mode="trunc")  # floor takes nine nodes in ONNX
 
 
 def column_mask(widths: Tensor, columns: int) -> Tensor:
@@ -44,10 +46,14 @@ def clear_columns(features: Tensor, widths: Tensor) -> Tensor:
     return torch.where(mask, features, torch.zeros((), dtype=features.dtype, device=features.device))
 
 
-def reverse_columns(sequence: Tensor, lengths: Tensor) -> Tensor:
-    """Return (N, T, D) with the first `lengths` (N,) steps of each row in reverse order and the others in place; it is
-    its own inverse."""
-    steps = torch.arange(sequence.shape[1], device=sequence.device)
+def reversed_steps(lengths: Tensor, steps: int) -> Tensor:
+    """Return int64 (N, steps): for each row the indices of its first `lengths` (N,) steps in reverse order, then those
+    of the others in place. Taking steps in this order is its own inverse."""
+    forward = torch.arange(steps, device=lengths.device)
     last = lengths[:, None] - 1
-    order = torch.where(steps <= last, last - steps, steps)  # (N, T)
-    return sequence.gather(1, order[:, :, None].expand_as(sequence))
+    return torch.where(forward <= last, last - forward, forward)
+
+
+def take_steps(sequence: Tensor, order: Tensor) -> Tensor:
+    """Return the steps `order` (N, T) of a sequence (N, T, D), in that order: (N, T, D)."""
+    return sequence.gather(1, order[:, :, None].expand(-1, -1, sequence.shape[2]))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrctl.data.images.decode import decode, decode_problem, resize_word
+from ocrctl.data.images.decode import decode, decode_problem
+from ocrctl.data.images.resize_word import resize_word
 from ocrctl.errors import InputError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 60, 3), dtype=np.uint8)
