@@ -180,9 +180,17 @@ def write_json(value: Any) -> None:
 
 
 def to_plain(value: Any) -> Any:
-    """Convert dataclasses, paths, tuples and numpy values to the types of JSON; NaN and infinity to None."""
+    """Convert dataclasses, paths, tuples and numpy values to the types of JSON; NaN and infinity to None.
+
+    A field of a dataclass with the metadata `formerly` is printed under both names, for one release.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        plain = {}
+        for field in dataclasses.fields(value):
+            plain[field.name] = to_plain(getattr(value, field.name))
+            if former := field.metadata.get("formerly"):
+                plain[former] = plain[field.name]
+        return plain
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -130,7 +130,7 @@ def split(
             ("part", "images", "instances", "folder"),
             [(name, written.images, written.instances, written.out) for name, written in report.parts.items()],
         )
-    _note_several_pages([place for written in report.parts.values() for place in written.several_pages])
+    _note_several_pages([location for written in report.parts.values() for location in written.several_pages])
     if report.joined:
         console.note(f"{report.joined:,} groups were merged with another group because they contain the same image")
     first, second = (shell_quote(out / name) for name in list(shares)[:2])
@@ -165,9 +165,9 @@ def crop(
     console.suggest(f"ocrctl train -d {shell_quote(out)}")
 
 
-def _note_several_pages(places: list[str]) -> None:
+def _note_several_pages(locations: list[str]) -> None:
     """Report the TIFFs with several pages, if there are any."""
     from ocrctl.data.images.tiff import several_pages_note
 
-    if note := several_pages_note(places):
+    if note := several_pages_note(locations):
         console.note(note)

@@ -68,5 +68,5 @@ def suspects(
         console.note(f"unreadable: {reason}")
     if report.doubt:
         console.note(f"warning: {report.doubt}")
-    skipped = f", {report.unjudged:,} have no character of its charset" if report.unjudged else ""
+    skipped = f", {report.uncompared:,} have no character of its charset" if report.uncompared else ""
     console.note(f"{report.disagree:,} of {report.read:,} labels differ from the prediction of {report.model}{skipped}")

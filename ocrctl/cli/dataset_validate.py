@@ -158,15 +158,15 @@ def validate(
 def _table(result: ValidateReport) -> None:
     wide = not sys.stdout.isatty()  # a terminal has no room for the location: it is printed below the table
     rows = [
-        (code.code, code.severity, code.count, code.name, f"{place.where}: {place.message}" if wide else place.message)
+        (code.code, code.severity, code.count, code.name, f"{found.where}: {found.message}" if wide else found.message)
         for code in result.codes
-        for place in code.places[:1]
+        for found in code.locations[:1]
     ]
     console.table(("code", "severity", "count", "name", "first"), rows)
     more = [
-        (code.code, f"{place.where}: {place.message}")
+        (code.code, f"{found.where}: {found.message}")
         for code in result.codes
-        for place in code.places[int(wide) : _EXAMPLES if code.severity == "error" else 1]
+        for found in code.locations[int(wide) : _EXAMPLES if code.severity == "error" else 1]
     ]
     if wide and more:
         console.write()
@@ -181,7 +181,7 @@ def _annotations(result: ValidateReport, shown: int, flags: str) -> None:
         annotate(
             _GITHUB[code.severity],
             f"{code.code} {code.name}",
-            [Annotation(f"{place.where}: {place.message}", place.file, place.line) for place in code.places],
+            [Annotation(f"{found.where}: {found.message}", found.file, found.line) for found in code.locations],
             total=code.count,
             shown=shown,
             how=f"ocrctl dataset validate {shell_quote(result.spec)}{flags} --github --limit 0",

@@ -81,10 +81,7 @@ def replay(
 
 def _show(result: Diagnosis, as_json: bool) -> None:
     if as_json:
-        plain = console.to_plain(result)
-        for row in plain["checks"]:
-            row["mend"] = row["fix"]  # its name in 0.1.0, until the release after the next one
-        console.write_json(plain)
+        console.write_json(result)
         return
     if not sys.stdout.isatty():
         rows = [(row.status, row.name, row.detail, row.fix) for row in result.checks]

@@ -212,8 +212,8 @@ def evaluate(
     if search:
         raise UsageError("--find-threshold requires a detector, or --gt and --pred.")
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
-    asked = gates(fail_under or [])
-    check_gates(asked, protocols)  # a typo fails before the evaluation, not after it
+    minimums = gates(fail_under or [])
+    check_gates(minimums, protocols)  # a typo fails before the evaluation, not after it
     options = EvalOptions(
         models,
         data,
@@ -231,7 +231,7 @@ def evaluate(
     )
     with ProgressBar("images") as progress:
         result, samples = run(options, progress)
-    sentences = failed_gates(result, asked)
+    sentences = failed_gates(result, minimums)
     with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, sentences))

@@ -26,13 +26,13 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     from ocrctl.metrics.pages import check_metrics, check_protocol
 
     check_protocol(options.protocol)
-    asked = gates(fail_under)
-    check_metrics(asked, options.protocol, options.e2e)  # a typo fails before the evaluation, not after it
+    minimums = gates(fail_under)
+    check_metrics(minimums, options.protocol, options.e2e)  # a typo fails before the evaluation, not after it
     check_report(report)
     result = run(options)
     missed = [
         f"{name} is {value:.4f}, at least {gate:.4f} is required"
-        for name, gate in asked.items()
+        for name, gate in minimums.items()
         if not (value := result.scores.metric(name)) >= gate
     ]
     without_truth = _left_over(result.without_truth, f"not in {result.truth}, ignored")

@@ -38,12 +38,12 @@ def eval_pages(options: PagesOptions, report: Path | None, fail_under: list[str]
 
     for protocol in options.protocols:
         check_protocol(protocol)
-    asked = gates(fail_under)
-    check_gates(asked, options.protocols)  # a typo fails before the evaluation, not after it
+    minimums = gates(fail_under)
+    check_gates(minimums, options.protocols)  # a typo fails before the evaluation, not after it
     check_report(report)
     with ProgressBar("pages") as progress:
         result, data = evaluate_pages(options, progress)
-    sentences = failed_gates(result, asked)
+    sentences = failed_gates(result, minimums)
     with console.ignoring_closed_pipe():
         if as_json:
             console.write_json(_plain(result, sentences))

@@ -103,13 +103,13 @@ def _show(result: ImportTimingResult) -> None:
 def _show_tree(tree: ImportNode) -> None:
     console.write()
     console.write("self ms  total ms  import")
-    least = tree.cumulative_us * TREE_SHARE
+    minimum = tree.cumulative_us * TREE_SHARE
 
     def show(node: ImportNode, depth: int) -> None:
         console.write(f"{node.self_us / 1000:7.1f}  {node.cumulative_us / 1000:8.1f}  {'  ' * depth}{node.name}")
-        small = [child for child in node.children if child.cumulative_us < least]
+        small = [child for child in node.children if child.cumulative_us < minimum]
         for child in node.children:
-            if child.cumulative_us >= least:
+            if child.cumulative_us >= minimum:
                 show(child, depth + 1)
         if small and depth == 0:
             rest = sum(child.cumulative_us for child in small)

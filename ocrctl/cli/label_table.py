@@ -34,14 +34,14 @@ def page_rows(stats: PageStats) -> list[tuple[str, object]]:
     points = "  ".join(f"{points}:{count:,}" for points, count in stats.points.items())
     rows: list[tuple[str, object]] = [
         ("format", stats.format),
-        ("images", stats.pictures),
-        ("images without instances", stats.empty_pictures),
+        ("images", stats.images),
+        ("images without instances", stats.empty_images),
         ("instances", stats.instances),
         ("ignored instances", stats.ignored),
         ("points of a polygon", points),
     ]
     for name, spread in (
-        ("instances per image", stats.per_picture),
+        ("instances per image", stats.per_image),
         ("image width", stats.widths),
         ("image height", stats.heights),
         ("text height", stats.text_heights),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Status = Literal["ok", "warn", "fail", "skipped"]
@@ -16,7 +16,7 @@ class Check:
     name: str
     status: Status
     detail: str
-    fix: str = ""
+    fix: str = field(default="", metadata={"formerly": "mend"})
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from ocrctl.models.ocr_model import OCRModel
 
 INPUT, WIDTHS, OUTPUT = "images", "widths", "logits"
 EXAMPLE_PAGE = (96, 128)  # traced at; unlike sides, so that neither is taken for the other
-# The opset PyTorch's exporter is written in: no version conversion takes place; ONNX Runtime reads it since 1.14.
+# The opset PyTorch's exporter is written in: no version conversion is needed; ONNX Runtime reads it since 1.14.
 OPSET = 18
 
 
@@ -121,7 +121,7 @@ def _strip_traces(proto: onnx.ModelProto) -> None:
 def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
     """Write and sync `proto` at `path`, a temporary name: the caller renames.
 
-    Raises InputError when the place cannot be written, ResumableStop when the disk is full.
+    Raises InputError when the path cannot be written, ResumableStop when the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -203,8 +203,8 @@ def _damaged(entry: Path, reason: str) -> InputError:
 def _within(base: Path, path: Path) -> Path:
     """Return the real path of `path`. Raises InputError when it is outside `base`: a journal or a link in a data set
     must not make a command write elsewhere."""
-    target, home = Path(os.path.realpath(path)), Path(os.path.realpath(base))
-    if home not in target.parents:
+    target, root = Path(os.path.realpath(path)), Path(os.path.realpath(base))
+    if root not in target.parents:
         raise InputError(
             f"{path}: links to {target}, outside {base}; it is not changed.",
             hint="clean the data at its real path, or with --out",

@@ -68,8 +68,8 @@ def meeting(boxes: Floats, spans: Ints, others: Floats, other_spans: Ints) -> tu
     spans and other_spans (I + 1,): image i owns the boxes from spans[i] up to spans[i + 1].
     """
     found = [np.zeros((2, 0), np.int64)]
-    places = zip(pairwise(spans.tolist()), pairwise(other_spans.tolist()), strict=True)
-    for (start, stop), (other_start, other_stop) in places:
+    pairs_of_spans = zip(pairwise(spans.tolist()), pairwise(other_spans.tolist()), strict=True)
+    for (start, stop), (other_start, other_stop) in pairs_of_spans:
         if other_start == other_stop:
             continue
         left, top, right, bottom = others[other_start:other_stop].T
@@ -151,8 +151,8 @@ def _polygonal(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     keep = shapely.get_type_id(inner) == shapely.GeometryType.POLYGON
     out = np.full(len(shapes), shapely.Polygon(), dtype=object)
     if keep.any():
-        owners, place = np.unique(owner[part[keep]], return_inverse=True)
-        out[owners] = shapely.multipolygons(inner[keep], indices=place)
+        owners, member = np.unique(owner[part[keep]], return_inverse=True)
+        out[owners] = shapely.multipolygons(inner[keep], indices=member)
     return out
 
 

@@ -49,7 +49,7 @@ class ModelFamily:
 def load_part(part: Part | None) -> Callable[..., Any]:
     """The function that `part` names. Raises ValueError when the family has none."""
     if part is None:
-        raise ValueError("this model family lacks the part that was asked for")
+        raise ValueError("this model family lacks the requested part")
     if callable(part):
         return part
     module, _, name = part.partition(":")

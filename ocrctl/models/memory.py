@@ -143,10 +143,10 @@ class LiveBytes(TorchDispatchMode):
         key = storage._cdata
         if key in self.seen:
             return
-        self.seen[key] = weakref.finalize(storage, self._gone, key, size)
+        self.seen[key] = weakref.finalize(storage, self._freed, key, size)
         self.live += size
         self.peak = max(self.peak, self.live)
 
-    def _gone(self, key: int, size: int) -> None:
+    def _freed(self, key: int, size: int) -> None:
         del self.seen[key]
         self.live -= size

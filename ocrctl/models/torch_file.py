@@ -48,10 +48,10 @@ def read_torch_file(path: Path, expected: str, hint: str) -> Any:
 
 def _pickled_code(error: Exception) -> str | None:
     """What code the file of an unpickler's `error` names, None when the error has another cause."""
-    said = str(error)
-    if "TorchScript" in said:
+    message = str(error)
+    if "TorchScript" in message:
         return "a TorchScript archive"
-    found = _CODE.search(said)
+    found = _CODE.search(message)
     return found[1][:60] if found else None
 
 

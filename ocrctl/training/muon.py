@@ -1,10 +1,11 @@
 """Muon for matrices, AdamW for the rest: one optimiser that can be told, on the device, to leave a step out.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024 (https://kellerjordan.github.io/posts/muon):
-the momentum of a weight matrix is replaced by the nearest matrix with orthonormal rows, so that every direction learns
-at the same pace. Scaling of the update to AdamW's size: Liu et al., "Muon is Scalable for LLM Training", 2025
-(https://arxiv.org/abs/2502.16982), section 2.2. A convolution kernel counts as the matrix (out, in x height x width).
-torch.optim.Muon takes neither kernels of convolutions nor a flag that blocks a step.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
+(https://kellerjordan.github.io/posts/muon): the momentum of a weight matrix is replaced by the nearest matrix with
+orthonormal rows, so that every direction learns at the same pace. Scaling of the update to AdamW's size: Liu et al.,
+"Muon is Scalable for LLM Training", 2025 (https://arxiv.org/abs/2502.16982), section 2.2. A convolution kernel counts
+as the matrix (out, in x height x width). torch.optim.Muon takes neither kernels of convolutions nor a flag that blocks
+a step.
 """
 
 from __future__ import annotations
@@ -100,11 +101,11 @@ def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
     """
     results: list[Tensor | None] = [None] * len(matrices)
     for side in sorted({min(m.shape) for m in matrices}):
-        places = [i for i, m in enumerate(matrices) if min(m.shape) == side]
-        wide = [m if len(m) == side else m.T for m in (matrices[i].float() for i in places)]
+        rows = [i for i, m in enumerate(matrices) if min(m.shape) == side]
+        wide = [m if len(m) == side else m.T for m in (matrices[i].float() for i in rows)]
         wide = [m / (torch.linalg.matrix_norm(m) + 1e-7) for m in wide]
         factors = _inverse_root(torch.stack([m @ m.T for m in wide]))
-        for i, m, factor in zip(places, wide, factors, strict=True):
+        for i, m, factor in zip(rows, wide, factors, strict=True):
             product = factor @ m
             results[i] = product if len(matrices[i]) == side else product.T
     return [r for r in results if r is not None]

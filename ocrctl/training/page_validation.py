@@ -108,10 +108,10 @@ class PageValidation:
         scale = CELL / max(image.shape[:2])
         size = (max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale)))
         cell: Image = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        for place in range(len(words)):
-            _outline(cell, words.polygon(place) * scale, IGNORED if words.ignore[place] else TRUE)
-        for place in range(len(self._found[index])):
-            _outline(cell, self._found[index].polygon(place) * scale, FOUND)
+        for number in range(len(words)):
+            _outline(cell, words.polygon(number) * scale, IGNORED if words.ignore[number] else TRUE)
+        for number in range(len(self._found[index])):
+            _outline(cell, self._found[index].polygon(number) * scale, FOUND)
         return cell
 
 

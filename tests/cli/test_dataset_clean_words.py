@@ -134,8 +134,8 @@ def test_the_same_file_listed_twice(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run(["dataset", "validate", str(folder), "--json", "-q"]) == 1
     (code,) = json.loads(capsys.readouterr().out)["codes"]
     assert (code["name"], code["count"]) == ("listed-twice", 2)
-    assert [place["line"] for place in code["places"]] == [3, 4]
-    assert code["places"][1]["message"].endswith("which reads 'two'")
+    assert [place["line"] for place in code["locations"]] == [3, 4]
+    assert code["locations"][1]["message"].endswith("which reads 'two'")
 
 
 def test_two_cleans_at_once_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

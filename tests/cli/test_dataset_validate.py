@@ -66,7 +66,7 @@ def test_every_kind_of_damage_to_files(tmp_path: Path, capsys: pytest.CaptureFix
     assert code == 1
     assert found == {"missing": 1, "unreadable": 1, "truncated": 1, "empty-file": 1, "exif-frame": 1, "listed-twice": 1,
                      "exif-orientation": 1, "same-file": 1, "same-picture": 1}  # fmt: skip
-    places = {entry["name"]: entry["places"][0]["where"] for entry in report["codes"]}
+    places = {entry["name"]: entry["locations"][0]["where"] for entry in report["codes"]}
     assert places["exif-frame"].endswith("Label.txt:4 (turned.jpg)") and "gone.jpg" in places["missing"]
     code, found, _ = judged([str(tmp_path), "--header-only"], capsys)
     assert code == 1 and found["missing"] == 1 and "truncated" not in found
@@ -81,7 +81,7 @@ def test_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, found, report = judged([str(tmp_path)], capsys)
     assert found == dict.fromkeys(["empty-text", "control-character", "replacement-character", "mojibake", "not-nfc",
                                    "look-alike", "edge-spaces", "placeholder"], 1)  # fmt: skip
-    messages = {entry["name"]: entry["places"][0]["message"] for entry in report["codes"]}
+    messages = {entry["name"]: entry["locations"][0]["message"] for entry in report["codes"]}
     assert "'café'" in messages["mojibake"] and "'paypal'" in messages["look-alike"]
 
 
@@ -142,7 +142,10 @@ def test_the_same_picture_in_another_set(tmp_path: Path, capsys: pytest.CaptureF
     picture(test / "d.jpg", 9)
     code, found, report = judged([str(train), "--against", str(test)], capsys)
     assert code == 1 and found == {"in-both-sets": 1}
-    assert "c.jpg" in report["codes"][0]["places"][0]["message"] and "b.jpg" in report["codes"][0]["places"][0]["where"]
+    assert (
+        "c.jpg" in report["codes"][0]["locations"][0]["message"]
+        and "b.jpg" in report["codes"][0]["locations"][0]["where"]
+    )
 
 
 def test_what_a_model_cannot_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +172,7 @@ def test_for_a_trained_model(
         assert code == 1 and found == {"unknown-character": 1, "over-length-limit": 1}
         assert (
             "'C', '\u00e9'"
-            in next(c for c in report["codes"] if c["name"] == "unknown-character")["places"][0]["message"]
+            in next(c for c in report["codes"] if c["name"] == "unknown-character")["locations"][0]["message"]
         )
     assert run(["dataset", "validate", str(tmp_path), "--for", str(tiny_onnx), "--charset", "ascii94"]) == 2
     assert run(["dataset", "validate", str(tmp_path), "--for", str(tmp_path / "0.jpg")]) == 3

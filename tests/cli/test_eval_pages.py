@@ -96,7 +96,7 @@ def test_several_models_and_sets_share_one_run(
     given = [tiny_detector, tmp_path / "other.ckpt", "-d", page_folder, "-d", hard_folder, "--limit", "2"]
     assert evaluate(*given, "--batch-size", "3", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["results"]
-    assert [(row["model"], row["pictures"]) for row in rows] == [(m, n) for n in (2, 2, 4) for m in ("finder", "other")]
+    assert [(row["model"], row["images"]) for row in rows] == [(m, n) for n in (2, 2, 4) for m in ("finder", "other")]
     assert rows[0]["total"] == rows[1]["total"] and rows[-1]["dataset"] == "all"
 
 

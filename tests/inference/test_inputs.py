@@ -131,7 +131,7 @@ def test_validate_finds_a_tiff_of_several_pages(tmp_path: Path, capsys: pytest.C
     for flags in ([], ["--header-only"]):
         assert run(["dataset", "validate", str(tmp_path), "--json", *flags]) == 0
         (found,) = (item for item in json.loads(capsys.readouterr().out)["codes"] if item["code"] == "I017")
-        assert found["count"] == 1 and "has 3 pages; the labels apply to the first" in found["places"][0]["message"]
+        assert found["count"] == 1 and "has 3 pages; the labels apply to the first" in found["locations"][0]["message"]
 
 
 def test_a_training_says_that_it_reads_first_pages(tmp_path: Path) -> None:

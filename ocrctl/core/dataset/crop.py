@@ -33,7 +33,7 @@ class CropReport:
     out: Path
     words: int
     skipped: dict[str, int]
-    several_pages: list[str]  # places of TIFFs whose first page alone is read
+    several_pages: list[str]  # locations of TIFFs of which only the first page is read
 
 
 def crop_words(spec: str, out: Path, format_name: str, progress: Progress = lambda done, total: None) -> CropReport:

@@ -51,7 +51,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class SuspectsReport:
-    """The most suspect labels first. `disagree` counts labels that differ from the prediction, `unjudged` labels
+    """The most suspect labels first. `disagree` counts labels that differ from the prediction, `uncompared` labels
     without any character of the charset, `doubt` is why the model rather than the labels may be wrong ("" without a
     reason)."""
 
@@ -59,7 +59,7 @@ class SuspectsReport:
     model: str
     read: int
     disagree: int
-    unjudged: int
+    uncompared: int = field(metadata={"formerly": "unjudged"})
     unreadable: list[str] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
     doubt: str = ""
@@ -90,17 +90,17 @@ def suspects(
             f"ocrctl eval {shell_quote(options.model)} -d {shell_quote(options.spec)}",
         )
     found: list[Suspect] = []
-    unjudged = 0
+    uncompared = 0
     for (_, index), label, reading in zip(sample_indices, truths, readings, strict=True):
         if not label:
-            unjudged += 1
+            uncompared += 1
             continue
         distance = Levenshtein.normalized_distance(label, plain(reading.text))
         if distance:
             score = distance * float(reading.confidence)
             found.append(Suspect(score, words.labels[index], reading.text, reading.confidence, words.where(index)))
     found.sort(key=lambda suspect: -suspect.score)
-    compared = len(sample_indices) - unjudged
+    compared = len(sample_indices) - uncompared
     right = compared - len(found)
     mismatch = compared >= MIN_LABELS and right < MIN_ACCURACY * compared
     return SuspectsReport(
@@ -108,7 +108,7 @@ def suspects(
         model=str(engine.path),
         read=len(sample_indices),
         disagree=len(found),
-        unjudged=unjudged,
+        uncompared=uncompared,
         unreadable=[problem.error for problem in unreadable],
         suspects=found[: options.limit],
         doubt=f"only {right:,} of {compared:,} labels equal the prediction: the model probably fits other data, so "

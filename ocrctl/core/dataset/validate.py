@@ -48,14 +48,14 @@ class Location:
 
 @dataclass(frozen=True)
 class CodeCount:
-    """All findings of one code; `places` are the first ones."""
+    """All findings of one code; `locations` are the first ones."""
 
     code: str
     name: str
     severity: str
     fix: str
     count: int
-    places: list[Location]
+    locations: list[Location] = field(metadata={"formerly": "places"})
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def validate(
 
 def _counted(data: Annotations, hits: Hits, limit: int | None) -> CodeCount:
     code = hits.code
-    places = [_location(data, hits, position) for position in range(len(hits.indices))[:limit]]
-    return CodeCount(code.code, code.name, code.severity, code.fix, len(hits.indices), places)
+    locations = [_location(data, hits, position) for position in range(len(hits.indices))[:limit]]
+    return CodeCount(code.code, code.name, code.severity, code.fix, len(hits.indices), locations)
 
 
 def _location(data: Annotations, hits: Hits, position: int) -> Location:

@@ -111,13 +111,13 @@ def _result_lines_path(spec: Spec) -> Path | None:
     path = spec.path
     if path is None or spec.format not in (None, *LINES):
         return None
-    places = [(pages.NAME, place) for pages, place in detect_pages(path)]
-    if any(name not in LINES for name, _ in places) and spec.format is None:
+    found = [(pages.NAME, location) for pages, location in detect_pages(path)]
+    if any(name not in LINES for name, _ in found) and spec.format is None:
         return None
     if path.is_file():
         suffix = path.suffix.lower()
-        return path if suffix == ".zip" or (suffix == ".txt" and (places or not path.read_bytes().strip())) else None
-    within = {place for _, place in places if place.is_dir()}
+        return path if suffix == ".zip" or (suffix == ".txt" and (found or not path.read_bytes().strip())) else None
+    within = {location for _, location in found if location.is_dir()}
     if len(within) == 1:
         return within.pop()
     return path if any(entry.suffix.lower() == ".txt" for entry in path.iterdir()) else None

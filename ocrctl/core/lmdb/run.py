@@ -59,7 +59,7 @@ class BuildReport:
     reasons: dict[str, int]
     left_out: list[Problem]
     repeated: list[Problem]
-    several_pages: list[str]  # places of TIFFs whose first page alone is read
+    several_pages: list[str]  # locations of TIFFs of which only the first page is read
     needs: TrainingNeeds | None = None  # None where nothing was written
 
 

@@ -18,7 +18,7 @@ from ocrctl.data.polygons.page_words import Floats, PageWords, transform
 from ocrctl.errors import UsageError
 
 _NEVER = frozenset({"invert"})  # negatives of photographs do not occur
-_PLACES = 16  # window positions tried
+_POSITIONS = 16  # window positions tried
 _FEW = 0.05  # accepted share of cut words in a window: on a dense page some always are
 _LARGEST_SCALE = 4.0  # larger scales only blur a small image
 
@@ -86,11 +86,11 @@ def _around_middle(
     """Return the matrix without the window's position: the page's centre maps to (0, 0)."""
     angle = stretch = tilt_x = tilt_y = 0.0
     if sampler.on("rotate", 0.6):
-        angle = sampler.around(radians(settings.rotate) * settings.strength)
+        angle = sampler.jitter(radians(settings.rotate) * settings.strength)
     if sampler.on("stretch", 0.5):
-        stretch = sampler.around(settings.stretch * settings.strength)
+        stretch = sampler.jitter(settings.stretch * settings.strength)
     if sampler.on("perspective", 0.4):
-        tilt_x, tilt_y = (sampler.around(settings.perspective * settings.strength) for _ in range(2))
+        tilt_x, tilt_y = (sampler.jitter(settings.perspective * settings.strength) for _ in range(2))
     height, width = page
     # relative to the window's extent, else a small page in a large window would bend beyond its horizon
     reach_x, reach_y = (max(size / 2, 0.75 * max(window) / scale) for size in (width, height))
@@ -108,19 +108,19 @@ def _window_position(
     first, last = outline.min(0), outline.max(0)
     size = np.array((window[1], window[0]), np.float64)
     slack = last - first - size  # above 0: the window moves within the page, below 0: the page within the window
-    draws = np.array([(r.random(), r.random()) for _ in range(_PLACES)])
+    draws = np.array([(r.random(), r.random()) for _ in range(_POSITIONS)])
     positions = first + draws * slack
     boxes = words.moved(matrix).boxes()
     readable = np.flatnonzero(~words.ignore)
     if len(readable):
         # half of the windows show a chosen word completely if it fits, and leave the page no more than necessary
-        chosen = boxes[readable[[int(r.random() * len(readable)) for _ in range(_PLACES // 2)]]]
-        around = chosen[:, 2:] - size + draws[: _PLACES // 2] * (size - (chosen[:, 2:] - chosen[:, :2]))
+        chosen = boxes[readable[[int(r.random() * len(readable)) for _ in range(_POSITIONS // 2)]]]
+        around = chosen[:, 2:] - size + draws[: _POSITIONS // 2] * (size - (chosen[:, 2:] - chosen[:, :2]))
         positions[::2] = np.clip(around, np.minimum(first, first + slack), np.maximum(first, first + slack))
     ends = positions + size
     visible = (boxes[None, :, :2] < ends[:, None]).all(2) & (boxes[None, :, 2:] > positions[:, None]).all(2)
     whole = (boxes[None, :, :2] >= positions[:, None]).all(2) & (boxes[None, :, 2:] <= ends[:, None]).all(2)
-    empty = ~(whole & ~words.ignore).any(1) if len(readable) else np.zeros(_PLACES, bool)
+    empty = ~(whole & ~words.ignore).any(1) if len(readable) else np.zeros(_POSITIONS, bool)
     cut = (visible & ~whole).sum(1) / np.maximum(visible.sum(1), 1) + empty
     # the first one that is good enough: the best of a dense page would always be its margin
     best = int(np.argmin(np.maximum(cut, _FEW)))

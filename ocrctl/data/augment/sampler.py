@@ -18,7 +18,7 @@ class EffectSampler:
         self.applied: list[str] = []
 
     def on(self, name: str, chance: float) -> bool:
-        """Whether to apply `name`, with probability `chance` times the strength."""
+        """Return whether to apply `name`, with probability `chance` times the strength."""
         if self.random() >= chance * self.strength or name in self.off:
             return False
         self.applied.append(name)
@@ -28,7 +28,7 @@ class EffectSampler:
         """Sample uniformly from low..high."""
         return low + (high - low) * self.random()
 
-    def around(self, reach: float) -> float:
+    def jitter(self, reach: float) -> float:
         """Sample from -reach..reach, more often near 0."""
         return reach * (self.random() + self.random() - 1.0)
 

@@ -44,16 +44,16 @@ def _turn(image: Image, sampler: EffectSampler) -> Image:
     angle = shear = tilt_x = tilt_y = 0.0
     reach = sampler.strength
     if sampler.on("rotation", 0.5):
-        angle = sampler.around(0.14 * reach) * min(1.0, 2.5 * height / width)
+        angle = sampler.jitter(0.14 * reach) * min(1.0, 2.5 * height / width)
     if sampler.on("shear", 0.3):
-        shear = sampler.around(0.3 * reach)
+        shear = sampler.jitter(0.3 * reach)
     if sampler.on("perspective", 0.3):
-        tilt_x, tilt_y = sampler.around(0.35 * reach), sampler.around(0.25 * reach)
+        tilt_x, tilt_y = sampler.jitter(0.35 * reach), sampler.jitter(0.25 * reach)
     pads = (0.0, 0.0, 0.0, 0.0)
     if sampler.on("crop", 0.6):
         left, top, right, bottom = (sampler.between(-0.07, 0.1) * reach for _ in range(4))
         pads = (left, top, right, bottom)
-    stretch = 1.0 + sampler.around(0.25 * reach)
+    stretch = 1.0 + sampler.jitter(0.25 * reach)
     matrix, new_width = crop_matrix(
         (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
     )

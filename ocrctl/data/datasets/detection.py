@@ -97,9 +97,9 @@ class PageSource:
         middle_y, middle_x = (round(length * (0.35 + 0.3 * r.random())) for length in size)
         out = np.empty((height, width, 3), np.uint8)
         parts = []
-        for place, (top, left) in enumerate(((0, 0), (0, middle_x), (middle_y, 0), (middle_y, middle_x))):
+        for quarter, (top, left) in enumerate(((0, 0), (0, middle_x), (middle_y, 0), (middle_y, middle_x))):
             bottom, right = (height if top else middle_y), (width if left else middle_x)
-            other = index if place == 0 else int(r.random() * len(self))
+            other = index if quarter == 0 else int(r.random() * len(self))
             out[top:bottom, left:right], words = self.view_page(other, (bottom - top, right - left), r)
             parts.append(words.moved(np.array(((1.0, 0.0, left), (0.0, 1.0, top), (0.0, 0.0, 1.0)))))
         return out, PageWords.joined(parts)

@@ -116,10 +116,10 @@ def _counterparts(folder: Path) -> Iterator[Path]:
     Only its name identifies a tree of images: a test set beside a training set has the same layout.
     """
     yield from (folder.parent / name for name in _folders(folder.parent) if name != folder.name)
-    place = folder.absolute()
-    for level, base in enumerate(list(place.parents)[1:_LEVELS], 2):
+    path = folder.absolute()
+    for level, base in enumerate(list(path.parents)[1:_LEVELS], 2):
         for name in filter(_IMAGE_TREES.search, _folders(base)):
-            found = base.joinpath(name, *place.parts[1 - level :])
+            found = base.joinpath(name, *path.parts[1 - level :])
             if found.is_dir():
                 yield found
 
@@ -155,15 +155,15 @@ def first_label_files(path: Path, suffix: str) -> list[Path]:
     return cached(_first_label_files, (path, suffix))
 
 
-def _first_label_files(place: tuple[Path, str]) -> list[Path]:
-    path, suffix = place
+def _first_label_files(key: tuple[Path, str]) -> list[Path]:
+    path, suffix = key
     if cached(Path.is_file, path):
         return [path] if path.name.lower().endswith(suffix) else []
-    return [path / name for name in cached(_label_names, place)[:_SNIFFED_FILES]] if path.is_dir() else []
+    return [path / name for name in cached(_label_names, key)[:_SNIFFED_FILES]] if path.is_dir() else []
 
 
-def _label_names(place: tuple[Path, str]) -> list[str]:
-    folder, suffix = place
+def _label_names(key: tuple[Path, str]) -> list[str]:
+    folder, suffix = key
     return sorted((name for name in listing(folder).labels if name.lower().endswith(suffix)), key=_natural)
 
 

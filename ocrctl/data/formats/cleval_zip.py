@@ -100,7 +100,7 @@ def render(data: Annotations) -> Iterator[Rendered]:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, "".join(lines))
         kind: Kind = "quads" if (np.diff(data.offsets) == 4).all() else "polygons"
-        archive.comment = next(comment for comment, said in _KINDS.items() if said == kind)
+        archive.comment = next(comment for comment, other in _KINDS.items() if other == kind)
     yield Rendered(None, "gt.zip", buffer.getvalue())
 
 
@@ -112,13 +112,13 @@ def _kind(lines: list[str]) -> Kind:
     more = [start for start in starts if len(start) > 8]
     if 2 * sum(len(start) == 4 for start in starts) > len(lines):
         return "boxes"
-    going_on = 10 * len(more) > len(lines) and 2 * sum(map(_goes_on, more)) > len(more)
+    going_on = 10 * len(more) > len(lines) and 2 * sum(map(_continues, more)) > len(more)
     if 10 * few > len(lines) or going_on:
         return "polygons"
     return "quads"
 
 
-def _goes_on(start: tuple[float, ...]) -> bool:
+def _continues(start: tuple[float, ...]) -> bool:
     """Whether numbers after the first eight may be points of the same polygon, rather than a price in the text."""
     sides = start[0:8:2], start[1:8:2]
     reach = _REACH * max(max(side) - min(side) for side in sides)

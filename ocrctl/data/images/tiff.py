@@ -85,12 +85,12 @@ def has_several_pages(data: bytes) -> bool:
     return len(pages(data).offsets) > 1
 
 
-def several_pages_note(places: Sequence[str]) -> str:
-    """Describe the images at `places` whose file has several pages (I017); "" for none."""
-    if not places:
+def several_pages_note(locations: Sequence[str]) -> str:
+    """Describe the images at `locations` whose file has several pages (I017); "" for none."""
+    if not locations:
         return ""
-    tiffs = "1 TIFF holds" if len(places) == 1 else f"{len(places):,} TIFFs hold"
-    return f"{tiffs} several pages, only the first page is used (I017; first: {places[0]})"
+    tiffs = "1 TIFF holds" if len(locations) == 1 else f"{len(locations):,} TIFFs hold"
+    return f"{tiffs} several pages, only the first page is used (I017; first: {locations[0]})"
 
 
 def page_file(data: bytes, offset: int) -> bytes:

@@ -42,7 +42,7 @@ class Built:
     resumed_from: int = 0  # samples done by an earlier, interrupted build
     left_out: list[Problem] = field(default_factory=list)
     repeated: list[Problem] = field(default_factory=list)
-    several_pages: list[str] = field(default_factory=list)  # places of TIFFs whose first page alone is read
+    several_pages: list[str] = field(default_factory=list)  # locations of TIFFs of which only the first page is read
 
 
 def build(
@@ -68,8 +68,8 @@ def build(
     if not is_incomplete(out):
         check_target(source, out, overwrite)
     spec = os.path.abspath(source.name) if os.path.exists(source.name) else source.name  # for any working folder
-    goes_on = f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(os.path.abspath(out))} --resume"
-    with claim(out, "lmdb build", goes_on) as claimed:
+    resume_command = f"ocrctl lmdb build {shell_quote(spec)} {shell_quote(os.path.abspath(out))} --resume"
+    with claim(out, "lmdb build", resume_command) as claimed:
         check_target(source, out, overwrite)  # the process that held the lock may have finished
         begin(claimed, overwrite, resume)
         return _build(source, claimed, jobs, max_length, progress, stopping, map_size, commit_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ class Outlines:
         return len(self.offsets) - 1
 
     def polygon(self, index: int) -> Floats:
-        """Points (n, 2) of polygon `index`."""
+        """Return the points (n, 2) of polygon `index`."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]
 
     def quads(self, chosen: Ints) -> Floats:
@@ -52,6 +53,13 @@ class Outlines:
         """Return (N,) pixels: the height of a strip with the polygon's area and perimeter."""
         area, half = np.abs(self.areas), self.perimeters / 2
         return np.asarray(2 * area / np.maximum(half + np.sqrt(np.maximum(half * half - 4 * area, 0)), 1e-9))
+
+    def care_mask(self, ignored: Ints, height: int, width: int) -> NDArray[np.uint8]:
+        """Draw a map (height, width): 0 within the polygons `ignored`, 1 elsewhere."""
+        mask = np.ones((height, width), np.uint8)
+        for index in ignored.tolist():
+            cv2.fillPoly(mask, [np.rint(self.polygon(index)).astype(np.int32)], 0)
+        return mask
 
 
 def outlines(points: Floats, offsets: Ints) -> Outlines:
@@ -85,12 +93,12 @@ def outlines(points: Floats, offsets: Ints) -> Outlines:
     )
 
 
-def windows(least: Floats, most: Floats, height: int, width: int) -> tuple[Ints, Ints]:
-    """Return the first pixels (N, 2) of the boxes least to most (N, 2), and those after the last, within the image."""
+def windows(low: Floats, high: Floats, height: int, width: int) -> tuple[Ints, Ints]:
+    """Return the first pixels (N, 2) of the boxes low to high (N, 2), and those after the last, within the image."""
     frame = np.array((width, height))
-    low = np.minimum(np.maximum(np.floor(least), 0), frame).astype(np.int64)  # np.clip takes three times as long
-    high = np.minimum(np.maximum(np.floor(most + 1), 0), frame).astype(np.int64)
-    return low, high
+    first = np.minimum(np.maximum(np.floor(low), 0), frame).astype(np.int64)  # np.clip takes three times as long
+    last = np.minimum(np.maximum(np.floor(high + 1), 0), frame).astype(np.int64)
+    return first, last
 
 
 def signed_distances(

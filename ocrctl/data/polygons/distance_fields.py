@@ -84,7 +84,7 @@ def _beyond_corners(
     passes = ny * down > 0
     one = np.where(passes, slopes, open_side)
     two = np.where(passes[..., _BACK], slopes[..., _BACK], open_side)
-    least, most = np.minimum(one, two).ravel(), np.maximum(one, two).ravel()
+    left, right = np.minimum(one, two).ravel(), np.maximum(one, two).ravel()
     # Rows of all corners.
     heights = np.maximum(bottom - top, 0)
     rows = np.cumsum(heights)
@@ -93,8 +93,8 @@ def _beyond_corners(
     x, dy = x[of], row - y[of]
     cone = of + (dy < 0) * (4 * count)
     rise = np.maximum(np.abs(dy), 1e-6)
-    first = np.maximum(np.ceil(least[cone] * rise + x - 1e-9), 0)
-    last = np.minimum(np.floor(most[cone] * rise + x + 1e-9), width[of] - 1)
+    first = np.maximum(np.ceil(left[cone] * rise + x - 1e-9), 0)
+    last = np.minimum(np.floor(right[cone] * rise + x + 1e-9), width[of] - 1)
     counts = np.maximum(last - first + 1, 0).astype(np.int64)
     # Pixels of all rows.
     line = np.repeat(np.arange(len(of)), counts)

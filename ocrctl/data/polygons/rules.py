@@ -1,4 +1,4 @@
-"""Polygon rules, the only place that decides which polygons are invalid: nothing else filters polygons.
+"""Polygon rules, the only module that decides which polygons are invalid: nothing else filters polygons.
 
 All polygons are checked at once: numpy on the flat points, and shapely's vectorised predicates for polygons that are
 not clearly convex. Coordinates are pixels, x right, y down, so a positive signed area is clockwise on screen.
@@ -113,11 +113,11 @@ class _Group(ABC):
         unit = low * lengths
         wide = np.flatnonzero(long > LONGEST_CHARACTER * unit)
         narrow = np.flatnonzero(long < NARROWEST_CHARACTER * unit)
-        for name, chosen, least, share in (
+        for name, chosen, min_length, share in (
             ("box-too-large", wide, 1, LONGEST_CHARACTER),
             ("text-too-long", narrow, 3, 1.0),
         ):
-            chosen = chosen[(lengths[chosen] >= least) & high[chosen] & valid[chosen]]
+            chosen = chosen[(lengths[chosen] >= min_length) & high[chosen] & valid[chosen]]
             self.findings.add(name, self.ids[chosen], long[chosen] / unit[chosen] / share)
 
     def _add(self, name: str, hit: Bools, values: NDArray[Any] | None = None) -> None:

@@ -138,9 +138,9 @@ def similar_images(
     pairs = _near_pairs(hashes, chosen, sides)
     if not len(pairs):
         return pairs
-    members, place = np.unique(pairs, return_inverse=True)
+    members, member = np.unique(pairs, return_inverse=True)
     small = np.stack([thumbnail(image).ravel() for image in members.tolist()])
-    later, earlier = place.reshape(pairs.shape).T
+    later, earlier = member.reshape(pairs.shape).T
     same = np.zeros(len(pairs), np.bool_)
     for start in range(0, len(pairs), _TOGETHER):
         part = slice(start, start + _TOGETHER)
@@ -175,7 +175,7 @@ def _add_pairs(findings: Findings, name: str, data: Annotations, pairs: Sequence
     if data.words is not None:
         texts = data.texts
         notes = [
-            place if texts[a] == texts[b] else f"{place}, which reads {texts[b]!r}"
-            for place, (a, b) in zip(notes, pairs, strict=True)
+            note if texts[a] == texts[b] else f"{note}, which reads {texts[b]!r}"
+            for note, (a, b) in zip(notes, pairs, strict=True)
         ]
     findings.add(name, [a for a, _ in pairs], None, notes, [b for _, b in pairs])

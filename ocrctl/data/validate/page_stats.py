@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,12 +33,12 @@ class PageStats:
     """Counts, and distributions in pixels; None where there is nothing to measure."""
 
     format: str
-    pictures: int
+    images: int = field(metadata={"formerly": "pictures"})
     instances: int
     ignored: int
-    empty_pictures: int  # without instances
+    empty_images: int = field(metadata={"formerly": "empty_pictures"})  # without instances
     points: dict[int, int]  # points of a polygon to polygons
-    per_picture: Distribution | None
+    per_image: Distribution | None = field(metadata={"formerly": "per_picture"})
     widths: Distribution | None  # of images
     heights: Distribution | None
     text_heights: Distribution | None  # the lower side of the box around each polygon
@@ -56,12 +56,12 @@ def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
     aspects = extent[1][extent[0] > 0] / extent[0][extent[0] > 0]  # NaN, of no points, is not above 0
     return PageStats(
         format=data.format,
-        pictures=len(data.images),
+        images=len(data.images),
         instances=len(data),
         ignored=int(data.ignore.sum()),
-        empty_pictures=int((counts == 0).sum()),
+        empty_images=int((counts == 0).sum()),
         points=dict(zip(lengths.tolist(), numbers.tolist(), strict=True)),
-        per_picture=distribution(counts),
+        per_image=distribution(counts),
         widths=distribution(sizes[:, 0]),
         heights=distribution(sizes[:, 1]),
         text_heights=distribution(lower),

@@ -40,7 +40,7 @@ def split(polygon: Floats, text: str) -> Floats:
     a tall quad of several characters runs down. Other polygons are split along the rectangle of least area around them.
     """
     if len(polygon) % 2 or len(polygon) < 4:
-        polygon = _around(polygon)
+        polygon = _min_area_rectangle(polygon)
     half = len(polygon) // 2
     if half == 2 and len(text) > 1:
         across, down = (np.hypot(*(polygon[a] - polygon[b])) for a, b in ((1, 0), (2, 1)))
@@ -81,7 +81,7 @@ def _crossing(quads: Floats) -> Floats:
     return np.where(flat[:, None], quads.mean(1), quads[:, 0] + share[:, None] * one)
 
 
-def _around(polygon: Floats) -> Floats:
+def _min_area_rectangle(polygon: Floats) -> Floats:
     """The corners (4, 2) of the rectangle of least area, clockwise from the one nearest to the first point."""
     box = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shapely.MultiPoint(polygon)))[:-1]
     if len(box) != 4:  # the points lie on a line

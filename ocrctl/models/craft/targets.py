@@ -1,4 +1,4 @@
-"""Targets of CRAFT: the probability that each cell is the middle of a character, and of the gap between two.
+"""Targets of CRAFT: the probability that each cell is the centre of a character, and of the gap between two.
 
 Baek et al., "Character Region Awareness for Text Detection", 2019 (https://arxiv.org/abs/1904.01941), section 3.2.1: an
 isotropic Gaussian, warped by perspective into each quad. The paper gives no width; as in its authors' training code the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +19,7 @@ from ocrctl.models.craft.characters import links, split
 STRIDE = 2  # pixels of the input for a cell of the maps
 LARGER = 1.5
 DEVIATION = 0.4  # of half a side of the enlarged quad
-FLAT = 0.05  # square cells: a quad of less is no place
+FLAT = 0.05  # square cells: a quad of less is skipped
 _CHUNK = 1 << 18  # cells processed together
 
 
@@ -35,23 +34,21 @@ def craft_targets(
     characters: Floats | None = None,
     character_offsets: Ints | None = None,
 ) -> dict[str, NDArray[np.float32] | NDArray[np.uint8]]:
-    """Maps at half of height and width (rounded up) of one image.
+    """Compute the region and affinity maps of one image, at half of height and width (rounded up).
 
     points (P, 2) pixels of the input, offsets (N + 1,), ignore (N,), texts (N,), "" unknown; characters (C, 4, 2) and
-    character_offsets (N + 1,) where a set knows them. A word without is split by the estimated widths of its text.
+    character_offsets (N + 1,) of datasets that have them. Other words are split by the estimated widths of their text.
     Returns `region` and `affinity` float32 0 to 1, and `mask` uint8, 0 over ignored words and those of which neither
     characters nor text are known. Raises ValueError for polygons of fewer than three points or numbers not finite.
     """
     size = -(-height // STRIDE), -(-width // STRIDE)
-    shapes, unjudged, regions, affinities = _quads(points, offsets, ignore, texts, characters, character_offsets)
-    judged = np.ones(size, np.uint8)
-    for index in unjudged.tolist():
-        cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
-    return {"region": gaussians(regions, *size), "affinity": gaussians(affinities, *size), "mask": judged}
+    shapes, ignored, regions, affinities = _quads(points, offsets, ignore, texts, characters, character_offsets)
+    care = shapes.care_mask(ignored, *size)
+    return {"region": gaussians(regions, *size), "affinity": gaussians(affinities, *size), "mask": care}
 
 
 def page_targets(words: PageWords, height: int, width: int) -> dict[str, NDArray[np.float32] | NDArray[np.uint8]]:
-    """`craft_targets` of the words of an image, from the characters that they have, or else from their texts."""
+    """Compute `craft_targets` of the words of an image, from their characters, or else from their texts."""
     return craft_targets(
         words.points, words.offsets, words.ignore, height, width,
         texts=words.texts, characters=words.characters, character_offsets=words.character_offsets,
@@ -62,7 +59,7 @@ def _quads(
     points: Floats, offsets: Ints, ignore: NDArray[np.bool_], texts: Sequence[str], characters: Floats | None,
     character_offsets: Ints | None,
 ) -> tuple[Outlines, Ints, Floats, Floats]:  # fmt: skip
-    """In cells: the words, which of them are ignored, quads of characters and of the links between them."""
+    """Return in cells: the words, which of them are ignored, quads of characters and of the links between them."""
     shapes = outlines(np.asarray(points, np.float64) / STRIDE, offsets)
     parts: list[Floats] = []
     for index in range(len(shapes)):
@@ -81,19 +78,19 @@ def _quads(
 
 
 def gaussians(quads: Floats, height: int, width: int) -> NDArray[np.float32]:
-    """Map (height, width): at each cell the highest of the Gaussians warped into quads (C, 4, 2), 0 beyond all."""
+    """Draw a map (height, width): the maximum of the Gaussians warped into quads (C, 4, 2), 0 outside all."""
     result = np.zeros(height * width, np.float32)
     inverse, low, high = _blobs(quads, height, width)
     groups = np.cumsum((high - low).prod(1)) // _CHUNK
     for group in np.unique(groups):
         chosen = np.flatnonzero(groups == group)
-        _splash(result, inverse[chosen], low[chosen], high[chosen], width)
+        _draw_group(result, inverse[chosen], low[chosen], high[chosen], width)
     return result.reshape(height, width)
 
 
 def _blobs(quads: Floats, height: int, width: int) -> tuple[Floats, Ints, Ints]:
-    """Of the quads that have an area in the image: matrices from their enlarged form to the square from -1 to 1, and
-    windows as `distance.windows` gives them."""
+    """Return for the quads with an area in the image: matrices from the enlarged quads to the square from -1 to 1, and
+    their windows (`distance.windows`)."""
     middle = quads.mean(1, keepdims=True)
     quads = middle + (_usable(quads) - middle) * LARGER
     inverse, fine = _to_square(quads)
@@ -102,8 +99,8 @@ def _blobs(quads: Floats, height: int, width: int) -> tuple[Floats, Ints, Ints]:
     return inverse[fine], low[fine], high[fine]
 
 
-def _splash(result: NDArray[np.float32], inverse: Floats, low: Ints, high: Ints, width: int) -> None:
-    """All Gaussians of a group: quad by quad, row by row, cell by cell in flat arrays."""
+def _draw_group(result: NDArray[np.float32], inverse: Floats, low: Ints, high: Ints, width: int) -> None:
+    """Draw all Gaussians of a group: quad by quad, row by row, cell by cell in flat arrays."""
     across, down = (high - low).T
     quad = np.repeat(np.arange(len(down)), down)  # of each row
     y = np.arange(len(quad)) - np.repeat(np.cumsum(down) - down, down) + low[quad, 1]
@@ -121,12 +118,13 @@ def _splash(result: NDArray[np.float32], inverse: Floats, low: Ints, high: Ints,
     v /= depth
     inside = (np.abs(u) <= 1) & (np.abs(v) <= 1)
     u, v = u[inside], v[inside]
-    places = np.repeat(y * width + left - starts, cells)[inside] + cell[inside]
-    np.maximum.at(result, places, np.exp((u * u + v * v) * np.float32(-0.5 / DEVIATION**2)))
+    positions = np.repeat(y * width + left - starts, cells)[inside] + cell[inside]
+    np.maximum.at(result, positions, np.exp((u * u + v * v) * np.float32(-0.5 / DEVIATION**2)))
 
 
 def _usable(quads: Floats) -> Floats:
-    """Convex quads as they are; of others, which no perspective fills, the parallelogram through the edges' middles."""
+    """Return convex quads unchanged; others, which no perspective fills, as the parallelogram of the edges'
+    midpoints."""
     edges = np.roll(quads, -1, axis=1) - quads
     before = np.roll(edges, 1, axis=1)
     turns = before[..., 0] * edges[..., 1] - before[..., 1] * edges[..., 0]
@@ -139,7 +137,7 @@ def _usable(quads: Floats) -> Floats:
 
 
 def _to_square(quads: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Matrices (C, 3, 3) that take each quad to the square from -1 to 1, and which quads (C,) have an area.
+    """Compute matrices (C, 3, 3) from each quad to the square from -1 to 1, and which quads (C,) have an area.
 
     From the unit square to a quad in closed form (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989,
     section 2.2.3), and its inverse.

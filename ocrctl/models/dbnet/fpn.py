@@ -38,8 +38,8 @@ class FPN(nn.Module):
             sums[level] = sums[level] + F.interpolate(sums[level + 1], scale_factor=2.0, mode="nearest")
         levels = [smooth(level) for smooth, level in zip(self.smooth, sums, strict=True)]
         levels[1:] = [
-            F.interpolate(level, scale_factor=float(2**place), mode="nearest")
-            for place, level in enumerate(levels[1:], start=1)
+            F.interpolate(level, scale_factor=float(2**step), mode="nearest")
+            for step, level in enumerate(levels[1:], start=1)
         ]  # each (N, width / 4, H / 4, W / 4)
         joined: Tensor = self.join(levels)
         return joined

@@ -28,7 +28,7 @@ class AdaptiveScaleFusion(nn.Module):
             nn.Conv2d(inside // 4, inside, 1, bias=False),
             nn.Sigmoid(),
         )
-        self.by_place = nn.Sequential(
+        self.by_place = nn.Sequential(  # named so in stored checkpoints
             nn.Conv2d(1, 1, 3, padding=1, bias=False),
             nn.ReLU(),
             nn.Conv2d(1, 1, 1, bias=False),
@@ -44,4 +44,4 @@ class AdaptiveScaleFusion(nn.Module):
         x = x + self.by_channel(x)
         x = x + self.by_place(x.mean(1, keepdim=True))
         weights = self.by_level(x).unsqueeze(2)  # (N, 4, 1, h, w)
-        return torch.cat([weights[:, place] * level for place, level in enumerate(levels)], dim=1)
+        return torch.cat([weights[:, index] * level for index, level in enumerate(levels)], dim=1)

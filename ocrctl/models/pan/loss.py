@@ -66,26 +66,26 @@ def embedding_loss(embedding: Tensor, instance: Tensor, kernel: Tensor) -> Tenso
     embedding: (N, D, h, w). instance: int64, kernel: bool (N, h, w). Sums over instances are scatters into
     MOST_INSTANCES + 1 slots per image, slot 0 the background, so that no size depends on the data.
     """
-    pictures, width = embedding.shape[:2]
+    batch, width = embedding.shape[:2]
     slots = MOST_INSTANCES + 1
     instance = torch.where(instance < slots, instance, 0)
-    first = slots * torch.arange(pictures, device=instance.device)[:, None, None]
-    place = (first + instance).flatten()  # (N h w,) slot of each pixel
-    kernel_place = (first + instance * kernel).flatten()
+    first = slots * torch.arange(batch, device=instance.device)[:, None, None]
+    slot = (first + instance).flatten()  # (N h w,) slot of each pixel
+    kernel_slot = (first + instance * kernel).flatten()
     pixels = embedding.permute(0, 2, 3, 1).reshape(-1, width)  # (N h w, D)
 
-    sums = pixels.new_zeros(pictures * slots, width).index_add(0, kernel_place, pixels)
-    kernel_sizes = _sizes(kernel_place, pictures * slots)
+    sums = pixels.new_zeros(batch * slots, width).index_add(0, kernel_slot, pixels)
+    kernel_sizes = _sizes(kernel_slot, batch * slots)
     means = sums / kernel_sizes.clamp(min=1)[:, None]
-    present = (kernel_sizes > 0).view(pictures, slots)
+    present = (kernel_sizes > 0).view(batch, slots)
     present = present & (torch.arange(slots, device=instance.device) > 0)
 
-    far = (pixels - means.index_select(0, place)).square().sum(1).add(TINY).sqrt()
+    far = (pixels - means.index_select(0, slot)).square().sum(1).add(TINY).sqrt()
     pulls = (far - PULL).relu().square().log1p()
-    pulls = pulls.new_zeros(pictures * slots).index_add(0, place, pulls) / _sizes(place, pictures * slots).clamp(min=1)
-    aggregation = (pulls.view(pictures, slots) * present).sum(1) / present.sum(1).clamp(min=1)
+    pulls = pulls.new_zeros(batch * slots).index_add(0, slot, pulls) / _sizes(slot, batch * slots).clamp(min=1)
+    aggregation = (pulls.view(batch, slots) * present).sum(1) / present.sum(1).clamp(min=1)
 
-    centres = means.view(pictures, slots, width)[:, 1 : MOST_PAIRED + 1]  # (N, P, D)
+    centres = means.view(batch, slots, width)[:, 1 : MOST_PAIRED + 1]  # (N, P, D)
     here = present[:, 1 : MOST_PAIRED + 1]
     apart = (centres[:, :, None] - centres[:, None]).square().sum(3).add(TINY).sqrt()  # (N, P, P)
     pairs = here[:, :, None] & here[:, None] & ~torch.eye(MOST_PAIRED, dtype=torch.bool, device=here.device)
@@ -94,7 +94,7 @@ def embedding_loss(embedding: Tensor, instance: Tensor, kernel: Tensor) -> Tenso
     return (aggregation + discrimination).mean()
 
 
-def _sizes(places: Tensor, slots: int) -> Tensor:
-    """How many pixels fall into each slot, float32."""
-    ones = torch.ones_like(places, dtype=torch.float32)
-    return ones.new_zeros(slots).index_add(0, places, ones)
+def _sizes(slot: Tensor, slots: int) -> Tensor:
+    """Count the pixels of each slot, float32."""
+    ones = torch.ones_like(slot, dtype=torch.float32)
+    return ones.new_zeros(slots).index_add(0, slot, ones)

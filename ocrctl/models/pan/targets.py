@@ -1,8 +1,8 @@
-"""Targets of PAN: which text each cell belongs to, and the kernels that tell texts apart.
+"""Targets of PAN: the text of each cell, and the kernels that separate texts.
 
 Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
-(https://arxiv.org/abs/1908.05900). Its kernels are those of its forerunner PSENet, polygons shrunk by
-A (1 - r^2) / L; the paper takes r = 0.5 to 0.7 by data set, the smaller where texts lie close.
+(https://arxiv.org/abs/1908.05900). Its kernels are those of PSENet, polygons shrunk by A (1 - r^2) / L;
+the paper uses r = 0.5 to 0.7 by dataset, the smaller values where texts lie close together.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +19,7 @@ from ocrctl.data.polygons.page_words import PageWords
 STRIDE = 4  # pixels of the input for a cell of the maps
 SHRINK_RATIO = 0.5
 SMALLEST = 3.0  # pixels of the input: height below which a text is ignored
-GRANTED = 0.5  # cells beyond its outline that a text takes where no other is
+MARGIN = 0.5  # cells beyond its outline that belong to a text where no other text is
 
 
 def pan_targets(
@@ -33,7 +32,7 @@ def pan_targets(
     shrink_ratio: float = SHRINK_RATIO,
     smallest: float = SMALLEST,
 ) -> dict[str, NDArray[np.int32] | NDArray[np.uint8]]:
-    """Maps at a quarter of height and width (rounded up) of one image.
+    """Compute the maps of one image, at a quarter of height and width (rounded up).
 
     points (P, 2) pixels of the input, offsets (N + 1,), ignore (N,). Returns `instance` int32, 0 background, k the k-th
     polygon that is kept, the smaller one where two lie on each other; `kernel` uint8 0/1, never two texts' touching;
@@ -44,36 +43,34 @@ def pan_targets(
     shapes = texts.shapes
     rows, columns = -(-height // STRIDE), -(-width // STRIDE)
     instance, cores = np.zeros((2, rows, columns), np.int32)
-    judged = np.ones((rows, columns), np.uint8)
-    for index in texts.skipped.tolist():
-        cv2.fillPoly(judged, [np.rint(shapes.polygon(index)).astype(np.int32)], 0)
+    care = shapes.care_mask(texts.skipped, rows, columns)
     for index, down, across, field in signed_distances(
         shapes, texts.largest_first, texts.reach, texts.unit, rows, columns
     ):
         number, cells = int(texts.numbers[index]), instance[down, across]
-        # A cell belongs to a text when some of it does, but only what lies inside takes a cell from another text.
-        cells[(field >= 0) | ((field >= -GRANTED) & (cells == 0))] = number
-        # The middle line of a text too low for a kernel of its own still is one.
+        # A cell belongs to a text if a part of it does, but only cells inside it replace those of another text.
+        cells[(field >= 0) | ((field >= -MARGIN) & (cells == 0))] = number
+        # A text too low for a kernel has its centre line as one.
         cores[down, across][field >= min(texts.kernel[index], field.max())] = number
     cores[cores != instance] = 0
-    # An ignored mark between two words must not hide their ends, or nothing keeps their kernels from meeting under it.
-    judged[instance > 0] = 1
-    return {"instance": instance, "kernel": apart(cores).astype(np.uint8), "mask": judged}
+    # An ignored mark between two words must not mask their ends, or their kernels could merge below it.
+    care[instance > 0] = 1
+    return {"instance": instance, "kernel": apart(cores).astype(np.uint8), "mask": care}
 
 
 def page_targets(words: PageWords, height: int, width: int) -> dict[str, NDArray[np.int32] | NDArray[np.uint8]]:
-    """`pan_targets` of the words of an image."""
+    """Compute `pan_targets` of the words of an image."""
     return pan_targets(words.points, words.offsets, words.ignore, height, width)
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """Polygons (N,) of one image in cells: which are taught, from the largest on, and which are ignored."""
+    """Polygons (N,) of one image in cells: those with targets, largest first, and those ignored."""
 
     shapes: Outlines
     largest_first: Ints
     skipped: Ints
-    numbers: Ints  # (N,) of those that are taught, from 1 on
+    numbers: Ints  # (N,) of those with targets, from 1
     reach: Floats  # (N,)
     unit: Floats  # (N,) 1
     kernel: NDArray[np.float32]  # (N,)
@@ -92,8 +89,8 @@ def _measured(points: Floats, offsets: Ints, ignore: NDArray[np.bool_], shrink_r
 
 
 def apart(cores: Any) -> Any:
-    """Where numbers (..., h, w) stand, less one of any two cells that touch, be it by a corner, with different ones.
-    Of an array an array of bool, of a tensor a tensor."""
+    """Return where `cores` (..., h, w) is above 0, without one of any two cells with different numbers that touch, also
+    by a corner. An array gives an array of bool, a tensor a tensor."""
     kept = cores > 0
     for one, two in (
         (np.s_[..., :-1], np.s_[..., 1:]),

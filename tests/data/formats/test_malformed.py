@@ -100,7 +100,7 @@ def found(folder: Path, capsys: pytest.CaptureFixture[str], code: int = 1) -> di
     capsys.readouterr()
     assert run(["dataset", "validate", str(folder), "--json"]) == code
     report = json.loads(capsys.readouterr().out)
-    return {entry["code"]: entry["places"] for entry in report["codes"] if entry["severity"] == "error"}
+    return {entry["code"]: entry["locations"] for entry in report["codes"] if entry["severity"] == "error"}
 
 
 FORMATS = ["paddleocr-det", "words-json", "mmocr-det", "coco-text", "labelme", "aihub", "funsd", "doctr-det"]

@@ -67,7 +67,7 @@ def test_they_are_found_counted_and_removed(
         lines.append(f"{name}\t{text}\n")
     (tmp_path / "rec_gt.txt").write_text("".join(lines), encoding="utf-8")
     assert run(["dataset", "validate", str(tmp_path), "--header-only", "--json"]) == 1
-    codes = {code["code"]: code["places"] for code in json.loads(capsys.readouterr().out)["codes"]}
+    codes = {code["code"]: code["locations"] for code in json.loads(capsys.readouterr().out)["codes"]}
     assert {code: [place["line"] for place in places] for code, places in codes.items()} == {
         "T011": [2],
         "T012": [3, 7],

@@ -27,8 +27,8 @@ def free_matrix(
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), np.float64)
     for _ in range(_TRIES):
         reach = sampler.strength
-        angle = sampler.around(0.16 if sampler.random() < 0.8 else 0.7) * reach if sampler.random() < 0.7 else 0.0
-        tilt = (sampler.around(0.7) * reach, sampler.around(0.45) * reach) if sampler.random() < 0.6 else (0.0, 0.0)
+        angle = sampler.jitter(0.16 if sampler.random() < 0.8 else 0.7) * reach if sampler.random() < 0.7 else 0.0
+        tilt = (sampler.jitter(0.7) * reach, sampler.jitter(0.45) * reach) if sampler.random() < 0.6 else (0.0, 0.0)
         view = centre_matrix(width, height, fit, angle, tilt, (width / 2, height / 2))
         x, y = canvas.width * (0.02 + 0.96 * r.random()), canvas.height * (0.02 + 0.96 * r.random())
         matrix = np.array(((1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0))) @ view

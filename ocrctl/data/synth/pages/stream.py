@@ -114,11 +114,11 @@ def _sheet_matrix(sheet: Sheet, height: int, width: int, sampler: EffectSampler,
     scale = fit * (0.75 + 0.23 * sampler.random()) if not near else max(fit, 1.0) * (0.85 + 0.3 * sampler.random())
     angle, tilt = 0.0, (0.0, 0.0)
     if scan:
-        angle = sampler.around(0.03) * sampler.strength
+        angle = sampler.jitter(0.03) * sampler.strength
     else:
-        angle = sampler.around(0.15 if sampler.random() < 0.85 else 0.8) * sampler.strength
+        angle = sampler.jitter(0.15 if sampler.random() < 0.85 else 0.8) * sampler.strength
         if sampler.random() < 0.6:
-            tilt = sampler.around(0.3) * sampler.strength, sampler.around(0.45) * sampler.strength
+            tilt = sampler.jitter(0.3) * sampler.strength, sampler.jitter(0.45) * sampler.strength
     view = centre_matrix(sheet.width, sheet.height, scale, angle, tilt, (sheet.width / 2, sheet.height / 2))
     slack_x, slack_y = width - sheet.width * scale, height - sheet.height * scale
     x, y = width / 2 + slack_x * (sampler.random() - 0.5) * 0.8, height / 2 + slack_y * (sampler.random() - 0.5) * 0.9

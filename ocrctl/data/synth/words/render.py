@@ -49,7 +49,7 @@ def _word_mask(label: str, typeface: Typeface, sampler: EffectSampler, neighbour
     if sampler.on("spacing", 0.3):
         spacing = EM * (sampler.between(-0.05, 0.08) if sampler.random() < 0.6 else sampler.between(0.08, 0.4))
         if sampler.random() < 0.15:
-            wobble = tuple(sampler.around(3.0) for _ in range(5))
+            wobble = tuple(sampler.jitter(3.0) for _ in range(5))
     mask = typeface.run(label, spacing, wobble)
     if sampler.on("weight", 0.15):
         mask = thicken(np.pad(mask, 1), 1) if sampler.random() < 0.75 else thin(mask)
@@ -94,13 +94,13 @@ def _view(box: Box, sampler: EffectSampler) -> View:
     angle = shear = tilt_x = tilt_y = 0.0
     stretch = sampler.between(0.8, 1.2) if sampler.strength else 1.0
     if sampler.on("rotation", 0.5):
-        angle = sampler.around(0.12) if sampler.random() < 0.8 else sampler.around(0.35)
+        angle = sampler.jitter(0.12) if sampler.random() < 0.8 else sampler.jitter(0.35)
         most = asin(min(1.0, 0.7 * flat))  # keeps the crop of a long word below twice its height
         angle = min(most, max(-most, angle))
     if sampler.on("shear", 0.25):
         shear = sampler.between(-0.15, 0.35)
     if sampler.on("perspective", 0.35):
-        tilt_x, tilt_y = sampler.around(0.45), sampler.around(0.3)
+        tilt_x, tilt_y = sampler.jitter(0.45), sampler.jitter(0.3)
     pads = (0.08, 0.08, 0.08, 0.08)
     if sampler.on("crop", 0.8):
         side = sampler.between

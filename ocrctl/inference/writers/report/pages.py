@@ -92,9 +92,9 @@ def _headers(scores: PageScores) -> list[str]:
 
 def _sizes(scores: PageScores) -> str:
     rows = []
-    for place, row in enumerate(scores.by_size):
-        last = place + 1 == len(scores.by_size)
-        upper = " and more" if last else f" to {scores.by_size[place + 1]['height']:g}"
+    for index, row in enumerate(scores.by_size):
+        last = index + 1 == len(scores.by_size)
+        upper = " and more" if last else f" to {scores.by_size[index + 1]['height']:g}"
         counted = row["truths"] if "truths" in row else row["det"]["num_char_gt"]
         rows.append([f"{row['height']:g}{upper}", str(counted), *_cells(row)])
     unit = "boxes" if scores.protocol == "hmean" else "characters"

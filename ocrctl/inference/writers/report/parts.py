@@ -126,8 +126,8 @@ def length_chart(results: Sequence[Result]) -> str:
         parts.append(f'<text x="{x:.1f}" y="{height - 16}" text-anchor="middle">{labels[bounds]}</text>')
     parts.append(f'<text x="{(left + width) / 2:.0f}" y="{height - 1}" text-anchor="middle">characters</text>')
     legend = []
-    for place, result in enumerate(results):
-        colour = f"var(--s{place % SWATCHES})"
+    for index, result in enumerate(results):
+        colour = f"var(--s{index % SWATCHES})"
         points = []
         dots = []
         for row in result.by_length:
