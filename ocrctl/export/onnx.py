@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> 
     _strip_traces(proto)
     if card.kept is not None:
         del proto.graph.value_info[:]  # some state the width of the example; ONNX Runtime infers its own
+    halve_gelu_last(proto)
     proto.producer_name, proto.producer_version = "ocrctl", __version__
     onnx.helper.set_model_props(proto, {CARD_KEY: card.to_json()})
     onnx.checker.check_model(proto)
@@ -116,6 +118,28 @@ def _strip_traces(proto: onnx.ModelProto) -> None:
     for part in [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph]:
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def halve_gelu_last(proto: onnx.ModelProto) -> None:
+    """Reorder each GELU from x * (0.5 * (1 + erf)) to (x * (1 + erf)) * 0.5, the order in which ONNX Runtime recognises
+    it and runs one operator instead of five. The results are equal: halving is exact."""
+    graph = proto.graph
+    made = {output: node for node in graph.node for output in node.output}
+    uses = Counter(name for node in graph.node for name in node.input)
+    halves = {one.name for one in graph.initializer if tuple(one.dims) == () and onnx.numpy_helper.to_array(one) == 0.5}
+    for node in graph.node:
+        for place, name in enumerate(node.input) if node.op_type == "Mul" else ():
+            inner = made.get(name)
+            if inner is None or inner.op_type != "Mul" or uses[name] != 1:
+                continue
+            half = next((one for one in inner.input if one in halves), None)
+            gate = next((one for one in inner.input if one != half), "")
+            gate_inputs = made[gate].input if gate in made else ()
+            if half is None or not any(made[one].op_type == "Erf" for one in gate_inputs if one in made):
+                continue
+            inner.input[:] = [node.input[1 - place], gate]
+            node.input[:] = [name, half]
+            break
 
 
 def write_onnx(proto: onnx.ModelProto, path: Path) -> None:

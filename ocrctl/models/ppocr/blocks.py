@@ -50,7 +50,10 @@ class Stem(nn.Module):
         convolved = self.branch1(F.pad(half, (0, 1, 0, 1))).relu()
         convolved = self.branch2(F.pad(convolved, (0, 1, 0, 1))).relu()
         pooled = F.max_pool2d(F.pad(half, (0, 1, 0, 1)), 2, stride=1)
-        joined = self.join(torch.cat((pooled, convolved), 1)).relu()  # (N, middle, H / 4, W / 4)
+        # The convolution of both joined, without the copy that joining them costs at this size.
+        first, second = self.join.weight.chunk(2, 1)
+        joined = F.conv2d(pooled, first, self.join.bias, 2, 1) + F.conv2d(convolved, second, None, 2, 1)
+        joined = joined.relu()  # (N, middle, H / 4, W / 4)
         return self.expand(joined).relu()
 
 
@@ -58,11 +61,13 @@ class SqueezeExcite(nn.Module):
     """A gain for each channel from the mean of the image (Hu et al., 2017, https://arxiv.org/abs/1709.01507).
 
     slope: of the hard sigmoid `clamp(slope * x + 0.5, 0, 1)`: 1/6 in the backbone, 0.2 in the detector's neck.
+    residual: add the features themselves, that is 1 to the gain.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 4, slope: float = 1 / 6) -> None:
+    def __init__(self, channels: int, *, reduction: int = 4, slope: float = 1 / 6, residual: bool = False) -> None:
         super().__init__()
         self.slope = slope
+        self.least = 1 if residual else 0
         self.reduce = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
@@ -73,7 +78,7 @@ class SqueezeExcite(nn.Module):
         """
         mean = features.mean((2, 3), keepdim=True) if columns is None else column_mean(features, columns)
         hidden = self.reduce(mean).relu()  # (N, C / reduction, 1, 1)
-        gain = (self.expand(hidden) * self.slope + 0.5).clamp(0, 1)
+        gain = (self.expand(hidden) * self.slope + (self.least + 0.5)).clamp(self.least, self.least + 1)
         return features * gain
 
 

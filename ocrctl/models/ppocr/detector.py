@@ -115,12 +115,11 @@ class Excited(nn.Module):
     def __init__(self, conv: nn.Conv2d, channels: int) -> None:
         super().__init__()
         self.conv = conv
-        self.excite = SqueezeExcite(channels, slope=NECK_SLOPE)
+        self.excite = SqueezeExcite(channels, slope=NECK_SLOPE, residual=True)
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, C, H, W) to (N, channels, H, W)."""
-        feature = self.conv(feature)
-        excited: Tensor = feature + self.excite(feature)
+        excited: Tensor = self.excite(self.conv(feature))
         return excited
 
 
