@@ -1,4 +1,4 @@
-"""`ocrctl model`: list architectures, show and change trained models."""
+"""`ocrctl model`: list architectures, show, merge and change trained models."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.lazy import CommandApp
+from ocrctl.cli.model_merge import merge
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
-app = CommandApp("List architectures and default models, show a model, set thresholds of a detector, import weights.")
+app = CommandApp("List architectures and default models, show, merge and change models, import weights.")
+app.command("merge")(merge)
 
 
 @app.command("list")

@@ -103,7 +103,9 @@ def evaluate_pages(
     infos = model_infos(engines, options.models)
     data = open_pages(options.data, options.limit, options.seed, options.sets)
     start = time.perf_counter()
-    sample_indices, found, unreadable = _read(engines, data, options, progress)
+    sample_indices, found, unreadable = read_pages(
+        engines, data, options.batch_size or 1, options.jobs, progress, below_threshold=options.search
+    )
     seconds = time.perf_counter() - start
     if not sample_indices:
         raise InputError(f"none of the {len(unreadable)} pages could be read; the first: {unreadable[0].error}")
@@ -147,10 +149,20 @@ def _result(
     return PageResult(model, dataset, scores, search, dict(engine.card.thresholds), truth, found, sample_indices)
 
 
-def _read(
-    engines: Sequence[Engine], data: Sequence[EvalPages], options: PagesOptions, progress: Callable[[int, int], None]
+def read_pages(
+    engines: Sequence[Engine],
+    data: Sequence[EvalPages],
+    batch_size: int,
+    jobs: int | None,
+    progress: Callable[[int, int], None],
+    *,
+    below_threshold: bool = False,
 ) -> tuple[list[SampleIndex], list[list[Detections]], list[UnreadableSample]]:
-    """Return the indices of the readable pages, the detections of each engine, and the unreadable pages."""
+    """Run every engine over every page; each page is decoded once, by `jobs` threads ahead of the models.
+
+    Returns the indices of the readable pages, the detections of each engine in that order, and the unreadable pages.
+    `below_threshold`: also detections below the threshold of the score.
+    """
 
     def load(batch: list[SampleIndex]) -> list[tuple[SampleIndex, list[Page] | InputError]]:
         return [(sample_index, _prepared(engines, data[sample_index[0]], sample_index[1])) for sample_index in batch]
@@ -160,11 +172,9 @@ def _read(
     found: list[list[Detections]] = [[] for _ in engines]
     unreadable: list[UnreadableSample] = []
     progress(0, len(todo))
-    jobs = default_jobs() if options.jobs is None else options.jobs
-    size = options.batch_size or 1
-    for batch in map_ahead(load, chunks(todo, size), jobs):
+    for batch in map_ahead(load, chunks(todo, batch_size), default_jobs() if jobs is None else jobs):
         good = [pages for _, pages in batch if not isinstance(pages, InputError)]
-        maps = [_maps(engine, [pages[number] for pages in good], size) for number, engine in enumerate(engines)]
+        maps = [_maps(engine, [pages[number] for pages in good], batch_size) for number, engine in enumerate(engines)]
         row = 0
         for sample_index, pages in batch:
             try:
@@ -172,7 +182,7 @@ def _read(
                     raise pages
                 row += 1
                 boxes = [
-                    engine.find(one[row - 1], page, below_threshold=options.search)
+                    engine.find(one[row - 1], page, below_threshold=below_threshold)
                     for engine, one, page in zip(engines, maps, pages, strict=True)
                 ]
             except InputError as error:

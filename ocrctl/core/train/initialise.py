@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
 from ocrctl.inference.locate import locate
 from ocrctl.models.checkpoint import load_initial
+from ocrctl.models.class_rows import rows_by_character, shared_rows
 from ocrctl.models.finite import refuse_not_finite_outputs
 
 if TYPE_CHECKING:
@@ -28,11 +27,10 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
     own = model.state_dict()
     shared = "same charset"
     if charset != card.charset:
-        rows = {char: row for row, char in enumerate(charset)}
-        pairs = [(row, rows[char]) for row, char in enumerate(card.charset) if char in rows]
+        pairs = shared_rows(card.charset, charset)
         for name in model.class_tensors:
             if name in weights and weights[name].shape[1:] == own[name].shape[1:]:
-                weights[name] = _rows_by_character(own[name], weights[name], pairs, len(charset))
+                weights[name] = rows_by_character(own[name], weights[name], pairs, len(charset))
         shared = f"{len(pairs)} of {len(card.charset)} characters keep their weights"
     model.adapt_to_size(weights)
     wrong = sorted(name for name in own if name not in weights or weights[name].shape != own[name].shape)
@@ -43,18 +41,3 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
     model.load_state_dict(weights)
     refuse_not_finite_outputs(model, card, found.path)
     return f"from: {found.path} ({source}, {shared})"
-
-
-def _rows_by_character(
-    own: torch.Tensor, given: torch.Tensor, pairs: list[tuple[int, int]], given_chars: int
-) -> torch.Tensor:
-    """Return `own` with the rows of `given` of the same class: row 0, the characters of `pairs` (own row, given row),
-    and the special classes after the characters."""
-    merged = own.clone()
-    merged[0] = given[0]
-    for row, before in pairs:
-        merged[row + 1] = given[before + 1]
-    behind = given.shape[0] - 1 - given_chars
-    if behind:
-        merged[-behind:] = given[-behind:]
-    return merged
