@@ -174,3 +174,48 @@ def import_(
     charset_part = f", {len(imported.card.charset)} characters" if imported.card.charset else ""
     console.write(f"{imported.path}: {imported.description}, {imported.parameters:,} parameters{charset_part}")
     console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(imported.path)}{plugin_flags(plugin)}")
+
+
+@app.command("cut")
+def cut(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Recogniser: checkpoint, run folder, published file or default:NAME.")
+    ],
+    charset: Annotated[
+        str,
+        typer.Option(
+            "--charset",
+            metavar="FILE",
+            help="Characters to keep: a file, or a built-in charset: latin, ascii95, ...",
+            rich_help_panel=MODEL,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="CKPT", help="Checkpoint to write, such as latin.ckpt.", rich_help_panel=OUTPUT
+        ),
+    ],
+    plugin: Plugins = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keep only some characters of a recogniser: a smaller model that cannot confuse them with the others.
+
+    Other weights stay as they are, and no training is needed.
+
+    \b
+    Examples:
+      ocrctl model cut default:rec --charset latin -o latin.ckpt
+    """
+    from ocrctl.core.model.cut import cut_charset
+
+    done = cut_charset(model, charset, out)
+    if json:
+        console.write_json(done)
+        return
+    console.write(
+        f"{done.path}: {len(done.card.charset)} of {done.characters_before:,} characters, {done.parameters:,} of "
+        f"{done.parameters_before:,} parameters"
+    )
+    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(done.path)}{plugin_flags(plugin)}")

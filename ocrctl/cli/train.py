@@ -52,7 +52,7 @@ def train(
         typer.Option(
             "--charset",
             metavar="FILE",
-            help="Charset file, or a built-in charset: lower36, ascii94, ...",
+            help="Charset file, or a built-in charset: lower36, ascii94, latin, ...",
             rich_help_panel=MODEL,
         ),
     ] = None,

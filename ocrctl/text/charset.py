@@ -16,7 +16,22 @@ from ocrctl.files.regular import read_stream
 DIGITS = string.digits
 LOWER36 = DIGITS + string.ascii_lowercase
 ASCII94 = DIGITS + string.ascii_letters + string.punctuation  # the order of PARSeq, https://arxiv.org/abs/2207.06966
-BUILTIN: dict[str, str] = {"digits": DIGITS, "lower36": LOWER36, "ascii94": ASCII94, "ascii95": ASCII94 + " "}
+ASCII95 = ASCII94 + " "
+# ASCII, the letters of Western European languages, their punctuation, and signs of prices and measures. Each character
+# is a class of PP-OCRv6, which lacks "¡", "„", "‚", "‹", "›" and the capital sharp s.
+LATIN = (
+    ASCII95
+    + "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿŒœŠšŽžŸ"
+    + "‘’“”«»–—…•·¿°ªº²³¼½¾µ×÷±§©®™"
+    + "€£¥¢₹₩₺₽₱₫₦"
+)
+BUILTIN: dict[str, str] = {
+    "digits": DIGITS,
+    "lower36": LOWER36,
+    "ascii94": ASCII94,
+    "ascii95": ASCII95,
+    "latin": LATIN,
+}
 
 _FORBIDDEN = frozenset("\n\r\0\ufeff")  # labels are one line of text; saved files must load unchanged
 
