@@ -9,8 +9,7 @@ from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import check_writable, open_atomic
-from ocrctl.files.durable import disk_errors
-from ocrctl.files.system_error import system_error
+from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.text.charset import Charset
 
 SHOWN = 10  # characters in a message
