@@ -14,7 +14,7 @@ from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY
 from ocrctl.core.train.initialise import initialise
 from ocrctl.errors import InputError
-from ocrctl.export.parity import probe_batch
+from ocrctl.export.parity import probe_images
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.onnx_tensors import read_onnx_tensors
@@ -35,7 +35,7 @@ def test_the_file_is_half_as_large_and_reads_the_same(half: Path, tiny_onnx: Pat
     assert half.stat().st_size < 0.6 * tiny_onnx.stat().st_size
     ours, theirs = Engine.load(half, device="cpu"), Engine.load(tiny_checkpoint, device="cpu")
     assert (ours.backend, ours.card) == ("onnx", theirs.card)
-    batch = probe_batch(theirs, 9, seed=5)
+    batch = np.stack(probe_images(theirs, 9, seed=5))
     assert np.abs(ours.logits(batch) - theirs.logits(batch)).max() < 0.1
     assert [one.text for one in ours.decode(ours.logits(batch))] == [
         one.text for one in theirs.decode(theirs.logits(batch))
