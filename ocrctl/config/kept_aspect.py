@@ -18,7 +18,8 @@ class KeptAspect:
     these limits its aspect ratio changes. Black columns are then added on its right: `margin` columns that the model
     reads as part of the image, and more up to `pad_to` columns where it is narrower, since some models were trained
     with such padding and read worse without. What an image holds with these columns is its counted width; columns
-    beyond it only fill a batch, whose width is a multiple of `multiple`, and change no output.
+    beyond it only fill a batch, whose width is a multiple of `multiple`, and change no output. A model that knows how
+    to may weigh padding that is not there: columns up to `weighted_to` contribute to its means and its attention.
     """
 
     min_width: int
@@ -26,6 +27,7 @@ class KeptAspect:
     multiple: int = 1
     margin: int = 0
     pad_to: int = 0
+    weighted_to: int = 0
 
     def width_of(self, height: int, width: int, input_height: int) -> int:
         """Return the width that an image of (height, width) is resized to with `input_height` rows."""
@@ -48,6 +50,7 @@ class KeptAspect:
             ("multiple", 1, 1024),
             ("margin", 0, LIMIT),
             ("pad_to", 0, LIMIT),
+            ("weighted_to", 0, LIMIT),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:

@@ -20,6 +20,12 @@ KEEPERS = sorted(spec.name for spec in specs().values() if "keep" in spec.resize
 WIDTHS = (13, 64, 121, 40)
 
 
+def weighs_padding(name: str) -> bool:
+    """Whether the model reads padding to the right of every image, even where there is none."""
+    kept = get_spec(name).kept
+    return kept is not None and kept.weighted_to > 0
+
+
 def keeper(name: str, **changes: int) -> tuple[ModelCard, OCRModel]:
     """A model with random weights and statistics, so that a column of zeros does not stay zero."""
     spec = get_spec(name).with_resize("keep")
@@ -69,7 +75,7 @@ def test_the_other_images_of_a_batch_change_nothing(name: str, changes: dict[str
         assert bool((together[row, steps:, 1:] == NEVER).all()) and bool((together[row, steps:, 0] == 0).all())
 
 
-@pytest.mark.parametrize("name", KEEPERS)
+@pytest.mark.parametrize("name", [name for name in KEEPERS if not weighs_padding(name)])
 def test_a_batch_without_padding_is_read_as_without_widths(name: str) -> None:
     card, model = keeper(name)
     images, _ = batch(card, 64)

@@ -26,8 +26,9 @@ def join_heads(states: Tensor) -> Tensor:
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, rate: float = 0.0) -> Tensor:
     """Queries (N, heads, Q, d) against keys and values (N, heads, L, d); returns (N, heads, Q, d).
 
-    mask: boolean, broadcast to (N, heads, Q, L), True attends; a row that is False throughout would be NaN. rate: share
-    of the weights that is dropped.
+    mask: boolean, broadcast to (N, heads, Q, L), True attends; a row that is False throughout would be NaN. Or float:
+    logarithms of the weights of the keys, added to the scores; without `rate` only. rate: share of the weights that is
+    dropped.
     """
     if queries.device.type == "cpu" and queries.dtype != torch.float32:
         with torch.autocast("cpu", enabled=False):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ocrctl.models.layers.columns import column_mask
 
 Stride = int | tuple[int, int]
 
@@ -57,6 +60,48 @@ class Stem(nn.Module):
         return self.expand(joined).relu()
 
 
+class PlainStem(nn.Module):
+    """Four times smaller in both directions: two convolutions, GELU between them. The stem of the tiny recogniser."""
+
+    def __init__(self, in_channels: int, middle: int, out_channels: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(in_channels, middle, 3, stride=2, padding=1)
+        self.expand = nn.Conv2d(middle, out_channels, 3, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out, H / 4, W / 4)."""
+        out: Tensor = self.expand(F.gelu(self.halve(images)))
+        return out
+
+
+class Padding(NamedTuple):
+    """Columns of feature maps (N, C, H, W + 1) whose last column stands for all padding of an image.
+
+    Padding is the same in every column from some distance on, so one column, the constant column, stands for as many
+    as the network is to see (Columns.counted and KeptAspect.weighted_to). inside: bool (N, 1, 1, W + 1), the columns of
+    each image with its margin; the others hold the constant column. shares: float (N, W + 1), the share of each column
+    in a mean over all columns.
+    """
+
+    inside: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, counted: Tensor, width: int, virtual: Tensor) -> Padding:
+        """For images with `counted` (N,) columns of features `width` columns wide, and `virtual` (N,) columns that are
+        not there and for which the constant column stands."""
+        inside = column_mask(counted.clamp(max=width), width + 1)  # (N, W + 1)
+        last = torch.arange(width + 1, device=counted.device) == width
+        weights = inside.float() + last * virtual[:, None]
+        return cls(inside[:, None, None], weights / weights.sum(1, keepdim=True))
+
+
+def constant_output(conv: nn.Conv2d, column: Tensor) -> Tensor:
+    """Output (N, D, H', 1) of the depthwise convolution `conv` where all columns are like `column` (N, D, H, 1)."""
+    kernel = conv.weight.sum(3, keepdim=True)
+    return F.conv2d(column, kernel, conv.bias, (conv.stride[0], 1), (int(conv.padding[0]), 0), groups=conv.groups)
+
+
 class SqueezeExcite(nn.Module):
     """A gain for each channel from the mean of the image (Hu et al., 2017, https://arxiv.org/abs/1709.01507).
 
@@ -71,22 +116,15 @@ class SqueezeExcite(nn.Module):
         self.reduce = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
-    def forward(self, features: Tensor, columns: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) to features times gain, same shape.
-
-        columns: float (N, W), how much each column contributes to the mean; None: all the same.
-        """
-        mean = features.mean((2, 3), keepdim=True) if columns is None else column_mean(features, columns)
+    def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
+        """(N, C, H, W) to features times gain, same shape."""
+        if padding is None:
+            mean = features.mean((2, 3), keepdim=True)
+        else:
+            mean = torch.matmul(features.mean(2), padding.shares[:, :, None].to(features.dtype))[..., None]
         hidden = self.reduce(mean).relu()  # (N, C / reduction, 1, 1)
         gain = (self.expand(hidden) * self.slope + (self.least + 0.5)).clamp(self.least, self.least + 1)
         return features * gain
-
-
-def column_mean(features: Tensor, columns: Tensor) -> Tensor:
-    """Mean of (N, C, H, W) over rows and columns, each column with its weight in `columns` (N, W): (N, C, 1, 1)."""
-    shares = columns / columns.sum(1, keepdim=True)  # (N, W)
-    rows = features.mean(2)  # (N, C, W)
-    return torch.matmul(rows, shares[:, :, None].to(rows.dtype))[..., None]
 
 
 class Block(nn.Module):
@@ -101,11 +139,13 @@ class Block(nn.Module):
         self.widen = nn.Conv2d(in_channels, 2 * in_channels, 1)
         self.narrow = nn.Conv2d(2 * in_channels, out_channels, 1)
 
-    def forward(self, features: Tensor, columns: Tensor | None = None) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride). `columns` as in SqueezeExcite."""
+    def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride). With `padding` columns keep their number."""
         mixed: Tensor = self.depthwise(features)
+        if padding is not None:
+            mixed = torch.where(padding.inside, mixed, constant_output(self.depthwise, features[..., -1:]))
         if self.excite is not None:
-            mixed = self.excite(mixed, columns)
+            mixed = self.excite(mixed, padding)
         narrowed: Tensor = self.narrow(F.gelu(self.widen(mixed)))
         return mixed + narrowed if self.residual else narrowed
 
@@ -113,10 +153,10 @@ class Block(nn.Module):
 class Blocks(nn.ModuleList):
     """The blocks of one stage, run in order."""
 
-    def forward(self, features: Tensor, columns: Tensor | None = None) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride). `columns` as in SqueezeExcite."""
+    def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
         for block in self:
-            features = block(features, columns)
+            features = block(features, padding)
         return features
 
 

@@ -8,18 +8,27 @@ convolution.
 
 from __future__ import annotations
 
+from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.models.family import ModelFamily
 
+KEPT = KeptAspect(min_width=8, max_width=3200, multiple=8, margin=16, weighted_to=320)  # 3200: 400 steps
 RECOGNISER = ModelFamily(
     "ppocr-rec",
     (
+        ModelSpec("ppocr-rec-tiny", "recognition", "ppocr-rec",
+                  "PP-OCRv6 recogniser (tiny), 0.5 M parameters and 81 per character, 48 high RGB, CTC",
+                  48, 3200, 3, 48, 8, "ctc", 400, "ascii95", lr=3e-4, resizes=("keep",), kept=KEPT),
         ModelSpec("ppocr-rec-small", "recognition", "ppocr-rec",
                   "PP-OCRv6 recogniser (small), 3.0 M parameters and 121 per character, 48 high RGB, CTC",
-                  48, 320, 3, 48, 8, "ctc", 40, "ascii95", lr=3e-4),
+                  48, 3200, 3, 48, 8, "ctc", 400, "ascii95", lr=3e-4, resizes=("keep",), kept=KEPT),
+        ModelSpec("ppocr-rec-medium", "recognition", "ppocr-rec",
+                  "PP-OCRv6 recogniser (medium), 15.5 M parameters and 193 per character, 48 high RGB, CTC",
+                  48, 3200, 3, 48, 8, "ctc", 400, "ascii95", lr=3e-4, resizes=("keep",), kept=KEPT),
     ),
     build="ocrctl.models.ppocr.recogniser:build",
     objective="ctc",
+    published="ocrctl.models.ppocr.published_recogniser:recognise",
 )  # fmt: skip
 _MAPS = DetectorSpec(
     maps={"probability": "sigmoid"},  # the threshold map is of training alone
