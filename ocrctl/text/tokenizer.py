@@ -3,7 +3,8 @@ and for autoregressive decoders (the classes of PARSeq, https://arxiv.org/abs/22
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice
+from operator import eq
 from typing import Protocol
 
 import numpy as np
@@ -72,7 +73,7 @@ class CTCTokenizer:
     @staticmethod
     def required_steps(text: str) -> int:
         """Return the minimum output steps for `text`: one per character, and a blank between repeats."""
-        return len(text) + sum(left == right for left, right in pairwise(text))
+        return len(text) + sum(map(eq, text, islice(text, 1, None)))
 
 
 class ARTokenizer:

@@ -46,13 +46,15 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
     known = set(charset)
     steps = spec.output_steps()
     unknown: list[str] = []
+    lengths: set[int] = set()
     for index, raw in enumerate(source.labels):
         label = normalize_label(raw)
         needed = CTCTokenizer.required_steps(label)
         report.characters.update(label)
-        report.longest, report.steps = max(report.longest, len(label)), max(report.steps, needed)
-        reasons: list[str] = []
-        reasons += [EMPTY if code.name == "empty-text" else f"{code.name} ({code.code})" for code in text_errors(label)]
+        lengths.add(len(label))
+        if needed > report.steps:
+            report.steps = needed
+        reasons = [EMPTY if code.name == "empty-text" else f"{code.name} ({code.code})" for code in text_errors(label)]
         if not known.issuperset(label):
             reasons.append(UNKNOWN)
             unknown.append(label)
@@ -64,6 +66,7 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
             report.add(reason, source.where(index), label)
         if not reasons:
             report.kept.append(index)
+    report.longest = max(lengths, default=0)
     report.unknown_chars = charset.unknown(unknown)
     return report
 

@@ -32,7 +32,7 @@ def decode(data: bytes, where: str, reduce: int = 1) -> Image:
     larger than the limits (docs/reference/limits.md); an image above the limits is not decoded.
     """
     stated = stated_size(data)
-    if problem := container_problem(data) or limit_problem(data, stated) or value_problem(data):
+    if problem := container_problem(data) or limit_problem(data, stated) or _value_problem(data, stated):
         raise InputError(f"{where}: {problem}.")
     image = _imdecode(data, _REDUCED[reduce]) if stated else None
     if image is None:
@@ -53,7 +53,14 @@ def probe(data: bytes) -> tuple[str, Image | None]:
     in full with their own channels, large ones in grey.
     """
     stated = stated_size(data)
-    if problem := container_problem(data) or limit_problem(data, stated) or value_problem(data):
+    if problem := container_problem(data) or limit_problem(data, stated):
+        return problem, None
+    return probe_sized(data, stated)
+
+
+def probe_sized(data: bytes, stated: tuple[str, int, int] | None) -> tuple[str, Image | None]:
+    """Same as `probe` for `data` without a problem of its container and limits, of which `stated_size` is `stated`."""
+    if problem := _value_problem(data, stated):
         return problem, None
     if stated is None:
         return _undecodable(data), None
@@ -63,6 +70,10 @@ def probe(data: bytes) -> tuple[str, Image | None]:
     if image is not None and image.dtype not in (np.uint8, np.uint16):  # `decode` refuses it
         return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image
+
+
+def _value_problem(data: bytes, stated: tuple[str, int, int] | None) -> str:
+    return value_problem(data) if stated is None or stated[0] == "tiff" else ""
 
 
 def container_problem(data: bytes) -> str:

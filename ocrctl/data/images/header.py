@@ -57,10 +57,10 @@ def _jpeg(data: bytes) -> Header | None:
     return found[1] if found is not None else None
 
 
-def jpeg_size(data: bytes) -> tuple[bool, int, int] | None:
-    """Return whether a JPEG is progressive, its width and its height. Raises struct.error when it is cut off."""
+def jpeg_header(data: bytes) -> tuple[bool, Header] | None:
+    """Return whether a JPEG is progressive, and its header. Raises struct.error when it is cut off."""
     found = _frame(data)
-    return (data[found[0] - 4] in _PROGRESSIVE, *found[1][:2]) if found is not None else None
+    return (data[found[0] - 4] in _PROGRESSIVE, found[1]) if found is not None else None
 
 
 def _frame(data: bytes) -> tuple[int, Header] | None:

@@ -40,9 +40,9 @@ class DecoderWarnings:
         problem, warning = images.decode_problem(data), self._new_warning()
         return problem or warning
 
-    def probe(self, data: bytes) -> tuple[str, images.Image | None]:
-        """Return why `data` is not a complete, undamaged image, or "", and the image that `decode.probe` decoded."""
-        problem, image = images.probe(data)
+    def probe_sized(self, data: bytes, stated: tuple[str, int, int] | None) -> tuple[str, images.Image | None]:
+        """Same as `decode.probe_sized`, and why `data` is not an undamaged image."""
+        problem, image = images.probe_sized(data, stated)
         warning = self._new_warning()  # always read, so that no warning is left for the next image
         return problem or warning, image
 

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from ocrctl.config.limits import VARIABLES, max_image_pixels
 from ocrctl.data.images.av1 import stream_sizes
-from ocrctl.data.images.header import jpeg_scans, jpeg_size, webp_size
+from ocrctl.data.images.header import Header, jpeg_header, jpeg_scans, read_header, webp_size
 from ocrctl.data.images.tiff import directories, is_tiff
 
 # Memory a decoder needs per pixel, as a multiple of 8-bit RGB: measured, docs/reference/limits.md.
 _WEIGHTS = {"avif": 3, "jp2": 2, "gif": 2, "pfm": 4, "hdr": 4}
 _VARIABLE = VARIABLES["data.max_image_pixels"]
+_JPEG = b"\xff\xd8"
 _CHANNELS = 8  # maximum of a TIFF: CMYK, alpha and some more
 _SCANS = 100  # maximum of a progressive JPEG; libjpeg's script writes 10, and each scan passes over all pixels
 _PNM = re.compile(rb"P[1-6fF](?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s")
@@ -36,13 +37,26 @@ def stated_size(data: bytes) -> tuple[str, int, int] | None:
         return None
 
 
+def header_and_size(data: bytes) -> tuple[Header | None, tuple[str, int, int] | None]:
+    """Return the results of `read_header` and `stated_size`; a JPEG is parsed once for both."""
+    if not data.startswith(_JPEG):
+        return read_header(data), stated_size(data)
+    try:
+        found = jpeg_header(data)
+    except struct.error:
+        found = None
+    return (found[1], _jpeg_stated(*found)) if found else (None, None)
+
+
 def limit_problem(data: bytes, stated: tuple[str, int, int] | None = None) -> str:
     """Return why decoding `data` would exceed the limits, or "". `stated`: the result of `stated_size`."""
     stated = stated or stated_size(data)
     if stated is None:
         return ""
     kind, width, height = stated
-    limit = max_image_pixels() // _WEIGHTS.get(kind, 1)
+    limit = max_image_pixels()
+    if kind in _WEIGHTS:
+        limit //= _WEIGHTS[kind]
     if width * height > limit:
         return size_problem(width, height, limit)
     if kind == "progressive" and (scans := jpeg_scans(data)) > _SCANS:
@@ -76,9 +90,9 @@ def size_problem(width: int, height: int, limit: int) -> str:
 
 
 def _stated(data: bytes) -> tuple[str, int, int] | None:
-    if data.startswith(b"\xff\xd8"):
-        found = jpeg_size(data)
-        return ("progressive" if found[0] else "jpeg", *found[1:]) if found else None
+    if data.startswith(_JPEG):
+        found = jpeg_header(data)
+        return _jpeg_stated(*found) if found else None
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack_from(">II", data, 16)
         return ("png", width, height) if data[12:16] == b"IHDR" and width and height else None
@@ -101,6 +115,10 @@ def _stated(data: bytes) -> tuple[str, int, int] | None:
     if data.startswith(b"\x59\xa6\x6a\x95"):
         return ("ras", *struct.unpack_from(">II", data, 4))
     return _of_text(data)
+
+
+def _jpeg_stated(progressive: bool, header: Header) -> tuple[str, int, int]:
+    return "progressive" if progressive else "jpeg", header.width, header.height
 
 
 def _of_text(data: bytes) -> tuple[str, int, int] | None:

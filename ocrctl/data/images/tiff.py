@@ -82,7 +82,7 @@ def pages(data: bytes) -> Pages:
 
 def has_several_pages(data: bytes) -> bool:
     """Return whether `data` is a TIFF of more than one page, of which all but `predict` use the first."""
-    return len(pages(data).offsets) > 1
+    return is_tiff(data) and len(pages(data).offsets) > 1
 
 
 def several_pages_note(locations: Sequence[str]) -> str:

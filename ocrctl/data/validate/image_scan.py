@@ -16,7 +16,7 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import container_problem, decode
 from ocrctl.data.images.header import Header, HeaderReader, read_header
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
-from ocrctl.data.images.limits import limit_problem, value_problem
+from ocrctl.data.images.limits import header_and_size, limit_problem, value_problem
 from ocrctl.data.images.tiff import is_tiff, several_pages_note
 from ocrctl.data.images.tiff import pages as tiff_pages
 from ocrctl.data.polygons.findings import Findings
@@ -182,13 +182,13 @@ def _decoded(
     scan.digests[image] = hashlib.blake2b(content, digest_size=16).digest()
     if not content:
         return None, "empty-file", "the image file is empty"
-    header = read_header(content)
+    header, stated = header_and_size(content)
     if problem := container_problem(content):
         return header, "truncated", problem
-    if problem := limit_problem(content):
+    if problem := limit_problem(content, stated):
         return header, "too-large", problem
     _count_pages(image, content, pages)
-    problem, small = decoder.probe(content)
+    problem, small = decoder.probe_sized(content, stated)
     if small is not None and not problem and data.words is None:
         scan.hashes[image] = _dhash(small if content.startswith(b"\xff\xd8") else _eighth(small))
     if problem:
