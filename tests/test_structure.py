@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from statistics import median
 
 import grimp
 import pytest
@@ -45,10 +46,14 @@ def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> 
     assert not cycles
 
 
-def test_modules_are_no_monoliths() -> None:
-    long = {
-        str(path.relative_to(PACKAGE)): lines
+def test_modules_hold_one_idea_each() -> None:
+    """None above 500 lines, at most 10 % below 40 (empty `__init__.py` not counted), a median of 90 to 250."""
+    lines = {
+        path.relative_to(PACKAGE).as_posix(): count
         for path in PACKAGE.rglob("*.py")
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+        if (count := len(path.read_text(encoding="utf-8").splitlines()))
     }
-    assert not long
+    assert {path for path, count in lines.items() if count > 500} == set()
+    short = {path: count for path, count in sorted(lines.items()) if count < 40}
+    assert len(short) <= len(lines) / 10, f"join short modules with one caller: {short}"
+    assert 90 <= median(lines.values()) <= 250

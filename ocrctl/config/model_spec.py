@@ -112,20 +112,3 @@ class ModelSpec:
                 raise UsageError(f"model.width: {self.name} requires at least {kept.min_width} pixels, found {width}.")
             kept = replace(kept, max_width=width)
         return replace(self, input_width=width, max_label_length=longest, kept=kept)
-
-    def output_steps(self, width: int | None = None) -> int:
-        """Return the number of output steps for an image `width` pixels wide (default: the input width, which is the
-        maximum where the aspect ratio is kept); an autoregressive decoder has one per character and one for the end,
-        whatever the width."""
-        if self.tokenizer == "ar":
-            return self.max_label_length + 1
-        width = self.input_width if width is None else width
-        if self.kept is not None and self.keeps_aspect:
-            return -(-self.kept.counted(width) // self.stride_w)  # a step for the columns that are left, too
-        return width // self.stride_w
-
-    def longest_label(self) -> int:
-        """Return the length up to which every label fits: CTC needs a blank between repeats, so 2 n - 1 steps."""
-        if self.tokenizer == "ctc":
-            return min(self.max_label_length, (self.output_steps() + 1) // 2)
-        return self.max_label_length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.output_steps import output_steps
 from ocrctl.config.settings import Settings, SynthSettings
 from ocrctl.data.synth import SynthWordsConfig
 from ocrctl.data.synth.pages.config import SynthPagesConfig
@@ -35,7 +36,7 @@ def synth_config(settings: Settings, spec: ModelSpec, charset: Charset, split: s
     return base.with_(
         seed=settings.seed, split=split, scripts=(synth.script,), alphabet=charset.chars, min_length=synth.min_length,
         max_length=synth.max_length,
-        max_steps=spec.output_steps() if spec.tokenizer == "ctc" else 0,
+        max_steps=output_steps(spec) if spec.tokenizer == "ctc" else 0,
         random_share=synth.random_share, strength=synth.strength,
         system_fonts=fonts == "system", fonts=(fonts,) if fonts and fonts != "system" else (),
     )  # fmt: skip

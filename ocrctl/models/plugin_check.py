@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.config.output_steps import output_steps
 from ocrctl.errors import PluginError
 from ocrctl.models.card import card_spec
 from ocrctl.models.family import ModelFamily
@@ -47,7 +48,7 @@ def _problem(outputs: Any, card: ModelCard, classes: int, size: tuple[int, int])
     spec = card_spec(card)
     wanted: dict[str, tuple[int, ...]] = {}
     if spec.detector is None:
-        wanted["logits"] = (IMAGES, spec.output_steps(size[1]), classes)
+        wanted["logits"] = (IMAGES, output_steps(spec, size[1]), classes)
     else:
         side = spec.detector.map_stride
         wanted = dict.fromkeys(spec.detector.maps, (IMAGES, size[0] // side, size[1] // side))

@@ -9,6 +9,7 @@ import pytest
 
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.config.model_card import ModelCard
+from ocrctl.config.output_steps import output_steps
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.card import card_spec, read_card
 from ocrctl.models.registry import get_spec, specs
@@ -39,7 +40,7 @@ def test_margin_and_least_width_count() -> None:
 
 def test_the_spec_that_keeps_the_aspect_ratio() -> None:
     assert SPEC.keeps_aspect and SPEC.input_width == 640 and SPEC.max_label_length == 160
-    assert SPEC.output_steps() == 160 and SPEC.output_steps(13) == 4
+    assert output_steps(SPEC) == 160 and output_steps(SPEC, 13) == 4
     wide = SPEC.at_width(320)
     assert wide.kept == replace(KEPT, max_width=320) and wide.max_label_length == 80
     assert get_spec("crnn-tiny").with_resize("stretch") is get_spec("crnn-tiny")

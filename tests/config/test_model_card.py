@@ -11,6 +11,7 @@ import pytest
 
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
+from ocrctl.config.output_steps import output_steps
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.card import read_card
@@ -108,4 +109,4 @@ def test_the_spec_agrees_with_the_model_that_is_built(name: str) -> None:
                      spec.max_label_length)  # fmt: skip
     images = torch.zeros(2, spec.channels, spec.input_height, spec.input_width, dtype=torch.uint8)
     logits = build_model(card).eval()(images)["logits"]
-    assert logits.shape == (2, spec.output_steps(), len(charset) + 1)
+    assert logits.shape == (2, output_steps(spec), len(charset) + 1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.config.output_steps import longest_label
 from ocrctl.core.settings import load_settings
 from ocrctl.core.streams import synth_config
 from ocrctl.data.formats.spec import Spec, expect_stream, open_source, parse_spec
@@ -106,7 +107,7 @@ def _stream(cards: Sequence[ModelCard], seed: int, sets: Sequence[str]) -> Synth
         raise UsageError(
             "the models share no character, so there are no common synthetic words; evaluate them separately."
         )
-    shortest = min((card_spec(card) for card in cards), key=lambda spec: spec.longest_label())
+    shortest = min((card_spec(card) for card in cards), key=longest_label)
     config = synth_config(load_settings(sets=sets), shortest, Charset("".join(shared)), "val")
     return SynthWords(config.with_(seed=seed + SYNTH_SEED_OFFSET))
 

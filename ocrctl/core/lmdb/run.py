@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from ocrctl.config.output_steps import longest_label
 from ocrctl.core.train.data_errors import CheckedSource, LabelPolicy, data_fix
 from ocrctl.data.datasets.check_labels import LONG, STEPS, check_labels
 from ocrctl.data.formats.spec import open_source
@@ -184,7 +185,7 @@ def training_needs(path: Path) -> TrainingNeeds:
         outside=report.unknown_chars,
         too_long=report.problems[LONG] + report.problems[STEPS],
         longest=report.longest,
-        longest_fitting=spec.longest_label(),
+        longest_fitting=longest_label(spec),
         scripts=scripts(Counter(char for label in labels for char in label)),
         command=None if fix is None else fix.command(["train", "-d", str(path)]),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.output_steps import output_steps
 from ocrctl.data.datasets.check_labels import LONG, STEPS, UNKNOWN, LabelReport, check_labels, refusal
 from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.polygons.findings import Findings
@@ -187,7 +188,7 @@ def fitting_width(spec: ModelSpec, longest: int, steps: int) -> int | None:
     unit = math.lcm(spec.stride_w, WIDTH_MULTIPLE)
     for width in range(unit * math.ceil(spec.input_width / unit), MAX_WIDENING * spec.input_width + 1, unit):
         wider = spec.at_width(width)
-        if wider.max_label_length >= longest and wider.output_steps() >= steps:
+        if wider.max_label_length >= longest and output_steps(wider) >= steps:
             return width
     return None
 

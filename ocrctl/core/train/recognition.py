@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.output_steps import output_steps
 from ocrctl.config.settings import Settings
 from ocrctl.core.streams import choose_charset, synth_config
 from ocrctl.core.train.data_errors import CheckedSource, LabelPolicy, raise_data_errors
@@ -82,7 +83,7 @@ class RecognitionTask:
 
     def check_labels(self, report: Report) -> str | None:
         """See TrainingTask."""
-        steps = self.spec.output_steps()
+        steps = output_steps(self.spec)
         labels = [self.samples.label(n) for n in range(PREFLIGHT_LABELS)]
         needed = [self.tokenizer.required_steps(label) for label in labels]
         over = sum(n > steps for n in needed)

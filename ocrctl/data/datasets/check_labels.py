@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.output_steps import output_steps
 from ocrctl.data.formats.spec import WordSource
 from ocrctl.data.validate.text_rules import text_errors
 from ocrctl.text.charset import Charset
@@ -44,7 +45,7 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
     reasons. Text errors of `dataset validate` are reasons too."""
     report = LabelReport(source.name, total=len(source.labels))
     known = set(charset)
-    steps = spec.output_steps()
+    steps = output_steps(spec)
     unknown: list[str] = []
     lengths: set[int] = set()
     for index, raw in enumerate(source.labels):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.output_steps import output_steps
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.columns import Floats
 from ocrctl.data.polygons.findings import Findings
@@ -20,7 +21,7 @@ def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset
 
     Words are stretched to the model's input, so steps and widths do not depend on the image.
     """
-    steps = spec.output_steps()
+    steps = output_steps(spec)
     known = set(charset)
     lacking: list[int] = []
     lacking_notes: list[str] = []

@@ -11,6 +11,7 @@ import pytest
 
 from ocrctl.cli import console
 from ocrctl.cli.app import run
+from ocrctl.config.output_steps import output_steps
 from ocrctl.core.train.data_errors import LabelPolicy, fitting_width, label_plan
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels
 from ocrctl.models.registry import get_spec
@@ -110,7 +111,7 @@ def test_few_long_labels_are_left_out_and_many_widen_the_model() -> None:
     assert (few.width, few.options()) == (None, ["--set", "data.bad_labels=skip"])
     many = label_plan([report(*["word"] * 20, *["some long line"] * 20, "ab" * 20, "xyz" * 12)], LOWER)
     assert many.width == 160 and not many.skip_bad and "--set" in many.options()
-    assert many.spec.max_label_length >= 40 and many.spec.output_steps() >= 40
+    assert many.spec.max_label_length >= 40 and output_steps(many.spec) >= 40
     endless = label_plan([report(*["y" * 300] * 5, "ok", "fine")], LOWER)
     assert endless.width is None and endless.skip_bad
 

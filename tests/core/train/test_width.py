@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.config.output_steps import output_steps
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import Engine
@@ -30,8 +31,8 @@ def run(out: Path, arch: str, *sets: str) -> list[str]:
 
 def test_wider_pictures_give_ctc_more_steps_and_longer_labels() -> None:
     spec, wide = get_spec("crnn"), get_spec("crnn", 320)
-    assert (spec.output_steps(), spec.max_label_length) == (32, 32)
-    assert (wide.output_steps(), wide.max_label_length) == (80, 80)
+    assert (output_steps(spec), spec.max_label_length) == (32, 32)
+    assert (output_steps(wide), wide.max_label_length) == (80, 80)
     assert get_spec("parseq-tiny", 256).max_label_length == 25  # its queries are learnt one by one
 
 
