@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -28,7 +28,7 @@ def field(name: str) -> Any:
 def choices(annotation: Any) -> tuple[str, ...]:
     if annotation is bool:
         return ("true", "false")
-    if get_origin(annotation) is types.UnionType:
+    if get_origin(annotation) in (types.UnionType, Union):  # Literal[...] | None is a Union
         return choices(get_args(annotation)[0])
     return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
 
