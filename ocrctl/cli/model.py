@@ -68,8 +68,7 @@ def info(
     )
     mean, std = (_numbers(value) for value in (card.mean, card.std))
     size = f"longer side {card.model['side']}, trained on" if card.task == "detection" else card.preprocessing
-    width = f"{card.kept.min_width} to {card.width}" if card.kept else str(card.width)
-    console.write(f"input: {size} {card.height}x{width}x{card.channels}, mean {mean}, std {std}")
+    console.write(f"input: {size} {card.height}x{card.widths}x{card.channels}, mean {mean}, std {std}")
     if card.plugin:
         console.write(f"plug-in: {card.plugin}")
     if card.charset:

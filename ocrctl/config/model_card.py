@@ -8,6 +8,7 @@ from typing import Any
 
 from ocrctl.config.card_rules import card_problem
 from ocrctl.config.kept_aspect import KeptAspect
+from ocrctl.config.model_spec import ModelSpec
 from ocrctl.errors import InputError
 
 CARD_KEY = "ocrctl"  # key in a checkpoint's top level and in ONNX metadata_props
@@ -53,6 +54,11 @@ class ModelCard:
         aspect ratio is kept."""
         return self.width if self.kept is None else self.kept.batch_width(min(4 * self.height, self.width))
 
+    @property
+    def widths(self) -> str:
+        """The widths of an input in pixels, for messages: `100`, or `8..640` where the aspect ratio is kept."""
+        return str(self.width) if self.kept is None else f"{self.kept.min_width}..{self.width}"
+
     @classmethod
     def from_json(cls, text: str, where: str = "model card") -> ModelCard:
         """Parse the result of `to_json`. Raises InputError naming `where` for invalid JSON, unknown or missing fields,
@@ -79,3 +85,15 @@ class ModelCard:
         if raw.get("kept") is not None:
             raw["kept"] = KeptAspect.from_dict(raw["kept"])
         return cls(**raw)
+
+
+def recognition_card(
+    spec: ModelSpec, charset: str, *, model: dict[str, Any] | None = None, version: str = ""
+) -> ModelCard:
+    """Return the card of the recogniser `spec`. model: the builder's keyword arguments."""
+    return ModelCard(
+        arch=spec.name, task=spec.task, charset=charset, height=spec.input_height, width=spec.input_width,
+        channels=spec.channels, max_label_length=spec.max_label_length, preprocessing=spec.resize,
+        model={} if model is None else model, version=version, plugin=spec.plugin,
+        kept=spec.kept if spec.keeps_aspect else None,
+    )  # fmt: skip

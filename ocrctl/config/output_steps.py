@@ -24,6 +24,14 @@ def output_steps(spec: ModelSpec, width: int | None = None) -> int:
     return width // spec.stride_w
 
 
+def width_for_steps(spec: ModelSpec, steps: int) -> int:
+    """Return the width of the narrowest image that has `steps` output steps where the aspect ratio is kept; 0 where the
+    steps do not follow the width of an image, or every image has as many."""
+    if spec.kept is None or not spec.keeps_aspect or spec.tokenizer != "ctc" or output_steps(spec, 0) >= steps:
+        return 0
+    return max(1, steps * spec.stride_w - spec.kept.margin)
+
+
 def longest_label(spec: ModelSpec) -> int:
     """Return the length up to which every label fits: CTC needs a blank between repeats, so 2 n - 1 steps."""
     if spec.tokenizer == "ctc":

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.images.resize_word import pad_words, plan_batches, resize_kept, resize_word
+from ocrctl.data.images.resize_word import resize_kept, resize_word, word_batches
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
@@ -123,14 +123,7 @@ class Engine:
         A model that keeps the aspect ratio gets images of similar width together, in batches of as many pixels as
         `batch_size` images four times as wide as high have.
         """
-        kept = self.card.kept
-        if kept is None:
-            starts = range(0, len(images), batch_size)
-            rows = [list(range(start, min(start + batch_size, len(images)))) for start in starts]
-            return [(row, np.stack([images[index] for index in row]), None) for row in rows]
-        columns = batch_size * self.card.example_width
-        plan = plan_batches([image.shape[1] for image in images], kept, columns)
-        return [(row, *pad_words([images[index] for index in row], kept)) for row in plan]
+        return list(word_batches(images, batch_size, self.card.kept, self.card.example_width))
 
     def logits(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Run prepared images uint8 (N, H, W, C); returns float32 (N, T, K): T steps, K classes, class 0 the blank or

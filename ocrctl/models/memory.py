@@ -81,7 +81,8 @@ def training_memory(
         step = LiveBytes(_storages(model))
         dtype = CASTS[precision]
         with step:
-            images = torch.zeros(batch, card.channels, card.height, card.width, dtype=torch.uint8)
+            width = card.width if card.kept is None else card.kept.batch_width(card.width)  # the widest batch
+            images = torch.zeros(batch, card.channels, card.height, width, dtype=torch.uint8)
             with torch.autocast("cpu", dtype) if dtype else contextlib.nullcontext():
                 value = loss(model, images)
             value.backward()  # type: ignore[no-untyped-call]

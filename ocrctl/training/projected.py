@@ -28,7 +28,8 @@ def estimate_memory(card: ModelCard, train: TrainSettings, accelerator: Accelera
             loss: Tensor = load_part(family_of(card.arch).loss)(model(images), blank_targets(card, len(images)))
             return loss
         # CTC asks for the labels' values, which are not there; its own tables are small.
-        logits: Tensor = model(images)["logits"]
+        named = {} if card.kept is None else {"widths": torch.full((len(images),), card.width)}
+        logits: Tensor = model(images, **named)["logits"]
         return logits.float().log_softmax(-1).square().mean()
 
     if family_of(card.arch).objective not in ("ctc", "maps"):

@@ -107,5 +107,5 @@ def _flat(above: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _flat(f"{above}{name}/", value)
-        else:
+        elif value is not None:
             yield above + name, value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Thread
@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ocrctl.config.model_card import ModelCard
+from ocrctl.data.images.resize_word import pad_words, word_batches
 from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
 from ocrctl.models.finite_arrays import not_finite_output
@@ -107,25 +109,32 @@ class WordValidation:
     columns: tuple[str, ...] = ("val_exact", "val_str36", "val_cer", "val_empty")
 
     def __init__(
-        self, read: Callable[[], tuple[NDArray[np.uint8], list[str]]], tokenizer: Tokenizer, batch_size: int
+        self,
+        read: Callable[[], tuple[Sequence[NDArray[np.uint8]], list[str]]],
+        card: ModelCard,
+        tokenizer: Tokenizer,
+        batch_size: int,
     ) -> None:
-        """`read` gives images uint8 (N, H, W, C) and labels."""
-        self._kept = ReadAhead(read)
-        self._tokenizer, self._batch_size = tokenizer, batch_size
+        """`read` gives images uint8 (H, W, C), resized for the model of `card`, and labels."""
+        self._read = ReadAhead(read)
+        self._card, self._tokenizer, self._batch_size = card, tokenizer, batch_size
+        self._rows: list[int] = []  # of the samples, in the order in which they are read
         self._texts: list[str] = []
 
     def read_ahead(self) -> None:
         """See Validation."""
-        self._kept.start()
+        self._read.start()
 
     def check(self) -> None:
         """See Validation."""
-        self._kept.check()
+        self._read.check()
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        images = self._kept.get()[0]
-        for start in range(0, len(images), self._batch_size):
-            yield {"images": torch.from_numpy(images[start : start + self._batch_size]).permute(0, 3, 1, 2)}
+        card, self._rows = self._card, []
+        for rows, batch, widths in word_batches(self._read.get()[0], self._batch_size, card.kept, card.example_width):
+            self._rows += rows
+            tensors = {"images": torch.from_numpy(batch).permute(0, 3, 1, 2)}
+            yield tensors if widths is None else {**tensors, "widths": torch.from_numpy(widths)}
 
     def begin(self) -> None:
         """See Validation."""
@@ -133,15 +142,16 @@ class WordValidation:
 
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
         """Greedy strings of one batch, in order."""
-        ids, probabilities = best_classes(model(batch["images"])["logits"])
+        named = {"widths": batch["widths"]} if "widths" in batch else {}
+        ids, probabilities = best_classes(model(batch["images"], **named)["logits"])
         shares = probabilities.cpu().numpy()
         refuse_not_finite("probabilities", shares)
         self._texts += [text for text, _ in self._tokenizer.decode(ids.cpu().numpy(), shares)]
 
     def score(self) -> Scores:
         """Accuracies in 0..1, character error rate, share of empty predictions."""
-        truths = self._kept.get()[1]
-        exact, str36 = score(truths, self._texts), score(truths, self._texts, "str36").accuracy
+        truths, texts = self._read.get()[1], self._in_order()
+        exact, str36 = score(truths, texts), score(truths, texts, "str36").accuracy
         row = {
             "val_exact": exact.accuracy, "val_str36": str36, "val_cer": exact.cer, "val_empty": exact.empty_rate,
         }  # fmt: skip
@@ -150,5 +160,10 @@ class WordValidation:
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
         """See Validation."""
-        images, truths = self._kept.get()
-        return preview_sheet(images[:count], truths[:count], self._texts[:count])
+        images, truths = self._read.get()
+        shown = np.stack(images[:count]) if self._card.kept is None else pad_words(images[:count], self._card.kept)[0]
+        return preview_sheet(shown, truths[:count], self._in_order()[:count])
+
+    def _in_order(self) -> list[str]:
+        """The strings read since `begin`, in the order of the samples."""
+        return [text for _, text in sorted(zip(self._rows, self._texts, strict=True), key=lambda pair: pair[0])]

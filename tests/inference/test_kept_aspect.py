@@ -67,6 +67,18 @@ def test_the_graph_has_free_batch_and_width(bundle: Path) -> None:
     assert shapes == {"images": ["batch", 1, 32, "4*columns"], "widths": ["batch"]}
 
 
+def test_the_program_of_the_documentation(
+    kept_checkpoint: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "export.md").read_text("utf-8")
+    program = page.split("```python\n")[1].split("```")[0].replace("exported/last.onnx", str(bundle))
+    engine = Engine.load(kept_checkpoint, device="cpu")
+    for picture in PICTURES:
+        cv2.imwrite(str(tmp_path / "word.png"), picture[..., ::-1])
+        exec(program.replace("word.png", str(tmp_path / "word.png")), {})
+        assert capsys.readouterr().out.removesuffix("\n") == engine.recognize([picture])[0].text
+
+
 def test_logits_require_widths_that_fit(kept_checkpoint: Path) -> None:
     engine = Engine.load(kept_checkpoint, device="cpu")
     images = np.zeros((2, 32, 64, 1), np.uint8)
@@ -103,7 +115,7 @@ def test_eval_compares_models_of_both_kinds(
 
 def test_model_info_shows_the_widths(kept_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "info", str(kept_checkpoint)]) == 0
-    assert "input: keep 32x8 to 256x1" in capsys.readouterr().out
+    assert "input: keep 32x8..256x1" in capsys.readouterr().out
 
 
 def test_a_graph_whose_card_says_otherwise_is_refused(bundle: Path, tiny_onnx: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrctl.config.detection_card import detection_card
+from ocrctl.config.model_card import recognition_card
 from ocrctl.config.settings import ModelSettings
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import ResumableStop
@@ -54,7 +55,8 @@ class Broken(nn.Module):
 def test_outputs_that_are_not_finite_end_the_run() -> None:
     pages = PageValidation(Pages(), detection_card(get_spec("dbnet"), ModelSettings()), side=128)
     images = np.zeros((2, 32, 32, 1), np.uint8)
-    words = WordValidation(lambda: (images, ["cat", "dog"]), CTCTokenizer(Charset("catdog"), 5), 2)
+    card = recognition_card(get_spec("crnn-tiny"), "catdog")
+    words = WordValidation(lambda: (list(images), ["cat", "dog"]), card, CTCTokenizer(Charset("catdog"), 5), 2)
     for validation, said in ((pages, "probability holds 8192 NaN"), (words, "probabilities hold 4 NaN")):
         batch = next(iter(validation))
         validation.begin()

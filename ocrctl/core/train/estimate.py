@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ocrctl.config.detection_card import detection_card
-from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_card import ModelCard, recognition_card
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
 from ocrctl.core.streams import choose_charset
@@ -53,7 +53,4 @@ def _card(settings: Settings, spec: ModelSpec) -> ModelCard:
     page = settings.page
     if spec.task == "detection":
         return detection_card(spec, settings.model, height=page.height, width=page.width, side=page.side)
-    return ModelCard(
-        spec.name, spec.task, choose_charset(settings, spec).chars, spec.input_height, spec.input_width, spec.channels,
-        spec.max_label_length,
-    )  # fmt: skip
+    return recognition_card(spec, choose_charset(settings, spec).chars)

@@ -86,7 +86,7 @@ def _run_training(
         task.samples,
         batch_size=train.batch_size, start=point.next_draw, workers=worker_processes(settings.data.workers),
         start_method=settings.data.start_method, pin_memory=accelerator.device == "cuda",
-        wanted=(lambda n: task.samples.locate(n)[0] not in excluded) if excluded else None,
+        wanted=task.samples.exclude(excluded) if excluded else None,
     )  # fmt: skip
     cleanup.callback(loader.close)
     torch.manual_seed(settings.seed)

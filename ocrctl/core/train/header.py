@@ -38,7 +38,7 @@ def run_header(
         *_worker_notes(settings.data.workers),
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_clock_notes(train, progress),
-        f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.width}x{spec.channels}, "
+        f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.widths}x{spec.channels}, "
         + (f"{len(card.charset)} characters" if card.charset else f"backbone {backbone}"),
         *([f"frozen: {frozen.what}; {parameters - frozen.parameters:,} of {parameters:,} parameters train"]
           if frozen.parameters else []),

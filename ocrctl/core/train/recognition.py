@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_card import ModelCard, recognition_card
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import output_steps
 from ocrctl.config.settings import Settings
@@ -28,9 +28,8 @@ from ocrctl.core.train.task import (
 )
 from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
-from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
+from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords, least_width, resize_for
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
-from ocrctl.data.images.resize_word import resize_word
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
@@ -64,22 +63,22 @@ class RecognitionTask:
     fingerprints: dict[str, str] = field(default_factory=dict)
     synth_spec: str = SYNTH_WORDS
 
-    def validation_arrays(self) -> tuple[NDArray[np.uint8], list[str]]:
-        """Return every validation image, resized, uint8 (N, H, W, C), and its NFC label. Raises InputError for an
+    def validation_arrays(self) -> tuple[list[NDArray[np.uint8]], list[str]]:
+        """Return every validation image, resized, uint8 (H, W, C), and its NFC label. Raises InputError for an
         unreadable image."""
         images, labels = [], []
         for number, index in self.val_picks:
             part = self.val[number]
             image, label = part.sample(index, None) if isinstance(part, FiniteWords) else part.sample(index)
-            images.append(resize_word(image, self.spec.input_height, self.spec.input_width, self.spec.channels))
+            images.append(resize_for(image, self.spec))
             labels.append(normalize_label(label))
-        return np.stack(images), labels
+        return images, labels
 
     def validation(self, settings: Settings) -> Validation:
         """See TrainingTask."""
         from ocrctl.training.validation import WordValidation
 
-        return WordValidation(self.validation_arrays, self.tokenizer, settings.train.batch_size)
+        return WordValidation(self.validation_arrays, self.card, self.tokenizer, settings.train.batch_size)
 
     def check_labels(self, report: Report) -> str | None:
         """See TrainingTask."""
@@ -99,12 +98,16 @@ class RecognitionTask:
         texts = [self.samples.label(n) for n in range(PREFLIGHT_WORDS)]
 
         def score(model: OCRModel, batch: dict[str, Any]) -> BatchFit:
-            ids, probabilities = best_classes(model(batch["images"])["logits"])
+            ids, probabilities = best_classes(model(batch["images"], **_widths(batch))["logits"])
             read = [text for text, _ in self.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
             wrong = [f"{truth!r} is read as {text!r}" for truth, text in zip(texts, read, strict=True) if truth != text]
             return BatchFit(not wrong, f"{len(texts) - len(wrong)} of {len(texts)} words", (wrong or [""])[0])
 
         return OverfitBatch(list(range(PREFLIGHT_WORDS)), score)
+
+
+def _widths(batch: dict[str, Any]) -> dict[str, Any]:
+    return {"widths": batch["widths"]} if "widths" in batch else {}
 
 
 def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionTask:
@@ -129,10 +132,10 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionT
         kept = _kept(*checked[name], settings, header)
         if settings.data.val is None:
             validation, training = split_indices(len(kept), settings)
-            part = FiniteWords(kept.source, kept.indices[validation])
+            part = FiniteWords(kept.source, kept.indices[validation], sizes=kept.sizes)
             val.append(part)
             held_out += [kept.source.where(int(index)) for index in part.indices]
-            kept = FiniteWords(kept.source, kept.indices[training], kept.augment)
+            kept = FiniteWords(kept.source, kept.indices[training], kept.augment, kept.sizes)
         parts.append(kept)
         header.append(f"train: {name}, {len(kept)} samples")
     if settings.data.val is not None:
@@ -156,22 +159,28 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionT
             f"model.decoding: {spec.name} does not support {settings.model.decoding!r}.",
             hint=f"--set model.decoding={spec.decodings[0]}",
         )
-    card = ModelCard(
-        arch=spec.name, task=spec.task, charset=charset.chars, height=spec.input_height, width=spec.input_width,
-        channels=spec.channels, max_label_length=spec.max_label_length,
-        model={name: getattr(settings.model, name) for name in spec.options}, version=_version(), plugin=spec.plugin,
-    )  # fmt: skip
+    options = {name: getattr(settings.model, name) for name in spec.options}
+    card = recognition_card(spec, charset.chars, model=options, version=_version())
     tokenizer = card_tokenizer(card)
-    samples = TrainingWords(parts, mixture, spec, tokenizer, settings.seed)
+    samples = TrainingWords(parts, mixture, spec, tokenizer, settings.seed, settings.train.batch_size)
+    header += _width_notes(parts, spec)
     for line in header:
         report(line)
     fingerprints = _fingerprints([*parts, *val])
     return RecognitionTask(spec, card, tokenizer, samples, val, picks, held_out, mixture.epoch_size(), fingerprints)
 
 
+class CheckedWords(NamedTuple):
+    """A finite source, what was found in its labels, and width and height of every image, int32 (N, 2)."""
+
+    source: WordSource
+    report: LabelReport
+    sizes: NDArray[np.int32]
+
+
 def _check_sources(
     names: list[str], specs: list[Spec], charset: Charset, spec: ModelSpec, settings: Settings, header: list[str]
-) -> dict[str, tuple[WordSource, LabelReport]]:
+) -> dict[str, CheckedWords]:
     """Open every finite source and check its labels and image headers; returns them by SPEC.
 
     Notes about skipped pages go to `header`. Raises TrainingDataError with all errors of all sources.
@@ -181,7 +190,7 @@ def _check_sources(
         parsed = parse_spec(settings.data.val)
         expect_stream(parsed, "words")
         requested.setdefault(settings.data.val, parsed)
-    found: dict[str, tuple[WordSource, LabelReport]] = {}
+    found: dict[str, CheckedWords] = {}
     sources: list[CheckedSource] = []
     for name, parsed in requested.items():
         if parsed.format == "synth":
@@ -191,7 +200,7 @@ def _check_sources(
         words = from_words(source)
         files, scan = header_errors(words)
         header += multipage_note(words, scan)
-        found[name] = (source, report)
+        found[name] = CheckedWords(source, report, scan.sizes)
         sources.append(CheckedSource(name, source, report, name in names and settings.data.val is None, files))
     given = settings.data.charset is not None
     skips = settings.data.unknown_chars == "skip", settings.data.bad_labels == "skip"
@@ -200,12 +209,38 @@ def _check_sources(
 
 
 def _kept(
-    source: WordSource, report: LabelReport, settings: Settings, header: list[str], *, augment: bool = True
+    source: WordSource,
+    report: LabelReport,
+    sizes: NDArray[np.int32],
+    settings: Settings,
+    header: list[str],
+    *,
+    augment: bool = True,
 ) -> FiniteWords:
     """Return the samples that fit the model; the header counts those left out."""
     if report.problems:
         header.append(f"left out: {describe(report)}")
-    return FiniteWords(source, report.kept, settings.data.augment if augment else 0.0)
+    return FiniteWords(source, report.kept, settings.data.augment if augment else 0.0, sizes)
+
+
+def _width_notes(parts: Sequence[FiniteWords | SynthWords], spec: ModelSpec) -> list[str]:
+    """Return the header line about the widths of the images, where the aspect ratio is kept."""
+    kept = spec.kept
+    if kept is None or not spec.keeps_aspect:
+        return []
+    images = long = narrow = 0
+    for part in (part for part in parts if isinstance(part, FiniteWords)):
+        for index in range(len(part)):
+            (height, width), label = part.size(index, None)
+            wanted = (2 * width * spec.input_height + height) // (2 * height)
+            images, long = images + 1, long + (wanted > kept.max_width)
+            narrow += max(wanted, kept.min_width) < least_width(spec, label)
+    limits = f"widths: {kept.min_width} to {kept.max_width} pixels, aspect ratio kept"
+    return [
+        f"{limits}; of {images} images {long} are compressed to {kept.max_width}, {narrow} widened for their labels"
+        if images
+        else limits
+    ]
 
 
 def _validation_picks(val: list[FiniteWords | SynthWords], settings: Settings) -> list[tuple[int, int]]:

@@ -30,6 +30,10 @@ class Samples(Protocol):
     def __getitems__(self, numbers: Sequence[int]) -> Any:
         """Return the samples `numbers` as one batch, or the OcrctlError that one of them raised."""
 
+    def exclude(self, samples: frozenset[tuple[int, int]]) -> Callable[[int], bool] | None:
+        """Exclude samples (source, index). Returns a filter for the numbers of the stream; None where the stream
+        replaces them itself."""
+
     def locate(self, n: int) -> tuple[tuple[int, int], str]:
         """Return (source, index within it) of sample `n`, and its location for messages."""
 

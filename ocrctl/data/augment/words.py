@@ -6,6 +6,7 @@ from random import Random
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import degrade
 from ocrctl.data.augment.effects import tone
@@ -38,9 +39,19 @@ def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) 
     return degrade(image, sampler, contrast, 0.6 * image.shape[0])
 
 
-def _turn(image: Image, sampler: EffectSampler) -> Image:
-    """Apply rotation, shear, perspective, stretch, crop and resize in one warp; the border is replicated."""
-    height, width = image.shape[:2]
+def augmented_size(height: int, width: int, rng: np.random.Generator, strength: float = 1.0) -> tuple[int, int]:
+    """Return the (height, width) of `augment_word`'s result for an image of this size, without the image. One draw is
+    taken from `rng`, the same one."""
+    seed = int(rng.integers(1 << 62))
+    if strength == 0.0:
+        return height, width
+    _, (new_width, new_height) = _geometry(height, width, EffectSampler(Random(seed), strength))
+    return new_height, new_width
+
+
+def _geometry(height: int, width: int, sampler: EffectSampler) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Sample rotation, shear, perspective, stretch and crop of an image. Returns the matrix (3, 3) to the result, and
+    its width and height."""
     angle = shear = tilt_x = tilt_y = 0.0
     reach = sampler.strength
     if sampler.on("rotation", 0.5):
@@ -57,7 +68,13 @@ def _turn(image: Image, sampler: EffectSampler) -> Image:
     matrix, new_width = crop_matrix(
         (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
     )
-    size = (new_width, min(height, _TALLEST))
+    return matrix, (new_width, min(height, _TALLEST))
+
+
+def _turn(image: Image, sampler: EffectSampler) -> Image:
+    """Apply rotation, shear, perspective, stretch, crop and resize in one warp; the border is replicated."""
+    height, width = image.shape[:2]
+    matrix, size = _geometry(height, width, sampler)
     if height > 2 * _TALLEST:  # bilinear sampling skips pixels below half size: shrink first
         factor = _TALLEST / height
         image = np.asarray(

@@ -137,6 +137,10 @@ class TrainingPages:
         part = self.parts[number]
         return (number, index), part.where(index) if isinstance(part, PageSource) else f"synth:pages {index}"
 
+    def exclude(self, samples: frozenset[tuple[int, int]]) -> Callable[[int], bool] | None:
+        """Exclude samples (source, index) from the stream; returns a filter for the numbers of the stream."""
+        return lambda n: self.mixture.locate(n) not in samples
+
     def __getitems__(self, numbers: Sequence[int]) -> PageBatch | OcrctlError:
         """Return the samples `numbers` as one batch. An OcrctlError is returned, not raised, so that it passes between
         processes unchanged."""

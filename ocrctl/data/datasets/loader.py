@@ -55,7 +55,7 @@ def to_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
     Images become (N, C, H, W) in NHWC memory order, still uint8."""
     if isinstance(batch, OcrctlError):
         return batch
-    tensors = {name: _tensors(value) for name, value in vars(batch).items()}
+    tensors = {name: _tensors(value) for name, value in vars(batch).items() if value is not None}
     return {**tensors, "images": tensors["images"].permute(0, 3, 1, 2)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -54,6 +54,23 @@ def pad_words(images: Sequence[NDArray[np.uint8]], kept: KeptAspect) -> tuple[ND
     for row, image in zip(batch, images, strict=True):
         row[:, : image.shape[1]] = image
     return batch, widths
+
+
+def word_batches(
+    images: Sequence[NDArray[np.uint8]], batch_size: int, kept: KeptAspect | None, example_width: int
+) -> Iterator[tuple[list[int], NDArray[np.uint8], NDArray[np.int64] | None]]:
+    """Divide resized images (H, W, C) into batches: (their indices, uint8 (N, H, W, C), widths int64 (N,)).
+
+    Where the aspect ratio is kept, images of similar width are together, in batches of as many pixels as `batch_size`
+    images of `example_width` have; else they are in order, and widths is None.
+    """
+    if kept is None:
+        for start in range(0, len(images), batch_size):
+            rows = list(range(start, min(start + batch_size, len(images))))
+            yield rows, np.stack([images[row] for row in rows]), None
+        return
+    for rows in plan_batches([image.shape[1] for image in images], kept, batch_size * example_width):
+        yield rows, *pad_words([images[row] for row in rows], kept)
 
 
 def plan_batches(widths: Sequence[int], kept: KeptAspect, pixels: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrctl.data.augment.words import augment_word
+from ocrctl.data.augment.words import augment_word, augmented_size
 from ocrctl.data.synth import SynthWords, SynthWordsConfig
 
 
@@ -70,3 +70,10 @@ def test_other_pictures_are_refused(wrong: np.ndarray) -> None:
         augment_word(wrong, np.random.default_rng(0))
     with pytest.raises(ValueError, match="strength"):
         augment_word(crop(), np.random.default_rng(0), 1.2)
+
+
+@given(st.integers(1, 200), st.integers(1, 1500), st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]))
+def test_the_size_of_an_augmented_word_is_known_without_it(height: int, width: int, seed: int, strength: float) -> None:
+    image = np.full((height, width, 3), 90, np.uint8)
+    result = augment_word(image, np.random.default_rng(seed), strength)
+    assert augmented_size(height, width, np.random.default_rng(seed), strength) == result.shape[:2]

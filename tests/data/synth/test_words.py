@@ -166,3 +166,11 @@ def test_a_word_is_drawn_in_far_less_time_than_a_training_step_takes() -> None:
     for index in range(1000, 1300):
         stream.sample(index)
     assert (time.process_time() - start) / 300 < 0.004  # about 0.5 ms; eight times that on a slow, busy machine
+
+
+@pytest.mark.parametrize("config", [SynthWordsConfig.quickstart(), SynthWordsConfig.real(scripts=("latin", "hangul"))])
+def test_the_size_of_a_word_is_known_without_drawing_it(config: SynthWordsConfig) -> None:
+    stream = SynthWords(config)
+    for index in range(300):
+        image, label = stream.sample(index)
+        assert stream.size(index) == (image.shape[:2], label)

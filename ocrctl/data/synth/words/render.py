@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from math import asin
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.data.augment.degrade import degrade
 from ocrctl.data.augment.sampler import EffectSampler
@@ -24,6 +26,35 @@ def render(label: str, typeface: Typeface, sampler: EffectSampler, low: int, hig
 
     `neighbour`: text that may be visible at the edges. `typeface` must draw every character of `label`.
     """
+    layout = _layout(label, typeface, sampler, low, high, neighbour)
+    size, text_height, scale = layout.size, layout.text_height, layout.scale
+    warped = np.asarray(cv2.warpPerspective(layout.mask, layout.matrix, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    # degradation is relative to letters of a common weight, nine strokes high: thin or dense ones are degraded less
+    fine = min(text_height, 9 * typeface.stroke * scale * (0.8 if label[0] > "\u1100" else 1.0))
+    image, contrast = _paint(warped, sampler, text_height, fine)
+    return degrade(image, sampler, contrast * (fine / text_height) ** 0.5, fine)
+
+
+def rendered_size(
+    label: str, typeface: Typeface, sampler: EffectSampler, low: int, high: int, neighbour: str
+) -> tuple[int, int]:
+    """Return the (height, width) of the image that `render` makes of the same arguments, in a fifth of the time."""
+    width, height = _layout(label, typeface, sampler, low, high, neighbour).size
+    return height, width
+
+
+class _Layout(NamedTuple):
+    """Glyphs and geometry of a word: its mask, the matrix from it to the image, the image's width and height, and in
+    pixels of the image the height of the letters and the length of a pixel of the mask."""
+
+    mask: Mask
+    matrix: NDArray[np.float64]
+    size: tuple[int, int]
+    text_height: float
+    scale: float
+
+
+def _layout(label: str, typeface: Typeface, sampler: EffectSampler, low: int, high: int, neighbour: str) -> _Layout:
     height = sampler.whole(low, high)
     mask, box, letters = _word_mask(label, typeface, sampler, neighbour)
     matrix, width = crop_matrix(box, _view(box, sampler), height, MAX_WIDTH)
@@ -36,11 +67,7 @@ def render(label: str, typeface: Typeface, sampler: EffectSampler, low: int, hig
         width, height = min(MAX_WIDTH, round(width * more)), round(height * more)
         matrix[:2] *= more
         text_height, scale = text_height * more, scale * more
-    warped = np.asarray(cv2.warpPerspective(mask, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
-    # degradation is relative to letters of a common weight, nine strokes high: thin or dense ones are degraded less
-    fine = min(text_height, 9 * typeface.stroke * scale * (0.8 if label[0] > "\u1100" else 1.0))
-    image, contrast = _paint(warped, sampler, text_height, fine)
-    return degrade(image, sampler, contrast * (fine / text_height) ** 0.5, fine)
+    return _Layout(mask, matrix, (width, height), text_height, scale)
 
 
 def _word_mask(label: str, typeface: Typeface, sampler: EffectSampler, neighbour: str) -> tuple[Mask, Box, float]:

@@ -13,7 +13,7 @@ from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.synth.words.config import SynthWordsConfig
 from ocrctl.data.synth.words.font_families import FontFamilies
 from ocrctl.data.synth.words.labels import Labels
-from ocrctl.data.synth.words.render import render
+from ocrctl.data.synth.words.render import render, rendered_size
 from ocrctl.data.synth.words.typeface import Typeface, open_typeface
 
 
@@ -45,13 +45,23 @@ class SynthWords:
 
     def sample_details(self, index: int) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
         """Return `sample(index)` and the names of the applied effects."""
-        config, r = self.config, self._random(index)
+        label, typeface, sampler, neighbour = self._drawn(index)
+        image = render(label, typeface, sampler, self.config.min_height, self.config.max_height, neighbour)
+        return image, label, tuple(sampler.applied)
+
+    def size(self, index: int) -> tuple[tuple[int, int], str]:
+        """Return (height, width) of the image of `sample(index)`, and its label, without drawing it."""
+        label, typeface, sampler, neighbour = self._drawn(index)
+        config = self.config
+        return rendered_size(label, typeface, sampler, config.min_height, config.max_height, neighbour), label
+
+    def _drawn(self, index: int) -> tuple[str, Typeface, EffectSampler, str]:
+        """Sample label, typeface and neighbour of `index`; the sampler goes on from there."""
+        r = self._random(index)
         label = self._labels.draw(r)
         typeface = self._typeface(r, label)
-        sampler = EffectSampler(r, config.strength, self._off)
-        neighbour = self._labels.any_word(r)
-        image = render(label, typeface, sampler, config.min_height, config.max_height, neighbour)
-        return image, label, tuple(sampler.applied)
+        sampler = EffectSampler(r, self.config.strength, self._off)
+        return label, typeface, sampler, self._labels.any_word(r)
 
     def _random(self, index: int) -> Random:
         return Random((self.config.seed << 64) + index)
