@@ -47,6 +47,26 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="SPEC|synth|none",
+            help="With --from: mix in images (images:FOLDER: without labels; synth: rendered text) on which the model "
+            "learns the outputs of the --from model, so that it does not forget.",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
+    general: Annotated[
+        str | None,
+        typer.Option(
+            "--general",
+            metavar="SPEC|none",
+            help="With --from: labelled data to measure forgetting on at the end; exit 1 beyond train.max_forgetting. "
+            "Default: the held-out part of --keep, else rendered text.",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
     charset: Annotated[
         str | None,
         typer.Option(
@@ -144,7 +164,14 @@ def train(
     flags = {
         "arch": arch,
         "train": {"devices": devices},
-        "data": {"train": data, "val": val, "charset": charset, "unknown_chars": unknown_chars},
+        "data": {
+            "train": data,
+            "val": val,
+            "keep": keep,
+            "general": general,
+            "charset": charset,
+            "unknown_chars": unknown_chars,
+        },
         "model": {"init": init},
     }
     resuming = resume and out is not None and (out / "config.toml").exists()

@@ -55,6 +55,15 @@ class TrainSettings(Section):
     freeze_norm: bool | None = None
     """keep the batch normalisation statistics of the initial model and normalise with them; default: true with
     --from, false without"""
+    keep_share: float = Field(0.3, gt=0, lt=1)
+    """with --keep: share of kept images among the images of a step; they are added to the batch_size new ones"""
+    keep_weight: float = Field(1.0, ge=0)
+    """with --keep: weight of the distance to the base model's outputs, beside the loss of the new samples"""
+    keep_temperature: float = Field(1.0, gt=0, le=100)
+    """with --keep, CTC models: temperature of the class distributions; above 1 rare classes contribute more"""
+    max_forgetting: float = Field(1.0, ge=0, le=100)
+    """with --from: maximum loss of the general set (--general, --keep) in percentage points; beyond it the run ends
+    with exit 1, the model is saved"""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """a loss or gradient that is not finite: stop and save its batch in quarantine, or skip the batch and continue"""
     max_skipped_share: float = Field(0.05, ge=0, le=1)
@@ -103,6 +112,12 @@ class DataSettings(Section):
     """SPECs of -d: a path, FORMAT:PATH, synth:words or synth:pages; default: the synthetic stream of the task"""
     val: str | None = None
     """SPEC of --val; default: val_fraction of the finite training data, or unseen samples of the stream"""
+    keep: str | None = None
+    """SPEC of --keep: images that the model must go on reading as the --from model does; images:FOLDER: without
+    labels; synth: rendered text; default: none"""
+    general: str | None = None
+    """SPEC of --general: labelled data that measures what a --from run forgets; none: not measured; default: the
+    held-out part of --keep, else rendered text"""
     weights: list[float] | None = None
     """share of each -d in a batch, in order; default: finite sets by size, an endless stream as much as all finite
     sets"""

@@ -98,9 +98,9 @@ class Quarantine:
 
 
 def _arrays(batch: Any) -> dict[str, Any]:
-    """Return the named arrays of a batch; targets of detectors are flattened to `targets/NAME`, outlines to
-    `outlines/GROUP/NAME`."""
-    return dict(_flat("", vars(batch)))
+    """Return the named arrays of a batch without its kept images; targets of detectors are flattened to
+    `targets/NAME`, outlines to `outlines/GROUP/NAME`."""
+    return dict(_flat("", {name: value for name, value in vars(batch).items() if name != "kept"}))
 
 
 def _flat(above: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -29,7 +29,8 @@ CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
     "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
     "log.logger", "log.previews", "train.on_nonfinite", "train.max_skipped_share", "train.max_skipped_steps",
-    "train.max_quarantined", "train.mkldnn", "data.bad_polygons", "limits.unpack_ratio",
+    "train.max_quarantined", "train.max_forgetting", "data.general", "train.mkldnn", "data.bad_polygons",
+    "limits.unpack_ratio",
     "limits.unpack_free", "limits.zip_text_bytes",
 }  # fmt: skip
 
@@ -120,7 +121,12 @@ def check_data(run: Path, data: RunData, report: Callable[[str], None]) -> None:
 def absolute_paths(settings: Settings) -> Settings:
     """Return the settings with every existing path absolute, so that a run can be resumed from any folder."""
 
-    names = {"fonts": {"system"}, "charset": {name for name in BUILTIN if not Path(name).is_file()}}
+    names = {
+        "fonts": {"system"},
+        "keep": {"synth", "none"},
+        "general": {"none"},
+        "charset": {name for name in BUILTIN if not Path(name).is_file()},
+    }
 
     def absolute(text: str, name: str = "") -> str:
         if text.startswith("synth:") or text in names.get(name, ()):  # even if such a path exists
@@ -133,6 +139,8 @@ def absolute_paths(settings: Settings) -> Settings:
     values = {name: getattr(settings, name) for name in Settings.model_fields}
     for section, name in (
         ("data", "val"),
+        ("data", "keep"),
+        ("data", "general"),
         ("data", "charset"),
         ("model", "init"),
         ("synth", "fonts"),

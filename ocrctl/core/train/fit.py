@@ -13,6 +13,7 @@ import torch
 from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import check_data, check_no_run, lock_run, remove_temporary_files, unlock
 from ocrctl.core.train.header import run_header
+from ocrctl.core.train.keep import check_base, distilled, prepare_keep, write_base
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
@@ -73,8 +74,15 @@ def _run_training(
     point = _resume_point(last, task) if last and last.exists() else ResumePoint()
     start_step = point.step
     steps = _max_steps(settings, task)
+    keep = prepare_keep(settings, task.spec, task.card, report)
+    samples: Any = task.samples
+    if keep:
+        task.fingerprints.update(keep.fingerprints)
+        samples = keep.mixed(task.samples, train.keep_share)
     if resume_from and start_step:
         check_data(resume_from, task, report)
+        if keep:
+            check_base(resume_from, settings)
         over = (steps and start_step >= steps) or (train.max_minutes and point.elapsed >= 60 * train.max_minutes)
         if over and point.validated == start_step:  # else a signal came before the last validation
             return _finished(resume_from, start_step, point.elapsed, report)
@@ -83,7 +91,7 @@ def _run_training(
     if excluded:
         report(f"excluded: {len(excluded)} samples whose loss was not finite")
     loader = training_loader(
-        task.samples,
+        samples,
         batch_size=train.batch_size, start=point.next_draw, workers=worker_processes(settings.data.workers),
         start_method=settings.data.start_method, pin_memory=accelerator.device == "cuda",
         wanted=task.samples.exclude(excluded) if excluded else None,
@@ -99,6 +107,8 @@ def _run_training(
         from ocrctl.core.train.initialise import initialise
 
         report(initialise(model, task.card, settings.model.init))
+    if keep:
+        objective = distilled(objective, settings, task.card)
     if train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.norm_frozen = bool(settings.model.init) if train.freeze_norm is None else train.freeze_norm
@@ -107,6 +117,8 @@ def _run_training(
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
     run = make_folder()
+    if settings.model.init and not start_step:
+        write_base(run, settings.model.init)
     remove_temporary_files(run)
     saved_schedule = point.schedule or {}
     progress = Progress(train, steps, point.elapsed, saved_schedule.get("warmup_steps"))
@@ -122,7 +134,7 @@ def _run_training(
     outcome = run_trainer(
         settings, model, task.card, objective, loader,
         task.validation(settings),
-        Quarantine(run, task.samples.__getitems__, task.samples.locate, accelerator.precision),
+        Quarantine(run, samples.__getitems__, task.samples.locate, accelerator.precision),
         accelerator, run, report, progress=progress, checkpoint=last if start_step else None,
         on_step=on_step,
     )  # fmt: skip

@@ -1,0 +1,125 @@
+"""Images that a fine-tuning keeps reading as its base model does: a part of every batch, without labels.
+
+Draw number n of the training stream brings the draws floor(n r) ... floor((n + 1) r) - 1 of the stream of kept images,
+r kept images for each new one. The new samples of a run are the same with and without them, and a batch remains a
+function of (seed, numbers).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from ocrctl.data.annotations.builder import Builder
+from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.lmdb.word_source import FolderWords, WordSource
+from ocrctl.data.polygons.page_words import PageWords
+from ocrctl.errors import InputError, OcrctlError
+
+IMAGES = "images:"  # prefix of a SPEC: a folder of images without labels
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
+
+
+class Stream(Protocol):
+    """A stream of training samples by draw number, as data.datasets.recognition.TrainingWords."""
+
+    def __getitems__(self, numbers: Sequence[int]) -> Any:
+        """Return the samples `numbers` as one batch, or the OcrctlError that one of them raised."""
+
+
+class BatchWithKept:
+    """The fields of a batch, and `kept`: images uint8 (M, H, W, C) and, where the aspect ratio is kept, widths (M,)."""
+
+    def __init__(self, batch: Any, kept: dict[str, NDArray[Any]]) -> None:
+        vars(self).update(vars(batch))
+        self.kept = kept
+
+
+class WithKept:
+    """A training stream whose batches also bring images of `kept`. Picklable, for loader workers."""
+
+    def __init__(self, samples: Any, kept: Stream, share: float) -> None:
+        """`share`: of the images of a step that are kept ones, above 0 and below 1."""
+        self.samples = samples
+        self.kept = kept
+        self.per_sample = share / (1 - share)
+
+    def numbers(self, n: int) -> range:
+        """Return the draws of kept images that sample `n` brings."""
+        return range(int(n * self.per_sample), int((n + 1) * self.per_sample))
+
+    def __getitems__(self, numbers: Sequence[int]) -> Any:
+        """Return the samples `numbers` and their kept images as one batch, or the OcrctlError of one of them."""
+        batch = self.samples.__getitems__(numbers)
+        draws = [draw for n in numbers for draw in self.numbers(n)]
+        if isinstance(batch, OcrctlError) or not draws:
+            return batch
+        kept = self.kept.__getitems__(draws)
+        if isinstance(kept, OcrctlError):
+            return kept
+        fields = {"images": kept.images}
+        if getattr(kept, "widths", None) is not None:
+            fields["widths"] = kept.widths
+        return BatchWithKept(batch, fields)
+
+
+class WithoutLabels:
+    """A source whose labels are replaced by one that every tokenizer accepts; they are not learned."""
+
+    def __init__(self, source: WordSource, label: str) -> None:
+        self.source, self.label = source, label
+        self.labels: Sequence[str] = [label] * len(source)
+
+    @property
+    def name(self) -> str:
+        """See WordSource."""
+        return self.source.name
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def image_bytes(self, index: int) -> bytes:
+        """See WordSource."""
+        return self.source.image_bytes(index)
+
+    def where(self, index: int) -> str:
+        """See WordSource."""
+        return self.source.where(index)
+
+
+def no_targets(words: PageWords, height: int, width: int) -> dict[str, Any]:
+    """Return no target maps: kept pages need none."""
+    return {}
+
+
+def image_words(folder: Path) -> FolderWords:
+    """Return the word images below `folder`, without labels. Raises InputError when there is none."""
+    files = _files(folder)
+    return FolderWords(str(folder), str(folder), files, [""] * len(files))
+
+
+def image_pages(folder: Path) -> Annotations:
+    """Return the pages below `folder`, without annotations. Raises InputError when there is none."""
+    builder = Builder(folder, "images")
+    builder.label_file(folder)
+    for name in _files(folder):
+        builder.image(name)
+    return builder.build(folder)
+
+
+def _files(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise InputError(f"{IMAGES}{folder}: expected a folder of images.")
+    found = [
+        os.path.relpath(os.path.join(base, name), folder)
+        for base, _, names in os.walk(folder)
+        for name in names
+        if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+    ]
+    if not found:
+        raise InputError(f"{folder}: holds no images.")
+    return sorted(found)

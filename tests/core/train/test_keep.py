@@ -1,0 +1,165 @@
+"""`--keep`: kept images in every batch, the base's outputs as targets, exact resume, the base's checksum."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ocrctl.core.train.keep import held_out_part
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from ocrctl.data.datasets.kept import WithKept
+from ocrctl.errors import InputError, UsageError
+from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.training.distillation import DistillationObjective
+
+SETS = ["train.batch_size=4", "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant",
+        "log.previews=0", "train.log_every_steps=2", "train.val_every_steps=2"]  # fmt: skip
+
+
+def draw(folder: Path, texts: list[str], labels: bool = True) -> Path:
+    folder.mkdir(parents=True)
+    for number, word in enumerate(texts):
+        image = np.full((32, 90, 3), 255, np.uint8)
+        cv2.putText(image, word, (4, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 2)
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+    if labels:
+        lines = "".join(f"{number}.png\t{word}\n" for number, word in enumerate(texts))
+        (folder / "rec_gt.txt").write_text(lines, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("data") / "new", ["cat", "dog", "sun", "hat", "pen", "cup"])
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Word images without labels."""
+    return draw(tmp_path_factory.mktemp("data") / "old", [f"old{n}" for n in range(8)], labels=False)
+
+
+def run(out: Path, words: Path, base: Path, keep: str | None, *sets: str, arch: str = "crnn-tiny") -> list[str]:
+    tree = {
+        "arch": arch,
+        "data": {"train": [str(words)], "keep": keep, "general": "none"},
+        "model": {"init": str(base)},
+    }
+    resume = (out / "config.toml").exists()
+    settings = load_train_settings(None, [*SETS, *sets], {} if resume else tree)
+    lines: list[str] = []
+    train(TrainRequest(settings, out, resume), lines.append)
+    return lines
+
+
+@pytest.mark.parametrize("keep", ["images", "synth"])
+def test_a_run_that_was_cut_in_two_is_the_run_that_was_not(
+    keep: str, words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    spec = f"images:{images}" if keep == "images" else keep
+    lines = run(tmp_path / "whole", words, tiny_checkpoint, spec, "train.max_steps=4", "data.workers=1")
+    assert any(line.startswith("keep: ") and "30% of the images of a step" in line for line in lines)
+    run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=2")
+    run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=4")
+    one, two = (read_checkpoint(tmp_path / name / "last.ckpt")["state_dict"] for name in ("whole", "cut"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    run(tmp_path / "without", words, tiny_checkpoint, None, "train.max_steps=4")
+    plain = read_checkpoint(tmp_path / "without" / "last.ckpt")["state_dict"]
+    assert any(not torch.equal(value, one[name]) for name, value in plain.items())
+
+
+def test_kept_images_are_added_to_each_batch_as_a_function_of_the_number() -> None:
+    stream = WithKept(None, None, 0.3)  # type: ignore[arg-type]
+    draws = [draw for n in range(700) for draw in stream.numbers(n)]
+    assert draws == list(range(300))
+    assert [len([d for n in range(start, start + 70) for d in stream.numbers(n)]) for start in (0, 70)] == [30, 30]
+
+
+def test_the_new_samples_are_the_same_with_and_without_kept_images(
+    words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[int], int]] = []
+    original = DistillationObjective.__call__
+
+    def spy(self: DistillationObjective, model: object, batch: dict[str, object]) -> torch.Tensor:
+        kept = batch.get("kept")
+        seen.append((batch["ids"].tolist(), len(kept["images"]) if kept else 0))  # type: ignore[attr-defined, index]
+        return original(self, model, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DistillationObjective, "__call__", spy)
+    run(tmp_path / "run", words, tiny_checkpoint, f"images:{images}", "train.max_steps=3", "train.keep_share=0.5")
+    assert seen == [([0, 1, 2, 3], 4), ([4, 5, 6, 7], 4), ([8, 9, 10, 11], 4)]
+
+
+def test_at_rate_zero_nothing_changes_and_the_distance_to_the_base_is_zero(
+    words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    run(tmp_path / "run", words, tiny_checkpoint, f"images:{images}", "train.max_steps=1", "train.lr=0")
+    start, after = (read_checkpoint(path)["state_dict"] for path in (tiny_checkpoint, tmp_path / "run" / "last.ckpt"))
+    assert all(torch.equal(value, after[name]) for name, value in start.items())
+
+
+def test_the_base_is_recorded_and_another_one_is_refused(
+    words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base.ckpt"
+    base.write_bytes(tiny_checkpoint.read_bytes())
+    keep = f"images:{images}"
+    run(tmp_path / "run", words, base, keep, "train.max_steps=2")
+    assert len(json.loads((tmp_path / "run" / "base.json").read_text())["sha256"]) == 64
+    raw = torch.load(base, weights_only=True)
+    raw["state_dict"]["model.head.linear.bias"] += 1
+    torch.save(raw, base)
+    with pytest.raises(InputError, match="has changed since .* began"):
+        run(tmp_path / "run", words, base, keep, "train.max_steps=4")
+    base.unlink()
+    with pytest.raises(InputError, match="requires the model that the run started from"):
+        run(tmp_path / "run", words, base, keep, "train.max_steps=4")
+
+
+def test_other_images_are_refused_on_resume(words: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    old = draw(tmp_path / "old", ["a", "b", "c", "d"], labels=False)
+    run(tmp_path / "run", words, tiny_checkpoint, f"images:{old}", "train.max_steps=2")
+    (old / "9.png").write_bytes((old / "0.png").read_bytes())
+    with pytest.raises(UsageError, match="has changed since"):
+        run(tmp_path / "run", words, tiny_checkpoint, f"images:{old}", "train.max_steps=4")
+
+
+def test_without_a_base_there_is_nothing_to_keep(words: Path, tmp_path: Path) -> None:
+    settings = load_train_settings(None, SETS, {"arch": "crnn-tiny", "data": {"train": [str(words)], "keep": "synth"}})
+    with pytest.raises(UsageError, match="--keep: requires --from"):
+        train(TrainRequest(settings, tmp_path / "run"), lambda line: None)
+
+
+def test_a_part_of_the_kept_set_is_held_out_by_the_seed() -> None:
+    settings = load_train_settings(None, [], {"arch": "crnn-tiny"})
+    part = held_out_part(100, settings)
+    assert len(part) == 5 and part == held_out_part(100, settings) and held_out_part(1, settings) == []
+
+
+@pytest.mark.parametrize("arch", ["parseq-tiny", "dbnet"])
+def test_other_tasks_keep_too(arch: str, words: Path, tmp_path: Path) -> None:
+    small = ["train.max_steps=1", "page.height=64", "page.width=64", "page.side=64", "train.batch_size=2"]
+    data = words if arch == "parseq-tiny" else draw_pages(tmp_path / "pages")
+    tree = {"arch": arch, "data": {"train": [str(data)]}}
+    train(TrainRequest(load_train_settings(None, [*SETS, *small], tree), tmp_path / "base"), lambda line: None)
+    keep = "synth" if arch == "parseq-tiny" else f"images:{data}"
+    base = tmp_path / "base" / "last.ckpt"
+    run(tmp_path / "run", data, base, keep, *small, "train.keep_share=0.5", arch=arch)
+    start, after = (read_checkpoint(path)["state_dict"] for path in (base, tmp_path / "run" / "last.ckpt"))
+    assert any(not torch.equal(value, after[name]) for name, value in start.items())
+
+
+def draw_pages(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(4):
+        image = np.full((64, 96, 3), 255, np.uint8)
+        cv2.putText(image, "cat", (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 2)
+        cv2.imwrite(str(folder / f"img_{number}.png"), image)
+        (folder / f"gt_img_{number}.txt").write_text("20,20,70,20,70,44,20,44,cat\n", encoding="utf-8")
+    return folder
