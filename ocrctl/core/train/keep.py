@@ -126,8 +126,8 @@ def _words(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> 
     chosen = [index for index in range(len(source)) if index not in held]
     words = FiniteWords(WithoutLabels(source, card.charset[0]), chosen, settings.data.augment)
     stream = TrainingWords([words], Mixture([len(words)], None, seed), spec, tokenizer, seed)
-    places = crc32("\n".join(source.where(index) for index in range(len(source))).encode())
-    return _Opened(stream, len(words), len(held), f"{len(source)} images, places {places:08x}")
+    locations = crc32("\n".join(source.where(index) for index in range(len(source))).encode())
+    return _Opened(stream, len(words), len(held), f"{len(source)} images, locations {locations:08x}")
 
 
 def synth_words(settings: Settings, spec: ModelSpec, card: ModelCard, split: str, seed: int) -> SynthWords:
