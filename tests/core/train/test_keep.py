@@ -144,7 +144,7 @@ def test_a_part_of_the_kept_set_is_held_out_by_the_seed() -> None:
 
 @pytest.mark.parametrize("arch", ["parseq-tiny", "dbnet"])
 def test_other_tasks_keep_too(arch: str, words: Path, tmp_path: Path) -> None:
-    small = ["train.max_steps=1", "page.height=64", "page.width=64", "page.side=64", "train.batch_size=2"]
+    small = ["train.max_steps=2", "page.height=64", "page.width=64", "page.side=64", "train.batch_size=2"]
     data = words if arch == "parseq-tiny" else draw_pages(tmp_path / "pages")
     tree = {"arch": arch, "data": {"train": [str(data)]}}
     train(TrainRequest(load_train_settings(None, [*SETS, *small], tree), tmp_path / "base"), lambda line: None)
