@@ -20,6 +20,7 @@ from ocrctl.text.charset import BUILTIN, Charset
 
 MAX_SKIPPED = 0.01  # fraction of samples to skip rather than widen the model for them
 MAX_WIDENING = 4  # largest suggested width, as a multiple of the architecture's width
+MAX_WIDTH = 8192  # pixels, of model.width
 WIDTH_MULTIPLE = 16  # pixels; a suggested width is a multiple of this and of the horizontal stride
 
 
@@ -186,7 +187,9 @@ def fitting_width(spec: ModelSpec, longest: int, steps: int) -> int | None:
     """Return the smallest width in pixels at which CTC fits labels of `longest` characters that need `steps` output
     steps; None above MAX_WIDENING times the architecture's own."""
     unit = math.lcm(spec.stride_w, WIDTH_MULTIPLE)
-    for width in range(unit * math.ceil(spec.input_width / unit), MAX_WIDENING * spec.input_width + 1, unit):
+    for width in range(
+        unit * math.ceil(spec.input_width / unit), min(MAX_WIDENING * spec.input_width, MAX_WIDTH) + 1, unit
+    ):
         wider = spec.at_width(width)
         if wider.max_label_length >= longest and output_steps(wider) >= steps:
             return width

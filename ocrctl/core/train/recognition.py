@@ -27,6 +27,7 @@ from ocrctl.core.train.task import (
     validation_subset,
 )
 from ocrctl.data.annotations.builder import from_words
+from ocrctl.data.augment.words import MAX_WIDTH, TALLEST
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords, least_width, resize_for
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
@@ -129,13 +130,13 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionT
             parts.append(SynthWords(synth_config(settings, spec, charset, "train")))
             header.append(f"train: {name}, endless")
             continue
-        kept = _kept(*checked[name], settings, header)
+        kept = _kept(*checked[name], spec, settings, header)
         if settings.data.val is None:
             validation, training = split_indices(len(kept), settings)
             part = FiniteWords(kept.source, kept.indices[validation], sizes=kept.sizes)
             val.append(part)
             held_out += [kept.source.where(int(index)) for index in part.indices]
-            kept = FiniteWords(kept.source, kept.indices[training], kept.augment, kept.sizes)
+            kept = FiniteWords(kept.source, kept.indices[training], kept.augment, kept.sizes, kept.max_width)
         parts.append(kept)
         header.append(f"train: {name}, {len(kept)} samples")
     if settings.data.val is not None:
@@ -144,7 +145,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionT
         if parsed.format == "synth":
             val.append(SynthWords(synth_config(settings, spec, charset, "val")))
         else:
-            val.append(_kept(*checked[settings.data.val], settings, header, augment=False))
+            val.append(_kept(*checked[settings.data.val], spec, settings, header, augment=False))
     elif not val:
         val.append(SynthWords(synth_config(settings, spec, charset, "val")))
     picks = _validation_picks(val, settings)
@@ -212,6 +213,7 @@ def _kept(
     source: WordSource,
     report: LabelReport,
     sizes: NDArray[np.int32],
+    spec: ModelSpec,
     settings: Settings,
     header: list[str],
     *,
@@ -220,7 +222,9 @@ def _kept(
     """Return the samples that fit the model; the header counts those left out."""
     if report.problems:
         header.append(f"left out: {describe(report)}")
-    return FiniteWords(source, report.kept, settings.data.augment if augment else 0.0, sizes)
+    # An augmented image may be as wide, at its height, as an input can be.
+    longest = spec.input_width * TALLEST // spec.input_height if spec.keeps_aspect else MAX_WIDTH
+    return FiniteWords(source, report.kept, settings.data.augment if augment else 0.0, sizes, longest)
 
 
 def _width_notes(parts: Sequence[FiniteWords | SynthWords], spec: ModelSpec) -> list[str]:

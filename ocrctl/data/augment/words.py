@@ -14,15 +14,16 @@ from ocrctl.data.augment.sampler import EffectSampler
 from ocrctl.data.images import Image
 from ocrctl.data.images.warp import View, crop_matrix
 
-_TALLEST = 64  # pixels; recognisers read 32 to 48, and the cost is per pixel
-_MAX_WIDTH = 1024
+TALLEST = 64  # pixels; recognisers read 32 to 48, and the cost is per pixel
+MAX_WIDTH = 1024  # of the result, where every image is stretched to one size
 
 
-def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
+def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0, max_width: int = MAX_WIDTH) -> Image:
     """Return a variant of `image`, RGB uint8 (H, W, 3), with the same text; crop and rotation change its size.
 
     `strength` 0..1 scales the probability of each effect and the geometry; 0 returns the image unchanged. One draw is
-    taken from `rng`. Raises ValueError when the image is not RGB uint8 or the strength is out of range.
+    taken from `rng`. `max_width`: pixels of the result, which is at most 64 high. Raises ValueError when the image is
+    not RGB uint8 or the strength is out of range.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"augment_word: expected RGB uint8 (H, W, 3), found {image.dtype} {image.shape}")
@@ -32,24 +33,28 @@ def augment_word(image: Image, rng: np.random.Generator, strength: float = 1.0) 
     if strength == 0.0:
         return image
     sampler = EffectSampler(Random(seed), strength)
-    image = recolour(_turn(image, sampler), sampler)
+    image = recolour(_turn(image, sampler, max_width), sampler)
     # real crops are already blurred and compressed: degrade them relative to smaller letters, and less often
     contrast = 2.0 * float(cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[1][0, 0])
     sampler.strength = 0.6 * strength
     return degrade(image, sampler, contrast, 0.6 * image.shape[0])
 
 
-def augmented_size(height: int, width: int, rng: np.random.Generator, strength: float = 1.0) -> tuple[int, int]:
+def augmented_size(
+    height: int, width: int, rng: np.random.Generator, strength: float = 1.0, max_width: int = MAX_WIDTH
+) -> tuple[int, int]:
     """Return the (height, width) of `augment_word`'s result for an image of this size, without the image. One draw is
     taken from `rng`, the same one."""
     seed = int(rng.integers(1 << 62))
     if strength == 0.0:
         return height, width
-    _, (new_width, new_height) = _geometry(height, width, EffectSampler(Random(seed), strength))
+    _, (new_width, new_height) = _geometry(height, width, EffectSampler(Random(seed), strength), max_width)
     return new_height, new_width
 
 
-def _geometry(height: int, width: int, sampler: EffectSampler) -> tuple[NDArray[np.float64], tuple[int, int]]:
+def _geometry(
+    height: int, width: int, sampler: EffectSampler, max_width: int
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
     """Sample rotation, shear, perspective, stretch and crop of an image. Returns the matrix (3, 3) to the result, and
     its width and height."""
     angle = shear = tilt_x = tilt_y = 0.0
@@ -66,19 +71,19 @@ def _geometry(height: int, width: int, sampler: EffectSampler) -> tuple[NDArray[
         pads = (left, top, right, bottom)
     stretch = 1.0 + sampler.jitter(0.25 * reach)
     matrix, new_width = crop_matrix(
-        (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, _TALLEST), _MAX_WIDTH
+        (0.0, 0.0, width, height), View(angle, shear, tilt_x, tilt_y, stretch, pads), min(height, TALLEST), max_width
     )
-    return matrix, (new_width, min(height, _TALLEST))
+    return matrix, (new_width, min(height, TALLEST))
 
 
-def _turn(image: Image, sampler: EffectSampler) -> Image:
+def _turn(image: Image, sampler: EffectSampler, max_width: int) -> Image:
     """Apply rotation, shear, perspective, stretch, crop and resize in one warp; the border is replicated."""
     height, width = image.shape[:2]
-    matrix, size = _geometry(height, width, sampler)
-    if height > 2 * _TALLEST:  # bilinear sampling skips pixels below half size: shrink first
-        factor = _TALLEST / height
+    matrix, size = _geometry(height, width, sampler, max_width)
+    if height > 2 * TALLEST:  # bilinear sampling skips pixels below half size: shrink first
+        factor = TALLEST / height
         image = np.asarray(
-            cv2.resize(image, (max(1, round(width * factor)), _TALLEST), interpolation=cv2.INTER_AREA), dtype=np.uint8
+            cv2.resize(image, (max(1, round(width * factor)), TALLEST), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
         matrix[:, :2] *= (width / image.shape[1], height / image.shape[0])
     return np.asarray(

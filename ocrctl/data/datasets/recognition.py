@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import width_for_steps
-from ocrctl.data.augment.words import augment_word, augmented_size
+from ocrctl.data.augment.words import MAX_WIDTH, augment_word, augmented_size
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.datasets.width_order import LANES, WidthOrder, batches_of_window
 from ocrctl.data.formats.spec import WordSource
@@ -45,14 +45,16 @@ class FiniteWords:
 
     def __init__(
         self, source: WordSource, indices: Sequence[int] | NDArray[np.int64], augment: float = 0.0,
-        sizes: NDArray[np.int32] | None = None,
+        sizes: NDArray[np.int32] | None = None, max_width: int = MAX_WIDTH,
     ) -> None:  # fmt: skip
         """`indices`: samples of `source` to use. `augment`: strength in 0..1, 0 for none. `sizes`: width and height in
-        pixels of every image of `source`, (len(source), 2); read from its header when it is needed and not given."""
+        pixels of every image of `source`, (len(source), 2); read from its header when it is needed and not given.
+        `max_width`: of an augmented image in pixels (data.augment.words)."""
         self.source = source
         self.indices = np.asarray(indices, dtype=np.int64)
         self.augment = augment
         self.sizes = sizes
+        self.max_width = max_width
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -67,7 +69,7 @@ class FiniteWords:
             header = read_header(data)
             width, height = header.displayed if header else decode(data, self.source.where(position)).shape[1::-1]
         if rng is not None and self.augment > 0:
-            height, width = augmented_size(height, width, rng, self.augment)
+            height, width = augmented_size(height, width, rng, self.augment, self.max_width)
         return (height, width), self.source.labels[position]
 
     def sample(self, index: int, rng: np.random.Generator | None) -> tuple[NDArray[np.uint8], str]:
@@ -78,7 +80,7 @@ class FiniteWords:
         position = int(self.indices[index])
         image = decode(self.source.image_bytes(position), self.source.where(position))
         if rng is not None and self.augment > 0:
-            image = augment_word(image, rng, self.augment)
+            image = augment_word(image, rng, self.augment, self.max_width)
         return image, self.source.labels[position]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.polygons.columns import boxes
 from ocrctl.data.validate.image_scan import ImageScan
-from ocrctl.data.validate.run import text_heights
+from ocrctl.data.validate.run import text_sizes
 
 _BINS = 10
 
@@ -49,7 +49,7 @@ def page_stats(data: Annotations, scan: ImageScan) -> PageStats:
     """Compute the statistics of `data`, with the scanned image sizes."""
     sizes = scan.sizes[(scan.sizes > 0).all(1)]
     counts = np.bincount(data.image_id, minlength=len(data.images))
-    lower = text_heights(data, scan)
+    lower, _ = text_sizes(data, scan)
     lengths, numbers = np.unique(np.diff(data.offsets), return_counts=True)
     left, top, right, bottom = boxes(data.points, data.offsets)
     extent = np.sort(np.array([right - left, bottom - top]), axis=0)

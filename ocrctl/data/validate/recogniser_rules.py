@@ -16,11 +16,16 @@ from ocrctl.text.tokenizer import CTCTokenizer
 LOWEST = 8.0  # pixels; text of a lower height is only a blur when stretched
 
 
-def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset: Charset, heights: Floats) -> None:
-    """Add findings for labels that recogniser `spec` cannot learn. heights: (N,) of the words in pixels, NaN unknown.
+def check_target(
+    findings: Findings, data: Annotations, spec: ModelSpec, charset: Charset, heights: Floats, widths: Floats
+) -> None:
+    """Add findings for labels that recogniser `spec` cannot learn. heights, widths: (N,) of the words in pixels, NaN
+    unknown.
 
-    Words are stretched to the model's input, so steps and widths do not depend on the image.
+    Words are stretched to the model's input, so steps and widths do not depend on the image, or their aspect ratio is
+    kept; then training widens an image as far as its label needs, up to the maximum width.
     """
+    shown = input_widths(spec, heights, widths)
     steps = output_steps(spec)
     known = set(charset)
     lacking: list[int] = []
@@ -39,8 +44,8 @@ def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset
             long.append((index, len(text)))
         elif spec.tokenizer == "ctc" and CTCTokenizer.required_steps(text) > steps:
             needs.append((index, CTCTokenizer.required_steps(text)))
-        elif spec.input_width / len(text) < spec.stride_w:
-            narrow.append((index, spec.input_width / len(text)))
+        elif shown[index] / len(text) < spec.stride_w:
+            narrow.append((index, shown[index] / len(text)))
     findings.add("unknown-character", lacking, None, lacking_notes)
     limit = f"the limit of {spec.name} is {spec.max_label_length}"
     findings.add("over-length-limit", *_columns(long), [limit] * len(long))
@@ -49,6 +54,16 @@ def check_target(findings: Findings, data: Annotations, spec: ModelSpec, charset
     with np.errstate(invalid="ignore"):
         low = np.flatnonzero((heights < LOWEST) & ~data.ignore)
     findings.add("too-low", low, heights[low], [f"{spec.name} reads {spec.input_height}: mostly upscaled"] * len(low))
+
+
+def input_widths(spec: ModelSpec, heights: Floats, widths: Floats) -> Floats:
+    """Return the width (N,) that words have in the input of `spec`, in pixels; the input width where it is unknown."""
+    kept = spec.kept
+    if kept is None or not spec.keeps_aspect:
+        return np.full(len(heights), float(spec.input_width))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.clip(np.round(widths * spec.input_height / heights), kept.min_width, kept.max_width)
+    return np.where(np.isfinite(found), np.maximum(found + kept.margin, kept.pad_to), float(spec.input_width))
 
 
 def _columns(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

@@ -56,7 +56,7 @@ def run_rules(
         findings.hits.update(found.hits)
     check_texts(findings, data)
     if target is not None and target.charset is not None:
-        check_target(findings, data, target.spec, target.charset, text_heights(data, scanned))
+        check_target(findings, data, target.spec, target.charset, *text_sizes(data, scanned))
     elif target is not None and data.words is None:
         check_kernels(findings, data, target.spec, target.size, widths, heights)
     check_malformed(findings, data.malformed, words=data.words is not None)
@@ -76,11 +76,12 @@ def header_errors(data: Annotations, scan: ImageScan | None = None) -> tuple[Fin
     return Findings(errors), scanned
 
 
-def text_heights(data: Annotations, scan: ImageScan) -> Floats:
-    """Return (N,) pixels: the shorter side of the box around each polygon, or the word image's height; NaN unknown."""
+def text_sizes(data: Annotations, scan: ImageScan) -> tuple[Floats, Floats]:
+    """Return heights and widths (N,) in pixels: the shorter and the longer side of the box around each polygon, or the
+    sides of the word image; NaN unknown."""
     if data.words is not None:
-        heights = scan.sizes[data.image_id, 1].astype(np.float64)
-        heights[heights == 0] = np.nan
-        return heights
+        sizes = scan.sizes[data.image_id].astype(np.float64)
+        sizes[sizes == 0] = np.nan
+        return sizes[:, 1], sizes[:, 0]
     left, top, right, bottom = boxes(data.points, data.offsets)
-    return np.minimum(right - left, bottom - top)
+    return np.minimum(right - left, bottom - top), np.maximum(right - left, bottom - top)

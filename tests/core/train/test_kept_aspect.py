@@ -97,6 +97,14 @@ def test_the_width_of_every_draw_is_known_without_its_image(words: Path) -> None
         assert image.shape == (32, samples.width(samples.order.draw(position)), 1)
 
 
+def test_augmentation_leaves_a_long_line_its_aspect_ratio(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "line.png"), np.full((100, 2000, 3), 200, np.uint8))  # 640 pixels wide at 32
+    (tmp_path / "rec_gt.txt").write_text("line.png\tline\n", encoding="utf-8")
+    samples = task("data.val=synth:words", data=[str(tmp_path)]).samples
+    widths = [samples.sample(position)[0].shape[1] for position in range(40)]
+    assert np.median(widths) > 550  # 512 at most if it were limited to 1024 pixels for its 64 rows
+
+
 def test_every_sample_is_drawn_once_in_an_epoch(words: Path) -> None:
     samples = task("data.val=synth:words", data=[str(words)]).samples
     places = [samples.locate(position)[0] for position in range(44)]
