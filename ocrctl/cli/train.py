@@ -18,7 +18,8 @@ from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
-    from ocrctl.core.train.task import TrainResult
+    from ocrctl.core.fine_tune.forgetting import Forgetting
+    from ocrctl.core.train.task import TrainingTask, TrainResult
 
 
 def train(
@@ -144,8 +145,9 @@ def train(
 
     Without -d it trains on synth:words or synth:pages, endless streams of rendered images. Common settings:
     train.max_steps, train.max_epochs, train.max_minutes, train.lr, train.batch_size, train.accumulate,
-    train.precision, data.workers; `ocrctl profile check --settings` lists all. Exit codes: 5 stopped but resumable,
-    129/130/138/143 stopped by SIGHUP, Ctrl-C, SIGUSR1 or SIGTERM after saving.
+    train.precision, data.workers; `ocrctl profile check --settings` lists all. A --from run ends with a
+    report of what was gained and forgotten. Exit codes: 1 more forgotten than train.max_forgetting, 5 stopped but
+    resumable, 129/130/138/143 stopped by SIGHUP, Ctrl-C, SIGUSR1 or SIGTERM after saving.
 
     \b
     Examples:
@@ -180,13 +182,23 @@ def train(
         _estimate(settings, json)
         return
     request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda)
+    changes: list[Forgetting] = []
+
+    def at_end(settings: Settings, task: TrainingTask, result: TrainResult) -> None:
+        from ocrctl.core.fine_tune.forgetting import forgetting
+
+        with ProgressBar("samples") as scored:
+            if (found := forgetting(settings, task, result, scored)) is not None:
+                changes.append(found)
+
     try:
         with ProgressBar("steps") as progress:
-            result = run_training(request, console.note, progress)
+            result = run_training(request, console.note, progress, at_end)
     except InputError as error:
         raise _refused(error, resuming, plugin) from error
+    change = changes[0] if changes else None
     with console.ignoring_closed_pipe():
-        _report(result, json)
+        _report(result, change, json)
     if result.stopped_by_signal is not None:
         console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}{plugin_flags(plugin)}")
         raise typer.Exit(128 + result.stopped_by_signal)
@@ -194,6 +206,9 @@ def train(
         console.suggest(_without_trial())
         return
     run = shell_quote(result.run)
+    if change is not None and change.forgotten:
+        _warn_forgotten(change, run, plugin)
+        raise typer.Exit(1)
     if result.unread:
         console.warn(f"warning: the model {result.unread} after {result.steps:,} steps.")
         console.warn(
@@ -206,9 +221,9 @@ def train(
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}{plugin_flags(plugin)}")
 
 
-def _report(result: TrainResult, json: bool) -> None:
+def _report(result: TrainResult, change: Forgetting | None, json: bool) -> None:
     if json:
-        console.write_json(result)
+        console.write_json({**console.to_plain(result), "forgetting": change})
         return
     console.write(f"run: {result.run}")
     console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
@@ -216,6 +231,34 @@ def _report(result: TrainResult, json: bool) -> None:
         if f"val_{goal}" in result.last:
             best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
             console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
+    if change is not None:
+        _report_change(change)
+
+
+def _report_change(found: Forgetting) -> None:
+    rows = []
+    for name, change in (("new", found.new), ("general", found.general)):
+        if change is not None:
+            low, high = 100 * change.change.low, 100 * change.change.high
+            points = f"{100 * change.change.value:+.2f} [{low:+.2f}, {high:+.2f}]"
+            row = [name, change.dataset, change.metric, change.samples, f"{100 * change.before:.2f}"]
+            rows.append([*row, f"{100 * change.after:.2f}", points])
+    console.table(["set", "data", "metric", "samples", "before %", "after %", "change, points"], rows, 1)
+
+
+def _warn_forgotten(found: Forgetting, run: str, plugin: list[Path] | None) -> None:
+    """Say that the general set lost too much, and suggest to merge the model with its base."""
+    assert found.general is not None
+    console.warn(
+        f"warning: {found.model} loses {-100 * found.general.change.value:.2f} points on {found.general.dataset}, more "
+        f"than train.max_forgetting={found.limit:g}; the model is saved"
+    )
+    console.warn("hint: keep what the base can do with --keep, merge the two models, or lower train.lr")
+    share = f"--val {shell_quote(found.val_spec)}" if found.val_spec else "--alpha 0.5"
+    sets = f"{share} --general {shell_quote(found.general_spec)}"
+    console.suggest(
+        f"ocrctl model merge {shell_quote(found.base)} {run} -o {run}/merged.ckpt {sets}{plugin_flags(plugin)}"
+    )
 
 
 def _without_trial() -> str:

@@ -17,9 +17,10 @@ from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.engine import Engine
 from ocrctl.metrics.bootstrap import Interval, percentile_interval, resample_sums
+from ocrctl.metrics.evaluation import UnreadableSample
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_detections, from_words
-from ocrctl.metrics.recognition import PROTOCOLS, get_protocol, score
+from ocrctl.metrics.recognition import get_protocol, score
 
 WORD_PROTOCOL, PAGE_PROTOCOL = "exact", "hmean"
 BATCH = 32  # word images per forward pass
@@ -84,65 +85,76 @@ def score_set(
     synthetic stream, its length. sets: `synth.*=value` settings. Raises UsageError for engines of different tasks or an
     unknown protocol, InputError when the dataset cannot be opened or none of its samples can be read.
     """
+    first = limit if spec.startswith("synth:") else None
     if engines[0].detects:
         if protocol not in (None, PAGE_PROTOCOL):
             raise UsageError(f"--protocol {protocol}: detectors are scored by {PAGE_PROTOCOL}.")
-        return _score_pages(engines, spec, limit, seed, sets, jobs, progress)
-    name = protocol or WORD_PROTOCOL
-    if name not in PROTOCOLS:
-        get_protocol(name)  # raises
-    return _score_words(engines, spec, name, limit, seed, sets, jobs, progress)
+        pages = open_pages([spec], first, seed, sets)[0]
+        return score_pages(engines, ChosenPages(pages, subset(len(pages), limit, seed)), jobs=jobs, progress=progress)
+    get_protocol(protocol or WORD_PROTOCOL)
+    words = open_samples([spec], [engine.card for engine in engines], first, seed, sets)[0]
+    chosen = ChosenWords(words, subset(len(words.labels), limit, seed))
+    return score_words(engines, chosen, protocol=protocol or WORD_PROTOCOL, jobs=jobs, progress=progress)
 
 
-def _score_words(
-    engines: Sequence[Engine], spec: str, protocol: str, limit: int | None, seed: int, sets: Sequence[str],
-    jobs: int | None, progress: Callable[[int, int], None],
-) -> list[SetScores]:  # fmt: skip
-    synthetic = spec.startswith("synth:")
-    found = open_samples([spec], [engine.card for engine in engines], limit if synthetic else None, seed, sets)[0]
-    samples = _ChosenWords(found, _subset(len(found.labels), limit, seed))
+def score_words(
+    engines: Sequence[Engine],
+    samples: EvalSamples,
+    *,
+    protocol: str = WORD_PROTOCOL,
+    agreement: bool = False,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[SetScores]:
+    """Score every engine on `samples`. agreement: the readings of the first engine are the truth, for images without
+    labels. Raises InputError when no sample can be read."""
     indices, readings, unreadable = read_samples(engines, [samples], BATCH, jobs, progress)
     if not indices:
-        raise InputError(f"{spec}: none of its {len(unreadable)} samples could be read; the first: "
-                         f"{unreadable[0].error if unreadable else 'there is none'}")  # fmt: skip
-    truths = [samples.labels[index] for _, index in indices]
+        raise InputError(_none(samples.spec, unreadable))
+    texts = [[item.text for item in reading] for reading in readings]
+    truths = texts[0] if agreement else [samples.labels[index] for _, index in indices]
     return [
-        SetScores(
-            spec, protocol, score(truths, [item.text for item in reading], protocol).correct[:, None].astype(float),
-            len(unreadable),
-        )
-        for reading in readings
-    ]  # fmt: skip
+        SetScores(samples.spec, protocol, score(truths, read, protocol).correct[:, None].astype(float), len(unreadable))
+        for read in texts
+    ]
 
 
-def _score_pages(
-    engines: Sequence[Engine], spec: str, limit: int | None, seed: int, sets: Sequence[str], jobs: int | None,
-    progress: Callable[[int, int], None],
-) -> list[SetScores]:  # fmt: skip
-    synthetic = spec.startswith("synth:")
-    found = open_pages([spec], limit if synthetic else None, seed, sets)[0]
-    pages = _ChosenPages(found, _subset(len(found), limit, seed))
+def score_pages(
+    engines: Sequence[Engine],
+    pages: EvalPages,
+    *,
+    agreement: bool = False,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[SetScores]:
+    """Score every engine on `pages` by hmean; arguments and errors as `score_words`."""
     indices, boxes, unreadable = read_pages(engines, [pages], 1, jobs, progress)
     if not indices:
-        raise InputError(f"{spec}: none of its {len(unreadable)} pages could be read; the first: "
-                         f"{unreadable[0].error if unreadable else 'there is none'}")  # fmt: skip
-    truth = from_words([pages.words(index) for _, index in indices])
+        raise InputError(_none(pages.spec, unreadable))
+    found = [ordered(from_detections(detections), PAGE_PROTOCOL) for detections in boxes]
+    truth = found[0] if agreement else from_words([pages.words(index) for _, index in indices])
     scores = []
-    for detections in boxes:
-        rows = match(truth, ordered(from_detections(detections), PAGE_PROTOCOL)).by_image()
+    for instances in found:
+        rows = match(truth, instances).by_image()
         counts = np.array([(row.matched, row.truths, row.detections) for row in rows], np.float64)
-        scores.append(SetScores(spec, PAGE_PROTOCOL, counts, len(unreadable)))
+        scores.append(SetScores(pages.spec, PAGE_PROTOCOL, counts, len(unreadable)))
     return scores
 
 
-def _subset(count: int, limit: int | None, seed: int) -> list[int]:
+def subset(count: int, limit: int | None, seed: int) -> list[int]:
+    """Return at most `limit` of `count` indices, random by `seed`, sorted."""
     if limit is None or count <= limit:
         return list(range(count))
     chosen: list[int] = np.sort(np.random.default_rng((seed, 6)).permutation(count)[:limit]).tolist()
     return chosen
 
 
-class _ChosenWords:
+def _none(spec: str, unreadable: Sequence[UnreadableSample]) -> str:
+    reason = f"the first: {unreadable[0].error}" if unreadable else "it holds none"
+    return f"{spec}: none of its {len(unreadable)} samples could be read; {reason}"
+
+
+class ChosenWords:
     """Some of the samples of an evaluation dataset."""
 
     def __init__(self, samples: EvalSamples, chosen: Sequence[int]) -> None:
@@ -151,13 +163,15 @@ class _ChosenWords:
         self.labels: Sequence[str] = [samples.labels[index] for index in chosen]
 
     def image(self, index: int) -> NDArray[np.uint8]:
+        """See EvalSamples."""
         return self._samples.image(self._chosen[index])
 
     def where(self, index: int) -> str:
+        """See EvalSamples."""
         return self._samples.where(self._chosen[index])
 
 
-class _ChosenPages(EvalPages):
+class ChosenPages(EvalPages):
     """Some of the pages of an evaluation dataset."""
 
     def __init__(self, pages: EvalPages, chosen: Sequence[int]) -> None:
@@ -168,10 +182,13 @@ class _ChosenPages(EvalPages):
         return len(self._chosen)
 
     def image(self, index: int) -> NDArray[np.uint8]:
+        """See EvalPages."""
         return self._all.image(self._chosen[index])
 
     def words(self, index: int) -> PageWords:
+        """See EvalPages."""
         return self._all.words(self._chosen[index])
 
     def image_name(self, index: int) -> str:
+        """See EvalPages."""
         return self._all.image_name(self._chosen[index])

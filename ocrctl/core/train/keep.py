@@ -137,6 +137,13 @@ def synth_words(settings: Settings, spec: ModelSpec, card: ModelCard, split: str
     return SynthWords(synth_config(changed, spec, Charset(card.charset), split).with_(seed=seed))
 
 
+def check_general(settings: Settings, spec: ModelSpec) -> None:
+    """Open the data of --general once, before hours of training. Raises as `open_words` and `open_pages` do."""
+    given = settings.data.general
+    if given not in (None, "", NONE) and not given.startswith("synth:"):
+        (open_pages if spec.task == "detection" else open_words)(given)
+
+
 def held_out_part(count: int, settings: Settings) -> list[int]:
     """Return the indices of the kept set that no step draws: they measure what is forgotten."""
     return split_indices(count, settings)[0].tolist() if count > 1 else []  # type: ignore[no-any-return]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ocrctl.training.device import Accelerator
 
 
+AtEnd = Callable[[Settings, TrainingTask, TrainResult], None]
+
+
 @dataclass(frozen=True)
 class TrainRequest:
     """Options of `train` besides the settings."""
@@ -51,15 +54,21 @@ def load_train_settings(
     return absolute_paths(settings)
 
 
-def train(request: TrainRequest, report: Report, on_step: OnStep = lambda done, total: None) -> TrainResult:
-    """Train a recogniser or a detector, reporting line by line; `on_step` gets (steps done, steps of the run or None).
+def train(
+    request: TrainRequest,
+    report: Report,
+    on_step: OnStep = lambda done, total: None,
+    at_end: AtEnd | None = None,
+) -> TrainResult:
+    """Train a recogniser or a detector, reporting line by line; `on_step` gets (steps done, steps of the run or None),
+    `at_end` settings, data and result of a run that has reached its end.
 
     Raises UsageError (settings), InputError (data, checkpoint), MissingRequirement (CUDA, an extra) or ResumableStop
     (non-finite loss, full disk, or a missing resource, see ocrctl.shortages).
     """
     state = _RunState(request.settings, request.out)
     try:
-        return _train(request, report, state, on_step)
+        return _train(request, report, state, on_step, at_end)
     except PluginError as error:  # memory may run out in a plug-in's code, too
         if error.__cause__ and (stop := resumable(error.__cause__, state.settings, state.run)):
             raise stop from error
@@ -80,7 +89,9 @@ class _RunState:
     run: Path | None
 
 
-def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnStep) -> TrainResult:
+def _train(
+    request: TrainRequest, report: Report, state: _RunState, on_step: OnStep, at_end: AtEnd | None
+) -> TrainResult:
     share_cores()  # before any import of torch; loader processes need the cores (docs/research/benchmarks.md)
     keep_memory()
     if request.debug_cuda:  # must be set before CUDA is initialised
@@ -121,6 +132,11 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
         task = recognition.prepare(settings, spec, report)
     from ocrctl.core.train.fit import fit
 
+    if settings.model.init and not request.fast_dev_run:
+        from ocrctl.core.train.keep import check_general
+
+        check_general(settings, spec)
+
     def make_folder(lock: Callable[[Path], None]) -> Path:
         state.run = prepare_run(request.out, settings, task, lock, link_last=not request.fast_dev_run)
         return state.run
@@ -132,6 +148,8 @@ def _train(request: TrainRequest, report: Report, state: _RunState, on_step: OnS
             preflight(settings, task, report)
         resume_from = request.out if request.resume else None
         result = fit(settings, task, accelerator, make_folder, report, resume_from=resume_from, on_step=on_step)
+    if at_end is not None and result.stopped_by_signal is None and not request.fast_dev_run:
+        at_end(settings, task, result)
     eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
 
