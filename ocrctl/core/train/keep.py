@@ -115,17 +115,20 @@ def _pages(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> 
 
 def _words(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> _Opened:
     seed, tokenizer = settings.seed + SEED_OFFSET, card_tokenizer(card)
+    share = settings.train.keep_share
+    batch = max(1, round(settings.train.batch_size * share / (1 - share)))
     if given == "synth:words":
         rendered = synth_words(settings, spec, card, "train", seed)
-        return _Opened(TrainingWords([rendered], Mixture([None], None, seed), spec, tokenizer, seed), None, 0, "")
+        stream = TrainingWords([rendered], Mixture([None], None, seed), spec, tokenizer, seed, batch)
+        return _Opened(stream, None, 0, "")
     source = open_words(given)
-    files, _ = header_errors(from_words(source))
+    files, scan = header_errors(from_words(source))
     report = LabelReport(given, total=len(source), kept=list(range(len(source))))
     raise_data_errors([CheckedSource(given, source, report, False, files)], LabelPolicy(spec, Charset(card.charset)))
     held = set(held_out_part(len(source), settings))
     chosen = [index for index in range(len(source)) if index not in held]
-    words = FiniteWords(WithoutLabels(source, card.charset[0]), chosen, settings.data.augment)
-    stream = TrainingWords([words], Mixture([len(words)], None, seed), spec, tokenizer, seed)
+    words = FiniteWords(WithoutLabels(source, card.charset[0]), chosen, settings.data.augment, scan.sizes)
+    stream = TrainingWords([words], Mixture([len(words)], None, seed), spec, tokenizer, seed, batch)
     locations = crc32("\n".join(source.where(index) for index in range(len(source))).encode())
     return _Opened(stream, len(words), len(held), f"{len(source)} images, locations {locations:08x}")
 

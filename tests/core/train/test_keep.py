@@ -57,18 +57,18 @@ def run(out: Path, words: Path, base: Path, keep: str | None, *sets: str, arch: 
     return lines
 
 
-@pytest.mark.parametrize("keep", ["images", "synth"])
+@pytest.mark.parametrize(("keep", "resize"), [("images", "stretch"), ("synth", "stretch"), ("images", "keep")])
 def test_a_run_that_was_cut_in_two_is_the_run_that_was_not(
-    keep: str, words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path
+    keep: str, resize: str, words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    spec = f"images:{images}" if keep == "images" else keep
-    lines = run(tmp_path / "whole", words, tiny_checkpoint, spec, "train.max_steps=4", "data.workers=1")
+    spec, resized = f"images:{images}" if keep == "images" else keep, f"model.resize={resize}"
+    lines = run(tmp_path / "whole", words, tiny_checkpoint, spec, "train.max_steps=4", "data.workers=1", resized)
     assert any(line.startswith("keep: ") and "30% of the images of a step" in line for line in lines)
-    run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=2")
+    run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=2", resized)
     run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=4")
     one, two = (read_checkpoint(tmp_path / name / "last.ckpt")["state_dict"] for name in ("whole", "cut"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
-    run(tmp_path / "without", words, tiny_checkpoint, None, "train.max_steps=4")
+    run(tmp_path / "without", words, tiny_checkpoint, None, "train.max_steps=4", resized)
     plain = read_checkpoint(tmp_path / "without" / "last.ckpt")["state_dict"]
     assert any(not torch.equal(value, one[name]) for name, value in plain.items())
 
