@@ -55,6 +55,11 @@ class TrainSettings(Section):
     freeze_norm: bool | None = None
     """keep the batch normalisation statistics of the initial model and normalise with them; default: true with
     --from, false without"""
+    cache_features: bool | None = None
+    """keep the features of a frozen encoder in memory, so that further epochs compute only what is trained; default:
+    where the encoder is frozen, no sample is augmented and the run is on a CPU"""
+    cache_megabytes: int = Field(2048, ge=1)
+    """maximum memory of train.cache_features in MiB; samples beyond it are computed each time"""
     keep_share: float = Field(0.3, gt=0, lt=1)
     """with --keep: share of kept images among the images of a step; they are added to the batch_size new ones"""
     keep_weight: float = Field(1.0, ge=0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class OCRModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    feature_cache: Callable[[nn.Module, Tensor, Columns | None], Any] | None = None
+    """keeps the features of a frozen encoder during training (training.feature_cache)"""
     norm_frozen = False
     """keep all batch normalisation in evaluation mode during training"""
 
@@ -81,18 +84,24 @@ class OCRModel(nn.Module):
         """
         normalised = self.normalise(images)
         if widths is None:
-            features = self.encoder(normalised)
-            states = self.decoder(features, targets)
+            states = self.decoder(self.encode(normalised), targets)
             outputs: dict[str, Tensor] = self.head(states)
             return outputs
         normalised = normalised * column_mask(widths, images.shape[3])[:, None, None]
         named = {"columns": Columns(widths, counted(widths, self.kept))}
-        features = self.encoder(normalised, **(named if getattr(self.encoder, "takes_columns", False) else {}))
+        takes = getattr(self.encoder, "takes_columns", False)
+        features = self.encode(normalised, named["columns"] if takes else None)
         states = self.decoder(features, targets, **(named if getattr(self.decoder, "takes_columns", False) else {}))
         outputs = self.head(states)
         if self.columns_per_step:
             outputs["logits"] = self._blank_beyond(outputs["logits"], widths)
         return outputs
+
+    def encode(self, images: Tensor, columns: Columns | None = None) -> Any:
+        """Run the encoder on normalised images (N, C, H, W), or take its features from `feature_cache`."""
+        if self.feature_cache is not None:
+            return self.feature_cache(self.encoder, images, columns)
+        return self.encoder(images) if columns is None else self.encoder(images, columns=columns)
 
     def steps_of(self, widths: Tensor) -> Tensor:
         """Return the output steps of images `widths` (N,) pixels wide, int64 (N,), those of margin and pad_to

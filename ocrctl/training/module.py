@@ -19,6 +19,7 @@ from ocrctl.models.plugins import guarded
 from ocrctl.models.registry import family_of
 from ocrctl.training.device import DTYPES, Accelerator
 from ocrctl.training.ema import WeightAverage
+from ocrctl.training.feature_cache import FeatureCache
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
 from ocrctl.training.objectives import Objective, to_device
 from ocrctl.training.optimizer import build_optimizer, clip
@@ -47,6 +48,8 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model = model
+        cache = model.feature_cache
+        self.feature_cache = cache if isinstance(cache, FeatureCache) else None
         self.card = card
         self.objective = objective
         self.train_settings = train
@@ -97,6 +100,8 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Run forward and backward; update after the last batch of a step."""
         accumulate = self.train_settings.accumulate
+        if self.feature_cache is not None:
+            self.feature_cache.begin(batch["ids"].tolist())
         with self.autocast():
             loss = self.objective(self.model, batch) / accumulate
         self.manual_backward(loss * self.scale.scale if self.scale else loss)

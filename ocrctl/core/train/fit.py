@@ -20,8 +20,10 @@ from ocrctl.errors import UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.models.freeze import freeze
+from ocrctl.models.ocr_model import OCRModel, is_frozen
 from ocrctl.runtime import model_threads, worker_processes
 from ocrctl.training.device import Accelerator
+from ocrctl.training.feature_cache import FeatureCache
 from ocrctl.training.nonfinite_samples import read_excluded
 from ocrctl.training.objectives import choose_objective
 from ocrctl.training.restore import saved_position
@@ -113,6 +115,9 @@ def _run_training(
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.norm_frozen = bool(settings.model.init) if train.freeze_norm is None else train.freeze_norm
     frozen = freeze(model, train.freeze)
+    if caches_features(settings, task, model, accelerator.device):
+        model.feature_cache = FeatureCache(model, task.samples.locate, train.cache_megabytes << 20)
+        report("cache: features of the frozen encoder are kept in memory after the first epoch")
     if train.activation_checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
@@ -215,6 +220,26 @@ def _resume_point(last: Path, task: TrainingTask) -> ResumePoint:
         position.global_step, position.elapsed, position.next_draw, position.validated,
         position.schedule.model_dump() if position.schedule else None,
     )  # fmt: skip
+
+
+def caches_features(settings: Settings, task: TrainingTask, model: OCRModel, device: str) -> bool:
+    """Whether the features of the encoder are to be kept. Raises UsageError where `train.cache_features` asks for it
+    and a sample has no features of its own to keep."""
+    wanted, pages = settings.train.cache_features, task.spec.task == "detection"
+    section = settings.page if pages else settings.data
+    endless = not settings.data.train or any(name.startswith("synth:") for name in settings.data.train)
+    checks = (
+        ("train.freeze=encoder must freeze the whole encoder", is_frozen(model.encoder)),
+        (f"{'page' if pages else 'data'}.augment must be 0", section.augment == 0),
+        ("page.mosaic must be 0", not pages or settings.page.mosaic == 0),
+        ("all data must be finite", not endless),
+        ("train.device must be cpu", device == "cpu"),
+        ("its output steps must follow the columns", not task.spec.keeps_aspect or bool(model.columns_per_step)),
+    )
+    reasons = [reason for reason, holds in checks if not holds]
+    if wanted and reasons:
+        raise UsageError(f"train.cache_features: {' and '.join(reasons)}.", hint="--set train.freeze=encoder")
+    return wanted is not False and not reasons
 
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:

@@ -119,7 +119,8 @@ class PARSeq(OCRModel):
 
     def memory(self, images: Tensor) -> Tensor:
         """Encode uint8 (N, C, H, W) to (N, S, D)."""
-        return self.encoder(self.normalise(images))
+        memory: Tensor = self.encode(self.normalise(images))
+        return memory
 
     def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
         """Embed context tokens (N, L), the first of them at position `start`, to (N, L, D). The character at position j
