@@ -40,4 +40,5 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
         )
     model.load_state_dict(weights)
     refuse_not_finite_outputs(model, card, found.path)
-    return f"from: {found.path} ({source}, {shared})"
+    resized = "" if given.preprocessing == card.preprocessing else f", trained with model.resize={given.preprocessing}"
+    return f"from: {found.path} ({source}, {shared}{resized})"

@@ -233,12 +233,17 @@ def _width_notes(parts: Sequence[FiniteWords | SynthWords], spec: ModelSpec) -> 
     if kept is None or not spec.keeps_aspect:
         return []
     images = long = narrow = 0
-    for part in (part for part in parts if isinstance(part, FiniteWords)):
-        for index in range(len(part)):
-            (height, width), label = part.size(index, None)
-            wanted = (2 * width * spec.input_height + height) // (2 * height)
-            images, long = images + 1, long + (wanted > kept.max_width)
-            narrow += max(wanted, kept.min_width) < least_width(spec, label)
+    for part in (part for part in parts if isinstance(part, FiniteWords) and part.sizes is not None):
+        assert part.sizes is not None
+        sizes = part.sizes[part.indices].astype(np.int64)  # (N, 2): width, height
+        widths = (2 * sizes[:, 0] * spec.input_height + sizes[:, 1]) // (2 * sizes[:, 1])
+        images, long = images + len(part), long + int((widths > kept.max_width).sum())
+        widths = np.maximum(widths, kept.min_width)
+        labels = part.source.labels
+        # No label needs more than two steps for each character.
+        most = np.array([2 * spec.stride_w * len(labels[int(index)]) for index in part.indices])
+        tight = np.flatnonzero(widths < most)
+        narrow += sum(int(widths[row]) < least_width(spec, labels[int(part.indices[row])]) for row in tight)
     limits = f"widths: {kept.min_width} to {kept.max_width} pixels, aspect ratio kept"
     return [
         f"{limits}; of {images} images {long} are compressed to {kept.max_width}, {narrow} widened for their labels"

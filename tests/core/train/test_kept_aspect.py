@@ -119,7 +119,7 @@ def test_a_narrow_image_is_widened_for_its_label(words: Path, tmp_path: Path) ->
         if found.samples.locate(position)[0] == (0, 10):
             assert image.shape[1] == 76  # ten letters, nine blanks, four pixels each
     lines = go(tmp_path / "run", 1, "data.val=synth:words", data=[str(words)])
-    assert "of 44 images 1 are compressed to 640, " in "\n".join(lines)
+    assert "of 44 images 1 are compressed to 640, 1 widened for their labels" in "\n".join(lines)
 
 
 def test_a_bad_batch_is_kept_with_its_widths_and_played_back(
@@ -175,6 +175,6 @@ def test_an_architecture_that_cannot_says_so(arch: str, said: str, tmp_path: Pat
 
 def test_weights_of_a_stretched_model_start_one_that_keeps(tiny_checkpoint: Path, words: Path, tmp_path: Path) -> None:
     lines = go(tmp_path / "run", 1, f"model.init={tiny_checkpoint}", data=[str(words)])
-    assert any(line.startswith("from:") for line in lines)
+    assert any(line.startswith("from:") and "trained with model.resize=stretch" in line for line in lines)
     state = json.loads(read_checkpoint(tmp_path / "run" / "last.ckpt")["ocrctl"])
     assert KeptAspect(**state["kept"]) == KeptAspect(8, 640, 4)
