@@ -52,7 +52,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--protocol",
-            metavar="exact|str36|hmean|cleval",
+            metavar="exact|str36|str36-nfkd|hmean|cleval",
             help="Scoring protocol; the first ranks the worst samples. Repeatable. Words: exact and str36 (default). "
             "Pages: hmean (default) or cleval.",
             rich_help_panel=SCORES,

@@ -6,14 +6,17 @@ A *protocol* says which text is compared:
 `str36`   the field's 36-character case-insensitive protocol: lower-case, then keep only [0-9a-z], on both sides
           (Shi et al. 2017, https://arxiv.org/abs/1507.05717; clovaai/deep-text-recognition-benchmark test.py,
           https://arxiv.org/abs/1904.01906; baudm/parseq strhub/data/utils.py, https://arxiv.org/abs/2207.06966).
+`str36-nfkd`   the same after NFKD, which makes an accented letter its base letter: for models that write accents, on
+          labels without them (PARSeq folds its labels so, strhub/data/dataset.py).
 
 A ground truth in which a protocol leaves nothing ("&!", a Hangul word under `str36`) is left out of that protocol's
 numbers, as PARSeq does (strhub/data/dataset.py); clovaai would count it as a hit for an empty prediction. How many were
-left out is part of every result. PARSeq also folds accents (NFKD) before it filters; clovaai does not, nor does this.
+left out is part of every result.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +44,16 @@ def normalise36(text: str) -> str:
     return "".join(char for char in text.lower() if char in _KEEP36)
 
 
-PROTOCOLS: dict[str, Callable[[str], str]] = {"exact": normalise_exact, "str36": normalise36}
+def normalise36_nfkd(text: str) -> str:
+    """Decompose accented letters, so that their base letter stays; then as `normalise36`."""
+    return normalise36(unicodedata.normalize("NFKD", text))
+
+
+PROTOCOLS: dict[str, Callable[[str], str]] = {
+    "exact": normalise_exact,
+    "str36": normalise36,
+    "str36-nfkd": normalise36_nfkd,
+}
 
 
 def get_protocol(name: str) -> Callable[[str], str]:

@@ -12,6 +12,8 @@ from ocrctl.inference import default_models
 from ocrctl.inference.default_models import DefaultModel, default_model, default_of
 from ocrctl.inference.locate import locate
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_onnx: Path) -> Path:
@@ -76,7 +78,45 @@ def test_the_shipped_manifest_describes_every_model_and_every_file() -> None:
         assert isinstance(model, DefaultModel) and model.licence and model.origin
         assert len(model.sha256) == len(model.source_sha256) == 64
         if model.package is None:
-            assert model.path().stat().st_size < 10_000_000
+            model.path()  # whose checksum is right
             assert model.commands and model.accuracy
+            card = ROOT / "docs" / "model-cards" / f"{model.name}.md"
+            for fact in (model.sha256, model.source_sha256, model.licence, *model.commands):
+                assert fact in card.read_text(encoding="utf-8"), f"{card.name}: {fact}"
+            assert model.source_sha256 in (ROOT / "NOTICE").read_text(encoding="utf-8")
+    assert sum(path.stat().st_size for path in default_models.WEIGHTS.iterdir()) <= 14_000_000
     files = {model.file for model in shipped.values() if model.package is None}
     assert {path.name for path in default_models.WEIGHTS.iterdir()} == files | {default_models.MANIFEST}
+
+
+def test_the_shipped_models_read_a_page() -> None:
+    """Text that OpenCV draws: lines, accented by no one, found and read without torch."""
+    import cv2
+    import numpy as np
+
+    from ocrctl import Engine, PageReader
+
+    page = np.full((300, 640, 3), 255, np.uint8)
+    for row, text in enumerate(("Invoice No. 2041", "Total: 17.50 EUR")):
+        cv2.putText(page, text, (40, 100 + 100 * row), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3, cv2.LINE_AA)
+    reader = PageReader(*(Engine.load(f"default:{name}", device="cpu") for name in default_models.PREDICT))
+    (found,) = reader.read([page])
+    assert [word.text for word in found.words] == ["Invoice No. 2041", "Total: 17.50 EUR"]
+
+
+@pytest.mark.parametrize("name", default_models.PREDICT)
+def test_training_can_start_from_a_shipped_model(name: str) -> None:
+    from ocrctl.core.train.initialise import initialise
+    from ocrctl.models.build import build_model
+    from ocrctl.models.checkpoint import load_checkpoint
+
+    card, _ = load_checkpoint(default_model(name).path())
+    assert card.arch in initialise(build_model(card), card, f"default:{name}")
+
+
+def test_every_latin_character_is_a_class_of_the_shipped_recogniser() -> None:
+    from ocrctl.models.checkpoint import load_checkpoint
+    from ocrctl.text.charset import BUILTIN
+
+    card, weights = load_checkpoint(default_model("rec-latin").path())
+    assert card.charset == BUILTIN["latin"] and len(weights["head.linear.weight"]) == len(card.charset) + 1

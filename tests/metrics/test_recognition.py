@@ -51,6 +51,12 @@ def test_str36_keeps_ascii_only() -> None:
     assert normalise36("Đường №5 İß½A-Z_٣") == "ng5iaz"
 
 
+def test_str36_nfkd_keeps_the_base_letter_of_an_accented_one() -> None:
+    truths, predictions = ["CAFE", "Citroën", "naïve"], ["Café", "CITROEN", "nave"]
+    assert score(truths, predictions, "str36").accuracy == 1 / 3  # "nave", of which nothing is missing then
+    assert score(truths, predictions, "str36-nfkd").accuracy == 2 / 3
+
+
 @given(PAIRS)
 def test_str36_equals_clovaai_where_the_truth_is_not_empty(pairs: list[tuple[str, str]]) -> None:
     kept = [(truth, prediction) for truth, prediction in pairs if normalise36(truth)]
