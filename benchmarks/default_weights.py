@@ -2,8 +2,8 @@
 
     python benchmarks/default_weights.py [FOLDER]      (default: a temporary one; needs network access for rapidocr)
 
-Prints the SHA-256 of each new file, and for one that is not that of the manifest whether its weights are the same: other
-versions of PyTorch or onnxscript may write another graph around the same weights. Exit 1 when weights differ.
+Prints the SHA-256 of each new file; where it is not that of the manifest, whether the weights are the same: other
+versions of PyTorch or onnxscript may write another graph around them. Exit 1 when weights differ.
 """
 
 from __future__ import annotations
