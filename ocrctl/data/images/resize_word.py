@@ -13,6 +13,9 @@ from ocrctl.data.images import Image
 from ocrctl.data.images.decode import expect_image
 from ocrctl.errors import InputError
 
+SIMILAR = 0.8  # share of the width of a batch that an image has
+LEAST = 8  # images of a batch
+
 
 def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Resize a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous. channels 1: luma grey.
@@ -75,12 +78,17 @@ def word_batches(
 
 def plan_batches(widths: Sequence[int], kept: KeptAspect, pixels: int) -> list[list[int]]:
     """Divide images by width into batches of at most `pixels` columns in all, padding included (at least one image
-    each). Returns the indices of each batch; the widest images come first, so that memory is short at once or never."""
+    each). Returns the indices of each batch.
+
+    A batch ends early, from LEAST images on, where the next image is below SIMILAR of its width: padding costs more
+    than one more batch. The widest images come first, so that memory is short at once or never.
+    """
     order = sorted(range(len(widths)), key=lambda index: -widths[index])
     batches: list[list[int]] = []
     most = 0
     for index in order:
-        if not batches or (len(batches[-1]) + 1) * most > pixels:
+        full = not batches or (len(batches[-1]) + 1) * most > pixels
+        if full or (len(batches[-1]) >= LEAST and widths[index] < SIMILAR * most):
             batches.append([])
             most = kept.batch_width(widths[index])
         batches[-1].append(index)
