@@ -71,8 +71,9 @@ def training_memory(
     """
     if precision not in CASTS or device not in RUNTIME:
         raise ValueError(f"precision {precision!r} on {device!r}: expected one of {list(CASTS)} on {list(RUNTIME)}")
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        model = build_model(card).train()
+    model = build_model(card).train()  # before the fake mode: initialisation reads values
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        _make_fake(model, mode)
         if channels_last:
             _to_channels_last(model)
         for parameter in model.parameters():
@@ -95,6 +96,15 @@ def training_memory(
         workspace=step.widest_convolution,
         runtime=RUNTIME[device],
     )
+
+
+def _make_fake(model: nn.Module, mode: FakeTensorMode) -> None:
+    """Replace every parameter and buffer by a fake tensor, which has its shape and no data."""
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(mode.from_tensor(parameter.detach())))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, mode.from_tensor(buffer))
 
 
 def _to_channels_last(model: nn.Module) -> None:

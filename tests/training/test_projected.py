@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrctl.config.detection_card import detection_card
-from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_card import ModelCard, recognition_card
 from ocrctl.config.settings import ModelSettings, TrainSettings
 from ocrctl.errors import UsageError
 from ocrctl.models.memory import TrainingMemory
@@ -40,3 +40,12 @@ def test_recognisers_by_ctc_have_one_and_autoregressive_ones_say_so() -> None:
             ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25), TrainSettings(),
             Accelerator("cpu", "32-true"),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", ["crnn-tiny", "ppocr-rec-tiny"])
+def test_the_widest_batch_is_projected_where_the_aspect_ratio_is_kept(arch: str) -> None:
+    needed = []
+    for width in (160, 320):
+        card = recognition_card(get_spec(arch, width, "keep"), "abc")
+        needed.append(estimate_memory(card, TrainSettings(batch_size=4), Accelerator("cpu", "32-true")).activations)
+    assert needed[1] == pytest.approx(2 * needed[0], rel=0.1)

@@ -36,6 +36,7 @@ class Watch(TorchDispatchMode):
         ("parseq-tiny", ["train.optimizer=muon", "train.ema=0.9", "train.label_smoothing=0.1"]),
         ("crnn-tiny", ["train.on_nonfinite=skip"]),
         ("crnn-tiny", ["model.resize=keep"]),
+        ("ppocr-rec-tiny", []),
     ],
 )
 def test_a_step_reads_no_value(arch: str, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
