@@ -16,10 +16,11 @@ class KeptAspect:
 
     An image is resized to the height of the input and to a width between `min_width` and `max_width`; only beyond
     these limits its aspect ratio changes. Black columns are then added on its right: `margin` columns that the model
-    reads as part of the image, and more up to `pad_to` columns where it is narrower, since some models were trained
-    with such padding and read worse without. What an image holds with these columns is its counted width; columns
-    beyond it only fill a batch, whose width is a multiple of `multiple`, and change no output. A model that knows how
-    to may weigh padding that is not there: columns up to `weighted_to` contribute to its means and its attention.
+    reads as part of the image, and more up to `pad_to` columns where it is narrower and to a multiple of
+    `pad_multiple`, since some models were trained with such padding and read worse without. What an image holds with
+    these columns is its counted width; columns beyond it only fill a batch, whose width is a multiple of `multiple`,
+    and change no output. A model that knows how to may weigh padding that is not there: columns up to `weighted_to`
+    contribute to its means and its attention.
     """
 
     min_width: int
@@ -28,6 +29,7 @@ class KeptAspect:
     margin: int = 0
     pad_to: int = 0
     weighted_to: int = 0
+    pad_multiple: int = 1
 
     def width_of(self, height: int, width: int, input_height: int) -> int:
         """Return the width that an image of (height, width) is resized to with `input_height` rows."""
@@ -35,8 +37,9 @@ class KeptAspect:
         return min(max(wanted, self.min_width), self.max_width)
 
     def counted(self, width: int) -> int:
-        """Return the columns that count for an image `width` pixels wide: its own, the margin, and those to pad_to."""
-        return max(width + self.margin, self.pad_to)
+        """Return the columns that count for an image `width` pixels wide: its own, the margin, and those to pad_to and
+        to a multiple of pad_multiple."""
+        return -(-max(width + self.margin, self.pad_to) // self.pad_multiple) * self.pad_multiple
 
     def batch_width(self, widest: int) -> int:
         """Return the width of a batch whose widest image has `widest` pixels."""
@@ -51,6 +54,7 @@ class KeptAspect:
             ("margin", 0, LIMIT),
             ("pad_to", 0, LIMIT),
             ("weighted_to", 0, LIMIT),
+            ("pad_multiple", 1, 1024),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:

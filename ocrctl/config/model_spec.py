@@ -60,6 +60,7 @@ class ModelSpec:
     decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
     resizes: tuple[Resize, ...] = ("stretch",)  # supported values of model.resize, the default first
     kept: KeptAspect | None = None  # widths for model.resize=keep; None: not supported
+    lost_steps: int = 0  # last output steps that are always blank, as after a convolution without padding (CTC)
     plugin: str | None = None  # set by the registry: the name of the plug-in that brings it
 
     @property

@@ -20,8 +20,10 @@ def output_steps(spec: ModelSpec, width: int | None = None) -> int:
         return spec.max_label_length + 1
     width = spec.input_width if width is None else width
     if spec.kept is not None and spec.keeps_aspect:
-        return -(-spec.kept.counted(width) // spec.stride_w)  # rounded up: a step for the remaining columns, too
-    return width // spec.stride_w
+        steps = -(-spec.kept.counted(width) // spec.stride_w)  # rounded up: a step for the remaining columns, too
+    else:
+        steps = width // spec.stride_w
+    return steps - spec.lost_steps
 
 
 def width_for_steps(spec: ModelSpec, steps: int) -> int:

@@ -27,6 +27,7 @@ def build_model(card: ModelCard) -> OCRModel:
     if card.kept is not None and isinstance(model, OCRModel):
         model.kept = card.kept
         model.columns_per_step = spec.stride_w if spec.tokenizer == "ctc" else 0
+        model.lost_steps = spec.lost_steps
     if family.plugin is not None:
         from ocrctl.models.plugin_check import check_model
 

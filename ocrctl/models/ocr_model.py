@@ -35,6 +35,8 @@ class OCRModel(nn.Module):
     """widths and padding of a model that keeps the aspect ratio; set by models.build"""
     columns_per_step = 0
     """input columns for each step of a CTC decoder; 0 where the steps do not follow the columns"""
+    lost_steps = 0
+    """last steps of each image that are always blank (ModelSpec.lost_steps)"""
 
     def __init__(
         self,
@@ -108,7 +110,7 @@ class OCRModel(nn.Module):
         included. Raises ValueError when the steps of this model do not follow the columns."""
         if not self.columns_per_step:
             raise ValueError("the output steps of this model do not depend on the width of an image")
-        return strided(counted(widths, self.kept), self.columns_per_step)
+        return strided(counted(widths, self.kept), self.columns_per_step) - self.lost_steps
 
     def _blank_beyond(self, logits: Tensor, widths: Tensor) -> Tensor:
         """Make the steps of (N, T, K) beyond each image certain blanks (class 0)."""

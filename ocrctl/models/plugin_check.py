@@ -48,7 +48,7 @@ def _problem(outputs: Any, card: ModelCard, classes: int, size: tuple[int, int])
     spec = card_spec(card)
     wanted: dict[str, tuple[int, ...]] = {}
     if spec.detector is None:
-        wanted["logits"] = (IMAGES, output_steps(spec, size[1]), classes)
+        wanted["logits"] = (IMAGES, output_steps(spec, size[1]) + spec.lost_steps, classes)
     else:
         side = spec.detector.map_stride
         wanted = dict.fromkeys(spec.detector.maps, (IMAGES, size[0] // side, size[1] // side))

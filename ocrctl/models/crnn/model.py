@@ -3,8 +3,8 @@
 Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", 2015
 (https://arxiv.org/abs/1507.05717), with batch normalisation after every convolution (section 3.2 of the paper has it
 after two) and strided convolutions in place of pooling. It is a light variant: fewer channels and hidden units, and no
-linear layer between the LSTMs (docs/reference/models.md has both parameter counts). No activation works in place: the
-CTC loss needs what an in-place one would overwrite.
+linear layer between the LSTMs (docs/reference/models.md has both parameter counts); models/crnn/vgg.py has the
+published network. No activation works in place: the CTC loss needs what an in-place one would overwrite.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.layers.columns import Columns, clear_columns, reversed_steps, strided, take_steps
+from ocrctl.models.crnn import vgg
+from ocrctl.models.crnn.recurrent import run_lstm
+from ocrctl.models.layers.columns import Columns, clear_columns, strided
 from ocrctl.models.ocr_model import OCRModel
 
 
@@ -59,6 +60,8 @@ SIZES = {
 
 def build(card: ModelCard, num_classes: int) -> OCRModel:
     """Build the CRNN that `card` describes, with random weights."""
+    if card.arch not in SIZES:
+        return vgg.build(card, num_classes)
     size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
     return OCRModel(
         encoder=ConvEncoder(card.channels, size.stages, size.features),
@@ -137,38 +140,8 @@ class BiLSTMDecoder(nn.Module):
     def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
         """(N, D, 1, T) to (N, T, 2 * hidden). `targets` is accepted and ignored."""
         sequence = features.squeeze(2).transpose(1, 2)  # (N, T, D)
-        if columns is None:
-            states, _ = self.lstm(sequence)  # (N, T, 2 * hidden)
-        else:
-            states = self._read(sequence, strided(columns.counted, COLUMNS_PER_STEP))
-        states = self.dropout(states)
-        return states
-
-    def _read(self, sequence: Tensor, lengths: Tensor) -> Tensor:
-        """Run the LSTM over the first `lengths` (N,) steps of (N, T, D); later steps hold values of no meaning.
-
-        Packed sequences would need the lengths on the host, and have no form in ONNX.
-        """
-        lstm = self.lstm
-        backward = reversed_steps(lengths, sequence.shape[1])  # (N, T)
-        forward = torch.arange(sequence.shape[1], device=sequence.device).expand_as(backward)
-        for layer in range(lstm.num_layers):
-            if layer and lstm.dropout:
-                sequence = nn.functional.dropout(sequence, lstm.dropout, self.training)
-            read = self._one_direction(sequence, layer, "")
-            read_back = self._one_direction(take_steps(sequence, backward), layer, "_reverse")
-            # Both are taken by index, since a traced LSTM has the number of steps of the example as its shape.
-            sequence = torch.cat(
-                [take_steps(read, forward), take_steps(read_back, backward)], dim=2
-            )  # (N, T, 2 hidden)
-        return sequence
-
-    def _one_direction(self, sequence: Tensor, layer: int, suffix: str) -> Tensor:
-        """Run one direction of one layer from left to right: (N, T, D) to (N, T, hidden)."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        weights = [getattr(self.lstm, f"{name}_l{layer}{suffix}") for name in names]
-        start = sequence.new_zeros(1, sequence.shape[0], self.lstm.hidden_size)
-        states, _, _ = torch.lstm(sequence, (start, start), weights, True, 1, 0.0, self.training, False, True)
+        lengths = None if columns is None else strided(columns.counted, COLUMNS_PER_STEP)
+        states: Tensor = self.dropout(run_lstm(self.lstm, sequence, lengths, self.training))  # (N, T, 2 * hidden)
         return states
 
 

@@ -11,6 +11,7 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.models.family import ModelFamily
 
 KEPT = KeptAspect(min_width=8, max_width=640, multiple=4)  # 640: twenty times as wide as high
+KEPT64 = KeptAspect(min_width=4, max_width=2560, multiple=64, pad_multiple=64)  # of EasyOCR, without a maximum there
 FAMILY = ModelFamily(
     "crnn",
     (
@@ -20,7 +21,14 @@ FAMILY = ModelFamily(
         ModelSpec("crnn", "recognition", "crnn",
                   "CRNN (light variant), 2.8 M parameters, 32x128 grey, CTC: the base recogniser",
                   32, 128, 1, 32, 4, "ctc", 32, "ascii94", resizes=("stretch", "keep"), kept=KEPT),
+        ModelSpec("crnn-vgg", "recognition", "crnn",
+                  "CRNN as published (VGG, BiLSTM, CTC), 8.5 M parameters, 32x100 grey",
+                  32, 100, 1, 32, 4, "ctc", 25, "lower36", lost_steps=1),
+        ModelSpec("crnn-vgg-small", "recognition", "crnn",
+                  "CRNN of EasyOCR (VGG, BiLSTM, CTC), 3.8 M parameters, 64 rows of grey, aspect ratio kept",
+                  64, 2560, 1, 64, 4, "ctc", 320, "ascii95", resizes=("keep",), kept=KEPT64, lost_steps=1),
     ),
+    published="ocrctl.models.crnn.published:recognise",
     build="ocrctl.models.crnn.model:build",
     objective="ctc",
 )  # fmt: skip

@@ -25,7 +25,9 @@ class Columns(NamedTuple):
 
 def counted(widths: Tensor, kept: KeptAspect | None) -> Tensor:
     """Return the columns that count for images `widths` (N,) pixels wide, as KeptAspect.counted does."""
-    return widths if kept is None else (widths + kept.margin).clamp(min=kept.pad_to)
+    if kept is None:
+        return widths
+    return strided((widths + kept.margin).clamp(min=kept.pad_to), kept.pad_multiple) * kept.pad_multiple
 
 
 def strided(widths: Tensor, stride: int) -> Tensor:
@@ -38,6 +40,12 @@ def strided(widths: Tensor, stride: int) -> Tensor:
 def column_mask(widths: Tensor, columns: int) -> Tensor:
     """Return bool (N, columns): True for the first `widths` (N,) columns of each row."""
     return torch.arange(columns, device=widths.device) < widths[:, None]
+
+
+def repeat_last_column(images: Tensor, widths: Tensor) -> Tensor:
+    """Return images (N, C, H, W) with the last of the first `widths` (N,) columns of each in all columns after it."""
+    columns = torch.minimum(torch.arange(images.shape[3], device=widths.device), widths[:, None] - 1)  # (N, W)
+    return images.gather(3, columns[:, None, None].expand_as(images))
 
 
 def clear_columns(features: Tensor, widths: Tensor) -> Tensor:
