@@ -55,8 +55,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Output format. Words: tsv (default), csv, txt, jsonl, rec_gt. Pages: jsonl (default), tsv, csv; with "
-            "-o also txt, submission, overlay, or a page format such as paddleocr-det.",
+            help="Output format. Words: tsv (default), csv, txt, jsonl, rec_gt. Pages: jsonl (default), text, tsv, "
+            "csv; with -o also txt, submission, overlay, or a page format such as paddleocr-det.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -103,7 +103,7 @@ def predict(
 
     \b
     Examples:
-      ocrctl predict photo.jpg
+      ocrctl predict photo.jpg --format text
       ocrctl predict words/*.png -m runs/crnn
       ocrctl predict scans -m runs/dbnet -m runs/crnn -o out --format overlay
       find . -name '*.jpg' | ocrctl predict - -m models/crnn.onnx --json

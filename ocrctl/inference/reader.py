@@ -12,6 +12,7 @@ from ocrctl.data.images import Image
 from ocrctl.data.images.rectify import TALL, crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import TASKS, Engine, Recognition
+from ocrctl.inference.reading_order import in_reading_order
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.models.outlines.rectangles import Rectangles
 
@@ -41,11 +42,12 @@ class PageReader:
         self.detector, self.recogniser = detector, recogniser
 
     def read(self, images: Sequence[Image], polygons: bool = False, batch_size: int = 1) -> list[PageText]:
-        """Return outlines and texts of RGB uint8 images (h, w, 3) of any sizes, in input order.
+        """Return outlines and texts of RGB uint8 images (h, w, 3) of any sizes, in input order; those of an image in
+        reading order.
 
         `polygons` and `batch_size` (pages) are those of Engine.detect, which documents the errors.
         """
-        found = self.detector.detect(images, polygons, batch_size)
+        found = [in_reading_order(one) for one in self.detector.detect(images, polygons, batch_size)]
         words = self.words(zip(images, found, strict=True), polygons)
         return [PageText(one, texts) for one, texts in zip(found, words, strict=True)]
 

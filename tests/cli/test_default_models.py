@@ -62,3 +62,15 @@ def test_model_set_leaves_the_files_of_the_package_alone(
         assert run(["model", "set", model, "box_threshold=0.5"]) == 2
         assert "ocrctl export default:det -o DIR" in capsys.readouterr().err
     assert (default_weights / "det.ckpt").read_bytes() == before
+
+
+def test_text_of_pages_is_printed_line_by_line(
+    default_weights: Path, page_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = str(page_folder / "img_0.png")
+    assert run(["predict", page, "--device", "cpu"]) == 0
+    boxes = json.loads(capsys.readouterr().out)["boxes"]
+    assert run(["predict", page, "--device", "cpu", "--format", "text"]) == 0
+    assert capsys.readouterr().out == "".join(f"{box['text']}\n" for box in boxes if box["text"]) + "\n"
+    assert run(["predict", page, "-m", "default:det", "--device", "cpu", "--format", "text"]) == 2
+    assert "requires a recogniser" in capsys.readouterr().err

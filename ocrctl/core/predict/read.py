@@ -16,6 +16,7 @@ from ocrctl.models.outlines.detections import Detections
 
 if TYPE_CHECKING:
     from ocrctl.inference.reader import PageReader
+from ocrctl.inference.reading_order import in_reading_order
 
 Result = Prediction | PagePrediction | Unreadable
 
@@ -76,7 +77,8 @@ class PageTask:
         found: list[Detections | InputError] = []
         for page, one in zip(pages, maps, strict=True):
             try:
-                found.append(self._engine.find(one, page, self._polygons))
+                outlines = self._engine.find(one, page, self._polygons)
+                found.append(in_reading_order(outlines) if self._reader else outlines)
             except InputError as error:
                 found.append(error)
         images = [image for _, (_, image) in batch]

@@ -17,7 +17,7 @@ from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
 from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, iter_images
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
-from ocrctl.inference.writers import word_formats
+from ocrctl.inference.writers import page_formats, word_formats
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 from ocrctl.inference.writers.select import check_format, check_guard, format_for, line_writer
 
@@ -101,6 +101,11 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     models = load_models(options.models, options.device, options.threads, options.decoding)
     detects, reads = models.detector is not None, models.recogniser is not None
     name = format_for(options.format, detects, options.out is not None)
+    if name == page_formats.TEXT.name and not reads:
+        raise UsageError(
+            f"--format {name} requires a recogniser beside {models.first.path}.",
+            hint="-m DETECTOR -m RECOGNISER reads pages; without -m the default models do",
+        )
     if options.guard:
         check_guard(name)
     if options.polygons and not detects:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ocrctl.escape import cell, json_text
+from ocrctl.escape import cell, json_text, visible
+from ocrctl.inference.reading_order import reading_lines
 from ocrctl.inference.writers.prediction import LineWriter, PagePrediction
 from ocrctl.inference.writers.results import coordinates
 from ocrctl.inference.writers.word_formats import csv_record
@@ -60,6 +61,14 @@ def text_csv_lines(prediction: PagePrediction, folder: Path | None = None) -> st
     return "\n".join(csv_record(fields + text) for fields, text in pairs)
 
 
+def text_lines(prediction: PagePrediction, folder: Path | None = None) -> str:
+    """Return the texts of a page in reading order, a row for each line of text; line breaks and other controls are
+    escaped. An empty row ends a page."""
+    words = prediction.words or ()
+    lines = [[words[index].text for index in line] for line in reading_lines(prediction.found)]
+    return "".join(visible(" ".join(filter(None, line))) + "\n" for line in lines if any(line))
+
+
 def _boxes(prediction: PagePrediction) -> list[list[str]]:
     """Path, score and points of each box, or the path alone."""
     found = prediction.found
@@ -78,5 +87,6 @@ def _texts(prediction: PagePrediction) -> list[list[str]]:
 JSONL = LineWriter("jsonl", ".jsonl", "", jsonl_line)
 TSV = LineWriter("tsv", ".tsv", "path\tscore\tpoints", tsv_lines)
 CSV = LineWriter("csv", ".csv", "path,score,points", csv_lines)
+TEXT = LineWriter("text", ".txt", "", text_lines)
 TEXT_TSV = LineWriter(TSV.name, TSV.suffix, f"{TSV.header}\ttext\tconfidence", text_tsv_lines)
 TEXT_CSV = LineWriter(CSV.name, CSV.suffix, f"{CSV.header},text,confidence", text_csv_lines)

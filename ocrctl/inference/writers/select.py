@@ -10,7 +10,9 @@ WRITERS = {
     writer.name: writer
     for writer in (word_formats.TXT, word_formats.TSV, word_formats.CSV, word_formats.JSONL, word_formats.REC_GT)
 }
-PAGE_WRITERS = {writer.name: writer for writer in (page_formats.JSONL, page_formats.TSV, page_formats.CSV)}
+PAGE_WRITERS = {
+    writer.name: writer for writer in (page_formats.JSONL, page_formats.TSV, page_formats.CSV, page_formats.TEXT)
+}
 READ_PAGE_WRITERS = {writer.name: writer for writer in (page_formats.TEXT_TSV, page_formats.TEXT_CSV)}
 # Page formats that write their own files below -o DIR, besides the page formats of data/formats.
 PAGE_FILES = ("txt", "submission", "overlay")
