@@ -12,7 +12,7 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import check_writable, open_atomic
 from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.models.registry import families, family_of
-from ocrctl.models.weight_file import WeightFile, read_weight_file, recognise
+from ocrctl.models.weight_file import WeightFile, is_torch_file, read_weight_file, recognise
 from ocrctl.shell import shell_quote
 from ocrctl.text.charset import Charset
 
@@ -46,6 +46,11 @@ def import_weights(source: Path, arch: str, charset: str | None, out: Path) -> I
     InputError when the file cannot be read, is not recognised, or does not fit the charset.
     """
     family = family_of(arch)
+    if (backbone := _backbone(source)) is not None:
+        raise UsageError(
+            f"{source}: holds ImageNet weights of the backbone {backbone}, not a whole model.",
+            hint=f"train a detector with them: ocrctl train DETECTOR --from {shell_quote(source)} -d SPEC",
+        )
     if family.published is None:
         raise UsageError(
             f"--as {arch}: no published weights are known for it.", hint=f"known: {', '.join(importable())}"
@@ -96,6 +101,17 @@ def import_weights(source: Path, arch: str, charset: str | None, out: Path) -> I
             raise (system_error(error) or error) from error
     note = given.note if given is not None else ""
     return Imported(out, model.description, card, count_parameters(model.weights), note)
+
+
+def _backbone(source: Path) -> str | None:
+    """The backbone whose weights `source` holds, None for any other file, also one that cannot be read."""
+    from ocrctl.models.backbones.pretrained import backbone_of
+
+    try:
+        file = read_weight_file(source) if is_torch_file(source) else None
+    except InputError:  # reported where the file is read for its own sake
+        return None
+    return backbone_of(file) if file is not None else None
 
 
 def _refuse_own(file: WeightFile) -> None:

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError
+from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.config.model_spec import ModelSpec
+from ocrctl.config.settings import ModelSettings
+from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.locate import locate
 from ocrctl.models.checkpoint import load_initial
 from ocrctl.models.class_rows import rows_by_character, shared_rows
 from ocrctl.models.finite import refuse_not_finite_outputs
+from ocrctl.models.weight_file import is_torch_file, read_weight_file
 
 if TYPE_CHECKING:
     from ocrctl.models.ocr_model import OCRModel
+
+
+def backbone_weights(model: ModelSettings, spec: ModelSpec) -> ModelSettings:
+    """Return `model` with the file of --from as `pretrained` where it holds ImageNet weights of a backbone, with that
+    backbone where none was chosen; any other `model` as it is.
+
+    Raises UsageError when the architecture does not have this backbone, or another file is given as well.
+    """
+    path = Path(model.init or "")
+    if not path.is_file() or not is_torch_file(path):
+        return model
+    from ocrctl.models.backbones.pretrained import backbone_of
+
+    file = read_weight_file(path)
+    name = None if CARD_KEY in file.metadata else backbone_of(file)
+    if name is None:
+        return model
+    if name not in spec.backbones:
+        has = f"supports {', '.join(spec.backbones)}" if spec.backbones else "has its own backbone"
+        raise UsageError(f"--from {path}: holds ImageNet weights of {name}; {spec.name} {has}.")
+    if model.pretrained is not None:
+        raise UsageError(f"--from {path} holds weights of a backbone, and model.pretrained={model.pretrained} too.")
+    if model.backbone not in ("auto", name):
+        raise UsageError(
+            f"--from {path}: holds ImageNet weights of {name}, model.backbone is {model.backbone}.",
+            hint=f"--set model.backbone={name}",
+        )
+    return model.model_copy(update={"init": None, "pretrained": str(path), "backbone": name})
 
 
 def initialise(model: OCRModel, card: ModelCard, init: str) -> str:

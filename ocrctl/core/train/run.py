@@ -120,6 +120,11 @@ def _train(
     if spec.plugin != settings.model.plugin:  # what a resumed run says is missing, where it is not given again
         settings = with_changes(settings, model=settings.model.model_copy(update={"plugin": spec.plugin}))
         state.settings = settings
+    if settings.model.init:
+        from ocrctl.core.train.initialise import backbone_weights
+
+        settings = with_changes(settings, model=backbone_weights(settings.model, spec))
+        state.settings = settings
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
     accelerator = _check_settings(settings, spec, fresh=not resumes)
     if spec.task == "detection":

@@ -13,6 +13,8 @@ from torch import Tensor
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.files.regular import check_regular
 from ocrctl.models.backbones.backbone import Backbone
+from ocrctl.models.backbones.build import BACKBONES
+from ocrctl.models.weight_file import WeightFile
 
 PACKAGE = "package"
 PACKAGED = "efficientnet-lite0"
@@ -25,19 +27,35 @@ def load_pretrained(backbone: Backbone, name: str, source: str) -> str:
     Raises UsageError, MissingRequirement (the extra `pretrained`), or InputError when the tensors do not fit `name`.
     """
     weights = _tensors(_read(name, source), source)
-    wanted = backbone.state_dict()
     weights = {key: value for key, value in weights.items() if not key.startswith(backbone.classifier)}
-    # Files of PyTorch before 0.4.1 lack num_batches_tracked, which is not used here.
-    needed = [key for key in wanted if not key.startswith(backbone.unpublished) and not key.endswith("batches_tracked")]
-    odd = sorted(set(weights) - set(wanted)) or sorted(set(needed) - set(weights))
-    odd = odd or [key for key in weights if weights[key].shape != wanted[key].shape]
-    if odd:
+    if odd := _differing(backbone, {key: tuple(value.shape) for key, value in weights.items()}):
         raise InputError(
             f"model.pretrained {source}: not the weights of {name} (tensor {odd[0]} and {len(odd) - 1} more differ).",
             hint=f"use tensor names of {'the package pretrained' if name == PACKAGED else 'torchvision'}",
         )
     backbone.load_state_dict(weights, strict=False)
     return f"backbone: {name}, {len(weights)} tensors of {source}"
+
+
+def backbone_of(file: WeightFile) -> str | None:
+    """Return the name of the backbone whose ImageNet weights `file` holds, None when it holds something else."""
+    for name, build in BACKBONES.items():
+        with torch.device("meta"):
+            backbone = build()
+        shapes = {key: value.shape for key, value in file.tensors.items() if not key.startswith(backbone.classifier)}
+        if not _differing(backbone, shapes):
+            return name
+    return None
+
+
+def _differing(backbone: Backbone, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Names of tensors that are unknown to `backbone`, else of those that are missing, else of those whose shape
+    differs; `shapes` without those of the classifier."""
+    wanted = backbone.state_dict()
+    # Files of PyTorch before 0.4.1 lack num_batches_tracked, which is not used here.
+    needed = [key for key in wanted if not key.startswith(backbone.unpublished) and not key.endswith("batches_tracked")]
+    odd = sorted(set(shapes) - set(wanted)) or sorted(set(needed) - set(shapes))
+    return odd or [key for key in shapes if shapes[key] != tuple(wanted[key].shape)]
 
 
 def _read(name: str, source: str) -> object:
