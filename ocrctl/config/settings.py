@@ -137,7 +137,7 @@ class DataSettings(Section):
     augment: float = Field(0.5, ge=0, le=1)
     """strength of augmentation of real crops; 0 turns it off"""
     charset: str | None = None
-    """charset file, or one of the built-in names; default: the architecture's"""
+    """charset file, or one of the built-in names; default: that of the --from model, else the architecture's"""
     bad_labels: Literal["refuse", "skip"] = "refuse"
     """labels that are empty, too long, or have an error of `dataset validate`: refuse to start, or skip those samples
     (on pages: ignored regions) and count them"""

@@ -119,7 +119,7 @@ def merge(options: MergeOptions, progress: Callable[[int, int], None] = lambda d
     InputError for models of another architecture or with other sizes.
     """
     _check_options(options)
-    files = [_checkpoint(model) for model in (options.base, options.new)]
+    files = [locate(model) for model in (options.base, options.new)]
     first, second = (TorchBackend(file.path, options.device, options.threads) for file in files)
     base, notes = _matched(first, second, files)
     line = Line(second.model, base, {name: value.clone() for name, value in second.model.state_dict().items()})
@@ -140,13 +140,6 @@ def _check_options(options: MergeOptions) -> None:
         raise UsageError(f"{options.out} exists already.", hint="choose another -o, such as -o merged.ckpt")
     if options.out.suffix == ".onnx":
         raise UsageError(f"{options.out}: the result is a checkpoint.", hint="-o merged.ckpt, then: ocrctl export")
-
-
-def _checkpoint(model: str) -> ModelFile:
-    found = locate(model)
-    if found.kind != "checkpoint":
-        raise UsageError(f"{found.path}: only checkpoints can be merged, found an ONNX file.")
-    return found
 
 
 def _matched(

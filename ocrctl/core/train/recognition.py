@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -35,6 +36,7 @@ from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import UsageError
+from ocrctl.inference.locate import locate
 from ocrctl.models.card import card_tokenizer
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
@@ -111,13 +113,14 @@ def _widths(batch: dict[str, Any]) -> dict[str, Any]:
     return {"widths": batch["widths"]} if "widths" in batch else {}
 
 
-def prepare(settings: Settings, spec: ModelSpec, report: Report) -> RecognitionTask:
-    """Open, check and split the word images. Raises UsageError or InputError before anything is trained."""
+def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | None = None) -> RecognitionTask:
+    """Open, check and split the word images. `last`: the checkpoint of a resumed run. Raises UsageError or InputError
+    before anything is trained."""
     names, header = training_specs(settings, SYNTH_WORDS)
     specs = [parse_spec(name) for name in names]
     for parsed in specs:
         expect_stream(parsed, "words")
-    charset = choose_charset(settings, spec)
+    charset = _charset(settings, spec, header, last)
     if charset.note:
         header.append(charset.note)
 
@@ -177,6 +180,21 @@ class CheckedWords(NamedTuple):
     source: WordSource
     report: LabelReport
     sizes: NDArray[np.int32]
+
+
+def _charset(settings: Settings, spec: ModelSpec, header: list[str], last: Path | None) -> Charset:
+    """Return the charset of the run: that of the settings, else of the --from model (in a resumed run: of its own
+    checkpoint), else of the architecture."""
+    chosen = choose_charset(settings, spec)
+    if settings.model.init is None or settings.data.charset is not None or settings.synth.script != "latin":
+        return chosen
+    from ocrctl.models.checkpoint import load_initial
+
+    _, card, _ = load_initial(last or locate(settings.model.init).path)
+    if card.task != "recognition" or card.charset == chosen.chars:
+        return chosen
+    header.append(f"charset: {len(card.charset)} characters of the --from model (--charset changes it)")
+    return Charset(card.charset)
 
 
 def _check_sources(

@@ -134,7 +134,8 @@ def _train(
     else:
         from ocrctl.core.train import recognition
 
-        task = recognition.prepare(settings, spec, report)
+        last = request.out / "last.ckpt" if resumes and request.out is not None else None
+        task = recognition.prepare(settings, spec, report, last)
     from ocrctl.core.train.fit import fit
 
     if settings.model.init and not request.fast_dev_run:
