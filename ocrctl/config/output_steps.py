@@ -31,7 +31,7 @@ def width_for_steps(spec: ModelSpec, steps: int) -> int:
     steps do not follow the width of an image, or every image has as many."""
     if spec.kept is None or not spec.keeps_aspect or spec.tokenizer != "ctc" or output_steps(spec, 0) >= steps:
         return 0
-    return max(1, steps * spec.stride_w - spec.kept.margin)
+    return max(1, (steps + spec.lost_steps) * spec.stride_w - spec.kept.margin)
 
 
 def longest_label(spec: ModelSpec) -> int:

@@ -18,6 +18,7 @@ from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.plugins import HINT, guarded
 
 IMAGES = 2
+PADDING_GAP = 1e-3  # of the largest logit; rounding stays below 1e-5
 PAGE = (64, 96)  # height, width: unlike sides, so that swapped ones are found
 
 
@@ -36,9 +37,29 @@ def check_model(model: Any, card: ModelCard, classes: int, family: ModelFamily) 
     with guarded(where, "the forward pass"), torch.no_grad():
         named = {} if card.kept is None else {"widths": torch.full((IMAGES,), width)}
         outputs = model(images, **named)
+        problem = _problem(outputs, card, classes, (height, width))
+        if card.kept is not None and not problem:
+            problem = _padding_problem(model, card)
     model.train(training)
-    if problem := _problem(outputs, card, classes, (height, width)):
+    if problem:
         raise PluginError(f"{where}: the model of {card.arch} gives {problem}.", hint=HINT)
+
+
+def _padding_problem(model: OCRModel, card: ModelCard) -> str:
+    """How the output for an image depends on a wider one in its batch, "" when it does not."""
+    assert card.kept is not None
+    wide = card.example_width
+    narrow = wide // 2
+    shape = (IMAGES, card.channels, card.height, wide)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    widths = torch.tensor([narrow, wide])
+    together = model(images, widths=widths)["logits"][0]
+    alone = model(images[:1, ..., : card.kept.batch_width(narrow)], widths=widths[:1])["logits"][0]
+    steps = output_steps(card_spec(card), narrow)
+    gap = float((together[:steps] - alone[:steps]).abs().max())
+    if gap <= PADDING_GAP * max(1.0, float(alone[:steps].abs().max())):
+        return ""
+    return f"other logits for an image beside a wider one than alone, by up to {gap:.2g}: padding has an effect"
 
 
 def _problem(outputs: Any, card: ModelCard, classes: int, size: tuple[int, int]) -> str:

@@ -124,7 +124,7 @@ CTC, DET = (EXAMPLES / "toy_ctc.py").read_text(), (EXAMPLES / "toy_det.py").read
         (CTC, 'tokenizer="ctc"', "tokenizer=None", "tokenizer should be 'ctc' or 'ar' for a recogniser, found 'None'"),
         (CTC, "input_width=96", "input_width=97", "input_width should be a multiple of stride_w (4), found '97'"),
         (CTC, "input_height=32", "input_height=0", "input_height should be a whole number of pixels from 1"),
-        (CTC, '"lower36"', '"latin"', "default_charset should be one of"),
+        (CTC, '"lower36"', '"lower37"', "default_charset should be one of"),
         (CTC, 'objective="ctc"', 'objective="maps"', "objective 'maps' requires a detector"),
         (CTC, 'objective="ctc"', 'objective="cross-entropy"', "requires the tokenizer 'ar'"),
         (CTC, "FAMILY = ModelFamily(", "FAMILY = dict(", "FAMILY is dict, expected a ModelFamily"),
@@ -205,3 +205,36 @@ def test_installed_plug_ins_are_loaded_for_names_that_are_not_built_in(
     with pytest.raises(UsageError, match="plug-in my-package, which is not loaded") as caught:
         get_spec("toy-ctc", plugin="my-package")
     assert caught.value.hint == "install the package my-package, or name its file with --plugin FILE.py"
+
+
+# With a third convolution, which sees what the second leaves in the padding.
+IMPORT, COLUMNS = "from ocrctl.config.model_spec", "from ocrctl.models.ocr_model"
+THIRD = "            nn.ReLU(),\n            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),\n        )"
+KEEPS = CTC.replace("options=(),", 'options=(), resizes=("keep",), kept=KeptAspect(8, 96, 4),')
+KEEPS = KEEPS.replace("            nn.ReLU(),\n        )", THIRD)
+KEEPS = KEEPS.replace(IMPORT, f"from ocrctl.config.kept_aspect import KeptAspect\n{IMPORT}")
+FORWARD = """    takes_columns = True
+
+    def forward(self, images: Tensor, columns: Columns | None = None) -> Tensor:"""
+CLEAR = """features = self.layers[:-1](images)
+        if columns is not None:
+            features = clear_columns(features, strided(columns.counted, 4))
+        features = self.layers[-1](features)"""
+CLEARED = KEEPS.replace("    def forward(self, images: Tensor) -> Tensor:", FORWARD)
+CLEARED = CLEARED.replace("features: Tensor = self.layers(images)", CLEAR)
+CLEARED = CLEARED.replace(
+    COLUMNS, f"from ocrctl.models.layers.columns import Columns, clear_columns, strided\n{COLUMNS}"
+)
+
+
+def test_a_plugin_that_keeps_the_aspect_ratio_must_not_read_padding(
+    word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, source, code in (("blind", KEEPS, 2), ("clear", CLEARED, 0)):
+        file = tmp_path / f"{name}.py"
+        file.write_text(source)
+        words = ["toy-ctc", "-d", str(word_folder), "--plugin", str(file), "--charset", "ascii94"]
+        out = str(tmp_path / name)
+        assert run(["train", *words, "-o", out, *sets("train.max_steps=1", "data.workers=0")]) == code
+        said = capsys.readouterr().err
+        assert ("beside a wider one than alone" in said) == bool(code)
