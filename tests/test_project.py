@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -78,20 +79,24 @@ def test_hooks_are_those_of_ci() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "told"),
+    ("tag", "content", "told"),
     [
-        ("v1.2.3", []),
-        ("1.2.3", ["ocrctl/__init__.py"]),
-        ("v1.2.4", ["ocrctl/__init__.py", "CHANGELOG.md"]),
+        ("v1.2.3", "weights", []),
+        ("1.2.3", "weights", ["ocrctl/__init__.py"]),
+        ("v1.2.4", "weights", ["ocrctl/__init__.py", "CHANGELOG.md"]),
+        ("v1.2.3", "other", ["ocrctl/weights/a.onnx"]),
     ],
 )
-def test_a_release_agrees_with_its_tag(tmp_path: Path, tag: str, told: list[str]) -> None:
+def test_a_release_agrees_with_its_tag_and_weights(tmp_path: Path, tag: str, content: str, told: list[str]) -> None:
+    weights = hashlib.sha256(b"weights").hexdigest()
     for name, text in {
+        "ocrctl/weights/manifest.toml": f'[a]\nfile = "a.onnx"\nsha256 = "{weights}"\n[b]\nfile = "b"\npackage = "b"\n',
+        "ocrctl/weights/a.onnx": content,
         ".ci/release_check.py": (ROOT / ".ci" / "release_check.py").read_text(encoding="utf-8"),
         "ocrctl/__init__.py": '__version__ = "1.2.3"\n',
         "CHANGELOG.md": "## [Unreleased]\n\n## [1.2.3] - 2026-01-31\n",
     }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     command = [sys.executable, tmp_path / ".ci" / "release_check.py", tag]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

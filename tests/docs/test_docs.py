@@ -262,9 +262,13 @@ def test_images_are_small_and_used() -> None:
         assert image.name in everything, image
 
 
-def test_ci_runs_the_two_commands_of_the_readme() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "pip install . && ocrctl train -p quickstart -o runs/quickstart" in readme
+    gate = (ROOT / ".ci" / "sample_gate").read_text(encoding="utf-8")
+    assert "pip install . && ocrctl predict docs/images/receipt.webp --format text" in readme
+    assert 'ocrctl predict "$root/docs/images/receipt.webp" --format text' in gate
+    start = "ocrctl train ppocr-rec-small --from default:rec-latin --charset latin --keep synth -d words"
+    assert start in readme and start in gate
     assert "pip install -e '.[dev]' && pytest -q -n 2" in readme
     assert "-e '.[dev]'" in ci and "pytest -q -n 2" in ci
