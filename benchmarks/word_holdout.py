@@ -1,10 +1,10 @@
 """Write the ICDAR 2015 word crops that come from held-out photos, one name a line.
 
-The word crops and the outlines of the photos come in the same order: crop n is the n-th outline whose text is not `###`,
-photos by number. So the words can be held out with their photos, and with the scenes of those photos.
+The word crops and the outlines of the photos come in the same order: crop n is the n-th outline whose text is not
+`###`, photos by number. So the words can be held out with their photos, and with the scenes of those photos.
 
     python benchmarks/word_holdout.py ic15_detection_train ic15_words_train > benchmarks/ic15_words_holdout.txt
-    ocrctl dataset split ic15_words_train words --list benchmarks/ic15_words_holdout.txt   # words/train 4,022, words/val 446
+    ocrctl dataset split ic15_words_train words --list benchmarks/ic15_words_holdout.txt   # 4,022 and 446 words
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> None:
         outlines.append((number, Path(path).name in held, texts))
     photos = [(hold, text) for _, hold, texts in sorted(outlines) for text in texts]
     crops = [
-        line.split(", ", 1) for line in (arguments.words / "gt.txt").read_text(encoding="utf-8-sig").splitlines() if line
+        line.split(", ", 1)
+        for line in (arguments.words / "gt.txt").read_text(encoding="utf-8-sig").splitlines()
+        if line
     ]
     if [text for _, text in photos] != [text.strip()[1:-1].replace('\\"', '"') for _, text in crops]:
         sys.exit("the words of the crops are not those of the photos, in the same order")

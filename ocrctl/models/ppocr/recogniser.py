@@ -108,9 +108,9 @@ def padding_of(columns: Columns, weighted_to: int, stride: int, width: int) -> P
 class RecogniserEncoder(nn.Module):
     """Stem and stages, then the mean of 3 rows and 2 columns: the 48 rows become 1, W columns W / 8.
 
-    The network was trained on images padded to 320 columns: squeeze-and-excitation and attention see that padding, and
-    read worse without it (docs/research/ppocr.md). With `columns` an image is computed with its margin only, and one
-    further column stands for the padding up to `weighted_to` pixels.
+    The network was trained on images padded to 320 columns, and reads worse where an image ends at the edge of the
+    input and where squeeze-and-excitation sees no padding (docs/research/ppocr.md). With `columns` an image is computed
+    with its margin only, and one further column stands for the padding up to `weighted_to` pixels.
     """
 
     takes_columns = True
