@@ -116,7 +116,8 @@ def flush() -> None:
 
 @contextmanager
 def ignoring_closed_pipe() -> Iterator[None]:
-    """Within, a closed pipe (`| head`) ends only the printing; reports, thresholds and exit codes still follow."""
+    """End only the printing in the block when a pipe is closed (`| head`); reports, thresholds and exit codes still
+    follow."""
     try:
         yield
     except BrokenPipeError:
@@ -321,12 +322,12 @@ def _erase_live() -> None:
 
 
 def colour() -> bool:
-    """Whether stdout takes colour: a terminal that is not dumb, NO_COLOR not set."""
+    """Return whether stdout takes colour: a terminal that is not dumb, NO_COLOR not set."""
     return _styled(sys.stdout)
 
 
 def live() -> bool:
-    """Whether stderr takes a live line: a terminal that is not dumb, NO_COLOR not set, no -q."""
+    """Return whether stderr takes a live line: a terminal that is not dumb, NO_COLOR not set, no -q."""
     return _styled(sys.stderr) and not _state["quiet"]
 
 

@@ -46,7 +46,7 @@ class _Shape(NamedTuple):
     arguments: tuple[str, ...]
 
     def takes(self, setting: str) -> bool:
-        """Whether `--set` of the command takes `setting`."""
+        """Return whether `--set` of the command takes `setting`."""
         return "--set" in self.options and (
             "ARCH" in self.arguments or setting == "seed" or setting.startswith("synth.")
         )

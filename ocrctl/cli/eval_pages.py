@@ -20,7 +20,7 @@ UNREADABLE_SHOWN = 10
 
 
 def of_pages(options: PagesOptions) -> bool:
-    """Whether the protocols, or without any the first model, score pages."""
+    """Return whether the protocols, or without any the first model, score pages."""
     from ocrctl.core.eval.pages import are_detectors
     from ocrctl.metrics.pages import PAGE_PROTOCOLS
 

@@ -35,7 +35,7 @@ class GroupedHelp:
     """Mixed into a Typer command: its help page with options in groups."""
 
     def get_help(self: Any, ctx: Context) -> str:
-        """The page as text."""
+        """Return the page as text."""
         formatter = Formatter(width=ctx.terminal_width, max_width=ctx.max_content_width)
         self.format_help(ctx, formatter)
         return formatter.getvalue().rstrip("\n")
@@ -54,7 +54,7 @@ class GroupedCommand(GroupedHelp, TyperCommand):
 
 
 def option_groups(command: Command, ctx: Context) -> dict[str, list[tuple[str, str]]]:
-    """(option, help) rows of a command by heading, in the order of GROUPS; those of no group last."""
+    """Group the (option, help) rows of a command by heading, in the order of GROUPS; those of no group last."""
     arguments: list[tuple[str, str]] = []
     groups: dict[str, list[tuple[str, str]]] = {name: [] for name in (*GROUPS, _OTHERS)}
     for parameter in command.get_params(ctx):

@@ -10,7 +10,8 @@ from ocrctl.errors import UsageError
 def number_pairs(
     texts: Sequence[str], option: str, example: str = "METRIC=NUMBER, such as cer=0.1 or exact=80%"
 ) -> dict[str, float]:
-    """["cer=0.1", "exact=80%"] -> {"cer": 0.1, "exact": 0.8}; a later one wins. Raises UsageError naming `option`."""
+    """Parse ["cer=0.1", "exact=80%"] to {"cer": 0.1, "exact": 0.8}; a later one wins. Raises UsageError naming
+    `option`."""
     pairs: dict[str, float] = {}
     for text in texts:
         name, equals, number = text.partition("=")

@@ -177,7 +177,7 @@ def check_keys(tree: Tree, origin: str, prefix: str = "") -> None:
 
 
 def is_section(key: str, architectures: Architectures) -> bool:
-    """Whether `key` names a profile's section of settings for a task or a family of models."""
+    """Return whether `key` names a profile's section of settings for a task or a family of models."""
     if key in Settings.model_fields or key == "description":
         return False
     return key in TASKS or any(spec.family == key for spec in architectures.values())

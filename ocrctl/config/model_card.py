@@ -50,7 +50,7 @@ class ModelCard:
 
     @property
     def example_width(self) -> int:
-        """The width in pixels of an input that stands for all: for an image four times as wide as high where the
+        """Return the width in pixels of a typical input: for an image four times as wide as high where the
         aspect ratio is kept."""
         return self.width if self.kept is None else self.kept.batch_width(min(4 * self.height, self.width))
 

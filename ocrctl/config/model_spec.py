@@ -65,17 +65,18 @@ class ModelSpec:
 
     @property
     def generates(self) -> bool:
-        """Whether it predicts with `generate`, as an autoregressive decoder."""
+        """Return whether it predicts with `generate`, as an autoregressive decoder."""
         return bool(self.decodings)
 
     @property
     def resize(self) -> Resize:
-        """How images are brought to the size of the input."""
+        """Return how images are brought to the size of the input."""
         return self.resizes[0]
 
     @property
     def keeps_aspect(self) -> bool:
-        """Whether the input has a fixed height and a width that depends on the image; input_width is the maximum."""
+        """Return whether the input has a fixed height and a width that depends on the image; input_width is the
+        maximum."""
         return self.resize == "keep"
 
     def with_resize(self, resize: Resize) -> ModelSpec:

@@ -29,7 +29,7 @@ _modules: dict[str, ModuleType] = {}  # by resolved path
 
 @contextmanager
 def use_plugins(files: Sequence[Path]) -> Iterator[None]:
-    """Within the block the plug-ins in `files` can be used. Raises UsageError when a file does not exist."""
+    """Make the plug-ins in `files` available in the block. Raises UsageError when a file does not exist."""
     for file in files:
         if not file.is_file():
             raise UsageError(f"--plugin {file}: no such file.")
@@ -42,12 +42,12 @@ def use_plugins(files: Sequence[Path]) -> Iterator[None]:
 
 
 def plugin_files() -> list[Path]:
-    """The files of `--plugin`, each once."""
+    """Return the files of `--plugin`, each once."""
     return _files[:]
 
 
 def installed(group: str) -> list[EntryPoint]:
-    """The entry points of `group`, by name; nothing is loaded."""
+    """Return the entry points of `group`, by name; nothing is loaded."""
     if not _may_be_installed(f"[{group}]".encode()):
         return []
     from importlib.metadata import entry_points  # its import and search take as long as those of cv2
@@ -77,7 +77,7 @@ def _may_be_installed(section: bytes) -> bool:
 
 
 def load_file(file: Path) -> ModuleType:
-    """The module in `file`, run once per process. Raises PluginError when it cannot be loaded."""
+    """Load the module in `file`, once per process. Raises PluginError when it cannot be loaded."""
     key = str(file.resolve())
     if key in _modules:
         return _modules[key]
@@ -98,7 +98,7 @@ def load_file(file: Path) -> ModuleType:
 
 
 def load_point(point: EntryPoint) -> Any:
-    """The object that `point` names. Raises PluginError when it cannot be loaded."""
+    """Load the object that `point` names. Raises PluginError when it cannot be loaded."""
     try:
         return point.load()
     except Exception as error:
@@ -106,12 +106,12 @@ def load_point(point: EntryPoint) -> Any:
 
 
 def point_name(point: EntryPoint) -> str:
-    """The entry point in words, for messages."""
+    """Describe the entry point for messages."""
     return f"plug-in {point.value} (entry point {point.name!r})"
 
 
 def describe_error(error: BaseException, file: str) -> str:
-    """`error` in words, with the last line of `file` that it passed through."""
+    """Describe `error`, with the last line of `file` that it passed through."""
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
     line = line or (lines[-1] if lines else None)
@@ -121,7 +121,7 @@ def describe_error(error: BaseException, file: str) -> str:
 
 
 def missing_plugin(where: str, plugin: str) -> UsageError:
-    """The error about an architecture (`where` says of what) of a plug-in that is not loaded."""
+    """Return the error for an architecture (`where`: of which file) whose plug-in is not loaded."""
     if plugin.endswith(".py"):
         hint = f"add --plugin {shell_quote(plugin)}, with the path to that file"
     else:

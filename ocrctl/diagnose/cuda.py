@@ -15,7 +15,8 @@ MINIMUM_CUDNN = 90000
 
 
 def diagnose_cuda(probe: Probe) -> Diagnosis:
-    """All rows. `device` says whether a GPU is present at all, `usable` whether PyTorch computes rightly on one."""
+    """Check driver, PyTorch and ONNX Runtime. `device`: a GPU is present; `usable`: PyTorch computes correctly on
+    one."""
     checks: list[Check] = []
     driver = probe.driver()
     if driver is None:

@@ -78,36 +78,37 @@ class SystemProbe:
     """Probe of this system; torch and onnxruntime are imported by the first method that needs them."""
 
     def driver(self) -> Driver | None:
-        """The NVIDIA driver, or None when there is none."""
+        """Return the NVIDIA driver, or None when there is none."""
         return nvml_driver()
 
     def torch_version(self) -> str:
-        """e.g. "2.13.0+cpu"."""
+        """Return the version of PyTorch, such as "2.13.0+cpu"."""
         import torch
 
         return str(torch.__version__)
 
     def torch_cuda(self) -> str | None:
-        """The CUDA runtime this torch was built with ("13.0"), None for a CPU build."""
+        """Return the CUDA runtime this torch was built with ("13.0"), None for a CPU build."""
         import torch
 
         return torch.version.cuda
 
     def cudnn(self) -> int | None:
-        """cuDNN as one number (91002 is 9.10.2), None when it cannot be loaded."""
+        """Return the version of cuDNN as one number (91002 is 9.10.2), None when it cannot be loaded."""
         import torch
 
         version: int | None = torch.backends.cudnn.version()
         return version
 
     def arch_list(self) -> list[str]:
-        """What this torch carries: "sm_90" is machine code, "compute_90" is PTX that the driver compiles."""
+        """Return the architectures that this torch is compiled for: "sm_90" is machine code, "compute_90" is PTX that
+        the driver compiles."""
         import torch
 
         return list(torch.cuda.get_arch_list())
 
     def devices(self) -> list[Device]:
-        """The cards this torch can open."""
+        """Return the GPUs that this torch can open."""
         import torch
 
         found = []
@@ -118,7 +119,8 @@ class SystemProbe:
         return found
 
     def matmul_error(self, index: int) -> float:
-        """Largest difference of a 256x256 float32 product from float64 on the CPU, relative to its largest value."""
+        """Measure the largest difference of a 256x256 float32 product from float64 on the CPU, relative to its largest
+        value."""
         import torch
 
         generator = torch.Generator().manual_seed(0)
@@ -127,7 +129,8 @@ class SystemProbe:
         return _relative_error(left.to(device) @ right.to(device), left.double() @ right.double())
 
     def convolution_error(self, index: int) -> float:
-        """The same for the first convolution of a recogniser: 3x3, 64 channels, four 32x128 images, through cuDNN."""
+        """Measure the same for the first convolution of a recogniser: 3x3, 64 channels, four 32x128 images, through
+        cuDNN."""
         import torch
         from torch.nn.functional import conv2d
 
@@ -140,7 +143,7 @@ class SystemProbe:
         )
 
     def onnxruntime(self) -> OnnxRuntime | None:
-        """The installed ONNX Runtime, or None."""
+        """Return the installed ONNX Runtime, or None."""
         try:
             import onnxruntime
         except ImportError:
@@ -152,7 +155,7 @@ class SystemProbe:
         return OnnxRuntime(package, onnxruntime.__version__, cuda, tuple(onnxruntime.get_available_providers()))
 
     def onnx_session_provider(self, index: int) -> str:
-        """The provider that really serves a session for which CUDA was asked: ONNX Runtime falls back in silence."""
+        """Return the provider of a session that requests CUDA: ONNX Runtime falls back to the CPU silently."""
         import numpy as np
         import onnxruntime
 

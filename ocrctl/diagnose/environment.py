@@ -27,7 +27,7 @@ OPEN_FILES_LOW = 1024  # each batch a worker hands over may hold a file open
 
 
 def diagnose_environment(probe: EnvironmentProbe) -> Diagnosis:
-    """All rows."""
+    """Check versions, threads, memory and limits of this environment."""
     checks = [
         ok("python", probe.python()),
         _versions(probe),

@@ -37,51 +37,51 @@ class SystemEnvironment:
         self.shm = shm
 
     def python(self) -> str:
-        """e.g. "CPython 3.12.4 on Linux-x86_64"."""
+        """Return interpreter and platform, such as "CPython 3.12.4 on Linux-x86_64"."""
         python = f"{platform.python_implementation()} {platform.python_version()}"
         return f"{python} on {platform.system()}-{platform.machine()}"
 
     def version(self, package: str) -> str | None:
-        """The installed version of a distribution, without importing it."""
+        """Return the installed version of a distribution, without importing it."""
         try:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
             return None
 
     def requires(self, package: str) -> list[str]:
-        """The requirement strings of an installed distribution."""
+        """Return the requirement strings of an installed distribution."""
         try:
             return metadata.requires(package) or []
         except metadata.PackageNotFoundError:
             return []
 
     def variables(self) -> Mapping[str, str]:
-        """The environment variables."""
+        """Return the environment variables."""
         return os.environ
 
     def cores(self) -> int:
-        """Cores this process may run on (taskset, cpusets), not those the machine has."""
+        """Return the cores this process may run on (taskset, cpusets), not those the machine has."""
         return affinity_cores()
 
     def cgroup_cores(self) -> float | None:
-        """The container's CPU quota in cores (cgroup v2, then v1)."""
+        """Return the container's CPU quota in cores (cgroup v2, then v1)."""
         return cgroup_cores(self.cgroup)
 
     def cgroup_memory(self) -> int | None:
-        """The container's memory limit."""
+        """Return the container's memory limit."""
         text = _read(self.cgroup / "memory.max") or _read(self.cgroup / "memory" / "memory.limit_in_bytes")
         if not text.isdigit() or int(text) >= 1 << 60:  # v1 writes "no limit" as a huge number
             return None
         return int(text)
 
     def torch_threads(self) -> int:
-        """Threads torch will use for one operation."""
+        """Return the number of threads that torch uses for one operation."""
         import torch
 
         return int(torch.get_num_threads())
 
     def shared_memory(self) -> tuple[int, int] | None:
-        """(free, total) of /dev/shm, through which data workers hand over batches."""
+        """Return (free, total) of /dev/shm, through which data workers hand over batches."""
         try:
             usage = shutil.disk_usage(self.shm)
         except OSError:
@@ -89,7 +89,7 @@ class SystemEnvironment:
         return usage.free, usage.total
 
     def open_files(self) -> int | None:
-        """How many files a process may hold open."""
+        """Return the maximum number of open files of a process."""
         if sys.platform == "win32":
             return None
         import resource

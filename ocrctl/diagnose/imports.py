@@ -59,7 +59,7 @@ class ImportNode:
     children: list[ImportNode] = field(default_factory=list)
 
     def walk(self) -> list[ImportNode]:
-        """Every node of this tree, this one first."""
+        """Iterate over the nodes of this tree, this one first."""
         found: list[ImportNode] = []
         stack = [self]
         while stack:
@@ -70,12 +70,12 @@ class ImportNode:
 
 
 def command_target(path: Sequence[str]) -> Target:
-    """`ocrctl <path> --help`, as its own process."""
+    """Return the target `ocrctl <path> --help`, run as its own process."""
     return Target(" ".join(("ocrctl", *path)), "command", ("-m", "ocrctl", *path, "--help"))
 
 
 def module_targets() -> list[Target]:
-    """The heavy dependencies that are installed; looking does not import them."""
+    """Return the large dependencies that are installed, without importing them."""
     return [
         Target(name, "module", ("-c", f"import {module}"))
         for name, module in HEAVY_MODULES.items()
@@ -84,7 +84,7 @@ def module_targets() -> list[Target]:
 
 
 def run_once(arguments: Sequence[str]) -> tuple[float, str]:
-    """Seconds of one fresh interpreter from start to exit, and its last line of stderr if it failed ("" if not)."""
+    """Time one fresh interpreter from start to exit, and its last line of stderr if it failed ("" if not)."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     seconds = time.perf_counter() - start
@@ -100,7 +100,7 @@ def measure(
     timer: Callable[[Sequence[str]], tuple[float, str]] = run_once,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, list[Sample]]:
-    """Median seconds of the bare interpreter, and of each target, each target run in turn with a bare one.
+    """Measure median seconds of the bare interpreter, and of each target, run alternately with a bare one.
 
     One unmeasured run of each comes first: it writes missing bytecode and brings the files into the page cache.
     """
@@ -124,14 +124,14 @@ def measure(
 
 
 def import_tree(target: Target) -> ImportNode:
-    """What one fresh run of the target imports, from `-X importtime`; the root stands for the whole run."""
+    """Trace the imports of one fresh run of the target, from `-X importtime`; the root stands for the whole run."""
     command = [sys.executable, "-X", "importtime", *target.arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return parse_importtime(target.name, done.stderr.decode("utf-8", "replace").splitlines())
 
 
 def parse_importtime(name: str, lines: Sequence[str]) -> ImportNode:
-    """The tree behind `import time: self | cumulative | module` lines.
+    """Parse the tree of `import time: self | cumulative | module` lines.
 
     A module is printed after everything it imported, two columns to the left of it: the nodes of a depth wait until
     the next shallower line takes them as its children.

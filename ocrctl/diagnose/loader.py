@@ -60,7 +60,7 @@ class Samples:
         return len(self._chosen)
 
     def sample(self, number: int) -> NDArray[np.uint8]:
-        """Image (H, W, C). Raises InputError naming it when it cannot be read."""
+        """Return the image (H, W, C). Raises InputError naming it when it cannot be read."""
         index = self._chosen[number % len(self._chosen)]
         image = decode(self._data.image_bytes(index), self._data.image_where(index))
         if self._data.words is None:
@@ -83,7 +83,7 @@ class Samples:
 def diagnose_loader(
     data: Annotations, shared_memory: tuple[int, int] | None, *, workers: int = 2, patience: float = PATIENCE
 ) -> list[Check]:
-    """Rows about loading `data`; `shared_memory` is (free, total) bytes of /dev/shm, None where there is none.
+    """Check the loading of `data`; `shared_memory` is (free, total) bytes of /dev/shm, None where there is none.
 
     Call it before anything touches CUDA: a process that has initialised it must not fork loader processes.
     """

@@ -39,14 +39,14 @@ def fields(message: memoryview) -> Iterator[tuple[int, Content]]:
 
 
 def messages(message: memoryview, number: int) -> Iterator[memoryview]:
-    """The contents of all fields `number` that are bytes: messages, strings or raw data. Raises as `fields`."""
+    """Return the contents of all fields `number` that are bytes: messages, strings or raw data. Raises as `fields`."""
     for field, content in fields(message):
         if field == number and isinstance(content, memoryview):
             yield content
 
 
 def integers(message: memoryview, number: int) -> Iterator[int]:
-    """The signed integers of all fields `number`, packed or one by one. Raises as `fields`."""
+    """Return the signed integers of all fields `number`, packed or one by one. Raises as `fields`."""
     for field, content in fields(message):
         if field != number:
             continue
@@ -60,7 +60,7 @@ def integers(message: memoryview, number: int) -> Iterator[int]:
 
 
 def text(message: memoryview, number: int) -> str:
-    """The last field `number` as text, "" where there is none. Raises as `fields`."""
+    """Return the last field `number` as text, "" where there is none. Raises as `fields`."""
     found = b""
     for content in messages(message, number):
         found = bytes(content)

@@ -81,7 +81,7 @@ def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
 
 
 def read_at(handle: int, count: int, offset: int) -> bytes:
-    """Up to `count` bytes from `offset` on, fewer at the end of the file. Safe to call from threads."""
+    """Read up to `count` bytes from `offset` on, fewer at the end of the file. Safe to call from threads."""
     if sys.platform != "win32":
         return os.pread(handle, count, offset)
     with _SEEKING:

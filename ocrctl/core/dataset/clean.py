@@ -38,7 +38,7 @@ class CleanOptions:
 
     @property
     def dry(self) -> bool:
-        """Whether to only report what all three flags would do."""
+        """Return whether this only reports what all three flags would do."""
         return not (self.clamp or self.repair or self.remove_bad)
 
 

@@ -141,7 +141,8 @@ class _Words:
         self._last = threading.local()  # the page of the previous word; words of a page are consecutive
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB uint8 (h, w, 3). Raises InputError naming the word when it cannot be read or has no area."""
+        """Return the image, RGB uint8 (h, w, 3). Raises InputError naming the word when it cannot be read or has no
+        area."""
         instance = self._picks[index]
         image = int(self._data.image_id[instance])
         if self._data.words is not None:

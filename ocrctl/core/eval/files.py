@@ -176,6 +176,6 @@ def ordered(side: Instances, protocol: str) -> Instances:
 
 
 def names_of(images: Sequence[str], shown: int) -> str:
-    """`img_1.jpg, img_7.jpg and 12 more`."""
+    """Return `img_1.jpg, img_7.jpg and 12 more`."""
     more = f" and {len(images) - shown} more" if len(images) > shown else ""
     return ", ".join(images[:shown]) + more

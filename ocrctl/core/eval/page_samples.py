@@ -32,7 +32,7 @@ class EvalPages:
         return self._count
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB uint8 (H, W, 3). Raises InputError naming the page when it cannot be decoded."""
+        """Return the page, RGB uint8 (H, W, 3). Raises InputError naming the page when it cannot be decoded."""
         if isinstance(self._pages, PageSource):
             return self._pages.page(index)[0]
         image, self._rendered[index] = self._pages.sample(index)

@@ -79,7 +79,7 @@ def read_results(path: Path, scores: bool) -> tuple[Annotations, NDArray[np.floa
 
 
 def inverted(points: Sequence[float]) -> bool:
-    """Whether left, top, right, bottom ends before it starts, which the ICDAR and CLEval scripts refuse."""
+    """Return whether left, top, right, bottom ends before it starts, which the ICDAR and CLEval scripts refuse."""
     left, top, right, bottom = points
     return left > right or top > bottom
 
@@ -94,7 +94,7 @@ def inverted_box(where: str, points: Sequence[float]) -> InputError:
 
 
 def unquoted(text: str) -> str:
-    """`"say \\"a\\""` -> `say "a"`, as in the official scripts; other text is unchanged."""
+    """Remove the quotes of `"say \\"a\\""` -> `say "a"`, as in the official scripts; other text is unchanged."""
     match = _QUOTED.match(text)
     return match[1].replace("\\\\", "\\").replace('\\"', '"') if match else text
 

@@ -46,7 +46,7 @@ class SetScores:
 
     @property
     def value(self) -> float:
-        """The metric over all samples, 0..1; NaN without samples."""
+        """Return the metric over all samples, 0..1; NaN without samples."""
         return float(_metric(self.counts.sum(0)[None], self.samples)[0]) if self.samples else float("nan")
 
     def change_from(self, before: SetScores, resamples: int = 1000, seed: int = 0) -> Interval:

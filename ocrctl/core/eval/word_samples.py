@@ -35,7 +35,7 @@ class EvalSamples(Protocol):
     labels: Sequence[str]  # NFC
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """RGB uint8 (h, w, 3). Raises InputError naming the sample when it cannot be decoded."""
+        """Return the image, RGB uint8 (h, w, 3). Raises InputError naming the sample when it cannot be decoded."""
 
     def where(self, index: int) -> str:
         """Return the location of a sample for messages."""
@@ -54,7 +54,7 @@ class StoredSamples:
         return decode(self._source.image_bytes(index), self.where(index))
 
     def where(self, index: int) -> str:
-        """`dir/gt.txt:17 (word_17.png)`."""
+        """Return `dir/gt.txt:17 (word_17.png)`."""
         return self._source.where(index)
 
 
@@ -71,7 +71,7 @@ class SynthSamples:
         return self._stream.sample(index)[0]
 
     def where(self, index: int) -> str:
-        """`synth:words 17`."""
+        """Return `synth:words 17`."""
         return f"{self.spec} {index}"
 
 

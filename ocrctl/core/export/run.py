@@ -77,7 +77,7 @@ class ExportReport:
 
     @property
     def ok(self) -> bool:
-        """True when every model was written."""
+        """Return whether every model was written."""
         return all(model.path is not None for model in self.models)
 
 

@@ -58,7 +58,7 @@ def model_info(model: str) -> TrainedModel:
 
 
 def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:
-    """The onnx.ModelProto at `path` and its card; `known` as in `models.card.read_card`.
+    """Read the onnx.ModelProto at `path` and its card; `known` as in `models.card.read_card`.
 
     Raises InputError when it is no ONNX file, or has no card.
     """

@@ -19,7 +19,7 @@ class Models:
 
     @property
     def first(self) -> Engine:
-        """The model that takes the images."""
+        """Return the model that takes the images."""
         engine = self.detector or self.recogniser
         assert engine is not None
         return engine

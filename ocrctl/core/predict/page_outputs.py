@@ -62,12 +62,12 @@ class PageFiles:
 
     @property
     def draws(self) -> bool:
-        """Whether `add` requires images."""
+        """Return whether `add` requires images."""
         return self.format == "overlay"
 
     @property
     def copies(self) -> bool:
-        """Whether the images are copied, so that they must be files."""
+        """Return whether the images are copied, so that they must be files."""
         return self.path is not None and self.format not in PAGE_FILES
 
     def add(self, page: PagePrediction, image: NDArray[np.uint8] | None) -> None:

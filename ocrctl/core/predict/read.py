@@ -46,11 +46,11 @@ class WordTask:
         self._engine, self._batch_size = engine, batch_size
 
     def prepare(self, image: Image) -> Image:
-        """See Task."""
+        """Implement Task."""
         return self._engine.prepare(image)
 
     def read(self, batch: Sequence[tuple[str, Image]]) -> list[TaskResult]:
-        """See Task."""
+        """Implement Task."""
         texts = self._engine.recognize_prepared([image for _, image in batch], self._batch_size)
         return [
             TaskResult(Prediction(path, item.text, item.confidence))
@@ -67,11 +67,11 @@ class PageTask:
         self._engine, self._reader, self._polygons, self._keep = engine, reader, polygons, keep_images
 
     def prepare(self, image: Image) -> tuple[Page, Image | None]:
-        """See Task."""
+        """Implement Task."""
         return self._engine.prepare_page(image), image if self._keep or self._reader else None
 
     def read(self, batch: Sequence[tuple[str, tuple[Page, Image | None]]]) -> list[TaskResult]:
-        """See Task."""
+        """Implement Task."""
         pages = [page for _, (page, _) in batch]
         maps = [one for group in same_sized(pages, len(pages)) for one in self._engine.maps(group)]
         found: list[Detections | InputError] = []

@@ -45,11 +45,11 @@ class RunData(Protocol):
 
     @property
     def held_out(self) -> list[str]:
-        """One line for each sample held out for validation."""
+        """Return one line for each sample held out for validation."""
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Size and label checksum of each finite source, by name; a resumed run compares them."""
+        """Return size and label checksum of each finite source, by name; a resumed run compares them."""
 
 
 def check_no_run(out: Path | None, *, resume: bool) -> None:

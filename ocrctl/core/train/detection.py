@@ -75,17 +75,17 @@ class DetectionTask:
     synth_spec: str = SYNTH_PAGES
 
     def validation(self, settings: Settings) -> Validation:
-        """See TrainingTask."""
+        """Implement TrainingTask."""
         from ocrctl.training.page_validation import PageValidation
 
         return PageValidation(self.val, self.card, settings.page.side)
 
     def check_labels(self, report: Report) -> str | None:
-        """See TrainingTask: a detector learns no labels."""
+        """Implement TrainingTask: a detector learns no labels."""
         return None
 
     def overfit_batch(self) -> OverfitBatch:
-        """See TrainingTask."""
+        """Implement TrainingTask."""
         from ocrctl.metrics.hmean import match
         from ocrctl.metrics.instances import from_detections, from_words
         from ocrctl.models.find import find

@@ -78,13 +78,13 @@ class RecognitionTask:
         return images, labels
 
     def validation(self, settings: Settings) -> Validation:
-        """See TrainingTask."""
+        """Implement TrainingTask."""
         from ocrctl.training.validation import WordValidation
 
         return WordValidation(self.validation_arrays, self.card, self.tokenizer, settings.train.batch_size)
 
     def check_labels(self, report: Report) -> str | None:
-        """See TrainingTask."""
+        """Implement TrainingTask."""
         steps = output_steps(self.spec)
         labels = [self.samples.label(n) for n in range(PREFLIGHT_LABELS)]
         needed = [self.tokenizer.required_steps(label) for label in labels]
@@ -95,7 +95,7 @@ class RecognitionTask:
         return f"{over} of {len(labels)} labels need more than the {steps} output steps of {self.spec.name}"
 
     def overfit_batch(self) -> OverfitBatch:
-        """See TrainingTask."""
+        """Implement TrainingTask."""
         from ocrctl.models.ocr_model import best_classes
 
         texts = [self.samples.label(n) for n in range(PREFLIGHT_WORDS)]

@@ -77,31 +77,31 @@ class TrainingTask(Protocol):
 
     @property
     def spec(self) -> ModelSpec:
-        """The architecture."""
+        """Return the architecture."""
 
     @property
     def card(self) -> ModelCard:
-        """The card of the model to train."""
+        """Return the card of the model to train."""
 
     @property
     def samples(self) -> Samples:
-        """The training samples."""
+        """Return the training samples."""
 
     @property
     def synth_spec(self) -> str:
-        """The SPEC of the synthetic stream of the task."""
+        """Return the SPEC of the synthetic stream of the task."""
 
     @property
     def held_out(self) -> list[str]:
-        """One line for each sample held out for validation."""
+        """Return one line for each sample held out for validation."""
 
     @property
     def epoch_size(self) -> int | None:
-        """Samples of one epoch; None for an endless stream."""
+        """Return the number of samples of one epoch; None for an endless stream."""
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Size and label checksum of each finite source, by name; a resumed run compares them."""
+        """Return size and label checksum of each finite source, by name; a resumed run compares them."""
 
     def validation(self, settings: Settings) -> Validation:
         """Return the validation of this task."""

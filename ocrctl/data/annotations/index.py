@@ -51,11 +51,11 @@ class Annotations:
         return len(self.texts)
 
     def polygon(self, index: int) -> NDArray[np.float64]:
-        """Points (n, 2) of instance `index`."""
+        """Return the points (n, 2) of instance `index`."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]
 
     def spans(self) -> NDArray[np.int64]:
-        """(I + 1,) image i owns the instances spans[i] up to spans[i + 1]."""
+        """Return (I + 1,): image i owns the instances spans[i] up to spans[i + 1]."""
         return np.searchsorted(self.image_id, np.arange(len(self.images) + 1)).astype(np.int64)
 
     def image_bytes(self, image: int) -> bytes:

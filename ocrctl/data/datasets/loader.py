@@ -66,7 +66,7 @@ def _tensors(value: Any) -> Any:
 
 
 def shared_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
-    """Same as `to_tensors`; in a loader process, moved to shared memory immediately.
+    """Convert as `to_tensors`; in a loader process, move the tensors to shared memory immediately.
 
     In PyTorch's queue thread, a failure to allocate shared memory is only printed and the batch is lost: training would
     wait for it forever. Here it becomes a ResumableStop that is returned instead of the batch.

@@ -173,7 +173,7 @@ def detect_pages(
 
 
 def detect_plugin_pages(path: Path) -> list[tuple[DetectionFormat, Path]]:
-    """Same as `detect_pages`, for plug-ins alone."""
+    """Detect page formats as `detect_pages`, of plug-ins alone."""
     return detect_pages(path, [pages for pages in plugins(_names()) if is_pages(pages)])
 
 

@@ -58,7 +58,7 @@ def parse_box(line: str) -> Line | None:
 
 
 def is_quad(line: str) -> bool:
-    """Whether the line starts with eight numbers separated by commas."""
+    """Return whether the line starts with eight numbers separated by commas."""
     return _QUAD.match(line) is not None
 
 
@@ -81,13 +81,13 @@ def parse_polygon(line: str) -> Line | None:
 
 
 def starts_as_points(text: str) -> bool:
-    """Whether the start of a text would be read as further coordinates."""
+    """Return whether the start of a text would be read as further coordinates."""
     first, comma, _ = text.partition(",")
     return bool(comma and _NUMERIC.match(first))
 
 
 def folder_fits(path: Path, fits: Callable[[str], object], suffix: str = ".txt") -> bool:
-    """Whether most first lines of the first label files of `path` (a folder or one file) fit."""
+    """Return whether most first lines of the first label files of `path` (a folder or one file) fit."""
     return majority(
         first_label_files(path, suffix), lambda file: lines_fit(lines, fits) if (lines := head_lines(file)) else None
     )

@@ -145,7 +145,7 @@ def label_names(path: Path, suffix: str) -> tuple[Path, list[str]]:
 
 
 def label_paths(path: Path, suffix: str) -> list[Path]:
-    """Same as `label_names`, as paths."""
+    """Return what `label_names` returns, as paths."""
     folder, names = label_names(path, suffix)
     return [folder / name for name in names]
 
@@ -168,7 +168,7 @@ def _label_names(key: tuple[Path, str]) -> list[str]:
 
 
 def heads_fit(path: Path, suffix: str, fits: Callable[[str], object]) -> bool:
-    """Whether most of the first label files of `path` (a folder or one file) have a start that `fits`."""
+    """Return whether most of the first label files of `path` (a folder or one file) have a start that `fits`."""
     return majority(
         first_label_files(path, suffix), lambda file: bool(fits(head)) if (head := head_text(file)) else None
     )

@@ -54,7 +54,7 @@ def plugins(taken: Collection[str]) -> list[Any]:
 
 
 def is_pages(loaded: Any) -> bool:
-    """Whether a plug-in holds pages with polygons, not word images."""
+    """Return whether a plug-in holds pages with polygons, not word images."""
     return hasattr(loaded, "render")
 
 

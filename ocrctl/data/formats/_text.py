@@ -67,7 +67,7 @@ def _head(path: Path) -> bytes:
 
 
 def majority(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool:
-    """Whether more than half of `items` fit, without those for which `fits` returns None.
+    """Return whether more than half of `items` fit, without those for which `fits` returns None.
 
     Stops as soon as the result is known.
     """
@@ -85,12 +85,13 @@ def majority(items: Sequence[Item], fits: Callable[[Item], bool | None]) -> bool
 
 
 def most_lines_fit(path: Path, fits: Callable[[str], object]) -> bool:
-    """Whether most of the first lines fit. A bad line must not hide the format, so that reading can report it."""
+    """Return whether most of the first lines fit. A bad line must not hide the format, so that reading can report
+    it."""
     return lines_fit(head_lines(path), fits)
 
 
 def lines_fit(lines: Sequence[str], fits: Callable[[str], object]) -> bool:
-    """Whether more than half of `lines` fit."""
+    """Return whether more than half of `lines` fit."""
     return majority(lines, lambda line: bool(fits(line)))
 
 

@@ -26,14 +26,14 @@ class DatasetRef:
 
     @property
     def built_in(self) -> bool:
-        """Whether its format is built in."""
+        """Return whether its format is built in."""
         return any(self.pages is pages for pages in DETECTION_FORMATS.values()) or any(
             self.words is words for words in FORMATS.values()
         )
 
     @property
     def folder(self) -> Path:
-        """Folder of the label files, where `dataset clean` keeps its journal."""
+        """Return the folder of the label files, where `dataset clean` keeps its journal."""
         return self.path if self.path.is_dir() else self.path.parent
 
     def source(self) -> WordSource:

@@ -21,7 +21,7 @@ class Format(Protocol):
     KEEPS: WordKeeps
 
     def sniff(self, path: Path) -> bool:
-        """Whether the content of the label file `path` is of this format."""
+        """Return whether the content of the label file `path` is of this format."""
 
     def read(self, path: Path) -> WordSource:
         """Read the samples of the label file `path`. InputError names file:line and what was expected."""
@@ -51,7 +51,7 @@ class DetectionFormat(Protocol):
     KEEPS: Keeps
 
     def sniff(self, path: Path) -> bool:
-        """Whether the content of the label file, or folder of label files, `path` is of this format."""
+        """Return whether the content of the label file, or folder of label files, `path` is of this format."""
 
     def read(self, path: Path) -> Annotations:
         """Read all annotations. InputError names file:line and what was expected."""
@@ -65,5 +65,5 @@ class CharacterFormat(DetectionFormat, Protocol):
     """A format of pages that also holds a quad for each character of a word."""
 
     def characters(self, data: Annotations, index: int) -> Floats:
-        """Quads (c, 4, 2) of the characters of instance `index`; none where it has no quads. Raises InputError naming
-        the instance when they are malformed."""
+        """Return the quads (c, 4, 2) of the characters of instance `index`; none where it has no quads. Raises
+        InputError naming the instance when they are malformed."""

@@ -59,7 +59,8 @@ def probe(data: bytes) -> tuple[str, Image | None]:
 
 
 def probe_sized(data: bytes, stated: tuple[str, int, int] | None) -> tuple[str, Image | None]:
-    """Same as `probe` for `data` without a problem of its container and limits, of which `stated_size` is `stated`."""
+    """Probe as `probe` does, `data` without a problem of its container and limits, of which `stated_size` is
+    `stated`."""
     if problem := _value_problem(data, stated):
         return problem, None
     if stated is None:

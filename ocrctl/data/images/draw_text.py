@@ -39,7 +39,7 @@ def _font() -> cv2.FontFace:
 
 @lru_cache(maxsize=20000)
 def drawable(char: str) -> bool:
-    """Whether the font has a glyph for `char`; for others it draws a question mark."""
+    """Return whether the font has a glyph for `char`; for others it draws a question mark."""
     if char in "? " or not char.isprintable():
         return char in "? "
     image = _glyph(char)

@@ -31,7 +31,7 @@ class Header(NamedTuple):
 
     @property
     def displayed(self) -> tuple[int, int]:
-        """Width and height after the orientation is applied."""
+        """Return width and height after the orientation is applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
@@ -125,7 +125,7 @@ class HeaderReader:
         return np.array([self.read(start) or (0, 0, 0) for start in starts], np.int32).reshape(-1, 3)
 
     def read(self, data: bytes) -> Header | None:
-        """Same as `read_header`."""
+        """Read as `read_header` does."""
         if self._alike and data.startswith(self._alike) and len(data) >= len(self._alike) + _SIZE.size:
             height, width = _SIZE.unpack_from(data, len(self._alike))
             return Header(width, height, self._orientation) if width and height else None

@@ -41,7 +41,7 @@ class DecoderWarnings:
         return problem or warning
 
     def probe_sized(self, data: bytes, stated: tuple[str, int, int] | None) -> tuple[str, images.Image | None]:
-        """Same as `decode.probe_sized`, and why `data` is not an undamaged image."""
+        """Probe as `decode.probe_sized` does, and find why `data` is not an undamaged image."""
         problem, image = images.probe_sized(data, stated)
         warning = self._new_warning()  # always read, so that no warning is left for the next image
         return problem or warning, image

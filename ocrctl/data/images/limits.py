@@ -67,7 +67,7 @@ def limit_problem(data: bytes, stated: tuple[str, int, int] | None = None) -> st
 
 
 def value_problem(data: bytes) -> str:
-    """Why a TIFF is not decoded for its values, or "": more than 16 bits a channel, or too many channels."""
+    """Return why a TIFF is not decoded for its values, or "": more than 16 bits a channel, or too many channels."""
     if not is_tiff(data):
         return ""
     try:

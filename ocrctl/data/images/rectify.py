@@ -15,7 +15,7 @@ _TURNED = 32766  # pixels; maximum of cv2.remap
 
 
 def in_reach(image: Image, points: Floats) -> bool:
-    """Whether polygon `points` (n, 2) may overlap `image` and is at most twice as large."""
+    """Return whether polygon `points` (n, 2) may overlap `image` and is at most twice as large."""
     height, width = image.shape[:2]
     (left, top), (right, bottom) = points.min(0), points.max(0)
     inside = right > 0 and bottom > 0 and left < width and top < height

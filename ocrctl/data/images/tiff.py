@@ -31,7 +31,7 @@ class Directory(NamedTuple):
 
 
 def is_tiff(data: bytes) -> bool:
-    """Whether `data` starts like a TIFF or a BigTIFF."""
+    """Return whether `data` starts like a TIFF or a BigTIFF."""
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 

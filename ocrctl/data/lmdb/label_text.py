@@ -43,7 +43,7 @@ def read_start(path: str, size: int) -> bytes:
 
 
 def read_starts(paths: Iterable[str], size: int) -> list[bytes]:
-    """Same as `read_start` for many files."""
+    """Read the starts of many files, as `read_start` does."""
     starts = []
     for path in paths:
         try:

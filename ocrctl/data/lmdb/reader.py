@@ -88,7 +88,7 @@ class LmdbWords:
 
     @cached_property
     def labels(self) -> list[str]:
-        """NFC labels, read once. Raises InputError naming the sample when one is missing or not UTF-8."""
+        """Return the NFC labels, read once. Raises InputError naming the sample when one is missing or not UTF-8."""
         labels: list[str] = []
         if self._count:
             for key, data in self._file.scan(label_key(1)):  # in numerical order up to nine digits

@@ -20,11 +20,11 @@ class WordSource(Protocol):
 
     @property
     def name(self) -> str:
-        """The path it was read from."""
+        """Return the path it was read from."""
 
     @property
     def labels(self) -> Sequence[str]:
-        """NFC text of every sample."""
+        """Return the NFC text of every sample."""
 
     def __len__(self) -> int: ...
 
@@ -53,7 +53,7 @@ class FolderWords:
 
     @property
     def texts(self) -> list[str]:
-        """Texts as written in the file."""
+        """Return the texts as written in the file."""
         return self.labels if self.written is None else self.written
 
     def __len__(self) -> int:

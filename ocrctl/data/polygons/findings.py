@@ -112,7 +112,7 @@ class Findings:
 
 
 def fails(code: Code, thresholds: Iterable[str]) -> bool:
-    """Whether one of `thresholds`, severities or codes, includes `code`."""
+    """Return whether one of `thresholds`, severities or codes, includes `code`."""
     for threshold in thresholds:
         if threshold in _ORDER:
             if _ORDER.index(code.severity) >= _ORDER.index(threshold):
@@ -123,5 +123,5 @@ def fails(code: Code, thresholds: Iterable[str]) -> bool:
 
 
 def known_threshold(text: str) -> bool:
-    """Whether `text` is a severity, or a code by number or name."""
+    """Return whether `text` is a severity, or a code by number or name."""
     return text in _ORDER or text in CODES or text in BY_NAME

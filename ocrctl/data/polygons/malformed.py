@@ -24,7 +24,7 @@ class Malformed:
 
     @property
     def code(self) -> str:
-        """F001, F002 or F003."""
+        """Return F001, F002 or F003."""
         return BY_NAME[self.name].code
 
 

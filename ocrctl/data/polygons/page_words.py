@@ -39,7 +39,7 @@ class PageWords:
         return len(self.texts)
 
     def polygon(self, index: int) -> Floats:
-        """Points (n, 2) of word `index`."""
+        """Return the points (n, 2) of word `index`."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]
 
     def boxes(self) -> Floats:

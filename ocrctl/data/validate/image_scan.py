@@ -112,7 +112,7 @@ def scan_images(
 
 
 def multipage_note(data: Annotations, scan: ImageScan) -> list[str]:
-    """A note for a training, which reads the first page of each TIFF that has more; none where all have one."""
+    """Return a note for a training, which reads the first page of each TIFF that has more; none where all have one."""
     note = several_pages_note([data.image_where(image) for image in scan.multipage])
     return [f"{data.name}: {note}"] if note else []
 

@@ -133,7 +133,7 @@ def text_errors(text: str) -> list[Code]:
 
 
 def has_error(text: str) -> bool:
-    """Whether a text that is not ignored has an error."""
+    """Return whether a text that is not ignored has an error."""
     return bool(text_errors(text))
 
 
@@ -144,8 +144,8 @@ def repaired_text(text: str) -> str:
 
 
 def question_marks(text: str) -> bool:
-    """Whether question marks replace characters that an encoding could not represent: four and nothing else, or three
-    before a letter or digit; or U+FFFD that was decoded as GBK."""
+    """Return whether question marks replace characters that an encoding could not represent: four and nothing else, or
+    three before a letter or digit; or U+FFFD that was decoded as GBK."""
     if set(text) <= {"?", "？", " "}:
         return text.count("?") + text.count("？") >= 4
     return _INSTEAD.search(text) is not None or "锟斤拷" in text

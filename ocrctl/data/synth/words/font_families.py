@@ -21,7 +21,7 @@ class FontFamilies:
 
     @cached_property
     def families(self) -> tuple[tuple[FontFile, ...], ...]:
-        """Fonts by family: one with twelve weights must not be drawn twelve times as often as one with a single
+        """Group fonts by family: one with twelve weights must not be sampled twelve times as often as one with a single
         weight."""
         config = self.config
         families: dict[str, list[FontFile]] = {}

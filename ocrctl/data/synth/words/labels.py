@@ -23,7 +23,8 @@ def split_key(text: str) -> str:
 
 
 def in_val(text: str, share: float) -> bool:
-    """Whether `text` belongs to val. Strings of one or two letters belong to both: no split lacks a character."""
+    """Return whether `text` belongs to val. Strings of one or two letters belong to both: no split lacks a
+    character."""
     return crc32(b"ocrctl:" + split_key(text).encode()) % 10_000 < share * 10_000
 
 
@@ -36,7 +37,7 @@ class Labels:
 
     @cached_property
     def charset(self) -> str:
-        """Every character a label can hold, sorted by code point."""
+        """Return every character a label can hold, sorted by code point."""
         config = self.config
         found: set[str] = set(DIGITS if config.digits else "")
         if "latin" in config.scripts:
@@ -99,7 +100,7 @@ class Labels:
         return pools
 
     def admits(self, text: str) -> bool:
-        """Whether `text` is in the split and not excluded."""
+        """Return whether `text` is in the split and not excluded."""
         config = self.config
         if self._excluded and (text.casefold() in self._excluded or split_key(text) in self._excluded):
             return False

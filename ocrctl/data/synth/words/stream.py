@@ -31,7 +31,7 @@ class SynthWords:
 
     @property
     def charset(self) -> str:
-        """Every character a label can hold, sorted by code point."""
+        """Return every character a label can hold, sorted by code point."""
         return self._labels.charset
 
     def label(self, index: int) -> str:

@@ -118,7 +118,7 @@ class Typeface:
         return Glyph(ink, left, top, width, height, self._font.getlength(char)) if ink.max() > 40 else None
 
     def draws(self, text: str) -> bool:
-        """Whether each character has its own glyph; in a font of small capitals, lower case has none."""
+        """Return whether each character has its own glyph; in a font of small capitals, lower case has none."""
         if self.unicase and text != text.upper():
             return False
         return None not in map(self.glyph, text)
