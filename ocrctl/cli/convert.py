@@ -38,7 +38,7 @@ def avoid_pydantic(command: Command, ctx: Context) -> None:
 
 
 class _Converter:
-    """Stands for `get_runtime_param` of one parameter, and for the object that it returns."""
+    """Replacement of `get_runtime_param` of one parameter, and of the object that it returns."""
 
     def __init__(self, annotation: Any, info: ParameterInfo, typers: Any) -> None:
         self._is_list = get_origin(annotation) is list

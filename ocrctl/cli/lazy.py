@@ -1,6 +1,6 @@
 """Groups that import a command's module, and build its parser, only when that command is requested.
 
-Typer builds the parser of every command before it looks at the command line; with thirty commands that takes
+Typer builds the parser of every command before it reads the command line; with thirty commands that takes
 as long as importing Typer. `ocrctl --help` needs a name and a line of each, and a command needs only itself.
 """
 

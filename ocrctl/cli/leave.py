@@ -33,7 +33,7 @@ def leave(stop: SystemExit) -> NoReturn:
 
 
 def _is_watched() -> bool:
-    """Whether a debugger, profiler or coverage tool runs the program, or `python -i` goes on after it."""
+    """Return whether a debugger, profiler or coverage tool runs the program, or `python -i` continues after it."""
     if sys.flags.interactive or sys.flags.inspect or sys.gettrace() or sys.getprofile():
         return True
     monitoring = getattr(sys, "monitoring", None)  # Python 3.12 and later

@@ -61,7 +61,7 @@ class ModelSpec:
     resizes: tuple[Resize, ...] = ("stretch",)  # supported values of model.resize, the default first
     kept: KeptAspect | None = None  # widths for model.resize=keep; None: not supported
     lost_steps: int = 0  # last output steps that are always blank, as after a convolution without padding (CTC)
-    plugin: str | None = None  # set by the registry: the name of the plug-in that brings it
+    plugin: str | None = None  # set by the registry: the name of the plug-in that defines it
 
     @property
     def generates(self) -> bool:
@@ -70,7 +70,7 @@ class ModelSpec:
 
     @property
     def resize(self) -> Resize:
-        """Return how images are brought to the size of the input."""
+        """Return how images are resized to the input."""
         return self.resizes[0]
 
     @property

@@ -151,8 +151,8 @@ def _onnxruntime_rows(probe: Probe, devices: list[Device]) -> list[Check]:
     cuda = probe.torch_cuda()
     if cuda is not None and runtime.cuda and cuda.split(".")[0] != runtime.cuda.split(".")[0]:
         fix = "install the onnxruntime-gpu built for torch's CUDA major: one process cannot load both"
-        judge = fail if devices else warn  # without a GPU it hurts nobody yet
-        rows.append(judge("onnxruntime CUDA", f"built for CUDA {runtime.cuda}, torch for {cuda}", fix))
+        level = fail if devices else warn  # harmless without a GPU
+        rows.append(level("onnxruntime CUDA", f"built for CUDA {runtime.cuda}, torch for {cuda}", fix))
     if not devices:
         return [*rows, skipped("onnxruntime session", "PyTorch sees no CUDA device")]
     if "CUDAExecutionProvider" not in runtime.providers:

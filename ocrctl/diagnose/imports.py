@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-# Looked for in this order; those not installed are left out. `lightning` is what training really imports of it.
+# In this order; those not installed are skipped. `lightning` is what training really imports of it.
 HEAVY_MODULES = {
     "typer": "typer",
     "rich": "rich.table",

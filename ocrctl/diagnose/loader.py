@@ -226,5 +226,5 @@ def _throughput(samples: Samples, workers: int, batch_size: int, alone: float, p
 
 
 def _line(error: Exception) -> str:
-    """The first line of what an exception says."""
+    """Return the first line of the message of an exception."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

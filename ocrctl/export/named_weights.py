@@ -84,8 +84,8 @@ def store_named(proto: onnx.ModelProto, model: OCRModel) -> None:
 
 
 def half(values: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    """`values` as float16 when they are float32 of two or more dimensions. Raises InputError for one that float16
-    cannot hold."""
+    """Convert `values` to float16 when they are float32 of two or more dimensions. Raises InputError for one that
+    float16 cannot hold."""
     if values.dtype != np.float32 or values.ndim < 2:
         return values
     largest = float(np.abs(values).max(initial=0.0))

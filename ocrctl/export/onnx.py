@@ -45,13 +45,13 @@ class _Outputs(nn.Module):
         self.model, self.names = model, names
 
     def forward(self, images: Tensor, widths: Tensor | None = None) -> tuple[Tensor, ...]:
-        """uint8 (N, C, H, W), int64 (N,) -> float32 (N, T, K), or the maps (N, ..., h, w)."""
+        """Map uint8 (N, C, H, W) and int64 (N,) to float32 (N, T, K), or to the maps (N, ..., h, w)."""
         outputs = self.model(images) if widths is None else self.model(images, widths=widths)
         return tuple(outputs[name] for name in self.names)
 
 
 def output_names(card: ModelCard) -> tuple[str, ...]:
-    """What a graph gives: logits, or of a detector the maps on which outlines are found."""
+    """Return the names of the outputs: logits, or of a detector the maps on which outlines are found."""
     return tuple(detector_spec(card.arch).maps) if card.task == "detection" else (OUTPUT,)
 
 

@@ -36,8 +36,8 @@ class Parity:
 
 
 def probe_images(engine: Engine, size: int, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """Seeded prepared images (H, W, C): noise of every contrast over ramps, flat black and white among them. Of a model
-    that keeps the aspect ratio they have many widths, the minimum and the maximum among them."""
+    """Generate seeded prepared images (H, W, C): noise of every contrast over ramps, flat black and white among them.
+    Of a model that keeps the aspect ratio they have many widths, the minimum and the maximum among them."""
     card = engine.card
     width = card.example_width
     rng = np.random.default_rng(seed)

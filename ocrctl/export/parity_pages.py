@@ -19,7 +19,8 @@ PROBE_SIZES = ((64, 96), (160, 64))  # height, width of probes, neither the one 
 
 
 def probe_pages(count: int, size: tuple[int, int], seed: int = 0) -> list[Page]:
-    """Seeded pages of the network's input size (height, width): noise of every contrast over ramps and bars."""
+    """Generate seeded pages of the network's input size (height, width): noise of every contrast over ramps and
+    bars."""
     height, width = size
     rng = np.random.default_rng(seed)
     pages = []

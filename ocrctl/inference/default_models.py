@@ -1,4 +1,4 @@
-"""The default models, MODEL `default:NAME`: weights that this package brings, or that an optional package does.
+"""The default models, MODEL `default:NAME`: weights in this package, or in an optional one.
 
 ocrctl/weights/manifest.toml describes each: what it is, where its weights come from, under which licence, and how to
 make the file again. A file is checked against its SHA-256 whenever it is opened.
@@ -46,19 +46,19 @@ class DefaultModel:
 
     @property
     def model(self) -> str:
-        """The MODEL argument that names it."""
+        """Return the MODEL argument of this model."""
         return f"{SCHEME}:{self.name}"
 
     @property
     def installed(self) -> bool:
-        """Whether its file is there; an optional package may not be installed."""
+        """Return whether its file exists; an optional package may not be installed."""
         return self.package is None or _package_folder(self.package) is not None
 
     def path(self) -> Path:
-        """Path of its file, whose checksum is right.
+        """Return the path of its file after checking the checksum.
 
-        Raises MissingRequirement when the package that brings it is not installed, InputError when the file is missing
-        or is not the one that the manifest describes.
+        Raises MissingRequirement when the package with its weights is not installed, InputError when the file is
+        missing or is not the one that the manifest describes.
         """
         if self.package is None:
             fix = "install ocrctl again: pip install --force-reinstall --no-deps ocrctl"
@@ -91,7 +91,7 @@ class DefaultModel:
 
 @cache
 def default_models() -> dict[str, DefaultModel]:
-    """Every default model by its name, in the order of the manifest."""
+    """Return every default model by its name, in the order of the manifest."""
     import tomllib
 
     tables = tomllib.loads((WEIGHTS / MANIFEST).read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def default_models() -> dict[str, DefaultModel]:
 
 
 def default_model(name: str) -> DefaultModel:
-    """The default model `name`. Raises UsageError with the nearest name and the list when there is none."""
+    """Return the default model `name`. Raises UsageError with the nearest name and the list when there is none."""
     known = default_models()
     if name not in known:
         listed = ", ".join(model.model for model in known.values())
@@ -115,7 +115,7 @@ def default_model(name: str) -> DefaultModel:
 
 
 def default_of(path: Path) -> DefaultModel | None:
-    """The default model whose file is at `path`, None when it is another file."""
+    """Return the default model whose file is at `path`, None when it is another file."""
     for model in default_models().values():
         folder = WEIGHTS if model.package is None else _package_folder(model.package)
         if folder is not None and path == folder / model.file:

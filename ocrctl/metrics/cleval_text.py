@@ -13,14 +13,14 @@ Ints = NDArray[np.int64]
 
 
 def common_lengths(texts: Sequence[str], others: Sequence[str]) -> Ints:
-    """(n,) length of the longest common subsequence of each pair, in code points."""
+    """Compute (n,) the length of the longest common subsequence of each pair, in code points."""
     if not texts:
         return np.zeros(0, np.int64)
     return np.asarray(process.cpdist(texts, others, scorer=LCSseq.similarity, dtype=np.int64))
 
 
 def common_subsequence(text: str, other: str) -> str:
-    """The longest common subsequence; of several, the one the published code finds.
+    """Return the longest common subsequence; of several, the one that the published code finds.
 
     From the end: equal characters belong to it; else the last one of `text` is given up where that alone keeps the
     length, that of `other` where not.
@@ -53,7 +53,7 @@ def _within(text: str, other: str) -> bool:
 
 
 def reading_order(inclusions: Sequence[Ints], found: Sequence[int]) -> list[int]:
-    """`found`, detections of one word, in the order in which its characters lie in them.
+    """Sort `found`, detections of one word, by the characters that they contain.
 
     inclusions: of each character of the word, the detections it lies in. A detection left when the characters have run
     out is appended; of several such only the first, as in the published code.
@@ -71,7 +71,7 @@ def reading_order(inclusions: Sequence[Ints], found: Sequence[int]) -> list[int]
 
 
 def take(word: str, unread: dict[int, str], order: Iterable[int]) -> int:
-    """Characters of `word` that the detections in `order` read; they are taken out of `unread`."""
+    """Count the characters of `word` that the detections in `order` read; they are removed from `unread`."""
     order = list(order)
     common = common_subsequence(word, "".join(unread[i] for i in order))
     for char in common:
@@ -83,8 +83,10 @@ def take(word: str, unread: dict[int, str], order: Iterable[int]) -> int:
 
 
 def walked(count: int, without: Sequence[int]) -> list[int]:
-    """0 to `count` - 1 but for `without`, in the order in which the published code walks them: that of a Python set.
+    """Return 0 to `count` - 1 except `without`, in the order in which the published code walks them: that of a Python
+    set.
 
-    A detection over several words gives its characters to the word that asks first, so the order is in the counts.
+    A detection over several words gives its characters to the word that is counted first, so the order affects the
+    counts.
     """
     return list(set(range(count)) - set(without))

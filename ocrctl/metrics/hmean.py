@@ -174,7 +174,7 @@ def match(truth: Instances, found: Instances, min_score: float | None = None) ->
 
 
 def same_word(truth: str, read: str) -> bool:
-    """Whether `read` is the word `truth` as task 4.4 compares them: without case, and a sign at either end of the truth
+    """Compare a text with the ground truth as task 4.4 does: without case, and a sign at either end of the truth
     may be left out."""
     truth, read = truth.upper(), read.upper()
     if truth == read:
@@ -185,7 +185,7 @@ def same_word(truth: str, read: str) -> bool:
 
 
 def harmonic(recall: float, precision: float) -> float:
-    """Harmonic mean; 0 when both are."""
+    """Return the harmonic mean; 0 when both are."""
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 

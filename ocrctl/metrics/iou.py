@@ -1,4 +1,5 @@
-"""Areas that polygons of the same image share, for every pair whose boxes meet, over many images at once.
+"""Compute the areas that polygons of the same image share, for every pair with overlapping boxes of many images at
+once.
 
 Polygons come as flat arrays: points (P, 2) in pixels, offsets (N + 1,); polygon i owns points[offsets[i]:offsets[i+1]].
 Two convex quads are clipped in numpy (Sutherland and Hodgman 1974, "Reentrant polygon clipping"), all pairs together;
@@ -25,7 +26,7 @@ _PAIRS = 1 << 14  # quads clipped at a time: their columns stay in the processor
 
 
 def areas(points: Floats, offsets: Ints) -> Floats:
-    """(N,) square pixels by the shoelace formula; 0 for fewer than three points."""
+    """Compute areas (N,) in square pixels by the shoelace formula; 0 for fewer than three points."""
     found = np.zeros(len(offsets) - 1)
     filled = np.diff(offsets) > 0
     if filled.any():
@@ -37,7 +38,8 @@ def areas(points: Floats, offsets: Ints) -> Floats:
 
 
 def heights(points: Floats, offsets: Ints) -> Floats:
-    """(N,) pixels: the height of the strip with a polygon's area and outline, which for a box is its shorter side."""
+    """Compute heights (N,) in pixels: of the strip with a polygon's area and outline, which for a box is its shorter
+    side."""
     found = np.zeros(len(offsets) - 1)
     filled = np.flatnonzero(np.diff(offsets) > 0)
     if len(filled):
@@ -50,7 +52,8 @@ def heights(points: Floats, offsets: Ints) -> Floats:
 
 
 def bounds(points: Floats, offsets: Ints) -> Floats:
-    """(N, 4) left, top, right, bottom; turned inside out, so that nothing meets it, with fewer than three points."""
+    """Compute boxes (N, 4): left, top, right, bottom; empty ones, which overlap nothing, for fewer than three
+    points."""
     found = np.tile([np.inf, np.inf, -np.inf, -np.inf], (len(offsets) - 1, 1))
     whole = np.diff(offsets) > 2
     filled = np.flatnonzero(np.diff(offsets) > 0)
@@ -63,7 +66,8 @@ def bounds(points: Floats, offsets: Ints) -> Floats:
 
 
 def meeting(boxes: Floats, spans: Ints, others: Floats, other_spans: Ints) -> tuple[Ints, Ints]:
-    """Pairs of boxes (N, 4) and (M, 4) of the same image that meet or touch, ordered by the first, then the second.
+    """Find pairs of boxes (N, 4) and (M, 4) of the same image that overlap or touch, ordered by the first, then the
+    second.
 
     spans and other_spans (I + 1,): image i owns the boxes from spans[i] up to spans[i + 1].
     """
@@ -86,7 +90,8 @@ def meeting(boxes: Floats, spans: Ints, others: Floats, other_spans: Ints) -> tu
 def shared_areas(
     points: Floats, offsets: Ints, other_points: Floats, other_offsets: Ints, first: Ints, second: Ints
 ) -> Floats:
-    """(K,) square pixels that polygon first[k] of one list and polygon second[k] of the other share."""
+    """Compute the area (K,) in square pixels that polygon first[k] of one list and polygon second[k] of the other
+    share."""
     area = np.zeros(len(first))
     if not len(first):
         return area
@@ -107,7 +112,8 @@ def shared_areas(
 
 
 def crossed(points: Floats, offsets: Ints) -> Bools:
-    """(N,) whether the outline of a polygon crosses or touches itself, or encloses nothing (not valid under OGC rules).
+    """Test (N,) whether the outline of a polygon crosses or touches itself, or encloses nothing (not valid under OGC
+    rules).
 
     False for fewer than three points, which are no outline.
     """
@@ -119,7 +125,7 @@ def crossed(points: Floats, offsets: Ints) -> Bools:
 
 
 def even_odd(points: Floats, offsets: Ints, chosen: Ints) -> NDArray[np.object_]:
-    """(K,) shapely polygons of the chosen ones: what lies inside by the even-odd rule; empty where nothing does."""
+    """Build shapely polygons (K,) of the chosen ones by the even-odd rule; empty ones without an inside."""
     shapes = np.full(len(chosen), shapely.Polygon(), dtype=object)
     whole = np.flatnonzero(np.diff(offsets)[chosen] > 2)
     if not len(whole):
@@ -157,7 +163,7 @@ def _polygonal(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def following(points: Floats, offsets: Ints) -> Floats:
-    """(P, 2) of each point, the one after it around its polygon."""
+    """Return for each point the next one (P, 2) of its polygon."""
     moved = np.roll(points, -1, axis=0)
     filled = np.diff(offsets) > 0
     moved[offsets[1:][filled] - 1] = points[offsets[:-1][filled]]

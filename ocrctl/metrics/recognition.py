@@ -1,6 +1,6 @@
 """Word recognition metrics over plain lists: word accuracy, character error rate and 1-NED.
 
-A *protocol* says which text is compared:
+A *protocol* defines which text is compared:
 
 `exact`   the strings unchanged, code point by code point (labels are NFC from the moment they are read).
 `str36`   the field's 36-character case-insensitive protocol: lower-case, then keep only [0-9a-z], on both sides
@@ -40,7 +40,7 @@ def normalise_exact(text: str) -> str:
 
 
 def normalise36(text: str) -> str:
-    """Lower-case `text`, then keep only [0-9a-z]."""
+    """Convert `text` to lower case, then keep only [0-9a-z]."""
     return "".join(char for char in text.lower() if char in _KEEP36)
 
 

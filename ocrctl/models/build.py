@@ -17,8 +17,8 @@ from ocrctl.models.registry import family_of, get_spec
 def build_model(card: ModelCard) -> OCRModel:
     """Build the untrained model that `card` describes.
 
-    Raises UsageError when its architecture is unknown, PluginError when a plug-in builds something else than its spec
-    says.
+    Raises UsageError when its architecture is unknown, PluginError when the model of a plug-in differs from its
+    spec.
     """
     classes = card_tokenizer(card).num_classes if card.task == "recognition" else 0
     family = family_of(card.arch)
@@ -36,8 +36,8 @@ def build_model(card: ModelCard) -> OCRModel:
 
 
 def build_trained(card: ModelCard, weights: dict[str, Tensor], where: Path) -> OCRModel:
-    """The model of `card` with `weights`, both from the file `where`, ready to read. Raises InputError when they do not
-    belong together, as in a file that was put together by hand."""
+    """Build the model of `card` with `weights`, both from the file `where`, in evaluation mode. Raises InputError when
+    they do not belong together, as in a file assembled by hand."""
     try:
         model = build_model(card)
     except InputError as error:

@@ -22,7 +22,8 @@ PREFIX = "model."  # of the names of weights in checkpoints and exported files
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The whole checkpoint on the CPU, loaded with weights_only. Raises InputError when it is none of ocrctl's."""
+    """Read the whole checkpoint to the CPU, loaded with weights_only. Raises InputError when it is not a checkpoint of
+    ocrctl."""
     raw = read_torch_file(path, "checkpoint", EXPECTED)
     if not isinstance(raw, dict) or not _is_checkpoint(raw):
         raise InputError(
@@ -35,9 +36,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def load_checkpoint(
     path: Path, *, finite: bool = True, known: bool = True
 ) -> tuple[ModelCard, dict[str, torch.Tensor]]:
-    """Model card and weights, names without the training module's prefix; where training kept a moving average, that is
-    the model. An ONNX file of `ocrctl export --precision fp16-weights` is read as well, its float16 weights as float32,
-    and a published model of another project is converted.
+    """Read model card and weights, names without the training module's prefix; where training kept a moving average,
+    that is the model. An ONNX file of `ocrctl export --precision fp16-weights` is read as well, its float16 weights as
+    float32, and a published model of another project is converted.
 
     Raises InputError when `path` is neither, and for weights that are not finite unless `finite` is False. `known` as
     in `read_card`.
@@ -47,7 +48,7 @@ def load_checkpoint(
 
 
 def load_initial(path: Path) -> tuple[str, ModelCard, dict[str, torch.Tensor]]:
-    """What a run may start from: (what it is, its card, weights), of the files that `load_checkpoint` reads. Raises
+    """Read what a run may start from, (description, card, weights), of the files that `load_checkpoint` reads. Raises
     InputError as that does, and for a published model whose charset is unknown."""
     return _load(path)
 
@@ -97,7 +98,7 @@ def _unknown(path: Path, kind: str) -> InputError:
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether `path` is a file that begins as an ONNX file does."""
+    """Return whether the file `path` begins like an ONNX file."""
     try:
         with path.open("rb") as file:
             return file.read(1) == ONNX
@@ -120,5 +121,5 @@ def _from_onnx(file: WeightFile) -> dict[str, torch.Tensor]:
 
 
 def count_parameters(weights: dict[str, torch.Tensor]) -> int:
-    """Trained numbers among `weights`: all but the statistics of batch normalisation."""
+    """Count the trained numbers among `weights`: all but the statistics of batch normalisation."""
     return sum(w.numel() for name, w in weights.items() if "running_" not in name and "num_batches" not in name)

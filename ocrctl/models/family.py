@@ -13,7 +13,7 @@ Part = str | Callable[..., Any]
 """a function, or "MODULE:NAME" of one, which is imported when it is needed"""
 
 GROUP = "ocrctl.models"
-"""entry points of installed packages that bring a family, each called as its family is"""
+"""entry points of installed packages with a family, each named as its family"""
 
 OBJECTIVES: dict[str, str | None] = {"ctc": "ctc", "cross-entropy": "ar", "maps": None}
 """the shared objectives, with the tokenizer that each requires (None: a detector)"""
@@ -21,10 +21,10 @@ OBJECTIVES: dict[str, str | None] = {"ctc": "ctc", "cross-entropy": "ar", "maps"
 
 @dataclass(frozen=True)
 class ModelFamily:
-    """All that other packages need of a family.
+    """The parts of a model family that other packages use.
 
     build: (ModelCard, number of classes, 0 for a detector) to an OCRModel with random weights.
-    objective: what a batch is learned by: "ctc", "cross-entropy" (teacher forcing), "maps" (`loss` over the maps of
+    objective: the loss of a batch: "ctc", "cross-entropy" (teacher forcing), "maps" (`loss` over the maps of
     `targets`), or a function of TrainSettings that returns a training objective.
     published: a models.weight_file.WeightFile to a Converted, None when it holds no published weights of the family.
     Detectors have as well
@@ -32,7 +32,7 @@ class ModelFamily:
     targets: (PageWords, height, width of the input) to the maps of one image, numpy arrays by name;
     find_polygons: (*maps, polygons, **thresholds) to Detections in cells of the maps; its keyword arguments are the
     thresholds that a card may hold.
-    plugin: set by the registry: the plug-in that brings the family, in words for messages.
+    plugin: set by the registry: description of the plug-in that defines the family, for messages.
     """
 
     name: str
@@ -47,7 +47,7 @@ class ModelFamily:
 
 
 def load_part(part: Part | None) -> Callable[..., Any]:
-    """The function that `part` names. Raises ValueError when the family has none."""
+    """Load the function that `part` names. Raises ValueError when the family has none."""
     if part is None:
         raise ValueError("this model family lacks the requested part")
     if callable(part):

@@ -23,7 +23,7 @@ Maps = Mapping[str, NDArray[np.float32]]
 
 
 def detector_spec(arch: str) -> DetectorSpec:
-    """How the maps of detector `arch` are read. Raises UsageError when it is unknown or no detector."""
+    """Return how the maps of detector `arch` are decoded. Raises UsageError when it is unknown or no detector."""
     found = get_spec(arch).detector
     if found is None:
         raise UsageError(f"{arch} reads words, expected a detector.")
@@ -31,7 +31,7 @@ def detector_spec(arch: str) -> DetectorSpec:
 
 
 def find(arch: str, outputs: Maps, thresholds: Mapping[str, float], *, polygons: bool = False) -> Detections:
-    """Polygons of one image in pixels of the network's input.
+    """Find the polygons of one image, in pixels of the network's input.
 
     outputs: the maps of a model of this architecture, without the batch's axis, logits where the head gives logits;
     thresholds: those of its card. Raises ValueError when a map holds values that are not finite.
@@ -43,7 +43,7 @@ def find(arch: str, outputs: Maps, thresholds: Mapping[str, float], *, polygons:
 
 
 def threshold_types(arch: str) -> dict[str, type]:
-    """What the thresholds of a card of this architecture may name, and of which type."""
+    """Return the thresholds that a card of this architecture may have, and their types."""
     return _keywords(load_part(family_of(arch).find_polygons))
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def names_not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the floating-point tensors that hold NaN or infinite values, in order; synchronises once where
-    there are none."""
+    """Return the names of the floating-point tensors that hold NaN or infinite values, in order; synchronises once
+    where there are none."""
     named = [(name, value.detach()) for name, value in tensors.items() if value.is_floating_point()]
     if not named:
         return []

@@ -47,7 +47,7 @@ class TrainingMemory:
 
     @property
     def total(self) -> int:
-        """All parts together."""
+        """Return the sum of all parts."""
         return sum(getattr(self, part.name) for part in fields(self))
 
 
@@ -62,7 +62,7 @@ def training_memory(
     channels_last: bool = True,
     averaged: bool = False,
 ) -> TrainingMemory:
-    """What one step of `card`'s model needs with `batch` images of the card's size.
+    """Estimate what one step of `card`'s model needs with `batch` images of the card's size.
 
     loss: the model and uint8 images (N, C, H, W) to a scalar; it makes its own targets, which count as well.
     precision: "32-true", "16-mixed" or "bf16-mixed". device: "cuda" or "cpu". states: float32 numbers that the

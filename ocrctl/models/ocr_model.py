@@ -127,7 +127,7 @@ class OCRModel(nn.Module):
         return set()
 
     def is_hidden_matrix(self, name: str, parameter: Tensor) -> bool:
-        """Whether Muon may update `parameter`: a hidden matrix or kernel, not the input layer, not one with
+        """Return whether Muon may update `parameter`: a hidden matrix or kernel, not the input layer, not one with
         one row per class, not a depthwise kernel."""
         if name in self.class_tensors or name in self.no_weight_decay() or parameter.ndim not in (2, 4):
             return False
@@ -140,8 +140,8 @@ class OCRModel(nn.Module):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """Prefixes of the parameter names of each layer, the input layer first, without what follows the last one.
-        Default: the encoder's `layer_prefixes`; empty if it has none."""
+        """Return the prefixes of the parameter names of each layer, the input layer first, without what follows the
+        last one. Default: the encoder's `layer_prefixes`; empty if it has none."""
         own: tuple[tuple[str, ...], ...] = getattr(self.encoder, "layer_prefixes", ())
         return tuple(tuple(f"encoder.{prefix}" for prefix in prefixes) for prefixes in own)
 
@@ -173,8 +173,8 @@ class OCRModel(nn.Module):
 
 
 def is_frozen(part: nn.Module) -> bool:
-    """Whether `part` has parameters and none of them is trained. A recurrent layer without dropout has no evaluation
-    mode of its own and is left in training mode, which cuDNN requires of one that gradients pass through."""
+    """Return whether `part` has parameters and none of them is trained. A recurrent layer without dropout has no
+    evaluation mode of its own and is left in training mode, which cuDNN requires of one that gradients pass through."""
     parameters = list(part.parameters())
     if not parameters or any(parameter.requires_grad for parameter in parameters):
         return False

@@ -1,5 +1,4 @@
-"""What a plug-in's model gives is checked where it is built: names, shapes and types of the outputs, before any data is
-read."""
+"""Check the outputs of a plug-in's model when it is built, before any data is read: names, shapes and types."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ PAGE = (64, 96)  # height, width: unlike sides, so that swapped ones are found
 
 
 def check_model(model: Any, card: ModelCard, classes: int, family: ModelFamily) -> None:
-    """Run `model` once on black images, as a trained one, and check what it gives. Raises PluginError."""
+    """Run `model` once on black images, as a trained one, and check its outputs. Raises PluginError."""
     where = family.plugin or ""
     if not isinstance(model, OCRModel):
         raise PluginError(f"{where}: build gave {type(model).__name__}, expected an OCRModel.", hint=HINT)

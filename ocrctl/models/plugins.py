@@ -1,6 +1,6 @@
 """Model families of plug-ins: `FAMILY` in a file of `--plugin`, or an entry point of the group `ocrctl.models`.
 
-What a plug-in registers is checked, and its functions are guarded: a mistake in them ends the command with a sentence
+The record of a plug-in is checked, and its functions are guarded: a mistake in them ends the command with a sentence
 that names the file. Torch-free.
 """
 
@@ -36,12 +36,12 @@ class Source:
 
     @property
     def where(self) -> str:
-        """The plug-in in words, for messages."""
+        """Describe the plug-in for messages."""
         return f"plug-in {self.file}" if self.point is None else point_name(self._entry())
 
     @property
     def plugin(self) -> str:
-        """The name that a model card keeps: of the file, or of the installed package."""
+        """Return the name that a model card keeps: of the file, or of the installed package."""
         if self.point is None:
             return Path(self.file).name
         found = next((one for one in installed(GROUP) if (one.name, one.value) == self.point), None)
@@ -52,7 +52,7 @@ class Source:
         return EntryPoint(*self.point, GROUP)
 
     def family(self) -> ModelFamily | None:
-        """Its family as it is written there, None when it has none. Raises PluginError when it cannot be loaded, or
+        """Load its family as the plug-in defines it, None without one. Raises PluginError when it cannot be loaded, or
         is wrong."""
         found: Any = getattr(load_file(Path(self.file)), "FAMILY", None) if self.point is None else None
         if self.point is not None:
@@ -69,7 +69,7 @@ class Source:
 
 @cache
 def plugin_family(source: Source) -> ModelFamily | None:
-    """The family of a plug-in as the registry holds it: specs that name the plug-in, guarded functions. None when
+    """Return the family of a plug-in for the registry: specs that name the plug-in, guarded functions. None when
     the plug-in brings no model. Raises as `Source.family`."""
     family = source.family()
     if family is None:

@@ -19,7 +19,8 @@ DEFAULT_ARCH = "crnn-tiny"
 
 @cache
 def built_in() -> dict[str, ModelFamily]:
-    """The families of this package, by name. A folder's spec.py has one FAMILY, or several FAMILIES that share it."""
+    """Return the families of this package, by name. A folder's spec.py has one FAMILY, or several FAMILIES that share
+    it."""
     found = {}
     for folder in FAMILIES:
         spec = import_module(f"ocrctl.models.{folder}.spec")
@@ -30,13 +31,13 @@ def built_in() -> dict[str, ModelFamily]:
 
 @cache
 def built_in_specs() -> dict[str, ModelSpec]:
-    """The architectures of this package, by name."""
+    """Return the architectures of this package, by name."""
     return {spec.name: spec for family in built_in().values() for spec in family.specs}
 
 
 def families() -> dict[str, ModelFamily]:
-    """The families of this package and of the files of --plugin, by name. Raises PluginError for a broken file, and
-    for one that has a name which is taken."""
+    """Return the families of this package and of the files of --plugin, by name. Raises PluginError for a broken file,
+    and for one that has a name which is taken."""
     files = plugin_files()
     if not files:
         return built_in()
@@ -52,7 +53,7 @@ def families() -> dict[str, ModelFamily]:
 
 
 def installed_families() -> dict[str, ModelFamily]:
-    """The families of installed packages (entry points `ocrctl.models`), by name. Raises as `families`."""
+    """Return the families of installed packages (entry points `ocrctl.models`), by name. Raises as `families`."""
     if not (points := installed(GROUP)):
         return {}
     from ocrctl.models.plugins import Source, plugin_family, refuse_taken
@@ -68,8 +69,8 @@ def installed_families() -> dict[str, ModelFamily]:
 
 
 class Architectures(Mapping[str, ModelSpec]):
-    """Every architecture by its name. Installed plug-ins are loaded only for a name that is not known without them,
-    and to list all."""
+    """Return every architecture by its name. Installed plug-ins are loaded only for a name that is not known without
+    them, and to list all."""
 
     def __getitem__(self, name: str) -> ModelSpec:
         found = built_in_specs().get(name) if isinstance(name, str) else None
@@ -98,7 +99,7 @@ _architectures = Architectures()
 
 
 def specs() -> Mapping[str, ModelSpec]:
-    """Every architecture by its name; see Architectures."""
+    """Return every architecture by its name; see Architectures."""
     return _architectures
 
 
@@ -123,6 +124,6 @@ def get_spec(
 
 
 def family_of(arch: str) -> ModelFamily:
-    """The family of architecture `arch`. Raises UsageError when that is unknown."""
+    """Return the family of architecture `arch`. Raises UsageError when that is unknown."""
     name = get_spec(arch).family
     return built_in().get(name) or families().get(name) or installed_families()[name]

@@ -1,4 +1,4 @@
-"""What a ModelSpec from outside must hold: kinds, ranges, and fields that belong together."""
+"""Check a ModelSpec from a plug-in: types, ranges, and fields that depend on each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE_MULTIPLE = 32  # pixels: the sides of every page are multiples of it
 
 
 def spec_problems(spec: Any, family: str) -> list[str]:
-    """What is wrong with one architecture of `family`, each as `FIELD should be WHAT, found VALUE`."""
+    """Return what is wrong with one architecture of `family`, each as `FIELD should be WHAT, found VALUE`."""
     if not isinstance(spec, ModelSpec):
         return [f"specs should hold ModelSpec, found {type(spec).__name__}"]
     found: list[str] = []

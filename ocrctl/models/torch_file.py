@@ -19,7 +19,7 @@ _CODE = re.compile(r"GLOBAL ([\w.]+)")  # in the messages of PyTorch
 
 
 def read_torch_file(path: Path, expected: str, hint: str) -> Any:
-    """The content of the PyTorch file at `path` on the CPU, loaded with weights_only.
+    """Read the PyTorch file at `path` to the CPU, loaded with weights_only.
 
     `expected` and `hint` are for the message about any other file. Raises InputError when the file is none, is damaged
     or holds pickled code.
@@ -64,7 +64,7 @@ def _damaged(path: Path) -> str | None:
 
 
 def weights_of(values: Any, where: str) -> dict[str, torch.Tensor]:
-    """`values` of a checkpoint as named tensors on the CPU.
+    """Return `values` of a checkpoint as named tensors on the CPU.
 
     Raises InputError, `where` in front, when they are anything else: other kinds of values or tensors, and views that
     claim more numbers than the file holds.

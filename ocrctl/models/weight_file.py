@@ -49,7 +49,7 @@ class WeightFile:
     opset: int = 0
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of the tensor `name`, () when there is none of this name."""
+        """Return the shape of the tensor `name`, () without one."""
         return self.tensors[name].shape if name in self.tensors else ()
 
 
@@ -86,12 +86,13 @@ def read_weight_file(path: Path) -> WeightFile:
 
 
 def is_torch_file(path: Path) -> bool:
-    """Whether the file at `path` begins as those of torch.save do. Raises InputError when it cannot be read."""
+    """Return whether the file at `path` begins like those of torch.save. Raises InputError when it cannot be read."""
     return _first_bytes(path).startswith((PICKLE, ZIP))
 
 
 def from_torch(raw: Any, path: Path) -> WeightFile:
-    """The WeightFile of a PyTorch file with the content `raw`. Raises InputError when it holds anything but tensors."""
+    """Create the WeightFile of a PyTorch file with the content `raw`. Raises InputError when it holds anything but
+    tensors."""
     import torch
 
     from ocrctl.models.torch_file import weights_of
@@ -113,8 +114,8 @@ def from_torch(raw: Any, path: Path) -> WeightFile:
 
 
 def recognise(file: WeightFile) -> Converted | None:
-    """The published model that `file` is, None when no family knows it. Raises InputError when a family knows it, but
-    cannot use it."""
+    """Convert `file` to the published model it contains, None when no family knows it. Raises InputError when a family
+    knows it, but cannot use it."""
     for family in families().values():
         found: Converted | None = load_part(family.published)(file) if family.published else None
         if found is not None:
@@ -123,7 +124,7 @@ def recognise(file: WeightFile) -> Converted | None:
 
 
 def without_prefixes(tensors: Tensors) -> Tensors:
-    """`tensors` without the PREFIXES that all names share."""
+    """Return `tensors` without the PREFIXES that all names share."""
     while tensors and (prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)):
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return tensors

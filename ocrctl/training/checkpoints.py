@@ -24,11 +24,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     check: Callable[[dict[str, Any], Path], None] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Raises ResumableStop when the disk is full; what stood at `path` before then still stands there."""
+        """Write a checkpoint atomically. Raises ResumableStop when the disk is full; the old file at `path` is kept."""
         save_atomically(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Always with weights_only: nothing in the file is executed."""
+        """Load with weights_only: nothing in the file is executed."""
         raw = read_checkpoint(Path(path))
         if self.check is not None:
             self.check(raw, Path(path))
@@ -41,7 +41,7 @@ def save_atomically(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") -> None:
-    """Have `write` fill a new file, sync it, and rename it to `path`. Raises ResumableStop, leaving the old file, when
+    """Call `write` for a new file, sync it, and rename it to `path`. Raises ResumableStop, leaving the old file, when
     it cannot be written; `what` names it there."""
     try:
         with open_atomic(path) as file:
@@ -51,7 +51,7 @@ def write_atomically(path: Path, write: Callable[[Any], Any], what: str = "it") 
 
 
 def cannot_save(path: Path, what: str, error: OSError | RuntimeError) -> ResumableStop:
-    """The error to raise when `what` could not be written to `path`, a file of a run folder."""
+    """Return the error to raise when `what` could not be written to `path`, a file of a run folder."""
     system = system_error(error)
     full = system is not None and system.errno in (errno.ENOSPC, errno.EDQUOT)
     reason = (system.strerror or str(system)).lower() if system else str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights: what is validated and shipped, where it is asked for.
+"""Exponential moving average of the weights, which is validated and saved where it is enabled.
 
 Polyak, Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; the growing decay of the first steps is
 TensorFlow's ExponentialMovingAverage: min(decay, (1 + step) / (10 + step)).

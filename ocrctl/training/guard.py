@@ -116,7 +116,7 @@ class LossScale:
         self.good = torch.full((), good, device=device)
 
     def allows_overflow(self) -> Tensor:
-        """1 while the scale can still fall."""
+        """Return 1 while the scale can still fall."""
         return (self.scale > 1.0).float()
 
     def update(self, norm: Tensor) -> None:

@@ -48,7 +48,7 @@ def check_logger(settings: Settings) -> None:
 
 
 def extra_logger(settings: Settings, run: Path, report: Callable[[str], None], *, resumed: bool) -> ExtraLogger | None:
-    """The chosen logger; `check_logger` came before. `resumed`: the run goes on from a checkpoint.
+    """Create the chosen logger, after `check_logger`. `resumed`: the run continues from a checkpoint.
 
     Raises MissingRequirement when a session cannot be opened.
     """

@@ -21,10 +21,10 @@ class MetricsFile:
     """metrics.csv: one row per log or validation, appended whole or not at all."""
 
     def __init__(self, path: Path, resume_step: int, columns: Sequence[str], report: Callable[[str], None]) -> None:
-        """`columns`: those of the validation; columns of the file that nobody knows are kept.
+        """`columns`: those of the validation; unknown columns of the file are kept.
 
-        Rows past `resume_step` (written after the checkpoint that the run goes on from) are dropped. Lines that are no
-        rows are named, and the file that holds them is kept as DAMAGED. Raises InputError when the file cannot be read,
+        Rows past `resume_step` (written after the checkpoint that the run resumes from) are dropped. Damaged
+        lines are reported, and the file with them is kept as DAMAGED. Raises InputError when the file cannot be read,
         ResumableStop when it cannot be written.
         """
         self.path = path

@@ -25,7 +25,7 @@ class MetricsRows:
 
     @property
     def damaged(self) -> str:
-        """The damage in words, at most SHOWN lines of it."""
+        """Describe the damage, at most SHOWN lines of it."""
         more = f" and {len(self.damage) - SHOWN} more" if len(self.damage) > SHOWN else ""
         return "; ".join(self.damage[:SHOWN]) + more
 
@@ -92,7 +92,7 @@ def _row(columns: tuple[str, ...], fields: list[str]) -> dict[str, str]:
 
 
 def is_figure(name: str) -> bool:
-    """Whether the column `name` is one of ours, which holds numbers."""
+    """Return whether `name` is a column of ocrctl, which holds numbers."""
     return name in (*LEADING_COLUMNS, *TRAILING_COLUMNS) or name.startswith("val_")
 
 

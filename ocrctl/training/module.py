@@ -69,7 +69,7 @@ class TrainingModule(pl.LightningModule):
         self.next_draw = 0  # draw number after the last one that was trained on
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """See training.optimizer.build_optimizer."""
+        """Create the optimiser (training.optimizer.build_optimizer)."""
         return build_optimizer(self.model, self.train_settings)
 
     def prepare(self) -> None:
@@ -135,12 +135,12 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def within_step(self) -> bool:
-        """Whether an accumulated step is in progress."""
+        """Return whether an accumulated step is in progress."""
         return self._micro > 0
 
     @property
     def guard_latched(self) -> bool:
-        """Whether the first bad step blocks all later steps."""
+        """Return whether the first bad step blocks all later steps."""
         return self.guard is not None and self.guard.latch
 
     def read_guard(self) -> GuardReport:

@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for the rest: one optimiser that can be told, on the device, to leave a step out.
+"""Muon for matrices, AdamW for the rest: one optimiser with a flag, on the device, that skips a step.
 
 Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
 (https://kellerjordan.github.io/posts/muon): the momentum of a weight matrix is replaced by the nearest matrix with
@@ -45,7 +45,7 @@ class MuonAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One update of every group; does not synchronise."""
+        """Update every group, without synchronising."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -94,7 +94,8 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
-    """The nearest semi-orthogonal matrix to each of `matrices` (rows, columns), by Newton and Schulz's iteration.
+    """Compute the nearest semi-orthogonal matrix to each of `matrices` (rows, columns), by Newton and Schulz's
+    iteration.
 
     The iteration runs on the Gram matrix of the shorter side, where it needs no product with the longer one but the
     last; matrices with the same shorter side share one batch. Float32 in and out; a matrix of zeros stays zero.

@@ -34,7 +34,7 @@ class NonfiniteSamples:
 
     @property
     def to_blame(self) -> list[int]:
-        """The samples that cause it; empty if every one of several samples does, which points to the model."""
+        """Return the samples that cause it; empty if every one of several samples does, which points to the model."""
         return self.alone if len(self.alone) < len(self.numbers) or len(self.numbers) == 1 else []
 
     def sentence(self, name: Callable[[int], str]) -> str:

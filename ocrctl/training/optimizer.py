@@ -15,7 +15,7 @@ BETAS = (0.9, 0.98)
 
 
 def build_optimizer(model: OCRModel, train: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov, Hutter, 2019), or Muon for the hidden matrices and AdamW for the rest.
+    """Create AdamW (Loshchilov, Hutter, 2019), or Muon for the hidden matrices and AdamW for the rest.
 
     No weight decay on biases, normalisation and what the model exempts. With `train.layer_decay` below 1, a parameter n
     blocks below the output learns at lr x layer_decay^n (Clark et al., "ELECTRA", 2020, appendix B). Each group's

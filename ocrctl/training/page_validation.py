@@ -33,7 +33,7 @@ class Pages(Protocol):
     def __len__(self) -> int: ...
 
     def page(self, index: int) -> tuple[Image, PageWords]:
-        """Image RGB uint8 (H, W, 3) and its words, in its own pixels."""
+        """Return the image RGB uint8 (H, W, 3) and its words, in its pixels."""
 
 
 class PageValidation:
@@ -51,11 +51,11 @@ class PageValidation:
         self._words: dict[int, PageWords] = {}
 
     def read_ahead(self) -> None:
-        """Only the first page: each is read when its turn comes."""
+        """Read only the first page ahead: the others are read when needed."""
         self._first.start()
 
     def check(self) -> None:
-        """See Validation."""
+        """Implement Validation."""
         self._first.check()
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -68,11 +68,11 @@ class PageValidation:
             }
 
     def begin(self) -> None:
-        """See Validation."""
+        """Implement Validation."""
         self._found = []
 
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
-        """Boxes of one page, in its own pixels."""
+        """Find the boxes of one page, in its pixels."""
         outputs = {name: value[0].float().cpu().numpy() for name, value in model(batch["images"]).items()}
         for name, values in outputs.items():
             refuse_not_finite(name, values)
@@ -80,7 +80,7 @@ class PageValidation:
         self._found.append(found.on_image(*self._shown[len(self._found)]))
 
     def score(self) -> Scores:
-        """IoU hmean by the ICDAR 2015 protocol, over all pages."""
+        """Compute IoU hmean by the ICDAR 2015 protocol, over all pages."""
         counts = match(
             from_words([self._words[index] for index in range(len(self._found))]), from_detections(self._found)
         ).total()
@@ -92,7 +92,7 @@ class PageValidation:
         return Scores(row, counts.hmean, line)
 
     def sheet(self, count: int) -> Image:
-        """The first pages with true outlines in green, ignored ones in grey, found ones in red."""
+        """Draw the first pages with true outlines in green, ignored ones in grey, found ones in red."""
         cells = [self._drawn(index) for index in range(min(count, len(self._found)))]
         rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
         heights = [max(cell.shape[0] for cell in row) for row in rows]

@@ -18,7 +18,7 @@ RIGHT, WRONG, INK = (0, 120, 0), (180, 0, 0), (60, 60, 60)
 
 
 def preview_sheet(images: NDArray[np.uint8], truths: list[str], predictions: list[str], columns: int = 4) -> Image:
-    """A grid, RGB uint8: each image of images uint8 (N, H, W, C), below it the ground truth and, green or red, the
+    """Draw a grid, RGB uint8: each image of images uint8 (N, H, W, C), below it the ground truth and, green or red, the
     prediction."""
     height, width = images.shape[1:3]
     cell_h, cell_w = height * SCALE + 2 * TEXT_SIZE + 4 * PAD, max(width * SCALE, 200) + 2 * PAD

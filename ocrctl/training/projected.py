@@ -17,7 +17,8 @@ from ocrctl.training.device import Accelerator
 
 
 def estimate_memory(card: ModelCard, train: TrainSettings, accelerator: Accelerator) -> TrainingMemory:
-    """Memory of one step of `card`'s model as `train` has it (batch, precision, layout, average) on one device.
+    """Estimate the memory of one step of `card`'s model with the settings `train` (batch, precision, layout, average)
+    on one device.
 
     Images and targets have their real shapes and no content. What the loader's processes hold is not in it.
     Raises UsageError for an autoregressive model, whose step depends on values.
@@ -47,6 +48,7 @@ def estimate_memory(card: ModelCard, train: TrainSettings, accelerator: Accelera
 
 
 def blank_targets(card: ModelCard, pages: int) -> dict[str, Tensor]:
-    """Targets of `pages` pages without text, in the types and sizes that data/datasets/collate.py hands over."""
+    """Return the targets of `pages` pages without text, in the types and sizes that data/datasets/collate.py hands
+    over."""
     maps = load_part(family_of(card.arch).targets)(PageWords.of([], [], [], []), card.height, card.width)
     return {name: torch.from_numpy(found).expand(pages, *found.shape).clone() for name, found in maps.items()}

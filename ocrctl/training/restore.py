@@ -46,8 +46,8 @@ class _Callbacks(_Saved):
 
 
 class SavedPosition(_Saved):
-    """Where a run stands: optimiser steps, seconds, the next draw number, what it has counted, its schedule (None in an
-    old checkpoint)."""
+    """Position of a run: optimiser steps, seconds, the next draw number, its counters, its schedule (None in an old
+    checkpoint)."""
 
     global_step: int = Field(ge=0, le=MOST_STEPS)
     elapsed: float = Field(ge=0, allow_inf_nan=False)
@@ -57,12 +57,13 @@ class SavedPosition(_Saved):
 
     @property
     def validated(self) -> int:
-        """Step of the last whole validation."""
+        """Return the step of the last whole validation."""
         return self.callbacks.RunCallback.validated
 
 
 def saved_position(raw: Mapping[str, Any], path: Path) -> SavedPosition:
-    """The position in the checkpoint `raw` at `path`. Raises InputError when it holds none, as one of weights alone."""
+    """Return the position in the checkpoint `raw` at `path`. Raises InputError when it holds none, as one of weights
+    alone."""
     try:
         return SavedPosition.model_validate(dict(raw))
     except ValidationError as error:

@@ -10,7 +10,8 @@ from ocrctl.config.settings import TrainSettings
 
 
 def learning_rate(warm: float, decay: float, train: TrainSettings) -> float:
-    """Learning rate where the share `warm` (0..1) of the warm-up and the share `decay` (0..1) of the rest are done.
+    """Compute the learning rate where the share `warm` (0..1) of the warm-up and the share `decay` (0..1) of the rest
+    are done.
 
     cosine: linear warmup from 0, then half a cosine to 0 (Loshchilov, Hutter, "SGDR", 2017, without restarts).
     one-cycle: linear warmup from lr / 25, then half a cosine to 0 (Smith, Topin, "Super-Convergence", 2018).
@@ -25,7 +26,8 @@ def learning_rate(warm: float, decay: float, train: TrainSettings) -> float:
 
 
 def warmup_length(train: TrainSettings, max_steps: int) -> int:
-    """Optimiser steps of the warm-up of a run of `max_steps`: train.warmup_steps, or train.warmup as a share of it."""
+    """Return the optimiser steps of the warm-up of a run of `max_steps`: train.warmup_steps, or train.warmup as a share
+    of it."""
     if train.warmup_steps is not None:
         return train.warmup_steps
     return max(1, round(train.warmup * max_steps)) if train.warmup else 0
@@ -59,16 +61,16 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training so far, earlier sittings included."""
+        """Return the seconds of training so far, earlier sessions included."""
         return self._before + (0.0 if self._start is None else time.monotonic() - self._start)
 
     @property
     def out_of_time(self) -> bool:
-        """Whether train.max_minutes have passed."""
+        """Return whether train.max_minutes have passed."""
         return self.train.max_minutes is not None and self.elapsed >= 60 * self.train.max_minutes
 
     def over(self, step: int) -> bool:
-        """Whether the run ends after `step` optimiser steps."""
+        """Return whether the run ends after `step` optimiser steps."""
         return self.out_of_time or (self.max_steps is not None and step >= self.max_steps)
 
     def share(self, step: int) -> float:
@@ -78,7 +80,7 @@ class Progress:
         return min(1.0, self.elapsed / (60 * self.train.max_minutes))  # type: ignore[operator]
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of the step that follows `step` optimiser steps."""
+        """Return the learning rate of the step that follows `step` optimiser steps."""
         share = self.share(step)
         if self.max_steps is None and self.warmup_steps is None:
             if share < self.train.warmup:
@@ -94,18 +96,19 @@ class Progress:
         return learning_rate(1.0, decay, self.train)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"warmup_steps": self.warmup_steps, "max_steps": self.max_steps}
 
     def total_steps(self, step: int) -> int | None:
-        """Projected optimiser steps of the whole run after `step` of them; None where no step was timed yet."""
+        """Return the projected optimiser steps of the whole run after `step` of them; None where no step was timed
+        yet."""
         if self.max_steps and self.train.max_minutes is None:
             return self.max_steps
         elapsed = self.elapsed
         return round(step * (1 + self.seconds_left(step) / elapsed)) if step and elapsed else self.max_steps
 
     def seconds_left(self, step: int) -> float:
-        """Projected seconds until the run is over; infinite before the first step."""
+        """Return the projected seconds until the run is over; infinite before the first step."""
         left = []
         if self.max_steps:
             left.append(self.elapsed * (self.max_steps - step) / step if step else math.inf)

@@ -11,7 +11,7 @@ from ocrctl.shell import termination_signals
 
 
 class StopRequested(BaseException):
-    """A signal asked for an end; `number` is the signal's. Not an Exception: nothing may swallow it."""
+    """Raised when a signal, `number`, ends the run. Not an Exception, so that no handler catches it by mistake."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

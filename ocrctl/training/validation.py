@@ -1,4 +1,4 @@
-"""What a validation reads and how it is scored: one class per task behind one face."""
+"""Validation: read samples ahead, run the model and score it; one class per task with one interface."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Scores:
 
 
 class Validation(Protocol):
-    """The validation samples and what is made of them; iterating gives batches for `step`."""
+    """Interface of a validation: iterating yields batches for `step`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Its columns of metrics.csv."""
+        """Return its columns of metrics.csv."""
 
     def read_ahead(self) -> None:
         """Start reading the samples, once, so that one that cannot be read ends the run at its first steps."""
 
     def check(self) -> None:
-        """Raise what reading them ahead met."""
+        """Raise the error of reading ahead, if there was one."""
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Batches in a fixed order."""
+        """Iterate over batches in a fixed order."""
 
     def begin(self) -> None:
         """Forget the last validation's outputs."""
@@ -57,10 +57,10 @@ class Validation(Protocol):
         """Take the model's outputs for one batch."""
 
     def score(self) -> Scores:
-        """Figures of the outputs taken since `begin`."""
+        """Return the metrics of the outputs since `begin`."""
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
-        """An image (H, W, 3) of the first `count` samples with truth and prediction."""
+        """Draw an image (H, W, 3) of the first `count` samples with truth and prediction."""
 
 
 def refuse_not_finite(name: str, values: NDArray[np.floating]) -> None:
@@ -87,12 +87,12 @@ class ReadAhead:
             Thread(target=self._fill, name="validation", daemon=True).start()
 
     def check(self) -> None:
-        """Raise what the thread met."""
+        """Raise the error of the thread, if there was one."""
         if self._ahead.done() and (error := self._ahead.exception()):
             raise error
 
     def get(self) -> Any:
-        """What was read; waits for the thread."""
+        """Return what was read; waits for the thread."""
         self.start()
         return self._ahead.result()
 
@@ -122,11 +122,11 @@ class WordValidation:
         self._texts: list[str] = []
 
     def read_ahead(self) -> None:
-        """See Validation."""
+        """Implement Validation."""
         self._read.start()
 
     def check(self) -> None:
-        """See Validation."""
+        """Implement Validation."""
         self._read.check()
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -137,11 +137,11 @@ class WordValidation:
             yield tensors if widths is None else {**tensors, "widths": torch.from_numpy(widths)}
 
     def begin(self) -> None:
-        """See Validation."""
+        """Implement Validation."""
         self._texts = []
 
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
-        """Greedy strings of one batch, in order."""
+        """Decode one batch greedily, in order."""
         named = {"widths": batch["widths"]} if "widths" in batch else {}
         ids, probabilities = best_classes(model(batch["images"], **named)["logits"])
         shares = probabilities.cpu().numpy()
@@ -149,7 +149,7 @@ class WordValidation:
         self._texts += [text for text, _ in self._tokenizer.decode(ids.cpu().numpy(), shares)]
 
     def score(self) -> Scores:
-        """Accuracies in 0..1, character error rate, share of empty predictions."""
+        """Compute accuracies in 0..1, character error rate, share of empty predictions."""
         truths, texts = self._read.get()[1], self._in_order()
         exact, str36 = score(truths, texts), score(truths, texts, "str36").accuracy
         row = {
@@ -159,7 +159,7 @@ class WordValidation:
         return Scores(row, exact.accuracy, line)
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
-        """See Validation."""
+        """Implement Validation."""
         images, truths = self._read.get()
         shown = np.stack(images[:count]) if self._card.kept is None else pad_words(images[:count], self._card.kept)[0]
         return preview_sheet(shown, truths[:count], self._in_order()[:count])

@@ -43,7 +43,7 @@ class FilesResult:
     truth: str
     found: str
     scores: PageScores
-    search: list[Search]  # best first; empty when not asked for
+    search: list[Search]  # best first; empty unless requested
     without_prediction: list[str]  # images missing in --pred: all their words count as missed
     without_truth: list[str]  # images missing in --gt: not scored
     pages: Annotations  # the truth

@@ -43,7 +43,7 @@ class PagesOptions:
 
 @dataclass(frozen=True)
 class PageResult:
-    """One model on one data set, or on ALL, under one protocol; `search` is best first, empty when not asked for."""
+    """One model on one data set, or on ALL, under one protocol; `search` is best first, empty unless requested."""
 
     model: str
     dataset: str

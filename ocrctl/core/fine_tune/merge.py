@@ -105,7 +105,7 @@ class _PointBackend:
         self.name, self.device, self.note, self.card = backend.name, str(backend.device), "", backend.card
 
     def outputs(self, *args: Any, **named: Any) -> Any:
-        """See TorchBackend.outputs."""
+        """Run the model, as TorchBackend.outputs."""
         self._line.load(self._alpha)
         return self._backend.outputs(*args, **named)
 

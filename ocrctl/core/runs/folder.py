@@ -202,7 +202,7 @@ def read_saved_settings(config: Path) -> tuple[Settings, dict[str, Any]]:
     try:
         tree = rename_settings(tree, str(config), warn=False)
         return settings_from_tree(tree, str(config)), tree
-    except UsageError as error:  # no one typed it
+    except UsageError as error:  # not typed by the user
         message = error.message if str(config) in error.message else f"{config}: {error.message}"
         raise InputError(message, hint=hint) from error
 

@@ -152,11 +152,8 @@ def _run_training(
 
 
 def import_lightning() -> None:
-    """Import Lightning, telling torchmetrics that matplotlib is not there.
-
-    torchmetrics, which Lightning imports, loads matplotlib where it is installed (a font package brings it along) to be
-    able to draw: a tenth of the time to the first step, for images that nothing here asks for.
-    """
+    """Import Lightning without matplotlib, which torchmetrics would load where it is installed (font packages require
+    it): a tenth of the time to the first step, for plots that nothing here draws."""
     if "torchmetrics" in sys.modules:
         return
     from lightning_utilities.core import imports

@@ -32,7 +32,7 @@ class LmdbWriter:
     """
 
     def __init__(self, folder: Path, *, map_size: int = FIRST_MAP, full_disk_hint: str = AGAIN) -> None:
-        """Open `folder`, made when missing; `full_disk_hint`: how the command that writes goes on after a failed write.
+        """Open `folder`, made when missing; `full_disk_hint`: how to resume the command after a failed write.
         Raises InputError when it cannot be written or holds something else."""
         self.folder, self.full_disk_hint = folder, full_disk_hint
         try:

@@ -13,7 +13,7 @@ OVERLAP = 0.7  # intersection over union above which two instances are considere
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _TOGETHER = 1 << 16  # pairs whose boxes are compared at once
 _BOX_OVERLAP = 0.4  # intersection over union of the boxes; pairs below it are skipped
-MOST_PARTNERS = 8  # maximum overlap candidates per polygon; the least likely are skipped
+MOST_PARTNERS = 8  # maximum overlap candidates per polygon; the less likely ones are skipped
 
 
 def check_pairs(

@@ -20,10 +20,10 @@ _SHIFT = 4  # bits after the decimal point, as OpenCV takes fractions of pixels
 
 
 def draw(image: Image, found: Detections, texts: Sequence[str] | None = None) -> Image:
-    """A copy of RGB uint8 (H, W, 3) with each outline, as wide as suits the image.
+    """Draw the outlines on a copy of RGB uint8 (H, W, 3), with a line width that suits the image.
 
-    With `texts`, one for each outline, (H, 2 W, 3) or, of an image wider than high, (2 H, W, 3): a faint copy follows,
-    on which each text stands where its outline is, always upright, so that none hides the image.
+    With `texts`, one for each outline, (H, 2 W, 3) or, of an image wider than high, (2 H, W, 3): beside
+    it a pale copy with the texts at their outlines, always upright.
     """
     drawn = image.copy()
     width = max(1, round(max(image.shape[:2]) / 640))
@@ -53,7 +53,7 @@ def _letter(image: Image, outline: NDArray[np.float32], text: str) -> None:
 
 
 def png(image: Image) -> bytes:
-    """RGB uint8 (H, W, 3) as a PNG file."""
+    """Encode RGB uint8 (H, W, 3) as a PNG file."""
     done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     assert done
     return encoded.tobytes()

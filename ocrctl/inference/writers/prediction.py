@@ -23,7 +23,7 @@ class Prediction:
 
     @property
     def stem(self) -> str:
-        """File name without folder and suffix, with the page: `scan#2`."""
+        """Return the file name without folder and suffix, with the page: `scan#2`."""
         return _stem(self.path, self.page)
 
 
@@ -40,7 +40,7 @@ class PagePrediction:
 
     @property
     def stem(self) -> str:
-        """File name without folder and suffix, with the page: `scan#2`."""
+        """Return the file name without folder and suffix, with the page: `scan#2`."""
         return _stem(self.path, self.page)
 
 

@@ -25,12 +25,13 @@ _QUOTED = re.compile(r'\s*".*"\s*$', re.DOTALL)
 
 
 def result_name(prediction: PagePrediction) -> str:
-    """`photos/img_1.jpg` -> `res_img_1.txt`, page 2 of `scan.tif` -> `res_scan#2.txt`."""
+    """Return the name of a result file: `res_img_1.txt` for `photos/img_1.jpg`, page 2 of `scan.tif` ->
+    `res_scan#2.txt`."""
     return f"res_{prediction.stem}.txt"
 
 
 def result_text(prediction: PagePrediction, *, scores: bool) -> str:
-    """A line for each box: its points, with `scores` fractions of pixels and the score behind them, then its text.
+    """Format one line per box: its points, with `scores` fractions of pixels and the score behind them, then its text.
 
     Raises InputError when a line break in a text would break its line.
     """
@@ -49,9 +50,9 @@ def result_text(prediction: PagePrediction, *, scores: bool) -> str:
 
 
 def result_word(text: str, *, quad: bool) -> str:
-    """`text` as the last field of a line, in quotes where the official scripts would else take it for something else.
+    """Format `text` as the last field of a line, in quotes where the official scripts would misread it.
 
-    They take quotes off that stand around a text; and numbers at its start are more points, but for one behind a quad.
+    They remove quotes around a text, and read numbers at its start as further points, except one after a quad.
     """
     number = _NUMBER.match(text)
     if _QUOTED.match(text) or (number and (number[3] or not quad)):
@@ -61,7 +62,7 @@ def result_word(text: str, *, quad: bool) -> str:
 
 
 def submission(texts: Iterable[tuple[str, str]]) -> bytes:
-    """The zip of (name, text), as it is uploaded; the same bytes for the same results."""
+    """Build the zip of (name, text) to upload; the same bytes for the same results."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in texts:
@@ -72,6 +73,6 @@ def submission(texts: Iterable[tuple[str, str]]) -> bytes:
 
 
 def coordinates(points: NDArray[np.floating], digits: int) -> str:
-    """x1,y1,x2,y2... of (n, 2) points, rounded to `digits` after the decimal point, none where they are zero."""
+    """Format (n, 2) points as x1,y1,x2,y2..., rounded to `digits` after the decimal point, none where they are zero."""
     values = np.round(points.astype(np.float64), digits).ravel() + 0.0  # no -0
     return ",".join(str(int(value)) if value == int(value) else f"{value:.{digits}f}" for value in values)

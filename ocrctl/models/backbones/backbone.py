@@ -22,11 +22,11 @@ class Backbone(nn.Module):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """Prefixes of the parameter names of each layer, the input layer first (OCRModel.layer_depth); empty: they are
-        not numbered."""
+        """Return the prefixes of the parameter names of each layer, the input layer first (OCRModel.layer_depth);
+        empty: they are not numbered."""
         return ()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalised (N, 3, H, W), H and W multiples of 32, to one (N, channels[i], H / strides[i], W / strides[i])
+        """Map normalised (N, 3, H, W), H and W multiples of 32, to one (N, channels[i], H / strides[i], W / strides[i])
         for each stride."""
         raise NotImplementedError

@@ -49,7 +49,7 @@ class SameConv(nn.Conv2d):
             self.padding = (kernel // 2, kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) with even h and w to (N, out, h / stride, w / stride)."""
+        """Map (N, C, h, w) with even h and w to (N, out, h / stride, w / stride)."""
         if self.stride[0] == 2:
             before, after = (self.kernel_size[0] - 2) // 2, (self.kernel_size[0] - 1) // 2
             x = F.pad(x, (before, after, before, after))
@@ -73,7 +73,7 @@ class Block(nn.Module):
         self.has_shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to (N, out, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, out, h / stride, w / stride)."""
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
@@ -112,11 +112,11 @@ class EfficientNetLite0(Backbone):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """See Backbone: the stem, then the blocks."""
+        """Return the prefixes of each layer (Backbone): the stem, then the blocks."""
         return (("_conv_stem.", "_bn0."), *((f"_blocks.{index}.",) for index in range(len(self._blocks))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
+        """Map (N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x = F.relu6(self._bn0(self._conv_stem(images)))
         features: list[torch.Tensor] = []
         for index, block in enumerate(self._blocks):

@@ -57,7 +57,7 @@ class SqueezeExcitation(nn.Module):
         self.gate = nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w), same shape out."""
+        """Map (N, C, h, w) to the same shape."""
         mean = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         return x * self.gate(self.fc2(self.activation(self.fc1(mean))))
 
@@ -80,7 +80,7 @@ class InvertedResidual(nn.Module):
         self.has_shortcut = row.stride == 1 and in_channels == row.out
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to (N, out, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, out, h / stride, w / stride)."""
         y: Tensor = self.block(x)
         return y + x if self.has_shortcut else y
 
@@ -115,11 +115,11 @@ class MobileNetV3(Backbone):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """See Backbone: the stem, then the blocks."""
+        """Return the prefixes of each layer (Backbone): the stem, then the blocks."""
         return tuple((f"features.{index}.",) for index in range(len(self.features)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
+        """Map (N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x, features = images, []
         for index, layer in enumerate(self.features):
             x = layer(x)

@@ -29,7 +29,7 @@ class BasicBlock(nn.Module):
         self.downsample = shortcut(in_channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to (N, width, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, width, h / stride, w / stride)."""
         y = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(y)) + self.downsample(x))
 
@@ -52,7 +52,7 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to (N, 4 * width, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, 4 * width, h / stride, w / stride)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         return self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
@@ -93,13 +93,13 @@ class ResNet(Backbone):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """See Backbone: the stem, then the blocks."""
+        """Return the prefixes of each layer (Backbone): the stem, then the blocks."""
         stages = enumerate(self.depths, start=1)
         blocks = ((f"layer{number}.{index}.",) for number, depth in stages for index in range(depth))
         return (("conv1.", "bn1."), *blocks)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
+        """Map (N, 3, H, W) to four feature maps at strides 4, 8, 16, 32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         features = []
         for number in range(1, 5):

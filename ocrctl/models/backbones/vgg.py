@@ -47,12 +47,13 @@ class VGG16BN(Backbone):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """See Backbone: each 3x3 convolution with its normalisation, then the two that replace the linear layers."""
+        """Return the prefixes of each layer (Backbone): each 3x3 convolution with its normalisation, then the two that
+        replace the linear layers."""
         first = [index for index, layer in enumerate(self.features) if isinstance(layer, nn.Conv2d)]
         return (*((f"features.{index}.", f"features.{index + 1}.") for index in first), ("fc6.",), ("fc7.",))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to five feature maps at strides 2, 4, 8, 16, 16."""
+        """Map (N, 3, H, W) to five feature maps at strides 2, 4, 8, 16, 16."""
         x, features = images, []
         for index, layer in enumerate(self.features):
             x = layer(x)

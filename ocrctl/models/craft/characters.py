@@ -1,4 +1,4 @@
-"""Character quads of words that were labelled as a whole, and the links between neighbours."""
+"""Split labelled words into character quads, and link neighbours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDTHS = {**dict.fromkeys("ijl1I|!.,:;'`", _NARROW), **dict.fromkeys("frt()[]{}
 
 
 def widths(text: str) -> Floats:
-    """(len(text),) estimated widths of characters, in any unit: full-width ones (Hangul, Han, kana) count 1.8."""
+    """Estimate the widths (len(text),) of characters, in any unit: full-width ones (Hangul, Han, kana) count 1.8."""
     return np.array([_width(char) for char in text])
 
 
@@ -34,7 +34,7 @@ def _width(char: str) -> float:
 
 
 def split(polygon: Floats, text: str) -> Floats:
-    """Quads (C, 4, 2) of the C characters of `text` that leave ink along polygon (n, 2), clockwise from top left.
+    """Compute quads (C, 4, 2) of the C visible characters of `text` along polygon (n, 2), clockwise from top left.
 
     The long sides are those of `data/images/rectify.py`: first half of the points from left to right, second half back;
     a tall quad of several characters runs down. Other polygons are split along the rectangle of least area around them.
@@ -56,7 +56,7 @@ def split(polygon: Floats, text: str) -> Floats:
 
 
 def links(characters: Floats, offsets: Ints) -> Floats:
-    """Quads (L, 4, 2) between neighbours of a word: Baek et al. 2019, section 3.2.1.
+    """Compute quads (L, 4, 2) between neighbours of a word: Baek et al. 2019, section 3.2.1.
 
     The diagonals of a character's quad part it into four triangles; the middles of the upper and lower one of both
     neighbours are the corners. characters (C, 4, 2), offsets (N + 1,): word i owns characters[offsets[i]:offsets[i+1]].
@@ -72,7 +72,7 @@ def links(characters: Floats, offsets: Ints) -> Floats:
 
 
 def _crossing(quads: Floats) -> Floats:
-    """(C, 2) where the diagonals meet; the mean of the corners where they do not."""
+    """Compute the crossing (C, 2) of the diagonals; the mean of the corners where they do not cross."""
     one, two, apart = quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1], quads[:, 1] - quads[:, 0]
     cross = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
     flat = np.abs(cross) < 1e-9
@@ -82,7 +82,7 @@ def _crossing(quads: Floats) -> Floats:
 
 
 def _min_area_rectangle(polygon: Floats) -> Floats:
-    """The corners (4, 2) of the rectangle of least area, clockwise from the one nearest to the first point."""
+    """Return the corners (4, 2) of the minimum-area rectangle, clockwise from the one nearest to the first point."""
     box = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shapely.MultiPoint(polygon)))[:-1]
     if len(box) != 4:  # the points lie on a line
         return np.repeat(polygon[:1], 4, axis=0)
@@ -93,11 +93,11 @@ def _min_area_rectangle(polygon: Floats) -> Floats:
 
 
 def _along(line: Floats, shares: Floats) -> Floats:
-    """Points at `shares` 0 to 1 of the length of a broken line (n, 2)."""
+    """Return the points at `shares` 0 to 1 of the length of a polyline (n, 2)."""
     steps = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))))
     return np.column_stack([np.interp(shares * steps[-1], steps, line[:, axis]) for axis in (0, 1)])
 
 
 def _mark(char: str) -> bool:
-    """Whether a character stands on the one before: an accent written apart."""
+    """Return whether a character combines with the one before: a separate accent."""
     return unicodedata.combining(char) > 0

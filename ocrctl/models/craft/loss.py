@@ -30,7 +30,7 @@ def craft_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> 
 
 
 def mined_squares(prediction: Tensor, target: Tensor, care: Tensor) -> Tensor:
-    """Mean square over each image's text plus that over its hardest background; mean of the images."""
+    """Compute the mean square over each image's text plus that over its hardest background; mean of the images."""
     squares = ((prediction - target).square() * care).flatten(1)  # (N, h w)
     text = (target > TEXT).flatten(1) & (care > 0).flatten(1)
     background = (target <= TEXT).flatten(1) & (care > 0).flatten(1)

@@ -1,4 +1,4 @@
-"""CRAFT: a U-net over VGG-16, and two maps: where characters stand, and where neighbours belong to one word.
+"""CRAFT: a U-net over VGG-16, and two maps: of characters, and of links between characters of one word.
 
 Baek et al., "Character Region Awareness for Text Detection", 2019 (https://arxiv.org/abs/1904.01941), figure 2.
 """
@@ -43,7 +43,7 @@ class UNet(nn.Module):
         init_convolutions(self)
 
     def forward(self, features: tuple[Tensor, ...], targets: Tensor | None = None) -> Tensor:
-        """Features, finest first, to (N, widths[-1], h, w) at the finest one's size. `targets` is accepted and
+        """Map features, finest first, to (N, widths[-1], h, w) at the finest one's size. `targets` is accepted and
         ignored."""
         x = features[-1]
         for step, feature in zip(self.steps, features[-2::-1], strict=True):
@@ -54,7 +54,7 @@ class UNet(nn.Module):
 
 
 def double_conv(in_channels: int, inside: int, out_channels: int) -> nn.Sequential:
-    """1x1 and 3x3 convolutions, each with normalisation and ReLU."""
+    """Return 1x1 and 3x3 convolutions, each with normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, inside, 1),
         nn.BatchNorm2d(inside),
@@ -86,6 +86,6 @@ class CRAFTHead(nn.Module):
         init_output_layer(last)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
-        """(N, C, h, w) to {"region": (N, h, w), "affinity": (N, h, w)}, linear, 0..1 once trained."""
+        """Map (N, C, h, w) to {"region": (N, h, w), "affinity": (N, h, w)}, linear, 0..1 once trained."""
         maps = self.layers(feature)
         return {"region": maps[:, 0], "affinity": maps[:, 1]}

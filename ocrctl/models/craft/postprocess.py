@@ -33,7 +33,7 @@ def craft_boxes(
     max_candidates: int = 1000,
     polygons: bool = False,
 ) -> Detections:
-    """Boxes in cells of the maps, from the top down.
+    """Compute boxes in cells of the maps, from the top down.
 
     region and affinity (h, w), about 0 to 1. Cells above `low_text` or linked above `link_threshold` are joined; a part
     of `min_area` cells (of more than `max_candidates` the largest) whose highest region value, its score, is at least
@@ -68,7 +68,8 @@ def craft_boxes(
 
 
 def _boxes(labels: NDArray[np.int32], grow: NDArray[np.int64]) -> Floats:
-    """(N, 4, 2) around each region, dilated by a square of `grow` + 1 (N,) cells a side, as the authors' code does.
+    """Compute boxes (N, 4, 2) around each region, dilated by a square of `grow` + 1 (N,) cells a side, as the authors'
+    code does.
 
     cv2.dilate puts the anchor of a square of an even side behind its middle: an odd `grow` adds one cell more to the
     right and below than to the left and above. What encloses a dilated region encloses the corners of a square around

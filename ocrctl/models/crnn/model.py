@@ -94,12 +94,12 @@ class ConvEncoder(nn.Module):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """Parameter names of each convolution with its normalisation (OCRModel.layer_depth)."""
+        """Return the parameter names of each convolution with its normalisation (OCRModel.layer_depth)."""
         first = [index for index, layer in enumerate(self.blocks) if isinstance(layer, nn.Conv2d)]
         return tuple((f"blocks.{index}.", f"blocks.{index + 1}.") for index in first)
 
     def forward(self, images: Tensor, columns: Columns | None = None) -> Tensor:
-        """(N, C, 32, W) to (N, D, 1, T), T = W / 4."""
+        """Map (N, C, 32, W) to (N, D, 1, T), T = W / 4."""
         if columns is None:
             features: Tensor = self.blocks(images)
             return features
@@ -116,7 +116,7 @@ class ConvEncoder(nn.Module):
 def conv_block(
     in_channels: int, out_channels: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
 ) -> list[nn.Module]:
-    """Convolution without bias, batch normalisation, ReLU that keeps its input."""
+    """Return a convolution without bias, batch normalisation, and a ReLU that is not in place."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return [conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=False)]
@@ -138,7 +138,7 @@ class BiLSTMDecoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
-        """(N, D, 1, T) to (N, T, 2 * hidden). `targets` is accepted and ignored."""
+        """Map (N, D, 1, T) to (N, T, 2 * hidden). `targets` is accepted and ignored."""
         sequence = features.squeeze(2).transpose(1, 2)  # (N, T, D)
         lengths = None if columns is None else strided(columns.counted, COLUMNS_PER_STEP)
         states: Tensor = self.dropout(run_lstm(self.lstm, sequence, lengths, self.training))  # (N, T, 2 * hidden)
@@ -153,5 +153,5 @@ class CTCHead(nn.Module):
         self.linear = nn.Linear(in_features, num_classes)
 
     def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """(N, T, D) to {"logits": (N, T, K)}."""
+        """Map (N, T, D) to {"logits": (N, T, K)}."""
         return {"logits": self.linear(states)}

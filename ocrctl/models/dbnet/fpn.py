@@ -32,7 +32,7 @@ class FPN(nn.Module):
         self.join = join
 
     def forward(self, features: tuple[Tensor, ...], targets: Tensor | None = None) -> Tensor:
-        """Features at strides 4, 8, 16, 32 to (N, width, H / 4, W / 4). `targets` is accepted and ignored."""
+        """Map features at strides 4, 8, 16, 32 to (N, width, H / 4, W / 4). `targets` is accepted and ignored."""
         sums = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         for level in range(LEVELS - 2, -1, -1):
             sums[level] = sums[level] + F.interpolate(sums[level + 1], scale_factor=2.0, mode="nearest")
@@ -46,8 +46,8 @@ class FPN(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """DBNet joins the levels as they are."""
+    """Join the levels unchanged, as DBNet does."""
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Four (N, C, h, w) to (N, 4 C, h, w)."""
+        """Join four (N, C, h, w) to (N, 4 C, h, w)."""
         return torch.cat(levels[::-1], dim=1)

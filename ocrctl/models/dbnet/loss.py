@@ -39,13 +39,13 @@ def db_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Ten
 
 
 def binarise(probability: Tensor, threshold: Tensor) -> Tensor:
-    """The step function sigmoid(k (P - T)), equation 1; float32, both inputs clamped to 0..1, so that no exponential
-    overflows."""
+    """Compute the step function sigmoid(k (P - T)), equation 1; float32, both inputs clamped to 0..1, so that no
+    exponential overflows."""
     return torch.sigmoid(STEEPNESS * (probability.float().clamp(0, 1) - threshold.float().clamp(0, 1)))
 
 
 def balanced_cross_entropy(logits: Tensor, text: Tensor, care: Tensor) -> Tensor:
-    """Mean over the text of the batch and its hardest background, three pixels of it for each of text."""
+    """Compute the mean over the text of the batch and its hardest background, three pixels for each one of text."""
     losses = F.binary_cross_entropy_with_logits(logits, text, reduction="none")
     positive, negative = text * care, (1 - text) * care
     count = (NEGATIVES * positive.sum()).clamp(min=FEWEST_NEGATIVES * len(logits))
@@ -54,7 +54,8 @@ def balanced_cross_entropy(logits: Tensor, text: Tensor, care: Tensor) -> Tensor
 
 
 def dice(prediction: Tensor, text: Tensor, care: Tensor) -> Tensor:
-    """1 - 2 |A and B| / (|A| + |B|) over the batch (Milletari et al., 2016); 0 where there is no text to cover."""
+    """Compute 1 - 2 |A and B| / (|A| + |B|) over the batch (Milletari et al., 2016); 0 where there is no text to
+    cover."""
     both = (prediction * text * care).sum()
     covered = (text * care).sum()
     overlap = 2 * both / ((prediction * care).sum() + covered + EPSILON)

@@ -1,4 +1,4 @@
-"""DBNet and DBNet++: a feature pyramid, and a head of how likely each pixel is text and above which value it is text.
+"""DBNet and DBNet++: a feature pyramid, and a head that predicts the probability of text and its threshold.
 
 Liao et al., 2019 (https://arxiv.org/abs/1911.08947), section 3. The step function that joins both maps is part of the
 loss (models/dbnet/loss.py): a trained model reads boxes off the probability alone.
@@ -29,7 +29,7 @@ def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
 
 
 class DBHead(nn.Module):
-    """Two branches alike, from stride 4 to the image's own resolution."""
+    """Two equal branches, from stride 4 to the image's own resolution."""
 
     def __init__(self, width: int) -> None:
         """`width`: channels of the feature; a quarter of it inside."""
@@ -38,14 +38,14 @@ class DBHead(nn.Module):
         self.threshold = branch(width, width // 4)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
-        """(N, width, h, w) to {"probability": logits (N, 4 h, 4 w), "threshold": float32 in 0..1 (N, 4 h, 4 w)}."""
+        """Map (N, width, h, w) to {"probability": logits (N, 4 h, 4 w), "threshold": float32 in 0..1 (N, 4 h, 4 w)}."""
         probability = self.probability(feature).squeeze(1)
         threshold = self.threshold(feature).squeeze(1)
         return {"probability": probability, "threshold": threshold.float().sigmoid()}
 
 
 def branch(width: int, inside: int) -> nn.Sequential:
-    """A 3x3 convolution and two transposed ones that double the sides, to one channel."""
+    """Return a 3x3 convolution and two transposed ones that double the sides, to one channel."""
     layers = nn.Sequential(
         nn.Conv2d(width, inside, 3, padding=1, bias=False),
         nn.BatchNorm2d(inside),

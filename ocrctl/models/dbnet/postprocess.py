@@ -33,20 +33,20 @@ def db_boxes(
     whole_pixels: bool = False,
     polygons: bool = False,
 ) -> Detections:
-    """Boxes on a map (H, W) of probabilities 0 to 1, from the top down.
+    """Compute boxes from a map (H, W) of probabilities 0 to 1, from the top down.
 
     A region above `threshold` becomes a box when its shorter side is at least `min_size` pixels and the mean within it
     at least `box_threshold`, its score. Of more than `max_candidates` regions the largest are taken. `unclip` None
-    undoes the shrinking by `shrink_ratio` exactly. `polygons`: outlines of any form instead of rectangles, which
-    `whole_pixels` has no say in: rectangles as PaddleOCR and rapidocr give them, whose corners lose their fractions
-    before they are grown and are rounded after, half a pixel to the upper left on average. Boxes are cut to the map.
+    undoes the shrinking by `shrink_ratio` exactly. `polygons`: outlines of any form instead of rectangles.
+    `whole_pixels`: rectangles as in PaddleOCR and rapidocr, whose corners are truncated before they are expanded and
+    rounded after, half a pixel to the upper left on average; without effect on polygons. Boxes are clipped to the map.
     Raises ValueError when the map holds values that are not finite, or is empty.
     """
     probability = check_map(probability)
     bitmap = (probability > threshold).view(np.uint8)
     contours = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
-    # Fewer than three points are a line of no width. A hole's edge runs the other way round, and is no text; asking
-    # OpenCV for the tree instead takes half a minute on noise.
+    # Fewer than three points are a line of no width. A hole's edge runs the other way round, and is no text;
+    # retrieving the tree from OpenCV instead takes half a minute on noise.
     kept = [one for one in contours if len(one) > 2 and cv2.contourArea(one, True) < 0]
     rectangles = Rectangles.from_points(kept)
     low = rectangles.sizes.min(1, initial=np.inf)
@@ -76,7 +76,7 @@ def db_boxes(
 
 
 def _distance(area: Floats, length: Floats, unclip: float | None, ratio: float) -> Floats:
-    """(N,) pixels to grow regions of `area` and `length` (N,) of outline by."""
+    """Compute the distance (N,) in pixels by which to expand regions of `area` and `length` (N,) of outline by."""
     if unclip is not None:
         return np.asarray(area * unclip / np.maximum(length, 1e-9))
     # With corners kept, growing by D gives area A + L D + 4 D^2 and outline L + 8 D; D is what shrinking that would
@@ -87,7 +87,7 @@ def _distance(area: Floats, length: Floats, unclip: float | None, ratio: float) 
 
 
 def _scores(probability: Map, quads: NDArray[np.int32]) -> Floats:
-    """(N,) mean within each convex quad (N, 4, 2), edges included."""
+    """Compute the mean (N,) within each convex quad (N, 4, 2), edges included."""
     low, high = quads.min(1), np.minimum(quads.max(1) + 1, probability.shape[::-1])
     boxes = np.concatenate((low, high), 1).tolist()
     scores = [0.0] * len(quads)

@@ -38,7 +38,7 @@ class AdaptiveScaleFusion(nn.Module):
         init_convolutions(self)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Four (N, C, h, w) to (N, 4 C, h, w)."""
+        """Map four (N, C, h, w) to (N, 4 C, h, w)."""
         levels = levels[::-1]  # coarsest first
         x = self.conv(torch.cat(levels, dim=1))  # (N, C, h, w)
         x = x + self.by_channel(x)

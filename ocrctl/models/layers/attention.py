@@ -14,17 +14,17 @@ from torch.nn import functional as F
 
 
 def split_heads(states: Tensor, heads: int) -> Tensor:
-    """(N, L, D) to (N, heads, L, D / heads)."""
+    """Map (N, L, D) to (N, heads, L, D / heads)."""
     return states.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
 def join_heads(states: Tensor) -> Tensor:
-    """(N, heads, L, D / heads) to (N, L, D)."""
+    """Map (N, heads, L, D / heads) to (N, L, D)."""
     return states.transpose(1, 2).flatten(2)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, rate: float = 0.0) -> Tensor:
-    """Queries (N, heads, Q, d) against keys and values (N, heads, L, d); returns (N, heads, Q, d).
+    """Attend from queries (N, heads, Q, d) to keys and values (N, heads, L, d); returns (N, heads, Q, d).
 
     mask: boolean, broadcast to (N, heads, Q, L), True attends; a row that is False throughout would be NaN. Or float:
     logarithms of the weights of the keys, added to the scores; without `rate` only. rate: share of the weights that is
@@ -67,5 +67,5 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, states: Tensor) -> Tensor:
-        """Same shape."""
+        """Drop states while training; same shape."""
         return drop(states, self.rate) if self.training else states

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor, steps: Tensor | None = None) -> Tensor:
-    """Mean over the batch of the CTC loss divided by the label's length.
+    """Compute the mean over the batch of the CTC loss divided by the label's length.
 
     logits: (N, T, K), class 0 the blank. labels: int64 (N, L), padded with 0 past `lengths` (N,). steps: int64 (N,),
     the first steps of each row that belong to its image; None: all T. Labels that need more steps are refused before

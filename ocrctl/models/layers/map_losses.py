@@ -10,12 +10,13 @@ BINS = 1 << 15  # of positive float32 numbers by sign, exponent and the first se
 
 
 def bounded(values: Tensor) -> Tensor:
-    """float32, inside +-LIMIT; NaN stays NaN. Beyond the limit there is no gradient."""
+    """Convert to float32 and clamp to +-LIMIT; NaN stays NaN. Beyond the limit there is no gradient."""
     return values.float().clamp(-LIMIT, LIMIT)
 
 
 def hardest(losses: Tensor, eligible: Tensor, count: Tensor) -> Tensor:
-    """Weights in 0..1 that pick the `count` greatest eligible losses of each row; they sum to min(count, eligible).
+    """Compute weights in 0..1 that select the `count` greatest eligible losses of each row; they sum to min(count,
+    eligible).
 
     losses: (N, M), not negative. eligible: bool (N, M). count: (N,). Returns float32 (N, M).
     Online hard example mining (Shrivastava et al., 2016, https://arxiv.org/abs/1604.03540) takes a number of pixels

@@ -46,14 +46,15 @@ def pan_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Te
 
 
 def mined(logits: Tensor, text: Tensor, care: Tensor) -> Tensor:
-    """Weights (N, h, w): 1 for text, and each image's hardest background, three pixels of it for each of text."""
+    """Compute weights (N, h, w): 1 for text, and each image's hardest background, three pixels of it for each of
+    text."""
     count = (NEGATIVES * text.sum((1, 2))).clamp(min=FEWEST_NEGATIVES)
     negative = care & ~text
     return text + hardest(F.softplus(logits).flatten(1), negative.flatten(1), count).view_as(logits)
 
 
 def dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """1 - 2 sum(p t) / (sum(p p) + sum(t t)) of each image, equation 6; mean of the images."""
+    """Compute 1 - 2 sum(p t) / (sum(p p) + sum(t t)) of each image, equation 6; mean of the images."""
     p, t = logits.sigmoid().flatten(1), target.float().flatten(1)
     w = weights.flatten(1)
     overlap = 2 * (w * p * t).sum(1) + SMOOTH
@@ -61,7 +62,8 @@ def dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 
 
 def embedding_loss(embedding: Tensor, instance: Tensor, kernel: Tensor) -> Tensor:
-    """Aggregation (equation 2: a pixel to its kernel) plus discrimination (equation 4: kernels from each other).
+    """Compute aggregation (equation 2: a pixel to its kernel) plus discrimination (equation 4: kernels from each
+    other).
 
     embedding: (N, D, h, w). instance: int64, kernel: bool (N, h, w). Sums over instances are scatters into
     MOST_INSTANCES + 1 slots per image, slot 0 the background, so that no size depends on the data.

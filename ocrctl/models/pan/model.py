@@ -41,13 +41,13 @@ class Separable(nn.Module):
         self.pointwise = reduce_to(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to (N, C, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, C, h / stride, w / stride)."""
         y: Tensor = self.pointwise(self.depthwise(x))
         return y
 
 
 def reduce_to(in_channels: int, width: int) -> nn.Sequential:
-    """1x1 convolution, normalisation, ReLU."""
+    """Return a 1x1 convolution, normalisation and ReLU."""
     return nn.Sequential(nn.Conv2d(in_channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
 
 
@@ -60,7 +60,7 @@ class FPEM(nn.Module):
         self.down = nn.ModuleList(Separable(width, stride=2) for _ in range(LEVELS - 1))
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Four features of one width, finest first; the same shapes out."""
+        """Map four features of one width, finest first, to the same shapes."""
         features = list(features)
         for level in range(LEVELS - 2, -1, -1):
             features[level] = self.up[level](resize(features[level + 1], features[level]) + features[level])
@@ -82,7 +82,7 @@ class PANNeck(nn.Module):
         init_convolutions(self)
 
     def forward(self, features: tuple[Tensor, ...], targets: Tensor | None = None) -> Tensor:
-        """Features at strides 4, 8, 16, 32 to (N, 4 * width, H / 4, W / 4). `targets` is accepted and ignored."""
+        """Map features at strides 4, 8, 16, 32 to (N, 4 * width, H / 4, W / 4). `targets` is accepted and ignored."""
         states = [reduce(feature) for reduce, feature in zip(self.reduce, features, strict=True)]
         sums: list[Tensor] = []
         for enhance in self.enhance:
@@ -104,11 +104,11 @@ class PANHead(nn.Module):
         init_output_layer(last)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
-        """(N, C, h, w) to {"text": logits (N, h, w), "kernel": logits (N, h, w), "embedding": (N, 4, h, w)}."""
+        """Map (N, C, h, w) to {"text": logits (N, h, w), "kernel": logits (N, h, w), "embedding": (N, 4, h, w)}."""
         maps = self.layers(feature)
         return {"text": maps[:, 0], "kernel": maps[:, 1], "embedding": maps[:, 2:]}
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """`x` brought to the height and width of `like`, bilinearly."""
+    """Resize `x` to the height and width of `like`, bilinearly."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)

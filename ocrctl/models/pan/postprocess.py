@@ -1,4 +1,4 @@
-"""Boxes of PAN: kernels grow over the text around them, as far as it resembles them.
+"""Boxes of PAN: kernels grow over the text around them with a similar embedding.
 
 Wang et al., "Efficient and Accurate Arbitrary-Shaped Text Detection with Pixel Aggregation Network", 2019
 (https://arxiv.org/abs/1908.05900), section 3.4. Growth is breadth first: a step takes all cells next to those taken in
@@ -29,7 +29,7 @@ def pan_boxes(
     max_candidates: int = 1000,
     polygons: bool = False,
 ) -> Detections:
-    """Boxes in cells of the maps, from the top down.
+    """Compute boxes in cells of the maps, from the top down.
 
     text and kernel (h, w) probabilities 0 to 1, embedding (D, h, w). A kernel of `min_kernel` cells or more (of more
     than `max_candidates` the largest) takes each cell of text that touches it and whose embedding lies nearer than
@@ -60,9 +60,9 @@ def pan_boxes(
 
 
 def grown(labels: Labels, wanted: NDArray[np.bool_], embedding: Map, distance: float) -> Labels:
-    """Labels (h, w) after growth over `wanted` (h, w); the kernels stay as they are."""
+    """Grow labels (h, w) over `wanted` (h, w); the kernels stay unchanged."""
     height, width = labels.shape
-    stride = width + 2  # a rim of cells that nobody wants spares all questions at the edges
+    stride = width + 2  # a border of background cells, so that edges need no checks
     owner = np.pad(labels, 1).ravel()
     free = np.pad(wanted & (labels == 0), 1).ravel()
     numbers = owner[owner > 0]
@@ -92,7 +92,7 @@ def grown(labels: Labels, wanted: NDArray[np.bool_], embedding: Map, distance: f
 def _kept(
     labels: Labels, keep: NDArray[np.bool_], worth: NDArray[np.integer | np.floating], most: int
 ) -> tuple[Labels, int]:
-    """Labels with only the regions `keep` (N,), at most `most` of them, by `worth`, renumbered in their order."""
+    """Keep only the regions `keep` (N,) of labels, at most `most` of them, by `worth`, renumbered in their order."""
     if keep.sum() > most:
         keep = keep.copy()
         keep[np.argsort(np.where(keep, -worth, np.inf), kind="stable")[most:]] = False

@@ -82,7 +82,7 @@ class DecoderLayer(nn.Module):
         mask: Tensor | None = None,
         projected: Tensor | None = None,
     ) -> Tensor:
-        """Queries (N or 1, Q, D) to states (N, Q, D). `mask`: over the characters, as in Attention. `projected`:
+        """Map queries (N or 1, Q, D) to states (N, Q, D). `mask`: over the characters, as in Attention. `projected`:
         content_queries(queries), if computed already."""
         projected = self.content_queries(queries) if projected is None else projected
         states = queries + self.dropout(self.self_attn(projected, content, mask))
@@ -102,7 +102,7 @@ class Decoder(nn.Module):
 
     @property
     def layer(self) -> DecoderLayer:
-        """The decoder layer."""
+        """Return the decoder layer."""
         layer = self.layers[0]
         assert isinstance(layer, DecoderLayer)
         return layer
@@ -129,5 +129,5 @@ class TokenEmbedding(nn.Module):
         nn.init.trunc_normal_(self.embedding.weight, std=1 / self.scale)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """int64 (N, L) to (N, L, D)."""
+        """Map int64 (N, L) to (N, L, D)."""
         return self.scale * self.embedding(ids)

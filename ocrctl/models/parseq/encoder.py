@@ -26,7 +26,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(channels, dim, kernel_size=patch, stride=patch)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, S, D), S = (H / patch height) * (W / patch width), row by row."""
+        """Map (N, C, H, W) to (N, S, D), S = (H / patch height) * (W / patch width), row by row."""
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
@@ -40,7 +40,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(N, S, D) to (N, S, D)."""
+        """Map (N, S, D) to (N, S, D)."""
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(states).chunk(3, dim=2))  # (N, heads, S, D/heads)
         return self.proj(join_heads(attend(q, k, v)))
 
@@ -54,7 +54,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(N, S, D) to (N, S, D)."""
+        """Map (N, S, D) to (N, S, D)."""
         return self.fc2(F.gelu(self.fc1(states)))
 
 
@@ -69,7 +69,7 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, mlp_ratio * dim)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(N, S, D) to (N, S, D)."""
+        """Map (N, S, D) to (N, S, D)."""
         states = states + self.attn(self.norm1(states))
         return states + self.mlp(self.norm2(states))
 
@@ -122,8 +122,8 @@ class VisionTransformer(nn.Module):
         return grid.flatten(2).transpose(1, 2).contiguous()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for images of
-        a size other than the model was built for."""
+        """Map normalised (N, C, H, W) to the memory (N, S, D), one vector for each patch. Raises ValueError for images
+        of a size other than the model was built for."""
         states = self.patch_embed(images)
         if states.shape[1] != self.pos_embed.shape[1]:
             cells = self.pos_embed.shape[1]

@@ -103,7 +103,7 @@ class PARSeq(OCRModel):
             weights["encoder.pos_embed"] = self.encoder.interpolate_positions(given)
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the token and positional embeddings."""
+        """Return the names of the token and positional embeddings."""
         return {"pos_queries", "text_embed.embedding.weight", "encoder.pos_embed"}
 
     @property
@@ -166,7 +166,7 @@ class PARSeq(OCRModel):
 
     @property
     def steps(self) -> int:
-        """T: number of output positions, [EOS] included."""
+        """Return T, the number of output positions, [EOS] included."""
         return self.pos_queries.shape[1]
 
     @torch.no_grad()

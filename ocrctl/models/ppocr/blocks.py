@@ -47,7 +47,7 @@ class Stem(nn.Module):
         self.expand = nn.Conv2d(middle, out_channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, out, H / 4, W / 4). Kernels of 2 are padded by one row below and one column to the
+        """Map (N, C, H, W) to (N, out, H / 4, W / 4). Kernels of 2 are padded by one row below and one column to the
         right; a zero there is no maximum, for ReLU came before."""
         half = self.halve(images).relu()  # (N, middle, H / 2, W / 2)
         convolved = self.branch1(F.pad(half, (0, 1, 0, 1))).relu()
@@ -69,7 +69,7 @@ class PlainStem(nn.Module):
         self.expand = nn.Conv2d(middle, out_channels, 3, stride=2, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, out, H / 4, W / 4)."""
+        """Map (N, C, H, W) to (N, out, H / 4, W / 4)."""
         out: Tensor = self.expand(F.gelu(self.halve(images)))
         return out
 
@@ -88,8 +88,8 @@ class Padding(NamedTuple):
 
     @classmethod
     def of(cls, counted: Tensor, width: int, virtual: Tensor) -> Padding:
-        """For images with `counted` (N,) columns of features `width` columns wide, and `virtual` (N,) columns that are
-        not there and for which the constant column stands."""
+        """Create the padding for images with `counted` (N,) columns of features `width` columns wide, and `virtual`
+        (N,) columns that are not there and for which the constant column stands."""
         inside = column_mask(counted.clamp(max=width), width + 1)  # (N, W + 1)
         last = torch.arange(width + 1, device=counted.device) == width
         weights = inside.float() + last * virtual[:, None]
@@ -97,7 +97,8 @@ class Padding(NamedTuple):
 
 
 def constant_output(conv: nn.Conv2d, column: Tensor) -> Tensor:
-    """Output (N, D, H', 1) of the depthwise convolution `conv` where all columns are like `column` (N, D, H, 1)."""
+    """Compute the output (N, D, H', 1) of the depthwise convolution `conv` where all columns are like `column` (N, D,
+    H, 1)."""
     kernel = conv.weight.sum(3, keepdim=True)
     return F.conv2d(column, kernel, conv.bias, (conv.stride[0], 1), (int(conv.padding[0]), 0), groups=conv.groups)
 
@@ -117,7 +118,7 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
-        """(N, C, H, W) to features times gain, same shape."""
+        """Map (N, C, H, W) to features times gain, same shape."""
         if padding is None:
             mean = features.mean((2, 3), keepdim=True)
         else:
@@ -140,7 +141,7 @@ class Block(nn.Module):
         self.narrow = nn.Conv2d(2 * in_channels, out_channels, 1)
 
     def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride). With `padding` columns keep their number."""
+        """Map (N, in, H, W) to (N, out, H / stride, W / stride). With `padding` columns keep their number."""
         mixed: Tensor = self.depthwise(features)
         if padding is not None:
             mixed = torch.where(padding.inside, mixed, constant_output(self.depthwise, features[..., -1:]))
@@ -154,14 +155,14 @@ class Blocks(nn.ModuleList):
     """The blocks of one stage, run in order."""
 
     def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, in, H, W) to (N, out, H / stride, W / stride)."""
         for block in self:
             features = block(features, padding)
         return features
 
 
 def build_stages(in_channels: int, stages: Sequence[Stage]) -> nn.ModuleList:
-    """One `Blocks` for each of `stages`, the first for features of `in_channels`."""
+    """Build one `Blocks` for each of `stages`, the first for features of `in_channels`."""
     built = nn.ModuleList()
     channels = in_channels
     for stage in stages:
@@ -173,7 +174,7 @@ def build_stages(in_channels: int, stages: Sequence[Stage]) -> nn.ModuleList:
 
 
 def stage_prefixes(stages: nn.ModuleList) -> tuple[tuple[str, ...], ...]:
-    """Prefixes of the parameter names of a backbone with `stem` and `stages`: the stem, then each block."""
+    """Return the prefixes of the parameter names of a backbone with `stem` and `stages`: the stem, then each block."""
     blocks = ((stage, block) for stage, held in enumerate(stages) for block in range(len(held)))  # type: ignore[arg-type]
     return (("stem.",), *((f"stages.{stage}.{block}.",) for stage, block in blocks))
 

@@ -65,11 +65,11 @@ class Backbone(nn.Module):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """The stem, then each stage; see OCRModel."""
+        """Return the prefixes of the stem and of each stage (OCRModel.layer_depth)."""
         return (("stem.",), *((f"stages.{place}.",) for place in range(len(self.stages))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) to features at strides 4, 8, 16, 32."""
+        """Map (N, 3, H, W) to features at strides 4, 8, 16, 32."""
         feature, features = self.stem(images), []
         for stage in self.stages:
             feature = stage(feature)
@@ -97,7 +97,7 @@ class LargeKernelPyramid(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: tuple[Tensor, ...], targets: Tensor | None = None) -> Tensor:
-        """Features at strides 4, 8, 16, 32 to (N, width, H / 4, W / 4). `targets` is accepted and ignored."""
+        """Map features at strides 4, 8, 16, 32 to (N, width, H / 4, W / 4). `targets` is accepted and ignored."""
         sums = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         for level in range(len(sums) - 2, -1, -1):
             sums[level] = sums[level] + F.interpolate(sums[level + 1], scale_factor=2.0, mode="nearest")
@@ -118,7 +118,7 @@ class Excited(nn.Module):
         self.excite = SqueezeExcite(channels, slope=NECK_SLOPE, residual=True)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, channels, H, W)."""
+        """Map (N, C, H, W) to (N, channels, H, W)."""
         excited: Tensor = self.excite(self.conv(feature))
         return excited
 
@@ -133,7 +133,7 @@ class Head(nn.Module):
         self.threshold = branch(width, width // 4)
 
     def forward(self, feature: Tensor) -> dict[str, Tensor]:
-        """(N, width, h, w) to {"probability": logits (N, 4 h, 4 w)}, and in training {"threshold": float32 in 0..1,
+        """Map (N, width, h, w) to {"probability": logits (N, 4 h, 4 w)}, and in training {"threshold": float32 in 0..1,
         the same shape}."""
         outputs = {"probability": self.probability(feature).squeeze(1)}
         if self.training:
@@ -142,7 +142,7 @@ class Head(nn.Module):
 
 
 def branch(width: int, inside: int) -> nn.Sequential:
-    """A 3x3 convolution and two transposed ones that double the sides, to one channel."""
+    """Return a 3x3 convolution and two transposed ones that double the sides, to one channel."""
     return nn.Sequential(
         nn.Conv2d(width, inside, 3, padding=1),
         nn.ReLU(),

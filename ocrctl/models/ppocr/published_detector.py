@@ -48,7 +48,8 @@ def recognise(file: WeightFile) -> Converted | None:
 
 
 def in_file_order(arch: str) -> dict[str, Shape]:
-    """Shapes of the parameters of `arch` by name, in the order of a published file: without the threshold branch."""
+    """Return the shapes of the parameters of `arch` by name, in the order of a published file: without the threshold
+    branch."""
     with torch.device("meta"):
         model = build(detection_card(get_spec(arch), ModelSettings()))
     named = {name: tuple(value.shape) for name, value in model.named_parameters() if not name.startswith(ADDED)}

@@ -98,8 +98,8 @@ def build(card: ModelCard, num_classes: int) -> OCRModel:
 
 
 def padding_of(columns: Columns, weighted_to: int, stride: int, width: int) -> Padding:
-    """Padding of features `width` columns wide, each of `stride` pixels. An image counts in whole steps of the output;
-    the constant column stands for padding up to `weighted_to` pixels."""
+    """Return the padding of features `width` columns wide, each of `stride` pixels. An image counts in whole steps of
+    the output; the constant column stands for padding up to `weighted_to` pixels."""
     counted = strided(columns.counted, STEP) * STEP  # (N,) pixels
     virtual = (weighted_to - counted).clamp(min=0) / stride
     return Padding.of(counted // stride, width, virtual)
@@ -124,11 +124,11 @@ class RecogniserEncoder(nn.Module):
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """Parameter names of the stem and of each block (OCRModel.layer_depth)."""
+        """Return the parameter names of the stem and of each block (OCRModel.layer_depth)."""
         return stage_prefixes(self.stages)
 
     def forward(self, images: Tensor, columns: Columns | None = None) -> Tensor:
-        """(N, C, 48, W) to (N, D, 1, T), T = W / 8. With `columns` to (N, D, 1, T + 1), where the columns from the
+        """Map (N, C, 48, W) to (N, D, 1, T), T = W / 8. With `columns` to (N, D, 1, T + 1), where the columns from the
         end of each image on hold the features of its padding."""
         if columns is None:
             features = self.stem(images)  # (N, stem, 12, W / 4)
@@ -162,7 +162,7 @@ class AttentionNeck(nn.Module):
         init_transformer(self, ("project", "narrow"), DEPTH)
 
     def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
-        """(N, D, 1, T) to (N, T, width), with `columns` (N, D, 1, T + 1) to the same. `targets` is accepted and
+        """Map (N, D, 1, T) to (N, T, width), with `columns` (N, D, 1, T + 1) to the same. `targets` is accepted and
         ignored."""
         skip = F.silu(self.skip(features))
         reduced = F.silu(self.reduce(features))
@@ -200,7 +200,7 @@ class ConvolutionNeck(nn.Module):
         self.reduce = nn.Linear(in_channels, width)
 
     def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
-        """(N, D, 1, T) to (N, T, width), with `columns` (N, D, 1, T + 1) to the same. `targets` is accepted and
+        """Map (N, D, 1, T) to (N, T, width), with `columns` (N, D, 1, T + 1) to the same. `targets` is accepted and
         ignored."""
         if columns is None:
             local: Tensor = self.local(features)
@@ -225,8 +225,8 @@ class AttentionBlock(nn.Module):
         self.narrow = nn.Linear(mlp, width)
 
     def forward(self, states: Tensor, log_weights: Tensor | None = None) -> Tensor:
-        """(N, T, width), same shape. log_weights: float (N, 1, 1, T), added to the scores of each column: a column of
-        weight n attracts as n columns do."""
+        """Map (N, T, width) to the same shape. log_weights: float (N, 1, 1, T), added to the scores of each column: a
+        column of weight n attracts as n columns do."""
         queries, keys, values = (split_heads(part, HEADS) for part in self.qkv(self.norm1(states)).chunk(3, 2))
         states = states + self.project(join_heads(attend(queries, keys, values, log_weights)))
         out: Tensor = states + self.narrow(F.silu(self.widen(self.norm2(states))))
@@ -241,5 +241,5 @@ class CTCHead(nn.Module):
         self.linear = nn.Linear(in_features, num_classes)
 
     def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """(N, T, width) to {"logits": (N, T, K)}."""
+        """Map (N, T, width) to {"logits": (N, T, K)}."""
         return {"logits": self.linear(states)}

@@ -18,7 +18,7 @@ SWATCHES = 6  # --s0 to --s5 of report.css; more models share colours
 
 
 def document(title: str, heading: str, introduction: str, body: str, style: str = "") -> str:
-    """A page that needs nothing else: `introduction` and `body` are HTML, `style` is added to that of all reports."""
+    """Assemble a self-contained page: `introduction` and `body` are HTML, `style` is added to that of all reports."""
     room = files("ocrctl.inference.writers.report")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -31,23 +31,25 @@ def document(title: str, heading: str, introduction: str, body: str, style: str 
 
 
 def escape(text: str) -> str:
-    """`text` as HTML, also in an attribute in quotes; controls and changes of direction are shown as escapes."""
+    """Escape `text` for HTML, also for an attribute in quotes; controls and changes of direction are shown as
+    escapes."""
     return html.escape(controls.visible(text))
 
 
 def script_json(value: Any) -> str:
-    """`value` as JSON within a script element, which no text in it can end (`</script`) or widen (`<!--`)."""
+    """Encode `value` as JSON for a script element, which no text in it can end (`</script`) or widen (`<!--`)."""
     text = controls.json_text(value)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def percent(value: float) -> str:
-    """0.8312 -> `83.12`; a dash for NaN."""
+    """Format 0.8312 as `83.12`; a dash for NaN."""
     return "–" if value != value else f"{100 * value:.2f}"
 
 
 def with_range(interval: Interval, signed: bool = False) -> str:
-    """`83.12 [81.80, 84.40]`, in percent; without brackets when no interval was computed."""
+    """Format a value and its interval as `83.12 [81.80, 84.40]`, in percent; without brackets when no interval was
+    computed."""
     show = (lambda value: "–" if value != value else f"{100 * value:+.2f}") if signed else percent
     if interval.low != interval.low:
         return show(interval.value)
@@ -55,7 +57,7 @@ def with_range(interval: Interval, signed: bool = False) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int) -> str:
-    """Cells are HTML already; columns from `numbers_from` on are numbers, aligned right."""
+    """Render a table; cells are HTML already, columns from `numbers_from` on are numbers, aligned right."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
         return "".join(
@@ -70,7 +72,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: i
 
 
 def bar(interval: Interval) -> str:
-    """A bar of 0..1 with the interval as whiskers."""
+    """Render a bar of 0..1 with the interval as whiskers."""
     if interval.value != interval.value:
         return ""
     whiskers = ""
@@ -80,7 +82,7 @@ def bar(interval: Interval) -> str:
 
 
 def marked(truth: str, prediction: str) -> tuple[str, str]:
-    """Both strings as HTML, what was missed marked in the first and what was wrong in the second."""
+    """Render both strings as HTML, with missed characters marked in the first and wrong ones in the second."""
     left, right = [], []
     for edit in Levenshtein.opcodes(truth, prediction):
         meant = visible(truth[edit.src_start : edit.src_end])
@@ -97,12 +99,12 @@ def marked(truth: str, prediction: str) -> tuple[str, str]:
 
 
 def visible(text: str) -> str:
-    """Escaped, with spaces drawn so that one too many can be seen."""
+    """Escape a text and make its spaces visible."""
     return escape(text).replace(" ", "␣")
 
 
 def length_chart(results: Sequence[Result]) -> str:
-    """Accuracy by word length, one line per model: an inline SVG with its legend."""
+    """Render accuracy by word length, one line per model, as an inline SVG with its legend."""
     width, height, left, top, bottom = 560, 230, 42, 10, 34
     bins = [
         bounds for bounds in LENGTH_BINS if any((r.shortest, r.longest) == bounds for x in results for r in x.by_length)
