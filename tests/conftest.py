@@ -28,7 +28,12 @@ hypothesis.settings.load_profile("ocrctl")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are skipped where PyTorch finds no CUDA device; only then is torch imported for it."""
+    """Tests marked `gpu` are skipped where PyTorch finds no CUDA device; only then is torch imported for it. Tests
+    marked `posix` are skipped on Windows."""
+    if os.name == "nt":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="needs FIFOs, terminals, fork or POSIX signals"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
         import torch

@@ -12,6 +12,8 @@ import pytest
 
 from ocrctl.cli.app import run
 
+pytestmark = pytest.mark.posix  # devices and FIFOs
+
 
 @pytest.fixture
 def odd_words(word_folder: Path, tmp_path: Path) -> Path:

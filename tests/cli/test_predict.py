@@ -185,9 +185,10 @@ def test_order_holds_with_threads_and_small_batches(
     assert [line.split("\t")[:2] for line in lines(capsys.readouterr().out)] == expected
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.posix
 def test_a_signal_keeps_what_is_written(
-    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, number: int, code: int
+    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, name: str, code: int
 ) -> None:
     """Paths arrive on stdin and stop coming; Ctrl-C then leaves the finished lines in predictions.tsv.part."""
     (tmp_path / "predictions.tsv").write_text("an older result\n")
@@ -205,7 +206,7 @@ def test_a_signal_keeps_what_is_written(
     first = [process.stdout.readline() for _ in range(4)]
     assert all(json.loads(line)["path"] for line in first)
     time.sleep(0.3)
-    os.kill(process.pid, number)
+    os.kill(process.pid, getattr(signal, name))
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "predictions.tsv.part" in err

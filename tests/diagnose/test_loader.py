@@ -17,6 +17,8 @@ from ocrctl.diagnose import loader
 from ocrctl.diagnose.checks import Check
 from ocrctl.diagnose.loader import diagnose_loader
 
+pytestmark = pytest.mark.posix  # forked loader processes
+
 SHM = (1 << 30, 1 << 30)
 PARENT = os.getpid()
 

@@ -67,6 +67,7 @@ def test_a_damaged_journal_changes_nothing(tmp_path: Path, plan: bytes | None) -
     assert label.read_bytes() == b"label" and entry.is_dir()
 
 
+@pytest.mark.posix
 def test_a_journal_whose_contents_are_no_files(tmp_path: Path) -> None:
     label = tmp_path / "gt_a.txt"
     label.write_bytes(b"label")

@@ -28,6 +28,7 @@ def go(out: Path, *sets: str, data: Path | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("during", ["imports", "wait"])
+@pytest.mark.posix
 def test_a_worker_killed_before_the_first_step(during: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(self: TrainingWords, numbers: object) -> None:
         while not (tmp_path / "run" / "config.toml").exists():

@@ -110,11 +110,13 @@ if os.fork() == 0:
     os.write(started, b"x")
     os.close(1)
     time.sleep(20)
+    os._exit(0)
 os.read(ready, 1)  # else this process may end before the other has closed what it inherited
 os._exit(0)
 """
 
 
+@pytest.mark.posix
 def test_a_process_left_behind_by_a_killed_run_does_not_keep_its_lock(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", ORPHAN, str(tmp_path)], check=True, timeout=15)
     unlock(lock_run(tmp_path))

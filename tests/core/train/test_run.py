@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -242,8 +241,10 @@ def test_epochs_become_steps(words: Path, tmp_path: Path) -> None:
     assert result.steps == 4  # 2 passes over the 9 samples that were not held out, 4 at a time
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+@pytest.mark.posix
+def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
     out = tmp_path / "run"
     command = [sys.executable, "-m", "ocrctl", "train", "crnn-tiny", "-d", str(words), "-o", str(out)]
     for item in [*QUICK, "train.max_steps=100000", "train.val_every_steps=50000", "data.workers=1"]:
@@ -261,6 +262,7 @@ def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, numbe
     assert read_checkpoint(out / "last.ckpt")["global_step"] >= 2
 
 
+@pytest.mark.posix
 def test_a_signal_that_nohup_has_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -274,12 +276,15 @@ def test_a_signal_that_nohup_has_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.posix
 def test_a_closed_terminal_ends_a_run_as_sigterm_does(words: Path, tmp_path: Path) -> None:
     """The terminal hangs up: SIGHUP for the whole session, and every further line of the log fails."""
     out = tmp_path / "run"
     command = [sys.executable, "-m", "ocrctl", "train", "crnn-tiny", "-d", str(words), "-o", str(out)]
     for item in [*QUICK, "train.max_steps=100000", "train.val_every_steps=50000", "data.workers=1"]:
         command += ["--set", item]
+    import pty  # not on Windows
+
     child, terminal = pty.fork()
     if child == 0:
         os.environ["OCRCTL_DATA"] = ""

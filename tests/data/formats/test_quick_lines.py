@@ -147,6 +147,7 @@ def test_words_in_quotes(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 5, 65_535, 65_536, 65_537, 200_000])
+@pytest.mark.posix
 def test_a_label_file_of_any_length_or_a_pipe_is_read_whole(size: int, tmp_path: Path) -> None:
     text = "x" * (size - 1) + "\n" if size else ""
     (tmp_path / "plain").write_text(text)
