@@ -56,7 +56,7 @@ class ModelCard:
 
     @property
     def widths(self) -> str:
-        """The widths of an input in pixels, for messages: `100`, or `8..640` where the aspect ratio is kept."""
+        """Return the widths of an input in pixels, for messages: `100`, or `8..640` where the aspect ratio is kept."""
         return str(self.width) if self.kept is None else f"{self.kept.min_width}..{self.width}"
 
     @classmethod

@@ -76,18 +76,18 @@ class WithoutLabels:
 
     @property
     def name(self) -> str:
-        """See WordSource."""
+        """Implement WordSource."""
         return self.source.name
 
     def __len__(self) -> int:
         return len(self.source)
 
     def image_bytes(self, index: int) -> bytes:
-        """See WordSource."""
+        """Implement WordSource."""
         return self.source.image_bytes(index)
 
     def where(self, index: int) -> str:
-        """See WordSource."""
+        """Implement WordSource."""
         return self.source.where(index)
 
 
