@@ -133,7 +133,7 @@ def public_docstrings(tree: ast.AST) -> Iterator[tuple[str, str]]:
 NO_VERBS = {
     *("the", "a", "an", "all", "any", "every", "each", "both", "some", "same", "other", "one", "two", "four", "only"),
     *("it", "its", "this", "that", "these", "those", "what", "whether", "who", "why", "how", "where", "when", "which"),
-    *("of", "in", "on", "at", "by", "for", "from", "with", "within", "without", "into", "as", "if", "see", "up", "no"),
+    *("of", "in", "on", "at", "by", "for", "from", "with", "within", "without", "into", "as", "if", "up", "no"),
     *("not", "none", "also", "always", "true", "false", "mean", "median", "shape", "width", "height", "size", "path"),
     *("names", "image", "boxes", "points", "features", "optimiser", "memory", "model", "folder", "file", "largest"),
 }
