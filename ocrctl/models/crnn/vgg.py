@@ -111,7 +111,7 @@ class VGGEncoder(nn.Module):
         return tuple((f"layers.{index}.", f"layers.{index + 1}.") for index in first)
 
     def forward(self, images: Tensor, columns: Columns | None = None) -> Tensor:
-        """(N, C, H, W) to (N, D, T): T = W / 4 - 1 without `columns`, else W / 4, of which the last step has no
+        """Map (N, C, H, W) to (N, D, T): T = W / 4 - 1 without `columns`, else W / 4, of which the last step has no
         meaning."""
         if columns is None:
             whole: Tensor = self.layers(images).mean(2)
@@ -144,7 +144,7 @@ class RecurrentDecoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
-        """(N, D, T) to (N, T, hidden). `targets` is accepted and ignored."""
+        """Map (N, D, T) to (N, T, hidden). `targets` is accepted and ignored."""
         sequence = features.transpose(1, 2)  # (N, T, D)
         lengths = None
         if columns is not None:
@@ -164,5 +164,5 @@ class LinearHead(nn.Module):
         self.linear = nn.Linear(in_features, num_classes)
 
     def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """(N, T, D) to {"logits": (N, T, K)}."""
+        """Map (N, T, D) to {"logits": (N, T, K)}."""
         return {"logits": self.linear(states)}
