@@ -220,8 +220,8 @@ def _resume_point(last: Path, task: TrainingTask) -> ResumePoint:
 
 
 def caches_features(settings: Settings, task: TrainingTask, model: OCRModel, device: str) -> bool:
-    """Return whether the features of the encoder are to be kept. Raises UsageError where `train.cache_features` asks
-    for it and a sample has no features of its own to keep."""
+    """Return whether to cache the features of the encoder. Raises UsageError where `train.cache_features` requires it
+    and a sample has no features of its own."""
     wanted, pages = settings.train.cache_features, task.spec.task == "detection"
     section = settings.page if pages else settings.data
     endless = not settings.data.train or any(name.startswith("synth:") for name in settings.data.train)
