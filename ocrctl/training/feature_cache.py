@@ -70,9 +70,9 @@ class FeatureCache:
                 own = Columns(columns.image[row : row + 1], columns.counted[row : row + 1])
                 (features,) = self._parts(_run(encoder, images[row : row + 1, ..., :width], own))
                 self._hold(key, (features.clone(),))
-            wanted = features.shape[3] + images.shape[3] // step - width // step
-            last = features[..., -1:].expand(-1, -1, -1, max(0, wanted - features.shape[3]))
-            rows.append(torch.cat([features, last], 3))  # columns beyond an image hold what its last one holds
+            more = images.shape[3] // step - width // step  # columns beyond an image hold what its last one holds
+            last = features[..., -1:].expand(*features.shape[:-1], more)
+            rows.append(torch.cat([features, last], -1))
         return torch.cat(rows)
 
     def _hold(self, key: Key, features: Features) -> None:
