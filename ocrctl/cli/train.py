@@ -44,7 +44,7 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Initialise from the weights of a checkpoint, run folder or default:NAME.",
+            help="Initialise from a checkpoint, run folder, default:NAME or published weights.",
             rich_help_panel=MODEL,
         ),
     ] = None,

@@ -77,6 +77,13 @@ def import_weights(source: Path, arch: str, charset: str | None, out: Path) -> I
     given = Charset.load(charset) if charset is not None else None
     if given is not None and found.charset == "":
         raise UsageError(f"--charset: {arch} is a detector and has no charset.", hint="leave --charset out")
+    if given is not None and ("removed" in given.note or "split" in given.note):  # a class would get another character
+        raise UsageError(
+            f"--charset {given.note}: the order of its characters is not that of the model's classes.",
+            hint="leave --charset out, the file holds its own"
+            if found.charset
+            else "give one character for each class",
+        )
     check_writable(out)
 
     import torch

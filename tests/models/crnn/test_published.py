@@ -135,6 +135,14 @@ def test_grey_is_made_of_rgb(tmp_path: Path) -> None:
     assert set(engine.prepare(red).ravel().tolist()) == {76}  # luma of red; of blue 29
 
 
+def test_images_one_pixel_wide_and_very_wide_ones_are_read(tmp_path: Path) -> None:
+    torch.save(published("crnn-vgg-small", 97), tmp_path / "w.pth")
+    engine = Engine.load(tmp_path / "w.pth", device="cpu")
+    images = [np.full((height, width, 3), 200, np.uint8) for height, width in ((40, 1), (1, 1), (30, 20_000), (64, 64))]
+    assert [engine.prepare(image).shape for image in images] == [(64, w, 1) for w in (4, 64, 2560, 64)]
+    assert len(engine.recognize(images)) == len(images)
+
+
 @pytest.mark.parametrize(
     ("arch", "classes", "charset"),
     [("crnn-vgg", 95, ASCII94), ("crnn-vgg", 50, None), ("crnn-vgg-small", 352, None)],
