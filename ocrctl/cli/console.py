@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from ocrctl import escape
 from ocrctl.errors import OcrctlError, RenamedWarning, ResumableStop
 
-_LEAST = 24  # characters of the last column of a table that are never cut off: a number with its interval
+_MIN_LAST = 24  # characters of the last column of a table that are never cut off: a number with its interval
 _SHORTEST = 6  # characters of a key column that is cut
 _state = {"quiet": False, "guard": False}
 _live: dict[str, Callable[[], None]] = {}  # "erase": removes the live line that stands on the terminal
@@ -235,13 +235,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
 
 def _fits(widths: list[int], room: int) -> bool:
     """Whether one table holds all columns, the last one cut if needed."""
-    return sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _LEAST) <= room
+    return sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _MIN_LAST) <= room
 
 
 def _shorten(lines: list[list[str]], widths: list[int], keys: int, room: int) -> None:
     """Cut the key columns in their middle, the widest first, until the widest other column fits beside them; to half of
     the room if that saves a table and keeps cells distinct."""
-    needed = room - max([*widths[keys:-1], min(widths[-1], _LEAST)]) - 2 * keys
+    needed = room - max([*widths[keys:-1], min(widths[-1], _MIN_LAST)]) - 2 * keys
     for left in (min(needed, room // 2 - 2 * (keys - 1)), needed):
         cut = widths[:keys]
         while sum(cut) > left and max(cut) > _SHORTEST:

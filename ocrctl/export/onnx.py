@@ -128,7 +128,7 @@ def halve_gelu_last(proto: onnx.ModelProto) -> None:
     uses = Counter(name for node in graph.node for name in node.input)
     halves = {one.name for one in graph.initializer if tuple(one.dims) == () and onnx.numpy_helper.to_array(one) == 0.5}
     for node in graph.node:
-        for place, name in enumerate(node.input) if node.op_type == "Mul" else ():
+        for position, name in enumerate(node.input) if node.op_type == "Mul" else ():
             inner = made.get(name)
             if inner is None or inner.op_type != "Mul" or uses[name] != 1:
                 continue
@@ -137,7 +137,7 @@ def halve_gelu_last(proto: onnx.ModelProto) -> None:
             gate_inputs = made[gate].input if gate in made else ()
             if half is None or not any(made[one].op_type == "Erf" for one in gate_inputs if one in made):
                 continue
-            inner.input[:] = [node.input[1 - place], gate]
+            inner.input[:] = [node.input[1 - position], gate]
             node.input[:] = [name, half]
             break
 

@@ -44,15 +44,13 @@ def probe_images(engine: Engine, size: int, seed: int = 0) -> list[NDArray[np.ui
     ramp = np.linspace(0, 255, width)[None, None, :, None]
     noise = rng.normal(0, 1, (size, card.height, width, card.channels))
     contrast = rng.uniform(0, 128, (size, 1, 1, 1))
-    pictures = np.clip(ramp * rng.uniform(0, 1, (size, 1, 1, 1)) + contrast * noise, 0, 255).astype(np.uint8)
+    images = np.clip(ramp * rng.uniform(0, 1, (size, 1, 1, 1)) + contrast * noise, 0, 255).astype(np.uint8)
     if size > 2:
-        pictures[-1], pictures[-2] = 0, 255
+        images[-1], images[-2] = 0, 255
     if card.kept is None or size < 2:
-        return list(pictures)
+        return list(images)
     widths = np.geomspace(card.kept.min_width, card.kept.max_width, size).astype(int)
-    return [
-        np.resize(image, (card.height, width, card.channels)) for image, width in zip(pictures, widths, strict=True)
-    ]
+    return [np.resize(image, (card.height, width, card.channels)) for image, width in zip(images, widths, strict=True)]
 
 
 def compare(

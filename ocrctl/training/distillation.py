@@ -154,7 +154,7 @@ class MapDistance:
                     continue
                 share = wanted.sigmoid()
                 distance = F.binary_cross_entropy_with_logits(found, share, reduction="sum")
-                least = F.binary_cross_entropy_with_logits(wanted, share, reduction="sum")
+                minimum = F.binary_cross_entropy_with_logits(wanted, share, reduction="sum")
                 pixels = (NORMALISER * share.sum()).clamp(min=float(FEWEST * len(images)))
-                total = total + (distance - least) / pixels
+                total = total + (distance - minimum) / pixels
         return total

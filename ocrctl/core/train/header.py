@@ -37,7 +37,7 @@ def run_header(
         *accelerator.notes,
         *_worker_notes(settings.data.workers),
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
-        *_clock_notes(train, progress),
+        *_max_minutes_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.widths}x{spec.channels}, "
         + (f"{len(card.charset)} characters" if card.charset else f"backbone {backbone}"),
         *([f"frozen: {frozen.what}; {parameters - frozen.parameters:,} of {parameters:,} parameters train"]
@@ -56,7 +56,7 @@ def _length(train: TrainSettings, progress: Progress) -> str:
     return " or ".join(limits)
 
 
-def _clock_notes(train: TrainSettings, progress: Progress) -> list[str]:
+def _max_minutes_notes(train: TrainSettings, progress: Progress) -> list[str]:
     """Return the line about reproducibility under train.max_minutes."""
     if not train.max_minutes:
         return []

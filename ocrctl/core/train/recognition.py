@@ -30,7 +30,7 @@ from ocrctl.core.train.task import (
 from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.augment.words import MAX_WIDTH, TALLEST
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
-from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords, least_width, resize_for
+from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords, min_label_width, resize_for
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
@@ -261,7 +261,7 @@ def _width_notes(parts: Sequence[FiniteWords | SynthWords], spec: ModelSpec) -> 
         # No label needs more than two steps for each character.
         most = np.array([2 * spec.stride_w * len(labels[int(index)]) for index in part.indices])
         tight = np.flatnonzero(widths < most)
-        narrow += sum(int(widths[row]) < least_width(spec, labels[int(part.indices[row])]) for row in tight)
+        narrow += sum(int(widths[row]) < min_label_width(spec, labels[int(part.indices[row])]) for row in tight)
     limits = f"widths: {kept.min_width} to {kept.max_width} pixels, aspect ratio kept"
     return [
         f"{limits}; of {images} images {long} are compressed to {kept.max_width}, {narrow} widened for their labels"

@@ -132,7 +132,7 @@ class TrainingWords:
         kept = self.spec.kept
         assert kept is not None
         width = kept.width_of(height, width, self.spec.input_height)
-        return min(max(width, least_width(self.spec, label)), kept.max_width)
+        return min(max(width, min_label_width(self.spec, label)), kept.max_width)
 
     def exclude(self, samples: frozenset[tuple[int, int]]) -> Callable[[int], bool] | None:
         """Exclude samples (source, index) from the stream. Returns a filter for the numbers of the stream; None where
@@ -182,11 +182,11 @@ def resize_for(image: NDArray[np.uint8], spec: ModelSpec, label: str | None = No
     that the label needs."""
     if spec.kept is None or not spec.keeps_aspect:
         return resize_word(image, spec.input_height, spec.input_width, spec.channels)
-    least = 0 if label is None else least_width(spec, label)
-    return resize_kept(image, spec.input_height, spec.kept, spec.channels, least)
+    min_width = 0 if label is None else min_label_width(spec, label)
+    return resize_kept(image, spec.input_height, spec.kept, spec.channels, min_width)
 
 
-def least_width(spec: ModelSpec, label: str) -> int:
+def min_label_width(spec: ModelSpec, label: str) -> int:
     """Return the width in pixels that an image needs for the output steps of its label; 0 where any width will do."""
     return width_for_steps(spec, CTCTokenizer.required_steps(normalize_label(label)))
 

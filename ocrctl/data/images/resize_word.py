@@ -14,7 +14,7 @@ from ocrctl.data.images.decode import expect_image
 from ocrctl.errors import InputError
 
 SIMILAR = 0.8  # share of the width of a batch that an image has
-LEAST = 8  # images of a batch
+MIN_BATCH = 8  # images of a batch
 
 
 def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -37,14 +37,15 @@ def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray
     return np.ascontiguousarray(image.reshape(height, width, channels))
 
 
-def resize_kept(image: Image, height: int, kept: KeptAspect, channels: int, least: int = 0) -> NDArray[np.uint8]:
+def resize_kept(image: Image, height: int, kept: KeptAspect, channels: int, min_width: int = 0) -> NDArray[np.uint8]:
     """Resize a word image (h, w, 3) RGB to `height` rows with its aspect ratio: (height, width, channels) uint8.
 
     The width follows `kept`, which limits it at both ends: an image of one column is widened to the minimum, one of
-    20,000 columns is compressed to the maximum. least: columns that the result has at least, up to the maximum.
+    20,000 columns is compressed to the maximum. min_width: minimum columns of the result, up to
+    the maximum.
     """
     expect_image(image)
-    width = min(max(kept.width_of(image.shape[0], image.shape[1], height), least), kept.max_width)
+    width = min(max(kept.width_of(image.shape[0], image.shape[1], height), min_width), kept.max_width)
     return resize_word(image, height, width, channels)
 
 
@@ -80,7 +81,7 @@ def plan_batches(widths: Sequence[int], kept: KeptAspect, pixels: int) -> list[l
     """Divide images by width into batches of at most `pixels` columns in all, padding included (at least one image
     each). Returns the indices of each batch.
 
-    A batch ends early, from LEAST images on, where the next image is below SIMILAR of its width: padding costs more
+    A batch ends early, from MIN_BATCH images on, where the next image is below SIMILAR of its width: padding costs more
     than one more batch. The widest images come first, so that memory is short at once or never.
     """
     order = sorted(range(len(widths)), key=lambda index: -widths[index])
@@ -88,7 +89,7 @@ def plan_batches(widths: Sequence[int], kept: KeptAspect, pixels: int) -> list[l
     most = 0
     for index in order:
         full = not batches or (len(batches[-1]) + 1) * most > pixels
-        if full or (len(batches[-1]) >= LEAST and widths[index] < SIMILAR * most):
+        if full or (len(batches[-1]) >= MIN_BATCH and widths[index] < SIMILAR * most):
             batches.append([])
             most = kept.batch_width(widths[index])
         batches[-1].append(index)

@@ -15,7 +15,7 @@ from ocrctl.models.outlines.detections import Detections
 _LINE, _RIM = (0, 255, 60), (0, 0, 0)  # RGB: seen on any ground
 _INK, _FRAME = (0, 0, 0), (90, 170, 100)
 _FAINT = 0.15  # of the image's contrast that is left behind texts
-_LEAST = 9  # pixels of a text that can be read
+_MIN_TEXT = 9  # pixels of a text that can be read
 _SHIFT = 4  # bits after the decimal point, as OpenCV takes fractions of pixels
 
 
@@ -43,10 +43,10 @@ def draw(image: Image, found: Detections, texts: Sequence[str] | None = None) ->
 def _letter(image: Image, outline: NDArray[np.float32], text: str) -> None:
     """Write `text` into an outline (n, 2), as large as it fits along the longer side."""
     (x, y), (across, down), _ = cv2.minAreaRect(outline)
-    size = max(_LEAST, round(0.8 * min(across, down)))
+    size = max(_MIN_TEXT, round(0.8 * min(across, down)))
     wanted = text_width(text, size)
     if wanted > max(across, down):
-        size = max(_LEAST, int(size * max(across, down) / wanted))
+        size = max(_MIN_TEXT, int(size * max(across, down) / wanted))
         wanted = text_width(text, size)
     left = max(0, min(round(x - wanted / 2), image.shape[1] - wanted))
     draw_text(image, text, (left, round(y + 0.36 * size)), _INK, size)  # capitals are 0.72 of the size high

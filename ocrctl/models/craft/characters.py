@@ -37,7 +37,7 @@ def split(polygon: Floats, text: str) -> Floats:
     """Compute quads (C, 4, 2) of the C visible characters of `text` along polygon (n, 2), clockwise from top left.
 
     The long sides are those of `data/images/rectify.py`: first half of the points from left to right, second half back;
-    a tall quad of several characters runs down. Other polygons are split along the rectangle of least area around them.
+    a tall quad of several characters runs down. Other polygons are split along their minimum-area rectangle.
     """
     if len(polygon) % 2 or len(polygon) < 4:
         polygon = _min_area_rectangle(polygon)

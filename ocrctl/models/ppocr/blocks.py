@@ -113,7 +113,7 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, *, reduction: int = 4, slope: float = 1 / 6, residual: bool = False) -> None:
         super().__init__()
         self.slope = slope
-        self.least = 1 if residual else 0
+        self.low = 1 if residual else 0
         self.reduce = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
@@ -124,7 +124,7 @@ class SqueezeExcite(nn.Module):
         else:
             mean = torch.matmul(features.mean(2), padding.shares[:, :, None].to(features.dtype))[..., None]
         hidden = self.reduce(mean).relu()  # (N, C / reduction, 1, 1)
-        gain = (self.expand(hidden) * self.slope + (self.least + 0.5)).clamp(self.least, self.least + 1)
+        gain = (self.expand(hidden) * self.slope + (self.low + 0.5)).clamp(self.low, self.low + 1)
         return features * gain
 
 

@@ -66,7 +66,7 @@ class Backbone(nn.Module):
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
         """Return the prefixes of the stem and of each stage (OCRModel.layer_depth)."""
-        return (("stem.",), *((f"stages.{place}.",) for place in range(len(self.stages))))
+        return (("stem.",), *((f"stages.{index}.",) for index in range(len(self.stages))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map (N, 3, H, W) to features at strides 4, 8, 16, 32."""
@@ -103,8 +103,8 @@ class LargeKernelPyramid(nn.Module):
             sums[level] = sums[level] + F.interpolate(sums[level + 1], scale_factor=2.0, mode="nearest")
         levels = [smooth(level) for smooth, level in zip(self.smooth, sums, strict=True)]
         levels[1:] = [
-            F.interpolate(level, scale_factor=float(2**place), mode="nearest")
-            for place, level in enumerate(levels[1:], start=1)
+            F.interpolate(level, scale_factor=float(2**step), mode="nearest")
+            for step, level in enumerate(levels[1:], start=1)
         ]  # each (N, width / 4, H / 4, W / 4)
         return torch.cat(levels[::-1], dim=1)
 

@@ -40,9 +40,9 @@ def test_a_wide_image_is_compressed_not_cut() -> None:
 
 def test_a_least_width_widens_but_not_beyond_the_maximum() -> None:
     image = np.zeros((32, 20, 3), np.uint8)
-    assert resize_kept(image, 32, KEPT, 1, least=52).shape[1] == 52
-    assert resize_kept(image, 32, KEPT, 1, least=9999).shape[1] == 640
-    assert resize_kept(image, 32, KEPT, 1, least=12).shape[1] == 20
+    assert resize_kept(image, 32, KEPT, 1, min_width=52).shape[1] == 52
+    assert resize_kept(image, 32, KEPT, 1, min_width=9999).shape[1] == 640
+    assert resize_kept(image, 32, KEPT, 1, min_width=12).shape[1] == 20
 
 
 def test_an_image_of_the_input_size_is_the_same_either_way() -> None:
