@@ -80,7 +80,7 @@ def test_the_file_is_one_and_nothing_is_left_beside_it(exported: Path) -> None:
 def test_a_stopped_export_leaves_no_folder(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(core_export, "to_onnx", stopped)
