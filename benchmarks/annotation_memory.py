@@ -1,8 +1,8 @@
-"""Peak memory of `dataset validate` on many pictures: generated small JPEGs and a Label.txt of quads.
+"""Peak memory of `dataset validate` on many images: generated small JPEGs and a Label.txt of quads.
 
-python benchmarks/annotation_memory.py [--pictures 100000] [--each 10] [--header-only] [--folder DIR]
+python benchmarks/annotation_memory.py [--images 100000] [--each 10] [--header-only] [--folder DIR]
 
-DIR (default: a temporary folder, taken away afterwards) takes 4 KB a picture on most file systems; what lies there
+DIR (default: a temporary folder, taken away afterwards) takes 4 KB an image on most file systems; what lies there
 already from an earlier run is used again.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 
 
 def generate(folder: Path, pictures: int, each: int) -> None:
-    """Pictures that differ in size and grain, each with `each` quads within it."""
+    """Images that differ in size and grain, each with `each` quads within it."""
     generator = np.random.default_rng(0)
     with open(folder / "Label.txt", "w", encoding="utf-8") as labels:
         for number in range(pictures):

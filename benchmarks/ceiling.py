@@ -2,7 +2,7 @@
 
 python benchmarks/ceiling.py SPEC [--model dbnet|pan|craft] [--side 640 960 1280] [--box-threshold 0.6] [--min-size 3]
 
-Every picture of SPEC (sizes must stand in the labels or the pictures must be there) is scaled so that its longer side
+Every image of SPEC (sizes must stand in the labels or the images must be there) is scaled so that its longer side
 is SIDE; its kernels become boxes, and those are matched with the polygons as ICDAR 2015 counts.
 """
 
@@ -30,7 +30,7 @@ from ocrctl.models.pan.targets import pan_targets
 
 
 class Page(NamedTuple):
-    """The polygons of one picture in its own pixels."""
+    """The polygons of one image in its own pixels."""
 
     points: np.ndarray
     offsets: np.ndarray
@@ -44,7 +44,7 @@ Coder = Callable[[Page], Detections]
 
 
 def coders(options: argparse.Namespace) -> dict[str, Coder]:
-    """By name: from polygons of a picture to boxes, by way of the targets."""
+    """By name: from polygons of an image to boxes, by way of the targets."""
 
     def db(unclip: float | None) -> Coder:
         def decode(page: Page) -> Detections:
@@ -69,7 +69,7 @@ def coders(options: argparse.Namespace) -> dict[str, Coder]:
 
 
 def score(data: Annotations, sizes: np.ndarray, coder: Coder, side: int) -> str:
-    """hmean, precision and recall of all pictures at one size."""
+    """hmean, precision and recall of all images at one size."""
     spans, found = data.spans(), []
     for picture, (width, height) in enumerate(sizes.tolist()):
         first, last = spans[picture], spans[picture + 1]

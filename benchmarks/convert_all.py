@@ -2,7 +2,7 @@
 
 python benchmarks/convert_all.py SPEC... [--copy]     prints a Markdown table for each SPEC
 
-Pages are written without their pictures unless --copy is given; word images always with theirs.
+Pages are written without their images unless --copy is given; word images always with theirs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ocrctl.data.formats.spec import open_annotations
 
 
 def differences(first: Annotations, last: Annotations) -> str:
-    """What of outlines, texts and flags is not as it was; pictures may stand in another order."""
+    """What of outlines, texts and flags is not as it was; images may stand in another order."""
     if first.words is not None and last.words is not None:
         images = sum(first.words.image_bytes(i) != last.words.image_bytes(i) for i in range(len(first)))
         counts = {"texts": sum(a != b for a, b in zip(first.texts, last.texts, strict=True)), "images": images}

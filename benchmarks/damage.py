@@ -6,7 +6,7 @@ Put in, seeded: 26 % of the polygons pushed out of bounds (every tenth of them a
 repeated polygons, label lines that stand there twice, truncated JPEGs, JPEGs with an EXIF rotation that their labels do
 not know, a byte order mark and mixed line ends. Then: every fault found with the right code? any polygon accused that
 was not touched? does one clean leave a set without errors, does a second one change nothing, does undo give back every
-byte? The copy must have one label file of lines, or one a picture.
+byte? The copy must have one label file of lines, or one an image.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ RIGHT = {
 
 
 def accusations(folder: Path) -> tuple[set[tuple[str, str, int, int]], set[str]]:
-    """(code, picture, occurrence, instance or -1) of every error and warning, and the names of the codes that judge
-    pictures."""
+    """(code, image, occurrence, instance or -1) of every error and warning, and the names of the codes that judge
+    images."""
     data = open_annotations(str(folder))
     findings, _ = run_rules(data)
     seen: Counter[str] = Counter()

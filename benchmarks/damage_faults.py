@@ -15,12 +15,12 @@ from ocrctl.data.polygons.rules import check_polygons
 from ocrctl.data.validate.image_scan import scan_images
 
 PUSHED, SWAPPED, BOW_TIES, REPEATED = 0.26, 0.02, 0.01, 0.01  # shares of the polygons
-TRUNCATED, TURNED, TWICE = 0.035, 0.03, 0.01  # shares of the pictures
-Truth = list[tuple[str, str, int, int]]  # fault, picture, occurrence of the picture, number of the instance in it or -1
+TRUNCATED, TURNED, TWICE = 0.035, 0.03, 0.01  # shares of the images
+Truth = list[tuple[str, str, int, int]]  # fault, image, occurrence of the image, number of the instance in it or -1
 
 
 def damage(folder: Path, seed: int) -> tuple[Truth, dict[tuple[str, int], int]]:
-    """Hurt the set in `folder`; returns what was done to what, and of (picture, number of an instance before) the
+    """Hurt the set in `folder`; returns what was done to what, and of (image, number of an instance before) the
     number now."""
     generator = np.random.default_rng(seed)
     data = open_annotations(str(folder))
@@ -42,7 +42,7 @@ def damage(folder: Path, seed: int) -> tuple[Truth, dict[tuple[str, int], int]]:
         path.write_bytes(with_orientation(path.read_bytes(), int(generator.choice([3, 6, 8]))))
         truth.append(("EXIF rotation", data.images[image], 0, -1))
 
-    # Faults of polygons, on pictures that are otherwise whole or cut off, and on polygons that no rule accuses.
+    # Faults of polygons, on images that are otherwise whole or cut off, and on polygons that no rule accuses.
     accused = check_polygons(data.points, data.offsets, width, height)
     free = ~np.isin(data.image_id, np.concatenate((turned, twice)))
     for hits in accused.hits.values():
@@ -99,7 +99,7 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
 
 
 def with_repeats(data: Annotations, repeated: np.ndarray) -> tuple[Annotations, list[tuple[int, int, int]]]:
-    """`data` with a copy of each polygon of `repeated` behind it, and (picture, old number, new number) of all; a copy
+    """`data` with a copy of each polygon of `repeated` behind it, and (image, old number, new number) of all; a copy
     has the old number -1."""
     copies = np.ones(len(data), int)
     copies[repeated] = 2
@@ -133,7 +133,7 @@ def write_mixed(data: Annotations, twice: list[int], truth: Truth, generator: np
         lines = rendered.content.decode().splitlines()
         image = rendered.image
         if image is None:
-            for number in sorted(twice, reverse=True):  # a line a picture
+            for number in sorted(twice, reverse=True):  # a line an image
                 lines.insert(number + 1, lines[number])
                 truth.append(("line twice", data.images[number], 1, -1))
         elif image in twice:

@@ -1,8 +1,8 @@
-"""Shrink and threshold maps of one 640x640 picture, against the published procedure written out below.
+"""Shrink and threshold maps of one 640x640 image, against the published procedure written out below.
 
 pip install pyclipper; python benchmarks/db_targets.py [--rounds 5] [--sloped] [--projection]
 
-The two run in turn on the same pictures; the figure is the median of the paired ratios. `--sloped` turns the words by
+The two run in turn on the same images; the figure is the median of the paired ratios. `--sloped` turns the words by
 up to 45 degrees; by default they lie within 10 degrees of level. The distance to an edge is taken by the law of cosines
 from the distances to its ends, as the paper's authors do; `--projection` takes it by projecting onto the edge, which is
 less work.
@@ -87,7 +87,7 @@ def published(
 
 
 def main() -> None:
-    """Print milliseconds a picture, the ratio, and how the maps differ."""
+    """Print milliseconds an image, the ratio, and how the maps differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sloped", action="store_true")

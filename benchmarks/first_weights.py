@@ -2,7 +2,7 @@
 
     python benchmarks/first_weights.py [--samples N] [--threads N]
 
-PARSeq-tiny on pictures of 32 x 32 with one character each (synth), Muon, batches of 16; mean loss of
+PARSeq-tiny on images of 32 x 32 with one character each (synth), Muon, batches of 16; mean loss of
 the last 25 steps and share of characters read, as training goes on.
 """
 

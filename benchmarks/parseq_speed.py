@@ -4,7 +4,7 @@
                                        [--rounds 5] [--threads 2]
 
 PATH is a checkout of baudm/parseq; its requirements (timm, pytorch_lightning, nltk) must be importable. Both get the
-same weights, pictures, labels and optimizer, and take turns, each first in every other round; figures are medians, the
+same weights, images, labels and optimizer, and take turns, each first in every other round; figures are medians, the
 ratio is the median of the paired ratios. A step is forward, loss, backward, gradient clipping and AdamW. Reading is
 character by character, forced to a length, and the encoder is left out on both sides: what it says is given to both.
 """

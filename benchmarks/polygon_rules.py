@@ -1,4 +1,4 @@
-"""Polygons judged a second on one core: quads, 14-point curves, and quads with the rules for pairs (20 a picture).
+"""Polygons judged a second on one core: quads, 14-point curves, and quads with the rules for pairs (20 an image).
 
 python benchmarks/polygon_rules.py [--count 200000]
 """

@@ -3,7 +3,7 @@
     python benchmarks/predict_speed.py MODEL FOLDER [--images 1024] [--repeats 5] [--json]
 
 MODEL is a checkpoint or run folder, FOLDER holds word images. Each engine line is the median and the best of `repeats`
-passes over pictures that are prepared already, in a fresh process per setting, by the clock and per CPU-second (which a
+passes over images that are prepared already, in a fresh process per setting, by the clock and per CPU-second (which a
 busy machine distorts less); each predict line is a whole run over the files, model loading left out. The number of
 cores is printed with the figures.
 """

@@ -36,7 +36,7 @@ Reads = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # prepared (N, H, W,
 
 
 def batches(engine: Engine, spec: str, count: int) -> Iterator[NDArray[np.uint8]]:
-    """The first `count` pictures of `spec`, prepared."""
+    """The first `count` images of `spec`, prepared."""
     source = open_source(spec)
     for start in range(0, min(count, len(source)), BATCH):
         places = range(start, min(start + BATCH, count, len(source)))

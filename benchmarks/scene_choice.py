@@ -15,7 +15,7 @@ SWAPS = 20_000
 
 
 def words_of(data: Annotations, least: int, *, lines: bool = False) -> dict[str, set[int]]:
-    """Pictures of each word of at least `least` letters (of each line of 6 characters) that is not to be ignored."""
+    """Images of each word of at least `least` letters (of each line of 6 characters) that is not to be ignored."""
     found: dict[str, set[int]] = defaultdict(set)
     for text, ignore, image in zip(data.texts, data.ignore, data.image_id.tolist(), strict=True):
         if not ignore:
@@ -27,7 +27,7 @@ def words_of(data: Annotations, least: int, *, lines: bool = False) -> dict[str,
 
 
 def choose(data: Annotations, group: NDArray[np.int64], count: int, seed: int) -> NDArray[np.bool_]:
-    """Whole groups of exactly `count` pictures: simulated annealing over exchanges of groups."""
+    """Whole groups of exactly `count` images: simulated annealing over exchanges of groups."""
     random = np.random.default_rng(seed)
     has = np.zeros((len(data.images), 0), np.int32)
     if repeated := [sorted(images) for images in words_of(data, 4).values() if len(images) > 1]:
@@ -64,7 +64,7 @@ def choose(data: Annotations, group: NDArray[np.int64], count: int, seed: int) -
 
 
 def _kinds(data: Annotations) -> list[NDArray[np.float64]]:
-    """What a hold-out should be like: pictures by their number of words (I, 10), words by height, ignored ones too."""
+    """What a hold-out should be like: images by their number of words (I, 10), words by height, ignored ones too."""
     words = np.bincount(data.image_id[~data.ignore], minlength=len(data.images))
     by_count = np.eye(10)[np.digitize(words, (1, 2, 4, 7, 12, 25, 40, 55, 75))]
     extent = np.array([np.ptp(data.polygon(index), axis=0).min() for index in range(len(data))])
@@ -74,8 +74,8 @@ def _kinds(data: Annotations) -> list[NDArray[np.float64]]:
 
 
 def sharing(data: Annotations, held: NDArray[np.bool_], least: int, most: float | None) -> tuple[int, int]:
-    """How many of the held pictures hold a word of `least` letters, in English less common than `most` (Zipf), and how
-    many one that stands in a picture of the rest too."""
+    """How many of the held images hold a word of `least` letters, in English less common than `most` (Zipf), and how
+    many one that stands in an image of the rest too."""
     has, share = set(), set()
     for word, images in words_of(data, least).items():
         if most is None or zipf_frequency(word, "en") < most:

@@ -1,14 +1,14 @@
-"""Pictures of a set by scene, and a hold-out of whole scenes: what is photographed in one part is not in the other.
+"""Images of a set by scene, and a hold-out of whole scenes: what is photographed in one part is not in the other.
 
 python benchmarks/scene_groups.py SPEC [--hold-out 100] [--seed 0] [-o FILE] [--edges FILE.tsv] [--by lines]
 python benchmarks/scene_groups.py SPEC --check FILE
 
-Two pictures are of one scene when they share a rare word (letters only, at least 4, in at most 20 pictures, in English
-less common than once in 100,000 words), when several shared words are rare together (sum of ln(pictures / pictures with
+Two images are of one scene when they share a rare word (letters only, at least 4, in at most 20 images, in English
+less common than once in 100,000 words), when several shared words are rare together (sum of ln(images / images with
 the word) of 12), or when SIFT features agree on one homography (compared for pairs that share a word, stand within 4
 places of each other, or are among the 12 that look most alike). With `--by lines` (receipts, forms): when three tenths
 of the shorter one's lines stand in both; no looks.
-Scenes are the connected components. Whole scenes, chosen from SEED, are held out: exactly so many pictures, with words
+Scenes are the connected components. Whole scenes, chosen from SEED, are held out: exactly so many images, with words
 as many and as large as in the set, that share as few other words with the rest as the choice allows. `--check` counts
 what a list shares with its rest, beside random lists of its length.
 """
@@ -34,13 +34,13 @@ from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
 
 RARE = 4.0  # Zipf frequency: once in 100,000 words
-COMMON = 60  # words in more pictures than these say nothing
-WEIGHT = 12.0  # shared words together: sum of ln(pictures / pictures with it)
+COMMON = 60  # words in more images than these say nothing
+WEIGHT = 12.0  # shared words together: sum of ln(images / images with it)
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Pictures a < b of one scene, and why."""
+    """Images a < b of one scene, and why."""
 
     a: int
     b: int
@@ -98,7 +98,7 @@ def edges_by_lines(data: Annotations, share: float) -> list[Edge]:
 
 
 def scenes(count: int, edges: list[Edge]) -> NDArray[np.int64]:
-    """Number (I,) of the connected component of each of `count` pictures."""
+    """Number (I,) of the connected component of each of `count` images."""
     group = np.arange(count)
     for edge in edges:
         group[group == group[edge.b]] = group[edge.a]
@@ -111,7 +111,7 @@ def _natural(name: str) -> list[int | str]:
 
 
 def report(data: Annotations, held: NDArray[np.bool_]) -> None:
-    """What the held pictures share with the rest, and how they differ from all, beside random ones."""
+    """What the held images share with the rest, and how they differ from all, beside random ones."""
     random = np.random.default_rng(1)
     others = [np.isin(np.arange(len(held)), random.choice(len(held), held.sum(), replace=False)) for _ in range(50)]
     for what, least, most in (("word of 4 letters", 4, None), ("word of 6 letters", 6, None), ("rare word", 4, RARE)):

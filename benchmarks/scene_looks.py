@@ -1,4 +1,4 @@
-"""Pictures of one place: local features of two pictures that agree on one homography. Part of scene_groups.py.
+"""Images of one place: local features of two images that agree on one homography. Part of scene_groups.py.
 
 SIFT at reduced size, square-rooted (RootSIFT; Arandjelovic and Zisserman, CVPR 2012); candidates for comparison by VLAD
 (Jegou et al., CVPR 2010), the others by RANSAC.
@@ -24,7 +24,7 @@ LEAST = 8  # features that agree; at 6 and 7 by chance, as seen on 30 pairs
 
 @dataclass(frozen=True)
 class Features:
-    """n points of a picture: `points` (n, 2) x, y at SIDE, `described` (n, 128) of length 1."""
+    """n points of an image: `points` (n, 2) x, y at SIDE, `described` (n, 128) of length 1."""
 
     points: NDArray[np.float32]
     described: NDArray[np.float32]
@@ -35,7 +35,7 @@ class Care(NamedTuple):
 
     ratio: float  # nearest over second nearest distance, as Lowe
     reach: float  # pixels that a match may miss the homography by
-    spread: float  # pixels: deviation of the agreeing points along their lesser axis, in both pictures
+    spread: float  # pixels: deviation of the agreeing points along their lesser axis, in both images
 
 
 ANY = Care(0.8, 4.0, 6.0)
@@ -43,7 +43,7 @@ LIKELY = Care(0.85, 5.0, 6.0)  # photographed one after the other, or alike as a
 
 
 def features_of(data: Annotations) -> list[Features]:
-    """Features of each picture."""
+    """Features of each image."""
     sift = cv2.SIFT_create(nfeatures=FEATURES, contrastThreshold=0.03)
     found = []
     for image in range(len(data.images)):
@@ -63,7 +63,7 @@ def features_of(data: Annotations) -> list[Features]:
 
 
 def neighbours(features: list[Features], count: int) -> list[tuple[int, int]]:
-    """Pairs (a < b) in which one picture is among the `count` that look most like the other as a whole."""
+    """Pairs (a < b) in which one image is among the `count` that look most like the other as a whole."""
     random = np.random.default_rng(0)
     every = np.concatenate([one.described for one in features])
     cv2.setRNGSeed(0)
@@ -83,7 +83,7 @@ def neighbours(features: list[Features], count: int) -> list[tuple[int, int]]:
 
 
 def agreeing(a: Features, b: Features, care: Care) -> int:
-    """How many mutual nearest features of two pictures lie on one homography that keeps orientation; 0 where they do
+    """How many mutual nearest features of two images lie on one homography that keeps orientation; 0 where they do
     not spread over an area (a logo's edge, a row of lamps)."""
     if min(len(a.points), len(b.points)) < LEAST:
         return 0

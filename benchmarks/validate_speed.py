@@ -2,7 +2,7 @@
 
 python benchmarks/validate_speed.py SPEC... [--runs 3] [--no-start]
 
-Of each SPEC: only reading and decoding its files (`cv2.imread`'s work), every rule with every picture decoded, every
+Of each SPEC: only reading and decoding its files (`cv2.imread`'s work), every rule with every image decoded, every
 rule with headers alone; best of the interleaved runs, and the sums over all SPECs. Once within a process that has done
 it before, and once as commands of their own, start of the process included (`--no-start` leaves that out).
 """

@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """RUN/best.ckpt of an untrained crnn-tiny whose output varies with the picture: seeded, sharpened weights."""
+    """RUN/best.ckpt of an untrained crnn-tiny whose output varies with the image: seeded, sharpened weights."""
     import torch
 
     from ocrctl.config.model_card import CARD_KEY, ModelCard
@@ -63,7 +63,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if "lstm" in name or "head" in name:
                 weight.mul_(4)
         model.train()
-        for _ in range(10):  # batch statistics of something picture-like
+        for _ in range(10):  # batch statistics of something image-like
             model(torch.randint(0, 256, (16, 1, 32, 100), dtype=torch.uint8))
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()

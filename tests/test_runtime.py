@@ -36,7 +36,7 @@ def faults(**environment: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
-def test_memory_of_the_last_picture_serves_the_next_unless_the_user_says_otherwise() -> None:
+def test_memory_of_the_last_image_serves_the_next_unless_the_user_says_otherwise() -> None:
     assert faults() < 20
     assert faults(MALLOC_MMAP_THRESHOLD_="131072") > 40
     assert faults(GLIBC_TUNABLES="glibc.malloc.mmap_threshold=131072") > 40

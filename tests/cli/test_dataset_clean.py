@@ -97,7 +97,7 @@ def test_only_what_was_asked_for(tmp_path: Path) -> None:
     assert len(data) == 15 and data.polygon(1)[:, 0].max() == 200
 
 
-def test_one_label_file_a_picture_is_left_alone_where_nothing_is_wrong(tmp_path: Path) -> None:
+def test_one_label_file_an_image_is_left_alone_where_nothing_is_wrong(tmp_path: Path) -> None:
     for number in range(3):
         Image.effect_noise((200, 100), 60 + number).convert("RGB").save(tmp_path / f"{number}.png")
         line = "10,10,60,10,60,30,10,30,ok\r\n" + ("300,10,360,10,360,30,300,30,far\r\n" if number == 1 else "")

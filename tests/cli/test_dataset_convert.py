@@ -131,7 +131,7 @@ def test_lists_that_do_not_fit(
     assert said in capsys.readouterr().err and not out.exists()
 
 
-def test_a_name_of_two_pictures(tmp_path: Path) -> None:
+def test_a_name_of_two_images(tmp_path: Path) -> None:
     (tmp_path / "held.txt").write_text("p.png\n")
     with pytest.raises(InputError, match="p.png matches 2 images"):
         listed_images(["a/p.png", "b/p.png", "c/q.png"], tmp_path / "held.txt")

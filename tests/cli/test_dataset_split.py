@@ -1,4 +1,4 @@
-"""`dataset split` parts no picture from itself, `dataset crop` teaches no placeholder, half a file is named."""
+"""`dataset split` parts no image from itself, `dataset crop` teaches no placeholder, half a file is named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ocrctl.data.formats.spec import open_source
 
 
 @pytest.mark.parametrize("words", [True, False])
-def test_split_keeps_one_picture_of_several_names_together(
+def test_split_keeps_one_image_of_several_names_together(
     tmp_path: Path, words: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "set"

@@ -14,7 +14,7 @@ from ocrctl.inference.engine import Recognition
 
 
 class Reader:
-    """A model that reads a picture by its mean grey: 10 a character of "abcdefghij"."""
+    """A model that reads an image by its mean grey: 10 a character of "abcdefghij"."""
 
     class card:
         height, width, channels, kept, charset = 8, 32, 1, None, "abcdefghij"

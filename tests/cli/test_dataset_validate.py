@@ -14,7 +14,7 @@ QUAD = [[10, 10], [60, 10], [60, 30], [10, 30]]
 
 
 def picture(path: Path, seed: int, orientation: int = 1, size: tuple[int, int] = (100, 200)) -> None:
-    """A picture (height, width) of coarse noise, as JPEG, with an EXIF orientation."""
+    """An image (height, width) of coarse noise, as JPEG, with an EXIF orientation."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def picture(path: Path, seed: int, orientation: int = 1, size: tuple[int, int] =
 
 
 def pages(folder: Path, table: dict[str, list[tuple[str, list]]]) -> Path:
-    """A PaddleOCR set; pictures that do not exist yet are made."""
+    """A PaddleOCR set; images that do not exist yet are made."""
     lines = []
     for seed, (name, items) in enumerate(table.items()):
         if not (folder / name).exists():
@@ -135,7 +135,7 @@ def test_the_set_from_argument_flag_profile_or_environment(
     assert run(["dataset", "validate", str(good), "-p", str(profile)]) == 2  # --profile needs --for
 
 
-def test_the_same_picture_in_another_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_image_in_another_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = pages(tmp_path / "train", {"a.jpg": [("one", QUAD)], "b.jpg": [("two", QUAD)]})
     test = pages(tmp_path / "test", {"c.jpg": [("x", QUAD)], "d.jpg": []})
     (test / "c.jpg").write_bytes((train / "b.jpg").read_bytes())
@@ -226,7 +226,7 @@ def test_the_report_zooms_to_findings_and_draws_what_they_are_compared_with(tmp_
     assert (
         left < 200 and top < 300 and left + width > 303 and top + height > 342 and width * height < 0.05 * 2400 * 1600
     )
-    crop = overlap["crop"]  # the picture in the page is shrunk, the part that is zoomed to is not
+    crop = overlap["crop"]  # the image in the page is shrunk, the part that is zoomed to is not
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(crop["src"].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
     assert pixels.shape[1::-1] == (crop["width"], crop["height"]) == (width, height)
     assert found["tiny"]["view"][2] <= 6 + 2 * 40 and found["outside"]["view"] is None

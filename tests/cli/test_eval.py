@@ -207,7 +207,7 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def test_report_is_one_file_with_pictures_and_escaped_labels(
+def test_report_is_one_file_with_images_and_escaped_labels(
     tiny_checkpoint: Path, second_checkpoint: Path, labelled: Path, tmp_path: Path
 ) -> None:
     import base64

@@ -156,7 +156,7 @@ def test_gates(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert code == 2 and "Did you mean" in err
 
 
-def test_pictures_on_one_side_only(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_on_one_side_only(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = folder(tmp_path / "found", "res_", {"img_1": [quad(0, 0, 40, 10)], "img_9": [quad(0, 0, 9, 9)]})
     code, data, err = evaluate(capsys, "--gt", truth, "--pred", found)
     assert code == 1 and data["without_truth"] == ["img_9.jpg"] and data["total"]["detections"] == 1

@@ -73,7 +73,7 @@ def test_rec_gt_reads_back_from_another_folder(
     assert capsys.readouterr().out.startswith(f"{word_folder.resolve() / '00.png'}\t")
 
 
-def test_the_same_pictures_by_glob_stdin_and_subfolder(
+def test_the_same_images_by_glob_stdin_and_subfolder(
     tiny_checkpoint: Path,
     word_folder: Path,
     tmp_path: Path,
@@ -119,7 +119,7 @@ def test_lmdb_gives_the_texts_of_the_files(
     assert stored[0]["path"].endswith("words/image-000000001")
 
 
-def test_bad_pictures_are_named_counted_and_do_not_stop_the_rest(
+def test_bad_images_are_named_counted_and_do_not_stop_the_rest(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = sorted(word_folder.glob("*.png"))

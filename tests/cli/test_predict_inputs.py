@@ -22,7 +22,7 @@ def command(checkpoint: Path, *arguments: object) -> list[str]:
 
 @pytest.fixture
 def odd_folder(word_folder: Path, tmp_path: Path) -> Path:
-    """A picture whose name is not UTF-8, and one after it; a picture that is cut off, of such a name too."""
+    """An image whose name is not UTF-8, and one after it; an image that is cut off, of such a name too."""
     folder = tmp_path / "odd"
     folder.mkdir()
     data = (word_folder / "00.png").read_bytes()

@@ -1,4 +1,4 @@
-"""`ocrctl predict` and `eval` of a detector on pictures as they come: deep, turned by EXIF, tiny, long, textless."""
+"""`ocrctl predict` and `eval` of a detector on images as they come: deep, turned by EXIF, tiny, long, textless."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_four_channels_and_sixteen_bits_are_read_as_rgb(
     np.testing.assert_allclose(np.min(box["points"], 0), (20, 20), atol=4)
 
 
-def test_boxes_of_a_turned_picture_stand_as_it_is_displayed(
+def test_boxes_of_a_turned_image_stand_as_it_is_displayed(
     tiny_detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored = cv2.rotate(PAGE, cv2.ROTATE_90_COUNTERCLOCKWISE)
@@ -51,7 +51,7 @@ def test_boxes_of_a_turned_picture_stand_as_it_is_displayed(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (200, 20000), (20000, 200), (2, 900)])
-def test_tiny_and_long_pictures_have_a_result(
+def test_tiny_and_long_images_have_a_result(
     tiny_detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: tuple[int, int]
 ) -> None:
     cv2.imwrite(str(tmp_path / "page.png"), np.full(size, 128, np.uint8))  # grey

@@ -58,7 +58,7 @@ def test_every_format_of_pages_is_written_and_read_again(
     assert found == set(LEFT) and len(data) == 6
     for index, image in enumerate(data.image_id.tolist()):
         assert abs(data.polygon(index)[:, 0].min() - LEFT[Path(data.images[image]).stem]) < 4
-    assert len(data.image_bytes(int(data.image_id[0]))) > 100  # the picture came along
+    assert len(data.image_bytes(int(data.image_id[0]))) > 100  # the image came along
     assert len((tmp_path / "predictions.jsonl").read_text("utf-8").splitlines()) == 4
 
 
@@ -122,7 +122,7 @@ def test_unreadable_pages_are_named_and_leave_no_result(
     assert not (tmp_path / "none" / "predictions.jsonl").exists()
 
 
-def test_two_pictures_of_one_name_cannot_share_a_result(
+def test_two_images_of_one_name_cannot_share_a_result(
     tiny_detector: Path, page_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder in ("a", "b"):

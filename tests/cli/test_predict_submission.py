@@ -37,7 +37,7 @@ def test_keys_of_words_json_are_the_names_of_the_list(test_set: Path, tiny_detec
     images = json.loads((out / "words-json" / "train.json").read_text())["images"]
     assert list(images) == ["deep/img_2.png", "deep/img_0.png"]
     assert all(len(entry["words"]) == 2 for entry in images.values())
-    assert len(open_annotations(str(out / "words-json"))) == 4  # and its pictures are found
+    assert len(open_annotations(str(out / "words-json"))) == 4  # and its images are found
     assert run(["dataset", "validate", str(out / "words-json"), "--fail-on", "missing"]) == 0
 
 

@@ -32,7 +32,7 @@ def shallow() -> object:
 
 @pytest.fixture(scope="module")
 def checkpoint(shallow: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """best.ckpt of an untrained model that says different things of different pictures, some of them short."""
+    """best.ckpt of an untrained model that says different things of different images, some of them short."""
     card = ModelCard("parseq-tiny", "recognition", "abcdefgh", 32, 128, 3, LONGEST, model={"refine": 1})
     torch.manual_seed(1)
     model = build.build_model(card)

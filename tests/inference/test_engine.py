@@ -53,7 +53,7 @@ def test_confidence_is_the_geometric_mean_of_softmax_over_the_kept_steps(engine:
         assert result.confidence == pytest.approx(float(np.exp(np.log(kept).mean())) if kept else 0.0, rel=1e-4)
 
 
-def test_no_pictures_no_results(engine: Engine) -> None:
+def test_no_images_no_results(engine: Engine) -> None:
     assert engine.recognize([]) == []
 
 

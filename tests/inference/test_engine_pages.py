@@ -1,4 +1,4 @@
-"""The engine with a detector: boxes in pixels of each picture, one resize, one set of thresholds, named errors."""
+"""The engine with a detector: boxes in pixels of each image, one resize, one set of thresholds, named errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def frames(found) -> np.ndarray:
     return np.hstack((quads.min(1), quads.max(1)))
 
 
-def test_boxes_stand_in_the_pixels_of_each_picture(engine: Engine, image: np.ndarray) -> None:
+def test_boxes_stand_in_the_pixels_of_each_image(engine: Engine, image: np.ndarray) -> None:
     larger = cv2.resize(image, None, fx=5, fy=5, interpolation=cv2.INTER_NEAREST)
     empty = np.full((90, 170, 3), 220, np.uint8)
     for batch_size in (1, 3):
@@ -53,7 +53,7 @@ def test_outlines_may_be_polygons(engine: Engine, image: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("polygons", [False, True])
-def test_outlines_end_with_the_picture(engine: Engine, image: np.ndarray, polygons: bool) -> None:
+def test_outlines_end_with_the_image(engine: Engine, image: np.ndarray, polygons: bool) -> None:
     """A region that reaches the edge grows into what was added to make sides multiples of 32."""
     image = image[:110].copy()
     image[60:] = (220, 20, 20)
@@ -86,7 +86,7 @@ def test_tasks_are_not_mixed_up(engine: Engine, tiny_checkpoint: Path, image: np
         engine.prepare(image)
 
 
-def test_what_is_no_picture_is_named(engine: Engine) -> None:
+def test_what_is_no_image_is_named(engine: Engine) -> None:
     with pytest.raises(InputError, match="Expected an RGB uint8 image"):
         engine.detect([np.zeros((9, 9), np.uint8)])
     for anything, name in (("a.png", "str"), (None, "NoneType"), ([[1, 2]], "list")):

@@ -38,7 +38,7 @@ def tiff(count: int, **options: object) -> bytes:
 
 @pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"big_tiff": True}], ids=str)
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_each_page_of_a_tiff_is_a_picture(count: int, options: dict[str, object], tmp_path: Path) -> None:
+def test_each_page_of_a_tiff_is_an_image(count: int, options: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "scan.png"  # the content tells, not the name
     path.write_bytes(tiff(count, **options))
     found = [picture for picture in iter_images([str(path)], None) if picture]

@@ -20,7 +20,7 @@ from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections
 
 
 class Corner:
-    """A recogniser whose text is the size of the picture, the surer the brighter its top left corner is."""
+    """A recogniser whose text is the size of the image, the surer the brighter its top left corner is."""
 
     card, path = SimpleNamespace(task="recognition", arch="corner"), "corner"
 

@@ -192,6 +192,6 @@ def _only(side: Instances, picture: int) -> Instances:
     )
 
 
-def test_pictures_have_to_fit() -> None:
+def test_images_have_to_fit() -> None:
     with pytest.raises(ValueError, match="1 images of words, but 2"):
         cleval(pictures([]), pictures([], []))

@@ -122,7 +122,7 @@ def test_polygons_that_cross_themselves_are_dropped_from_both_sides() -> None:
     assert matching.total() == HmeanCounts(0, 1, 0) and matching.truth_dropped.tolist() == [True]
 
 
-def test_pictures_have_to_fit() -> None:
+def test_images_have_to_fit() -> None:
     with pytest.raises(ValueError, match="2 images of polygons, but 1"):
         match(pictures([], []), pictures([]))
     with pytest.raises(ValueError, match="1 coordinates are not finite"):

@@ -42,7 +42,7 @@ def test_shared_by_hand() -> None:
     assert shared(BOX, [[0, 0], [10, 0], [10, 0], [0, 0]]) == 0  # flat
 
 
-def test_only_polygons_of_the_same_picture_meet() -> None:
+def test_only_polygons_of_the_same_image_meet() -> None:
     points, offsets = flat(BOX, BOX, [[0, 0], [9, 9]])
     boxes = bounds(points, offsets)
     first, second = meeting(boxes, np.array([0, 1, 3]), boxes, np.array([0, 1, 3]))

@@ -49,7 +49,7 @@ def pictures(count: int, height: int = 64, width: int = 96) -> Tensor:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_maps_start_where_a_sigmoid_has_a_gradient(name: str) -> None:
-    # PAN's text once started at up to 12.7, and all of the picture stayed text; DBNet's starts at about 3.
+    # PAN's text once started at up to 12.7, and all of the image stayed text; DBNet's starts at about 3.
     with torch.no_grad():
         outputs = make(name).train()(pictures(2))
     for key in ("text", "kernel", "probability"):
@@ -111,7 +111,7 @@ def test_sizes(name: str, backbone: str) -> None:
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name, backbone]
 
 
-def test_the_card_says_how_pictures_are_normalised() -> None:
+def test_the_card_says_how_images_are_normalised() -> None:
     red = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     red[:, 0] = 255
     images = build_model(card_of("dbnet", "resnet18")).normalise(red)

@@ -1,4 +1,4 @@
-"""`train` end to end on a few small pictures: what it leaves behind, how it goes on, how it refuses."""
+"""`train` end to end on a few small images: what it leaves behind, how it goes on, how it refuses."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_bad_labels_stop_before_anything_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_picture_names_its_place(words: Path, tmp_path: Path, workers: int) -> None:
+def test_an_unreadable_image_names_its_place(words: Path, tmp_path: Path, workers: int) -> None:
     data = tmp_path / "data"
     data.mkdir()
     write_words(data, [(f"{i}.png", word) for i, word in enumerate(WORDS)])
@@ -220,7 +220,7 @@ def test_resume_refuses_changed_data_and_a_trial(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "config.toml").read_text() == config
 
 
-def test_a_bad_validation_picture_ends_the_run_early(words: Path, tmp_path: Path) -> None:
+def test_a_bad_validation_image_ends_the_run_early(words: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     write_words(data, [("a.png", "cat")])
@@ -320,7 +320,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.05)
 
 
-def test_missing_pictures_stop_before_anything_is_written(words: Path, tmp_path: Path) -> None:
+def test_missing_images_stop_before_anything_is_written(words: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     write_words(data, [(f"{i}.png", word) for i, word in enumerate(WORDS)])

@@ -1,4 +1,4 @@
-"""model.width: a recogniser for pictures of another width than its architecture's."""
+"""model.width: a recogniser for images of another width than its architecture's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(out: Path, arch: str, *sets: str) -> list[str]:
     return lines
 
 
-def test_wider_pictures_give_ctc_more_steps_and_longer_labels() -> None:
+def test_wider_images_give_ctc_more_steps_and_longer_labels() -> None:
     spec, wide = get_spec("crnn"), get_spec("crnn", 320)
     assert (output_steps(spec), spec.max_label_length) == (32, 32)
     assert (output_steps(wide), wide.max_label_length) == (80, 80)

@@ -106,7 +106,7 @@ def test_characters_stay_while_any_of_them_is_seen() -> None:
     quads = np.stack([box(x, 10, x + 10, 30) for x in (-22.0, -12.5, -2.0, 8.0)])
     page = PageWords.of([box(-22, 10, 18, 30)], [False], ["abcd"], [quads])
     seen = page.within(50, 50)
-    np.testing.assert_allclose(seen.characters[:, 0, 0], [-2, 8])  # the second one ends where the picture begins
+    np.testing.assert_allclose(seen.characters[:, 0, 0], [-2, 8])  # the second one ends where the image begins
     assert seen.character_offsets.tolist() == [0, 2] and seen.texts == [""]
 
 
@@ -170,7 +170,7 @@ def test_the_resize_of_evaluation(
     assert x == pytest.approx(scale, abs=1 / width) and y == pytest.approx(scale, abs=1 / height)
 
 
-def test_the_resize_refuses_other_pictures_and_modes() -> None:
+def test_the_resize_refuses_other_images_and_modes() -> None:
     with pytest.raises(ValueError, match="RGB uint8"):
         resize_page(np.zeros((4, 4), np.uint8), 32)
     with pytest.raises(ValueError, match="mode"):

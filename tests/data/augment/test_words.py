@@ -15,7 +15,7 @@ def crop(index: int = 0) -> np.ndarray:
     return SynthWords(SynthWordsConfig.real(strength=0.3)).sample(index)[0]
 
 
-def test_same_generator_state_same_picture() -> None:
+def test_same_generator_state_same_image() -> None:
     image = crop()
     first = [augment_word(image, np.random.default_rng([7, n]), 1.0) for n in range(20)]
     again = [augment_word(image, np.random.default_rng([7, n]), 1.0) for n in range(20)]
@@ -43,14 +43,14 @@ def test_one_draw_is_taken_whatever_happens() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(height=st.integers(1, 300), width=st.integers(1, 700), seed=st.integers(0, 2**32), strength=st.floats(0, 1))
-def test_any_size_stays_a_usable_picture(height: int, width: int, seed: int, strength: float) -> None:
+def test_any_size_stays_a_usable_image(height: int, width: int, seed: int, strength: float) -> None:
     image = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
     out = augment_word(image, np.random.default_rng(seed), strength)
     assert out.dtype == np.uint8 and out.ndim == 3 and out.shape[2] == 3 and 0 not in out.shape
     assert out.flags.c_contiguous and out.shape[1] <= max(1024, width)
 
 
-def test_the_word_stays_in_the_picture() -> None:
+def test_the_word_stays_in_the_image() -> None:
     """A white bar in the middle half of a black crop keeps most of its share of the pixels."""
     image = np.zeros((40, 160, 3), np.uint8)
     image[10:30, 40:120] = 255
@@ -65,7 +65,7 @@ def test_the_word_stays_in_the_picture() -> None:
 @pytest.mark.parametrize(
     "wrong", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8)]
 )
-def test_other_pictures_are_refused(wrong: np.ndarray) -> None:
+def test_other_images_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="RGB uint8"):
         augment_word(wrong, np.random.default_rng(0))
     with pytest.raises(ValueError, match="strength"):

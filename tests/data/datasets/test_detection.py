@@ -1,4 +1,4 @@
-"""Pages to batches: the n-th sample is always the same, nothing is left out, bad pictures and values are named."""
+"""Pages to batches: the n-th sample is always the same, nothing is left out, bad images and values are named."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_ignored_words_and_character_quads_arrive(tmp_path: Path) -> None:
         PageSource(data).page(0)
 
 
-def test_a_broken_picture_is_refused_with_its_place(pages: Annotations, tmp_path: Path) -> None:
+def test_a_broken_image_is_refused_with_its_place(pages: Annotations, tmp_path: Path) -> None:
     (tmp_path / "p2.jpg").write_bytes((tmp_path / "p2.jpg").read_bytes()[:-200])
     (tmp_path / "p4.jpg").unlink()
     results = [training(pages, PageAugment()).__getitems__([n]) for n in range(6)]
@@ -187,7 +187,7 @@ def picture_kinds() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["grey.png", "rgba.png", "deep.png", "cmyk.jpg", "turned.jpg"])
 @pytest.mark.parametrize("size", [(96, 128), (32, 32)])
-def test_every_kind_of_picture_is_read_as_it_is_displayed(tmp_path: Path, kind: str, size: tuple[int, int]) -> None:
+def test_every_kind_of_image_is_read_as_it_is_displayed(tmp_path: Path, kind: str, size: tuple[int, int]) -> None:
     data = write(tmp_path, {kind: picture_kinds()[kind]})
     image, words = PageSource(data).sample(0, size, Random(0))  # the small size decodes a reduced JPEG
     left, top, right, bottom = np.round(words.boxes()[0]).astype(int)
@@ -243,7 +243,7 @@ def test_bad_values_are_named_with_their_draw(name: str, value: np.ndarray, mess
         collate(images, maps, [7, 8])
 
 
-def test_zeros_may_be_negative_and_pictures_must_agree() -> None:
+def test_zeros_may_be_negative_and_images_must_agree() -> None:
     images, maps = good()
     maps[1]["b"] = np.full((2, 2), -0.0, np.float16)
     collate(images, maps, [7, 8])

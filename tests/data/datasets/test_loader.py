@@ -23,7 +23,7 @@ from ocrctl.runtime import affinity_cores
 
 
 class Numbers:
-    """A stream whose pictures hold their own draw number."""
+    """A stream whose images hold their own draw number."""
 
     def __getitems__(self, numbers):
         ids = np.asarray(numbers, dtype=np.int64)

@@ -161,7 +161,7 @@ def test_damaged_documents_end_as_input_errors(
     if name == "paddleocr-det":
         content = b"a.jpg\t" + content + b"\n"
     content = content[: draw.draw(st.just(len(content)) | st.integers(0, len(content)))]
-    folder = tmp_path_factory.mktemp("damaged") / "set" / "labels"  # pictures are looked for beside it
+    folder = tmp_path_factory.mktemp("damaged") / "set" / "labels"  # images are looked for beside it
     folder.mkdir(parents=True)
     label = folder / {"labelme": "a.json", "aihub": "a.json", "funsd": "a.json"}.get(name, "labels.txt")
     label.write_bytes(content)
@@ -187,7 +187,7 @@ def walk(value: Any) -> Any:
 @settings(max_examples=30, deadline=None)
 @given(content=st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace")))
 def test_noise_is_never_a_crash(tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes) -> None:
-    folder = tmp_path_factory.mktemp("noise") / "set"  # alone: pictures are looked for in the folders beside it
+    folder = tmp_path_factory.mktemp("noise") / "set"  # alone: images are looked for in the folders beside it
     folder.mkdir()
     path = folder / {"cleval-zip": "a.zip", "lmdb": "data.mdb"}.get(name, "a.txt")
     path.write_bytes(content)

@@ -63,7 +63,7 @@ def test_coco_text_with_one_identifier_twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["words-json", "doctr-det"])
-def test_a_picture_under_two_spellings_keeps_all_of_its_instances(folder: Path, name: str) -> None:
+def test_an_image_under_two_spellings_keeps_all_of_its_instances(folder: Path, name: str) -> None:
     if name == "words-json":
         one, two = ({"words": {"1": {"transcription": text, "points": points}}} for text, points in
                     (("one", BOX), ("two", OUT)))  # fmt: skip
@@ -71,7 +71,7 @@ def test_a_picture_under_two_spellings_keeps_all_of_its_instances(folder: Path, 
     else:
         document = {"./a.png": {"polygons": {"words": [BOX]}}, ".\\a.png": {"polygons": [OUT, LOW]}}
     path = label(folder, "labels.json", document)
-    texts_after_clean(folder, f"{name}:{path}", 1)  # of the set that it read: a picture is listed twice
+    texts_after_clean(folder, f"{name}:{path}", 1)  # of the set that it read: an image is listed twice
 
 
 def test_a_key_twice_is_an_error_and_not_the_last_of_its_values(folder: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_label_longer_than_the_head_that_is_looked_at(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32])
 @pytest.mark.parametrize("words", [False, True])
-def test_pixels_that_no_model_takes_are_a_fault_of_their_picture(
+def test_pixels_that_no_model_takes_are_a_fault_of_their_image(
     folder: Path, kind: type, words: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cv2.imwrite(str(folder / "f.tif"), np.zeros((40, 40), kind))
@@ -189,7 +189,7 @@ def test_word_labels_that_are_not_nfc_are_named_and_mended(
     assert path.read_text(encoding="utf-8") == line.format("caf\u00e9")
 
 
-def test_crop_leaves_out_what_no_picture_can_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crop_leaves_out_what_no_image_can_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     far = [[[0, 0], [size, 0], [size, size], [0, size]] for size in (2e4, 6e4, 1e7, 2**31, 1e308)]
     wild = [[[0, 0], [1e999, 0], [9, 9], [0, 9]], [[500, 500], [560, 500], [560, 530], [500, 530]]]
     items = [{"transcription": "t", "points": points} for points in (BOX, OUT, *far, *wild)]

@@ -202,7 +202,7 @@ def test_malformed_word_images(
     assert run(["dataset", "undo", str(tmp_path)]) == 0 and file.read_text() == content
 
 
-def test_a_malformed_entry_of_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_entry_of_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound = f"a.png\t{json.dumps([ITEM])}\n"
     file = prepare(
         tmp_path, "Label.txt", f'{sound}b.png\t[{{"transcription": "cut", "poi\n{sound.replace("a.p", "b.p")}'

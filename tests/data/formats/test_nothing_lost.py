@@ -1,4 +1,4 @@
-"""The same picture in two formats or qualities is found; no label, line or picture goes without a word."""
+"""The same image in two formats or qualities is found; no label, line or image goes without a word."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_another_format_or_quality(
     assert not parts[0] & parts[1] and len(parts[0] | parts[1]) == 6
 
 
-def test_a_picture_listed_again_gives_its_labels_to_the_first(tmp_path: Path) -> None:
+def test_an_image_listed_again_gives_its_labels_to_the_first(tmp_path: Path) -> None:
     for number in range(2):
         cv2.imwrite(str(tmp_path / f"{number}.png"), page(number))
     file = tmp_path / "Label.txt"
@@ -78,7 +78,7 @@ def test_a_picture_listed_again_gives_its_labels_to_the_first(tmp_path: Path) ->
     assert run(["dataset", "undo", str(tmp_path), "-q"]) == 0 and file.read_bytes() == before
 
 
-def test_forms_of_one_template_are_different_pictures(tmp_path: Path) -> None:
+def test_forms_of_one_template_are_different_images(tmp_path: Path) -> None:
     for number in range(12):
         form = np.full((600, 440, 3), 250, np.uint8)
         for row in range(12):
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_named_and_lost_tabs_are_no_words(tmp_path: Path)
         ("poly_gt_{}.txt", "x: [[10 70 70 10]], y: [[50 50 70 70]], ornt: [u'h'], transcriptions: [u'word']\n"),
     ],
 )
-def test_pictures_whose_label_file_is_gone_are_counted(name: str, line: str, tmp_path: Path) -> None:
+def test_images_whose_label_file_is_gone_are_counted(name: str, line: str, tmp_path: Path) -> None:
     for number in range(12):
         cv2.imwrite(str(tmp_path / f"img_{number}.png"), page(number))
         if number not in (2, 10):

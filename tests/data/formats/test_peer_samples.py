@@ -226,7 +226,7 @@ def test_words(tmp_path: Path, name: str, content: Any, format_name: str, labels
     assert list(open_source(str(tmp_path)).labels) == labels == list(open_source(f"{format_name}:{tmp_path}").labels)
 
 
-def test_aihub_files_of_many_pictures_are_refused_not_cut(tmp_path: Path) -> None:
+def test_aihub_files_of_many_images_are_refused_not_cut(tmp_path: Path) -> None:
     images = [{"id": n, "file_name": f"{n}.jpg", "width": 9, "height": 9} for n in range(3)]
     put(
         tmp_path,
@@ -236,7 +236,7 @@ def test_aihub_files_of_many_pictures_are_refused_not_cut(tmp_path: Path) -> Non
         open_annotations(str(tmp_path))
 
 
-def test_a_set_of_the_same_layout_is_not_taken_for_the_pictures(tmp_path: Path) -> None:
+def test_a_set_of_the_same_layout_is_not_taken_for_the_images(tmp_path: Path) -> None:
     line = "1,2,3,2,3,4,1,4,a\n"
     put(tmp_path, {"labels/2/gt_img_1.txt": line, "test/2/img_1.jpg": b"x", "test/2/gt_img_1.txt": line})
     with pytest.raises(InputError, match="missing"):

@@ -1,4 +1,4 @@
-"""Headers of pictures that are read many at once say what each alone says, wrong ones included."""
+"""Headers of images that are read many at once say what each alone says, wrong ones included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ocrctl.data.validate.image_scan import scan_images
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_the_start_of_a_picture_says_what_all_of_it_says_or_nothing(kind: str) -> None:
+def test_the_start_of_an_image_says_what_all_of_it_says_or_nothing(kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
@@ -107,7 +107,7 @@ def test_headers_of_a_damaged_lmdb_page_are_named_and_the_others_read(tmp_path: 
 
 
 @pytest.mark.parametrize("width", [0, 1 << 31, (1 << 32) - 1])
-def test_a_size_that_no_picture_has_is_no_header(width: int) -> None:
+def test_a_size_that_no_image_has_is_no_header(width: int) -> None:
     buffer = io.BytesIO()
     Image.new("L", (3, 5)).save(buffer, "PNG")
     whole = buffer.getvalue()

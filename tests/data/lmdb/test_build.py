@@ -24,7 +24,7 @@ from ocrctl.files.lock import exclusive_lock
 
 
 def picture(number: int, suffix: str = ".png") -> bytes:
-    """A small picture unlike the others."""
+    """A small image unlike the others."""
     pixels = np.random.default_rng(number).integers(0, 256, (12, 30, 3), dtype=np.uint8)
     return cv2.imencode(suffix, pixels)[1].tobytes()
 

@@ -15,7 +15,7 @@ from ocrctl.errors import InputError
 
 
 def picture(number: int) -> bytes:
-    """A picture of several pages."""
+    """An image of several pages."""
     pixels = np.random.default_rng(number).integers(0, 256, (40, 90, 3), dtype=np.uint8)
     return cv2.imencode(".png", pixels)[1].tobytes()
 

@@ -47,7 +47,7 @@ def check(polygons: list, size: float = 100, lengths: list[int] | None = None) -
         ([[10, 10], [60, 10], [60, 12], [10, 12]], ["tiny"]),
         ([[50, 10], [90, 90], [10, 40], [90, 40], [10, 90]], ["self-intersecting"]),  # a star turns one way only
         ([[50, 10], [90, 50], [50, 90], [10, 50]], []),  # no corner is the top left one
-        ([[0, 0], [100, 0], [100, 100], [0, 100]], []),  # the edge belongs to the picture
+        ([[0, 0], [100, 0], [100, 100], [0, 100]], []),  # the edge belongs to the image
     ],
 )
 def test_each_rule(polygon: list, names: list[str]) -> None:
@@ -170,7 +170,7 @@ def test_fixes() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_points_follow_the_pixels_when_exif_turns_a_picture(orientation: int) -> None:
+def test_points_follow_the_pixels_when_exif_turns_an_image(orientation: int) -> None:
     import io
 
     from PIL import Image, ImageOps

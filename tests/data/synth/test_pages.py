@@ -28,7 +28,7 @@ ONLY = {kind: tuple(float(kind == other) for other in KINDS) for kind in KINDS}
 
 @pytest.fixture
 def ink_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that show nothing but ink, white on black, as it was before any wear."""
+    """Images that show nothing but ink, white on black, as it was before any wear."""
 
     def lay_on(self: Canvas, part: Image, seen: Mask, style: Style) -> None:
         if self.contrasts == []:
@@ -42,7 +42,7 @@ def ink_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def straight(words: PageWords, index: int, image: Image, quad: np.ndarray) -> np.ndarray:
-    """What stands within a quad, as an upright picture at twice its size."""
+    """What stands within a quad, as an upright image at twice its size."""
     width = 2 * round(float(np.hypot(*(quad[1] - quad[0]))))
     height = 2 * round(float(np.hypot(*(quad[3] - quad[0]))))
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
@@ -51,7 +51,7 @@ def straight(words: PageWords, index: int, image: Image, quad: np.ndarray) -> np
 
 
 def extent(ink: np.ndarray) -> float:
-    """Share of a picture that the box around its ink has."""
+    """Share of an image that the box around its ink has."""
     rows, columns = np.flatnonzero(ink.max(1) > 100), np.flatnonzero(ink.max(0) > 100)
     if not len(rows):
         return 0.0

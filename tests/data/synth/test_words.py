@@ -78,7 +78,7 @@ def test_seeds_and_indices_differ() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_pictures_are_rgb_of_the_asked_height_and_never_blank(name: str) -> None:
+def test_images_are_rgb_of_the_asked_height_and_never_blank(name: str) -> None:
     stream = SynthWords(CONFIGS[name])
     low, high = stream.config.min_height, stream.config.max_height
     faint = 0
@@ -113,7 +113,7 @@ def test_several_typefaces_arrive_with_the_dependencies() -> None:
 
 
 def test_no_character_is_drawn_as_a_box() -> None:
-    """What the face draws is in its cmap and differs from its picture of a missing character."""
+    """What the face draws is in its cmap and differs from its image of a missing character."""
     for font in find_fonts():
         face = open_typeface(font.path)
         assert face.draws("09") and not face.draws("a\uffff")

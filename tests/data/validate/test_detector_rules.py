@@ -47,7 +47,7 @@ def test_kernels_of_pan_vanish_where_those_of_db_stay(tmp_path: Path) -> None:
     assert judged(tmp_path, "craft", pages) == {"below-stride": [], "kernel-vanishes": [], "kernels-merge": []}
 
 
-def test_kernels_merge_only_within_a_picture_and_the_targets_show_it(tmp_path: Path) -> None:
+def test_kernels_merge_only_within_an_image_and_the_targets_show_it(tmp_path: Path) -> None:
     one, two, near = box(100, 100, 200, 60), box(100, 121, 200, 60), box(100, 230, 200, 60)
     found = judged(tmp_path, "dbnet", [((640, 640), [one, two, near]), ((640, 640), [two])])
     assert found["kernels-merge"] == [1]

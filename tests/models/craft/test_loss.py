@@ -1,4 +1,4 @@
-"""The loss of CRAFT against a loop over pictures."""
+"""The loss of CRAFT against a loop over images."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_a_word_by_its_text_by_its_characters_and_by_neither() -> None:
     assert not unknown["region"].any() and unknown["mask"][27, 50] == 0 and unknown["mask"][5, 5] == 1
 
 
-def test_odd_pictures() -> None:
+def test_odd_images() -> None:
     nothing = targets(texts=[])
     assert not nothing["region"].any() and not nothing["affinity"].any() and nothing["mask"].all()
     assert targets(box(-20, -20, 41, 41), texts=["a"], height=1, width=1)["region"][0, 0] > 0.9

@@ -43,7 +43,7 @@ def test_no_activation_works_in_place(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CTC)
-def test_a_picture_is_read_the_same_alone_and_in_any_batch(name: str) -> None:
+def test_an_image_is_read_the_same_alone_and_in_any_batch(name: str) -> None:
     model, images = make(name).eval(), pictures(name, 5)
     with torch.inference_mode():
         together = model(images)["logits"]
@@ -75,7 +75,7 @@ def test_gradient_reaches_every_weight() -> None:
     assert not missing
 
 
-def test_it_overfits_a_handful_of_pictures() -> None:
+def test_it_overfits_a_handful_of_images() -> None:
     model, images = make("crnn-tiny").train(), pictures("crnn-tiny", 4)
     labels, lengths = torch.tensor([[1, 2, 3], [3, 3, 1], [2, 0, 0], [1, 1, 0]]), torch.tensor([3, 3, 1, 2])
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)

@@ -106,7 +106,7 @@ def test_three_thousand_tiny_texts() -> None:
     assert found["shrink"].sum() >= 3000 and found["shrink_mask"].all()
 
 
-def test_texts_outside_the_picture_leave_no_mark() -> None:
+def test_texts_outside_the_image_leave_no_mark() -> None:
     found = targets([[500, 500], [540, 500], [540, 520], [500, 520]], [[-90, -90], [-50, -90], [-50, -70], [-90, -70]])
     assert not found["shrink"].any() and not found["border_mask"].any()
 

@@ -63,7 +63,7 @@ def test_a_low_text_still_has_a_kernel() -> None:
     assert targets(box(41, 41, 100, 4))["kernel"].any()
 
 
-def test_odd_pictures() -> None:
+def test_odd_images() -> None:
     nothing = targets()
     assert not nothing["instance"].any() and nothing["mask"].all()
     assert targets(box(-9, -9, 30, 30), height=1, width=1)["instance"].tolist() == [[1]]

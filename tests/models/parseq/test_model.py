@@ -27,7 +27,7 @@ EOS, BOS, PAD = 0, 7, 8
 
 
 def small(seed: int = 0, *, steps: int = 9, dropout: float = 0.0, spread: float = 1.0) -> PARSeq:
-    """Two blocks of 32 features on 8x32 pictures, for steps - 1 characters; `spread` sharpens what it says."""
+    """Two blocks of 32 features on 8x32 images, for steps - 1 characters; `spread` sharpens what it says."""
     torch.manual_seed(seed)
     model = PARSeq(
         VisionTransformer(8, 32, 3, (4, 8), dim=32, depth=2, heads=2), Decoder(32, 4, 2, dropout),
@@ -137,7 +137,7 @@ def test_teacher_forcing_and_the_cached_loop_say_the_same() -> None:
 
 
 @pytest.mark.parametrize(("decoding", "refine"), list(product(["ar", "nar"], [0, 1, 3])))
-def test_a_picture_is_read_the_same_alone_and_in_any_batch(decoding: str, refine: int) -> None:
+def test_an_image_is_read_the_same_alone_and_in_any_batch(decoding: str, refine: int) -> None:
     model, images = small(3, spread=3.0).eval(), pictures(24)
     with torch.inference_mode():
         together = model.generate(images, decoding=decoding, refine=refine)["logits"]
@@ -253,7 +253,7 @@ def test_gradient_reaches_every_weight_and_a_batch_of_one_trains() -> None:
     assert not missing
 
 
-def test_it_overfits_a_handful_of_pictures_and_reads_them_in_every_way() -> None:
+def test_it_overfits_a_handful_of_images_and_reads_them_in_every_way() -> None:
     model, images, words = small(dropout=0.0).train(), pictures(4), ["abc", "fedcba", "a", "ccdd"]
     labels = targets(*words)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)

@@ -82,7 +82,7 @@ def test_smoothing_spreads_its_share_over_all_classes(smoothing: float) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_every_parameter_has_a_layer_that_grows_from_the_picture_to_the_text(model: PARSeq) -> None:
+def test_every_parameter_has_a_layer_that_grows_from_the_image_to_the_text(model: PARSeq) -> None:
     depths = {name: model.layer_depth(name) for name, _ in model.named_parameters()}
     assert set(depths.values()) == set(range(model.layers)) and model.layers == 4  # two blocks
     assert depths["encoder.patch_embed.proj.weight"] == depths["encoder.pos_embed"] == 0
