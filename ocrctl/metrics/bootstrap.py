@@ -58,24 +58,3 @@ def percentile_interval(value: float, resampled: NDArray[np.float64], level: flo
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(resampled, [tail, 1.0 - tail])
     return Interval(value, float(low), float(high), level)
-
-
-def bootstrap_interval(values: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Interval:
-    """Compute the mean of `values` (n,) with its interval; NaN without samples or resamples."""
-    column = np.asarray(values, np.float64)
-    if column.size == 0:
-        return Interval(float("nan"), float("nan"), float("nan"), level)
-    value = float(column.mean())
-    if resamples == 0:
-        return Interval(value, float("nan"), float("nan"), level)
-    return percentile_interval(value, resample_sums(column[:, None], resamples, seed)[:, 0] / column.size, level)
-
-
-def paired_difference(
-    values: ArrayLike, others: ArrayLike, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """Compute the mean of `values - others` (both (n,), same samples in the same order) with its interval."""
-    first, second = np.asarray(values, np.float64), np.asarray(others, np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"paired values differ in shape: {first.shape} and {second.shape}")
-    return bootstrap_interval(first - second, resamples, seed, level)
