@@ -40,7 +40,9 @@ def test_predict_names_them_and_reads_the_rest(
 @pytest.mark.parametrize("headers", [[], ["--header-only"]])
 def test_validate_finds_them(odd_words: Path, headers: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", "validate", str(odd_words), *headers, "--json"]) == 1
-    assert capsys.readouterr().out.count("expected a regular file, found") == 2
+    codes = json.loads(capsys.readouterr().out)["codes"]
+    messages = [location["message"] for code in codes for location in code["locations"]]
+    assert sum("expected a regular file, found" in message for message in messages) == 2
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "FIFO"])
