@@ -182,21 +182,13 @@ def train(
         _estimate(settings, json)
         return
     request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda)
-    changes: list[Forgetting] = []
-
-    def at_end(settings: Settings, task: TrainingTask, result: TrainResult) -> None:
-        from ocrctl.core.fine_tune.forgetting import forgetting
-
-        with ProgressBar("samples") as scored:
-            if (found := forgetting(settings, task, result, scored)) is not None:
-                changes.append(found)
-
+    ended: list[tuple[Settings, TrainingTask, TrainResult]] = []
     try:
         with ProgressBar("steps") as progress:
-            result = run_training(request, console.note, progress, at_end)
+            result = run_training(request, console.note, progress, lambda *given: ended.append(given))
+        change = _measure(*ended[0]) if ended else None
     except InputError as error:
         raise _refused(error, resuming, plugin) from error
-    change = changes[0] if changes else None
     with console.ignoring_closed_pipe():
         _report(result, change, json)
     if result.stopped_by_signal is not None:
@@ -233,6 +225,16 @@ def _report(result: TrainResult, change: Forgetting | None, json: bool) -> None:
             console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
     if change is not None:
         _report_change(change)
+
+
+def _measure(settings: Settings, task: TrainingTask, result: TrainResult) -> Forgetting | None:
+    """Score what a --from run has gained and forgotten; None for other runs."""
+    if not settings.model.init:
+        return None
+    from ocrctl.core.fine_tune.forgetting import forgetting
+
+    with ProgressBar("samples") as progress:
+        return forgetting(settings, task, result, progress)
 
 
 def _report_change(found: Forgetting) -> None:
