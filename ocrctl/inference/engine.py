@@ -166,8 +166,14 @@ class Engine:
         self._expect("recognition")
         assert self._tokenizer is not None
         ids = logits.argmax(axis=2)  # (N, T)
-        best = np.take_along_axis(logits, ids[:, :, None], axis=2)  # (N, T, 1)
-        probs = 1.0 / np.exp(logits - best).sum(axis=2)  # softmax of the best class, without overflow
+        scored = self._tokenizer.scored(ids)
+        # Softmax of the best class, without overflow, of few steps at a time: with thousands of classes, all steps at
+        # once cost a quarter of the time of reading.
+        probs = np.ones(ids.shape, np.float32)
+        for row, steps in enumerate(scored):
+            held = logits[row, steps]  # (S, K), a copy
+            held -= held.max(axis=1, keepdims=True)
+            probs[row, steps] = 1.0 / np.exp(held, out=held).sum(axis=1)
         return [Recognition(text, confidence) for text, confidence in self._tokenizer.decode(ids, probs)]
 
     def recognize(self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:

@@ -29,6 +29,9 @@ class Tokenizer(Protocol):
     def required_steps(self, text: str) -> int:
         """Return the minimum output steps for `text`."""
 
+    def scored(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return the steps (B, T) whose probability contributes to the confidence."""
+
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
         """Convert (B, T) best classes and their probabilities to B pairs (text, confidence in 0..1; NaN without
         `probs`)."""
@@ -53,6 +56,12 @@ class CTCTokenizer:
         for a label longer than `max_length`; nothing is removed or truncated."""
         return _class_ids(text, self._ids, self.max_length)
 
+    def scored(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return the first step of each character, as bool (B, T)."""
+        kept = ids != self.blank
+        kept[:, 1:] &= ids[:, 1:] != ids[:, :-1]
+        return kept
+
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
         """Decode the best path: collapse repeats, then remove blanks.
 
@@ -63,8 +72,7 @@ class CTCTokenizer:
         batch, steps = ids.shape
         if batch == 0 or steps == 0:
             return [("", float("nan") if probs is None else 0.0)] * batch
-        kept = ids != self.blank
-        kept[:, 1:] &= ids[:, 1:] != ids[:, :-1]
+        kept = self.scored(ids)
         texts = ["".join(row) for row in np.where(kept, self._chars[ids], "").tolist()]
         if probs is None:
             return [(text, float("nan")) for text in texts]
@@ -100,6 +108,11 @@ class ARTokenizer:
             raise InputError("An empty label is not supported: the model would learn to predict [EOS] first.")
         return [self.bos, *ids, self.eos]
 
+    def scored(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return the steps up to and with the first [EOS] of each row, as bool (B, T)."""
+        ended = np.cumsum(ids == self.eos, axis=1) > 0
+        return np.concatenate([np.ones((len(ids), 1), bool), ~ended[:, :-1]], axis=1)
+
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
         """Decode each row up to its first [EOS].
 
@@ -111,8 +124,7 @@ class ARTokenizer:
         texts = ["".join(row) for row in np.where(open_, self._chars[ids], "").tolist()]
         if probs is None or ids.shape[1] == 0:
             return [(text, float("nan") if probs is None else 0.0) for text in texts]
-        with_end = np.concatenate([np.ones((len(ids), 1), bool), open_[:, :-1]], axis=1)
-        return list(zip(texts, _geometric_means(probs, with_end), strict=True))
+        return list(zip(texts, _geometric_means(probs, self.scored(ids)), strict=True))
 
     @staticmethod
     def required_steps(text: str) -> int:

@@ -107,3 +107,12 @@ def test_the_architecture_of_a_card_names_the_tokenizer() -> None:
     assert isinstance(card_tokenizer(card), ARTokenizer) and card_tokenizer(card).max_length == 9
     with pytest.raises(UsageError, match="Unknown architecture 'rnn-t'"):
         card_tokenizer(replace(card, arch="rnn-t"))
+
+
+def test_only_scored_steps_count_for_the_confidence() -> None:
+    ids = np.array([[1, 1, 0, 2, 0], [2, 0, 1, 1, 1]])
+    for tokenizer in (CTCTokenizer(Charset("ab"), 5), ARTokenizer(Charset("ab"), 5)):
+        scored = tokenizer.scored(ids)
+        probs = np.where(scored, 0.25, 1.0)
+        assert [round(confidence, 6) for _, confidence in tokenizer.decode(ids, probs)] == [0.25, 0.25]
+        assert tokenizer.decode(ids, np.where(scored, 0.25, np.nan)) == tokenizer.decode(ids, probs)
