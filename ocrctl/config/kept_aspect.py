@@ -21,6 +21,9 @@ class KeptAspect:
     these columns is its counted width; columns beyond it only fill a batch, whose width is a multiple of `multiple`,
     and change no output. A model that knows how to may weigh padding that is not there: columns up to `weighted_to`
     contribute to its means and its attention.
+
+    `linear`: images are scaled linearly and their width is rounded down, as some models were trained, where others
+    average over area what shrinks.
     """
 
     min_width: int
@@ -30,10 +33,11 @@ class KeptAspect:
     pad_to: int = 0
     weighted_to: int = 0
     pad_multiple: int = 1
+    linear: bool = False
 
     def width_of(self, height: int, width: int, input_height: int) -> int:
         """Return the width that an image of (height, width) is resized to with `input_height` rows."""
-        wanted = (2 * width * input_height + height) // (2 * height)  # rounded half up, without floats
+        wanted = (2 * width * input_height + (0 if self.linear else height)) // (2 * height)  # half up, without floats
         return min(max(wanted, self.min_width), self.max_width)
 
     def counted(self, width: int) -> int:
@@ -59,6 +63,8 @@ class KeptAspect:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 return f"{name} should be an integer from {low} to {high}, found {str(value)[:60]}"
+        if not isinstance(self.linear, bool):
+            return f"linear should be true or false, found {str(self.linear)[:60]}"
         return None
 
     def to_dict(self) -> dict[str, int]:

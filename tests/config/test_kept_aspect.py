@@ -32,6 +32,14 @@ def test_the_width_of_an_image(height: int, width: int, result: int) -> None:
     assert KEPT.width_of(height, width, 32) == result
 
 
+def test_linear_scaling_rounds_the_width_down_and_padding_may_be_to_a_multiple() -> None:
+    kept = replace(KEPT, linear=True, multiple=64, pad_multiple=64)
+    assert [kept.width_of(10, width, 32) for width in (33, 34)] == [105, 108]
+    assert [kept.counted(width) for width in (1, 64, 65)] == [64, 64, 128]
+    assert KeptAspect.from_dict(json.loads(json.dumps(kept.to_dict()))) == kept
+    assert "linear should be true or false, found 1" in (replace(kept, linear=1).problem() or "")  # type: ignore[arg-type]
+
+
 def test_margin_and_least_width_count() -> None:
     kept = replace(KEPT, multiple=8, margin=5, pad_to=320)
     assert [kept.counted(width) for width in (10, 314, 316, 400)] == [320, 320, 321, 405]

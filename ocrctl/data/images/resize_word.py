@@ -17,11 +17,12 @@ SIMILAR = 0.8  # share of the width of a batch that an image has
 MIN_BATCH = 8  # images of a batch
 
 
-def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def resize_word(image: Image, height: int, width: int, channels: int, *, linear: bool = False) -> NDArray[np.uint8]:
     """Resize a word image (h, w, 3) RGB to (height, width, channels) uint8, C-contiguous. channels 1: luma grey.
 
     The aspect ratio is not kept. An axis that shrinks is averaged over area, one that grows is interpolated linearly,
-    each separately: a long thin word shrinks along its width without aliasing while its height grows.
+    each separately: a long thin word shrinks along its width without aliasing while its height grows. linear: both
+    axes are interpolated linearly.
     """
     expect_image(image)
     if channels == 1:
@@ -30,6 +31,8 @@ def resize_word(image: Image, height: int, width: int, channels: int) -> NDArray
         raise InputError(f"Expected 1 or 3 channels, found {channels}.")
     source_height, source_width = image.shape[:2]
     shrunk_height, shrunk_width = min(source_height, height), min(source_width, width)
+    if linear:
+        shrunk_height, shrunk_width = source_height, source_width
     if (shrunk_height, shrunk_width) != (source_height, source_width):
         image = cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if (shrunk_height, shrunk_width) != (height, width):
@@ -46,7 +49,7 @@ def resize_kept(image: Image, height: int, kept: KeptAspect, channels: int, min_
     """
     expect_image(image)
     width = min(max(kept.width_of(image.shape[0], image.shape[1], height), min_width), kept.max_width)
-    return resize_word(image, height, width, channels)
+    return resize_word(image, height, width, channels, linear=kept.linear)
 
 
 def pad_words(images: Sequence[NDArray[np.uint8]], kept: KeptAspect) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -11,7 +11,8 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.models.family import ModelFamily
 
 KEPT = KeptAspect(min_width=8, max_width=640, multiple=4)  # 640: twenty times as wide as high
-KEPT64 = KeptAspect(min_width=4, max_width=2560, multiple=64, pad_multiple=64)  # of EasyOCR, without a maximum there
+# As EasyOCR, which has no maximum.
+KEPT64 = KeptAspect(min_width=4, max_width=2560, multiple=64, pad_multiple=64, linear=True)
 FAMILY = ModelFamily(
     "crnn",
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +13,14 @@ from ocrctl.data.images.resize_word import pad_words, plan_batches, resize_kept,
 from ocrctl.errors import InputError
 
 KEPT = KeptAspect(min_width=8, max_width=640, multiple=4)
+
+
+def test_an_image_may_be_scaled_linearly_as_a_model_was_trained() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 301, 3), dtype=np.uint8)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    found = resize_kept(image, 32, KeptAspect(8, 640, linear=True), 1)
+    np.testing.assert_array_equal(found[:, :, 0], cv2.resize(grey, (96, 32), interpolation=cv2.INTER_LINEAR))
+    assert not np.array_equal(found, resize_kept(image, 32, KEPT, 1))  # averaged over area
 
 
 @given(height=st.integers(1, 60), width=st.integers(1, 3000), channels=st.sampled_from([1, 3]))
