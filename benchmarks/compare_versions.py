@@ -74,7 +74,7 @@ def work(number):
 def train(architecture: str, data: str, *, steps: int, batch: int) -> str:
     """A workload that is a training without loader processes."""
     values = (f"train.max_steps={steps}", f"train.batch_size={batch}", "data.workers=0", "train.threads=1")
-    values += ("data.bad_polygons=skip", "data.max_val_samples=16")
+    values += ("data.max_val_samples=16",)
     settings = (word for value in values for word in ("--set", value))
     return command("train", architecture, "-d", data, *settings, "-o", "{out}")
 
@@ -184,7 +184,7 @@ WORKLOADS: dict[str, tuple[int, str]] = {  # times within a process, and the cod
     "eval pages": (2, command("eval", "{models}/dbnet.ckpt", "-d", RECEIPTS, "--limit", "8", *ONE)),
     "train crnn-tiny": (2, train("crnn-tiny", "synth:words", steps=40, batch=32)),
     "train parseq-tiny": (2, train("parseq-tiny", "synth:words", steps=6, batch=16)),
-    "train dbnet": (2, train("dbnet", RECEIPTS, steps=3, batch=2)),
+    "train dbnet": (2, train("dbnet", "synth:pages", steps=3, batch=2)),
 }
 
 

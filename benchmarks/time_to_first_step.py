@@ -35,7 +35,7 @@ def watch():
 
 threading.Thread(target=watch, daemon=True).start()
 sys.argv = ["ocrctl", *{arguments!r}]
-from ocrctl.cli.app import main
+from ocrctl.__main__ import main
 main()
 """
 IMPORTS = "import torch, lightning, os, time; open({stamp!r}, 'w').write(str(time.time())); os._exit(0)"
