@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from zlib import crc32
 
 import numpy as np
 
@@ -22,18 +23,20 @@ NO_REGION = ("too-few-points", "not-finite", "no-area", "outside")  # instances 
 @dataclass
 class CheckedPages:
     """One annotated set for training: `data` after data.bad_polygons and data.bad_labels, `notes` about their changes,
-    and the remaining `errors`."""
+    and the remaining `errors`. `fingerprint` is that of the data as read, so that a run may be resumed with another
+    data.bad_polygons."""
 
     spec: str
     data: Annotations
     notes: list[str] = field(default_factory=list)
     errors: Findings = field(default_factory=Findings)
+    fingerprint: str = ""
 
 
 def check_pages(spec: str, data: Annotations, settings: DataSettings) -> CheckedPages:
     """Find the errors of `data`, read from `spec`, and clamp or skip them as the settings say. No image is decoded."""
     errors, scan = header_errors(data)
-    checked = CheckedPages(spec, data, multipage_note(data, scan), errors)
+    checked = CheckedPages(spec, data, multipage_note(data, scan), errors, _fingerprint(data))
     if settings.bad_polygons == "clamp":
         _clamp(checked, scan)
     if settings.bad_polygons == "skip":
@@ -68,6 +71,11 @@ def raise_page_errors(sets: Sequence[CheckedPages]) -> None:
     leave = "" if of_images else f" ({' '.join(others)} would train without changing the data)"
     commands = tuple(dict.fromkeys(clean_command(one.spec) for one in bad))
     raise TrainingDataError(f"{'; '.join(reasons)}{leave}.", Fix(commands))
+
+
+def _fingerprint(data: Annotations) -> str:
+    checksum = crc32(data.points.tobytes(), crc32("\n".join([*data.images, *data.texts]).encode()))
+    return f"{len(data.images)} pages, labels {checksum:08x}"
 
 
 def _clamp(checked: CheckedPages, scan: ImageScan) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +119,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> DetectionTas
             header.append(f"train: {name}, endless")
             continue
         source = PageSource(checked[name].data, None, _augment(settings))
-        fingerprints[source.data.name] = _fingerprint(source)
+        fingerprints[source.data.name] = checked[name].fingerprint
         if settings.data.val is None:
             source, held = _split(source, settings)
             val += [(held, index) for index in range(len(held))]
@@ -129,7 +128,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> DetectionTas
         header.append(f"train: {name}, {len(source)} pages, {_count_words(source)} words")
     if settings.data.val in checked:
         source = PageSource(checked[settings.data.val].data, None, _augment(settings))
-        fingerprints[source.data.name] = _fingerprint(source)
+        fingerprints[source.data.name] = checked[settings.data.val].fingerprint
         val = [(source, index) for index in range(len(source))]
     elif not val:
         stream = SynthPages(pages_config(settings, "val", height=0, width=0))
@@ -186,9 +185,3 @@ def _split(source: PageSource, settings: Settings) -> tuple[PageSource, PageSour
 def _count_words(source: PageSource) -> int:
     chosen: NDArray[np.bool_] = np.isin(source.data.image_id, source.images)
     return int((chosen & ~source.data.ignore).sum())
-
-
-def _fingerprint(source: PageSource) -> str:
-    data = source.data
-    checksum = crc32(data.points.tobytes(), crc32("\n".join([*data.images, *data.texts]).encode()))
-    return f"{len(data.images)} pages, labels {checksum:08x}"

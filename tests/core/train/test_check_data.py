@@ -83,6 +83,18 @@ def test_clamp_moves_polygons_to_the_edge_and_refuses_the_rest(tmp_path: Path) -
         go(bow, tmp_path / "other", "data.bad_polygons=clamp")
 
 
+@pytest.mark.parametrize("value", ["clamp", "skip"])
+def test_a_run_resumes_with_either_value(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run that was begun before this check: its data has errors, which its data.json does not know."""
+    data = write_pages(tmp_path / "pages", [("a", BEYOND), ("word", SQUARE)], [("word", SQUARE)])
+    with monkeypatch.context() as before:
+        before.setattr("ocrctl.core.train.detection.raise_page_errors", lambda sets: None)
+        go(data, tmp_path / "run")
+    words = ["train", "--resume", "-o", str(tmp_path / "run"), "--set", "train.max_steps=5"]
+    assert run(words) == 3
+    assert run([*words, "--set", f"data.bad_polygons={value}"]) == 0
+
+
 def test_skip_ignores_the_area_of_bad_polygons_and_says_so(tmp_path: Path) -> None:
     words = [
         ("a", BEYOND),
