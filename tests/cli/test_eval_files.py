@@ -240,3 +240,17 @@ def test_inverted_boxes_are_refused_on_either_side(
     found = folder(tmp_path / "fine", "res_", {"img_1": ["0,0,40,10"]})
     code, _, err = evaluate(capsys, "--gt", f"icdar13:{bad}", "--pred", found, "--protocol", protocol)
     assert code == 3 and "gt_img_1.txt:2" in err and "found 0,30,40,20" in err
+    with zipfile.ZipFile(tmp_path / "gt.zip", "w") as archive:
+        archive.write(bad / "gt_img_1.txt", "gt_img_1.txt")
+    code, _, err = evaluate(capsys, "--gt", tmp_path / "gt.zip", "--pred", found, "--protocol", protocol)
+    assert code == 3 and "found 0,30,40,20" in err and "gt.zip" in err
+
+
+def test_a_quad_that_starts_at_its_lower_right_corner_is_no_inverted_box(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "gt.zip", "w") as archive:
+        archive.writestr("gt_img_1.txt", "40,10,0,10,0,0,40,0,upside down\n")
+    found = folder(tmp_path / "fine", "res_", {"img_1": ["0,0,40,0,40,10,0,10"]})
+    code, out, err = evaluate(capsys, "--gt", tmp_path / "gt.zip", "--pred", found)
+    assert code == 0 and out["total"]["hmean"] == 1, err

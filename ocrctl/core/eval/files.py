@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.core.eval.result_lines import inverted, inverted_box, read_results, unquoted
+from ocrctl.core.eval.result_lines import inverted_box, read_results, unquoted
 from ocrctl.data.annotations.index import IGNORED, Annotations
-from ocrctl.data.formats import detect_pages
+from ocrctl.data.formats import box_points, cleval_zip, detect_pages
 from ocrctl.data.formats.spec import Spec, open_annotations, parse_spec
 from ocrctl.errors import InputError, UsageError
 from ocrctl.metrics.instances import Instances, from_annotations
@@ -78,13 +78,23 @@ def _truth(raw: str) -> Annotations:
     _expect_pages(data, raw)
     if data.format not in LINES:
         return data
-    if data.format == "icdar13":  # boxes: the first point is left, top, the third right, bottom
-        for i in range(len(data)):
-            points = data.points[data.offsets[i] : data.offsets[i + 1]]
-            if len(points) == 4 and inverted(box := (*points[0].tolist(), *points[2].tolist())):
-                raise inverted_box(data.where(i), box)
+    _check_boxes(data)
     texts = [unquoted(text) for text in data.texts]
     return replace(data, texts=texts, ignore=data.ignore | np.array([text == IGNORED for text in texts], np.bool_))
+
+
+def _check_boxes(data: Annotations) -> None:
+    """Raise InputError for a box of ground truth whose right or bottom side is before its left or top side."""
+    members = np.flatnonzero(np.diff(data.offsets) == 4)
+    first = data.offsets[members]
+    turned = (data.points[first] > data.points[first + 2]).any(1)  # of a box: left, top and right, bottom
+    for i in members[turned].tolist():
+        points = data.points[data.offsets[i] : data.offsets[i + 1]]
+        box = (*points[0].tolist(), *points[2].tolist())
+        if not (np.array(box_points(*box)).reshape(-1, 2) == points).all():
+            continue  # a quad
+        if data.format == "icdar13" or (data.format == cleval_zip.NAME and cleval_zip.holds_boxes(Path(data.name))):
+            raise inverted_box(data.where(i), box)
 
 
 def _found(options: FilesOptions) -> tuple[Annotations, NDArray[np.float64] | None]:

@@ -82,6 +82,12 @@ def read(path: Path) -> Annotations:
     return builder.build(root)
 
 
+def holds_boxes(path: Path) -> bool:
+    """Return whether the lines of the zip are boxes: left, top, right, bottom."""
+    lines = [line for _, content in zipped_texts(path) for line in content.split("\n") if line.strip()]
+    return _comment(path) not in _KINDS and _kind(lines) == "boxes"
+
+
 def render(data: Annotations) -> Iterator[Rendered]:
     buffer = io.BytesIO()
     own = data.format == NAME
