@@ -9,6 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.github import failed
+from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
 from ocrctl.errors import UsageError
 
@@ -29,7 +30,8 @@ def score_files(options: FilesOptions, report: Path | None, fail_under: list[str
     minimums = gates(fail_under)
     check_metrics(minimums, options.protocol, options.e2e)  # a typo fails before the evaluation, not after it
     check_report(report)
-    result = run(options)
+    with ProgressBar("steps") as progress:
+        result = run(options, progress)
     missed = [
         f"{name} is {value:.4f}, at least {gate:.4f} is required"
         for name, gate in minimums.items()

@@ -70,7 +70,7 @@ def export(
     from ocrctl.core.export.run import export as run
 
     options = ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding, precision)
-    with ProgressBar("samples") as progress:
+    with ProgressBar("samples" if verify is not None else "steps") as progress:
         report = run(options, progress)
     with console.ignoring_closed_pipe():
         if as_json:
@@ -93,6 +93,9 @@ def export(
     for model in report.models:
         for failure in model.failures:
             console.warn(f"not written: {model.name}: {failure}")
+    for model in report.models:
+        if model.nothing:
+            console.warn(f"warning: {model.name} reads nothing: {model.nothing}, which are rendered words.")
     if not report.ok:
         raise typer.Exit(1)
     if (first := report.models[0].path) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -108,8 +108,15 @@ def score_pages(
     )  # fmt: skip
 
 
-def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", e2e: bool = False) -> list[Search]:
+def find_threshold(
+    truth: Instances,
+    found: Instances,
+    protocol: str = "hmean",
+    e2e: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Search]:
     """Score at each of THRESHOLDS, best hmean first (of equals the lower threshold); with `e2e` by the texts.
+    `progress` counts the thresholds.
 
     The best one is chosen on the images that it is measured on: it is not a result, but a threshold for other images.
     Raises as `score_pages`.
@@ -127,6 +134,7 @@ def find_threshold(truth: Instances, found: Instances, protocol: str = "hmean", 
             counts = total.e2e if e2e else total.det
         assert counts is not None
         rows.append(Search(threshold, counts.recall, counts.precision, counts.hmean))
+        progress(len(rows), len(THRESHOLDS))
     return sorted(rows, key=lambda row: -row.hmean)
 
 

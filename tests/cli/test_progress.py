@@ -108,11 +108,16 @@ sys.exit(run({arguments!r}))
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve word images in a folder."""
+    """Twelve word images in a folder, and beside it a list of three, a ground truth and a result."""
     from ocrctl.cli.app import run
 
     folder = tmp_path_factory.mktemp("progress") / "words"
     assert run(["dataset", "synth", str(folder), "--count", "12"]) == 0
+    images = sorted(path.name for path in folder.rglob("*") if path.suffix in (".png", ".jpg"))
+    (folder.parent / "list.txt").write_text("".join(f"{name}\n" for name in images[:3]))
+    for side, prefix in (("gt", "gt_"), ("res", "res_")):
+        (folder.parent / side).mkdir()
+        (folder.parent / side / f"{prefix}img_1.txt").write_text("0,0,40,0,40,10,0,10,word\n")
     return folder
 
 
@@ -123,6 +128,10 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dataset convert {words} {out} --format mmocr-json", "images"),
         ("predict {words} -m {model} --batch-size 1 --jobs 0", "images"),
         ("export {model} -o {out} --verify {words}", "samples"),
+        ("export {model} -o {out}", "steps"),
+        ("dataset split {words} {out} --list {words}/../list.txt", "images"),
+        ("dataset clean {words} --remove-bad --out {out}", "images"),
+        ("eval --gt {words}/../gt --pred {words}/../res", "steps"),
         ("train crnn -d {words} --val {words} -o {out} --set train.max_steps=4 --set train.batch_size=2 "
          "--set data.workers=0 --set train.log_every_steps=1", "steps"),
     ],

@@ -17,6 +17,7 @@ from ocrctl.core.export import run as core_export
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, MissingRequirement
 from ocrctl.export.parity import compare, probe_images
+from ocrctl.inference.engine import Recognition
 
 CPU = ["CPUExecutionProvider"]
 
@@ -223,3 +224,15 @@ def test_empty_strings_on_both_sides_are_no_agreement(
     said = capsys.readouterr().err
     assert "reads nothing (12 of 12 predictions are empty), so nothing was compared" in said and "next:" not in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plain_export_warns_of_a_model_that_reads_nothing(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "ocrctl.inference.engine.Engine.decode", lambda self, logits, *_: [Recognition("", 0.0)] * len(logits)
+    )
+    assert run(["export", str(tiny_checkpoint), "-o", str(tmp_path)]) == 0
+    err = capsys.readouterr().err
+    assert "reads nothing: 32 of 32 predictions are empty, which are rendered words." in err
+    assert list(tmp_path.glob("*.onnx")), "it is only a warning"

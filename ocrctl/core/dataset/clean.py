@@ -98,9 +98,9 @@ def _clean(options: CleanOptions, located: DatasetRef, progress: Callable[[int, 
         raise InputError(f"{options.spec}: no image would be left; nothing was changed.")
     if not dry and options.out is not None:
         if located.words is not None:
-            write_words(cleaned.data, located.words, options.out, "dataset clean --out")
+            write_words(cleaned.data, located.words, options.out, "dataset clean --out", progress)
         else:
-            write_pages(cleaned.data, data.format, options.out, "dataset clean --out")
+            write_pages(cleaned.data, data.format, options.out, "dataset clean --out", progress=progress)
     elif not dry and cleaned.actions:
         changes = label_changes(data, cleaned) if located.words is None else word_changes(located, data, cleaned)
         journal = change(located.folder, changes)

@@ -80,10 +80,15 @@ def split(
         for number, name in enumerate(shares):
             (folder / name).mkdir()
             chosen = data.subset(np.ones(len(data), bool), part == number)
+            before = int((part < number).sum())
+
+            def copied(done: int, total: int, before: int = before) -> None:
+                progress(before + done, len(part))
+
             if words is not None:
-                written = fill_words(chosen, words, folder / name)
+                written = fill_words(chosen, words, folder / name, copied)
             else:
-                written = fill_pages(chosen, format_name or data.format, folder / name)
+                written = fill_pages(chosen, format_name or data.format, folder / name, progress=copied)
             parts[name] = replace(written, out=out / name)
     return SplitReport(parts, groups, named - groups)
 

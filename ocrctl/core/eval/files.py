@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ from ocrctl.data.formats import box_points, cleval_zip, detect_pages
 from ocrctl.data.formats.spec import Spec, open_annotations, parse_spec
 from ocrctl.errors import InputError, UsageError
 from ocrctl.metrics.instances import Instances, from_annotations
-from ocrctl.metrics.pages import PageScores, Search, find_threshold, score_pages
+from ocrctl.metrics.pages import THRESHOLDS, PageScores, Search, find_threshold, score_pages
 
 LINES = ("icdar13", "icdar15", "cleval-zip")  # formats whose lines may be results
 SCORE_KEYS = ("score", "confidence", "det_score", "probability")  # of annotations with a score
@@ -50,13 +50,18 @@ class FilesResult:
     found_pages: Instances
 
 
-def score_files(options: FilesOptions) -> FilesResult:
-    """Read both sides, match their images by name, and score.
+def score_files(options: FilesOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> FilesResult:
+    """Read both sides, match their images by name, and score. `progress` counts the steps: each side that is read, the
+    scores, and those of each threshold of a search.
 
     Raises UsageError, or InputError naming file and line, or both sides when they share no image.
     """
+    steps = 3 + (len(THRESHOLDS) if options.search else 0)
+    progress(0, steps)
     truth = _truth(options.truth)
+    progress(1, steps)
     found, scores = _found(options)
+    progress(2, steps)
     if scores is None and (options.threshold is not None or options.search):
         raise UsageError(
             f"{options.found}: contains no scores to compare with a threshold.",
@@ -68,7 +73,12 @@ def score_files(options: FilesOptions) -> FilesResult:
     side = ordered(from_annotations(found, scores), options.protocol).select_images(order)
     words = from_annotations(truth)
     result = score_pages(truth.images, words, side, options.protocol, e2e=options.e2e, threshold=options.threshold)
-    search = find_threshold(words, side, options.protocol, options.e2e) if options.search else []
+    progress(3, steps)
+    search: list[Search] = []
+    if options.search:
+        search = find_threshold(
+            words, side, options.protocol, options.e2e, lambda done, total: progress(3 + done, steps)
+        )
     missing = [truth.images[i] for i, number in enumerate(order) if number < 0]
     return FilesResult(options.truth, options.found, result, search, missing, unknown, truth, side)
 

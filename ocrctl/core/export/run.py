@@ -14,7 +14,7 @@ from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.eval.word_samples import open_samples
 from ocrctl.core.export.check_pages import check_pages, counted, open_pages
 from ocrctl.data.formats.spec import parse_spec
-from ocrctl.errors import UsageError
+from ocrctl.errors import OcrctlError, UsageError
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
 from ocrctl.export.parity import Parity, compare, probe_images
 from ocrctl.files.atomic import check_writable, temporary_of
@@ -25,6 +25,7 @@ from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.onnx_backend import OnnxBackend
 from ocrctl.inference.prefetch import chunks, default_jobs, map_ahead
 from ocrctl.inference.torch_backend import TorchBackend
+from ocrctl.metrics.recognition import describe_constant_predictions
 from ocrctl.models.build import build_trained
 from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
@@ -38,6 +39,8 @@ FP32, FP16_WEIGHTS = PRECISIONS = ("fp32", "fp16-weights")
 PROBE_BATCHES = (1, 17)  # one image, and an odd batch size that equals no other dimension
 VERIFY_BATCH = 64
 VERIFY_SYNTH = 1000  # words of an endless stream
+GLANCE_SYNTH = 32  # rendered words that a recogniser reads without --verify
+_STEPS = 4  # of one export without --verify: the graph, a batch of 1, one of N, the rendered words
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Exported:
     opset: int
     checks: list[Parity]
     failures: list[str]
+    nothing: str = ""  # why the model reads nothing, by rendered words, where --verify did not check it
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class ExportReport:
 
 
 def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> ExportReport:
-    """Export each model to `out`/NAME.onnx if PyTorch and ONNX Runtime match on batches of 1 and N.
+    """Export each model to `out`/NAME.onnx if PyTorch and ONNX Runtime match on batches of 1 and N. `progress` counts
+    the samples of `verify`, else the steps of each model.
 
     Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
     process writes), InputError (an unreadable model or SPEC, an `out` that cannot be written).
@@ -102,7 +107,16 @@ def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda
     with shared_folder(options.out):
         for file in files:
             check_writable(options.out / f"{file.name}.onnx")  # before the slow export
-        return ExportReport([_export_one(file, options, tolerances, progress) for file in files], tolerances)
+        exported = []
+        for number, file in enumerate(files):
+
+            def step(done: int, number: int = number) -> None:
+                if options.verify is None:
+                    progress(number * _STEPS + done, len(files) * _STEPS)
+
+            step(0)
+            exported.append(_export_one(file, options, tolerances, progress, step))
+        return ExportReport(exported, tolerances)
 
 
 def _tolerances(given: dict[str, float]) -> dict[str, float]:
@@ -128,7 +142,11 @@ def _check_names(files: list[ModelFile]) -> None:
 
 
 def _export_one(
-    file: ModelFile, options: ExportOptions, tolerances: dict[str, float], progress: Callable[[int, int], None]
+    file: ModelFile,
+    options: ExportOptions,
+    tolerances: dict[str, float],
+    progress: Callable[[int, int], None],
+    step: Callable[[int], None],
 ) -> Exported:
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, options.decoding, file.path)
@@ -142,6 +160,7 @@ def _export_one(
         half = options.precision == FP16_WEIGHTS
         write_onnx(to_onnx(model, card, half_weights=half), part)
         size = part.stat().st_size
+        step(1)
         torch_engine = _torch_engine(file.path, file.name, options.decoding)
         # The graph must give what PyTorch gives with the same weights: with those of the file where they were rounded.
         same_weights = _torch_engine(part, file.name, options.decoding) if half else torch_engine
@@ -149,7 +168,10 @@ def _export_one(
         if torch_engine.detects:
             checks = check_pages(torch_engine, onnx_engine, pages, progress, same_weights)
         else:
-            checks = [_probe(same_weights, onnx_engine, batch) for batch in PROBE_BATCHES]
+            checks = []
+            for number, batch in enumerate(PROBE_BATCHES, 2):
+                checks.append(_probe(same_weights, onnx_engine, batch))
+                step(number)
         if options.verify is not None and not torch_engine.detects:
             labels, batches = _samples(torch_engine, options.verify)
             checks.append(
@@ -161,6 +183,9 @@ def _export_one(
             for number, check in enumerate(checks)
             for failure in _failures(check, rounded if number == len(PROBE_BATCHES) else tolerances)
         ]
+        recogniser = options.verify is None and not torch_engine.detects
+        nothing = _reads_nothing(torch_engine) if recogniser and not failures else ""
+        step(_STEPS)
         if not failures:
             os.replace(part, final)
             sync_folder(options.out)
@@ -175,6 +200,7 @@ def _export_one(
         opset=OPSET,
         checks=checks,
         failures=failures,
+        nothing=nothing,
     )
 
 
@@ -188,12 +214,25 @@ def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
     return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, images)])
 
 
-def _samples(engine: Engine, spec: str) -> tuple[Sequence[str], Iterator[tuple[list[str], list[NDArray[np.uint8]]]]]:
-    """Return the labels of `spec`, or of the first VERIFY_SYNTH words of a stream, and its prepared images in chunks.
+def _reads_nothing(engine: Engine) -> str:
+    """Return why the model reads nothing, by a few rendered words of its charset; "" when it reads, and when its
+    characters cannot be rendered."""
+    try:
+        labels, batches = _samples(engine, "synth:words", GLANCE_SYNTH)
+        texts = [item.text for _, batch in batches for item in engine.recognize_prepared(batch)]
+    except OcrctlError:
+        return ""
+    return describe_constant_predictions(texts, labels) or ""
+
+
+def _samples(
+    engine: Engine, spec: str, of_stream: int = VERIFY_SYNTH
+) -> tuple[Sequence[str], Iterator[tuple[list[str], list[NDArray[np.uint8]]]]]:
+    """Return the labels of `spec`, or of the first `of_stream` words of a stream, and its prepared images in chunks.
 
     Raises InputError for an unreadable image.
     """
-    limit = VERIFY_SYNTH if parse_spec(spec).format == "synth" else None
+    limit = of_stream if parse_spec(spec).format == "synth" else None
     [source] = open_samples([spec], [engine.card], limit, 0, [])
 
     def load(indices: list[int]) -> tuple[list[str], list[NDArray[np.uint8]]]:
