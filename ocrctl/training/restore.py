@@ -30,7 +30,7 @@ class SavedSchedule(_Saved):
 
 
 class SavedCounters(_Saved):
-    """training.run_state.RunState, without its last row."""
+    """training.callbacks.RunState, without its last row."""
 
     model_config = ConfigDict(extra="forbid")  # what this version would not count on with
 
