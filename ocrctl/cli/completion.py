@@ -114,7 +114,7 @@ def formats() -> list[str]:
 def writers() -> list[str]:
     """Return the values of `predict --format`: names of line writers, of page files and of formats."""
     folder = PACKAGE / "inference" / "writers"
-    files = re.search(r"^PAGE_FILES = (\(.*\))", _text(folder / "choose.py"), re.MULTILINE)
+    files = re.search(r"^PAGE_FILES = (\(.*\))", _text(folder / "select.py"), re.MULTILINE)
     return list(dict.fromkeys([*_names(folder), *(ast.literal_eval(files[1]) if files else ()), *formats()]))
 
 
