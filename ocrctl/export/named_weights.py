@@ -1,9 +1,9 @@
 """ONNX graphs that keep every weight of the model under its own name, large ones stored as float16.
 
 PyTorch's exporter folds normalisation and transposition into the weights; here they stay nodes, which ONNX Runtime
-folds when it loads the file. So the file is half as large, runs as fast, and `train --from`, `export` and `model merge`
-can read the model's weights from it (`models.checkpoint.load_checkpoint`). Arithmetic is float32: a Cast follows each
-float16 tensor.
+folds when it loads the file. So the file is little more than half as large, runs as fast, and `train --from`, `export`
+and `model merge` can read the model's weights from it (`models.checkpoint.load_checkpoint`). Arithmetic is float32: a
+Cast follows each float16 tensor.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ocrctl.models.ocr_model import OCRModel
 
 PREFIX = "model."  # of the names of weights in a graph
+LARGE = 1 << 16  # values from which a tensor is stored as float16: most of the bytes, least of the error
 FOLDING_ROUNDS = 2  # of constant folding, as PyTorch's exporter has
 
 
@@ -46,8 +47,8 @@ def _no_weight(node: onnx_ir.Node) -> bool | None:
 
 
 def store_named(proto: onnx.ModelProto, model: OCRModel) -> None:
-    """Store every tensor of `model` in `proto` under its name: those of two or more dimensions as float16, and those
-    that the graph does not use, such as the branches of training, as well.
+    """Store every tensor of `model` in `proto` under its name: LARGE ones as float16, and those that the
+    graph does not use, such as the branches of training, as well.
 
     Raises InputError when the graph holds another tensor under such a name, or a weight is too large for float16.
     """
@@ -84,9 +85,8 @@ def store_named(proto: onnx.ModelProto, model: OCRModel) -> None:
 
 
 def half(values: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    """Convert `values` to float16 when they are float32 of two or more dimensions. Raises InputError for one that
-    float16 cannot hold."""
-    if values.dtype != np.float32 or values.ndim < 2:
+    """Return `values` as float16 when they are float32 and LARGE. Raises InputError for one that float16 cannot hold."""
+    if values.dtype != np.float32 or values.size < LARGE:
         return values
     largest = float(np.abs(values).max(initial=0.0))
     if largest > np.finfo(np.float16).max:

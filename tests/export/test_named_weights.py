@@ -31,8 +31,8 @@ def half(tiny_checkpoint: Path, word_folder: Path, tmp_path_factory: pytest.Temp
     return export(tiny_checkpoint, tmp_path_factory.mktemp("half"), "--verify", str(word_folder))
 
 
-def test_the_file_is_half_as_large_and_reads_the_same(half: Path, tiny_onnx: Path, tiny_checkpoint: Path) -> None:
-    assert half.stat().st_size < 0.6 * tiny_onnx.stat().st_size
+def test_the_file_is_smaller_and_reads_the_same(half: Path, tiny_onnx: Path, tiny_checkpoint: Path) -> None:
+    assert half.stat().st_size < 0.8 * tiny_onnx.stat().st_size
     ours, theirs = Engine.load(half, device="cpu"), Engine.load(tiny_checkpoint, device="cpu")
     assert (ours.backend, ours.card) == ("onnx", theirs.card)
     batch = np.stack(probe_images(theirs, 9, seed=5))
@@ -46,7 +46,7 @@ def test_every_weight_is_in_it_by_name(half: Path, tiny_checkpoint: Path) -> Non
     (card, given), (own_card, own) = load_checkpoint(half), load_checkpoint(tiny_checkpoint)
     assert card == own_card and given.keys() == own.keys()
     for name, value in own.items():
-        rounded = value.half().float() if value.ndim >= 2 else value
+        rounded = value.half().float() if value.numel() >= 65_536 else value
         assert given[name].dtype == value.dtype and torch.equal(given[name], rounded), name
 
 
@@ -79,12 +79,13 @@ def test_a_weight_too_large_for_float16_is_refused(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = torch.load(tiny_checkpoint, weights_only=True)
-    raw["state_dict"]["model.head.linear.weight"][3, 4] = 7e4
+    name = max(raw["state_dict"], key=lambda name: raw["state_dict"][name].numel())
+    raw["state_dict"][name].view(-1)[3] = 7e4
     torch.save(raw, tmp_path / "large.ckpt")
     assert (
         run(["export", str(tmp_path / "large.ckpt"), "-o", str(tmp_path / "out"), "--precision", "fp16-weights"]) == 3
     )
-    assert "head.linear.weight: holds 7e+04, more than float16 can store" in capsys.readouterr().err
+    assert f"{name.removeprefix('model.')}: holds 7e+04, more than float16 can store" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*"))
 
 
