@@ -85,7 +85,7 @@ def store_named(proto: onnx.ModelProto, model: OCRModel) -> None:
 
 
 def half(values: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    """Return `values` as float16 when they are float32 and LARGE. Raises InputError for one that float16 cannot hold."""
+    """Return `values` as float16 when they are float32 and LARGE. Raises InputError for one that it cannot hold."""
     if values.dtype != np.float32 or values.size < LARGE:
         return values
     largest = float(np.abs(values).max(initial=0.0))
