@@ -11,6 +11,7 @@ import pytest
 
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import output_steps
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import InputError, UsageError
@@ -73,13 +74,19 @@ def test_a_value_that_no_model_has_is_named(name: str, value: object, said: str)
     assert said in caught.value.message and len(caught.value.message) < 300
 
 
+def recogniser_card(spec: ModelSpec, charset: str) -> ModelCard:
+    return ModelCard(
+        spec.name, spec.task, charset, spec.input_height, spec.input_width, spec.channels, spec.max_label_length,
+        preprocessing=spec.resize, kept=spec.kept if spec.keeps_aspect else None,
+    )  # fmt: skip
+
+
 def test_the_card_of_every_architecture_is_accepted() -> None:
     for spec in specs().values():
         if spec.task == "detection":
             card = detection_card(spec, ModelSettings())
         else:
-            card = ModelCard(spec.name, spec.task, "ab", spec.input_height, spec.input_width, spec.channels,
-                             spec.max_label_length)  # fmt: skip
+            card = recogniser_card(spec, "ab")
         assert read_card(card.to_json(), "m.ckpt") == card
 
 
@@ -105,8 +112,15 @@ def test_the_spec_agrees_with_the_model_that_is_built(name: str) -> None:
 
     spec = get_spec(name)
     charset = Charset.load(spec.default_charset)
-    card = ModelCard(name, spec.task, charset.chars, spec.input_height, spec.input_width, spec.channels,
-                     spec.max_label_length)  # fmt: skip
-    images = torch.zeros(2, spec.channels, spec.input_height, spec.input_width, dtype=torch.uint8)
-    logits = build_model(card).eval()(images)["logits"]
-    assert logits.shape == (2, output_steps(spec), len(charset) + 1)
+    card = recogniser_card(spec, charset.chars)
+    model = build_model(card).eval()
+    steps, classes = output_steps(spec), len(charset) + 1
+    width = card.kept.batch_width(card.width) if card.kept else card.width
+    images = torch.zeros(2, spec.channels, spec.input_height, width, dtype=torch.uint8)
+    if card.kept is None:
+        assert model(images)["logits"].shape == (2, steps + spec.lost_steps, classes)  # the lost ones are blanks
+        return
+    widths = torch.full((2,), card.width)
+    logits = model(images, widths=widths)["logits"]
+    assert model.steps_of(widths).tolist() == [steps] * 2
+    assert len(logits) == 2 and logits.shape[1] >= steps and logits.shape[2] == classes  # further steps are blanks
