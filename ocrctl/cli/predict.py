@@ -170,6 +170,8 @@ def predict(
         f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.3g} images/s "
         f"({result.backend} on {result.device}){target}"
     )
+    if result.nothing:
+        console.warn(f"warning: {result.nothing}: the recogniser reads nothing.")
     if report is not None:
         from ocrctl.core.predict.report import write_page
 

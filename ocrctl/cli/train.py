@@ -217,7 +217,8 @@ def _report(result: TrainResult, change: Forgetting | None, json: bool) -> None:
     if json:
         console.write_json({**console.to_plain(result), "forgetting": change})
         return
-    console.write(f"run: {result.run}")
+    if result.run.exists():  # not after --fast-dev-run without -o
+        console.write(f"run: {result.run}")
     console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
     for goal in ("exact", "hmean"):
         if f"val_{goal}" in result.last:

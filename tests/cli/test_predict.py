@@ -16,6 +16,7 @@ import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.formats.spec import open_source
+from ocrctl.inference.engine import Recognition
 from ocrctl.inference.writers.select import WRITERS
 
 
@@ -35,6 +36,19 @@ def test_folder_to_tsv(tiny_checkpoint: Path, word_folder: Path, capsys: pytest.
     assert [Path(row[0]).name for row in rows[1:]] == [f"{number:02d}.png" for number in range(12)]
     assert all(0 <= float(row[2]) <= 1 for row in rows[1:])
     assert "12 read, 0 unreadable" in err
+
+
+def test_texts_that_are_all_empty_are_a_warning(
+    tiny_checkpoint: Path, word_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ocrctl.core.predict.run.MIN_PREDICTIONS", 1)
+    arguments = ["predict", str(word_folder), "-m", str(tiny_checkpoint), "-q"]
+    assert run(arguments) == 0
+    assert "reads nothing" not in capsys.readouterr().err
+    nothing = Recognition("", 0.0)
+    monkeypatch.setattr("ocrctl.inference.engine.Engine.decode", lambda self, logits: [nothing] * len(logits))
+    assert run(arguments) == 0
+    assert "texts are empty: the recogniser reads nothing." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))

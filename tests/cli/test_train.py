@@ -64,6 +64,17 @@ def test_fast_dev_run_of_a_gpu_profile_says_what_it_does(tmp_path: Path) -> None
     assert lines[0] == "no data given (-d): training on synth:words"
     assert any(line.startswith("model: crnn, 2,") for line in lines)
     assert lines[-1] == "next: ocrctl train --profile rtx3060 --json"
+    assert (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_fast_dev_run_leaves_nothing_where_no_folder_is_named(tmp_path: Path) -> None:
+    arguments = ["train", "-p", "ci", "--fast-dev-run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ocrctl", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("steps: 3 in ")
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def test_plain_error_for_a_disk_path_that_is_a_file(tmp_path: Path) -> None:

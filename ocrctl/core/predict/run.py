@@ -24,6 +24,7 @@ from ocrctl.inference.writers.select import check_format, check_guard, format_fo
 if TYPE_CHECKING:
     from ocrctl.core.predict.page_outputs import PageFiles
 
+MIN_PREDICTIONS = 5  # below which empty texts are no evidence of a broken model
 Emit = Callable[[Result], None]
 
 
@@ -52,7 +53,8 @@ class PredictOptions:
 class PredictReport:
     """Result of `predict`: counts (`boxes` of a detector, `words` of them with a text), unreadable inputs, seconds for
     inference and for loading; `recogniser` beside a detector; `lost` counts what the format cannot represent, by
-    sentence; `skipped` are files of folders that are not images, `skipped_note` is the sentence about them."""
+    sentence; `skipped` are files of folders that are not images, `skipped_note` is the sentence about them;
+    `nothing`: why a recogniser probably reads nothing, "" otherwise."""
 
     model: str
     backend: str
@@ -70,6 +72,7 @@ class PredictReport:
     lost: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     skipped_note: str = ""
+    nothing: str = ""
 
 
 @dataclass
@@ -77,6 +80,8 @@ class _Counts:
     read: int = 0
     boxes: int = 0
     words: int = 0
+    texts: int = 0  # read by a recogniser
+    empty: int = 0  # of them
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
@@ -165,6 +170,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         lost=files.lost if files is not None else {},
         skipped=skipped.paths,
         skipped_note=skipped.summary(),
+        nothing=f"all {counts.texts:,} texts are empty" if counts.texts == counts.empty >= MIN_PREDICTIONS else "",
     )
 
 
@@ -215,8 +221,13 @@ def _run(
             else:
                 counts.read += 1
                 if isinstance(item.result, PagePrediction):
+                    read = [word.text for word in item.result.words or ()]
                     counts.boxes += len(item.result.found)
-                    counts.words += sum(word.text != "" for word in item.result.words or ())
+                    counts.words += sum(text != "" for text in read)
+                else:
+                    read = [item.result.text]
+                counts.texts += len(read)
+                counts.empty += read.count("")
 
 
 def _load(task: Task, source: ImageInput) -> Any | InputError:

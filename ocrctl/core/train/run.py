@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,6 +155,8 @@ def _train(
             preflight(settings, task, report)
         resume_from = request.out if request.resume else None
         result = fit(settings, task, accelerator, make_folder, report, resume_from=resume_from, on_step=on_step)
+    if request.fast_dev_run and request.out is None and result.stopped_by_signal is None:
+        shutil.rmtree(result.run, ignore_errors=True)  # a trial leaves nothing where no folder was named
     if at_end is not None and result.stopped_by_signal is None and not request.fast_dev_run:
         at_end(settings, task, result)
     eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
