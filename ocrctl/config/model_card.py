@@ -41,11 +41,13 @@ class ModelCard:
     kept: KeptAspect | None = None
 
     def to_json(self) -> str:
-        """Return the card as one JSON object with sorted keys; `kept` is left out where there is none, so that older
-        versions read the card."""
+        """Return the card as one JSON object with sorted keys; what older versions do not know is left out where it
+        changes nothing, so that they read the card, and the shipped weights are the same file when made again."""
         fields = asdict(self)
         if self.kept is None:
             del fields["kept"]
+        elif not self.kept.linear:
+            del fields["kept"]["linear"]
         return json.dumps(fields, ensure_ascii=False, sort_keys=True)
 
     @property

@@ -120,3 +120,13 @@ def test_every_latin_character_is_a_class_of_the_shipped_recogniser() -> None:
 
     card, weights = load_checkpoint(default_model("rec-latin").path())
     assert card.charset == BUILTIN["latin"] and len(weights["head.linear.weight"]) == len(card.charset) + 1
+
+
+@pytest.mark.parametrize("name", default_models.PREDICT)
+def test_the_card_in_a_shipped_file_is_what_its_export_writes_now(name: str) -> None:
+    """Otherwise the commands of the manifest would make another file: make it again, and update manifest and cards."""
+    from ocrctl.config.model_card import CARD_KEY, ModelCard
+    from ocrctl.models.onnx_tensors import read_onnx_tensors
+
+    held = read_onnx_tensors(default_model(name).path()).metadata[CARD_KEY]
+    assert ModelCard.from_json(held).to_json() == held
