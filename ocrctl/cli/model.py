@@ -129,7 +129,9 @@ def set_(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of another project: .pth, .pt, .ckpt, .onnx.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Weights of another project: PyTorch, safetensors, ONNX.")
+    ],
     arch: Annotated[
         str,
         typer.Option("--as", metavar="ARCH", help="Architecture of the file.", rich_help_panel=MODEL),

@@ -14,10 +14,14 @@ from ocrctl.errors import InputError
 from ocrctl.models.card import read_card
 from ocrctl.models.finite import refuse_not_finite
 from ocrctl.models.published import PublishedModel, published_model
+from ocrctl.models.safetensors_file import is_safetensors
 from ocrctl.models.torch_file import read_torch_file, weights_of
 from ocrctl.models.weight_file import ONNX, WeightFile, from_torch, read_weight_file, recognise
 
-EXPECTED = "a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt"
+EXPECTED = (
+    "a checkpoint is a .ckpt file from a run folder, such as runs/last/best.ckpt; published weights become one with: "
+    "ocrctl model import"
+)
 PREFIX = "model."  # of the names of weights in checkpoints and exported files
 
 
@@ -28,7 +32,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict) or not _is_checkpoint(raw):
         raise InputError(
             f"{path}: a PyTorch file, but not an ocrctl checkpoint (it holds no model card).",
-            hint=f"{EXPECTED}; published weights become one with: ocrctl model import",
+            hint=EXPECTED,
         )
     return raw
 
@@ -55,7 +59,7 @@ def load_initial(path: Path) -> tuple[str, ModelCard, dict[str, torch.Tensor]]:
 
 def _load(path: Path, *, finite: bool = True, known: bool = True) -> tuple[str, ModelCard, dict[str, torch.Tensor]]:
     """What the model at `path` is, its card and its weights."""
-    if is_onnx(path):
+    if is_onnx(path) or is_safetensors(path):
         file = read_weight_file(path)
         if CARD_KEY not in file.metadata:
             return _published(file)
@@ -84,7 +88,7 @@ def _published(file: WeightFile) -> tuple[str, ModelCard, dict[str, torch.Tensor
     """The published model in `file`. Raises InputError when it is none that a family knows."""
     found = recognise(file)
     if found is None:
-        raise _unknown(file.path, "an ONNX file" if file.kind == "onnx" else "a PyTorch file")
+        raise _unknown(file.path, "an ONNX file" if file.kind == "onnx" else "a file of tensors")
     model: PublishedModel = published_model(file, found)
     return model.description, model.card, model.weights
 
@@ -93,7 +97,7 @@ def _unknown(path: Path, kind: str) -> InputError:
     return InputError(
         f"{path}: {kind}, but not an ocrctl checkpoint (it holds no model card), and no published model that ocrctl "
         "knows.",
-        hint=f"{EXPECTED}; docs/how-to/import-weights.md lists the published models",
+        hint="a checkpoint is a .ckpt file from a run folder; docs/how-to/import-weights.md lists the published models",
     )
 
 

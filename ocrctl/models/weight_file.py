@@ -20,6 +20,7 @@ from ocrctl.files.regular import check_regular
 from ocrctl.models.family import load_part
 from ocrctl.models.onnx_tensors import read_onnx_tensors
 from ocrctl.models.registry import families
+from ocrctl.models.safetensors_file import is_safetensors, read_safetensors
 
 Tensors = dict[str, NDArray[np.generic]]
 
@@ -29,7 +30,7 @@ PREFIXES = ("module.", "model.", "_orig_mod.")
 """prefixes that DataParallel, Lightning modules and torch.compile put before every name"""
 PICKLE, ZIP, ONNX = b"\x80", b"PK\x03\x04", b"\x08"
 """first bytes of the two formats of torch.save, and of a protobuf message that begins with field 1, ir_version"""
-SUPPORTED = "supported are PyTorch files of tensors (.pth, .pt, .ckpt) and ONNX files"
+SUPPORTED = "supported are PyTorch files of tensors (.pth, .pt, .ckpt), safetensors and ONNX files"
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,21 @@ class Converted:
 
 
 def read_weight_file(path: Path) -> WeightFile:
-    """Read a PyTorch file or an ONNX file, told apart by their content. No code in it is run.
+    """Read a PyTorch, safetensors or ONNX file, told apart by content. No code in it is run.
 
-    Raises InputError when it cannot be read, is neither, is damaged, or holds anything but tensors.
+    Raises InputError when it cannot be read, has another format, is damaged, or holds anything but tensors.
     """
     if is_torch_file(path):
         from ocrctl.models.torch_file import read_torch_file
 
         return from_torch(read_torch_file(path, "file of weights", SUPPORTED), path)
+    if is_safetensors(path):
+        tensors, metadata = read_safetensors(path)
+        if not tensors:
+            raise InputError(f"{path}: holds no tensors.")
+        return WeightFile(path, "state_dict", without_prefixes(tensors), metadata)
     if path.suffix != ".onnx" and not _first_bytes(path).startswith(ONNX):
-        raise InputError(f"{path}: expected a PyTorch or ONNX file, found neither.", hint=SUPPORTED)
+        raise InputError(f"{path}: expected a PyTorch, safetensors or ONNX file, found none of them.", hint=SUPPORTED)
     found = read_onnx_tensors(path)
     return WeightFile(path, "onnx", found.tensors, found.metadata, found.opset)
 

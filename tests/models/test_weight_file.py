@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,41 @@ def test_every_pytorch_form_gives_the_same_tensors(
     assert found.kind == "state_dict" and list(found.tensors) == list(tensors)
     for name, value in tensors.items():
         np.testing.assert_array_equal(found.tensors[name], value.float().numpy())
+
+
+def safetensors(path: Path, **entries: tuple[str, list[int], bytes]) -> Path:
+    """A safetensors file of (dtype, shape, bytes) by name."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    content = b""
+    for name, (dtype, shape, data) in entries.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(content), len(content) + len(data)]}
+        content += data
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content)
+    return path
+
+
+def test_safetensors_are_read_without_the_package(tmp_path: Path) -> None:
+    wanted = torch.tensor([[1.5, -2.0, 3.0]])
+    path = safetensors(
+        tmp_path / "w.safetensors",
+        **{
+            "model.a": ("F32", [1, 3], wanted.numpy().tobytes()),
+            "model.b": ("BF16", [3], wanted.bfloat16().view(torch.int16).numpy().tobytes()),
+            "model.c": ("I64", [], np.array(7).tobytes()),
+        },
+    )
+    found = read_weight_file(path)
+    assert (found.kind, list(found.tensors), found.metadata) == ("state_dict", ["a", "b", "c"], {"format": "pt"})
+    np.testing.assert_array_equal(found.tensors["a"], wanted.numpy())
+    np.testing.assert_array_equal(found.tensors["b"], wanted.numpy()[0])
+    assert found.tensors["c"].shape == () and found.tensors["c"] == 7
+    for entry in (("F32", [4], bytes(12)), ("F9", [3], bytes(12)), ("F32", [-3], bytes(12)), ("F32", ["x"], b"")):
+        with pytest.raises(InputError, match="a damaged safetensors file"):
+            read_weight_file(safetensors(tmp_path / "odd.safetensors", a=entry))  # type: ignore[arg-type]
+    (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match="a damaged safetensors file"):
+        read_weight_file(tmp_path / "cut.safetensors")
 
 
 def test_hyperparameters_of_a_lightning_checkpoint_are_metadata(tmp_path: Path) -> None:
@@ -102,7 +138,7 @@ def test_files_without_usable_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(graph.read_bytes()[:2000])
     assert "not an ONNX file, or a damaged one" in refused(tmp_path / "cut.onnx")
     (tmp_path / "text.pth").write_text("hello")
-    assert "expected a PyTorch or ONNX file, found neither" in refused(tmp_path / "text.pth")
+    assert "expected a PyTorch, safetensors or ONNX file, found none of them" in refused(tmp_path / "text.pth")
     (tmp_path / "empty.pth").write_bytes(b"")
     assert "found an empty file" in refused(tmp_path / "empty.pth")
     assert "no such file" in refused(tmp_path / "missing.pth")
