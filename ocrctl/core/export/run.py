@@ -226,13 +226,14 @@ def _reads_nothing(engine: Engine) -> str:
 
 
 def _samples(
-    engine: Engine, spec: str, of_stream: int = VERIFY_SYNTH
+    engine: Engine, spec: str, of_stream: int | None = None
 ) -> tuple[Sequence[str], Iterator[tuple[list[str], list[NDArray[np.uint8]]]]]:
-    """Return the labels of `spec`, or of the first `of_stream` words of a stream, and its prepared images in chunks.
+    """Return the labels of `spec`, or of the first `of_stream` (VERIFY_SYNTH) words of a stream, and its prepared
+    images in chunks.
 
     Raises InputError for an unreadable image.
     """
-    limit = of_stream if parse_spec(spec).format == "synth" else None
+    limit = (of_stream or VERIFY_SYNTH) if parse_spec(spec).format == "synth" else None
     [source] = open_samples([spec], [engine.card], limit, 0, [])
 
     def load(indices: list[int]) -> tuple[list[str], list[NDArray[np.uint8]]]:
