@@ -11,9 +11,11 @@ import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError
+from ocrctl.models.build import build_model
 from ocrctl.models.card import read_card
 from ocrctl.models.finite import refuse_not_finite
 from ocrctl.models.published import PublishedModel, published_model
+from ocrctl.models.registry import specs
 from ocrctl.models.safetensors_file import is_safetensors
 from ocrctl.models.torch_file import read_torch_file, weights_of
 from ocrctl.models.weight_file import ONNX, WeightFile, from_torch, read_weight_file, recognise
@@ -64,7 +66,7 @@ def _load(path: Path, *, finite: bool = True, known: bool = True) -> tuple[str, 
         if CARD_KEY not in file.metadata:
             return _published(file)
         card = read_card(file.metadata[CARD_KEY], str(path), known=known)
-        weights = _from_onnx(file)
+        weights = _from_onnx(file, card)
     else:
         raw = read_torch_file(path, "checkpoint", EXPECTED)
         if not isinstance(raw, Mapping):
@@ -110,9 +112,16 @@ def is_onnx(path: Path) -> bool:
         return False
 
 
-def _from_onnx(file: WeightFile) -> dict[str, torch.Tensor]:
+def _keeps_weights(file: WeightFile, card: ModelCard) -> bool:
+    """Whether an exported file keeps the weights by name: some as float16, or, of a small model, all as float32."""
+    if any(value.dtype == np.float16 for value in file.tensors.values()):
+        return True
+    return card.arch in specs() and all(PREFIX + name in file.tensors for name in build_model(card).state_dict())
+
+
+def _from_onnx(file: WeightFile, card: ModelCard) -> dict[str, torch.Tensor]:
     """Weights of an exported file that keeps them by name."""
-    if not any(value.dtype == np.float16 for value in file.tensors.values()):
+    if not _keeps_weights(file, card):
         raise InputError(
             f"{file.path}: its weights are folded into the graph and cannot be read.",
             hint="use the checkpoint that it was exported from, or export that with --precision fp16-weights",

@@ -111,8 +111,13 @@ def from_torch(raw: Any, path: Path) -> WeightFile:
         raise InputError(f"{path}: holds no tensors.")
     tensors: Tensors = {}
     for name, value in weights.items():
-        value = value.detach()
-        tensors[name] = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        value = value.detach().resolve_neg()
+        try:
+            tensors[name] = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        except TypeError as error:
+            raise InputError(
+                f"{path}: {name} is {value.dtype}, which is not supported.", hint="save it as float16 or float32"
+            ) from error
     metadata = _metadata(raw.get("hyper_parameters"))
     if CARD_KEY in raw:
         metadata[CARD_KEY] = str(raw[CARD_KEY])

