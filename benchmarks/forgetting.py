@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[200])
     parser.add_argument("--val-lines", type=int, default=150)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--keep-weight", type=float, nargs="+", default=[1])
     given = parser.parse_args()
     out = Path(given.o)
     val = str(subset(Path(given.val), out / "val", given.val_lines))
@@ -72,22 +73,24 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for labels in given.labels:
         new = str(subset(Path(given.lines), out / f"new{labels}", labels))
-        for keep in ("none", given.keep):
-            run = out / f"run{labels}-{'plain' if keep == 'none' else 'keep'}"
+        for weight in (0, *given.keep_weight):
+            keep = given.keep if weight else "none"
+            run = out / f"run{labels}-{f'keep{weight:g}' if weight else 'plain'}"
             result = run / "result.json"
             if not result.exists():
                 start = time.perf_counter()
                 arguments = ["--from", given.base, "-d", new, "--val", val, "--general", given.general, "--keep", keep]
+                arguments += ["--set", f"train.keep_weight={weight:g}"]
                 found = command("train", "ppocr-rec-small", *arguments, "-o", str(run), *options)
                 result.write_text(json.dumps({**found, "wall": time.perf_counter() - start}))
             found = json.loads(result.read_text())
             sets_of = found["forgetting"]
             cells = [f"{100 * sets_of[one][when]:.1f}" for one in ("new", "general") for when in ("before", "after")]
-            kind = "no" if keep == "none" else "yes"
+            kind = f"weight {weight:g}" if weight else "no"
             cells += [str(found["exit"]), f"{found['wall']:.0f}"]
             print(f"| {labels} | {kind} | {' | '.join(cells)} |", flush=True)
     largest = max(given.labels)
-    for kind in ("plain", "keep"):
+    for kind in ("plain", *(f"keep{weight:g}" for weight in given.keep_weight)):
         merged = out / f"merged{largest}-{kind}"
         if not merged.with_suffix(".json").exists():
             run = str(out / f"run{largest}-{kind}")
