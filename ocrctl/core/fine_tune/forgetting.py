@@ -35,7 +35,7 @@ from ocrctl.core.train.keep import (
     keep_spec,
     open_pages,
     open_words,
-    read_base,
+    recorded_base,
     synth_words,
 )
 from ocrctl.core.train.recognition import RecognitionTask
@@ -104,7 +104,7 @@ def forgetting(
     best = result.run / "best.ckpt"
     model = best if best.exists() else result.run / "last.ckpt"
     device, threads = settings.train.device, settings.train.threads
-    engines = [Engine.load(path, device, threads) for path in (_base_path(result.run, settings), model)]
+    engines = [Engine.load(path, device, threads) for path in (recorded_base(result.run, settings.model.init), model)]
     new = _score_validation(engines, task, settings, progress)
     general = _score_general(engines, task, settings, progress)
     limit = settings.train.max_forgetting
@@ -122,15 +122,6 @@ def forgetting(
 
 def _plain(found: Forgetting) -> dict[str, Any]:
     return {**asdict(found), "model": str(found.model)}
-
-
-def _base_path(run: Path, settings: Settings) -> str:
-    """Return the --from model; of a run folder the file that it was then."""
-    assert settings.model.init is not None
-    recorded = read_base(run)
-    if recorded is not None and Path(settings.model.init).is_dir() and Path(recorded["path"]).is_file():
-        return recorded["path"]
-    return settings.model.init
 
 
 def _change(scores: list[SetScores], metric: str | None = None) -> Change:

@@ -15,7 +15,7 @@ from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.renamed import rename_settings
 from ocrctl.config.settings import Section, Settings
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.files import atomic
 from ocrctl.files.atomic import write_text
 from ocrctl.files.durable import cannot_write
@@ -153,6 +153,21 @@ def absolute_paths(settings: Settings) -> Settings:
     return Settings.model_construct(_fields_set=set(settings.model_fields_set), **values)
 
 
+def resolved_init(init: str) -> str:
+    """Return the file that the --from model `init` names now: runs/last names another run once a run starts.
+
+    `default:NAME` is unchanged, and so is what is no model: the checks of the settings report it.
+    """
+    from ocrctl.inference.locate import locate
+
+    if not Path(init).expanduser().exists():
+        return init
+    try:
+        return str(locate(init).path.resolve())
+    except OcrctlError:
+        return init
+
+
 def resume_settings(out: Path | None, requested: Settings, report: Callable[[str], None]) -> Settings:
     """Return the settings of the run at `out` with the requested changes. Raises UsageError for a setting that cannot
     change on resume."""
@@ -175,6 +190,8 @@ def resume_settings(out: Path | None, requested: Settings, report: Callable[[str
         return requested
     saved, _ = read_saved_settings(config)
     before, now = flat(saved.tree()), flat(requested.tree())
+    if saved.model.init and resolved_init(saved.model.init) == now.get("model.init"):
+        now["model.init"] = saved.model.init
     changed = {name: now.get(name) for name in set_names(requested) if now.get(name) != before.get(name)}
     fixed = sorted(set(changed) - CHANGEABLE)
     if fixed:

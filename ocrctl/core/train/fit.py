@@ -13,7 +13,7 @@ import torch
 from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import check_data, check_no_run, lock_run, remove_temporary_files, unlock
 from ocrctl.core.train.header import run_header
-from ocrctl.core.train.keep import check_base, distilled, prepare_keep, write_base
+from ocrctl.core.train.keep import base_identity, check_base, distilled, prepare_keep, write_base
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.errors import UsageError
@@ -121,9 +121,10 @@ def _run_training(
     if train.activation_checkpointing:
         model.recompute_activations()
     parameters = sum(p.numel() for p in model.parameters())
+    base = base_identity(settings.model.init) if settings.model.init and not start_step else None
     run = make_folder()
-    if settings.model.init and not start_step:
-        write_base(run, settings.model.init)
+    if base is not None:
+        write_base(run, base)
     remove_temporary_files(run)
     saved_schedule = point.schedule or {}
     progress = Progress(train, steps, point.elapsed, saved_schedule.get("warmup_steps"))
@@ -229,6 +230,7 @@ def caches_features(settings: Settings, task: TrainingTask, model: OCRModel, dev
         ("train.freeze=encoder must freeze the whole encoder", is_frozen(model.encoder)),
         (f"{'page' if pages else 'data'}.augment must be 0", section.augment == 0),
         ("page.mosaic must be 0", not pages or settings.page.mosaic == 0),
+        ("page.flip must be 0", not pages or settings.page.flip == 0),
         ("all data must be finite", not endless),
         ("train.device must be cpu", device == "cpu"),
         ("its output steps must follow the columns", not task.spec.keeps_aspect or bool(model.columns_per_step)),

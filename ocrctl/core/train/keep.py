@@ -190,17 +190,20 @@ def distilled(objective: Objective, settings: Settings, card: ModelCard) -> Obje
 def base_identity(init: str) -> dict[str, str]:
     """Return the path of the --from model and the checksum of its file."""
     path = locate(init).path
+    return {"model": init, "path": str(path.resolve()), "sha256": _checksum(path)}
+
+
+def _checksum(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return {"model": init, "path": str(path.resolve()), "sha256": digest}
 
 
-def write_base(run: Path, init: str) -> None:
-    """Record in the run folder which model the run started from."""
-    write_text(run / BASE_FILE, json.dumps(base_identity(init), ensure_ascii=False, indent=1) + "\n")
+def write_base(run: Path, identity: dict[str, str]) -> None:
+    """Record in the run folder which model the run started from, as `base_identity` returns it."""
+    write_text(run / BASE_FILE, json.dumps(identity, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_base(run: Path) -> dict[str, str] | None:
@@ -215,6 +218,26 @@ def read_base(run: Path) -> dict[str, str] | None:
     if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in ("path", "sha256")):
         raise InputError(f"{path}: expected a JSON object with path and sha256.", hint="restore it from a backup")
     return found
+
+
+def recorded_base(run: Path, init: str) -> str:
+    """Return the file of the --from model that the run at `run` started from; `init` when none was recorded.
+
+    Raises InputError when the file is missing or holds another model now.
+    """
+    recorded = read_base(run)
+    if recorded is None:
+        return init
+    then = Path(recorded["path"])
+    path = then if then.is_file() else locate(init).path
+    now = _checksum(path)
+    if now != recorded["sha256"]:
+        raise InputError(
+            f"{path} has changed since {run} began (sha256 {recorded['sha256'][:12]}... then, {now[:12]}... now): what "
+            "the run has forgotten cannot be measured.",
+            hint="restore it, or compare with another model: ocrctl eval",
+        )
+    return str(path)
 
 
 def check_base(run: Path, settings: Settings) -> None:

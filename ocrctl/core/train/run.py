@@ -13,7 +13,7 @@ from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
-from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resume_settings
+from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resolved_init, resume_settings
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.errors import OcrctlError, PluginError, UsageError
@@ -104,7 +104,12 @@ def _train(
     if request.resume and request.fast_dev_run:
         raise UsageError("--resume cannot be combined with --fast-dev-run: a trial must not change a run.")
     check_no_run(request.out, resume=request.resume)
-    settings = resume_settings(request.out, request.settings, report) if request.resume else request.settings
+    settings = request.settings
+    if settings.model.init:
+        changed = {"init": resolved_init(settings.model.init)}
+        settings = with_changes(settings, model=settings.model.model_copy(update=changed))
+    if request.resume:
+        settings = resume_settings(request.out, settings, report)
     if settings.arch is None:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:

@@ -105,6 +105,12 @@ def test_what_has_no_features_of_its_own_is_refused(words: Path, tiny_checkpoint
         run(tmp_path / "two", words, tiny_checkpoint, "train.cache_features=true", "train.freeze=2")
 
 
+def test_flipped_pages_have_no_features_of_their_own(pages: Path, tmp_path: Path) -> None:
+    base = initial("dbnet", pages, tmp_path)
+    with pytest.raises(UsageError, match=r"page\.flip must be 0"):
+        run(tmp_path / "one", pages, base, "train.cache_features=true", "page.flip=0.5", arch="dbnet")
+
+
 def test_beyond_its_limit_samples_are_computed(words: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     plain = run(tmp_path / "plain", words, tiny_checkpoint, "train.max_steps=8", "train.cache_features=false")
     cache = feature_cache.FeatureCache

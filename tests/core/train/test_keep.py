@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.core.train.keep import held_out_part
+from ocrctl.core.fine_tune.forgetting import forgetting
+from ocrctl.core.train.keep import base_identity, held_out_part, recorded_base, write_base
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.data.datasets.kept import WithKept
 from ocrctl.errors import InputError, UsageError
@@ -120,6 +122,53 @@ def test_the_base_is_recorded_and_another_one_is_refused(
     base.unlink()
     with pytest.raises(InputError, match="requires the model that the run started from"):
         run(tmp_path / "run", words, base, keep, "train.max_steps=4")
+
+
+@pytest.mark.parametrize("init", ["runs/last", "runs/last/best.ckpt"])
+def test_a_run_from_the_last_run_keeps_its_base(
+    init: str, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def next_run(**model: str) -> Path:
+        tree = {"arch": "crnn-tiny", "data": {"train": [str(words)]}, "model": model}
+        settings = load_train_settings(None, [*SETS, "train.max_steps=2"], tree)
+        ended: list[object] = []
+        result = train(TrainRequest(settings), lambda line: None, at_end=lambda *given: ended.append(given))
+        forgetting(*ended[0])  # type: ignore[misc]
+        return result.run.resolve()
+
+    first = next_run()
+    second = next_run(init=init)
+    assert first != second == Path("runs/last").resolve()
+    recorded = json.loads((second / "base.json").read_text())
+    assert recorded["path"] == str(first / "best.ckpt")
+    assert recorded["sha256"] == hashlib.sha256((first / "best.ckpt").read_bytes()).hexdigest()
+    assert json.loads((second / "forgetting.json").read_text())["base"] == str(first / "best.ckpt")
+    (first / "best.ckpt").write_bytes((first / "best.ckpt").read_bytes() + b"x")
+    with pytest.raises(InputError, match=r"best\.ckpt has changed since .* cannot be measured"):
+        recorded_base(second, init)
+
+
+def test_a_base_is_the_recorded_file_even_where_its_link_points_elsewhere(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.ckpt"
+    link.symlink_to(tiny_checkpoint)
+    write_base(tmp_path, base_identity(str(link)))
+    link.unlink()
+    link.write_bytes(b"another model")
+    assert recorded_base(tmp_path, str(link)) == str(tiny_checkpoint.resolve())
+
+
+def test_a_resumed_run_may_name_its_base_again(words: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    base = tmp_path / "base" / "best.ckpt"
+    base.write_bytes(tiny_checkpoint.read_bytes())
+    tree = {"arch": "crnn-tiny", "data": {"train": [str(words)]}, "model": {"init": str(base.parent)}}
+    for steps in (1, 2):
+        settings = load_train_settings(None, [*SETS, f"train.max_steps={steps}"], tree)
+        assert train(TrainRequest(settings, tmp_path / "run", resume=True), lambda line: None).steps == steps
 
 
 def test_other_images_are_refused_on_resume(words: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
