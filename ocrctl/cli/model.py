@@ -21,7 +21,10 @@ app.command("merge")(merge)
 
 @app.command("list")
 def list_(plugin: Plugins = None, json: Json = False, quiet: Quiet = False) -> None:
-    """List the architectures of `train`, and the default models with their origin, licence and accuracy."""
+    """List the architectures of `train`, and the default models with their origin, licence and accuracy.
+
+    Among the accuracies, str36 leaves accented letters out, and str36-nfkd counts them as their base letters.
+    """
     from ocrctl.core.model.info import list_models
 
     found = list_models()

@@ -126,7 +126,8 @@ def default_of(path: Path) -> DefaultModel | None:
 def _package_folder(package: str) -> Path | None:
     """Folder of an installed package, without importing it; None when it is not installed."""
     spec = find_spec(package)
-    locations = spec.submodule_search_locations if spec is not None else None
+    # Without an origin it is any folder of that name, such as one in the working directory.
+    locations = spec.submodule_search_locations if spec is not None and spec.origin is not None else None
     return Path(next(iter(locations))) if locations else None
 
 

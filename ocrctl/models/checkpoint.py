@@ -1,4 +1,4 @@
-"""Read checkpoints with weights_only, for training and inference."""
+"""Read checkpoints with weights_only, for training and inference, and write those of `ocrctl model`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
+from ocrctl.files.atomic import open_atomic
+from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.models.build import build_model
 from ocrctl.models.card import read_card
 from ocrctl.models.finite import refuse_not_finite
@@ -101,6 +103,26 @@ def _unknown(path: Path, kind: str) -> InputError:
         "knows.",
         hint="a checkpoint is a .ckpt file from a run folder; docs/how-to/import-weights.md lists the published models",
     )
+
+
+def write_checkpoint(path: Path, card: ModelCard, weights: Mapping[str, torch.Tensor], **extra: Any) -> None:
+    """Write a new checkpoint of `card` and `weights` to `path`, whole or not at all.
+
+    extra: further entries at its top level. Raises UsageError when `path` exists, InputError when it cannot be written,
+    ResumableStop when the disk is full.
+    """
+    state = {PREFIX + name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    content = {CARD_KEY: card.to_json(), "state_dict": state, **extra}
+    try:
+        with disk_errors(path.parent, f"{path} is not written"), open_atomic(path, create=True) as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # from its zip writer, without the cause of a failed write
+                raise (system_error(error) or InputError(f"{path}: cannot be written ({error}).")) from error
+    except InputError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise UsageError(f"{path} exists already.", hint="name a new file, or remove that one") from error
+        raise
 
 
 def is_onnx(path: Path) -> bool:

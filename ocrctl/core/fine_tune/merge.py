@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl import __version__
 from ocrctl.core.eval.set_scores import SetScores, score_set
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.atomic import open_atomic
-from ocrctl.files.durable import disk_errors, system_error
+from ocrctl.files.atomic import check_writable
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.torch_backend import TorchBackend
 from ocrctl.metrics.bootstrap import Interval
+from ocrctl.models.checkpoint import write_checkpoint
 from ocrctl.models.class_rows import rows_by_character, shared_rows
 from ocrctl.models.ocr_model import OCRModel
 
@@ -127,7 +127,7 @@ def merge(options: MergeOptions, progress: Callable[[int, int], None] = lambda d
     alpha = options.alpha if options.alpha is not None else _best(points)
     if options.alpha is None and alpha == 0:
         notes.append("no model on the line is better than the base within the limit: the base's weights were written")
-    _write(options.out, second.card, line.weights(alpha))
+    write_checkpoint(options.out, replace(second.card, version=__version__), line.weights(alpha))
     return Merged(options.out, alpha, metric, points, notes)
 
 
@@ -140,6 +140,7 @@ def _check_options(options: MergeOptions) -> None:
         raise UsageError(f"{options.out} exists already.", hint="choose another -o, such as -o merged.ckpt")
     if options.out.suffix == ".onnx":
         raise UsageError(f"{options.out}: the result is a checkpoint.", hint="-o merged.ckpt, then: ocrctl export")
+    check_writable(options.out)
 
 
 def _matched(
@@ -215,15 +216,3 @@ def _measure(
 def _best(points: Sequence[Point]) -> float:
     allowed = [point for point in points if point.within_limit]
     return max(allowed, key=lambda point: (round(point.val or 0.0, 9), -point.alpha)).alpha
-
-
-def _write(path: Path, card: ModelCard, weights: dict[str, Tensor]) -> None:
-    from ocrctl import __version__
-
-    state = {f"model.{name}": value.detach().cpu().contiguous() for name, value in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with disk_errors(path.parent, "nothing was written"), open_atomic(path) as out:
-        try:
-            torch.save({CARD_KEY: replace(card, version=__version__).to_json(), "state_dict": state}, out)
-        except RuntimeError as error:  # from its zip writer, without the cause of a failed write
-            raise (system_error(error) or error) from error

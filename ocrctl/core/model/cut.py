@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrctl import __version__
-from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.errors import InputError, UsageError
-from ocrctl.files.atomic import check_writable, open_atomic
-from ocrctl.files.durable import disk_errors, system_error
+from ocrctl.config.model_card import ModelCard
+from ocrctl.errors import UsageError
+from ocrctl.files.atomic import check_writable
 from ocrctl.text.charset import Charset
 
 SHOWN = 10  # characters in a message
@@ -44,11 +43,9 @@ def cut_charset(model: str, charset: str, out: Path) -> Cut:
         raise UsageError(f"-o {out} exists already.", hint="name a new file, or remove that one")
     check_writable(out)
 
-    import torch
-
     from ocrctl.inference.locate import locate
     from ocrctl.models.build import build_model, build_trained
-    from ocrctl.models.checkpoint import count_parameters, load_checkpoint
+    from ocrctl.models.checkpoint import count_parameters, load_checkpoint, write_checkpoint
 
     path = locate(model).path
     card, weights = load_checkpoint(path)
@@ -72,10 +69,5 @@ def cut_charset(model: str, charset: str, out: Path) -> Cut:
         cut[name] = weights[name][[*kept, *special]]
     smaller = replace(card, charset=wanted.chars, version=__version__)
     build_trained(smaller, cut, path)  # raises InputError when they do not fit
-    content = {CARD_KEY: smaller.to_json(), "state_dict": {f"model.{name}": value for name, value in cut.items()}}
-    with disk_errors(out.parent, f"{out} is not written"), open_atomic(out, create=True) as target:
-        try:
-            torch.save(content, target)
-        except RuntimeError as error:  # from its zip writer, without the cause of a failed write
-            raise (system_error(error) or InputError(f"{out}: cannot be written ({error}).")) from error
+    write_checkpoint(out, smaller, cut)
     return Cut(out, smaller, len(card.charset), before, count_parameters(cut))

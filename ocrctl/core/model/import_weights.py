@@ -9,8 +9,7 @@ from pathlib import Path
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, UsageError
-from ocrctl.files.atomic import check_writable, open_atomic
-from ocrctl.files.durable import disk_errors, system_error
+from ocrctl.files.atomic import check_writable
 from ocrctl.models.registry import families, family_of
 from ocrctl.models.weight_file import WeightFile, is_torch_file, read_weight_file, recognise
 from ocrctl.shell import shell_quote
@@ -86,26 +85,16 @@ def import_weights(source: Path, arch: str, charset: str | None, out: Path) -> I
         )
     check_writable(out)
 
-    import torch
-
     from ocrctl.models.build import build_trained
-    from ocrctl.models.checkpoint import count_parameters
+    from ocrctl.models.checkpoint import count_parameters, write_checkpoint
     from ocrctl.models.finite import refuse_not_finite_outputs
     from ocrctl.models.published import published_model
 
     model = published_model(file, found, given.chars if given is not None else None)
     refuse_not_finite_outputs(build_trained(model.card, model.weights, source), model.card, source)
     card = replace(model.card, version=__version__)
-    content = {
-        CARD_KEY: card.to_json(),
-        "state_dict": {f"model.{name}": value for name, value in model.weights.items()},
-        SOURCE_KEY: {"file": source.name, "sha256": _sha256(source), "description": model.description},
-    }
-    with disk_errors(out.parent, f"{out} is not written"), open_atomic(out, create=True) as target:
-        try:
-            torch.save(content, target)
-        except RuntimeError as error:  # from its zip writer, without the cause of a failed write
-            raise (system_error(error) or error) from error
+    origin = {"file": source.name, "sha256": _sha256(source), "description": model.description}
+    write_checkpoint(out, card, model.weights, **{SOURCE_KEY: origin})
     note = given.note if given is not None else ""
     return Imported(out, model.description, card, count_parameters(model.weights), note)
 

@@ -104,6 +104,8 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         merge(MergeOptions(str(base), str(base), out, 1.5))
     with pytest.raises(UsageError, match="exists already"):
         merge(MergeOptions(str(base), str(other), base, 0.5))
+    with pytest.raises(InputError, match="cannot be written"):  # before the models are read
+        merge(MergeOptions(str(tmp_path / "none.ckpt"), str(base), base / "out.ckpt", 0.5))
     assert not out.exists()
 
 
