@@ -186,11 +186,21 @@ def train(
     try:
         with ProgressBar("steps") as progress:
             result = run_training(request, console.note, progress, lambda *given: ended.append(given))
-        change = _measure(*ended[0]) if ended else None
     except InputError as error:
         raise _refused(error, resuming, plugin) from error
+    if not json:
+        with console.ignoring_closed_pipe():
+            _report(result)
+    try:
+        change = _measure(*ended[0]) if ended else None
+    except (Exception, KeyboardInterrupt) as error:
+        _report_unmeasured(result, error, json)
+        raise
     with console.ignoring_closed_pipe():
-        _report(result, change, json)
+        if json:
+            console.write_json({**console.to_plain(result), "forgetting": change})
+        elif change is not None:
+            _report_change(change)
     if result.stopped_by_signal is not None:
         console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}{plugin_flags(plugin)}")
         raise typer.Exit(128 + result.stopped_by_signal)
@@ -213,10 +223,7 @@ def train(
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}{plugin_flags(plugin)}")
 
 
-def _report(result: TrainResult, change: Forgetting | None, json: bool) -> None:
-    if json:
-        console.write_json({**console.to_plain(result), "forgetting": change})
-        return
+def _report(result: TrainResult) -> None:
     if result.run.exists():  # not after --fast-dev-run without -o
         console.write(f"run: {result.run}")
     console.write(f"steps: {result.steps} in {result.seconds:.0f} s")
@@ -224,8 +231,15 @@ def _report(result: TrainResult, change: Forgetting | None, json: bool) -> None:
         if f"val_{goal}" in result.last:
             best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
             console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
-    if change is not None:
-        _report_change(change)
+
+
+def _report_unmeasured(result: TrainResult, error: BaseException, json: bool) -> None:
+    """Say that the model is saved, but that what it has forgotten could not be measured for `error`."""
+    if json:
+        reason = getattr(error, "message", None) or str(error) or type(error).__name__
+        with console.ignoring_closed_pipe():
+            console.write_json({**console.to_plain(result), "forgetting": None, "error": reason})
+    console.warn(f"warning: the model is saved in {result.run}, but measuring what it has forgotten failed")
 
 
 def _measure(settings: Settings, task: TrainingTask, result: TrainResult) -> Forgetting | None:

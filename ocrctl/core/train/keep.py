@@ -80,6 +80,11 @@ def prepare_keep(settings: Settings, spec: ModelSpec, card: ModelCard, report: R
         raise UsageError("--keep: requires --from: without a base model there is nothing to keep.", hint="--from MODEL")
     stream, count, held, fingerprint = (_pages if spec.task == "detection" else _words)(given, settings, spec, card)
     share, weight = settings.train.keep_share, settings.train.keep_weight
+    if count is not None and count + held < 2:
+        raise InputError(
+            f"--keep {given}: expected at least 2 images, of which one is held out, found {count + held}.",
+            hint="give more images, or --keep synth",
+        )
     images = "endless" if count is None else f"{count} images, {held} held out"
     report(f"keep: {given}, {images}; {share:.0%} of the images of a step, weight {weight:g}")
     return Keep(given, stream, {f"--keep {given}": fingerprint} if fingerprint else {})
@@ -143,7 +148,11 @@ def synth_words(settings: Settings, spec: ModelSpec, card: ModelCard, split: str
 def check_general(settings: Settings, spec: ModelSpec) -> None:
     """Open the data of --general once, before hours of training. Raises as `open_words` and `open_pages` do."""
     given = settings.data.general
-    if given not in (None, "", NONE) and not given.startswith("synth:"):
+    if given in (None, "", NONE):
+        return
+    if given.startswith("synth:"):
+        expect_stream(parse_spec(given), "pages" if spec.task == "detection" else "words")
+    else:
         (open_pages if spec.task == "detection" else open_words)(given)
 
 
@@ -180,6 +189,12 @@ def distilled(objective: Objective, settings: Settings, card: ModelCard) -> Obje
 
     assert settings.model.init is not None
     _, given, _ = load_initial(locate(settings.model.init).path)
+    if card.task == "recognition" and given.preprocessing != card.preprocessing:
+        raise UsageError(
+            f"--keep: {settings.model.init} resizes images by {given.preprocessing!r}, the new model by "
+            f"{card.preprocessing!r}: their outputs for one image cannot be compared.",
+            hint=f"--set model.resize={given.preprocessing}",
+        )
     base_card = replace(card, charset=given.charset) if card.task == "recognition" else card
     base: OCRModel = build_model(base_card)
     initialise(base, base_card, settings.model.init)

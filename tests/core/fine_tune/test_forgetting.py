@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ocrctl.cli.app import app
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.engine import Engine
 
 SETS = ["train.batch_size=4", "data.workers=0", "train.threads=1", "log.previews=0"]
@@ -97,6 +97,38 @@ def test_a_missing_general_set_is_found_before_the_training(tiny_checkpoint: Pat
     with pytest.raises(InputError, match="missing"):
         train(TrainRequest(load_train_settings(None, SETS, tree), tmp_path / "run"), lambda line: None)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("general", "message"), [("synth:wrds", "Unknown synthetic"), ("synth:pages", "not pages")])
+def test_a_wrong_stream_is_found_before_the_training(
+    general: str, message: str, tiny_checkpoint: Path, new: Path, tmp_path: Path
+) -> None:
+    tree = {"arch": "crnn-tiny", "data": {"train": [str(new)], "general": general},
+            "model": {"init": str(tiny_checkpoint)}}  # fmt: skip
+    with pytest.raises(UsageError, match=message):
+        train(TrainRequest(load_train_settings(None, SETS, tree), tmp_path / "run"), lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_failing_measurement_does_not_hide_the_finished_run(
+    options: tuple[str, ...], tiny_checkpoint: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise InputError("old/3.png: cannot be read.")
+
+    monkeypatch.setattr("ocrctl.core.fine_tune.forgetting.forgetting", fail)
+    sets = [argument for one in [*SETS, "train.max_steps=1"] for argument in ("--set", one)]
+    given = ["--from", str(tiny_checkpoint), "-d", str(new), "--val", str(new), "-o", str(tmp_path / "run")]
+    arguments = ["train", "crnn-tiny", *given, *sets, *options]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, InputError)  # `run` of the command line turns it into exit 3
+    assert f"the model is saved in {tmp_path / 'run'}, but measuring" in result.stderr
+    if options:
+        found = json.loads(result.stdout)
+        assert found["steps"] == 1 and found["forgetting"] is None and "3.png" in found["error"]
+    else:
+        assert f"run: {tmp_path / 'run'}" in result.stdout and "steps: 1 in" in result.stdout
 
 
 def test_pages_are_scored_by_hmean(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def test_a_run_that_was_cut_in_two_is_the_run_that_was_not(
     keep: str, resize: str, words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     spec, resized = f"images:{images}" if keep == "images" else keep, f"model.resize={resize}"
+    if resize == "keep":
+        run(tmp_path / "base", words, tiny_checkpoint, None, "train.max_steps=1", resized)
+        tiny_checkpoint = tmp_path / "base" / "last.ckpt"
     lines = run(tmp_path / "whole", words, tiny_checkpoint, spec, "train.max_steps=4", "data.workers=1", resized)
     assert any(line.startswith("keep: ") and "30% of the images of a step" in line for line in lines)
     run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=2", resized)
@@ -183,6 +186,19 @@ def test_without_a_base_there_is_nothing_to_keep(words: Path, tmp_path: Path) ->
     settings = load_train_settings(None, SETS, {"arch": "crnn-tiny", "data": {"train": [str(words)], "keep": "synth"}})
     with pytest.raises(UsageError, match="--keep: requires --from"):
         train(TrainRequest(settings, tmp_path / "run"), lambda line: None)
+
+
+def test_one_kept_image_is_refused(words: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    old = draw(tmp_path / "old", ["a"], labels=False)
+    with pytest.raises(InputError, match="expected at least 2 images, .* found 1"):
+        run(tmp_path / "run", words, tiny_checkpoint, f"images:{old}", "train.max_steps=1")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_base_that_resizes_otherwise_is_refused(words: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="resizes images by 'stretch', the new model by 'keep'"):
+        run(tmp_path / "run", words, tiny_checkpoint, "synth", "train.max_steps=1", "model.resize=keep")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_part_of_the_kept_set_is_held_out_by_the_seed() -> None:
