@@ -29,6 +29,7 @@ from ocrctl.core.eval.set_scores import (
 from ocrctl.core.streams import pages_config
 from ocrctl.core.train.detection import DetectionTask
 from ocrctl.core.train.keep import (
+    BASE_FILE,
     NONE,
     SEED_OFFSET,
     held_out_part,
@@ -96,10 +97,10 @@ def forgetting(
 ) -> Forgetting | None:
     """Score the --from model and the run's model on the validation data and on the general set.
 
-    None for a run without --from, and with --general none. Raises InputError when the --from model or the data cannot
-    be read any more.
+    None for a run without --from, with --general none, and for a run of version 0.1, which did not record its base.
+    Raises InputError when the --from model or the data cannot be read any more.
     """
-    if not settings.model.init or settings.data.general == NONE:
+    if not settings.model.init or settings.data.general == NONE or not (result.run / BASE_FILE).exists():
         return None
     best = result.run / "best.ckpt"
     model = best if best.exists() else result.run / "last.ckpt"
