@@ -79,7 +79,8 @@ def info(
         console.write(f"labels: at most {card.max_label_length} characters")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
-        console.write(f"thresholds: {thresholds}; change one: ocrctl model set {shell_quote(model)} NAME=VALUE")
+        change = f"; change one: ocrctl model set {shell_quote(model)} NAME=VALUE" if found.default is None else ""
+        console.write(f"thresholds: {thresholds}{change}")
     if found.default is not None:
         default = found.default
         console.write(f"origin: {default.origin}, {default.licence}")

@@ -104,7 +104,7 @@ def predict(
     \b
     Examples:
       ocrctl predict photo.jpg --format text
-      ocrctl predict words/*.png -m runs/crnn
+      ocrctl predict words/*.png -m default:rec-latin
       ocrctl predict scans -m runs/dbnet -m runs/crnn -o out --format overlay
       find . -name '*.jpg' | ocrctl predict - -m models/crnn.onnx --json
     """

@@ -137,7 +137,7 @@ def test_two_images_of_one_name_cannot_share_a_result(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "rec_gt"], "--format rec_gt is of words"),
+        (["--format", "rec_gt"], "--format rec_gt is for word images"),
         (["--format", "overlay"], "--format overlay writes files of its own"),
         (["--format", "txt"], "--format txt is a file for each page"),
         (["--format", "paddleocr_det"], "Did you mean"),

@@ -38,12 +38,18 @@ def format_for(name: str | None, detects: bool, to_folder: bool) -> str:
     if name is None:
         return page_formats.JSONL.name if detects else word_formats.TSV.name
     if not detects and name not in WRITERS:
-        raise UsageError(f"--format {name} is of pages, the model reads words: {', '.join(WRITERS)}.")
+        raise UsageError(
+            f"--format {name} requires a detector, and the model reads word images.",
+            hint=f"formats for word images: {', '.join(WRITERS)}",
+        )
     if detects and name == word_formats.REC_GT.name:
         from ocrctl.data.formats import DETECTION_FORMATS
 
         known = ", ".join([*PAGE_WRITERS, *PAGE_FILES, *DETECTION_FORMATS])
-        raise UsageError(f"--format {name} is of words, the model finds text on pages: {known}.")
+        raise UsageError(
+            f"--format {name} is for word images, and the models read pages; pages support {known}.",
+            hint="read word images with a recogniser alone: -m default:rec-latin",
+        )
     if detects and name == word_formats.TXT.name and not to_folder:
         raise UsageError("--format txt is a file for each page; name a folder for them with -o DIR.")
     return name
