@@ -155,7 +155,7 @@ def test_formats_of_pages_and_polygons_are_no_matter_of_words(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predict(tiny_checkpoint, word_folder, "--format", "overlay", "-o", tmp_path) == 2
-    assert "the model reads words" in capsys.readouterr().err
+    assert "the model reads word images" in capsys.readouterr().err
     assert predict(tiny_checkpoint, word_folder, "--polygons") == 2
 
 
