@@ -165,8 +165,11 @@ def test_a_pickle_bomb_is_refused_and_does_not_run(tmp_path: Path, wrapped: bool
 
 def test_a_checkpoint_without_a_card_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pt"
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, path)
+    with pytest.raises(InputError, match="holds no model card"):
+        Engine.load(path, device="cpu")
     torch.save({"state_dict": {}}, path)
-    with pytest.raises(InputError, match="not an ocrctl checkpoint"):
+    with pytest.raises(InputError, match="holds no tensors"):
         Engine.load(path, device="cpu")
 
 

@@ -191,7 +191,7 @@ def _charset(settings: Settings, spec: ModelSpec, header: list[str], last: Path 
     from ocrctl.models.checkpoint import load_initial
 
     _, card, _ = load_initial(last or locate(settings.model.init).path)
-    if card.task != "recognition" or card.charset == chosen.chars:
+    if card.arch != spec.name or card.charset == chosen.chars:  # weights of another architecture are refused later
         return chosen
     header.append(f"charset: {len(card.charset)} characters of the --from model (--charset changes it)")
     return Charset(card.charset)
