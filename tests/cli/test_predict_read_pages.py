@@ -184,7 +184,7 @@ def test_models_that_do_not_go_together_are_refused(
     assert predict(word_folder, *recogniser, "--polygons") == 2
     assert "--polygons requires a detector" in capsys.readouterr().err
     assert predict(photos, *both, "--format", "rec_gt") == 2
-    assert "is of words" in capsys.readouterr().err
+    assert "is for word images" in capsys.readouterr().err
     assert predict(photos, *both, "--format", "txt") == 2
     assert predict(photos, *both, "--decoding", "ar") == 2
     assert "crnn-tiny does not support decoding 'ar'" in capsys.readouterr().err
