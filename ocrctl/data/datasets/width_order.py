@@ -41,7 +41,9 @@ class WidthOrder:
         return {**vars(self), "_windows": {}}
 
     def replace_unwanted(self, wanted: Callable[[int], bool]) -> None:
-        """Replace draws for which `wanted` is False by others of their window, so that batches keep their size."""
+        """Replace draws for which `wanted` is False by others of their window and of similar width, so that batches
+        keep their size. All other draws keep their positions, so that a run resumed within a window repeats and skips
+        none."""
         self._wanted = wanted
         self._windows.clear()
 
@@ -62,12 +64,22 @@ class WidthOrder:
         size = self.batch_size * self.batches
         start = (window * self.lanes + lane) * size
         draws = np.arange(start, start + size)
+        draws = draws[np.argsort([self.width(int(n)) for n in draws], kind="stable")]
         if self._wanted is not None:
-            kept = draws[[self._wanted(int(n)) for n in draws]]
-            draws = np.resize(kept, size) if len(kept) else draws
-        widths = np.array([self.width(int(n)) for n in draws])
-        batches = draws[np.argsort(widths, kind="stable")].reshape(self.batches, self.batch_size)
+            draws = _replace(draws, np.array([self._wanted(int(n)) for n in draws]))
+        batches = draws.reshape(self.batches, self.batch_size)
         return batches[np.random.default_rng((self.seed, 6, window, lane)).permutation(self.batches)]
+
+
+def _replace(draws: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Replace each draw that is not `wanted` by the nearest one that is; without one, return `draws` as they are."""
+    chosen = np.flatnonzero(wanted)
+    if not len(chosen):
+        return draws
+    each = np.arange(len(draws))
+    right = np.searchsorted(chosen, each)
+    before, after = chosen[np.maximum(right - 1, 0)], chosen[np.minimum(right, len(chosen) - 1)]
+    return draws[np.where(np.abs(after - each) <= np.abs(each - before), after, before)]
 
 
 def batches_of_window(epoch_size: int | None, batch_size: int, lanes: int) -> int:

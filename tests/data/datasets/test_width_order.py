@@ -87,6 +87,29 @@ def test_excluded_draws_are_replaced(numbers: tuple[int, int, int, int]) -> None
         assert all(map(even, drawn)) and set(drawn) == set(range(0, size, 2))
 
 
+@given(sizes, st.sets(st.integers(0, 120)), st.sets(st.integers(0, 120)))
+def test_excluding_draws_moves_no_other_draw(
+    numbers: tuple[int, int, int, int], first: set[int], more: set[int]
+) -> None:
+    batch_size, batches, lanes, seed = numbers
+    order = WidthOrder(width, seed=seed, batch_size=batch_size, batches=batches, lanes=lanes)
+    positions = range(2 * batch_size * batches * lanes)
+    before = [order.draw(position) for position in positions]
+    for excluded in (first, first | more):
+        order.replace_unwanted(lambda draw, excluded=excluded: draw not in excluded)  # type: ignore[misc]
+        after = [order.draw(position) for position in positions]
+        assert all(one == two for one, two in zip(before, after, strict=True) if one not in excluded)
+
+
+def test_an_excluded_draw_is_replaced_by_one_of_similar_width() -> None:
+    order = WidthOrder(width, seed=0, batch_size=8)
+    before = [order.draw(position) for position in range(8 * BATCHES)]
+    order.replace_unwanted(lambda draw: draw % 10 > 0)
+    after = [order.draw(position) for position in range(8 * BATCHES)]
+    moved = [abs(width(one) - width(two)) for one, two in zip(before, after, strict=True) if one != two]
+    assert len(moved) == len([draw for draw in before if draw % 10 == 0]) and np.median(moved) <= 2
+
+
 def test_a_window_repeats_no_sample_of_an_epoch() -> None:
     assert batches_of_window(None, 64, 4) == BATCHES
     assert batches_of_window(100_000, 64, 1) == BATCHES
