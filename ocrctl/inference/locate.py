@@ -10,8 +10,9 @@ from ocrctl.config.model_card import CARD_KEY
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.regular import check_regular, file_kind
-from ocrctl.inference.default_models import SCHEME, default_model
-from ocrctl.models.onnx_tensors import onnx_metadata
+from ocrctl.inference.default_models import SCHEME, default_model, default_models
+from ocrctl.models.onnx_tensors import damaged_onnx, onnx_metadata
+from ocrctl.models.registry import family_of, specs
 
 RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
@@ -33,9 +34,9 @@ def locate(model: str | Path) -> ModelFile:
     """Resolve `model`: an existing path always wins over a prefix.
 
     A run folder means its best.ckpt (last.ckpt before the first validation), an export bundle its one ONNX file,
-    `default:NAME` the file of that default model. Raises UsageError for a model scheme that this version lacks and an
-    unknown default model, InputError when the path is missing or not a model, MissingRequirement when the package that
-    contains a default model is not installed.
+    `default:NAME` the file of that default model. Raises UsageError for a model scheme that this version lacks, an
+    unknown default model and the bare name of an architecture, InputError when the path is missing or not a model,
+    MissingRequirement when the package that contains a default model is not installed.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -52,9 +53,21 @@ def locate(model: str | Path) -> ModelFile:
             f"'{model}': {scheme}: models are not available in this version of ocrctl.",
             hint="give a checkpoint, an ONNX file, an export bundle or a run folder",
         )
+    _refuse_name(str(model))
     raise InputError(
         f"{path}: there is no such model.{_near(path)}", hint="train one: ocrctl train --profile quickstart"
     )
+
+
+def _refuse_name(name: str) -> None:
+    """Raise UsageError when `name` is that of an architecture or of a default model, not of a file."""
+    if name in specs():
+        hint = f"train one: ocrctl train {name} -d SPEC"
+        if family_of(name).published:
+            hint += f"; or convert published weights: ocrctl model import FILE --as {name} -o {name}.ckpt"
+        raise UsageError(f"'{name}' is an architecture, not a trained model.", hint=hint)
+    if name in default_models():
+        raise UsageError(f"'{name}': there is no such file.", hint=f"the default model is {SCHEME}:{name}")
 
 
 def _from_folder(folder: Path) -> ModelFile:
@@ -90,11 +103,11 @@ def _from_file(path: Path) -> ModelFile:
 
 
 def _lacks_card(path: Path) -> bool:
-    """Whether `path` is an ONNX file that ocrctl did not write; a damaged one is left to its backend."""
+    """Whether `path` is an ONNX file that ocrctl did not write. Raises InputError when it is none, or damaged."""
     try:
         return CARD_KEY not in onnx_metadata(path)
-    except (OSError, IndexError, ValueError):
-        return False
+    except (IndexError, ValueError) as error:
+        raise damaged_onnx(path, error) from error
 
 
 def _near(path: Path) -> str:

@@ -15,6 +15,7 @@ from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.onnx_weights import refuse_not_finite
 from ocrctl.models.card import read_card, with_decoding
+from ocrctl.models.onnx_tensors import damaged_onnx
 from ocrctl.models.registry import specs
 from ocrctl.runtime import DIAGNOSE, driver_gpu_count, model_threads, parse_device
 from ocrctl.shortages import shortage_of
@@ -109,6 +110,8 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     except Exception as error:  # onnxruntime raises its own unrelated classes
         if shortage_of(error):
             raise
+        if "INVALID_PROTOBUF" in str(error):
+            raise damaged_onnx(path, "it cannot be parsed") from error
         raise InputError(f"{path}: ONNX Runtime cannot open it ({_first_line(error)}).") from error
     session.disable_fallback()
     return session

@@ -27,6 +27,7 @@ from ocrctl.models.onnx_tensors import (
     TENSOR_NAME,
     TENSOR_RAW,
     TENSOR_TYPE,
+    damaged_onnx,
 )
 
 
@@ -45,7 +46,7 @@ def refuse_not_finite(path: Path) -> None:
                     hint="export a checkpoint from before training broke them",
                 )
     except (IndexError, ValueError) as error:
-        raise InputError(f"{path}: not an ONNX file, or a damaged one ({error}).") from error
+        raise damaged_onnx(path, error) from error
 
 
 def _tensors(model: memoryview) -> Iterator[tuple[str, NDArray[np.floating]]]:

@@ -64,12 +64,15 @@ def read_onnx_tensors(path: Path) -> OnnxTensors:
             if text(entry, OPSET_DOMAIN) in ("", "ai.onnx")
         ]
     except (IndexError, ValueError) as error:
-        raise InputError(
-            f"{path}: not an ONNX file, or a damaged one ({error}).", hint="download or copy it again"
-        ) from error
+        raise damaged_onnx(path, error) from error
     if not tensors:
         raise InputError(f"{path}: not an ONNX file with weights (it holds no initialisers).")
     return OnnxTensors(tensors, metadata, max(opsets, default=0))
+
+
+def damaged_onnx(path: Path, reason: object) -> InputError:
+    """Return the error for a file at `path` that is no ONNX file, or is cut off or damaged."""
+    return InputError(f"{path}: not an ONNX file, or a damaged one ({reason}).", hint="download or copy it again")
 
 
 def onnx_metadata(path: Path) -> dict[str, str]:

@@ -15,6 +15,10 @@ from ocrctl.data.formats.archives import check_unpacked_size
 from ocrctl.errors import InputError
 from ocrctl.files.regular import check_regular
 
+AGAIN = "download or copy it again"
+_ZIP = b"PK\x03\x04"
+_OLDER = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""first bytes of the two formats of torch.save: a zip archive, and a pickled magic number"""
 _CODE = re.compile(r"GLOBAL ([\w.]+)")  # in the messages of PyTorch
 
 
@@ -29,7 +33,7 @@ def read_torch_file(path: Path, expected: str, hint: str) -> Any:
             warnings.simplefilter("ignore")
             check_regular(path)
             if zipfile.is_zipfile(path) and (part := _damaged(path)):
-                raise InputError(f"{path}: damaged, the checksum of {part} in it is wrong.", hint="copy it again")
+                raise InputError(f"{path}: damaged, the checksum of {part} in it is wrong.", hint=AGAIN)
             return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
@@ -43,7 +47,17 @@ def read_torch_file(path: Path, expected: str, hint: str) -> Any:
                 f"{path}: holds pickled code ({code}), which is not run; only files of tensors are read.",
                 hint="where you trust the file, save its tensors: torch.save(model.state_dict(), FILE)",
             ) from error
+        if _is_cut_off(path):
+            raise InputError(f"{path}: a PyTorch file that is cut off or damaged.", hint=AGAIN) from error
         raise InputError(f"{path}: not a {expected}, or none that can be loaded safely.", hint=hint) from error
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether a file that cannot be loaded begins as those of torch.save: a zip without the directory at its end, or
+    the older format."""
+    with path.open("rb") as file:
+        start = file.read(len(_OLDER))
+    return start == _OLDER or (start.startswith(_ZIP) and not zipfile.is_zipfile(path))
 
 
 def _pickled_code(error: Exception) -> str | None:

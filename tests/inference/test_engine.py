@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from ocrctl import Engine
+from ocrctl.core.model.info import model_info
 from ocrctl.errors import InputError, MissingRequirement, UsageError
 from ocrctl.inference.locate import locate
 from ocrctl.runtime import parse_device
@@ -120,7 +121,7 @@ def test_an_existing_path_wins_over_a_prefix(
     [
         (b"", "model.ckpt", "empty file"),
         (b"not a checkpoint at all", "model.ckpt", "not a checkpoint"),
-        (b"\x08\x0anot a graph", "model.onnx", "ONNX Runtime cannot open it"),
+        (b"\x08\x0anot a graph", "model.onnx", "not an ONNX file, or a damaged one"),
     ],
 )
 def test_files_that_are_no_models(tmp_path: Path, content: bytes, name: str, message: str) -> None:
@@ -129,6 +130,32 @@ def test_files_that_are_no_models(tmp_path: Path, content: bytes, name: str, mes
     with pytest.raises(InputError, match=message) as caught:
         Engine.load(path, device="cpu")
     assert str(path) in caught.value.message and "\n" not in caught.value.message
+
+
+def test_a_truncated_exported_file_is_one_sentence_with_the_fix(tmp_path: Path, tiny_onnx: Path) -> None:
+    """Named itself, or as the one file of a bundle, which ONNX Runtime finds damaged; `model info` says the same."""
+    path = tmp_path / "bundle" / "cut.onnx"
+    path.parent.mkdir()
+    path.write_bytes(tiny_onnx.read_bytes()[:5000])
+    for load in (Engine.load, lambda model: model_info(str(model))):
+        for model in (path, path.parent):
+            with pytest.raises(InputError, match=r"cut\.onnx: not an ONNX file, or a damaged one") as caught:
+                load(model)
+            assert "\n" not in caught.value.message and "ONNXRuntimeError" not in caught.value.message
+            assert caught.value.hint == "download or copy it again"
+
+
+def test_the_name_of_an_architecture_is_no_trained_model() -> None:
+    with pytest.raises(UsageError, match="'craft' is an architecture, not a trained model") as caught:
+        locate("craft")
+    assert "ocrctl train craft -d" in str(caught.value.hint)
+    assert "ocrctl model import FILE --as craft -o craft.ckpt" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="'pan' is an architecture") as caught:
+        locate("pan")
+    assert "import" not in str(caught.value.hint)  # no published weights of it are known
+    with pytest.raises(UsageError, match="no such file") as caught:
+        locate("rec-latin")
+    assert caught.value.hint == "the default model is default:rec-latin"
 
 
 def test_missing_model_names_the_nearest(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,13 @@ def test_files_without_usable_weights_are_refused(tmp_path: Path) -> None:
 
     torch.save({"a": torch.zeros(1000)}, plain)
     (tmp_path / "cut.pth").write_bytes(plain.read_bytes()[:2000])
-    assert "none that can be loaded safely" in refused(tmp_path / "cut.pth")
+    assert "a PyTorch file that is cut off or damaged" in refused(tmp_path / "cut.pth")
+    torch.save({"a": torch.zeros(1000)}, plain, _use_new_zipfile_serialization=False)
+    (tmp_path / "cut.pth").write_bytes(plain.read_bytes()[:2000])
+    assert "a PyTorch file that is cut off or damaged" in refused(tmp_path / "cut.pth")
+    with zipfile.ZipFile(tmp_path / "words.pth", "w") as file:
+        file.writestr("words.txt", "whole, and no weights")
+    assert "none that can be loaded safely" in refused(tmp_path / "words.pth")
     graph = onnx_file(tmp_path / "w.onnx", [numpy_helper.from_array(np.zeros(1000, np.float32), "a")])
     (tmp_path / "cut.onnx").write_bytes(graph.read_bytes()[:2000])
     assert "not an ONNX file, or a damaged one" in refused(tmp_path / "cut.onnx")

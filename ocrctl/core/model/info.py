@@ -12,6 +12,7 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.errors import InputError
 from ocrctl.inference.default_models import DefaultModel, default_models, default_of
 from ocrctl.models.card import read_card
+from ocrctl.models.onnx_tensors import damaged_onnx
 from ocrctl.models.registry import specs
 
 
@@ -68,7 +69,7 @@ def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:
         graph = onnx.load(path)
     except Exception as error:  # protobuf raises its own unrelated classes
         first = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{path}: not an ONNX file ({first}).") from error
+        raise damaged_onnx(path, first) from error
     text = next((item.value for item in graph.metadata_props if item.key == CARD_KEY), None)
     if text is None:
         raise InputError(
