@@ -61,7 +61,8 @@ class TrainSettings(Section):
     cache_megabytes: int = Field(2048, ge=1)
     """maximum memory of train.cache_features in MiB; samples beyond it are computed each time"""
     keep_share: float = Field(0.3, gt=0, lt=1)
-    """with --keep: share of kept images among the images of a step; they are added to the batch_size new ones"""
+    """with --keep: share of kept images among the images of a step; they are added to the batch_size new ones of each
+    batch, their number rounded, at least 1"""
     keep_weight: float = Field(1.0, ge=0)
     """with --keep: weight of the distance to the base model's outputs, beside the loss of the new samples"""
     keep_temperature: float = Field(1.0, gt=0, le=100)

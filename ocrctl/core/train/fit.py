@@ -80,7 +80,7 @@ def _run_training(
     samples: Any = task.samples
     if keep:
         task.fingerprints.update(keep.fingerprints)
-        samples = keep.mixed(task.samples, train.keep_share)
+        samples = keep.mixed(task.samples)
     if resume_from and start_step:
         check_data(resume_from, task, report)
         if keep:

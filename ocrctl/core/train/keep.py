@@ -21,7 +21,15 @@ from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.augment.pages import PageAugment
 from ocrctl.data.datasets.check_labels import LabelReport
 from ocrctl.data.datasets.detection import PageSource, TrainingPages
-from ocrctl.data.datasets.kept import IMAGES, WithKept, WithoutLabels, image_pages, image_words, no_targets
+from ocrctl.data.datasets.kept import (
+    IMAGES,
+    WithKept,
+    WithoutLabels,
+    image_pages,
+    image_words,
+    kept_per_batch,
+    no_targets,
+)
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
 from ocrctl.data.formats.spec import expect_stream, open_annotations, open_source, parse_spec
@@ -49,15 +57,18 @@ SEED_OFFSET = 7_000_003  # other draws than those of the training stream
 
 @dataclass(frozen=True)
 class Keep:
-    """Kept images of one run: their stream, and size and checksum of a finite set by name."""
+    """Kept images of one run: their stream, their number for each batch of `batch_size` new ones, and size and checksum
+    of a finite set by name."""
 
     spec: str
     stream: Any
+    batch_size: int
+    per_batch: int
     fingerprints: dict[str, str] = field(default_factory=dict)
 
-    def mixed(self, samples: Any, share: float) -> WithKept:
-        """Return the training stream with `share` of kept images in each step."""
-        return WithKept(samples, self.stream, share)
+    def mixed(self, samples: Any) -> WithKept:
+        """Return the training stream with kept images in each batch."""
+        return WithKept(samples, self.stream, self.batch_size, self.per_batch)
 
 
 def keep_spec(settings: Settings, task: str) -> str | None:
@@ -79,15 +90,19 @@ def prepare_keep(settings: Settings, spec: ModelSpec, card: ModelCard, report: R
     if not settings.model.init:
         raise UsageError("--keep: requires --from: without a base model there is nothing to keep.", hint="--from MODEL")
     stream, count, held, fingerprint = (_pages if spec.task == "detection" else _words)(given, settings, spec, card)
-    share, weight = settings.train.keep_share, settings.train.keep_weight
+    new, weight = settings.train.batch_size, settings.train.keep_weight
+    per_batch = kept_per_batch(new, settings.train.keep_share)
     if count is not None and count + held < 2:
         raise InputError(
             f"--keep {given}: expected at least 2 images, of which one is held out, found {count + held}.",
             hint="give more images, or --keep synth",
         )
     images = "endless" if count is None else f"{count} images, {held} held out"
-    report(f"keep: {given}, {images}; {share:.0%} of the images of a step, weight {weight:g}")
-    return Keep(given, stream, {f"--keep {given}": fingerprint} if fingerprint else {})
+    share = per_batch / (new + per_batch)
+    report(
+        f"keep: {given}, {images}; {per_batch} with each batch of {new} ({share:.0%} of its images), weight {weight:g}"
+    )
+    return Keep(given, stream, new, per_batch, {f"--keep {given}": fingerprint} if fingerprint else {})
 
 
 class _Opened(NamedTuple):
@@ -120,8 +135,7 @@ def _pages(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> 
 
 def _words(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> _Opened:
     seed, tokenizer = settings.seed + SEED_OFFSET, card_tokenizer(card)
-    share = settings.train.keep_share
-    batch = max(1, round(settings.train.batch_size * share / (1 - share)))
+    batch = kept_per_batch(settings.train.batch_size, settings.train.keep_share)
     if given == "synth:words":
         rendered = synth_words(settings, spec, card, "train", seed)
         stream = TrainingWords([rendered], Mixture([None], None, seed), spec, tokenizer, seed, batch)

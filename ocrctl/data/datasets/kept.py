@@ -1,8 +1,9 @@
 """Images that a fine-tuning keeps reading as its base model does: a part of every batch, without labels.
 
-Draw number n of the training stream brings the draws floor(n r) ... floor((n + 1) r) - 1 of the stream of kept images,
-r kept images for each new one. The new samples of a run are the same with and without them, and a batch remains a
-function of (seed, numbers).
+Every batch of B new samples brings the same number M of kept images (`kept_per_batch`): a batch from sample number n on
+brings the draws floor(n M / B) ... floor(n M / B) + M - 1 of the stream of kept images. Batch b of a run
+without excluded samples thus brings batch b of that stream, which may be ordered by width (data.datasets.width_order).
+The new samples of a run are the same with and without kept images, and a batch remains a function of (seed, numbers).
 """
 
 from __future__ import annotations
@@ -39,26 +40,31 @@ class BatchWithKept:
         self.kept = kept
 
 
+def kept_per_batch(batch_size: int, share: float) -> int:
+    """Return the number of kept images for each batch of `batch_size` new ones: what makes `share` (above 0, below 1)
+    of all its images kept ones, rounded, at least 1."""
+    return max(1, round(batch_size * share / (1 - share)))
+
+
 class WithKept:
     """A training stream whose batches also bring images of `kept`. Picklable, for loader workers."""
 
-    def __init__(self, samples: Any, kept: Stream, share: float) -> None:
-        """`share`: of the images of a step that are kept ones, above 0 and below 1."""
-        self.samples = samples
-        self.kept = kept
-        self.per_sample = share / (1 - share)
+    def __init__(self, samples: Any, kept: Stream, batch_size: int, per_batch: int) -> None:
+        """`per_batch`: kept images for each batch of `batch_size` new samples."""
+        self.samples, self.kept = samples, kept
+        self.batch_size, self.per_batch = batch_size, per_batch
 
-    def numbers(self, n: int) -> range:
-        """Return the draws of kept images that sample `n` brings."""
-        return range(int(n * self.per_sample), int((n + 1) * self.per_sample))
+    def draws(self, first: int) -> range:
+        """Return the draws of kept images of the batch that begins with sample number `first`."""
+        start = first * self.per_batch // self.batch_size
+        return range(start, start + self.per_batch)
 
     def __getitems__(self, numbers: Sequence[int]) -> Any:
         """Return the samples `numbers` and their kept images as one batch, or the OcrctlError of one of them."""
         batch = self.samples.__getitems__(numbers)
-        draws = [draw for n in numbers for draw in self.numbers(n)]
-        if isinstance(batch, OcrctlError) or not draws:
+        if isinstance(batch, OcrctlError):
             return batch
-        kept = self.kept.__getitems__(draws)
+        kept = self.kept.__getitems__(self.draws(numbers[0]))
         if isinstance(kept, OcrctlError):
             return kept
         fields = {"images": kept.images}

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocrctl.core.fine_tune.forgetting import forgetting
 from ocrctl.core.train.keep import base_identity, held_out_part, recorded_base, write_base
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
-from ocrctl.data.datasets.kept import WithKept
+from ocrctl.data.datasets.kept import WithKept, kept_per_batch
+from ocrctl.data.datasets.loader import StepSampler
+from ocrctl.data.datasets.mixture import Mixture
+from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
+from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.models.registry import get_spec
+from ocrctl.text.charset import Charset
+from ocrctl.text.tokenizer import CTCTokenizer
 from ocrctl.training.distillation import DistillationObjective
 
 SETS = ["train.batch_size=4", "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant",
@@ -68,7 +78,7 @@ def test_a_run_that_was_cut_in_two_is_the_run_that_was_not(
         run(tmp_path / "base", words, tiny_checkpoint, None, "train.max_steps=1", resized)
         tiny_checkpoint = tmp_path / "base" / "last.ckpt"
     lines = run(tmp_path / "whole", words, tiny_checkpoint, spec, "train.max_steps=4", "data.workers=1", resized)
-    assert any(line.startswith("keep: ") and "30% of the images of a step" in line for line in lines)
+    assert any(line.startswith("keep: ") and "2 with each batch of 4 (33% of its images)" in line for line in lines)
     run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=2", resized)
     run(tmp_path / "cut", words, tiny_checkpoint, spec, "train.max_steps=4")
     one, two = (read_checkpoint(tmp_path / name / "last.ckpt")["state_dict"] for name in ("whole", "cut"))
@@ -78,11 +88,41 @@ def test_a_run_that_was_cut_in_two_is_the_run_that_was_not(
     assert any(not torch.equal(value, one[name]) for name, value in plain.items())
 
 
-def test_kept_images_are_added_to_each_batch_as_a_function_of_the_number() -> None:
-    stream = WithKept(None, None, 0.3)  # type: ignore[arg-type]
-    draws = [draw for n in range(700) for draw in stream.numbers(n)]
-    assert draws == list(range(300))
-    assert [len([d for n in range(start, start + 70) for d in stream.numbers(n)]) for start in (0, 70)] == [30, 30]
+@pytest.mark.parametrize(
+    ("batch_size", "share", "per_batch"), [(32, 0.25, 11), (64, 0.3, 27), (4, 0.3, 2), (1, 0.1, 1)]
+)
+def test_each_batch_brings_the_next_batch_of_kept_images(batch_size: int, share: float, per_batch: int) -> None:
+    assert kept_per_batch(batch_size, share) == per_batch
+    stream = WithKept(None, None, batch_size, per_batch)  # type: ignore[arg-type]
+    drawn = [list(stream.draws(batch * batch_size)) for batch in range(100)]
+    assert drawn == np.arange(100 * per_batch).reshape(100, per_batch).tolist()
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 50), st.sets(st.integers(0, 200)))
+def test_with_excluded_samples_every_batch_brings_as_many_and_none_twice(
+    batch_size: int, per_batch: int, start: int, excluded: set[int]
+) -> None:
+    stream = WithKept(None, None, batch_size, per_batch)  # type: ignore[arg-type]
+    batches = islice(StepSampler(batch_size, start, wanted=lambda n: n not in excluded), 20)
+    drawn = [draw for numbers in batches for draw in stream.draws(numbers[0])]
+    assert len(drawn) == len(set(drawn)) == 20 * per_batch
+
+
+def test_kept_images_of_a_batch_have_similar_widths(tmp_path: Path) -> None:
+    """The kept batches of 11 to a batch of 32, a share that is no whole number for each sample."""
+    rng = np.random.default_rng(0)
+    sizes = np.stack([rng.integers(20, 600, 3000), np.full(3000, 48)], 1).astype(np.int32)
+    source = FolderWords("words", str(tmp_path), [f"{n}.png" for n in range(3000)], ["a"] * 3000)
+    words = FiniteWords(source, range(3000), sizes=sizes)
+    per_batch = kept_per_batch(32, 0.25)
+    spec = get_spec("crnn-tiny").with_resize("keep")
+    tokenizer = CTCTokenizer(Charset("a"), 25)
+    kept = TrainingWords([words], Mixture([3000], None, 1), spec, tokenizer, 1, per_batch)
+    assert kept.order is not None
+    stream = WithKept(None, kept, 32, per_batch)
+    batches = [[kept.width(kept.order.draw(draw)) for draw in stream.draws(32 * step)] for step in range(200)]
+    padded = sum(len(widths) * max(widths) for widths in batches)
+    assert padded < 1.05 * sum(map(sum, batches))
 
 
 def test_the_new_samples_are_the_same_with_and_without_kept_images(
