@@ -6,7 +6,7 @@ does not require the package onnx.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 
@@ -47,9 +47,25 @@ def messages(message: memoryview, number: int) -> Iterator[memoryview]:
 
 def integers(message: memoryview, number: int) -> Iterator[int]:
     """Return the signed integers of all fields `number`, packed or one by one. Raises as `fields`."""
-    for field, content in fields(message):
-        if field != number:
-            continue
+    return unpacked(content for field, content in fields(message) if field == number)
+
+
+def text(message: memoryview, number: int) -> str:
+    """Return the last field `number` as text, "" where there is none. Raises as `fields`."""
+    return decoded(messages(message, number))
+
+
+def grouped(message: memoryview) -> dict[int, list[Content]]:
+    """Return the contents of all fields of `message` by their number, in one pass. Raises as `fields`."""
+    found: dict[int, list[Content]] = {}
+    for number, content in fields(message):
+        found.setdefault(number, []).append(content)
+    return found
+
+
+def unpacked(contents: Iterable[Content]) -> Iterator[int]:
+    """Return the signed integers in the contents of one field, packed or one by one. Raises as `fields`."""
+    for content in contents:
         if isinstance(content, int):
             yield _signed(content)
             continue
@@ -59,16 +75,18 @@ def integers(message: memoryview, number: int) -> Iterator[int]:
             yield _signed(one)
 
 
-def text(message: memoryview, number: int) -> str:
-    """Return the last field `number` as text, "" where there is none. Raises as `fields`."""
+def decoded(contents: Iterable[Content]) -> str:
+    """Return the last of the contents of one field as text, "" where there is none."""
     found = b""
-    for content in messages(message, number):
-        found = bytes(content)
+    for content in contents:
+        found = b"" if isinstance(content, int) else bytes(content)
     return found.decode(errors="replace")
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends."""
+    if (number := message[position]) < 128:  # most are
+        return number, position + 1
     number = 0
     for shift in range(0, 70, 7):
         byte = message[position]

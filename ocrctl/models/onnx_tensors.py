@@ -6,6 +6,8 @@ Field numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.prot
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.errors import InputError
-from ocrctl.files.protobuf import integers, messages, text
+from ocrctl.files.protobuf import decoded, fields, grouped, integers, messages, text, unpacked
 from ocrctl.files.regular import check_regular
 
 MODEL_GRAPH, MODEL_OPSET, MODEL_METADATA = 7, 8, 14
@@ -44,30 +46,50 @@ def read_onnx_tensors(path: Path) -> OnnxTensors:
 
     Raises InputError when it cannot be read, is no ONNX file, is cut off, or keeps its weights in another file.
     """
-    try:
-        check_regular(path)
-        model = memoryview(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    try:
-        tensors = dict(
-            _tensor(message, path)
-            for graph in messages(model, MODEL_GRAPH)
-            for message in messages(graph, GRAPH_INITIALIZER)
-        )
+    model = _content(path)
+    with _refusing_damage(path):
+        tensors: dict[str, NDArray[np.generic]] = {}
+        for graph in messages(model, MODEL_GRAPH):
+            for message in messages(graph, GRAPH_INITIALIZER):
+                tensor = _Tensor(message)
+                if tensor.external:
+                    raise InputError(
+                        f"{path}: keeps its weights in another file ({tensor.name[:60]} and others).",
+                        hint='save it as one file: python -c \'import onnx; onnx.save(onnx.load("IN.onnx"), "OUT.onnx")\'',
+                    )
+                tensors[tensor.name] = tensor.values()
         metadata = _metadata(model)
         opsets = [
             max(integers(entry, OPSET_VERSION), default=0)
             for entry in messages(model, MODEL_OPSET)
             if text(entry, OPSET_DOMAIN) in ("", "ai.onnx")
         ]
-    except (IndexError, ValueError) as error:
-        raise damaged_onnx(path, error) from error
     if not tensors:
         raise InputError(f"{path}: not an ONNX file with weights (it holds no initialisers).")
     return OnnxTensors(tensors, metadata, max(opsets, default=0))
+
+
+def read_float_tensors(path: Path) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """Iterate over name and values of the floating-point tensors in the ONNX file at `path`: initialisers, and
+    constants of nodes, which may have no name, also those of subgraphs. Values in another file are left out.
+
+    Raises InputError as `read_onnx_tensors`.
+    """
+    model = _content(path)
+    with _refusing_damage(path):
+        graphs = list(messages(model, MODEL_GRAPH))
+        while graphs:
+            graph = graphs.pop()
+            found = list(messages(graph, GRAPH_INITIALIZER))
+            holders = {ATTRIBUTE_TENSOR: found, ATTRIBUTE_GRAPH: graphs}
+            for node in messages(graph, GRAPH_NODE):
+                for attribute in messages(node, NODE_ATTRIBUTE):
+                    for number, content in fields(attribute):
+                        if number in holders and isinstance(content, memoryview):
+                            holders[number].append(content)
+            for tensor in map(_Tensor, found):
+                if tensor.kind in FLOATS and not tensor.external:
+                    yield tensor.name, tensor.values()
 
 
 def damaged_onnx(path: Path, reason: object) -> InputError:
@@ -85,30 +107,55 @@ def _metadata(model: memoryview) -> dict[str, str]:
     return {text(entry, ENTRY_KEY): text(entry, ENTRY_VALUE) for entry in messages(model, MODEL_METADATA)}
 
 
-def _tensor(message: memoryview, path: Path) -> tuple[str, NDArray[np.generic]]:
-    """Name and values of a TensorProto. Raises ValueError for numbers that do not fit its shape, and for a type that
-    weights do not have; InputError for one whose values are in another file."""
-    name = text(message, TENSOR_NAME)
-    if any(True for _ in messages(message, TENSOR_EXTERNAL)):
-        raise InputError(
-            f"{path}: keeps its weights in another file ({name[:60]} and others).",
-            hint='save it as one file: python -c \'import onnx; onnx.save(onnx.load("IN.onnx"), "OUT.onnx")\'',
-        )
-    shape = list(integers(message, TENSOR_DIMS))
-    kind = max(integers(message, TENSOR_TYPE), default=0)
-    if kind not in DTYPES:
-        raise ValueError(f"tensor {name[:60]} of type {kind}")
-    dtype = np.dtype(DTYPES[kind])
-    values: NDArray[np.generic]
-    if any(True for _ in messages(message, TENSOR_RAW)):
-        values = np.frombuffer([*messages(message, TENSOR_RAW)][-1], dtype)
-    elif kind in (FLOAT, DOUBLE):
-        field = TENSOR_FLOATS if kind == FLOAT else TENSOR_DOUBLES
-        values = np.frombuffer(b"".join(messages(message, field)), dtype)  # packed, or one by one
-    else:
-        numbers = list(integers(message, TENSOR_INT64 if dtype == np.int64 else TENSOR_INT32))
-        values = np.array(numbers, np.int64)
-        values = values.astype("<u2").view(dtype) if kind == FLOAT16 else values.astype(dtype)
-    if values.size != math.prod(shape):
-        raise ValueError(f"tensor {name[:60]} of shape {shape} holds {values.size} numbers")
-    return name, values.reshape(shape)
+def _content(path: Path) -> memoryview:
+    """The content of the file at `path`. Raises InputError when it cannot be read."""
+    try:
+        check_regular(path)
+        return memoryview(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """Raise InputError for the IndexError or ValueError of a message that is damaged."""
+    try:
+        yield
+    except (IndexError, ValueError) as error:
+        raise damaged_onnx(path, error) from error
+
+
+class _Tensor:
+    """A TensorProto: name, data type (TensorProto.DataType), and whether its values are in another file."""
+
+    def __init__(self, message: memoryview) -> None:
+        self._fields = grouped(message)
+        self.name = decoded(self._fields.get(TENSOR_NAME, ()))
+        self.kind = max(unpacked(self._fields.get(TENSOR_TYPE, ())), default=0)
+        self.external = TENSOR_EXTERNAL in self._fields
+
+    def values(self) -> NDArray[np.generic]:
+        """Return its values; raw ones are views of the message. Raises ValueError for numbers that do not fit its
+        shape, and for a type that weights do not have."""
+        if self.kind not in DTYPES:
+            raise ValueError(f"tensor {self.name[:60]} of type {self.kind}")
+        dtype = np.dtype(DTYPES[self.kind])
+        values: NDArray[np.generic]
+        if raw := self._bytes(TENSOR_RAW):
+            values = np.frombuffer(raw[-1], dtype)
+        elif self.kind in (FLOAT, DOUBLE):
+            field = TENSOR_FLOATS if self.kind == FLOAT else TENSOR_DOUBLES
+            values = np.frombuffer(b"".join(self._bytes(field)), dtype)  # packed, or one by one
+        else:
+            numbers = unpacked(self._fields.get(TENSOR_INT64 if dtype == np.int64 else TENSOR_INT32, ()))
+            values = np.array(list(numbers), np.int64)
+            values = values.astype("<u2").view(dtype) if self.kind == FLOAT16 else values.astype(dtype)
+        shape = list(unpacked(self._fields.get(TENSOR_DIMS, ())))
+        if values.size != math.prod(shape):
+            raise ValueError(f"tensor {self.name[:60]} of shape {shape} holds {values.size} numbers")
+        return values.reshape(shape)
+
+    def _bytes(self, field: int) -> list[memoryview]:
+        return [content for content in self._fields.get(field, ()) if isinstance(content, memoryview)]

@@ -113,9 +113,11 @@ def test_a_card(tiny_checkpoint: Path, tmp_path: Path, field: str) -> None:
         Engine.load(tmp_path / "bad.ckpt")
 
 
-def test_values_are_counted_in_one_pass() -> None:
-    assert not_finite(np.full((3, 4), 1e30, np.float32)) == ""  # their squares are not finite, they are
-    values = np.array([[1, np.nan, np.inf], [-np.inf, np.nan, 0]], np.float32)
+@pytest.mark.parametrize(("dtype", "large"), [(np.float32, 1e30), (np.float16, 65504), (np.float64, 1e300)])
+def test_values_are_counted_in_one_pass(dtype: type[np.floating], large: float) -> None:
+    assert not_finite(np.full((3, 4), large, dtype)) == ""  # their squares are not finite, they are
+    assert not_finite(np.full((3, 4), -large, dtype)) == "" and not_finite(np.zeros(0, dtype)) == ""
+    values = np.array([[1, np.nan, np.inf], [-np.inf, np.nan, 0]], dtype)
     assert not_finite(values) == "2 NaN and 2 infinite values"
     assert not_finite(values, infinite=False) == "2 NaN"
     assert not_finite(values[:, 2:], infinite=False) == "" and not_finite(values[:, 2:]) == "1 infinite value"
