@@ -30,6 +30,8 @@ FLOAT, FLOAT16, DOUBLE = 1, 10, 11  # TensorProto.DataType
 FLOATS = {FLOAT: "<f4", FLOAT16: "<f2", DOUBLE: "<f8"}
 DTYPES = {**FLOATS, 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?"}
 
+SAVE_AS_ONE = 'import onnx; onnx.save(onnx.load("IN.onnx"), "OUT.onnx")'
+
 
 @dataclass(frozen=True)
 class OnnxTensors:
@@ -55,7 +57,7 @@ def read_onnx_tensors(path: Path) -> OnnxTensors:
                 if tensor.external:
                     raise InputError(
                         f"{path}: keeps its weights in another file ({tensor.name[:60]} and others).",
-                        hint='save it as one file: python -c \'import onnx; onnx.save(onnx.load("IN.onnx"), "OUT.onnx")\'',
+                        hint=f"save it as one file: python -c '{SAVE_AS_ONE}'",
                     )
                 tensors[tensor.name] = tensor.values()
         metadata = _metadata(model)

@@ -14,7 +14,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import PluginError, UsageError
 from ocrctl.models.family import ModelFamily, load_part
-from ocrctl.models.layers.ctc_loss import ctc_loss
+from ocrctl.models.layers.ctc import ctc_loss
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.plugins import HINT, guarded
 from ocrctl.models.registry import family_of

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.build import build_model
 from ocrctl.models.layers.columns import clear_columns, column_mask, reversed_steps, strided, take_steps
-from ocrctl.models.layers.ctc_loss import ctc_loss
+from ocrctl.models.layers.ctc import ctc_loss
 from ocrctl.models.ocr_model import NEVER, OCRModel
 from ocrctl.models.registry import get_spec, specs
 from ocrctl.training.objectives import ctc_objective

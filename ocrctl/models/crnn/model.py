@@ -18,6 +18,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.models.crnn import vgg
 from ocrctl.models.crnn.recurrent import run_lstm
 from ocrctl.models.layers.columns import Columns, clear_columns, strided
+from ocrctl.models.layers.ctc import CTCHead
 from ocrctl.models.ocr_model import OCRModel
 
 
@@ -143,15 +144,3 @@ class BiLSTMDecoder(nn.Module):
         lengths = None if columns is None else strided(columns.counted, COLUMNS_PER_STEP)
         states: Tensor = self.dropout(run_lstm(self.lstm, sequence, lengths, self.training))  # (N, T, 2 * hidden)
         return states
-
-
-class CTCHead(nn.Module):
-    """One linear layer to K classes, class 0 the CTC blank."""
-
-    def __init__(self, in_features: int, num_classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, num_classes)
-
-    def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """Map (N, T, D) to {"logits": (N, T, K)}."""
-        return {"logits": self.linear(states)}

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.crnn.recurrent import run_lstm
 from ocrctl.models.layers.columns import Columns, clear_columns, repeat_last_column, strided
+from ocrctl.models.layers.ctc import CTCHead
 from ocrctl.models.ocr_model import NEVER, OCRModel
 
 COLUMNS_PER_STEP = 4
@@ -44,7 +45,7 @@ def build(card: ModelCard, num_classes: int) -> OCRModel:
     return VGGCRNN(
         encoder=VGGEncoder(card.channels, size.channels),
         decoder=RecurrentDecoder(size.channels, size.hidden, dropout),
-        head=LinearHead(size.hidden, num_classes),
+        head=CTCHead(size.hidden, num_classes),
         mean=card.mean,
         std=card.std,
         class_tensors=("head.linear.weight", "head.linear.bias"),
@@ -154,15 +155,3 @@ class RecurrentDecoder(nn.Module):
             sequence = linear(run_lstm(lstm, sequence, lengths, self.training))
         dropped: Tensor = self.dropout(sequence)
         return dropped
-
-
-class LinearHead(nn.Module):
-    """One linear layer to K classes, class 0 the CTC blank."""
-
-    def __init__(self, in_features: int, num_classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, num_classes)
-
-    def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """Map (N, T, D) to {"logits": (N, T, K)}."""
-        return {"logits": self.linear(states)}

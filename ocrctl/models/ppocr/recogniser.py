@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.layers.attention import attend, join_heads, split_heads
 from ocrctl.models.layers.columns import Columns, strided
+from ocrctl.models.layers.ctc import CTCHead
 from ocrctl.models.layers.init import init_transformer
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.ppocr.blocks import (
@@ -231,15 +232,3 @@ class AttentionBlock(nn.Module):
         states = states + self.project(join_heads(attend(queries, keys, values, log_weights)))
         out: Tensor = states + self.narrow(F.silu(self.widen(self.norm2(states))))
         return out
-
-
-class CTCHead(nn.Module):
-    """One linear layer to K classes, class 0 the CTC blank."""
-
-    def __init__(self, in_features: int, num_classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, num_classes)
-
-    def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """Map (N, T, width) to {"logits": (N, T, K)}."""
-        return {"logits": self.linear(states)}

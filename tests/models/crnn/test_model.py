@@ -11,7 +11,7 @@ from torch import nn
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.build import build_model
-from ocrctl.models.layers.ctc_loss import ctc_loss
+from ocrctl.models.layers.ctc import ctc_loss
 from ocrctl.models.ocr_model import OCRModel, best_classes
 from ocrctl.models.registry import get_spec, specs
 from ocrctl.text.charset import Charset

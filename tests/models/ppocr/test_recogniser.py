@@ -10,7 +10,7 @@ import torch
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.build import build_model
 from ocrctl.models.layers.columns import Columns
-from ocrctl.models.layers.ctc_loss import ctc_loss
+from ocrctl.models.layers.ctc import ctc_loss
 from ocrctl.models.ocr_model import OCRModel, best_classes
 from ocrctl.models.registry import get_spec
 
