@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def read_onnx_tensors(path: Path) -> OnnxTensors:
     return OnnxTensors(tensors, metadata, max(opsets, default=0))
 
 
-def read_float_tensors(path: Path) -> Iterator[tuple[str, NDArray[np.generic]]]:
+def read_float_tensors(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     """Iterate over name and values of the floating-point tensors in the ONNX file at `path`: initialisers, and
     constants of nodes, which may have no name, also those of subgraphs. Values in another file are left out.
 
