@@ -1,14 +1,16 @@
-"""Fixtures that several rooms share: a small recogniser that reads something, and a folder of drawn words."""
+"""Fixtures that tests of several packages share: a small recogniser, a folder of drawn words, limits."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from ocrctl.config.limits import VARIABLES, limit
 
 WORDS = ["hotel", "Exit", "24h", "cafe", "OPEN", "n0", "street", "a", "parking", "b7", "zoo", "Market-1"]
 
@@ -41,6 +43,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def set_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Set a limit, by the name of its setting, to the text of its variable, for the rest of the test."""
+
+    def set_to(name: str, text: str) -> None:
+        monkeypatch.setenv(VARIABLES[name], text)
+        limit.cache_clear()
+
+    yield set_to
+    limit.cache_clear()
 
 
 @pytest.fixture(scope="session")

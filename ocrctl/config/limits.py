@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from functools import cache
 
 from ocrctl.errors import UsageError
 
@@ -36,20 +35,25 @@ def variable(name: str) -> str:
 
 
 VARIABLES = {name: variable(name) for name in DEFAULTS}
-# A limit is read for every image, and os.environ takes 2 us to find out that a variable is not set, as long as reading
-# a small file: it encodes the name and catches a KeyError. The dictionary behind it has the encoded names.
-_VARIABLES: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
-_KEYS = {
-    name: os.environ.encodekey(key) if _VARIABLES is not os.environ else key  # type: ignore[attr-defined]
-    for name, key in VARIABLES.items()
-}
 
 
+@cache
 def limit(name: str) -> int:
-    """Return the limit `name` of this process. Raises UsageError when its variable is not a positive integer."""
-    if _VARIABLES.get(_KEYS[name]) is None:
+    """Return the limit `name` of this process. Raises UsageError when its variable is not a positive integer.
+
+    The environment is read once, since a lookup there takes as long as reading the file of a small image. After a
+    change of a variable `limit.cache_clear()` makes it read again.
+    """
+    text = os.environ.get(VARIABLES[name])
+    if text is None:
         return DEFAULTS[name]
-    return _number(VARIABLES[name], os.environ[VARIABLES[name]])
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"{VARIABLES[name]}: expected an integer of 1 or more, found {text[:40]!r}.")
+    return number
 
 
 def max_image_pixels() -> int:
@@ -67,14 +71,4 @@ def use_limits(values: Mapping[str, int]) -> None:
     for name, value in values.items():
         if value != limit(name):
             os.environ[VARIABLES[name]] = str(value)
-
-
-@lru_cache(maxsize=32)
-def _number(variable: str, text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise UsageError(f"{variable}: expected an integer of 1 or more, found {text[:40]!r}.")
-    return number
+    limit.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_fuzzed_files_are_input_errors(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_unpacks_to_too_much_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, set_limit: Callable[[str, str], None]
 ) -> None:
     saved(tmp_path / "a.ckpt")
     path = tmp_path / "bomb.ckpt"
@@ -75,7 +76,7 @@ def test_a_checkpoint_that_unpacks_to_too_much_is_refused_at_once(
         read_checkpoint(path)
     assert time.perf_counter() - start < 0.2  # unpacking it for its checksums takes longer
     assert caught.value.hint and "OCRCTL_LIMITS__UNPACK_RATIO=" in caught.value.hint
-    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_RATIO", "2000")
+    set_limit("limits.unpack_ratio", "2000")
     read_checkpoint(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +91,21 @@ def test_large_files_of_ordinary_lines_are_read(tmp_path: Path, monkeypatch: pyt
         open_annotations(str(tmp_path))
 
 
-def test_zips_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zips_that_unpack_to_too_much(tmp_path: Path, set_limit: Callable[[str, str], None]) -> None:
     with zipfile.ZipFile(tmp_path / "gt.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(9):
             archive.writestr(f"gt_{number}.txt", QUAD * 100)
     assert len(open_annotations(str(tmp_path))) == 900
-    monkeypatch.setenv("OCRCTL_LIMITS__ZIP_TEXT_BYTES", "12000")
+    set_limit("limits.zip_text_bytes", "12000")
     with pytest.raises(InputError, match=r"gt.zip: unpacks to \d+ bytes, the limit of label texts is 12000"):
         open_annotations(str(tmp_path))
-    monkeypatch.delenv("OCRCTL_LIMITS__ZIP_TEXT_BYTES")
-    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_RATIO", "2")
+    set_limit("limits.zip_text_bytes", "1000000")
+    set_limit("limits.unpack_ratio", "2")
     assert len(open_annotations(str(tmp_path))) == 900  # below limits.unpack_free
-    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_FREE", "2000")
+    set_limit("limits.unpack_free", "2000")
     with pytest.raises(InputError, match=r"gt.zip: \d+ bytes would unpack to \d+, more than 2 times as much"):
         open_annotations(str(tmp_path))
-    monkeypatch.setenv("OCRCTL_LIMITS__UNPACK_FREE", "two")
+    set_limit("limits.unpack_free", "two")
     with pytest.raises(UsageError, match="OCRCTL_LIMITS__UNPACK_FREE: expected an integer"):
         open_annotations(str(tmp_path))
 

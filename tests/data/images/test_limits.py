@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,6 @@ import pytest
 from PIL import Image
 
 from ocrctl.cli.app import run
-from ocrctl.config.limits import VARIABLES
 from ocrctl.data.images.av1 import stream_sizes
 from ocrctl.data.images.decode import decode, probe
 from ocrctl.data.images.header import read_header
@@ -114,27 +114,27 @@ def test_what_the_header_states_is_what_is_decoded(suffix: str) -> None:
     assert decode(data, "").shape == (48, 60, 3)
 
 
-def test_the_limits_are_settings(monkeypatch: pytest.MonkeyPatch, word_folder: Path) -> None:
-    monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "2879")
+def test_the_limits_are_settings(set_limit: Callable[[str, str], None], word_folder: Path) -> None:
+    set_limit("data.max_image_pixels", "2879")
     assert "60 x 48 pixels, the limit is 2,879" in limit_problem(encode(".png"))
-    monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "2880")
+    set_limit("data.max_image_pixels", "2880")
     assert limit_problem(encode(".png")) == ""
-    monkeypatch.setenv(VARIABLES["data.max_image_bytes"], "100")
+    set_limit("data.max_image_bytes", "100")
     assert run(["dataset", "validate", str(word_folder), "-q"]) == 1
-    monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "many")
+    set_limit("data.max_image_pixels", "many")
     with pytest.raises(UsageError, match="expected an integer"):
         limit_problem(encode(".png"))
 
 
 @pytest.mark.parametrize("speed", [9, 10])
-def test_an_avif_is_as_large_as_its_stream_says(speed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_avif_is_as_large_as_its_stream_says(speed: int, set_limit: Callable[[str, str], None]) -> None:
     """libavif decodes 9000 x 9000 pixels where the file states 100 x 100."""
     image = np.zeros((500, 600, 3), np.uint8)
     data = cv2.imencode(".avif", image, [cv2.IMWRITE_AVIF_SPEED, speed])[1].tobytes()
     assert stream_sizes(data) and set(stream_sizes(data)) == {(600, 500)}
     lies = put(data, data.index(b"ispe") + 8, struct.pack(">II", 10, 10))
     assert stated_size(lies) == ("avif", 600, 500)
-    monkeypatch.setenv(VARIABLES["data.max_image_pixels"], "800000")
+    set_limit("data.max_image_pixels", "800000")
     assert "600 x 500 pixels, the limit is 266,666" in limit_problem(lies)
     for cut in range(0, len(data), 7):
         assert set(stream_sizes(data[:cut])) <= {(600, 500)}
