@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,7 +26,8 @@ HINT = "one is a folder such as RUN/quarantine/step-0000123"
 
 class StepFacts(BaseModel):
     """step.json: `seed` is that of the step's random state, `sizes` the samples of each of its batches, `locations`
-    names samples by their draw numbers, `sentence` is the verdict of training on `device`."""
+    names samples by their draw numbers, `sentence` is the verdict of training on `device`; `kept_sizes` and
+    `kept_locations` are the same of kept images."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -38,6 +39,10 @@ class StepFacts(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
     sizes: list[Annotated[int, Field(ge=1, le=1 << 20)]] = Field(min_length=1)
     locations: dict[str, str] = Field(validation_alias=AliasChoices("locations", "places"))  # `places`: of 0.1.0
+    kept_sizes: list[Annotated[int, Field(ge=0, le=1 << 20)]] = Field(default_factory=list)
+    kept_locations: dict[str, str] = Field(default_factory=dict)
+    keep_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    keep_temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     sentence: str = ""
     device: str = "its device"
 
@@ -45,12 +50,13 @@ class StepFacts(BaseModel):
 @dataclass(frozen=True)
 class QuarantinedStep:
     """Hold the facts, the model and the batches of a step; a batch has uint8 images (N, C, H, W), int64 ids (N,) and
-    targets."""
+    targets. base: the --from model and its card, of a step with kept images."""
 
     facts: StepFacts
     card: ModelCard
     model: OCRModel
     batches: list[dict[str, Any]]
+    base: tuple[ModelCard, OCRModel] | None = None
 
 
 def read_step(folder: Path) -> QuarantinedStep:
@@ -69,7 +75,17 @@ def read_step(folder: Path) -> QuarantinedStep:
     card, weights = load_checkpoint(folder / "weights.ckpt", finite=False)
     model = build_trained(card, weights, folder / "weights.ckpt")
     arrays = _arrays(folder / "batch.npz")
-    return QuarantinedStep(facts, card, model, [_batch(folder, arrays, n, card) for n in _sized(folder, arrays, facts)])
+    batches = [_batch(folder, arrays, n, card) for n in _sized(folder, arrays, facts)]
+    base = _base(folder / "base.ckpt", card) if any("kept" in batch for batch in batches) else None
+    return QuarantinedStep(facts, card, model, batches, base)
+
+
+def _base(path: Path, card: ModelCard) -> tuple[ModelCard, OCRModel]:
+    """Read the model whose outputs the kept images keep. Raises InputError when it is not of the kind of `card`."""
+    base, weights = load_checkpoint(path, finite=False)
+    if replace(card, charset=base.charset) != base:
+        raise InputError(f"{path}: its model card is not that of weights.ckpt with another charset.", hint=HINT)
+    return base, build_trained(base, weights, path)
 
 
 def _arrays(path: Path) -> dict[str, Tensor]:
@@ -88,11 +104,12 @@ def _sized(folder: Path, arrays: dict[str, Tensor], facts: StepFacts) -> range:
     """Numbers of the batches. Raises InputError when an array is of another size than step.json says."""
     for name, value in arrays.items():
         number = name.rpartition(".")[2]
-        known = number.isascii() and number.isdigit() and len(number) < 7 and int(number) < len(facts.sizes)
-        if not known or value.shape[:1] != (facts.sizes[int(number)],):
+        sizes = facts.kept_sizes if name.startswith("kept/") else facts.sizes
+        known = number.isascii() and number.isdigit() and len(number) < 7 and int(number) < len(sizes)
+        if not known or value.shape[:1] != (sizes[int(number)],):
             raise InputError(
                 f"{folder / 'batch.npz'}: {name[:60]} of shape {tuple(value.shape)} is in no batch of step.json, whose "
-                f"sizes are {facts.sizes[:8]}.",
+                f"sizes are {sizes[:8]}.",
                 hint=HINT,
             )
     return range(len(facts.sizes))
@@ -134,18 +151,16 @@ def _widths_problem(widths: Any, images: Tensor, card: ModelCard) -> str:
 
 def _problem(batch: dict[str, Any], card: ModelCard) -> str:
     """Why the model with `card` cannot learn from `batch`, "" when it can: losses read labels unchecked."""
-    images, ids = batch.get("images"), batch.get("ids")
-    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
-        return "images should be uint8 (N, H, W, C)"
-    words = card.task == "recognition"
-    width = images.shape[3] if card.kept is not None else card.width
-    if images.shape[1] != card.channels or (words and images.shape[2:] != (card.height, width)):
-        return f"images of {tuple(images.shape[1:])}, channels first, are not what {card.arch} takes"
-    if (card.kept is not None or "widths" in batch) and (problem := _widths_problem(batch.get("widths"), images, card)):
+    if problem := _images_problem(batch, card):
         return problem
-    if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 1:
-        return "ids should be int64 (N,)"
-    if not words:
+    if "kept" in batch:
+        kept = batch["kept"] if isinstance(batch["kept"], dict) else {}
+        images = kept.get("images")
+        if isinstance(images, Tensor) and images.ndim == 4:
+            kept = {**kept, "images": images.permute(0, 3, 1, 2)}
+        if problem := _images_problem(kept, card):
+            return f"kept {problem}"
+    if card.task != "recognition":
         return ""
     labels, lengths = batch.get("labels"), batch.get("lengths")
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 2:
@@ -157,4 +172,20 @@ def _problem(batch: dict[str, Any], card: ModelCard) -> str:
         return f"labels should be classes below {tokenizer.num_classes}"
     if not 0 <= int(lengths.min()) <= int(lengths.max()) <= labels.shape[1]:
         return f"lengths should be from 0 to {labels.shape[1]}"
+    return ""
+
+
+def _images_problem(batch: dict[str, Any], card: ModelCard) -> str:
+    """Why the model with `card` cannot take the images of `batch` (N, C, H, W) and their widths, "" when it can."""
+    images, ids = batch.get("images"), batch.get("ids")
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+        return "images should be uint8 (N, H, W, C)"
+    words = card.task == "recognition"
+    width = images.shape[3] if card.kept is not None else card.width
+    if images.shape[1] != card.channels or (words and images.shape[2:] != (card.height, width)):
+        return f"images of {tuple(images.shape[1:])}, channels first, are not what {card.arch} takes"
+    if (card.kept is not None or "widths" in batch) and (problem := _widths_problem(batch.get("widths"), images, card)):
+        return problem
+    if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 1:
+        return "ids should be int64 (N,)"
     return ""

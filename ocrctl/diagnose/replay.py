@@ -16,6 +16,7 @@ from ocrctl.models.finite import names_not_finite
 from ocrctl.models.freeze import freeze
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.device import DTYPES
+from ocrctl.training.distillation import distillation
 from ocrctl.training.nonfinite_samples import find_nonfinite_samples
 from ocrctl.training.objectives import Objective, choose_objective
 
@@ -33,6 +34,10 @@ def replay(folder: Path) -> Diagnosis:
     freeze(model, meta["freeze"])
     model.train()
     objective = choose_objective(card, TrainSettings(label_smoothing=meta["label_smoothing"]))
+    if read.base is not None:
+        base_card, base = read.base
+        weight, temperature = meta["keep_weight"], meta["keep_temperature"]
+        objective = distillation(objective, base, base_card, card, weight, temperature)
     dtype = DTYPES.get(meta["precision"])
 
     def autocast() -> Any:
@@ -63,8 +68,11 @@ def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: di
     def name(number: int) -> str:
         return f"{meta['locations'].get(str(number), number)} (draw {number})"
 
+    def kept_location(number: int) -> str:
+        return str(meta["kept_locations"].get(str(number), number))
+
     verdict = find_nonfinite_samples(model, objective, batches, meta["seed"], autocast)
-    sentence = verdict.sentence(lambda number: str(meta["locations"].get(str(number), number)))
+    sentence = verdict.sentence(lambda number: str(meta["locations"].get(str(number), number)), kept_location)
     found = meta["sentence"] or sentence
     apart = "" if sentence == found else f"; training on {meta['device']} found: {found}"
     if verdict.alone:
@@ -75,6 +83,10 @@ def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: di
             f"{sentence}{named}{apart}",
             fix if verdict.to_blame else "lower train.lr, or train.precision=32-true",
         )
+    if verdict.kept_alone:
+        named = f": {_some([kept_location(number) for number in verdict.kept_alone])}"
+        fix = "inspect them; or skip steps that are not finite: --resume --set train.on_nonfinite=skip"
+        return fail("samples", f"{sentence}{named}{apart}", fix)
     low, high = verdict.losses or (float("nan"), float("nan"))
     return ok("samples", f"each finite alone, losses {low:.3g} to {high:.3g}{apart}")
 

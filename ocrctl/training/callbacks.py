@@ -214,7 +214,7 @@ class RunCallback(pl.Callback):
         elif report.bad or broken:
             step = first + (report.bad[0] if report.bad else report.steps)
             found = self.quarantine.take(module, step, broken)
-            kept = self._keep_before(trainer, module, step, culprit=bool(found.samples))
+            kept = self._keep_before(trainer, module, step, culprit=found.of_images)
             raise ResumableStop(
                 f"The loss or its gradients were not finite at step {step}: {found.sentence}; {kept}.",
                 hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
@@ -244,7 +244,7 @@ class RunCallback(pl.Callback):
         )
 
     def _keep_before(self, trainer: pl.Trainer, module: TrainingModule, step: int, *, culprit: bool) -> str:
-        """Save the guard's state before `step` as last.ckpt if single samples are to blame; a diverged model must not
+        """Save the guard's state before `step` as last.ckpt if single images are to blame; a diverged model must not
         replace an older one. Returns what a run can be resumed from."""
         last = self.run / "last.ckpt"
         if culprit and step > 1:

@@ -30,11 +30,13 @@ class DistillationObjective:
     """An objective plus `weight` times the distance to the base's outputs on the kept images of a batch.
 
     base: in evaluation mode; it is moved to the device of the first batch. distance: of (model, base, kept images in
-    the order (M, C, H, W), further arguments of the forward pass).
+    the order (M, C, H, W), further arguments of the forward pass). temperature: of that distance.
     """
 
     objective: Objective
     base: OCRModel
+    base_card: ModelCard
+    temperature: float
     distance: Callable[[OCRModel, OCRModel, Tensor, dict[str, Tensor]], Tensor]
     weight: float
 
@@ -42,13 +44,15 @@ class DistillationObjective:
         """As Objective; `kept` in the batch is that of data.datasets.kept.BatchWithKept as tensors."""
         loss = self.objective(model, batch)
         kept = batch.get("kept")
-        if kept is None or not self.weight:
-            return loss
+        return loss if kept is None or not self.weight else loss + self.of_kept(model, kept)
+
+    def of_kept(self, model: OCRModel, kept: dict[str, Tensor]) -> Tensor:
+        """Return `weight` times the distance on the images of `kept`: scalar float32."""
         images = kept["images"].permute(0, 3, 1, 2)
         if self.base.mean.device != images.device:
             self.base.to(images.device)
         named = {"widths": kept["widths"]} if "widths" in kept else {}
-        return loss + self.weight * self.distance(model, self.base, images, named)
+        return self.weight * self.distance(model, self.base, images, named)
 
 
 def distillation(
@@ -68,7 +72,7 @@ def distillation(
         else:
             distance = ReadingDistance(objective, own, given, len(card.charset) + 1)
     base.requires_grad_(False)
-    return DistillationObjective(objective, base.eval(), distance, weight)
+    return DistillationObjective(objective, base.eval(), base_card, temperature, distance, weight)
 
 
 @dataclass

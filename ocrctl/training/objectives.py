@@ -116,7 +116,10 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def one_row(batch: Any, row: int) -> Any:
-    """Return sample `row` of a nested batch as a batch of one, without kept images: every tensor (N, ...) becomes
-    (1, ...)."""
-    named = {name: value for name, value in batch.items() if name != "kept"}
-    return {name: one_row(v, row) if isinstance(v, dict) else v[row : row + 1] for name, v in named.items()}
+    """Return sample `row` of a nested batch as a batch of one: every tensor (N, ...) becomes (1, ...)."""
+    return {name: one_row(v, row) if isinstance(v, dict) else v[row : row + 1] for name, v in batch.items()}
+
+
+def without_kept(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch without its kept images."""
+    return {name: value for name, value in batch.items() if name != "kept"}

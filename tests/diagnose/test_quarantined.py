@@ -65,6 +65,7 @@ def test_facts_that_are_none(step: Path, content: bytes) -> None:
         {"labels.0": np.full((2, 3), -1)}, {"lengths.0": np.array([3, 4])}, {"images.0": np.zeros((2, 9))},
         {"images.0": np.zeros((2, 16, 100, 1), np.uint8)}, {"ids.0": np.zeros((2, 1), np.int64)}, {"x.7": np.zeros(2)},
         {"x": np.zeros(2)}, {"ids/y.0": np.zeros(2)}, {"labels.0": np.array(["a", "b"])}, {"ids.0": np.zeros(3)},
+        {"kept.0": np.zeros(2)}, {"kept/images.0": np.zeros((2, 32, 100, 1), np.uint8)},
     ],
 )  # fmt: skip
 def test_arrays_that_no_loss_should_read(step: Path, changed: dict[str, Any]) -> None:

@@ -140,7 +140,9 @@ def _run_training(
     outcome = run_trainer(
         settings, model, task.card, objective, loader,
         task.validation(settings),
-        Quarantine(run, samples.__getitems__, task.samples.locate, accelerator.precision),
+        Quarantine(
+            run, samples.__getitems__, task.samples.locate, accelerator.precision, keep.stream.locate if keep else None
+        ),
         accelerator, run, report, progress=progress, checkpoint=last if start_step else None,
         on_step=on_step,
     )  # fmt: skip

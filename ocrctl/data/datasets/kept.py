@@ -33,7 +33,8 @@ class Stream(Protocol):
 
 
 class BatchWithKept:
-    """The fields of a batch, and `kept`: images uint8 (M, H, W, C) and, where the aspect ratio is kept, widths (M,)."""
+    """The fields of a batch, and `kept`: images uint8 (M, H, W, C), ids (M,) their draws and, where the aspect ratio is
+    kept, widths (M,)."""
 
     def __init__(self, batch: Any, kept: dict[str, NDArray[Any]]) -> None:
         vars(self).update(vars(batch))
@@ -67,7 +68,7 @@ class WithKept:
         kept = self.kept.__getitems__(self.draws(numbers[0]))
         if isinstance(kept, OcrctlError):
             return kept
-        fields = {"images": kept.images}
+        fields = {"images": kept.images, "ids": kept.ids}
         if getattr(kept, "widths", None) is not None:
             fields["widths"] = kept.widths
         return BatchWithKept(batch, fields)

@@ -22,12 +22,14 @@ from ocrctl.data.datasets.loader import StepSampler
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
 from ocrctl.data.lmdb.word_source import FolderWords
-from ocrctl.errors import InputError, UsageError
+from ocrctl.diagnose.replay import replay
+from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
 from ocrctl.text.tokenizer import CTCTokenizer
 from ocrctl.training.distillation import DistillationObjective
+from ocrctl.training.nonfinite_samples import read_excluded
 
 SETS = ["train.batch_size=4", "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant",
         "log.previews=0", "train.log_every_steps=2", "train.val_every_steps=2"]  # fmt: skip
@@ -139,6 +141,60 @@ def test_the_new_samples_are_the_same_with_and_without_kept_images(
     monkeypatch.setattr(DistillationObjective, "__call__", spy)
     run(tmp_path / "run", words, tiny_checkpoint, f"images:{images}", "train.max_steps=3", "train.keep_share=0.5")
     assert seen == [([0, 1, 2, 3], 4), ([4, 5, 6, 7], 4), ([8, 9, 10, 11], 4)]
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, bad: dict[str, object]) -> None:
+    """The distance of `count` or more images to the base is NaN: of every one, or of a batch with one of `ids`."""
+    original = DistillationObjective.of_kept
+
+    def planted(self: DistillationObjective, model: object, kept: dict[str, torch.Tensor]) -> torch.Tensor:
+        hit = torch.isin(kept["ids"], torch.tensor(bad["ids"])).any() & (len(kept["ids"]) >= bad.get("count", 1))  # type: ignore[operator]
+        return torch.where(hit, torch.nan, original(self, model, kept))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DistillationObjective, "of_kept", planted)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "keep"])
+def test_a_kept_image_that_is_not_finite_is_named_and_no_new_sample_excluded(
+    resize: str, words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if resize == "keep":
+        run(tmp_path / "base", words, tiny_checkpoint, None, "train.max_steps=1", "model.resize=keep")
+        tiny_checkpoint = tmp_path / "base" / "last.ckpt"
+    plant(monkeypatch, {"ids": [5]})  # the second image of the third batch
+    sets = ("train.max_steps=4", "train.on_nonfinite=skip", f"model.resize={resize}", "train.max_skipped_share=1")
+    lines = run(tmp_path / "run", words, tiny_checkpoint, f"images:{images}", *sets)
+    skipped = next(line for line in lines if "step 3 skipped" in line)
+    assert "1 of its 2 kept images (--keep) alone give it, first " in skipped and f"{images} (" in skipped
+    assert "none of its 4 new samples does" in skipped
+    folder = tmp_path / "run" / "quarantine" / "step-0000003"
+    assert not read_excluded(tmp_path / "run")
+    (row,) = [check for check in replay(folder).checks if check.name == "samples"]
+    assert row.status == "fail" and json.loads((folder / "step.json").read_text())["sentence"] in row.detail
+    assert {check.name: check.status for check in replay(folder).checks}["loss"] == "fail"
+    monkeypatch.undo()
+    assert {check.status for check in replay(folder).checks} == {"ok"}
+    (folder / "base.ckpt").unlink()
+    with pytest.raises(InputError, match=r"base\.ckpt"):
+        replay(folder)
+
+
+def test_kept_images_that_are_not_finite_together_exclude_no_new_sample(
+    words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, {"ids": [5], "count": 2})
+    with pytest.raises(ResumableStop, match="without the kept images the step is finite"):
+        run(tmp_path / "run", words, tiny_checkpoint, f"images:{images}", "train.max_steps=4")
+    assert not read_excluded(tmp_path / "run")
+
+
+def test_a_step_before_a_bad_kept_image_can_be_resumed_from(
+    words: Path, images: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, {"ids": [5]})
+    with pytest.raises(ResumableStop, match="last.ckpt holds the state before it"):
+        run(tmp_path / "run", words, tiny_checkpoint, f"images:{images}", "train.max_steps=4")
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2
 
 
 def test_at_rate_zero_nothing_changes_and_the_distance_to_the_base_is_zero(
