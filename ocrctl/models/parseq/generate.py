@@ -10,12 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ocrctl.models.layers.autoregressive import greedy_logits
 from ocrctl.models.parseq.decoder import KeyValue
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder, PARSeqParts
-
-COMPACT_FRACTION = 8  # drop finished rows once they are 1/8 of the batch: copying the others costs about one step
-CHECK_EVERY = {"cpu": 1}  # steps between checks for finished rows, by device
-CHECK_EVERY_DEFAULT = 4  # a check synchronises with the device, which costs more than a few superfluous steps
 
 
 @dataclass(frozen=True)
@@ -28,41 +25,8 @@ class Beams:
 
 
 def autoregressive_logits(model: PARSeqParts, memory: Tensor, steps: int) -> Tensor:
-    """Decode greedily, one character per step. memory: (N, S, D).
-
-    Finished rows are dropped from the batch, except during export, where the loop is unrolled and every row runs to the
-    last step: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
-    """
-    unrolled = torch.compiler.is_compiling()
-    check_every = CHECK_EVERY.get(memory.device.type, CHECK_EVERY_DEFAULT)
-    decoder = IncrementalDecoder(model, memory, steps)
-    rows = torch.arange(memory.shape[0], device=memory.device)  # index in the batch of each remaining row
-    alive = torch.ones_like(rows, dtype=torch.bool)
-    token = torch.full_like(rows, model.bos)
-    pieces: list[tuple[Tensor, Tensor]] = []
-    for step in range(steps):
-        logits = decoder.logits(token, step)  # (n, K)
-        pieces.append((rows, logits))
-        token = logits.argmax(1)
-        alive = alive & (token != model.eos)
-        if unrolled or (step + 1) % check_every:
-            continue
-        remaining = int(alive.sum())
-        if remaining == 0:
-            break
-        if (len(alive) - remaining) * COMPACT_FRACTION >= len(alive):
-            kept = alive.nonzero()[:, 0]
-            decoder.keep_rows(kept)
-            rows, token, alive = rows[kept], token[kept], alive[kept]
-    if unrolled or len(rows) == memory.shape[0]:  # no row was dropped
-        out = torch.stack([logits for _, logits in pieces], dim=1)
-        out = torch.nn.functional.pad(out, (0, 0, 0, steps - len(pieces)))
-    else:
-        out = pieces[0][1].new_zeros(memory.shape[0], steps, pieces[0][1].shape[1])
-        for step, (rows, logits) in enumerate(pieces):
-            out[rows, step] = logits
-    ends = (out.argmax(2) == model.eos).int()
-    return out.masked_fill((ends.cumsum(1) > ends)[..., None], 0.0)
+    """Decode greedily, one character per step. memory: (N, S, D). Returns logits as `greedy_logits`."""
+    return greedy_logits(IncrementalDecoder(model, memory, steps), memory, steps, bos=model.bos, eos=model.eos)
 
 
 def parallel_logits(model: PARSeqParts, image: KeyValue, steps: int) -> Tensor:

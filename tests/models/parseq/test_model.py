@@ -12,7 +12,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.card import card_tokenizer
-from ocrctl.models.parseq import generate as parseq_generate
+from ocrctl.models.layers import autoregressive
 from ocrctl.models.parseq.decoder import Decoder
 from ocrctl.models.parseq.encoder import VisionTransformer
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
@@ -166,7 +166,7 @@ def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch, eve
     model, images = small(3, spread=3.0).eval(), pictures(24)
     with torch.inference_mode():
         before = model.generate(images, refine=0)["logits"]
-        monkeypatch.setitem(parseq_generate.CHECK_EVERY, "cpu", every)
+        monkeypatch.setitem(autoregressive.CHECK_EVERY, "cpu", every)
         after = model.generate(images, refine=0)["logits"]
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
     assert torch.equal(before == 0, after == 0)

@@ -1,0 +1,63 @@
+"""Greedy decoding of an autoregressive recogniser, one character per step; shared by every such family."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+COMPACT_FRACTION = 8  # drop finished rows once they are 1/8 of the batch: copying the others costs about one step
+CHECK_EVERY = {"cpu": 1}  # steps between checks for finished rows, by device
+CHECK_EVERY_DEFAULT = 4  # a check synchronises with the device, which costs more than a few superfluous steps
+
+
+class StepDecoder(Protocol):
+    """A decoder that holds what it attends to, with a key/value cache of the characters so far. n rows remain."""
+
+    def logits(self, token: Tensor, step: int) -> Tensor:
+        """Append `token`, int64 (n,), at context position `step` (first [BOS]). Returns logits (n, K) of position
+        `step`."""
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Keep only these rows, int64 (n,), of the image features and the cache."""
+
+    def reorder_cache(self, rows: Tensor) -> None:
+        """Replace the cache of each row by that of row `rows`, int64 (n,); the image features are not changed."""
+
+
+def greedy_logits(decoder: StepDecoder, like: Tensor, steps: int, *, bos: int, eos: int) -> Tensor:
+    """Decode greedily, one character per step. like: a tensor (N, ...) on the device, such as the image features.
+
+    Finished rows are dropped from the batch, except during export, where the loop is unrolled and every row runs to the
+    last step: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
+    """
+    unrolled = torch.compiler.is_compiling()
+    check_every = CHECK_EVERY.get(like.device.type, CHECK_EVERY_DEFAULT)
+    rows = torch.arange(like.shape[0], device=like.device)  # index in the batch of each remaining row
+    alive = torch.ones_like(rows, dtype=torch.bool)
+    token = torch.full_like(rows, bos)
+    pieces: list[tuple[Tensor, Tensor]] = []
+    for step in range(steps):
+        logits = decoder.logits(token, step)  # (n, K)
+        pieces.append((rows, logits))
+        token = logits.argmax(1)
+        alive = alive & (token != eos)
+        if unrolled or (step + 1) % check_every:
+            continue
+        remaining = int(alive.sum())
+        if remaining == 0:
+            break
+        if (len(alive) - remaining) * COMPACT_FRACTION >= len(alive):
+            kept = alive.nonzero()[:, 0]
+            decoder.keep_rows(kept)
+            rows, token, alive = rows[kept], token[kept], alive[kept]
+    if unrolled or len(rows) == like.shape[0]:  # no row was dropped
+        out = torch.stack([logits for _, logits in pieces], dim=1)
+        out = torch.nn.functional.pad(out, (0, 0, 0, steps - len(pieces)))
+    else:
+        out = pieces[0][1].new_zeros(like.shape[0], steps, pieces[0][1].shape[1])
+        for step, (rows, logits) in enumerate(pieces):
+            out[rows, step] = logits
+    ends = (out.argmax(2) == eos).int()
+    return out.masked_fill((ends.cumsum(1) > ends)[..., None], 0.0)
