@@ -80,7 +80,8 @@ def merge_settings(
         raise _usage_error(error, [("--set", set_tree), *reversed(layers)]) from error
     values = {name: getattr(loaded, name) for name in Settings.model_fields}
     if spec and "lr" not in loaded.train.model_fields_set:  # marked as a default: a resumed run keeps its rate
-        train = {**dict(loaded.train), "lr": spec.lr}
+        rate = spec.fine_tune_lr if loaded.model.init and spec.fine_tune_lr else spec.lr
+        train = {**dict(loaded.train), "lr": rate}
         values["train"] = TrainSettings.model_construct(_fields_set=set(loaded.train.model_fields_set), **train)
     return Settings.model_construct(_fields_set=set(loaded.model_fields_set), **values)
 

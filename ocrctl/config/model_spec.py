@@ -53,6 +53,7 @@ class ModelSpec:
     min_height: int = 8
     min_width: int = 8
     lr: float = 1e-3  # default peak learning rate of AdamW
+    fine_tune_lr: float | None = None  # the same with --from; None: lr
     size_multiple: int = 1  # pixels; both sides of an input must be multiples of it
     backbones: tuple[str, ...] = ()  # supported values of model.backbone, the default first
     detector: DetectorSpec | None = None

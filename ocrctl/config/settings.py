@@ -33,7 +33,7 @@ class TrainSettings(Section):
     accumulate: int = Field(1, ge=1, le=1 << 20)
     """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
     lr: float = Field(1e-3, ge=0)
-    """peak learning rate of AdamW; default: the architecture's (1e-3 for most); 0 changes no weight"""
+    """peak learning rate of AdamW; default: the architecture's (1e-3 for most, some lower with --from); 0: no change"""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon: orthogonalised momentum for the hidden matrices, AdamW for the rest; needs fewer samples"""
     muon_lr: float = Field(0.01, gt=0)

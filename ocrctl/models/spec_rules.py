@@ -28,6 +28,8 @@ def spec_problems(spec: Any, family: str) -> list[str]:
     for name in ("input_height", "input_width", "stride_h", "stride_w", "min_height", "min_width", "size_multiple"):
         expect(name, _whole(getattr(spec, name), 1, MAX_SIDE), "a whole number of pixels from 1")
     expect("lr", is_number(spec.lr) and spec.lr > 0, "a number above 0")
+    if spec.fine_tune_lr is not None:
+        expect("fine_tune_lr", is_number(spec.fine_tune_lr) and spec.fine_tune_lr > 0, "None or a number above 0")
     expect("summary", isinstance(spec.summary, str) and bool(spec.summary), "a short text")
     if found:
         return found

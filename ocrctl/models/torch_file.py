@@ -32,7 +32,7 @@ def read_torch_file(path: Path, expected: str, hint: str) -> Any:
         with warnings.catch_warnings():  # about the pickle protocol of files that are refused below
             warnings.simplefilter("ignore")
             check_regular(path)
-            if zipfile.is_zipfile(path) and (part := _damaged(path)):
+            if _is_zip(path) and (part := _damaged(path)):
                 raise InputError(f"{path}: damaged, the checksum of {part} in it is wrong.", hint=AGAIN)
             return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
@@ -57,7 +57,15 @@ def _is_cut_off(path: Path) -> bool:
     the older format."""
     with path.open("rb") as file:
         start = file.read(len(_OLDER))
-    return start == _OLDER or (start.startswith(_ZIP) and not zipfile.is_zipfile(path))
+    return start == _OLDER or (start.startswith(_ZIP) and not _is_zip(path))
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a file is a zip with a readable directory; `is_zipfile` raises for one that claims several disks."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _pickled_code(error: Exception) -> str | None:

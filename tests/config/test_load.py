@@ -41,6 +41,14 @@ def test_a_profile_speaks_to_the_task_of_its_architecture() -> None:
     assert (detection.batch_size, detection.accumulate, detection.precision) == (2, 2, "16-mixed")
 
 
+def test_fine_tuning_starts_from_the_lower_rate_of_the_architecture() -> None:
+    start = {"model": {"init": "base.ckpt"}}
+    assert load_settings(flags={"arch": "ppocr-rec-small"}).train.lr == 3e-4
+    assert load_settings(flags={"arch": "ppocr-rec-small"} | start).train.lr == 5e-5
+    assert load_settings(sets=["train.lr=1e-3"], flags={"arch": "ppocr-rec-small"} | start).train.lr == 1e-3
+    assert load_settings(flags={"arch": "crnn-tiny"} | start).train.lr == 1e-3  # has one rate for both
+
+
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
 @pytest.mark.parametrize("task", ["recognition", "detection"])
 def test_every_shipped_profile_loads_for_both_tasks(name: str, task: str) -> None:

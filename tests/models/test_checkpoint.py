@@ -57,6 +57,16 @@ def test_fuzzed_files_are_input_errors(tmp_path: Path) -> None:
     assert refused > 100
 
 
+def test_a_zip_that_claims_several_disks_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    data = bytearray(saved(path))
+    locator = data.rindex(b"PK\x06\x07")  # of the zip64 directory: signature, disk, offset (8 bytes), number of disks
+    data[locator + 16] ^= 2
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="a.ckpt: a PyTorch file that is cut off or damaged"):
+        read_checkpoint(path)
+
+
 def test_a_checkpoint_that_unpacks_to_too_much_is_refused_at_once(
     tmp_path: Path, set_limit: Callable[[str, str], None]
 ) -> None:
