@@ -317,8 +317,8 @@ def set_live(erase: Callable[[], None] | None) -> None:
 
 
 def _erase_live() -> None:
-    if _live:
-        _live["erase"]()
+    if erase := _live.get("erase"):
+        erase()
 
 
 def colour() -> bool:

@@ -70,20 +70,21 @@ class ProgressBar:
             line.add_row(Bar(total, min(done, total or done), width=bar, pulse=total is None), Text(text, no_wrap=True))
         else:
             line.add_row(Text(text, no_wrap=True))
-        if self._live is None:
-            self._live = Live(
+        live = self._live  # a line of another thread may erase it meanwhile
+        if live is None:
+            live = self._live = Live(
                 console=Console(stderr=True, force_terminal=True),
                 auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False,
             )  # fmt: skip
-            self._live.start()
+            live.start()
             console.set_live(self._erase)
-        self._live.update(line, refresh=True)
+        live.update(line, refresh=True)
 
     def _erase(self) -> None:
-        if self._live is not None:
+        live, self._live = self._live, None
+        if live is not None:
             console.set_live(None)
-            self._live.stop()
-            self._live = None
+            live.stop()
 
 
 def progress_text(done: int, total: int | None, rate: float, unit: str) -> str:

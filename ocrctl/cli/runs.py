@@ -10,6 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Quiet
+from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.shell import shell_quote
 
 app = CommandApp("List, show and compare training runs.")
@@ -48,16 +49,29 @@ def list_(
 
 @app.command("show")
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")], json: Json = False, quiet: Quiet = False
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    report: Report = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show the settings, scores and checkpoints of a run."""
+    """Show the settings, scores and checkpoints of a run.
+
+    --report FILE.html draws the curves of loss, learning rate, accuracy, CER, empty predictions and images/s, with the
+    settings that differ from the defaults and the previews.
+    """
     from ocrctl.core.runs.folder import flat
     from ocrctl.core.runs.show import load_run, summary
 
+    check_report(report)
     entry = summary(run)
     settings, rows = load_run(run)
+    result = {"run": entry, "settings": settings, "metrics": rows}
+    if report is not None:
+        from ocrctl.core.runs.report import write_run_report
+
+        write_report(report, result, lambda path: write_run_report(path, run))
     if json:
-        console.write_json({"run": entry, "settings": settings, "metrics": rows})
+        console.write_json(result)
         return
     console.write(f"{entry.path}: {entry.arch}, {entry.steps} steps in {entry.seconds:.0f} s")
     console.write(f"val: best {_percent(entry.best)}, last {_percent(entry.last)}")
@@ -70,15 +84,25 @@ def show(
 @app.command("compare")
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")],
+    report: Report = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare runs: scores side by side, and the settings that differ."""
+    """Compare runs: scores side by side, and the settings that differ.
+
+    --report FILE.html draws the curves of all runs over each other, by step and by minute.
+    """
     from ocrctl.core.runs.show import compare_runs
 
+    check_report(report)
     entries, different = compare_runs(runs)
+    result = {"runs": entries, "settings": different}
+    if report is not None:
+        from ocrctl.core.runs.report import write_comparison_report
+
+        write_report(report, result, lambda path: write_comparison_report(path, runs))
     if json:
-        console.write_json({"runs": entries, "settings": different})
+        console.write_json(result)
         return
     names = [entry.name for entry in entries]
     figures = [

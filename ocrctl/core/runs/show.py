@@ -51,7 +51,7 @@ def _summary_or_problem(run: Path) -> RunSummary:
 def summary(run: Path) -> RunSummary:
     """Summarise one run folder. Raises as `load_run`."""
     config, rows = load_run(run)
-    metric = next((name for name in BEST_METRICS if any(row.get(name) for row in rows)), BEST_METRICS[0])
+    metric = goal_metric(rows)
     goals = [_number(run, row, metric) for row in rows if row.get(metric)]
     last = rows[-1] if rows else {}
     return RunSummary(
@@ -59,6 +59,11 @@ def summary(run: Path) -> RunSummary:
         max(goals) if goals else None, goals[-1] if goals else None,
         [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
     )  # fmt: skip
+
+
+def goal_metric(rows: list[dict[str, str]]) -> str:
+    """Return the column of metrics.csv that selects the best checkpoint of these rows."""
+    return next((name for name in BEST_METRICS if any(row.get(name) for row in rows)), BEST_METRICS[0])
 
 
 def _number(run: Path, row: dict[str, str], name: str) -> float:

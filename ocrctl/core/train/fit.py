@@ -245,7 +245,7 @@ def caches_features(settings: Settings, task: TrainingTask, model: OCRModel, dev
 
 def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainResult:
     """Return the result of a run that already has its maximum length; nothing is trained or written."""
-    from ocrctl.core.runs.show import BEST_METRICS
+    from ocrctl.core.runs.show import goal_metric
     from ocrctl.models.checkpoint import load_checkpoint
     from ocrctl.training.metrics_rows import is_figure, read_rows
 
@@ -254,7 +254,7 @@ def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainRes
     found = read_rows(run / "metrics.csv")
     if found.damage:
         report(f"{run / 'metrics.csv'}: {len(found.damage)} damaged lines; {found.damaged}")
-    metric = next((name for name in BEST_METRICS if any(row.get(name) for row in found.rows)), BEST_METRICS[0])
+    metric = goal_metric(found.rows)
     best = max((row for row in found.rows if row.get(metric)), key=lambda row: float(row[metric]), default=None)
     return TrainResult(
         run=run, arch=card.arch, parameters=count_parameters(weights), steps=steps, seconds=elapsed,
