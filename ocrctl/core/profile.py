@@ -15,7 +15,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.settings import load_settings
 from ocrctl.errors import UsageError
 from ocrctl.files.atomic import write_text
-from ocrctl.models.registry import get_spec, specs
+from ocrctl.models.registry import spec_for, specs
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def check_profiles(names: list[str]) -> list[str]:
         for spec in specs().values():
             load_settings([name], flags={"arch": spec.name})
         own = load_settings([name])
-        if own.arch and own.model.width is not None:
-            get_spec(own.arch, own.model.width, own.model.resize)
+        if own.arch:
+            spec_for(own.arch, own.model)
     return checked
 
 

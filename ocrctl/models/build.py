@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
-from ocrctl.models.card import card_tokenizer
+from ocrctl.models.card import card_tokenizer, feature_spec
 from ocrctl.models.family import load_part
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.registry import family_of, get_spec
+from ocrctl.models.registry import family_of
 
 
 def build_model(card: ModelCard) -> OCRModel:
@@ -23,7 +23,7 @@ def build_model(card: ModelCard) -> OCRModel:
     classes = card_tokenizer(card).num_classes if card.task == "recognition" else 0
     family = family_of(card.arch)
     model: OCRModel = load_part(family.build)(card, classes)
-    spec = get_spec(card.arch)
+    spec = feature_spec(card)
     if card.kept is not None and isinstance(model, OCRModel):
         model.kept = card.kept
         model.columns_per_step = spec.stride_w if spec.tokenizer == "ctc" else 0

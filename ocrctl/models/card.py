@@ -54,10 +54,17 @@ def card_tokenizer(card: ModelCard) -> Tokenizer:
     return make_tokenizer(kind, charset, card.max_label_length)
 
 
-def card_spec(card: ModelCard) -> ModelSpec:
-    """Return the spec of the model that `card` describes: its way of resizing, its width and its padding. Raises
-    UsageError when the architecture is unknown."""
+def feature_spec(card: ModelCard) -> ModelSpec:
+    """Return the spec of the architecture of `card` with its backbone and strides; sizes of images are the defaults.
+    Raises UsageError when the architecture is unknown or does not support them."""
     spec = get_spec(card.arch, plugin=card.plugin)
+    return spec.with_features(card.model.get("backbone", "auto"), card.model.get("strides"))
+
+
+def card_spec(card: ModelCard) -> ModelSpec:
+    """Return the spec of the model that `card` describes: its features, its way of resizing, its width and its
+    padding. Raises UsageError when the architecture is unknown."""
+    spec = feature_spec(card)
     return spec if spec.task == "detection" else _at_card_width(spec, card)
 
 
@@ -77,6 +84,10 @@ def _against(card: ModelCard, spec: ModelSpec) -> str | None:
     decoding = card.model.get("decoding")
     if spec.generates and decoding is not None and decoding not in spec.decodings:
         return should_be("model.decoding", " or ".join(spec.decodings), decoding)
+    try:
+        spec = spec.with_features(card.model.get("backbone", "auto"), card.model.get("strides"))
+    except UsageError as error:
+        return error.message.removesuffix(".")
     if card.preprocessing not in spec.resizes:
         return should_be(
             "preprocessing", " or ".join(spec.resizes) + f", which {spec.name} supports", card.preprocessing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ocrctl.config.kept_aspect import Resize
 from ocrctl.config.model_spec import ModelSpec
@@ -12,6 +13,9 @@ from ocrctl.config.plugins import installed, missing_plugin, plugin_files
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.errors import UsageError
 from ocrctl.models.family import GROUP, ModelFamily
+
+if TYPE_CHECKING:
+    from ocrctl.config.settings import ModelSettings
 
 FAMILIES = ("crnn", "parseq", "ppocr", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
 DEFAULT_ARCH = "crnn-tiny"
@@ -104,23 +108,36 @@ def specs() -> Mapping[str, ModelSpec]:
 
 
 def get_spec(
-    name: str, width: int | None = None, resize: Resize | None = None, *, plugin: str | None = None
+    name: str,
+    width: int | None = None,
+    resize: Resize | None = None,
+    *,
+    backbone: str = "auto",
+    strides: str | None = None,
+    plugin: str | None = None,
 ) -> ModelSpec:
-    """Return the spec of architecture `name`, for images of another `width` in pixels and another way to `resize` them
-    where these are given.
+    """Return the spec of architecture `name`, for images of another `width` in pixels, another way to `resize` them,
+    another `backbone` and other `strides` of a recogniser's features where these are given.
 
     plugin: the plug-in that it came from, as a run or a model card keeps it. Raises UsageError when the name is
-    unknown, with the plug-in that is missing or the nearest name, and where the width or the way to resize does not
-    suit.
+    unknown, with the plug-in that is missing or the nearest name, and where one of the others does not suit.
     """
     known = specs()
     found = known.get(name)
     if found is not None:
+        found = found.with_features(backbone, strides) if (backbone, strides) != ("auto", None) else found
         found = found if resize is None else found.with_resize(resize)
         return found if width is None else found.at_width(width)
     if plugin:
         raise missing_plugin(f"The architecture {name!r}", plugin)
     raise UsageError(f"Unknown architecture {name!r}.{did_you_mean(name, known)}", hint="ocrctl model list")
+
+
+def spec_for(name: str, model: ModelSettings) -> ModelSpec:
+    """Return the spec of architecture `name` for the settings `model`; raises as `get_spec`."""
+    return get_spec(
+        name, model.width, model.resize, backbone=model.backbone, strides=model.strides, plugin=model.plugin
+    )
 
 
 def family_of(arch: str) -> ModelFamily:

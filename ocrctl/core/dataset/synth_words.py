@@ -13,7 +13,7 @@ from ocrctl.core.streams import choose_charset, synth_config
 from ocrctl.data.formats import paddleocr_rec
 from ocrctl.data.synth import SynthWords
 from ocrctl.files.folder import new_folder
-from ocrctl.models.registry import DEFAULT_ARCH, get_spec
+from ocrctl.models.registry import DEFAULT_ARCH, spec_for
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def write_words(
     the disk is full, InputError when `out` cannot be written.
     """
     settings = load_settings(profiles, sets)
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width, settings.model.resize)
+    spec = spec_for(settings.arch or DEFAULT_ARCH, settings.model)
     config = synth_config(settings, spec, choose_charset(settings, spec), "val" if unseen else "train")
     words = SynthWords(config)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ocrctl.data.validate.run import Target
 from ocrctl.errors import UsageError
 from ocrctl.models.card import card_spec
-from ocrctl.models.registry import DEFAULT_ARCH, get_spec, specs
+from ocrctl.models.registry import DEFAULT_ARCH, get_spec, spec_for, specs
 from ocrctl.text.charset import Charset
 
 
@@ -36,7 +36,7 @@ def target_of(model: str | None, charset: str | None, profiles: Sequence[str]) -
                 f"--charset: {model} is a detector and has no charset.", hint=f"such as --for {DEFAULT_ARCH}"
             )
         return Target(spec, None, (settings.page.height, settings.page.width))
-    spec = get_spec(model, settings.model.width, settings.model.resize)
+    spec = spec_for(model, settings.model)
     size = spec.input_height, spec.input_width
     return Target(spec, Charset.load(settings.data.charset or spec.default_charset), size)
 

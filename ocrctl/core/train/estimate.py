@@ -11,7 +11,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.core.streams import choose_charset
 from ocrctl.errors import UsageError
 from ocrctl.models.memory import TrainingMemory
-from ocrctl.models.registry import DEFAULT_ARCH, family_of, get_spec
+from ocrctl.models.registry import DEFAULT_ARCH, family_of, spec_for
 from ocrctl.training.device import Accelerator
 from ocrctl.training.projected import estimate_memory
 
@@ -35,7 +35,7 @@ def estimate(settings: Settings) -> Estimate:
 
     Raises UsageError for an autoregressive model, whose step depends on values.
     """
-    spec = get_spec(settings.arch or DEFAULT_ARCH, settings.model.width, settings.model.resize)
+    spec = spec_for(settings.arch or DEFAULT_ARCH, settings.model)
     if family_of(spec.name).objective not in ("ctc", "maps"):
         raise UsageError(f"--estimate: the memory of {spec.name} depends on its labels and is not projected.")
     device = "cpu" if settings.train.device == "cpu" else "cuda"

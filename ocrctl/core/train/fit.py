@@ -104,7 +104,9 @@ def _run_training(
     if settings.model.pretrained and not start_step:
         from ocrctl.models.backbones.pretrained import load_pretrained
 
-        report(load_pretrained(model.encoder, task.card.model["backbone"], settings.model.pretrained))  # type: ignore[arg-type]
+        backbone: Any = getattr(model.encoder, "backbone", model.encoder)
+        name = task.card.model.get("backbone", task.spec.backbones[0])
+        report(load_pretrained(backbone, name, settings.model.pretrained))
     if settings.model.init and not start_step:
         from ocrctl.core.train.initialise import initialise
 

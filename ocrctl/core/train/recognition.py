@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.feature_grid import check_script
 from ocrctl.config.model_card import ModelCard, recognition_card
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import output_steps
@@ -123,6 +124,8 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | No
     charset = _charset(settings, spec, header, last)
     if charset.note:
         header.append(charset.note)
+    if spec.chosen:
+        check_script(spec.name, spec.stride_w, spec.input_height, charset.chars)
 
     checked = _check_sources(names, specs, charset, spec, settings, header)
     parts: list[FiniteWords | SynthWords] = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ocrctl.config.feature_grid import OWN
 from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
 from ocrctl.config.model_spec import ModelSpec
@@ -118,11 +119,9 @@ def _train(
     set_names = (name.split(".") for name in LIMITS)
     use_limits({f"{section}.{name}": getattr(getattr(settings, section), name) for section, name in set_names})
 
-    from ocrctl.models.registry import get_spec
+    from ocrctl.models.registry import get_spec, spec_for
 
-    spec = get_spec(
-        settings.arch or DEFAULT_ARCH, settings.model.width, settings.model.resize, plugin=settings.model.plugin
-    )
+    spec = get_spec(settings.arch or DEFAULT_ARCH, plugin=settings.model.plugin)
     if spec.plugin != settings.model.plugin:  # what a resumed run says is missing, where it is not given again
         settings = with_changes(settings, model=settings.model.model_copy(update={"plugin": spec.plugin}))
         state.settings = settings
@@ -131,6 +130,7 @@ def _train(
 
         settings = with_changes(settings, model=backbone_weights(settings.model, spec))
         state.settings = settings
+    spec = spec_for(spec.name, settings.model)
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
     accelerator = _check_settings(settings, spec, fresh=not resumes)
     if spec.task == "detection":
@@ -182,7 +182,7 @@ def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Acce
     accelerator = resolve_accelerator(settings.train)
     check_logger(settings)
     model_threads(settings.train.threads)
-    if settings.model.pretrained and not spec.backbones:
+    if settings.model.pretrained and (spec.backbones or (OWN,))[0] == OWN:
         raise UsageError(f"model.pretrained: {spec.name} has no backbone with ImageNet weights.", hint="--from MODEL")
     if settings.train.freeze_norm and not settings.model.init:
         raise UsageError(

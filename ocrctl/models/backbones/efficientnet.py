@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ocrctl.config.feature_grid import Stride, Strides
 from ocrctl.models.backbones.backbone import Backbone
 from ocrctl.models.layers.init import init_convolutions
 
@@ -43,23 +44,25 @@ STEM = 32  # channels of the first convolution
 class SameConv(nn.Conv2d):
     """Convolution without bias and with TensorFlow's "same" padding: an odd pixel is added below and to the right."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: Stride = (1, 1), groups: int = 1
+    ) -> None:
         super().__init__(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
-        if stride == 1:
+        if stride == (1, 1):
             self.padding = (kernel // 2, kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) with even h and w to (N, out, h / stride, w / stride)."""
-        if self.stride[0] == 2:
-            before, after = (self.kernel_size[0] - 2) // 2, (self.kernel_size[0] - 1) // 2
-            x = F.pad(x, (before, after, before, after))
+        """Map (N, C, h, w), even along a stride of 2, to (N, out, h / stride[0], w / stride[1])."""
+        if self.stride != (1, 1):
+            down, right = (((self.kernel_size[0] - one) // 2, (self.kernel_size[0] - 1) // 2) for one in self.stride)
+            x = F.pad(x, (*right, *down))
         return super().forward(x)
 
 
 class Block(nn.Module):
     """Inverted residual block: 1x1 expansion, depthwise convolution, 1x1 projection; a shortcut where shapes match."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: Stride, expansion: int) -> None:
         super().__init__()
         inside = in_channels * expansion
         if expansion != 1:
@@ -70,10 +73,10 @@ class Block(nn.Module):
         self._project_conv = SameConv(inside, out_channels, 1)
         self._bn2 = norm(out_channels)
         self.expands = expansion != 1
-        self.has_shortcut = stride == 1 and in_channels == out_channels
+        self.has_shortcut = stride == (1, 1) and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, out, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, out, h / stride[0], w / stride[1])."""
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
@@ -95,15 +98,18 @@ class EfficientNetLite0(Backbone):
     channels = (24, 40, 112, 320)
     classifier = ("_conv_head.", "_bn1.", "_fc.")
 
-    def __init__(self) -> None:
+    def __init__(self, strides: Strides | None = None) -> None:
+        """`strides`: of the stem and of the four stages that halve the features."""
         super().__init__()
-        self._conv_stem = SameConv(3, STEM, 3, 2)
+        stem, *later = self.halvings(strides, 5)
+        self._conv_stem = SameConv(3, STEM, 3, stem)
         self._bn0 = norm(STEM)
         blocks: list[nn.Module] = []
         in_channels = STEM
         for stage in LITE0:
+            first = later.pop(0) if stage.stride == 2 else (1, 1)
             for index in range(stage.depth):
-                stride = stage.stride if index == 0 else 1
+                stride = (1, 1) if index else first
                 blocks.append(Block(in_channels, stage.out, stage.kernel, stride, stage.expansion))
                 in_channels = stage.out
         self._blocks = nn.ModuleList(blocks)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ocrctl.config.feature_grid import Stride, Strides
 from ocrctl.models.backbones.backbone import Backbone
 from ocrctl.models.layers.init import init_convolutions
 
@@ -65,28 +66,28 @@ class SqueezeExcitation(nn.Module):
 class InvertedResidual(nn.Module):
     """Inverted residual block: 1x1 expansion, depthwise convolution, 1x1 projection; a shortcut where shapes match."""
 
-    def __init__(self, in_channels: int, row: BlockSpec) -> None:
+    def __init__(self, in_channels: int, row: BlockSpec, stride: Stride) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         if row.inside != in_channels:
             layers.append(conv_norm(in_channels, row.inside, 1, swish=row.swish))
         layers.append(
-            conv_norm(row.inside, row.inside, row.kernel, row.stride, groups=row.inside, swish=row.swish)
+            conv_norm(row.inside, row.inside, row.kernel, stride, groups=row.inside, swish=row.swish)
         )  # fmt: skip
         if row.excited:
             layers.append(SqueezeExcitation(row.inside))
         layers.append(conv_norm(row.inside, row.out, 1, swish=None))
         self.block = nn.Sequential(*layers)
-        self.has_shortcut = row.stride == 1 and in_channels == row.out
+        self.has_shortcut = stride == (1, 1) and in_channels == row.out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, out, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, out, h / stride[0], w / stride[1])."""
         y: Tensor = self.block(x)
         return y + x if self.has_shortcut else y
 
 
 def conv_norm(
-    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1, *, swish: bool | None
+    in_channels: int, out_channels: int, kernel: int, stride: Stride = (1, 1), groups: int = 1, *, swish: bool | None
 ) -> nn.Sequential:
     """Build convolution, batch normalisation and hard swish (True), ReLU (False) or no activation (None)."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
@@ -102,12 +103,14 @@ class MobileNetV3(Backbone):
     channels = (24, 40, 112, 160)
     classifier = ("features.16.", "classifier.")
 
-    def __init__(self) -> None:
+    def __init__(self, strides: Strides | None = None) -> None:
+        """`strides`: of the stem and of the four blocks that halve the features."""
         super().__init__()
-        layers: list[nn.Module] = [conv_norm(3, 16, 3, 2, swish=True)]
+        stem, *later = self.halvings(strides, 5)
+        layers: list[nn.Module] = [conv_norm(3, 16, 3, stem, swish=True)]
         in_channels = 16
         for row in LARGE:
-            layers.append(InvertedResidual(in_channels, row))
+            layers.append(InvertedResidual(in_channels, row, later.pop(0) if row.stride == 2 else (1, 1)))
             in_channels = row.out
         self.features = nn.Sequential(*layers)
         self.out_indices = (3, 6, 12, 15)  # blocks whose output is a feature map

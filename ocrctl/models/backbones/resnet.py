@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ocrctl.config.feature_grid import Stride, Strides
 from ocrctl.models.backbones.backbone import Backbone
 from ocrctl.models.layers.init import init_convolutions
 
@@ -19,7 +20,7 @@ class BasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    def __init__(self, in_channels: int, width: int, stride: Stride) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -29,7 +30,7 @@ class BasicBlock(nn.Module):
         self.downsample = shortcut(in_channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, width, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, width, h / stride[0], w / stride[1])."""
         y = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(y)) + self.downsample(x))
 
@@ -39,7 +40,7 @@ class Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    def __init__(self, in_channels: int, width: int, stride: Stride) -> None:
         super().__init__()
         out_channels = self.expansion * width
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
@@ -52,15 +53,15 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, 4 * width, h / stride, w / stride)."""
+        """Map (N, C, h, w) to (N, 4 * width, h / stride[0], w / stride[1])."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         return self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def shortcut(in_channels: int, out_channels: int, stride: Stride) -> nn.Module:
     """Build the identity where shapes match, else a strided 1x1 convolution with batch normalisation."""
-    if stride == 1 and in_channels == out_channels:
+    if stride == (1, 1) and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
@@ -72,19 +73,26 @@ class ResNet(Backbone):
 
     classifier = ("fc.",)
 
-    def __init__(self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, int, int]) -> None:
-        """`depths`: blocks of each stage; (2, 2, 2, 2) of BasicBlock is ResNet-18, (3, 4, 6, 3) of Bottleneck -50."""
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: tuple[int, int, int, int],
+        strides: Strides | None = None,
+    ) -> None:
+        """`depths`: blocks of each stage; (2, 2, 2, 2) of BasicBlock is ResNet-18, (3, 4, 6, 3) of Bottleneck -50.
+        `strides`: of the stem, its pooling, and the second to the fourth stage."""
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        stem, pool, *later = self.halvings(strides, 5)
+        self.conv1 = nn.Conv2d(3, 64, 7, stem, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
-        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        self.maxpool = nn.MaxPool2d(3, pool, padding=1)
         in_channels = 64
-        for number, depth in enumerate(depths, start=1):
+        for number, (depth, first) in enumerate(zip(depths, ((1, 1), *later), strict=True), start=1):
             width = 64 * 2 ** (number - 1)
             blocks: list[nn.Module] = []
             for index in range(depth):
-                blocks.append(block(in_channels, width, stride=2 if index == 0 and number > 1 else 1))
+                blocks.append(block(in_channels, width, stride=(1, 1) if index else first))
                 in_channels = width * block.expansion
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ocrctl.config.feature_grid import Strides
 from ocrctl.models.backbones.backbone import Backbone
 from ocrctl.models.layers.init import init_convolutions
 
@@ -29,12 +30,13 @@ class VGG16BN(Backbone):
     classifier = ("features.40.", "features.41.", "classifier.")
     unpublished = ("fc6.", "fc7.")
 
-    def __init__(self) -> None:
+    def __init__(self, strides: Strides | None = None) -> None:
+        """`strides`: of the four poolings."""
         super().__init__()
         layers: list[nn.Module] = []
         in_channels = 3
-        for stage in STAGES:
-            layers += [nn.MaxPool2d(2, 2)] if layers else []
+        for stage, stride in zip(STAGES, ((1, 1), *self.halvings(strides, 4)), strict=True):
+            layers += [nn.MaxPool2d(stride, stride)] if layers else []
             for width in stage:
                 layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
                 in_channels = width
