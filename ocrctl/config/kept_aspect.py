@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 Resize = Literal["stretch", "keep"]
 """how an image is brought to the size of the input: both sides fixed, or the height fixed and the aspect ratio kept"""
+Tall = Literal["upright", "turn"]
+"""how a tall image is read: as it is, or also turned by 90 degrees to either side"""
+
+TALL = 1.5  # height over width from which a word of several characters is vertical text and is turned to be read
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class KeptAspect:
 
     `linear`: images are scaled linearly and their width is rounded down, as some models were trained, where others
     average over area what shrinks.
+
+    `tall`: an image at least so many times as high as wide may be a single letter or vertical text. It is read upright
+    and turned by 90 degrees to either side, and the most confident reading is taken (data.images.orientations); how
+    training shows it, core.train.orient finds out. 0: every image is read upright.
     """
 
     min_width: int
@@ -34,6 +42,7 @@ class KeptAspect:
     weighted_to: int = 0
     pad_multiple: int = 1
     linear: bool = False
+    tall: float = 0.0
 
     def width_of(self, height: int, width: int, input_height: int) -> int:
         """Return the width that an image of (height, width) is resized to with `input_height` rows."""
@@ -65,9 +74,16 @@ class KeptAspect:
                 return f"{name} should be an integer from {low} to {high}, found {str(value)[:60]}"
         if not isinstance(self.linear, bool):
             return f"linear should be true or false, found {str(self.linear)[:60]}"
+        tall = self.tall
+        if isinstance(tall, bool) or not isinstance(tall, (int, float)) or not (tall == 0 or 1 < tall <= LIMIT):
+            return f"tall should be 0 or a ratio above 1, found {str(tall)[:60]}"
         return None
 
-    def to_dict(self) -> dict[str, int]:
+    def is_tall(self, height: int, width: int) -> bool:
+        """Return whether an image of (height, width) is read in three orientations."""
+        return 0 < self.tall * width <= height
+
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, as the model card holds them."""
         return asdict(self)
 

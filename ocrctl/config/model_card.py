@@ -47,8 +47,10 @@ class ModelCard:
         fields = asdict(self)
         if self.kept is None:
             del fields["kept"]
-        elif not self.kept.linear:
-            del fields["kept"]["linear"]
+        else:
+            for name in ("linear", "tall"):
+                if not fields["kept"][name]:
+                    del fields["kept"][name]
         return json.dumps(fields, ensure_ascii=False, sort_keys=True)
 
     @property

@@ -16,7 +16,7 @@ from ocrctl.config.feature_grid import (
     parse_strides,
     total_stride,
 )
-from ocrctl.config.kept_aspect import KeptAspect, Resize
+from ocrctl.config.kept_aspect import TALL, KeptAspect, Resize, Tall
 from ocrctl.errors import UsageError
 
 Task = Literal["recognition", "detection"]
@@ -177,6 +177,16 @@ class ModelSpec:
             raise UsageError(f"model.resize={resize}: {what}.")
         assert self.kept is not None
         return replace(self, resizes=(resize,)).at_width(self.kept.max_width)
+
+    def with_tall(self, tall: Tall) -> ModelSpec:
+        """Return the spec for model.tall=`tall`. Raises UsageError for `turn` where the aspect ratio is not kept."""
+        if self.kept is None or not self.keeps_aspect:
+            if tall == "upright":
+                return self
+            keep = f"--set model.resize=keep, which {self.name} supports" if self.kept else "model.tall=upright"
+            raise UsageError(f"model.tall={tall}: requires a recogniser that keeps the aspect ratio.", hint=keep)
+        ratio = 0.0 if tall == "upright" else self.kept.tall or TALL
+        return replace(self, kept=replace(self.kept, tall=ratio))
 
     def at_width(self, width: int) -> ModelSpec:
         """Return the spec for images `width` pixels wide, or at most as wide where the aspect ratio is kept; with CTC

@@ -208,6 +208,11 @@ class ModelSettings(Section):
     resize: Literal["stretch", "keep"] | None = None
     """stretch: resize words to one size; keep: to one height with their aspect ratio, batches padded to their widest
     word; default: the architecture's. Saved with the model"""
+    tall: Literal["upright", "turn"] | None = None
+    """with resize=keep, a word at least 1.5 times as high as wide; turn: read it upright and turned by 90 degrees to
+    either side, keep the most confident reading, and train on it in the orientation that the --from model reads
+    (without one, leave it out unless it is a single character); upright: as it is; default: the architecture's. Saved
+    with the model"""
     dropout: float = Field(0.1, ge=0, lt=1)
     """dropout: before the classifier of a CTC model, throughout an autoregressive decoder"""
     decoding: Literal["ar", "nar"] = "ar"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.inference.engine import Engine
+from ocrctl.inference.engine import Engine, Recognition, most_confident
 from ocrctl.metrics.recognition import describe_constant_predictions
 
 
@@ -57,11 +57,12 @@ def compare(
     torch_engine: Engine,
     onnx_engine: Engine,
     what: str,
-    chunks: Iterable[tuple[list[str], Sequence[NDArray[np.uint8]]]],
+    chunks: Iterable[tuple[list[str], Sequence[Sequence[NDArray[np.uint8]]]]],
     truths: Sequence[str] | None = None,
 ) -> Parity:
-    """Run both on all prepared images, given in chunks of (names, images uint8 (H, W, C)), in the same batches, and
-    collect where they differ; `truths` are the labels of all samples, in order (None for probes).
+    """Run both on all prepared images, given in chunks of (names, for each its orientations uint8 (H, W, C)), in the
+    same batches, and collect where they differ: in the logits of any orientation, or in the string that is taken.
+    `truths` are the labels of all samples, in order (None for probes).
 
     A non-finite logit on either side counts as an infinite difference.
     """
@@ -69,20 +70,21 @@ def compare(
     texts: list[str] = []
     differing: list[Disagreement] = []
     for names, images in chunks:
-        pairs: dict[int, tuple[str, str]] = {}
-        for rows, batch, widths in torch_engine.batches(images):
+        read: dict[int, tuple[Recognition, Recognition]] = {}
+        for rows, batch, widths in torch_engine.batches([view for views in images for view in views]):
             ours, theirs = torch_engine.logits(batch, widths), onnx_engine.logits(batch, widths)
             if ours.shape != theirs.shape:
                 raise ValueError(f"logits differ in shape: PyTorch {ours.shape}, ONNX Runtime {theirs.shape}")
             gap = np.abs(ours - theirs)
             largest = max(largest, float(gap.max()) if np.isfinite(gap).all() else float("inf"))
             for row, one, other in zip(rows, torch_engine.decode(ours), onnx_engine.decode(theirs), strict=True):
-                pairs[row] = one.text, other.text
-        for row, name in enumerate(names):
-            text, other_text = pairs[row]
-            texts.append(text)
-            if text != other_text:
-                differing.append(Disagreement(name, text, other_text))
+                read[row] = one, other
+        sides = zip(*(read[row] for row in range(len(read))), strict=True)
+        taken = (most_confident(side, [len(views) for views in images]) for side in sides)
+        for name, one, other in zip(names, *taken, strict=True):
+            texts.append(one.text)
+            if one.text != other.text:
+                differing.append(Disagreement(name, one.text, other.text))
         samples += len(names)
     nothing = describe_constant_predictions(texts, truths) if truths is not None else None
     return Parity(what, samples, largest, differing, nothing=nothing or "")

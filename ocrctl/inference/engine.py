@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.data.images.orientations import best_orientation, orientations
 from ocrctl.data.images.resize_word import resize_kept, resize_word, word_batches
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.locate import ModelFile, locate
@@ -115,6 +116,19 @@ class Engine:
             return resize_kept(image, card.height, card.kept, card.channels)
         return resize_word(image, card.height, card.width, card.channels)
 
+    def prepare_orientations(self, image: NDArray[np.uint8], turn: float | None = None) -> list[NDArray[np.uint8]]:
+        """Prepare RGB uint8 (h, w, 3) in every orientation that it is read in, for `recognize_orientations`: upright,
+        and where it is tall also turned by 90 degrees to either side.
+
+        turn: height over width from which it is turned, 0 never; None: as the card says (KeptAspect.tall). Raises as
+        `prepare` does.
+        """
+        upright = self.prepare(image)
+        ratio = turn if turn is not None else self.card.kept.tall if self.card.kept else 0.0
+        if not 0 < ratio * image.shape[1] <= image.shape[0]:
+            return [upright]
+        return [upright, *(self.prepare(turned) for turned in orientations(image)[1:])]
+
     def batches(
         self, images: Sequence[NDArray[np.uint8]], batch_size: int = 64
     ) -> list[tuple[list[int], NDArray[np.uint8], NDArray[np.int64] | None]]:
@@ -149,12 +163,20 @@ class Engine:
     def recognize_prepared(
         self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], batch_size: int = 64
     ) -> list[Recognition]:
-        """Recognise prepared images, each uint8 (H, W, C), in the batches that `batches` makes; results in order."""
+        """Recognise prepared images, each uint8 (H, W, C), in the batches that `batches` makes, as they are; results in
+        order."""
         results: list[Recognition | None] = [None] * len(images)
         for rows, batch, widths in self.batches(list(images), batch_size):
             for row, found in zip(rows, self.decode(self.logits(batch, widths)), strict=True):
                 results[row] = found
         return [found for found in results if found is not None]
+
+    def recognize_orientations(
+        self, images: Sequence[Sequence[NDArray[np.uint8]]], batch_size: int = 64
+    ) -> list[Recognition]:
+        """Recognise images that `prepare_orientations` has prepared: the most confident reading of each, in order."""
+        found = self.recognize_prepared([one for views in images for one in views], batch_size)
+        return most_confident(found, [len(views) for views in images])
 
     def chunk_size(self, batch_size: int) -> int:
         """Return how many images to prepare before they are read: more than one batch where images are sorted by
@@ -176,16 +198,19 @@ class Engine:
             probs[row, steps] = 1.0 / np.exp(held, out=held).sum(axis=1)
         return [Recognition(text, confidence) for text, confidence in self._tokenizer.decode(ids, probs)]
 
-    def recognize(self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> list[Recognition]:
+    def recognize(
+        self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64, turn: float | None = None
+    ) -> list[Recognition]:
         """Recognise RGB uint8 images (h, w, 3) of any sizes; one Recognition each, in input order.
 
-        Raises UsageError when the model is a detector or the batch size below 1, InputError for
-        another array.
+        turn: as in `prepare_orientations`. Raises UsageError when the model is a detector or the batch size below 1,
+        InputError for another array.
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
-        for chunk in chunks((self.prepare(image) for image in images), self.chunk_size(batch_size)):
-            results.extend(self.recognize_prepared(chunk, batch_size))
+        prepared = (self.prepare_orientations(image, turn) for image in images)
+        for chunk in chunks(prepared, self.chunk_size(batch_size)):
+            results.extend(self.recognize_orientations(chunk, batch_size))
         return results
 
     def detect(
@@ -246,6 +271,16 @@ class Engine:
             raise UsageError(f"{self.path}: {self.card.arch} {found}; expected a model that {wanted}.")
         if batch_size < 1:
             raise UsageError(f"batch_size should be 1 or more, found {batch_size}.")
+
+
+def most_confident(readings: Sequence[Recognition], counts: Sequence[int]) -> list[Recognition]:
+    """Return the most confident of every `counts` consecutive readings, those of one word in its orientations."""
+    results, start = [], 0
+    for count in counts:
+        of_word = readings[start : start + count]
+        results.append(of_word[best_orientation([one.confidence for one in of_word])])
+        start += count
+    return results
 
 
 def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: str | None) -> Backend:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.kept_aspect import TALL
 from ocrctl.data.images import Image
-from ocrctl.data.images.rectify import TALL, crop
+from ocrctl.data.images.rectify import crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import TASKS, Engine, Recognition
 from ocrctl.inference.reading_order import in_reading_order
@@ -57,25 +58,24 @@ class PageReader:
 
         A quad is rectified from its first point, the top left of its text; with `polygons`, whose first point is
         arbitrary, its minimum-area rectangle is. A crop at least TALL times as high as wide may be a short word or
-        vertical text: it is recognised upright and rotated by 90 degrees to either side, and the result with the
-        highest confidence is kept. An outline under a pixel high or wide has an empty text.
+        vertical text: whatever the recogniser's card says, it is recognised upright and turned by 90 degrees to either
+        side (Engine.prepare_orientations). An outline under a pixel high or wide has an empty text.
         """
         owners: list[tuple[int, int]] = []
-        best: list[list[Recognition | None]] = []
+        texts: list[list[Recognition]] = []
 
         def crops() -> Iterator[Image]:
             for page, (image, found) in enumerate(pages):
-                best.append([None] * len(found))
+                texts.append([NOTHING_READ] * len(found))
                 for index, points in enumerate(_outlines(found, polygons)):
-                    for view in _views(crop(image, points)):
+                    flat = crop(image, points)
+                    if flat is not None:
                         owners.append((page, index))
-                        yield view
+                        yield flat
 
-        for (page, index), word in zip(owners, self.recogniser.recognize(crops()), strict=True):
-            before = best[page][index]
-            if before is None or word.confidence > before.confidence:
-                best[page][index] = word
-        return [[word or NOTHING_READ for word in page] for page in best]
+        for (page, index), word in zip(owners, self.recogniser.recognize(crops(), turn=TALL), strict=True):
+            texts[page][index] = word
+        return texts
 
 
 def _outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
@@ -83,12 +83,3 @@ def _outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
     if polygons and outlines:
         return list(Rectangles.from_points(outlines).corners())
     return [points.astype(np.float64) for points in outlines]
-
-
-def _views(flat: Image | None) -> list[Image]:
-    """Return the orientations in which a rectified word is recognised."""
-    if flat is None:
-        return []
-    if flat.shape[0] < TALL * flat.shape[1]:
-        return [flat]
-    return [flat, np.rot90(flat), np.rot90(flat, -1)]  # a text that runs down is upright when turned to the left

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ocrctl.config.kept_aspect import Resize
+from ocrctl.config.kept_aspect import Resize, Tall
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.plugins import installed, missing_plugin, plugin_files
 from ocrctl.config.suggest import did_you_mean
@@ -111,13 +111,14 @@ def get_spec(
     name: str,
     width: int | None = None,
     resize: Resize | None = None,
+    tall: Tall | None = None,
     *,
     backbone: str = "auto",
     strides: str | None = None,
     plugin: str | None = None,
 ) -> ModelSpec:
-    """Return the spec of architecture `name`, for images of another `width` in pixels, another way to `resize` them,
-    another `backbone` and other `strides` of a recogniser's features where these are given.
+    """Return the spec of architecture `name`, for images of another `width` in pixels, another way to `resize` them and
+    to read `tall` ones, another `backbone` and other `strides` of a recogniser's features where these are given.
 
     plugin: the plug-in that it came from, as a run or a model card keeps it. Raises UsageError when the name is
     unknown, with the plug-in that is missing or the nearest name, and where one of the others does not suit.
@@ -127,6 +128,7 @@ def get_spec(
     if found is not None:
         found = found.with_features(backbone, strides) if (backbone, strides) != ("auto", None) else found
         found = found if resize is None else found.with_resize(resize)
+        found = found if tall is None else found.with_tall(tall)
         return found if width is None else found.at_width(width)
     if plugin:
         raise missing_plugin(f"The architecture {name!r}", plugin)
@@ -136,7 +138,7 @@ def get_spec(
 def spec_for(name: str, model: ModelSettings) -> ModelSpec:
     """Return the spec of architecture `name` for the settings `model`; raises as `get_spec`."""
     return get_spec(
-        name, model.width, model.resize, backbone=model.backbone, strides=model.strides, plugin=model.plugin
+        name, model.width, model.resize, model.tall, backbone=model.backbone, strides=model.strides, plugin=model.plugin
     )
 
 

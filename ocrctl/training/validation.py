@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.data.images.orientations import best_orientation
 from ocrctl.data.images.resize_word import pad_words, word_batches
 from ocrctl.errors import ResumableStop
 from ocrctl.metrics.recognition import score
@@ -104,22 +105,24 @@ class ReadAhead:
 
 
 class WordValidation:
-    """Word images, decoded and resized once, and kept (32x128 grey: 4 KiB each)."""
+    """Word images, decoded and resized once, and kept (32x128 grey: 4 KiB each); tall ones in several orientations, of
+    which the most confident reading is scored, as by the engine."""
 
     columns: tuple[str, ...] = ("val_exact", "val_str36", "val_cer", "val_empty")
 
     def __init__(
         self,
-        read: Callable[[], tuple[Sequence[NDArray[np.uint8]], list[str]]],
+        read: Callable[[], tuple[Sequence[Sequence[NDArray[np.uint8]]], list[str]]],
         card: ModelCard,
         tokenizer: Tokenizer,
         batch_size: int,
     ) -> None:
-        """`read` gives images uint8 (H, W, C), resized for the model of `card`, and labels."""
+        """`read` gives for each sample its image uint8 (H, W, C) in every orientation that it is read in, resized for
+        the model of `card`, and its label."""
         self._read = ReadAhead(read)
         self._card, self._tokenizer, self._batch_size = card, tokenizer, batch_size
-        self._rows: list[int] = []  # of the samples, in the order in which they are read
-        self._texts: list[str] = []
+        self._rows: list[int] = []  # of the images, in the order in which they are read
+        self._texts: list[tuple[str, float]] = []
 
     def read_ahead(self) -> None:
         """Implement Validation."""
@@ -131,7 +134,8 @@ class WordValidation:
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         card, self._rows = self._card, []
-        for rows, batch, widths in word_batches(self._read.get()[0], self._batch_size, card.kept, card.example_width):
+        images = [view for views in self._read.get()[0] for view in views]
+        for rows, batch, widths in word_batches(images, self._batch_size, card.kept, card.example_width):
             self._rows += rows
             tensors = {"images": torch.from_numpy(batch).permute(0, 3, 1, 2)}
             yield tensors if widths is None else {**tensors, "widths": torch.from_numpy(widths)}
@@ -146,7 +150,7 @@ class WordValidation:
         ids, probabilities = best_classes(model(batch["images"], **named)["logits"])
         shares = probabilities.cpu().numpy()
         refuse_not_finite("probabilities", shares)
-        self._texts += [text for text, _ in self._tokenizer.decode(ids.cpu().numpy(), shares)]
+        self._texts += self._tokenizer.decode(ids.cpu().numpy(), shares)
 
     def score(self) -> Scores:
         """Compute accuracies in 0..1, character error rate, share of empty predictions."""
@@ -160,10 +164,17 @@ class WordValidation:
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
         """Implement Validation."""
-        images, truths = self._read.get()
-        shown = np.stack(images[:count]) if self._card.kept is None else pad_words(images[:count], self._card.kept)[0]
+        samples, truths = self._read.get()
+        images = [views[0] for views in samples[:count]]
+        shown = np.stack(images) if self._card.kept is None else pad_words(images, self._card.kept)[0]
         return preview_sheet(shown, truths[:count], self._in_order()[:count])
 
     def _in_order(self) -> list[str]:
         """The strings read since `begin`, in the order of the samples."""
-        return [text for _, text in sorted(zip(self._rows, self._texts, strict=True), key=lambda pair: pair[0])]
+        by_row = dict(zip(self._rows, self._texts, strict=True))
+        found, start = [], 0
+        for views in self._read.get()[0]:
+            readings = [by_row[start + number] for number in range(len(views))]
+            found.append(readings[best_orientation([confidence for _, confidence in readings])][0])
+            start += len(views)
+        return found

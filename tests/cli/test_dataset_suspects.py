@@ -21,14 +21,14 @@ class Reader:
 
     path = "reader"
 
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        return np.full((8, 32, 1), round(float(image.mean())), np.uint8)
+    def prepare_orientations(self, image: np.ndarray) -> list[np.ndarray]:
+        return [np.full((8, 32, 1), round(float(image.mean())), np.uint8)]
 
     def chunk_size(self, batch_size: int) -> int:
         return batch_size
 
-    def recognize_prepared(self, batch: list[np.ndarray], batch_size: int) -> list[Recognition]:
-        return [Recognition("abcdefghij"[int(image.mean()) // 20] * 2, 0.9) for image in batch]
+    def recognize_orientations(self, batch: list[list[np.ndarray]], batch_size: int) -> list[Recognition]:
+        return [Recognition("abcdefghij"[int(image.mean()) // 20] * 2, 0.9) for (image,) in batch]
 
 
 @pytest.fixture

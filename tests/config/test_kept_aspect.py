@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrctl.config.kept_aspect import KeptAspect
+from ocrctl.config.kept_aspect import TALL, KeptAspect
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.output_steps import output_steps
 from ocrctl.errors import InputError, UsageError
@@ -44,6 +44,26 @@ def test_margin_and_least_width_count() -> None:
     kept = replace(KEPT, multiple=8, margin=5, pad_to=320)
     assert [kept.counted(width) for width in (10, 314, 316, 400)] == [320, 320, 321, 405]
     assert [kept.batch_width(width) for width in (10, 316, 400)] == [320, 328, 408]
+
+
+def test_tall_images_are_a_matter_of_the_card_and_of_model_tall() -> None:
+    turning = SPEC.with_tall("turn")
+    assert turning.kept == replace(KEPT, tall=TALL) and turning.with_tall("upright") == SPEC
+    assert get_spec("ppocr-rec-small").kept.tall == TALL  # type: ignore[union-attr]
+    assert get_spec("ppocr-rec-small", None, "keep", "upright").kept.tall == 0  # type: ignore[union-attr]
+    kept = replace(KEPT, tall=1.5)
+    assert [kept.is_tall(height, 20) for height in (29, 30)] == [False, True] and not KEPT.is_tall(90, 20)
+    assert read_card(replace(card(), kept=kept).to_json(), "m.ckpt").kept == kept
+    assert "tall" not in json.loads(card().to_json())["kept"]  # older versions read the card
+    for tall in (1.0, -2, True, "1.5", float("nan")):
+        said = replace(KEPT, tall=tall).problem() or ""  # type: ignore[arg-type]
+        assert said.startswith("tall should be 0 or a ratio above 1")
+    with pytest.raises(UsageError, match="model.tall=turn: requires a recogniser that keeps the aspect") as caught:
+        get_spec("crnn-tiny", None, None, "turn")
+    assert "model.resize=keep" in (caught.value.hint or "")
+    with pytest.raises(UsageError, match="model.tall=turn: requires"):
+        get_spec("dbnet", None, None, "turn")
+    assert get_spec("parseq-tiny", None, None, "upright") is get_spec("parseq-tiny")
 
 
 def test_the_spec_that_keeps_the_aspect_ratio() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,24 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrctl import Engine, PageReader
+from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.data.images.rectify import crop
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import Recognition
 from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections
 
 
-class Corner:
+class Corner(Engine):
     """A recogniser whose text is the size of the image, the surer the brighter its top left corner is."""
 
-    card, path = SimpleNamespace(task="recognition", arch="corner"), "corner"
+    def __init__(self, tall: float = 0.0) -> None:
+        self.card = SimpleNamespace(  # type: ignore[assignment]
+            task="recognition", arch="corner", kept=KeptAspect(8, 640, tall=tall) if tall else None
+        )
+        self.path, self.seen = Path("corner"), 0
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return image
 
-    def recognize(self, images: Iterable[np.ndarray]) -> list[Recognition]:
-        views = list(images)
-        self.seen += len(views)
-        return [Recognition(f"{view.shape[1]}x{view.shape[0]}", float(view[0, 0, 0]) / 255) for view in views]
+    def recognize_prepared(self, images: Sequence[np.ndarray] | np.ndarray, batch_size: int = 64) -> list[Recognition]:
+        self.seen += len(images)
+        return [Recognition(f"{view.shape[1]}x{view.shape[0]}", float(view[0, 0, 0]) / 255) for view in images]
 
 
 def reader(recogniser: object) -> PageReader:
@@ -97,6 +101,9 @@ def test_a_tall_word_is_read_the_way_that_is_surest(corner: tuple[int, int], tex
     recogniser = Corner()
     (((word,)),) = reader(recogniser).words([(image, quads(upright(20, 10, 40, 70)))])
     assert (word.text, word.confidence, recogniser.seen) == (text, 1.0, 3)
+    recogniser = Corner(tall=1.5)
+    (alone,) = recogniser.recognize([image[10:70, 20:40]])  # the same by the card of the recogniser
+    assert (alone.text, recogniser.seen) == (text, 3)
     image[:] = 0  # all alike: as it stands
     (((word,)),) = reader(recogniser).words([(image, quads(upright(20, 10, 40, 70)))])
     assert word.text == "20x60"

@@ -56,7 +56,9 @@ def test_outputs_that_are_not_finite_end_the_run() -> None:
     pages = PageValidation(Pages(), detection_card(get_spec("dbnet"), ModelSettings()), side=128)
     images = np.zeros((2, 32, 32, 1), np.uint8)
     card = recognition_card(get_spec("crnn-tiny"), "catdog")
-    words = WordValidation(lambda: (list(images), ["cat", "dog"]), card, CTCTokenizer(Charset("catdog"), 5), 2)
+    words = WordValidation(
+        lambda: ([[image] for image in images], ["cat", "dog"]), card, CTCTokenizer(Charset("catdog"), 5), 2
+    )
     for validation, said in ((pages, "probability holds 8192 NaN"), (words, "probabilities hold 4 NaN")):
         batch = next(iter(validation))
         validation.begin()

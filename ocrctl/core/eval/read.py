@@ -16,7 +16,8 @@ from ocrctl.metrics.evaluation import UnreadableSample
 
 SampleIndex = tuple[int, int]  # (data set, sample)
 Shape = tuple[int, int, int, KeptAspect | None]  # (height, width, channels, widths) a model takes
-Prepared = tuple[SampleIndex, dict[Shape, NDArray[np.uint8]] | InputError]
+Orientations = list[NDArray[np.uint8]]  # of one word, resized for a model
+Prepared = tuple[SampleIndex, dict[Shape, Orientations] | InputError]
 
 
 def read_samples(
@@ -51,7 +52,7 @@ def read_samples(
                 good.append(images)
         if good:
             for engine, reading in zip(engines, readings, strict=True):
-                reading += engine.recognize_prepared([images[_shape(engine)] for images in good], batch_size)
+                reading += engine.recognize_orientations([images[_shape(engine)] for images in good], batch_size)
         progress(len(sample_indices) + len(unreadable), len(todo))
     return sample_indices, readings, unreadable
 
@@ -60,12 +61,10 @@ def _shape(engine: Engine) -> Shape:
     return (engine.card.height, engine.card.width, engine.card.channels, engine.card.kept)
 
 
-def _prepare(
-    samples: EvalSamples, index: int, shapes: dict[Shape, Engine]
-) -> dict[Shape, NDArray[np.uint8]] | InputError:
+def _prepare(samples: EvalSamples, index: int, shapes: dict[Shape, Engine]) -> dict[Shape, Orientations] | InputError:
     """Decode a sample once and resize it once per input size of the models."""
     try:
         image = samples.image(index)
-        return {shape: engine.prepare(image) for shape, engine in shapes.items()}
+        return {shape: engine.prepare_orientations(image) for shape, engine in shapes.items()}
     except InputError as error:
         return error

@@ -209,7 +209,7 @@ def _torch_engine(path: Path, name: str, decoding: str | None) -> Engine:
 
 
 def _probe(torch_engine: Engine, onnx_engine: Engine, size: int) -> Parity:
-    images = probe_images(torch_engine, size)
+    images = [[image] for image in probe_images(torch_engine, size)]
     names = [f"probe {index}" for index in range(size)]
     return compare(torch_engine, onnx_engine, f"batch of {size}", [(names, images)])
 
@@ -219,7 +219,7 @@ def _reads_nothing(engine: Engine) -> str:
     characters cannot be rendered."""
     try:
         labels, batches = _samples(engine, "synth:words", GLANCE_SYNTH)
-        texts = [item.text for _, batch in batches for item in engine.recognize_prepared(batch)]
+        texts = [item.text for _, batch in batches for item in engine.recognize_orientations(batch)]
     except OcrctlError:
         return ""
     return describe_constant_predictions(texts, labels) or ""
@@ -227,18 +227,18 @@ def _reads_nothing(engine: Engine) -> str:
 
 def _samples(
     engine: Engine, spec: str, of_stream: int | None = None
-) -> tuple[Sequence[str], Iterator[tuple[list[str], list[NDArray[np.uint8]]]]]:
-    """Return the labels of `spec`, or of the first `of_stream` (VERIFY_SYNTH) words of a stream, and its prepared
-    images in chunks.
+) -> tuple[Sequence[str], Iterator[tuple[list[str], list[list[NDArray[np.uint8]]]]]]:
+    """Return the labels of `spec`, or of the first `of_stream` (VERIFY_SYNTH) words of a stream, and its images in
+    chunks, prepared in every orientation that they are read in.
 
     Raises InputError for an unreadable image.
     """
     limit = (of_stream or VERIFY_SYNTH) if parse_spec(spec).format == "synth" else None
     [source] = open_samples([spec], [engine.card], limit, 0, [])
 
-    def load(indices: list[int]) -> tuple[list[str], list[NDArray[np.uint8]]]:
+    def load(indices: list[int]) -> tuple[list[str], list[list[NDArray[np.uint8]]]]:
         names = [source.where(index) for index in indices]
-        return names, [engine.prepare(source.image(index)) for index in indices]
+        return names, [engine.prepare_orientations(source.image(index)) for index in indices]
 
     return source.labels, map_ahead(load, chunks(range(len(source.labels)), VERIFY_BATCH), default_jobs())
 

@@ -45,13 +45,13 @@ class WordTask:
     def __init__(self, engine: Engine, batch_size: int) -> None:
         self._engine, self._batch_size = engine, batch_size
 
-    def prepare(self, image: Image) -> Image:
+    def prepare(self, image: Image) -> list[Image]:
         """Implement Task."""
-        return self._engine.prepare(image)
+        return self._engine.prepare_orientations(image)
 
-    def read(self, batch: Sequence[tuple[str, Image]]) -> list[TaskResult]:
+    def read(self, batch: Sequence[tuple[str, list[Image]]]) -> list[TaskResult]:
         """Implement Task."""
-        texts = self._engine.recognize_prepared([image for _, image in batch], self._batch_size)
+        texts = self._engine.recognize_orientations([images for _, images in batch], self._batch_size)
         return [
             TaskResult(Prediction(path, item.text, item.confidence))
             for (path, _), item in zip(batch, texts, strict=True)

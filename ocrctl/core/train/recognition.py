@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -18,6 +18,7 @@ from ocrctl.config.output_steps import output_steps
 from ocrctl.config.settings import Settings
 from ocrctl.core.streams import choose_charset, synth_config
 from ocrctl.core.train.data_errors import CheckedSource, LabelPolicy, raise_data_errors
+from ocrctl.core.train.orient import orient_tall
 from ocrctl.core.train.task import (
     BatchFit,
     OverfitBatch,
@@ -31,7 +32,7 @@ from ocrctl.core.train.task import (
 from ocrctl.data.annotations.builder import from_words
 from ocrctl.data.augment.words import MAX_WIDTH, TALLEST
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels, describe
-from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords, min_label_width, resize_for
+from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords, min_label_width, prepared_orientations
 from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_source, parse_spec
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
@@ -67,14 +68,14 @@ class RecognitionTask:
     fingerprints: dict[str, str] = field(default_factory=dict)
     synth_spec: str = SYNTH_WORDS
 
-    def validation_arrays(self) -> tuple[list[NDArray[np.uint8]], list[str]]:
-        """Return every validation image, resized, uint8 (H, W, C), and its NFC label. Raises InputError for an
-        unreadable image."""
+    def validation_arrays(self) -> tuple[list[list[NDArray[np.uint8]]], list[str]]:
+        """Return every validation image, resized, uint8 (H, W, C), in each orientation that it is read in, and its NFC
+        label. Raises InputError for an unreadable image."""
         images, labels = [], []
         for number, index in self.val_picks:
             part = self.val[number]
             image, label = part.sample(index, None) if isinstance(part, FiniteWords) else part.sample(index)
-            images.append(resize_for(image, self.spec))
+            images.append(prepared_orientations(image, self.spec))
             labels.append(normalize_label(label))
         return images, labels
 
@@ -117,6 +118,7 @@ def _widths(batch: dict[str, Any]) -> dict[str, Any]:
 def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | None = None) -> RecognitionTask:
     """Open, check and split the word images. `last`: the checkpoint of a resumed run. Raises UsageError or InputError
     before anything is trained."""
+    spec = _as_begun(spec, settings, last)
     names, header = training_specs(settings, SYNTH_WORDS)
     specs = [parse_spec(name) for name in names]
     for parsed in specs:
@@ -143,6 +145,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | No
             val.append(part)
             held_out += [kept.source.where(int(index)) for index in part.indices]
             kept = FiniteWords(kept.source, kept.indices[training], kept.augment, kept.sizes, kept.max_width)
+        header += orient_tall(kept, spec, settings)
         parts.append(kept)
         header.append(f"train: {name}, {len(kept)} samples")
     if settings.data.val is not None:
@@ -183,6 +186,17 @@ class CheckedWords(NamedTuple):
     source: WordSource
     report: LabelReport
     sizes: NDArray[np.int32]
+
+
+def _as_begun(spec: ModelSpec, settings: Settings, last: Path | None) -> ModelSpec:
+    """Return the spec of a run resumed from `last`: without model.tall, tall words are read as when it began, whatever
+    the default of the architecture is now."""
+    if last is None or settings.model.tall is not None or not (spec.keeps_aspect and spec.kept and spec.kept.tall):
+        return spec
+    from ocrctl.models.checkpoint import load_initial
+
+    _, card, _ = load_initial(last)
+    return spec if card.kept is None else replace(spec, kept=replace(spec.kept, tall=card.kept.tall))
 
 
 def _charset(settings: Settings, spec: ModelSpec, header: list[str], last: Path | None) -> Charset:
@@ -257,6 +271,9 @@ def _width_notes(parts: Sequence[FiniteWords | SynthWords], spec: ModelSpec) -> 
     for part in (part for part in parts if isinstance(part, FiniteWords) and part.sizes is not None):
         assert part.sizes is not None
         sizes = part.sizes[part.indices].astype(np.int64)  # (N, 2): width, height
+        if part.turns is not None:
+            lying = part.turns[part.indices] % 2 == 1
+            sizes[lying] = sizes[lying, ::-1]
         widths = (2 * sizes[:, 0] * spec.input_height + sizes[:, 1]) // (2 * sizes[:, 1])
         images, long = images + len(part), long + int((widths > kept.max_width).sum())
         widths = np.maximum(widths, kept.min_width)

@@ -18,6 +18,7 @@ from ocrctl.data.datasets.width_order import LANES, WidthOrder, batches_of_windo
 from ocrctl.data.formats.spec import WordSource
 from ocrctl.data.images.decode import decode
 from ocrctl.data.images.header import read_header
+from ocrctl.data.images.orientations import orientations
 from ocrctl.data.images.resize_word import pad_words, resize_kept, resize_word
 from ocrctl.errors import OcrctlError
 from ocrctl.text.normalize import normalize_label
@@ -45,16 +46,18 @@ class FiniteWords:
 
     def __init__(
         self, source: WordSource, indices: Sequence[int] | NDArray[np.int64], augment: float = 0.0,
-        sizes: NDArray[np.int32] | None = None, max_width: int = MAX_WIDTH,
+        sizes: NDArray[np.int32] | None = None, max_width: int = MAX_WIDTH, turns: NDArray[np.int8] | None = None,
     ) -> None:  # fmt: skip
         """`indices`: samples of `source` to use. `augment`: strength in 0..1, 0 for none. `sizes`: width and height in
         pixels of every image of `source`, (len(source), 2); read from its header when it is needed and not given.
-        `max_width`: of an augmented image in pixels (data.augment.words)."""
+        `max_width`: of an augmented image in pixels (data.augment.words). `turns`: quarter turns to the left that bring
+        each image of `source` upright, (len(source),); None: all are upright."""
         self.source = source
         self.indices = np.asarray(indices, dtype=np.int64)
         self.augment = augment
         self.sizes = sizes
         self.max_width = max_width
+        self.turns = turns
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -68,6 +71,8 @@ class FiniteWords:
             data = self.source.image_bytes(position)
             header = read_header(data)
             width, height = header.displayed if header else decode(data, self.source.where(position)).shape[1::-1]
+        if self.turns is not None and self.turns[position] % 2:
+            height, width = width, height
         if rng is not None and self.augment > 0:
             height, width = augmented_size(height, width, rng, self.augment, self.max_width)
         return (height, width), self.source.labels[position]
@@ -79,6 +84,8 @@ class FiniteWords:
         """
         position = int(self.indices[index])
         image = decode(self.source.image_bytes(position), self.source.where(position))
+        if self.turns is not None and self.turns[position]:
+            image = np.ascontiguousarray(np.rot90(image, self.turns[position]))
         if rng is not None and self.augment > 0:
             image = augment_word(image, rng, self.augment, self.max_width)
         return image, self.source.labels[position]
@@ -184,6 +191,13 @@ def resize_for(image: NDArray[np.uint8], spec: ModelSpec, label: str | None = No
         return resize_word(image, spec.input_height, spec.input_width, spec.channels)
     min_width = 0 if label is None else min_label_width(spec, label)
     return resize_kept(image, spec.input_height, spec.kept, spec.channels, min_width)
+
+
+def prepared_orientations(image: NDArray[np.uint8], spec: ModelSpec) -> list[NDArray[np.uint8]]:
+    """Resize RGB uint8 (h, w, 3) to the input of `spec`, uint8 (H, W, C), in every orientation that it is read in, as
+    Engine.prepare_orientations does."""
+    tall = spec.keeps_aspect and spec.kept is not None and spec.kept.is_tall(*image.shape[:2])
+    return [resize_for(view, spec) for view in (orientations(image) if tall else [image])]
 
 
 def min_label_width(spec: ModelSpec, label: str) -> int:

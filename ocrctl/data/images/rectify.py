@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.config.kept_aspect import TALL
 from ocrctl.data.images import Image
 from ocrctl.data.polygons.columns import Floats
 from ocrctl.data.polygons.fixes import clockwise
 
-TALL = 1.5  # height over width from which a quad of several characters is read downwards and rotated upright
 _TURNED = 32766  # pixels; maximum of cv2.remap
 
 

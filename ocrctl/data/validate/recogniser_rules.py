@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ocrctl.config.model_spec import ModelSpec
@@ -23,8 +25,9 @@ def check_target(
     unknown.
 
     Words are stretched to the model's input, so steps and widths do not depend on the image, or their aspect ratio is
-    kept; then training widens an image as far as its label needs, up to the maximum width.
+    kept; then training widens an image as far as its label needs, up to the maximum width, and may turn vertical text.
     """
+    heights, widths = _turned(data.texts, spec, heights, widths)
     shown = input_widths(spec, heights, widths)
     steps = output_steps(spec)
     known = set(charset)
@@ -54,6 +57,19 @@ def check_target(
     with np.errstate(invalid="ignore"):
         low = np.flatnonzero((heights < LOWEST) & ~data.ignore)
     findings.add("too-low", low, heights[low], [f"{spec.name} reads {spec.input_height}: mostly upscaled"] * len(low))
+
+
+def _turned(texts: Sequence[str], spec: ModelSpec, heights: Floats, widths: Floats) -> tuple[Floats, Floats]:
+    """Return heights and widths (N,) of words as training shows them: vertical text is turned where the model does."""
+    kept = spec.kept
+    if kept is None or not spec.keeps_aspect or not kept.tall:
+        return heights, widths
+    with np.errstate(invalid="ignore"):
+        tall = np.flatnonzero((widths > 0) & (heights >= kept.tall * widths))
+    rows = [row for row in tall.tolist() if len(normalize_label(texts[row])) > 1]
+    heights, widths = heights.copy(), widths.copy()
+    heights[rows], widths[rows] = widths[rows], heights[rows]
+    return heights, widths
 
 
 def input_widths(spec: ModelSpec, heights: Floats, widths: Floats) -> Floats:

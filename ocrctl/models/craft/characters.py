@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ocrctl.data.images.rectify import TALL
+from ocrctl.config.kept_aspect import TALL
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,11 +8,11 @@ convolution.
 
 from __future__ import annotations
 
-from ocrctl.config.kept_aspect import KeptAspect
+from ocrctl.config.kept_aspect import TALL, KeptAspect
 from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.models.family import ModelFamily
 
-KEPT = KeptAspect(min_width=8, max_width=3200, multiple=8, margin=12, weighted_to=320)  # 3200: 400 steps
+KEPT = KeptAspect(min_width=8, max_width=3200, multiple=8, margin=12, weighted_to=320, tall=TALL)  # 3200: 400 steps
 RECOGNISER = ModelFamily(
     "ppocr-rec",
     (
