@@ -1,4 +1,4 @@
-"""Read protobuf messages without their schema: numbers of fields and their content.
+"""Read protobuf messages without their schema, numbers of fields and their content, and write fields.
 
 The wire format is https://protobuf.dev/programming-guides/encoding/. ONNX files are such messages, and reading one
 does not require the package onnx.
@@ -81,6 +81,23 @@ def decoded(contents: Iterable[Content]) -> str:
     for content in contents:
         found = b"" if isinstance(content, int) else bytes(content)
     return found.decode(errors="replace")
+
+
+def encoded(number: int, content: int | bytes | memoryview) -> bytes:
+    """Return field `number` as it is written: an integer from 0 as a varint, else a message, string or raw data."""
+    if isinstance(content, int):
+        return _as_varint(number << 3 | VARINT) + _as_varint(content)
+    return b"".join((_as_varint(number << 3 | BYTES), _as_varint(len(content)), content))
+
+
+def _as_varint(number: int) -> bytes:
+    """A number from 0, seven bits a byte."""
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

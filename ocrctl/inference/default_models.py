@@ -28,6 +28,7 @@ class DefaultModel:
     file: its path below ocrctl/weights, or below the folder of `package`, an optional dependency installed by the extra
     `extra`. sha256: of that file; source_sha256: of the published file that its weights were derived from.
     accuracy: measured figures in percent, by what was measured. commands: shell commands that make the file again.
+    graph: of published weights, the default model of the same architecture in whose graph ONNX Runtime runs them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DefaultModel:
     commands: tuple[str, ...] = ()
     package: str | None = None
     extra: str | None = None
+    graph: str | None = None
 
     @property
     def model(self) -> str:
@@ -87,6 +89,10 @@ class DefaultModel:
                 hint=fix,
             )
         return path
+
+    def graph_path(self) -> Path | None:
+        """Return the path of the file of `graph` after checking its checksum; None without one. Raises as `path`."""
+        return None if self.graph is None else default_model(self.graph).path()
 
 
 @cache

@@ -21,7 +21,7 @@ from ocrctl.inference.prefetch import chunks
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
-from ocrctl.runtime import parse_device
+from ocrctl.runtime import driver_gpu_count, parse_device
 
 SORTED_BATCHES = 4  # batches that are sorted by width at a time
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
@@ -283,12 +283,23 @@ def most_confident(readings: Sequence[Recognition], counts: Sequence[int]) -> li
     return results
 
 
+def uses_gpu(device: str) -> bool:
+    """Return whether `device` (parse_device) means a GPU on this machine."""
+    kind, _ = parse_device(device)
+    return kind == "cuda" or (kind == "auto" and driver_gpu_count() > 0)
+
+
 def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: str | None) -> Backend:
     # Imported on demand: an ONNX file is run without importing torch, a checkpoint without onnxruntime.
     if file.kind == "onnx":
         from ocrctl.inference.onnx_backend import OnnxBackend
 
         return OnnxBackend(file.path, device, threads, decoding)
+    if file.graph is not None and not uses_gpu(device):  # PyTorch runs on any GPU, ONNX Runtime as shipped on none
+        from ocrctl.inference.onnx_backend import OnnxBackend
+        from ocrctl.inference.published_graph import published_graph
+
+        return OnnxBackend(file.path, device, threads, decoding, published_graph(file.path, file.graph))
     from ocrctl.inference.torch_backend import TorchBackend
 
     return TorchBackend(file.path, device, threads, decoding)

@@ -22,12 +22,14 @@ ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
 class ModelFile:
     """A resolved model: the file, the backend that reads it, and a short name for tables and file names.
 
-    A published model of another project, also one in an ONNX file, has the kind "checkpoint": it is converted.
+    A published model of another project, also one in an ONNX file, has the kind "checkpoint": it is converted. With
+    `graph`, an exported file of the same architecture, ONNX Runtime can run it too (inference.published_graph).
     """
 
     path: Path
     kind: Literal["checkpoint", "onnx"]
     name: str
+    graph: Path | None = None
 
 
 def locate(model: str | Path) -> ModelFile:
@@ -47,7 +49,8 @@ def locate(model: str | Path) -> ModelFile:
         raise InputError(f"{path}: expected a model, found {file_kind(path.stat().st_mode)}.")
     scheme, colon, name = str(model).partition(":")
     if colon and scheme == SCHEME:
-        return replace(_from_file(default_model(name).path()), name=name)
+        default = default_model(name)
+        return replace(_from_file(default.path()), name=name, graph=default.graph_path())
     if colon and scheme == "paddle":
         raise UsageError(
             f"'{model}': {scheme}: models are not available in this version of ocrctl.",

@@ -27,14 +27,18 @@ CPU = "CPUExecutionProvider"
 
 class OnnxBackend:
     """Run an ONNX file that `ocrctl export` wrote. `threads`: CPU threads of an operator; None uses every core.
-    `decoding` (models.card.with_decoding) must be the one it was exported with."""
+    `decoding` (models.card.with_decoding) must be the one it was exported with. `content`: such a file that was made in
+    memory of the one at `path` and has finite weights."""
 
     name = "onnx"
 
-    def __init__(self, path: Path, device: str, threads: int | None, decoding: str | None = None) -> None:
+    def __init__(
+        self, path: Path, device: str, threads: int | None, decoding: str | None = None, content: bytes | None = None
+    ) -> None:
         self.note = ""
-        session = self._open(path, device, threads)
-        refuse_not_finite(path)
+        session = self._open(path, device, threads, content)
+        if content is None:
+            refuse_not_finite(path)
         self.card = _card(session, path)
         if with_decoding(self.card, decoding, path) != self.card:
             raise UsageError(
@@ -46,14 +50,14 @@ class OnnxBackend:
         self._outputs = [output.name for output in session.get_outputs()]
         self._session, self._path = session, path
 
-    def _open(self, path: Path, device: str, threads: int | None) -> Any:
+    def _open(self, path: Path, device: str, threads: int | None, content: bytes | None) -> Any:
         kind, index = parse_device(device)
         if kind == "cuda" or (kind == "auto" and driver_gpu_count() > 0):
             reason = "it lists no CUDA provider"
             if CUDA in onnxruntime.get_available_providers():
                 missing = _preload()
                 chosen = index or 0
-                session = _session(path, [(CUDA, {"device_id": chosen}), CPU], threads)
+                session = _session(path, [(CUDA, {"device_id": chosen}), CPU], threads, content)
                 if session.get_providers()[0] == CUDA:
                     self.device = f"cuda:{chosen}"
                     return session
@@ -63,7 +67,7 @@ class OnnxBackend:
                 raise MissingRequirement(f"device '{device}' was asked for, but {message}.", hint=DIAGNOSE)
             self.note = f"{message}; running on the CPU"
         self.device = "cpu"
-        return _session(path, [CPU], threads)
+        return _session(path, [CPU], threads, content)
 
     def outputs(
         self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None
@@ -96,7 +100,7 @@ def _preload() -> str:
     return lines[0].rstrip(".") if lines else ""
 
 
-def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
+def _session(path: Path, providers: list[Any], threads: int | None, content: bytes | None) -> Any:
     options = onnxruntime.SessionOptions()
     # An explicit count: ONNX Runtime's own default pins threads to physical cores, which fails noisily in containers.
     options.intra_op_num_threads = model_threads(threads)
@@ -106,7 +110,7 @@ def _session(path: Path, providers: list[Any], threads: int | None) -> Any:
     # Threads that spin between operators take the cores that decode the next images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(content or str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own unrelated classes
         if shortage_of(error):
             raise

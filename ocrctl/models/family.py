@@ -27,6 +27,8 @@ class ModelFamily:
     objective: the loss of a batch: "ctc", "cross-entropy" (teacher forcing), "maps" (`loss` over the maps of
     `targets`), or a function of TrainSettings that returns a training objective.
     published: a models.weight_file.WeightFile to a Converted, None when it holds no published weights of the family.
+    published_order: (WeightFile, shapes of a model's parameters by name) to (tensors by these names, charset), None
+    when the file does not hold them; without torch, for inference.published_graph.
     Detectors have as well
     loss: (outputs, targets), both tensors by name, to a float32 scalar;
     targets: (PageWords, height, width of the input) to the maps of one image, numpy arrays by name;
@@ -43,6 +45,7 @@ class ModelFamily:
     targets: Part | None = None
     find_polygons: Part | None = None
     published: Part | None = None
+    published_order: Part | None = None
     plugin: str | None = None
 
 

@@ -93,6 +93,9 @@ def test_the_shipped_manifest_describes_every_model_and_every_file() -> None:
             for fact in (model.sha256, model.source_sha256, model.licence, *model.commands):
                 assert fact in card.read_text(encoding="utf-8"), f"{card.name}: {fact}"
             assert model.source_sha256 in (ROOT / "NOTICE").read_text(encoding="utf-8")
+        if model.graph is not None:
+            assert shipped[model.graph].package is None and shipped[model.graph].arch == model.arch
+    assert shipped["rec"].graph_path() == shipped["rec-latin"].path()
     assert sum(path.stat().st_size for path in default_models.WEIGHTS.iterdir()) <= 14_000_000
     files = {model.file for model in shipped.values() if model.package is None}
     assert {path.name for path in default_models.WEIGHTS.iterdir()} == files | {default_models.MANIFEST}

@@ -32,6 +32,7 @@ RECOGNISER = ModelFamily(
     build="ocrctl.models.ppocr.recogniser:build",
     objective="ctc",
     published="ocrctl.models.ppocr.published_recogniser:recognise",
+    published_order="ocrctl.models.ppocr.published_order:named",
 )  # fmt: skip
 _MAPS = DetectorSpec(
     maps={"probability": "sigmoid"},  # the threshold map is of training alone

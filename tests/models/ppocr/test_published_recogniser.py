@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
+from ocrctl.inference.default_models import default_model
+from ocrctl.inference.engine import Engine, _open_backend
+from ocrctl.inference.locate import ModelFile
+from ocrctl.inference.published_graph import published_graph
+from ocrctl.inference.torch_backend import TorchBackend
 from ocrctl.models.build import build_model
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.ppocr.published_recogniser import recognise
@@ -113,6 +119,48 @@ def test_a_charset_of_another_length_is_refused() -> None:
     nameless = WeightFile(file.path, "onnx", file.tensors, {}, 11)
     with pytest.raises(InputError, match="names no characters"):
         recognise(nameless)
+
+
+def saved(file: WeightFile, path: Path) -> Path:
+    """An ONNX file with the tensors and metadata of `file`."""
+    tensors = [onnx.numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in file.tensors.items()]
+    graph = onnx.helper.make_graph([], "published", [], [], tensors)
+    model = onnx.helper.make_model(graph)
+    onnx.helper.set_model_props(model, dict(file.metadata))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_onnx_runtime_runs_it_in_the_graph_of_the_shipped_model(tmp_path: Path) -> None:
+    """No other number of classes, charset or weight of that model is left: outputs equal those of PyTorch."""
+    published = exported(model_of("abcdé "), "abcdé")
+    path, graph = saved(published, tmp_path / "rec.onnx"), default_model("rec-latin").path()
+    ours = Engine(ModelFile(path, "checkpoint", "rec"), TorchBackend(path, "cpu", 1))
+    file = ModelFile(path, "checkpoint", "rec", graph)
+    theirs = Engine(file, _open_backend(file, "cpu", 1, None))
+    assert (ours.backend, theirs.backend) == ("torch", "onnx")
+    assert theirs.card.charset == ours.card.charset == "abcdé "
+    assert theirs.card.kept == ours.card.kept and theirs.card.mean == ours.card.mean
+    rng = np.random.default_rng(2)
+    images = [rng.integers(0, 256, (48, width, 3), np.uint8) for width in (9, 40, 120, 333)]
+    for _, batch, widths in ours.batches(images, 2):
+        logits = theirs.logits(batch, widths)
+        assert logits.shape[2] == 7
+        np.testing.assert_allclose(logits, ours.logits(batch, widths), atol=1e-3)
+    assert [one.text for one in ours.recognize(images)] == [one.text for one in theirs.recognize(images)]
+
+
+def test_what_does_not_fit_the_graph_is_refused(tmp_path: Path) -> None:
+    graph = default_model("rec-latin").path()
+    file = exported(model_of("abc "), "abc")
+    short = WeightFile(file.path, "onnx", dict(list(file.tensors.items())[:-8]), file.metadata, 11)
+    with pytest.raises(InputError, match=r"rec.onnx: its tensors are not those of ppocr-rec-small"):
+        published_graph(saved(short, tmp_path / "rec.onnx"), graph)
+    name = next(name for name in file.tensors if name.startswith("conv2d"))
+    broken = np.full_like(file.tensors[name], np.nan)
+    bad = WeightFile(file.path, "onnx", {**file.tensors, name: broken}, file.metadata, 11)
+    with pytest.raises(InputError, match="hold [0-9]+ NaN"):
+        published_graph(saved(bad, tmp_path / "rec.onnx"), graph)
 
 
 def test_other_files_are_not_its_own() -> None:
