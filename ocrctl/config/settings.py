@@ -105,6 +105,9 @@ class TrainSettings(Section):
     """CPU threads of PyTorch; default: the cores this process may use"""
     val_every_steps: int | None = Field(None, ge=1)
     """optimiser steps between validations; default: a tenth of the run, at most 1000"""
+    collapse_steps: int = Field(1000, ge=0)
+    """optimiser steps after which a validation whose predictions are all empty or all one string is reported as a
+    collapse; 0 turns it off"""
     early_stop: int = Field(0, ge=0)
     """stop after this many validations without a better accuracy; 0 turns it off"""
     log_every_steps: int = Field(50, ge=1)
@@ -241,6 +244,18 @@ class LogSettings(Section):
     """samples of each validation drawn with ground truth and prediction; 0 turns it off"""
 
 
+class WatchdogSettings(Section):
+    """`watchdog.*`: limits of a training step and of the wait for a batch. Beyond one, the Python stacks of all
+    processes are written to the run folder (stacks/)."""
+
+    step_seconds: float = Field(300.0, ge=0)
+    """maximum seconds of a training step or of a batch of a validation; 0 turns it off"""
+    loader_seconds: float = Field(300.0, ge=0)
+    """maximum seconds of the wait for a batch; 0 turns it off"""
+    abort: bool = False
+    """end the run with exit 5 once a limit is exceeded, after saving where that is possible; false: only report"""
+
+
 class LimitSettings(Section):
     """`limits.*`: maximum size of unpacked files. Every command reads OCRCTL_LIMITS__NAME too."""
 
@@ -269,6 +284,7 @@ class Settings(BaseSettings):
     page: PageSettings = PageSettings()
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     limits: LimitSettings = LimitSettings()
 
     def tree(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ocrctl.config.settings import Settings
 from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.escape import duration
 from ocrctl.shell import shell_quote
+from ocrctl.training.collapse import CollapseWatch
 from ocrctl.training.failures import can_resume
 from ocrctl.training.loggers import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
@@ -55,6 +56,7 @@ class RunCallback(pl.Callback):
         self.run, self.settings, self.validation, self.quarantine = run, settings, validation, quarantine
         self.watch, self.report, self.interval, self.extra_logger = watch, report, interval, extra_logger
         self.state = RunState()
+        self.collapse = CollapseWatch(run, settings, report)
         self.metrics: MetricsFile | None = None
         self._mark = (0, 0.0)
 
@@ -138,6 +140,7 @@ class RunCallback(pl.Callback):
         if better:
             self.state.best, self.state.best_step = scores.goal, step
         self.report(f"step {step}: {scores.line}{' (best)' if better else ''}")
+        self.collapse.check(step, scores.constant)
         count = self.settings.log.previews
         if count:
             sheet = self.validation.sheet(count)

@@ -89,7 +89,8 @@ class PageValidation:
             f"val hmean {counts.hmean:.1%}, precision {counts.precision:.1%}, recall {counts.recall:.1%}, "
             f"{counts.detections} boxes for {counts.truths}"
         )
-        return Scores(row, counts.hmean, line)
+        nothing = f"no box is found on {len(self._found)} pages" if counts.truths and not counts.detections else None
+        return Scores(row, counts.hmean, line, nothing)
 
     def sheet(self, count: int) -> Image:
         """Draw the first pages with true outlines in green, ignored ones in grey, found ones in red."""

@@ -26,6 +26,8 @@ from ocrctl.training.restore import check_training_state
 from ocrctl.training.schedule import Progress
 from ocrctl.training.signals import SignalWatch, StopRequested
 from ocrctl.training.validation import Validation
+from ocrctl.training.watchdog import Watchdog
+from ocrctl.training.watched import WatchdogCallback, WatchedValidation
 
 Report = Callable[[str], None]
 
@@ -63,15 +65,17 @@ def run_trainer(
     """
     train = settings.train
     progress.begin()
-    module = TrainingModule(model, card, objective, train, accelerator, progress, settings.seed, validation)
+    watchdog = Watchdog(run, settings.watchdog, loader, report)
+    watched: Any = WatchedValidation(validation, watchdog)  # otherwise as `validation`
+    module = TrainingModule(model, card, objective, train, accelerator, progress, settings.seed, watched)
     logger = extra_logger(settings, run, report, resumed=checkpoint is not None)
     number, code = None, 1
     try:
-        with SignalWatch() as watch:
+        with SignalWatch() as watch, watchdog:
             interval = _validation_interval(settings, progress.max_steps)
-            callback = RunCallback(run, settings, validation, quarantine, watch, report, interval, logger, on_step)
+            callback = RunCallback(run, settings, watched, quarantine, watch, report, interval, logger, on_step)
             storage = AtomicCheckpointIO()
-            trainer = _trainer(settings, accelerator, callback, storage)
+            trainer = _trainer(settings, accelerator, [callback, WatchdogCallback(watchdog)], storage)
             storage.check = lambda raw, path: check_training_state(
                 raw, path, module, build_optimizer(model, train), trainer.fit_loop.state_dict()
             )
@@ -87,7 +91,7 @@ def run_trainer(
 
 
 def _trainer(
-    settings: Settings, accelerator: Accelerator, callback: pl.Callback, storage: AtomicCheckpointIO
+    settings: Settings, accelerator: Accelerator, callbacks: list[pl.Callback], storage: AtomicCheckpointIO
 ) -> pl.Trainer:
     train = settings.train
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -98,7 +102,7 @@ def _trainer(
         devices=train.devices,
         precision="32-true",  # the module casts, scales and clips by itself
         max_epochs=-1,
-        callbacks=[callback],
+        callbacks=callbacks,
         plugins=[storage],
         logger=False,
         enable_checkpointing=False,

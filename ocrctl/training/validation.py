@@ -17,7 +17,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.data.images.orientations import best_orientation
 from ocrctl.data.images.resize_word import pad_words, word_batches
 from ocrctl.errors import ResumableStop
-from ocrctl.metrics.recognition import score
+from ocrctl.metrics.recognition import describe_constant_predictions, score
 from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.ocr_model import OCRModel, best_classes
 from ocrctl.text.tokenizer import Tokenizer
@@ -28,11 +28,13 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Scores:
-    """One validation: its columns of metrics.csv, the figure that makes a checkpoint the best (0..1), and a line."""
+    """One validation: its columns of metrics.csv, the figure that makes a checkpoint the best (0..1), a line, and a
+    clause on predictions that are (nearly) all empty or one string, None for others."""
 
     row: Row
     goal: float
     line: str
+    constant: str | None = None
 
 
 class Validation(Protocol):
@@ -160,7 +162,7 @@ class WordValidation:
             "val_exact": exact.accuracy, "val_str36": str36, "val_cer": exact.cer, "val_empty": exact.empty_rate,
         }  # fmt: skip
         line = f"val exact {exact.accuracy:.1%}, str36 {str36:.1%}, CER {exact.cer:.3f}, empty {exact.empty_rate:.1%}"
-        return Scores(row, exact.accuracy, line)
+        return Scores(row, exact.accuracy, line, describe_constant_predictions(texts, truths))
 
     def sheet(self, count: int) -> NDArray[np.uint8]:
         """Implement Validation."""

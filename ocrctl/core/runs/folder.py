@@ -27,11 +27,11 @@ from ocrctl.text.charset import BUILTIN
 # Settings that may change on resume; others would be a new run.
 CHANGEABLE = {
     "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
-    "train.val_every_steps", "train.early_stop", "train.log_every_steps", "data.workers", "data.start_method",
-    "log.logger", "log.previews", "train.on_nonfinite", "train.max_skipped_share", "train.max_skipped_steps",
-    "train.max_quarantined", "train.max_forgetting", "data.general", "train.mkldnn", "data.bad_polygons",
-    "limits.unpack_ratio",
-    "limits.unpack_free", "limits.zip_text_bytes",
+    "train.val_every_steps", "train.early_stop", "train.collapse_steps", "train.log_every_steps", "data.workers",
+    "data.start_method", "log.logger", "log.previews", "train.on_nonfinite", "train.max_skipped_share",
+    "train.max_skipped_steps", "train.max_quarantined", "train.max_forgetting", "data.general",
+    "train.mkldnn", "data.bad_polygons", "watchdog.step_seconds", "watchdog.loader_seconds", "watchdog.abort",
+    "limits.unpack_ratio", "limits.unpack_free", "limits.zip_text_bytes",
 }  # fmt: skip
 
 # A folder with one of these files contains a run.

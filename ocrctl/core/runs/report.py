@@ -17,6 +17,7 @@ from ocrctl.files.atomic import write_with_newline
 from ocrctl.files.regular import read_regular
 from ocrctl.inference.writers.report.runs import Preview, RunPage, best_point, render_runs
 from ocrctl.training.metrics_rows import is_figure
+from ocrctl.training.watchdog import stack_files
 
 LARGEST_PREVIEW = 768 << 10  # bytes of a PNG that is embedded as it is; a larger one becomes a JPEG
 _SHEET = re.compile(r"step-(\d{1,18})\.png")
@@ -65,6 +66,8 @@ def _events(run: Path, rows: Sequence[dict[str, float]]) -> list[str]:
         events.append(f"Steps skipped because the loss or its gradients were not finite: {skipped:.0f}.")
     for folder in sorted((run / "quarantine").glob("step-*")):
         events.append(f"Step {int(folder.name.removeprefix('step-')):,} is in quarantine: {folder}")
+    for path in stack_files(run):
+        events.append(f"A step or the wait for a batch exceeded its limit; the stacks of all processes: {path}")
     if (change := _forgotten(run)) is not None:
         events.append(change)
     return events

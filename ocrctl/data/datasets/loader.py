@@ -15,6 +15,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from ocrctl.data.datasets.worker_stacks import WorkerStacks
 from ocrctl.errors import OcrctlError, ResumableStop
 
 _PINNED = 5  # seconds in which the pin-memory thread finishes its batch
@@ -94,7 +95,18 @@ def _share(value: Any) -> None:
         value.share_memory_()
 
 
-def start_worker(_: int) -> None:
+class WorkerStart:
+    """The first call in a loader process."""
+
+    def __init__(self, stacks: WorkerStacks) -> None:
+        self._stacks = stacks
+
+    def __call__(self, _: int) -> None:
+        start_worker()
+        self._stacks.register()
+
+
+def start_worker() -> None:
     """Use one thread per worker, and leave the signals that reach the whole group (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1) to
     the training process, which saves and then ends its workers. Otherwise SIGTERM and SIGHUP end a worker after _GRACE
     seconds."""
@@ -125,7 +137,9 @@ class StartedLoader:
     this class does not.
     """
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: DataLoader[Any], stacks: WorkerStacks) -> None:
+        """`stacks`: where its processes write theirs."""
+        self._stacks = stacks
         self._batches: Iterator[Any] = iter(loader)
 
     def __iter__(self) -> Iterator[Any]:
@@ -133,6 +147,17 @@ class StartedLoader:
 
     def __next__(self) -> Any:
         return next(self._batches)
+
+    def stacks(self) -> list[tuple[int, str]]:
+        """Return process id and Python stacks of each process, in the order of the workers. May be called from any
+        thread."""
+        processes = list(getattr(self._batches, "_workers", ()))
+        return [(process.pid, self._stacks.read(process.pid)) for process in processes]
+
+    def kill(self) -> None:
+        """End its processes at once, without any cleanup. May be called from any thread."""
+        for process in getattr(self._batches, "_workers", ()):
+            process.kill()
 
     def close(self) -> None:
         """End its processes, whatever they are preparing. May be called from any thread.
@@ -172,6 +197,7 @@ def training_loader(
     it is closed; `wanted` as in StepSampler."""
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
+    stacks = WorkerStacks()
     dataset: Dataset[Any] = words  # type: ignore[assignment]  # map-style by __getitems__, without a length
     with warnings.catch_warnings():  # the caller chooses the number of processes
         warnings.filterwarnings("ignore", "This DataLoader will create")
@@ -180,10 +206,10 @@ def training_loader(
             batch_sampler=StepSampler(batch_size, start, wanted=wanted),
             num_workers=workers,
             collate_fn=shared_tensors,
-            worker_init_fn=start_worker,
+            worker_init_fn=WorkerStart(stacks),
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
             multiprocessing_context=start_method if workers else None,
             pin_memory=pin_memory,
         )
-        return StartedLoader(loader)
+        return StartedLoader(loader, stacks)
