@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ocrctl.errors import MissingRequirement, UsageError
@@ -118,6 +119,73 @@ def keep_memory() -> None:
     # raising the threshold of 128 KiB by itself, and all larger blocks would be mapped anew.
     if mallopt(_M_MMAP_THRESHOLD, 1 << 30) or mallopt(_M_MMAP_MAX, 0):
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """Bytes that this process may still allocate, and what limits them."""
+
+    free: int
+    reason: str
+
+
+def free_memory(root: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> MemoryLimit | None:
+    """Return the strictest limit on the memory of this process: its container (cgroup v2, then v1), `ulimit -v` or -d,
+    or what the machine has left. None where the system does not say."""
+    found = [*_cgroup_free(root), *_rlimit_free()]
+    for line in _text(meminfo).splitlines():
+        if line.startswith("MemAvailable:"):
+            found.append(MemoryLimit(int(line.split()[1]) << 10, "available memory of the machine"))
+    return min(found, key=lambda limit: limit.free, default=None)
+
+
+def _cgroup_free(root: Path) -> list[MemoryLimit]:
+    for limit, used in (("memory.max", "memory.current"),
+                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):  # fmt: skip
+        total, held = _text(root / limit), _text(root / used)
+        if total.isdigit() and held.isdigit() and int(total) < 1 << 60:  # v1 writes "no limit" as a huge number
+            return [MemoryLimit(max(0, int(total) - int(held)), f"memory limit of the container, {_gib(int(total))}")]
+    return []
+
+
+def _rlimit_free() -> list[MemoryLimit]:
+    if sys.platform == "win32":
+        return []
+    import resource
+
+    found = []
+    for kind, name, held in (
+        (resource.RLIMIT_AS, "ulimit -v", "VmSize"),
+        (resource.RLIMIT_DATA, "ulimit -d", "VmData"),
+    ):
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY:
+            found.append(MemoryLimit(max(0, soft - process_bytes(held)), f"{name}, {_gib(soft)}"))
+    return found
+
+
+def process_bytes(name: str) -> int:
+    """Return a figure of /proc/self/status in bytes: VmRSS, VmHWM (the highest VmRSS), VmSize, VmData; 0 where there
+    is none."""
+    match = re.search(rf"^{name}:\s+(\d+) kB$", _text(Path("/proc/self/status")), re.MULTILINE)
+    return int(match[1]) << 10 if match else 0
+
+
+def limit_memory(extra: int) -> None:
+    """Let this process allocate at most `extra` bytes more (RLIMIT_DATA of Linux; elsewhere nothing): an allocation
+    beyond them fails here, before the system ends a process of its choice."""
+    if sys.platform == "linux":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = process_bytes("VmData") + extra
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (wanted if soft == resource.RLIM_INFINITY else min(soft, wanted), hard)
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def driver_gpu_count() -> int:

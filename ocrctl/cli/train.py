@@ -120,6 +120,15 @@ def train(
             "--estimate", help="Estimate the memory of a step by part, without training.", rich_help_panel=CHECKS
         ),
     ] = False,
+    auto_batch: Annotated[
+        bool,
+        typer.Option(
+            "--auto-batch",
+            help="First find the largest train.batch_size that fits in memory, by tries in child processes, and train "
+            "with it.",
+            rich_help_panel=RUNTIME,
+        ),
+    ] = False,
     preflight: Annotated[
         bool,
         typer.Option(
@@ -181,7 +190,7 @@ def train(
     if estimate:
         _estimate(settings, json)
         return
-    request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda)
+    request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda, auto_batch)
     ended: list[tuple[Settings, TrainingTask, TrainResult]] = []
     try:
         with ProgressBar("steps") as progress:

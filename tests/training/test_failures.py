@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 import cv2
@@ -64,10 +65,33 @@ def test_the_hint_is_the_command_that_goes_on(tmp_path: Path) -> None:
         assert stop is not None and stop.exit_code == 5
         return str(stop.hint)
 
-    assert hint(memory, None).startswith(f"run the same command with {smaller}")
+    assert hint(memory, None) == (
+        f"run the same command with {smaller}; if that is not enough, in this order: --set data.workers=0; --set "
+        "train.mkldnn=false; a smaller input (model.width, page.height and page.width) or model. --auto-batch finds "
+        "the largest batch that fits"
+    )
     assert hint(dead, tmp_path) == "run the same command with --set data.workers=0"  # no run there yet
     (tmp_path / "config.toml").touch()
     assert hint(memory, tmp_path).startswith("nothing was saved yet; begin again: ocrctl train -p ")
     assert hint(dead, tmp_path) == f"go on with: ocrctl train --resume -o {tmp_path} --set data.workers=0"
     (tmp_path / "last.ckpt").touch()
     assert f"--from {tmp_path} -o NEW {smaller}" in hint(memory, tmp_path)
+
+
+def test_device_memory_names_its_settings_in_order() -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    one = Settings.model_construct(train=TrainSettings(batch_size=1, precision="32-true"), data=DataSettings())
+    stop = resumable(error, one, None)
+    assert stop is not None and "2.00 GiB" in stop.message
+    assert str(stop.hint).startswith(
+        "run the same command with --set train.precision=bf16-mixed; if that is not enough, in this order: "
+        "--set train.activation_checkpointing=true (not every architecture); a smaller input"
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_what_is_allocated_is_said() -> None:
+    stop = resumable(RuntimeError(ALLOCATOR), Settings(), None)
+    assert stop is not None and re.search(
+        r"\(the training process held up to \d+\.\d\d GiB; \d+\.\d\d GiB are free: .+\)", stop.message
+    )

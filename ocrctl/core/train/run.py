@@ -40,6 +40,7 @@ class TrainRequest:
     fast_dev_run: bool = False
     preflight: bool = False
     debug_cuda: bool = False
+    auto_batch: bool = False
 
 
 def load_train_settings(
@@ -133,15 +134,16 @@ def _train(
     spec = spec_for(spec.name, settings.model)
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
     accelerator = _check_settings(settings, spec, fresh=not resumes)
-    if spec.task == "detection":
-        from ocrctl.core.train import detection
+    last = request.out / "last.ckpt" if resumes and request.out is not None else None
+    task = _prepare(settings, spec, report, last)
+    if request.auto_batch and request.resume and request.out is not None and (request.out / "config.toml").exists():
+        report("auto-batch: the run goes on with its own train.batch_size")
+    elif request.auto_batch:
+        from ocrctl.core.train.auto_batch import with_largest_batch
 
-        task: TrainingTask = detection.prepare(settings, spec, report)
-    else:
-        from ocrctl.core.train import recognition
-
-        last = request.out / "last.ckpt" if resumes and request.out is not None else None
-        task = recognition.prepare(settings, spec, report, last)
+        settings = with_largest_batch(settings, task.card, accelerator, report)
+        state.settings = settings
+        task = _prepare(settings, spec, lambda line: None, last)  # batches by width depend on the size
     from ocrctl.core.train.fit import fit
 
     if settings.model.init and not request.fast_dev_run:
@@ -166,6 +168,17 @@ def _train(
         at_end(settings, task, result)
     eval_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     return replace(result, eval_spec=eval_spec, unread="" if request.fast_dev_run else unread(result))
+
+
+def _prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | None) -> TrainingTask:
+    """Open and check the data. `last`: the checkpoint that the run resumes from."""
+    if spec.task == "detection":
+        from ocrctl.core.train import detection
+
+        return detection.prepare(settings, spec, report)
+    from ocrctl.core.train import recognition
+
+    return recognition.prepare(settings, spec, report, last)
 
 
 def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Accelerator:
