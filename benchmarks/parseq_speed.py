@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import torch
 
-from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_card import recognition_card
 from ocrctl.models.build import build_model
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.parseq.loss import permuted_loss
@@ -88,8 +88,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     spec = get_spec(options.arch)
-    size = (spec.input_height, spec.input_width, spec.channels, spec.max_label_length)
-    card = ModelCard(spec.name, spec.task, ASCII94, *size, "ar", model={"dropout": 0.1})
+    card = recognition_card(spec, ASCII94, model={"dropout": 0.1})
     model = build_model(card)
     assert isinstance(model, PARSeq)
     tokenizer = card_tokenizer(card)

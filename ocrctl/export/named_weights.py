@@ -8,6 +8,7 @@ Cast follows each float16 tensor.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,21 +68,31 @@ def store_named(proto: onnx.ModelProto, model: OCRModel) -> None:
             raise InputError(f"{name}: its weights are folded into the graph, and cannot be kept by name.")
         tensor.CopyFrom(numpy_helper.from_array(half(values, name), PREFIX + name))
     halves = {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16}
-    used = {given for node in graph.node for given in node.input}
+    nodes = [node for part in graphs(graph) for node in part.node]  # those in the loop of a decoder, too
+    used = {given for node in nodes for given in node.input}
     casts = [
         helper.make_node("Cast", [name], [f"{name}.float32"], name=f"{name}.float32", to=TensorProto.FLOAT)
         for name in sorted(halves & used)
     ]
     renamed |= {name: f"{name}.float32" for name in halves}
-    for node in graph.node:
+    for node in nodes:
         for index, given in enumerate(node.input):
             node.input[index] = renamed.get(given, given)
-    nodes = [*casts, *graph.node]
+    outer = [*casts, *graph.node]
     del graph.node[:]
-    graph.node.extend(nodes)
+    graph.node.extend(outer)
     infos = [info for info in graph.value_info if info.name not in renamed]
     del graph.value_info[:]
     graph.value_info.extend(infos)
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield `graph` and the graphs inside its nodes, such as the body of a loop, at any depth."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
 
 
 def half(values: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:

@@ -3,9 +3,9 @@
 Input `images`: uint8 (N, C, H, W), N free. Output `logits`: float32 (N, T, K). A recogniser that keeps the aspect ratio
 takes a free W, a multiple of what its card says, and a second input `widths`: int64 (N,), the columns of each image. Of
 a detector H and W are free, multiples of 32, and the outputs are the maps that postprocess asks for. Normalisation is
-part of the graph, so that no second copy of it can drift from the one the model was trained with. A graph has no loop
-that ends early: the reading character by character of an autoregressive model is unrolled to its last step, cache and
-all.
+part of the graph, so that no second copy of it can drift from the one the model was trained with. An
+autoregressive model reads in one Loop with its key/value cache, which ends when every text of the batch has ended
+(layers.autoregressive.LoopDecoder); the loop of a decoder without that interface is unrolled to the last step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ocrctl import __version__
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.images.resize_page import MULTIPLE
-from ocrctl.export.named_weights import simplify, store_named
+from ocrctl.export.named_weights import graphs, simplify, store_named
 from ocrctl.files.atomic import no_link
 from ocrctl.files.durable import cannot_write
 from ocrctl.models.find import detector_spec
@@ -114,20 +114,22 @@ def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> 
 
 def _strip_traces(proto: onnx.ModelProto) -> None:
     """Drop the exporter's notes: they hold stack traces with the paths of the machine that exported."""
-    graph = proto.graph
-    for part in [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph]:
-        del part.metadata_props[:]
-        part.doc_string = ""
+    for graph in graphs(proto.graph):
+        for part in [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph]:
+            del part.metadata_props[:]
+            part.doc_string = ""
 
 
 def halve_gelu_last(proto: onnx.ModelProto) -> None:
     """Reorder each GELU from x * (0.5 * (1 + erf)) to (x * (1 + erf)) * 0.5, the order in which ONNX Runtime recognises
     it and runs one operator instead of five. The results are equal: halving is exact."""
-    graph = proto.graph
-    made = {output: node for node in graph.node for output in node.output}
-    uses = Counter(name for node in graph.node for name in node.input)
-    halves = {one.name for one in graph.initializer if tuple(one.dims) == () and onnx.numpy_helper.to_array(one) == 0.5}
-    for node in graph.node:
+    parts = list(graphs(proto.graph))
+    nodes = [node for part in parts for node in part.node]
+    made = {output: node for node in nodes for output in node.output}
+    uses = Counter(name for node in nodes for name in node.input)
+    scalars = [one for part in parts for one in part.initializer if tuple(one.dims) == ()]
+    halves = {one.name for one in scalars if onnx.numpy_helper.to_array(one) == 0.5}
+    for node in nodes:
         for position, name in enumerate(node.input) if node.op_type == "Mul" else ():
             inner = made.get(name)
             if inner is None or inner.op_type != "Mul" or uses[name] != 1:

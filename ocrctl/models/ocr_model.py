@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.errors import UsageError
+from ocrctl.models.layers.beam_search import Beams, Words
 from ocrctl.models.layers.columns import Columns, column_mask, counted, strided
 
 NEVER = -1e4  # logit of a class that a step cannot have; finite in float16, too
@@ -170,6 +171,34 @@ class OCRModel(nn.Module):
             f"a model with a {type(self.decoder).__name__} does not support generate; it predicts all steps at once: "
             "only autoregressive models generate."
         )
+
+    def generate_beam(
+        self,
+        images: Tensor,
+        beam: int,
+        *,
+        power: float = 1.0,
+        words: Words | None = None,
+        widths: Tensor | None = None,
+        max_length: int | None = None,
+    ) -> Beams:
+        """Find the `beam` best texts of each image by beam search (layers.beam_search, which documents `power` and
+        `words`). images, widths: as in `forward`. max_length: maximum length of a text, None for the model's limit.
+        Raises UsageError for a beam below 1, and for a model without such a search.
+        """
+        raise UsageError(f"a model with a {type(self.decoder).__name__} does not support beam search.")
+
+    def attention(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> Tensor | None:
+        """Return where the model attends to for each character of `ids`: float (N, T, h, w), weights over the cells of
+        the image that sum to 1 at each step. ids: int64 (N, T), classes of a text, 0 after its end. images, widths: as
+        in `forward`. None for a model without such an attention."""
+        return None
+
+    @staticmethod
+    def check_beam(beam: int) -> None:
+        """Raise UsageError for a beam that holds no text."""
+        if beam < 1:
+            raise UsageError(f"a beam needs at least one text, found {beam}.")
 
 
 def is_frozen(part: nn.Module) -> bool:

@@ -124,7 +124,7 @@ class Charset:
                 f"Charset {str(source)!r} is neither a file nor a built-in.{did_you_mean(str(source), BUILTIN)}",
                 hint=f"Built in: {', '.join(BUILTIN)}.",
             )
-        lines = _read_lines(path)
+        lines = read_lines(path)
         if len(lines) == 1:
             return cls._merge(path, [(1, char) for char in lines[0]], paddle=False)
         entries = [(number, line) for number, line in enumerate(lines, 1) if line]
@@ -173,7 +173,9 @@ class Charset:
         write_bytes(path, (body + "\n").encode(), create=create)
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file; only a line feed ends one. Raises InputError for a file that cannot be read and
+    for the first line that is not UTF-8."""
     try:
         text = read_stream(path).decode("utf-8-sig")
     except OSError as error:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -17,9 +18,10 @@ from ocrctl.data.images.decode import decode
 from ocrctl.errors import UsageError
 from ocrctl.export.parity import probe_images
 from ocrctl.models import build
+from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.parseq import model as parseq_model
 
-LONGEST = 2  # characters: the unrolled loop has one step more, and the exporter's time grows with it
+LONGEST = 6  # characters
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,11 +70,32 @@ def test_the_graph_reads_what_the_checkpoint_reads(
     assert len(set(texts)) > 3 and len(set(map(len, texts))) > 1  # else equality would say little
     alone = np.concatenate([theirs.logits(row[None]) for row in batch[:5]])
     np.testing.assert_allclose(theirs.logits(batch)[:5], alone, atol=1e-3)
+    graph = onnx.load(tmp_path / "parseq.onnx").graph
+    assert [node.op_type for node in graph.node].count("Loop") == (decoding == "ar") and len(graph.node) < 400
+    if decoding == "ar":
+        _the_loop_ends_with_the_longest_text(checkpoint, tmp_path / "parseq.onnx", batch)
     session = onnxruntime.InferenceSession(str(tmp_path / "parseq.onnx"), providers=["CPUExecutionProvider"])
     assert session.get_outputs()[0].shape[1:] == [LONGEST + 1, 9]
     with pytest.raises(UsageError, match=f"reads by '{decoding}', which is part of the graph"):
         Engine.load(tmp_path, device="cpu", decoding="nar" if decoding == "ar" else "ar")
     _program_of_the_documentation(theirs, tmp_path, word_folder, capfd)
+
+
+def _the_loop_ends_with_the_longest_text(checkpoint: Path, path: Path, batch: np.ndarray) -> None:
+    """No step is computed once every text of the batch has ended."""
+    model = build.build_trained(*load_checkpoint(checkpoint), checkpoint)
+    with torch.inference_mode():
+        logits = model.generate(torch.from_numpy(batch).permute(0, 3, 1, 2), refine=0)["logits"].numpy()
+    lengths = (logits.argmax(2) != 0).sum(1)
+    assert len(set(lengths.tolist())) > 1
+    proto = onnx.load(path)
+    (loop,) = [node for node in proto.graph.node if node.op_type == "Loop"]
+    proto.graph.output.add().CopyFrom(onnx.helper.make_tensor_value_info(loop.output[0], onnx.TensorProto.INT64, []))
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for longest in sorted(set(lengths.tolist())):
+        rows = batch[lengths <= longest].transpose(0, 3, 1, 2)
+        steps = session.run([loop.output[0]], {"images": np.ascontiguousarray(rows)})[0]
+        assert steps == min(longest + 1, LONGEST + 1)
 
 
 def _program_of_the_documentation(
@@ -85,6 +108,19 @@ def _program_of_the_documentation(
         exec(program.replace("exported/last.onnx", str(exported / "parseq.onnx")).replace("word.png", str(path)), {})
         printed = capfd.readouterr().out.removesuffix("\n")
         assert printed == engine.recognize([decode(path.read_bytes(), path.name)])[0].text
+
+
+def test_a_loop_with_half_weights_reads_the_same_and_keeps_every_weight(
+    checkpoint: Path, tmp_path: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(checkpoint), "-o", str(tmp_path), "--precision", "fp16-weights", "--json", "-q"]
+    assert run([*arguments, "--decoding", "ar"]) == 0
+    assert all(check["max_abs_diff"] < 1e-3 for check in json.loads(capsys.readouterr().out)["models"][0]["checks"])
+    _, weights = load_checkpoint(tmp_path / "parseq.onnx")
+    _, own = load_checkpoint(checkpoint)
+    assert weights.keys() == own.keys()
+    for name, value in own.items():
+        np.testing.assert_allclose(weights[name].numpy(), value.numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_decoding_asked_of_ctc_is_refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,16 +23,31 @@ class StepDecoder(Protocol):
         """Keep only these rows, int64 (n,), of the image features and the cache."""
 
     def reorder_cache(self, rows: Tensor) -> None:
-        """Replace the cache of each row by that of row `rows`, int64 (n,); the image features are not changed."""
+        """Replace the cache of each row by that of row `rows`, int64 (n,), which has the same image; the image features
+        are not changed."""
+
+
+@runtime_checkable
+class LoopDecoder(Protocol):
+    """A StepDecoder that can also be exported as one loop: a step is a function of tensors of constant shape."""
+
+    def empty_cache(self) -> Tensor:
+        """Return a cache (..., T, d) for all T steps that holds no character yet."""
+
+    def loop_logits(self, token: Tensor, step: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute `StepDecoder.logits` for `step`, an int64 scalar tensor. Returns logits (n, K) and the new cache."""
 
 
 def greedy_logits(decoder: StepDecoder, like: Tensor, steps: int, *, bos: int, eos: int) -> Tensor:
     """Decode greedily, one character per step. like: a tensor (N, ...) on the device, such as the image features.
 
-    Finished rows are dropped from the batch, except during export, where the loop is unrolled and every row runs to the
-    last step: the result is the same. Returns logits (N, steps, K), zeros after the end of a row.
+    Finished rows are dropped from the batch, except during export, where every row runs until all have ended (a
+    LoopDecoder) or to the last step of an unrolled loop: the result is the same. Returns logits (N, steps, K), zeros
+    after the end of a row.
     """
     unrolled = torch.compiler.is_compiling()
+    if unrolled and isinstance(decoder, LoopDecoder):
+        return _blank_after_end(_exported_loop(decoder, like, steps, bos=bos, eos=eos), eos)
     check_every = CHECK_EVERY.get(like.device.type, CHECK_EVERY_DEFAULT)
     rows = torch.arange(like.shape[0], device=like.device)  # index in the batch of each remaining row
     alive = torch.ones_like(rows, dtype=torch.bool)
@@ -59,5 +74,37 @@ def greedy_logits(decoder: StepDecoder, like: Tensor, steps: int, *, bos: int, e
         out = pieces[0][1].new_zeros(like.shape[0], steps, pieces[0][1].shape[1])
         for step, (rows, logits) in enumerate(pieces):
             out[rows, step] = logits
-    ends = (out.argmax(2) == eos).int()
-    return out.masked_fill((ends.cumsum(1) > ends)[..., None], 0.0)
+    return _blank_after_end(out, eos)
+
+
+def _exported_loop(decoder: LoopDecoder, like: Tensor, steps: int, *, bos: int, eos: int) -> Tensor:
+    """Decode in a loop that an exported graph keeps as one: it ends when every row has ended. Returns (N, steps, K)."""
+    from torch._higher_order_ops.while_loop import while_loop  # imports the compiler, which only an export needs
+
+    rows, device = like.shape[0], like.device
+    positions = torch.arange(steps, device=device)
+    step = torch.zeros((), dtype=torch.int64, device=device)
+    token = torch.full((rows,), bos, dtype=torch.int64, device=device)
+    logits, cache = decoder.loop_logits(token, step, decoder.empty_cache())
+    out = torch.cat([logits[:, None], logits.new_zeros(rows, steps - 1, logits.shape[1])], dim=1)
+    token = logits.argmax(1)
+
+    def unfinished(step: Tensor, token: Tensor, alive: Tensor, cache: Tensor, out: Tensor) -> Tensor:
+        return (step < steps) & alive.any()
+
+    def body(
+        step: Tensor, token: Tensor, alive: Tensor, cache: Tensor, out: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        logits, cache = decoder.loop_logits(token, step, cache)
+        out = torch.where((positions == step)[None, :, None], logits[:, None], out)
+        token = logits.argmax(1)
+        return step + 1, token, alive & (token != eos), cache, out
+
+    *_, out = while_loop(unfinished, body, (step + 1, token, token != eos, cache, out))
+    return out
+
+
+def _blank_after_end(logits: Tensor, eos: int) -> Tensor:
+    """Set the positions after the end of each row of (N, T, K) to zero."""
+    ends = (logits.argmax(2) == eos).int()
+    return logits.masked_fill((ends.cumsum(1) > ends)[..., None], 0.0)

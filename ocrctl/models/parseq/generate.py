@@ -1,11 +1,9 @@
-"""PARSeq decoding: autoregressive with a key/value cache, non-autoregressive, iterative refinement, beam search.
+"""PARSeq decoding: autoregressive with a key/value cache, non-autoregressive, iterative refinement.
 
 Bautista, Atienza, 2022, section 3.3 and table 1 (https://arxiv.org/abs/2207.06966). Shapes as in parseq.PARSeq.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,18 +13,11 @@ from ocrctl.models.parseq.decoder import KeyValue
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder, PARSeqParts
 
 
-@dataclass(frozen=True)
-class Beams:
-    """Result of a beam search, best first. ids: int64 (N, B, T), class 0 after the end. scores: (N, B) sums of log
-    probabilities, [EOS] included."""
-
-    ids: Tensor
-    scores: Tensor
-
-
-def autoregressive_logits(model: PARSeqParts, memory: Tensor, steps: int) -> Tensor:
-    """Decode greedily, one character per step. memory: (N, S, D). Returns logits as `greedy_logits`."""
-    return greedy_logits(IncrementalDecoder(model, memory, steps), memory, steps, bos=model.bos, eos=model.eos)
+def autoregressive_logits(model: PARSeqParts, memory: Tensor, steps: int, image: KeyValue | None = None) -> Tensor:
+    """Decode greedily, one character per step. memory: (N, S, D); image: its keys and values, if computed already.
+    Returns logits as `greedy_logits`."""
+    decoder = IncrementalDecoder(model, memory, steps, image=image)
+    return greedy_logits(decoder, memory, steps, bos=model.bos, eos=model.eos)
 
 
 def parallel_logits(model: PARSeqParts, image: KeyValue, steps: int) -> Tensor:
@@ -52,31 +43,17 @@ def refined_logits(model: PARSeqParts, image: KeyValue, logits: Tensor) -> Tenso
     return model.head(model.decoder(model.pos_queries[:, :steps], content, image, mask))
 
 
-def beam_search(model: PARSeqParts, memory: Tensor, steps: int, beam: int) -> Beams:
-    """Find the `beam` texts with the highest sum of log probabilities by beam search.
+def attention_weights(model: PARSeqParts, memory: Tensor, ids: Tensor) -> Tensor:
+    """Return the weights of the image's patches for each character, given those before it; the mean of the heads.
 
-    memory: (N, S, D). Every text ends: the last step admits [EOS] only.
+    memory: (N, S, D). ids: int64 (N, T), classes, [EOS] after the text. Returns (N, T, S).
     """
-    batch, device = memory.shape[0], memory.device
-    ids = torch.zeros(batch, beam, 0, dtype=torch.int64, device=device)
-    scores = torch.full((batch, beam), -torch.inf, device=device)
-    scores[:, 0] = 0.0  # one hypothesis to begin with
-    token = torch.full((batch, beam), model.bos, dtype=torch.int64, device=device)
-    ended = torch.zeros(batch, beam, dtype=torch.bool, device=device)
-    decoder = IncrementalDecoder(model, memory.repeat_interleave(beam, 0), steps)
-    for step in range(steps):
-        logs = decoder.logits(token.flatten(), step).float().log_softmax(1).unflatten(0, (batch, beam))  # (N, B, K)
-        only_end = torch.full_like(logs, -torch.inf)
-        only_end[..., model.eos] = 0.0  # an ended text continues with [EOS], at no cost
-        if step == steps - 1:  # only [EOS] fits
-            logs = logs + only_end
-        total = scores[..., None] + torch.where(ended[..., None], only_end, logs)
-        classes = total.shape[2]
-        scores, best = total.flatten(1).topk(beam, dim=1)  # (N, B)
-        origin, token = best // classes, best % classes
-        ids = torch.cat([ids.gather(1, origin[..., None].expand(-1, -1, step)), token[..., None]], dim=2)
-        ended = ended.gather(1, origin) | (token == model.eos)
-        if bool(ended.all()):
-            break
-        decoder.reorder_cache((origin + torch.arange(batch, device=device)[:, None] * beam).flatten())
-    return Beams(torch.nn.functional.pad(ids, (0, steps - ids.shape[2])), scores)
+    layer, steps = model.decoder.layer, ids.shape[1]
+    context = torch.cat([torch.full_like(ids[:, :1], model.bos), ids[:, :-1]], dim=1)
+    before = torch.ones(steps, steps, dtype=torch.bool, device=ids.device).tril()
+    queries = model.pos_queries[:, :steps]
+    content = layer.content_kv(model.embed(context))
+    states = queries + layer.self_attn(layer.content_queries(queries), content, before[None, None])
+    keys, _ = layer.image_kv(memory)  # (N, heads, S, d)
+    scores = torch.matmul(layer.cross_attn.queries(layer.norm1(states)), keys.transpose(2, 3)) * keys.shape[3] ** -0.5
+    return scores.softmax(3).mean(1)

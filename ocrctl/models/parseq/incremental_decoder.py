@@ -1,12 +1,13 @@
 """PARSeq decoder for one position at a time, with a key/value cache.
 
 Computes the same values as decoder.Decoder for one query, in fewer and smaller operations. Keys and values of decoded
-characters are cached. Keys and values of the image are never computed: a head scores position s of the memory m by
-q . (W_k m_s + b_k) = (W_k^T q) . m_s + a term that does not depend on s, which the softmax ignores; and its output is
-W_v applied to the attention-weighted mean of m, plus b_v. So the heads attend to the memory itself, as several queries
-of one wide head (multi-query attention: Shazeer, 2019, https://arxiv.org/abs/1911.02150; absorbed projections as in
-DeepSeek-V2, 2024, section 2.1.2, https://arxiv.org/abs/2405.04434). For few queries this takes far less computation
-than projecting the whole memory. Shapes as in model.PARSeq, n remaining rows, H heads of width d, D = H d.
+characters are cached. Those of the image are used where they are computed anyway; else they never are: a head scores
+position s of the memory m by q . (W_k m_s + b_k) = (W_k^T q) . m_s + a term that does not depend on s, which the
+softmax ignores; and its output is W_v applied to the attention-weighted mean of m, plus b_v. So the heads attend to the
+memory itself, as several queries of one wide head (multi-query attention: Shazeer, 2019,
+https://arxiv.org/abs/1911.02150; absorbed projections as in DeepSeek-V2, 2024, section 2.1.2,
+https://arxiv.org/abs/2405.04434). For few queries this takes far less computation than projecting the whole memory.
+Shapes as in model.PARSeq, n remaining rows, H heads of width d, D = H d.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ocrctl.models.parseq.decoder import Decoder, TokenEmbedding
+from ocrctl.models.parseq.decoder import Decoder, KeyValue, TokenEmbedding
 
 Function = Callable[[Tensor], Tensor]
 
@@ -40,28 +41,36 @@ class PARSeqParts(Protocol):
 class IncrementalDecoder:
     """Decodes one position per call; holds the memory and the key/value cache of each row."""
 
-    def __init__(self, model: PARSeqParts, memory: Tensor, steps: int) -> None:
-        """memory: (N, S, D), output of the encoder; steps: maximum number of positions."""
+    def __init__(
+        self, model: PARSeqParts, memory: Tensor, steps: int, beam: int = 1, image: KeyValue | None = None
+    ) -> None:
+        """memory: (N, S, D), output of the encoder; steps: maximum number of positions; beam: rows for each image, one
+        after the other, which attend to one memory; image: keys and values of the memory, if computed already."""
         layer = model.decoder.layer
         own, cross = layer.self_attn, layer.cross_attn
         dim, heads = cross.dim, cross.heads
         positions = model.pos_queries[:, :steps]
-        self.steps, self.own_heads, self.scale = steps, own.heads, (dim // heads) ** -0.5
-        self.memory = memory[:, None]  # (n, 1, S, D)
-        queries = layer.content_queries(positions).expand(memory.shape[0], -1, -1, -1)
-        self.content_queries = queries.split(1, dim=2)  # each (n, own heads, 1, d)
-        self.cache: Tensor | None = None  # keys and values of characters, (2, n, own heads, steps, d)
+        self.steps, self.beam, self.own_heads, self.scale = steps, beam, own.heads, (dim // heads) ** -0.5
+        self.memory = memory[:, None]  # (n / beam, 1, S, D)
+        part = torch.clone if torch.compiler.is_compiling() else _same  # a loop must not hold two views of one tensor
+        self.image = image and (part(image[0]), part(image[1]))  # keys and values, each (n / beam, H, S, d)
+        self.positions, self.queries = positions[0], layer.content_queries(positions)  # (T, D), (1, own heads, T, d)
+        queries = self.queries.expand(memory.shape[0], -1, -1, -1)
+        self.content_queries = queries.split(1, dim=2)  # each (n / beam, own heads, 1, d)
+        self.cache: Tensor | None = None  # keys and values of characters, (2, n / beam, own heads, steps beam, d)
+        self.ancestors: Tensor | None = None  # of a beam: the row of its image that each character is of, (n, step + 1)
         self.token_embeddings = model.text_embed.scale * model.text_embed.embedding.weight
-        self.context_positions = (None, *positions[0].split(1))  # embedding of each context position; [BOS] has none
-        self.position_queries = positions[0].split(1)
+        self.position_queries = self.positions.split(1)
+        self.context_positions = (None, *self.position_queries)  # embedding of each context position; [BOS] has none
         self.norm_c, self.norm1, self.norm2 = _norm(layer.norm_c), _norm(layer.norm1), _norm(layer.norm2)
-        self.own_kv = _linear(own.in_proj_weight[dim:], own.in_proj_bias[dim:])
+        self.own_kv = _linear(part(own.in_proj_weight[dim:]), part(own.in_proj_bias[dim:]))
         self.own_out = _linear(own.out_proj.weight, own.out_proj.bias)
-        self.query = _linear(cross.in_proj_weight[:dim], cross.in_proj_bias[:dim])
+        self.query = _linear(part(cross.in_proj_weight[:dim]), part(cross.in_proj_bias[:dim]))
         _, key, value = cross.in_proj_weight.view(3, heads, dim // heads, dim)
-        self.key, self.value = key, value.transpose(1, 2)  # (H, d, D), (H, D, d)
+        self.key, self.value = part(key), part(value).transpose(1, 2)  # (H, d, D), (H, D, d)
         out, out_bias = cross.out_proj.weight, cross.out_proj.bias
-        self.cross_out = _linear(out, torch.addmv(out_bias, out, cross.in_proj_bias[2 * dim :]))
+        absorbed = torch.addmv(out_bias, out, cross.in_proj_bias[2 * dim :]) if image is None else out_bias
+        self.cross_out = _linear(out, absorbed)
         self.linear1 = _linear(layer.linear1.weight, layer.linear1.bias)
         self.linear2 = _linear(layer.linear2.weight, layer.linear2.bias)
         self.last_norm, self.head = _norm(model.decoder.norm), _linear(model.head.weight, model.head.bias)
@@ -70,48 +79,103 @@ class IncrementalDecoder:
         """Append `token`, int64 (n,), at context position `step` (first [BOS]). Returns logits (n, K) of position
         `step`."""
         keys, values = self._append(token, step)
-        found = F.scaled_dot_product_attention(self.content_queries[step], keys, values)  # (n, own heads, 1, d)
-        states = self.position_queries[step] + self.own_out(found.reshape(token.shape[0], -1))  # (n, D)
+        queries = self.content_queries[step]
+        if self.beam == 1:
+            found = F.scaled_dot_product_attention(queries, keys, values)  # (n, own heads, 1, d)
+        else:
+            mask = self._own_characters(token.shape[0])
+            queries = queries.expand(-1, -1, self.beam, -1)
+            found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)  # (n / beam, heads, beam, d)
+            found = found.transpose(1, 2)
+        return self._read(self.position_queries[step], found.reshape(token.shape[0], -1))
+
+    def _read(self, position: Tensor, found: Tensor) -> Tensor:
+        """Finish a step: position query (1, D) and what was found among the characters (n, D) to logits (n, K)."""
+        states = position + self.own_out(found)  # (n, D)
         states = states + self._attend_image(self.norm1(states))
         states = states + self.linear2(F.gelu(self.linear1(self.norm2(states))))
         return self.head(self.last_norm(states))
 
+    def empty_cache(self) -> Tensor:
+        """Return a cache for all steps, zeros (2, n, own heads, steps, d)."""
+        _, heads, steps, width = self.queries.shape
+        return self.memory.new_zeros(2, self.memory.shape[0] * self.beam, heads, steps, width)
+
+    def loop_logits(self, token: Tensor, step: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute `logits` for `step`, an int64 scalar tensor, with the cache of all steps. Returns logits (n, K) and
+        the new cache."""
+        rows, order = token.shape[0], torch.arange(self.steps, device=token.device)
+        positions = torch.cat([torch.zeros_like(self.positions[:1]), self.positions[:-1]])  # [BOS] has none
+        embedded = torch.embedding(self.token_embeddings, token) + positions.index_select(0, step.view(1))
+        new = self.own_kv(self.norm_c(embedded)).view(rows, 2, self.own_heads, 1, -1).transpose(0, 1)
+        cache = torch.where((order == step)[:, None], new, cache)
+        queries = self.queries.index_select(2, step.view(1)).expand(rows, -1, -1, -1)  # (n, own heads, 1, d)
+        keys, values = cache.unbind(0)
+        found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=(order <= step)[None, None, None])
+        return self._read(self.positions.index_select(0, step.view(1)), found.reshape(rows, -1)), cache
+
     def keep_rows(self, rows: Tensor) -> None:
-        """Keep only these rows, int64 (n,), of the memory and the cache."""
-        self.memory = self.memory[rows]
-        self.content_queries = tuple(queries[: len(rows)] for queries in self.content_queries)
-        self.reorder_cache(rows)
+        """Keep only these rows, int64 (n,), all or none of an image, of the memory and the cache."""
+        images = rows if self.beam == 1 else rows[:: self.beam] // self.beam
+        self.memory = self.memory[images]
+        if self.image is not None:
+            self.image = self.image[0][images], self.image[1][images]
+        self.content_queries = tuple(queries[: len(images)] for queries in self.content_queries)
+        assert self.cache is not None
+        self.cache = self.cache[:, images]
+        if self.ancestors is not None:
+            self.ancestors = self.ancestors[rows]
 
     def reorder_cache(self, rows: Tensor) -> None:
-        """Replace the cache of each row by that of row `rows`, int64 (n,); the memory is not changed."""
-        assert self.cache is not None
-        self.cache = self.cache[:, rows]
+        """Replace the cache of each row by that of row `rows`, int64 (n,), of the same image; the memory is not
+        changed."""
+        if self.ancestors is not None:  # the cache holds the characters of every row of an image and stays as it is
+            self.ancestors = self.ancestors[rows]
 
     def _append(self, token: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Add `token` to the cache. Returns keys and values (n, own heads, step + 1, d) of all context positions."""
+        """Add `token` to the cache. Returns keys and values (n / beam, own heads, (step + 1) beam, d) of all context
+        positions, those of the rows of an image side by side."""
         embedded = torch.embedding(self.token_embeddings, token)
         position = self.context_positions[step]
         if position is not None:
             embedded = embedded + position
-        new = self.own_kv(self.norm_c(embedded)).view(token.shape[0], 2, self.own_heads, -1).transpose(0, 1)
-        if torch.compiler.is_compiling():  # an exported graph has no buffer to write into
-            new = new.unsqueeze(3)
-            self.cache = new if self.cache is None else torch.cat([self.cache, new], dim=3)
-        else:
-            if self.cache is None:
-                self.cache = new.new_empty(*new.shape[:3], self.steps, new.shape[3])
-            self.cache.select(3, step).copy_(new)
-        keys, values = self.cache.narrow(3, 0, step + 1).unbind(0)
+        images = token.shape[0] // self.beam
+        new = self.own_kv(self.norm_c(embedded)).view(images, self.beam, 2, self.own_heads, -1).permute(2, 0, 3, 1, 4)
+        if self.cache is None:
+            self.cache = new.new_empty(2, images, self.own_heads, self.steps * self.beam, new.shape[4])
+        self.cache.narrow(3, step * self.beam, self.beam).copy_(new)
+        if self.beam > 1:
+            slots = torch.arange(self.beam, device=token.device).repeat(images)[:, None]
+            self.ancestors = slots if self.ancestors is None else torch.cat([self.ancestors, slots], dim=1)
+        keys, values = self.cache.narrow(3, 0, (step + 1) * self.beam).unbind(0)
         return keys, values
+
+    def _own_characters(self, rows: int) -> Tensor:
+        """Return which cached characters belong to the text of each row, bool (n / beam, 1, beam, (step + 1) beam)."""
+        assert self.ancestors is not None
+        slots = torch.arange(self.beam, device=self.ancestors.device)
+        own = self.ancestors[:, :, None] == slots  # (n, step + 1, beam)
+        return own.view(rows // self.beam, 1, self.beam, -1)
 
     def _attend_image(self, states: Tensor) -> Tensor:
         """Cross-attention of normalised states (n, D) to the image, (n, D)."""
         rows = states.shape[0]
+        if self.image is not None:
+            query = self.query(states).view(rows // self.beam, self.beam, self.key.shape[0], -1).transpose(1, 2)
+            found = F.scaled_dot_product_attention(query, *self.image)  # (n / beam, H, beam, d)
+            return self.cross_out(found.transpose(1, 2).reshape(rows, -1))
         query = self.query(states).view(rows, self.key.shape[0], -1)  # (n, H, d)
         query = torch.bmm(query.transpose(0, 1), self.key).transpose(0, 1).unsqueeze(1)  # (n, 1, H, D)
-        mixed = F.scaled_dot_product_attention(query, self.memory, self.memory, scale=self.scale)  # (n, 1, H, D)
-        found = torch.bmm(mixed.squeeze(1).transpose(0, 1), self.value).transpose(0, 1)  # (n, H, d)
+        if self.beam > 1:  # the rows of an image are further queries to its memory
+            query = query.reshape(rows // self.beam, 1, -1, query.shape[3])  # (n / beam, 1, beam H, D)
+        mixed = F.scaled_dot_product_attention(query, self.memory, self.memory, scale=self.scale)
+        mixed = mixed.reshape(rows, -1, mixed.shape[3])  # (n, H, D)
+        found = torch.bmm(mixed.transpose(0, 1), self.value).transpose(0, 1)  # (n, H, d)
         return self.cross_out(found.reshape(rows, -1))
+
+
+def _same(weight: Tensor) -> Tensor:
+    return weight
 
 
 def _linear(weight: Tensor, bias: Tensor) -> Function:

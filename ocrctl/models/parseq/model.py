@@ -15,11 +15,18 @@ from torch import Tensor, nn
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import UsageError
 from ocrctl.models.layers.attention import Dropout
+from ocrctl.models.layers.beam_search import Beams, Words, beam_search
 from ocrctl.models.layers.init import POSITION_STD
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.parseq.decoder import Decoder, TokenEmbedding
 from ocrctl.models.parseq.encoder import VisionTransformer
-from ocrctl.models.parseq.generate import Beams, autoregressive_logits, beam_search, parallel_logits, refined_logits
+from ocrctl.models.parseq.generate import (
+    attention_weights,
+    autoregressive_logits,
+    parallel_logits,
+    refined_logits,
+)
+from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
 from ocrctl.models.parseq.permutations import attention_masks, draw_orders
 
 
@@ -185,23 +192,39 @@ class PARSeq(OCRModel):
         steps = self._steps(max_length)
         rounds = self.refine if refine is None else refine
         memory = self.memory(images)
-        if decoding == "ar":
-            logits = autoregressive_logits(self, memory, steps)
-            if rounds == 0:
-                return {"logits": logits}
+        if decoding == "ar" and rounds == 0:
+            return {"logits": autoregressive_logits(self, memory, steps)}
         image = self.decoder.layer.image_kv(memory)
-        if decoding == "nar":
+        if decoding == "ar":
+            logits = autoregressive_logits(self, memory, steps, image)
+        else:
             logits = parallel_logits(self, image, steps)
         for _ in range(rounds):
             logits = refined_logits(self, image, logits)
         return {"logits": logits}
 
     @torch.no_grad()
-    def generate_beam(self, images: Tensor, beam: int, max_length: int | None = None) -> Beams:
-        """Return the `beam` most probable texts of each image found by beam search."""
-        if beam < 1:
-            raise UsageError(f"a beam needs at least one text, found {beam}.")
-        return beam_search(self, self.memory(images), self._steps(max_length), beam)
+    def generate_beam(
+        self,
+        images: Tensor,
+        beam: int,
+        *,
+        power: float = 1.0,
+        words: Words | None = None,
+        widths: Tensor | None = None,
+        max_length: int | None = None,
+    ) -> Beams:
+        """Find `beam` texts for each image (OCRModel.generate_beam), character by character and without refinement."""
+        self.check_beam(beam)
+        memory, steps = self.memory(images), self._steps(max_length)
+        image = self.decoder.layer.image_kv(memory)  # pays for more than one text of an image
+        decoder = IncrementalDecoder(self, memory, steps, beam, image)
+        return beam_search(decoder, memory, steps, beam, bos=self.bos, eos=self.eos, power=power, words=words)
+
+    @torch.no_grad()
+    def attention(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> Tensor:
+        """Return the weights of the patches for each character (OCRModel.attention)."""
+        return attention_weights(self, self.memory(images), ids).unflatten(2, (self.encoder.rows, -1))
 
     def _steps(self, max_length: int | None) -> int:
         if max_length is not None and not 1 <= max_length < self.steps:
