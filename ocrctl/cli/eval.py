@@ -11,7 +11,20 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.github import GitHub, check_github, failed
 from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME, SCORES
-from ocrctl.cli.options import Data, Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
+from ocrctl.cli.options import (
+    Data,
+    Decoding,
+    Device,
+    Jobs,
+    Json,
+    Lexicon,
+    Ngram,
+    NgramWeight,
+    Plugins,
+    Quiet,
+    SpreadsheetSafe,
+    Threads,
+)
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
 from ocrctl.errors import UsageError
@@ -84,7 +97,7 @@ def evaluate(
             rich_help_panel=SCORES,
         ),
     ] = None,
-    search: Annotated[
+    find_threshold: Annotated[
         bool,
         typer.Option(
             "--find-threshold",
@@ -139,6 +152,9 @@ def evaluate(
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
+    lexicon: Lexicon = None,
+    ngram: Ngram = None,
+    ngram_weight: NgramWeight = None,
     github: GitHub = False,
     guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
@@ -166,10 +182,10 @@ def evaluate(
 
         given = {
             "MODEL": models, "-d": data, "--limit": limit, "--set": sets, "--jobs": jobs, "--threads": threads,
-            "--decoding": decoding,
+            "--decoding": decoding, "--lexicon": lexicon, "--ngram": ngram, "--ngram-weight": ngram_weight,
         }  # fmt: skip
         one, two, name = check_gt_and_pred(truth, found, protocol or [], [key for key, value in given.items() if value])
-        files = FilesOptions(one, two, name, e2e, scores, threshold, search)
+        files = FilesOptions(one, two, name, e2e, scores, threshold, find_threshold)
         return score_files(files, report, fail_under or [], as_json, github)
     for name, value in (("--e2e", e2e), ("--scores", scores), ("--threshold", threshold)):
         if value:
@@ -190,12 +206,13 @@ def evaluate(
     from ocrctl.core.eval.pages import PagesOptions
     from ocrctl.core.eval.words import EvalOptions
     from ocrctl.core.eval.words import evaluate as run
+    from ocrctl.inference import decoding as how
 
     pages = PagesOptions(
         models,
         data,
         list(dict.fromkeys(protocol or [])),
-        search,
+        find_threshold,
         limit,
         seed,
         sets or [],
@@ -205,12 +222,14 @@ def evaluate(
         threads,
     )
     if of_pages(pages):
-        if decoding is not None:
-            raise UsageError("--decoding requires a recogniser.")
+        for name, option in (("--decoding", decoding), ("--lexicon", lexicon), ("--ngram", ngram)):
+            if option is not None:
+                raise UsageError(f"{name} requires a recogniser.")
         pages = replace(pages, protocols=pages.protocols or ["hmean"])
         return eval_pages(pages, report, fail_under or [], as_json, github)
-    if search:
+    if find_threshold:
         raise UsageError("--find-threshold requires a detector, or --gt and --pred.")
+    search = how.Decoding.parse(decoding, lexicon, ngram, ngram_weight)
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
     minimums = gates(fail_under or [])
     check_gates(minimums, protocols)  # a typo fails before the evaluation, not after it
@@ -227,7 +246,7 @@ def evaluate(
         jobs,
         threads,
         sets or [],
-        decoding,
+        search,
     )
     with ProgressBar("images") as progress:
         result, samples = run(options, progress)

@@ -9,7 +9,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.help import CHECKS, OUTPUT
-from ocrctl.cli.options import Decoding, Json, Plugins, Quiet, plugin_flags
+from ocrctl.cli.options import GraphDecoding, Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.shell import shell_quote
 
@@ -50,7 +50,7 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = "fp32",
-    decoding: Decoding = None,
+    decoding: GraphDecoding = None,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,

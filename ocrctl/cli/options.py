@@ -94,9 +94,46 @@ Decoding = Annotated[
     str | None,
     typer.Option(
         "--decoding",
+        metavar="greedy|beam[:WIDTH]|ar|nar",
+        help="Decoding of a recogniser: greedy, a beam search, or of an autoregressive one ar, character by character, "
+        "or nar, all characters at once. Default: greedy, as the model was trained.",
+        rich_help_panel=MODEL,
+    ),
+]
+GraphDecoding = Annotated[
+    str | None,
+    typer.Option(
+        "--decoding",
         metavar="ar|nar",
         help="Decoding of an autoregressive recogniser: ar, character by character, or nar, all characters at once. "
         "Default: the model's.",
+        rich_help_panel=MODEL,
+    ),
+]
+Lexicon = Annotated[
+    Path | None,
+    typer.Option(
+        "--lexicon",
+        metavar="FILE",
+        help="Read only words of this file, one a line. Uses a beam search.",
+        rich_help_panel=MODEL,
+    ),
+]
+Ngram = Annotated[
+    Path | None,
+    typer.Option(
+        "--ngram",
+        metavar="FILE",
+        help="Rank the candidates of a beam search by a character n-gram model of the texts in this file, too.",
+        rich_help_panel=MODEL,
+    ),
+]
+NgramWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--ngram-weight",
+        metavar="X",
+        help="Weight of the n-gram model's log probability. Default: 0.2.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -12,7 +12,19 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.help import MODEL, OUTPUT, RUNTIME
-from ocrctl.cli.options import Decoding, Device, Jobs, Json, Plugins, Quiet, SpreadsheetSafe, Threads
+from ocrctl.cli.options import (
+    Decoding,
+    Device,
+    Jobs,
+    Json,
+    Lexicon,
+    Ngram,
+    NgramWeight,
+    Plugins,
+    Quiet,
+    SpreadsheetSafe,
+    Threads,
+)
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
 from ocrctl.shell import termination_signals
@@ -84,10 +96,21 @@ def predict(
     jobs: Jobs = None,
     threads: Threads = None,
     decoding: Decoding = None,
+    lexicon: Lexicon = None,
+    ngram: Ngram = None,
+    ngram_weight: NgramWeight = None,
     polygons: Annotated[
         bool,
         typer.Option(
             "--polygons", help="Detect polygons instead of rotated rectangles on pages.", rich_help_panel=MODEL
+        ),
+    ] = False,
+    characters: Annotated[
+        bool,
+        typer.Option(
+            "--characters",
+            help="Add the confidence and position of each character to jsonl, and the positions to overlay.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     report: PredictReportFile = None,
@@ -115,6 +138,7 @@ def predict(
     from ocrctl.core.predict.run import PredictOptions
     from ocrctl.core.predict.run import predict as run
     from ocrctl.errors import InputError, UsageError
+    from ocrctl.inference import decoding as how
     from ocrctl.inference.writers import word_formats
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
     from ocrctl.inference.writers.select import line_writer
@@ -122,6 +146,8 @@ def predict(
     if as_json and out is None and fmt not in (None, word_formats.JSONL.name):
         raise UsageError(f"--json and --format {fmt} cannot be combined on stdout; drop one, or write to -o DIR.")
     check_report(report)
+    if characters:
+        fmt = fmt or word_formats.JSONL.name
     on_stdout = out is None or as_json
     writer: LineWriter | None = None
     totals = _count_images(inputs)
@@ -144,7 +170,18 @@ def predict(
         progress(done, next(totals))
 
     options = PredictOptions(
-        models or (), inputs, fmt, out, device, batch_size, jobs, threads, decoding, polygons, guard
+        models or (),
+        inputs,
+        fmt,
+        out,
+        device,
+        batch_size,
+        jobs,
+        threads,
+        how.Decoding.parse(decoding, lexicon, ngram, ngram_weight),
+        polygons,
+        guard,
+        characters,
     )
     before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in termination_signals()}
     try:

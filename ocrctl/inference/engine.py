@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.data.images.orientations import best_orientation, orientations
+from ocrctl.data.images.orientations import best_orientation, on_upright, orientations
 from ocrctl.data.images.resize_word import resize_kept, resize_word, word_batches
 from ocrctl.errors import InputError, UsageError
+from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
-from ocrctl.models.card import card_tokenizer
+from ocrctl.inference.text_decoder import Candidate, Character, Recognition, TextDecoder, located
 from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.runtime import driver_gpu_count, parse_device
+from ocrctl.text.lexicon import Lexicon
 
 SORTED_BATCHES = 4  # batches that are sorted by width at a time
+__all__ = ["TASKS", "Backend", "Character", "Engine", "Recognition"]
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """The text of one image; `confidence` 0..1 is the geometric mean of the characters' probabilities."""
-
-    text: str
-    confidence: float
 
 
 class Backend(Protocol):
@@ -52,6 +46,31 @@ class Backend(Protocol):
         """
 
 
+@runtime_checkable
+class SearchBackend(Backend, Protocol):
+    """A runtime that can search an autoregressive model, and tell where it attends to."""
+
+    def check_search(self) -> None:
+        """Raise UsageError when `beams` is not supported."""
+
+    def beams(
+        self,
+        batch: NDArray[np.uint8],
+        widths: NDArray[np.int64] | None,
+        beam: int,
+        power: float,
+        lexicon: Lexicon | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Search an autoregressive model; returns the arrays of models.layers.beam_search.Beams: ids (N, B, T), steps
+        (N, B, T) and scores (N, B)."""
+
+    def attention(
+        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None, ids: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Return where each image was attended to for each character of `ids` (N, T), float32 (N, T, h, w); None when
+        the runtime or the model does not tell."""
+
+
 class Engine:
     """A recogniser or a detector; `Engine.load("runs/last").recognize([rgb_array, ...])`, or `.detect`, is its use.
 
@@ -59,23 +78,30 @@ class Engine:
     note: a remark on how it was loaded, "" without one.
     """
 
-    def __init__(self, file: ModelFile, backend: Backend) -> None:
+    def __init__(self, file: ModelFile, backend: Backend, decoding: Decoding | None = None) -> None:
         """Wrap a loaded model; call `load` instead. Raises InputError for a model that this version does not
+        support, and for a lexicon without any word that it can read, UsageError for a search that it does not
         support."""
         self.card = backend.card
         if self.card.task not in TASKS:
             raise InputError(f"{file.path}: expected a recogniser or a detector, found one for '{self.card.task}'.")
         if self.detects:
             check_detector(self.card, file.path)
+        if self.detects and decoding is not None and decoding.beam:
+            raise UsageError(f"{file.path}: {self.card.arch} is a detector; beam search requires a recogniser.")
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
         try:
-            self._tokenizer = None if self.detects else card_tokenizer(self.card)
+            self._decoder = None if self.detects else TextDecoder(self.card, decoding or Decoding())
         except UsageError as error:  # an architecture that this version does not have
             raise InputError(f"{file.path}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
         except InputError as error:
             raise InputError(f"{file.path}: {error.message}", hint=error.hint) from error
+        if self._decoder is not None:
+            self.note = "; ".join(filter(None, (self.note, self._decoder.note)))
+            if self._decoder.searches_model:
+                self._searched().check_search()
 
     @property
     def detects(self) -> bool:
@@ -84,15 +110,21 @@ class Engine:
 
     @classmethod
     def load(
-        cls, model: str | Path, device: str = "auto", threads: int | None = None, decoding: str | None = None
+        cls,
+        model: str | Path,
+        device: str = "auto",
+        threads: int | None = None,
+        decoding: str | Decoding | None = None,
     ) -> Engine:
         """Load `model` (checkpoint, ONNX file, export bundle, run folder), or return it if this process has loaded it.
 
         device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice);
-        decoding: ar or nar, how an autoregressive model reads (None: as it was trained or exported to).
+        decoding: greedy, beam:WIDTH, ar or nar (None: greedy, an autoregressive model as it was trained or exported
+        to), or a `Decoding` with a lexicon or an n-gram model.
         Raises UsageError, InputError (no model there) or MissingRequirement (CUDA asked for and not usable).
         """
         parse_device(device)
+        decoding = decoding if isinstance(decoding, Decoding) else Decoding.parse(decoding)
         file = locate(model)
         status = file.path.stat()
         key = (str(file.path.resolve()), device, threads, decoding)
@@ -100,7 +132,7 @@ class Engine:
         with _lock:
             cached = _loaded.get(key)
             if cached is None or cached[0] != stamp:  # the file has changed: load it again
-                cached = (stamp, cls(file, _open_backend(file, device, threads, decoding)))
+                cached = (stamp, cls(file, _open_backend(file, device, threads, decoding.mode), decoding))
                 _loaded[key] = cached
             return cached[1]
 
@@ -147,35 +179,31 @@ class Engine:
         `KeptAspect.batch_width`. Raises UsageError when the model is a detector, InputError for logits that are not
         finite.
         """
-        self._expect("recognition")
-        kept = self.card.kept
-        if kept is not None and widths is not None and widths.shape == batch.shape[:1] and len(widths):
-            width = max(batch.shape[2], kept.batch_width(int(widths.max())))
-            width = -(-width // kept.multiple) * kept.multiple
-        else:
-            width = -1 if kept is not None or widths is not None else self.card.width
-        wanted = (self.card.height, width, self.card.channels)
-        if batch.dtype != np.uint8 or batch.shape[1:] != wanted:
-            of = f"(N, {wanted})" if kept is None else f"(N, {wanted[0]}, W, {wanted[2]}) with widths (N,)"
-            raise ValueError(f"expected a prepared uint8 batch {of}, got {batch.dtype} {batch.shape}")
+        self._check_batch(batch, widths)
         return self._outputs(batch, widths)["logits"]
 
     def recognize_prepared(
-        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], batch_size: int = 64
+        self,
+        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        batch_size: int = 64,
+        *,
+        characters: bool = False,
     ) -> list[Recognition]:
         """Recognise prepared images, each uint8 (H, W, C), in the batches that `batches` makes, as they are; results in
-        order."""
+        order. characters: with the confidence and position of each character."""
         results: list[Recognition | None] = [None] * len(images)
         for rows, batch, widths in self.batches(list(images), batch_size):
-            for row, found in zip(rows, self.decode(self.logits(batch, widths)), strict=True):
+            for row, found in zip(rows, self._read(batch, widths, characters), strict=True):
                 results[row] = found
         return [found for found in results if found is not None]
 
     def recognize_orientations(
-        self, images: Sequence[Sequence[NDArray[np.uint8]]], batch_size: int = 64
+        self, images: Sequence[Sequence[NDArray[np.uint8]]], batch_size: int = 64, *, characters: bool = False
     ) -> list[Recognition]:
-        """Recognise images that `prepare_orientations` has prepared: the most confident reading of each, in order."""
-        found = self.recognize_prepared([one for views in images for one in views], batch_size)
+        """Recognise images that `prepare_orientations` has prepared: the most confident reading of each, in order.
+        characters: as in `recognize`."""
+        views = [one for views in images for one in views]
+        found = self.recognize_prepared(views, batch_size, characters=characters)
         return most_confident(found, [len(views) for views in images])
 
     def chunk_size(self, batch_size: int) -> int:
@@ -184,33 +212,67 @@ class Engine:
         return batch_size if self.card.kept is None else SORTED_BATCHES * batch_size
 
     def decode(self, logits: NDArray[np.float32]) -> list[Recognition]:
-        """Decode logits float32 (N, T, K) to one Recognition per row, by the best class of each step."""
+        """Decode logits float32 (N, T, K) to one Recognition per row: by the best class of each step, or those of CTC
+        by the beam search, lexicon and n-gram model that the engine was loaded with."""
         self._expect("recognition")
-        assert self._tokenizer is not None
-        ids = logits.argmax(axis=2)  # (N, T)
-        scored = self._tokenizer.scored(ids)
-        # Softmax of the best class, without overflow, of few steps at a time: with thousands of classes, all steps at
-        # once cost a quarter of the time of reading.
-        probs = np.ones(ids.shape, np.float32)
-        for row, steps in enumerate(scored):
-            held = logits[row, steps]  # (S, K), a copy
-            held -= held.max(axis=1, keepdims=True)
-            probs[row, steps] = 1.0 / np.exp(held, out=held).sum(axis=1)
-        return [Recognition(text, confidence) for text, confidence in self._tokenizer.decode(ids, probs)]
+        assert self._decoder is not None
+        return self._decoder.decode(logits)
+
+    def _read(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None, characters: bool) -> list[Recognition]:
+        """Recognise one batch of prepared images."""
+        decoder = self._decoder
+        if decoder is None or not (decoder.searches_model or characters):
+            return self.decode(self.logits(batch, widths))
+        if decoder.searches_model:
+            found = [decoder.choose(one, characters=characters) for one in self._candidates(batch, widths)]
+        else:
+            found = decoder.decode(self.logits(batch, widths), widths, characters=characters)
+        backend = self._backend
+        if not (characters and any(one.text for one in found)) or decoder.ctc or not isinstance(backend, SearchBackend):
+            return found
+        ids = np.zeros((len(found), max(len(one.text) for one in found)), np.int64)  # 0, the end, after each text
+        for row, one in zip(ids, found, strict=True):
+            row[: len(one.text)] = [decoder.tokenizer.charset.index(char) + 1 for char in one.text]
+        attention = backend.attention(batch, widths, ids)
+        if attention is None:
+            return found
+        return [located(one, weights) for one, weights in zip(found, attention, strict=True)]
+
+    def _candidates(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None) -> list[list[Candidate]]:
+        """Search an autoregressive model; returns the candidates of each image."""
+        self._check_batch(batch, widths)
+        assert self._decoder is not None
+        search, lexicon = self._decoder.decoding, self._decoder.lexicon
+        ids, steps, scores = self._searched().beams(batch, widths, search.beam, search.power, lexicon)
+        if np.isnan(scores).any():
+            raise self._not_finite(f"the model's logits hold NaN for {np.isnan(scores).any(1).sum()} images")
+        found = []
+        for image_ids, image_steps, image_scores in zip(ids, steps, scores, strict=True):
+            lengths = (image_ids > 0).sum(1)
+            rows = np.flatnonzero(image_scores > -np.inf)
+            parts = [(image_ids[row, : lengths[row]], image_steps[row, : lengths[row] + 1]) for row in rows]
+            found.append([Candidate(one.tolist(), float(log.sum()), log.tolist()) for one, log in parts])
+        return found
 
     def recognize(
-        self, images: Iterable[NDArray[np.uint8]], batch_size: int = 64, turn: float | None = None
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        batch_size: int = 64,
+        turn: float | None = None,
+        *,
+        characters: bool = False,
     ) -> list[Recognition]:
         """Recognise RGB uint8 images (h, w, 3) of any sizes; one Recognition each, in input order.
 
-        turn: as in `prepare_orientations`. Raises UsageError when the model is a detector or the batch size below 1,
-        InputError for another array.
+        turn: as in `prepare_orientations`. characters: with the confidence and position of each character; the position
+        is NaN where the model does not tell it. Raises UsageError when the model is a detector or the batch size below
+        1, InputError for another array.
         """
         self._expect("recognition", batch_size)
         results: list[Recognition] = []
         prepared = (self.prepare_orientations(image, turn) for image in images)
         for chunk in chunks(prepared, self.chunk_size(batch_size)):
-            results.extend(self.recognize_orientations(chunk, batch_size))
+            results.extend(self.recognize_orientations(chunk, batch_size, characters=characters))
         return results
 
     def detect(
@@ -259,11 +321,38 @@ class Engine:
         outputs = self._backend.outputs(batch) if widths is None else self._backend.outputs(batch, widths)
         for name, values in outputs.items():
             if held := not_finite_output(name, values):
-                raise InputError(
-                    f"{self.path}: {held}: its results would be nonsense.",
-                    hint="use an older checkpoint; a model trained in 16-mixed may need train.precision=32-true",
-                )
+                raise self._not_finite(held)
         return outputs
+
+    def _searched(self) -> SearchBackend:
+        """Return the backend for a search. Raises UsageError when it has none: a graph contains its greedy loop."""
+        if not isinstance(self._backend, SearchBackend):
+            raise UsageError(
+                f"{self.path}: its graph reads greedily; beam search, a lexicon and an n-gram model of "
+                f"{self.card.arch} require the checkpoint.",
+                hint="leave --decoding out, or use the checkpoint",
+            )
+        return self._backend
+
+    def _not_finite(self, held: str) -> InputError:
+        return InputError(
+            f"{self.path}: {held}: its results would be nonsense.",
+            hint="use an older checkpoint; a model trained in 16-mixed may need train.precision=32-true",
+        )
+
+    def _check_batch(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None) -> None:
+        """Raise UsageError when the model is a detector, ValueError for another batch than `batches` makes."""
+        self._expect("recognition")
+        kept = self.card.kept
+        if kept is not None and widths is not None and widths.shape == batch.shape[:1] and len(widths):
+            width = max(batch.shape[2], kept.batch_width(int(widths.max())))
+            width = -(-width // kept.multiple) * kept.multiple
+        else:
+            width = -1 if kept is not None or widths is not None else self.card.width
+        wanted = (self.card.height, width, self.card.channels)
+        if batch.dtype != np.uint8 or batch.shape[1:] != wanted:
+            of = f"(N, {wanted})" if kept is None else f"(N, {wanted[0]}, W, {wanted[2]}) with widths (N,)"
+            raise ValueError(f"expected a prepared uint8 batch {of}, got {batch.dtype} {batch.shape}")
 
     def _expect(self, task: str, batch_size: int = 1) -> None:
         if self.card.task != task:
@@ -274,11 +363,14 @@ class Engine:
 
 
 def most_confident(readings: Sequence[Recognition], counts: Sequence[int]) -> list[Recognition]:
-    """Return the most confident of every `counts` consecutive readings, those of one word in its orientations."""
+    """Return the most confident of every `counts` consecutive readings, those of one word in its orientations;
+    characters are placed on the upright image."""
     results, start = [], 0
     for count in counts:
         of_word = readings[start : start + count]
-        results.append(of_word[best_orientation([one.confidence for one in of_word])])
+        best = best_orientation([one.confidence for one in of_word])
+        found = of_word[best]
+        results.append(found.placed(on_upright(found.positions, best)) if found.characters and best else found)
         start += count
     return results
 
@@ -305,5 +397,5 @@ def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: s
     return TorchBackend(file.path, device, threads, decoding)
 
 
-_loaded: dict[tuple[str, str, int | None, str | None], tuple[tuple[int, int], Engine]] = {}
+_loaded: dict[tuple[str, str, int | None, Decoding], tuple[tuple[int, int], Engine]] = {}
 _lock = threading.Lock()

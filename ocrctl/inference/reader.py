@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.kept_aspect import TALL
 from ocrctl.data.images import Image
-from ocrctl.data.images.rectify import crop
+from ocrctl.data.images.rectify import crop, on_image
 from ocrctl.errors import UsageError
 from ocrctl.inference.engine import TASKS, Engine, Recognition
 from ocrctl.inference.reading_order import in_reading_order
@@ -52,29 +52,34 @@ class PageReader:
         words = self.words(zip(images, found, strict=True), polygons)
         return [PageText(one, texts) for one, texts in zip(found, words, strict=True)]
 
-    def words(self, pages: Iterable[tuple[Image, Detections]], polygons: bool = False) -> list[list[Recognition]]:
+    def words(
+        self, pages: Iterable[tuple[Image, Detections]], polygons: bool = False, *, characters: bool = False
+    ) -> list[list[Recognition]]:
         """Recognise one word per outline of each (RGB uint8 (h, w, 3), outlines in its pixels); batches hold words of
         several pages.
 
         A quad is rectified from its first point, the top left of its text; with `polygons`, whose first point is
         arbitrary, its minimum-area rectangle is. A crop at least TALL times as high as wide may be a short word or
         vertical text: whatever the recogniser's card says, it is recognised upright and turned by 90 degrees to either
-        side (Engine.prepare_orientations). An outline under a pixel high or wide has an empty text.
+        side (Engine.prepare_orientations). An outline under a pixel high or wide has an empty text. characters: with
+        those of each word, x and y in pixels of its page.
         """
-        owners: list[tuple[int, int]] = []
+        nothing = replace(NOTHING_READ, characters=()) if characters else NOTHING_READ
+        owners: list[tuple[int, int, NDArray[np.float64]]] = []
         texts: list[list[Recognition]] = []
 
         def crops() -> Iterator[Image]:
             for page, (image, found) in enumerate(pages):
-                texts.append([NOTHING_READ] * len(found))
+                texts.append([nothing] * len(found))
                 for index, points in enumerate(_outlines(found, polygons)):
                     flat = crop(image, points)
                     if flat is not None:
-                        owners.append((page, index))
+                        owners.append((page, index, points))
                         yield flat
 
-        for (page, index), word in zip(owners, self.recogniser.recognize(crops(), turn=TALL), strict=True):
-            texts[page][index] = word
+        read = self.recogniser.recognize(crops(), turn=TALL, characters=characters)
+        for (page, index, points), word in zip(owners, read, strict=True):
+            texts[page][index] = word.placed(on_image(word.positions, points)) if word.characters else word
         return texts
 
 

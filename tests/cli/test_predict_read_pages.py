@@ -127,6 +127,28 @@ def test_overlays_show_the_texts(both: list, photos: Path, tmp_path: Path) -> No
         assert not dark[:20].any() and not dark[50:70].any()
 
 
+def test_characters_are_listed_and_drawn_within_their_boxes(
+    both: list, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(photos, *both, "--format", "overlay", "-o", tmp_path / "plain") == 0
+    assert predict(photos, *both, "--format", "overlay", "-o", tmp_path / "dots", "--characters", "--json") == 0
+    count = 0
+    for number, page in enumerate(lines(capsys.readouterr().out)):
+        plain, dots = (
+            cv2.imread(str(tmp_path / kind / "overlay" / f"img_{number}.png")).astype(int) for kind in ("plain", "dots")
+        )
+        changed = np.abs(plain - dots).sum(2) > 0
+        for box in page["boxes"]:
+            assert "".join(one["text"] for one in box["characters"]) == box["text"]
+            points = np.array(box["points"], np.float32)
+            for one in box["characters"]:
+                assert cv2.pointPolygonTest(points, (one["x"], one["y"]), False) >= 0
+                assert changed[round(one["y"]), round(one["x"])]
+                count += 1
+        assert changed.any() == any(box["text"] for box in page["boxes"])
+    assert count > 3
+
+
 def test_recogniser_of_onnx_beside_a_checkpoint(
     tiny_detector: Path, tiny_onnx: Path, both: list, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from ocrctl import Engine, PageReader
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.data.images.rectify import crop
 from ocrctl.errors import UsageError
-from ocrctl.inference.engine import Recognition
+from ocrctl.inference.engine import Character, Recognition
 from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections
 
 
@@ -32,7 +32,9 @@ class Corner(Engine):
     def prepare(self, image: np.ndarray) -> np.ndarray:
         return image
 
-    def recognize_prepared(self, images: Sequence[np.ndarray] | np.ndarray, batch_size: int = 64) -> list[Recognition]:
+    def recognize_prepared(
+        self, images: Sequence[np.ndarray] | np.ndarray, batch_size: int = 64, *, characters: bool = False
+    ) -> list[Recognition]:
         self.seen += len(images)
         return [Recognition(f"{view.shape[1]}x{view.shape[0]}", float(view[0, 0, 0]) / 255) for view in images]
 
@@ -80,7 +82,7 @@ def test_words_of_several_pages_share_a_pass(
     sizes: list[int] = []
     plain = recogniser.recognize_prepared
     monkeypatch.setattr(
-        recogniser, "recognize_prepared", lambda batch, size: sizes.append(len(batch)) or plain(batch, size)
+        recogniser, "recognize_prepared", lambda batch, size, **named: sizes.append(len(batch)) or plain(batch, size)
     )
     PageReader(detector, recogniser).read(pages)
     assert sizes == [6]
@@ -131,6 +133,46 @@ def test_polygons_are_read_from_the_rectangle_around_them() -> None:
         found = Detections.from_polygons([np.roll(outline, start, axis=0)], np.ones(1))
         (((word,)),) = reader(Corner()).words([(image, found)], polygons=True)
         assert (word.text, word.confidence) == ("60x20", 1.0)
+
+
+class Spot(Corner):
+    """A recogniser that reads one character, where the image is brightest, with confidence in one orientation only."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.turns = turns
+
+    def recognize_prepared(
+        self, images: Sequence[np.ndarray] | np.ndarray, batch_size: int = 64, *, characters: bool = False
+    ) -> list[Recognition]:
+        found = []
+        for number, view in enumerate(images):
+            y, x = np.unravel_index(view[..., 0].argmax(), view.shape[:2])
+            spot = Character("a", 0.5, (x + 0.5) / view.shape[1], (y + 0.5) / view.shape[0])
+            found.append(Recognition("a", float(number == self.turns), (spot,) if characters else None))
+        return found
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+@pytest.mark.parametrize(
+    "quad",
+    [
+        [(10, 5), (40, 5), (40, 75), (10, 75)],
+        [(12, 5), (44, 9), (36, 76), (8, 70)],
+        [(40, 75), (10, 75), (10, 5), (40, 5)],
+    ],
+    ids=["upright", "skewed", "upside down"],
+)
+def test_characters_lie_on_the_page_however_a_word_is_read(quad: list[tuple[float, float]], turns: int) -> None:
+    image = np.zeros((80, 80, 3), np.uint8)
+    image[50:53, 20:23] = 90
+    image[51, 21] = 255
+    (((word,)),) = reader(Spot(turns)).words([(image, quads(quad))], characters=True)
+    assert word.characters is not None
+    ((_, confidence, x, y),) = word.characters
+    assert confidence == 0.5 and abs(x - 21.5) < 1.2 and abs(y - 51.5) < 1.2
+    (words,) = reader(Spot(turns)).words([(image, quads([(7.0, 7.0)] * 4))], characters=True)
+    assert words == [Recognition("", 0.0, ())]
 
 
 @settings(max_examples=150, deadline=None)

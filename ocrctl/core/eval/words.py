@@ -10,6 +10,7 @@ from itertools import combinations
 from ocrctl.core.eval.read import SampleIndex, read_samples
 from ocrctl.core.eval.word_samples import EvalSamples, open_samples
 from ocrctl.errors import InputError, UsageError
+from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.engine import Engine, Recognition
 from ocrctl.metrics.characters import top_confusions, unknown_characters
 from ocrctl.metrics.evaluation import (
@@ -42,7 +43,7 @@ class EvalOptions:
     jobs: int | None = None
     threads: int | None = None
     sets: list[str] = field(default_factory=list)
-    decoding: str | None = None
+    decoding: str | Decoding | None = None
 
 
 def evaluate(

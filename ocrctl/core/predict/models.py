@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ocrctl.errors import UsageError
+from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.default_models import PREDICT, default_model
 from ocrctl.inference.engine import TASKS, Engine
 
@@ -30,7 +31,7 @@ class Models:
         return ", ".join(dict.fromkeys(filter(None, values)))
 
 
-def load_models(models: Sequence[str], device: str, threads: int | None, decoding: str | None) -> Models:
+def load_models(models: Sequence[str], device: str, threads: int | None, decoding: str | Decoding | None) -> Models:
     """Load one model, or a detector and a recogniser in either order; `decoding` is the recogniser's. Without `models`,
     the default detector and recogniser.
 

@@ -77,7 +77,8 @@ class PageFiles:
         if self.draws:
             assert image is not None
             texts = None if page.words is None else [word.text for word in page.words]
-            drawn = draw(image, page.found, texts)
+            found = [one for word in page.words or () for one in word.characters or () if not np.isnan(one.x)]
+            drawn = draw(image, page.found, texts, [(one.x, one.y) for one in found])
             assert self._claimed is not None
             target = self._claimed.partial / f"{self._unique_name(page.stem)}.png"
             try:

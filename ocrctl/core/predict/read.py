@@ -42,18 +42,22 @@ class Task(Protocol):
 class WordTask:
     """Recognise word images."""
 
-    def __init__(self, engine: Engine, batch_size: int) -> None:
-        self._engine, self._batch_size = engine, batch_size
+    def __init__(self, engine: Engine, batch_size: int, characters: bool = False) -> None:
+        """`characters`: also find the confidence and position of each character."""
+        self._engine, self._batch_size, self._characters = engine, batch_size, characters
 
-    def prepare(self, image: Image) -> list[Image]:
-        """Implement Task."""
-        return self._engine.prepare_orientations(image)
+    def prepare(self, image: Image) -> tuple[list[Image], tuple[int, int]]:
+        """Implement Task. Returns the inputs of the model, and width and height of the image."""
+        return self._engine.prepare_orientations(image), (image.shape[1], image.shape[0])
 
-    def read(self, batch: Sequence[tuple[str, list[Image]]]) -> list[TaskResult]:
+    def read(self, batch: Sequence[tuple[str, tuple[list[Image], tuple[int, int]]]]) -> list[TaskResult]:
         """Implement Task."""
-        texts = self._engine.recognize_orientations([images for _, images in batch], self._batch_size)
+        images = [views for _, (views, _) in batch]
+        texts = self._engine.recognize_orientations(images, self._batch_size, characters=self._characters)
+        if self._characters:
+            texts = [one.placed(one.positions * size) for one, (_, (_, size)) in zip(texts, batch, strict=True)]
         return [
-            TaskResult(Prediction(path, item.text, item.confidence))
+            TaskResult(Prediction(path, item.text, item.confidence, characters=item.characters))
             for (path, _), item in zip(batch, texts, strict=True)
         ]
 
@@ -62,9 +66,13 @@ class PageTask:
     """Detect text on pages, and with a reader recognise it; a page whose maps are not finite is reported as
     unreadable."""
 
-    def __init__(self, engine: Engine, reader: PageReader | None, polygons: bool, keep_images: bool) -> None:
-        """`reader`: one with `engine` as its detector; `keep_images`: return images with the results."""
+    def __init__(
+        self, engine: Engine, reader: PageReader | None, polygons: bool, keep_images: bool, characters: bool = False
+    ) -> None:
+        """`reader`: one with `engine` as its detector; `keep_images`: return images with the results; `characters`:
+        also find the confidence and position of each character."""
         self._engine, self._reader, self._polygons, self._keep = engine, reader, polygons, keep_images
+        self._characters = characters
 
     def prepare(self, image: Image) -> tuple[Page, Image | None]:
         """Implement Task."""
@@ -103,4 +111,4 @@ class PageTask:
             for image, outlines in zip(images, found, strict=True)
             if image is not None and not isinstance(outlines, InputError)
         ]
-        return iter(self._reader.words(valid, self._polygons))
+        return iter(self._reader.words(valid, self._polygons, characters=self._characters))

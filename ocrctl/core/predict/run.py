@@ -15,6 +15,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
+from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, iter_images
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.writers import page_formats, word_formats
@@ -34,7 +35,7 @@ class PredictOptions:
     `format` None is the default;
     `batch_size` in images, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads` are
     those of the models, `decoding` is the recogniser's, as in Engine.load; `polygons`: polygons instead of quads on
-    pages; `guard`: escape spreadsheet formulas."""
+    pages; `guard`: escape spreadsheet formulas; `characters`: also the confidence and position of each character."""
 
     models: Sequence[str]
     inputs: list[str]
@@ -44,9 +45,10 @@ class PredictOptions:
     batch_size: int | None = None
     jobs: int | None = None
     threads: int | None = None
-    decoding: str | None = None
+    decoding: str | Decoding | None = None
     polygons: bool = False
     guard: bool = False
+    characters: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     if files_only:
         _check_no_lmdb(options)
     size = options.batch_size or (1 if detects else 64)
-    task = _task(models, options.polygons, files is not None and files.draws, size)
+    if options.characters:
+        _check_characters(name, models)
+    task = _task(models, options.polygons, files is not None and files.draws, size, options.characters)
     size = size if detects else models.first.chunk_size(size)
     jobs = default_jobs() if options.jobs is None else options.jobs
     skipped = Skipped()
@@ -188,13 +192,21 @@ def _check_no_lmdb(options: PredictOptions) -> None:
             )
 
 
-def _task(models: Models, polygons: bool, keep_images: bool, batch_size: int) -> Task:
+def _check_characters(name: str, models: Models) -> None:
+    if models.recogniser is None:
+        raise UsageError(f"--characters requires a recogniser; {models.first.path} is a detector.")
+    known = [word_formats.JSONL.name] if models.detector is None else [page_formats.JSONL.name, "overlay"]
+    if name not in known:
+        raise UsageError(f"--characters requires --format {' or '.join(known)}, not {name}.")
+
+
+def _task(models: Models, polygons: bool, keep_images: bool, batch_size: int, characters: bool) -> Task:
     if models.detector is None:
-        return WordTask(models.first, batch_size)
+        return WordTask(models.first, batch_size, characters)
     from ocrctl.inference.reader import PageReader  # with shapely, which words do not need
 
     reader = PageReader(models.detector, models.recogniser) if models.recogniser else None
-    return PageTask(models.detector, reader, polygons, keep_images)
+    return PageTask(models.detector, reader, polygons, keep_images, characters)
 
 
 def _run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.data.images import Image
 
@@ -18,6 +19,13 @@ TURNS = (0, 1, 3)  # quarter turns to the left of each orientation: of upright t
 def orientations(image: Image) -> list[Image]:
     """Return an image (h, w, C) in each orientation of TURNS, as views."""
     return [np.rot90(image, turn) if turn else image for turn in TURNS]
+
+
+def on_upright(positions: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+    """Map positions (n, 2) in orientation `number` of an image to the image itself; x and y from 0 to 1."""
+    x, y = positions.T
+    turned = {0: (x, y), 1: (1.0 - y, x), 3: (y, 1.0 - x)}[TURNS[number]]
+    return np.stack(turned, axis=1)
 
 
 def best_orientation(confidences: Sequence[float]) -> int:

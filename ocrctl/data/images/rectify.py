@@ -50,6 +50,18 @@ def crop(image: Image, points: Floats, characters: int = 0) -> Image | None:
     return np.ascontiguousarray(flat)
 
 
+def on_image(at: Floats, points: Floats) -> NDArray[np.float64]:
+    """Map positions in a crop to the image it was cropped from.
+
+    at: (n, 2), x and y from 0 to 1 across and down the crop. points: the quad (4, 2) of `crop`. Returns (n, 2) in
+    pixels of the image.
+    """
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    transform = cv2.getPerspectiveTransform(corners, clockwise(points).astype(np.float32))
+    mapped = transform @ np.stack([*at.T, np.ones(len(at))])
+    return np.asarray((mapped[:2] / mapped[2]).T, np.float64)
+
+
 def _unrolled(image: Image, points: Floats) -> Image | None:
     """Unroll a curve of 2k points: k along the top from left to right, k back along the bottom (Total-Text)."""
     half = len(points) // 2

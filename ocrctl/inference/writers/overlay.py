@@ -13,14 +13,21 @@ from ocrctl.data.images.draw_text import draw_text, text_width
 from ocrctl.models.outlines.detections import Detections
 
 _LINE, _RIM = (0, 255, 60), (0, 0, 0)  # RGB: seen on any ground
+_DOT = (255, 80, 200)
 _INK, _FRAME = (0, 0, 0), (90, 170, 100)
 _FAINT = 0.15  # of the image's contrast that is left behind texts
 _MIN_TEXT = 9  # pixels of a text that can be read
 _SHIFT = 4  # bits after the decimal point, as OpenCV takes fractions of pixels
 
 
-def draw(image: Image, found: Detections, texts: Sequence[str] | None = None) -> Image:
-    """Draw the outlines on a copy of RGB uint8 (H, W, 3), with a line width that suits the image.
+def draw(
+    image: Image,
+    found: Detections,
+    texts: Sequence[str] | None = None,
+    marks: Sequence[tuple[float, float]] = (),
+) -> Image:
+    """Draw the outlines on a copy of RGB uint8 (H, W, 3), with a line width that suits the image, and a dot at each of
+    `marks`, the positions of characters in pixels.
 
     With `texts`, one for each outline, (H, 2 W, 3) or, of an image wider than high, (2 H, W, 3): beside
     it a pale copy with the texts at their outlines, always upright.
@@ -30,6 +37,10 @@ def draw(image: Image, found: Detections, texts: Sequence[str] | None = None) ->
     outlines = [np.rint(found.polygon(i) * (1 << _SHIFT)).astype(np.int32) for i in range(len(found))]
     for colour, thickness in ((_RIM, width + 2), (_LINE, width)):
         cv2.polylines(drawn, outlines, True, colour, thickness, cv2.LINE_AA, _SHIFT)
+    for radius, colour in ((width + 2, _RIM), (width + 1, _DOT)):
+        for x, y in marks:
+            centre = (round(x * (1 << _SHIFT)), round(y * (1 << _SHIFT)))
+            cv2.circle(drawn, centre, radius << _SHIFT, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
     if texts is None:
         return drawn
     read: Image = (255 - (255 - image) * _FAINT).astype(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ocrctl.escape import cell, json_text, visible
 from ocrctl.inference.reading_order import reading_lines
-from ocrctl.inference.writers.prediction import LineWriter, PagePrediction
+from ocrctl.inference.writers.prediction import LineWriter, PagePrediction, characters_json
 from ocrctl.inference.writers.results import coordinates
 from ocrctl.inference.writers.word_formats import csv_record
 
@@ -23,7 +23,7 @@ def jsonl_line(prediction: PagePrediction, folder: Path | None = None) -> str:
 
     {"path": ..., "height": 720, "width": 1280, "boxes": [{"points": [[x, y], ...], "score": 0.97}, ...]}
 
-    with "text" and "confidence" in each box that a recogniser has read.
+    with "text" and "confidence" in each box that a recogniser has read, and "characters" where they are asked for.
     """
     found = prediction.found
     boxes: list[dict[str, Any]] = [
@@ -32,6 +32,8 @@ def jsonl_line(prediction: PagePrediction, folder: Path | None = None) -> str:
     ]
     for box, word in zip(boxes, prediction.words or (), strict=prediction.words is not None):
         box |= {"text": word.text, "confidence": round(word.confidence, 6)}
+        if word.characters is not None:
+            box["characters"] = characters_json(word.characters)
     height, width = prediction.size
     page = {} if prediction.page is None else {"page": prediction.page}
     return json_text({"path": prediction.path, **page, "height": height, "width": width, "boxes": boxes})

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import Any
+
+import numpy as np
 
 from ocrctl import escape
-from ocrctl.inference.engine import Recognition
+from ocrctl.inference.engine import Character, Recognition
 from ocrctl.models.outlines.detections import Detections
 
 
 @dataclass(frozen=True)
 class Prediction:
     """Text and confidence (0..1) of the word image `path`: a file, `FILE#PAGE` with its `page`, or
-    `LMDB/image-000000017`."""
+    `LMDB/image-000000017`. characters: in pixels of the image, None unless asked for."""
 
     path: str
     text: str
     confidence: float
     page: int | None = None
+    characters: Sequence[Character] | None = None
 
     @property
     def stem(self) -> str:
@@ -50,6 +54,16 @@ class Unreadable:
 
     path: str
     error: str
+
+
+def characters_json(characters: Sequence[Character]) -> list[dict[str, Any]]:
+    """Return [{"text": ..., "confidence": ..., "x": ..., "y": ...}], coordinates to a hundredth of a pixel, null where
+    the model does not tell a position."""
+    places = [(None, None) if np.isnan(one.x) else (round(one.x, 2), round(one.y, 2)) for one in characters]
+    return [
+        {"text": one.text, "confidence": round(one.confidence, 6), "x": x, "y": y}
+        for one, (x, y) in zip(characters, places, strict=True)
+    ]
 
 
 def _stem(path: str, page: int | None) -> str:

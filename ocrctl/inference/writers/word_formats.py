@@ -7,10 +7,11 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ocrctl.errors import InputError
 from ocrctl.escape import cell, json_text, visible
-from ocrctl.inference.writers.prediction import LineWriter, Prediction
+from ocrctl.inference.writers.prediction import LineWriter, Prediction, characters_json
 
 
 def txt_line(prediction: Prediction, folder: Path | None = None) -> str:
@@ -39,9 +40,12 @@ def csv_record(fields: Sequence[str]) -> str:
 
 
 def jsonl_line(prediction: Prediction, folder: Path | None = None) -> str:
-    """Return {"path": ..., "text": ..., "confidence": ...}, with "page" after the path for a page of a TIFF."""
+    """Return {"path": ..., "text": ..., "confidence": ...}, with "page" after the path for a page of a TIFF, and with
+    "characters" where they are asked for."""
     page = {} if prediction.page is None else {"page": prediction.page}
-    result = {"text": prediction.text, "confidence": round(prediction.confidence, 6)}
+    result: dict[str, Any] = {"text": prediction.text, "confidence": round(prediction.confidence, 6)}
+    if prediction.characters is not None:
+        result["characters"] = characters_json(prediction.characters)
     return json_text({"path": prediction.path, **page, **result})
 
 

@@ -177,5 +177,5 @@ def test_the_card_says_how_it_reads_and_a_command_may_choose(trained: Path, tiny
     assert other.recognize([picture])[0].confidence > 0
     with pytest.raises(UsageError, match="crnn-tiny does not support decoding 'nar'"):
         Engine.load(tiny_checkpoint, device="cpu", decoding="nar")
-    with pytest.raises(UsageError, match="decoding 'beam': use ar"):
-        Engine.load(trained, device="cpu", decoding="beam")
+    with pytest.raises(UsageError, match="decoding 'widest': use greedy, beam:WIDTH, ar"):
+        Engine.load(trained, device="cpu", decoding="widest")

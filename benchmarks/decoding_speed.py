@@ -1,0 +1,140 @@
+"""Speed of decoding: with and without a key/value cache, beam search against greedy, CTC prefix beam search.
+
+    python benchmarks/decoding_speed.py [--arch parseq-tiny] [--batch 64] [--rounds 5] [--threads 1]
+
+The encoder is left out. Figures are CPU seconds of the process, medians of paired rounds taken in turn; a ratio is the
+median of the paired ratios. Texts are forced to a length by the bias of [EOS]. Without a cache, each step computes the
+keys and values of all characters so far and of the image again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocrctl.config.model_card import recognition_card
+from ocrctl.inference.decoding import Decoding
+from ocrctl.inference.text_decoder import TextDecoder
+from ocrctl.models.build import build_model
+from ocrctl.models.layers.autoregressive import greedy_logits
+from ocrctl.models.layers.beam_search import beam_search
+from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
+from ocrctl.models.parseq.model import PARSeq
+from ocrctl.models.registry import get_spec
+from ocrctl.text.charset import ASCII94
+
+LENGTHS = (5, 10, 15, 20, 25)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU time of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def paired(one: Callable[[], object], two: Callable[[], object], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each, taken in turn after one call of each that does not count, and of their ratio."""
+    one(), two()
+    taken = [(seconds(one), seconds(two)) if turn % 2 else (seconds(two), seconds(one))[::-1] for turn in range(rounds)]
+    firsts, seconds_ = zip(*taken, strict=True)
+    return {
+        "first_ms": round(1000 * statistics.median(firsts), 2),
+        "second_ms": round(1000 * statistics.median(seconds_), 2),
+        "second_over_first": round(statistics.median([b / a for a, b in taken]), 3),
+    }
+
+
+def report(figure: str, values: dict[str, object]) -> None:
+    """Print one JSON line."""
+    print(json.dumps({"figure": figure, **values}), flush=True)
+
+
+def uncached(model: PARSeq, memory: Tensor, steps: int) -> Tensor:
+    """Greedy decoding that keeps nothing between steps; the ids (N, T)."""
+    layer = model.decoder.layer
+    tokens = torch.full((memory.shape[0], 1), model.bos)
+    for step in range(steps):
+        content = layer.content_kv(model.embed(tokens))
+        states = model.decoder(model.pos_queries[:, step : step + 1], content, layer.image_kv(memory))
+        tokens = torch.cat([tokens, model.head(states).argmax(2)], dim=1)
+    return tokens[:, 1:]
+
+
+def autoregressive(arch: str, batch: int, rounds: int) -> None:
+    """Measure an autoregressive model with random weights."""
+    torch.manual_seed(0)
+    model = build_model(recognition_card(get_spec(arch), ASCII94, model={"refine": 0})).eval()
+    assert isinstance(model, PARSeq)
+    images = torch.randint(0, 256, (batch, 3, 32, 128), dtype=torch.uint8)
+    with torch.inference_mode():
+        model.pos_queries.mul_(20)  # or every position reads the same
+        model.head.bias[0] = -100.0
+        memory = model.memory(images)
+
+        def greedy(given: Tensor, steps: int) -> Tensor:
+            decoder = IncrementalDecoder(model, given, steps)
+            return greedy_logits(decoder, given, steps, bos=model.bos, eos=model.eos).argmax(2)
+
+        def beams(given: Tensor, steps: int, beam: int) -> Tensor:
+            decoder = IncrementalDecoder(model, given, steps, beam, model.decoder.layer.image_kv(given))
+            return beam_search(decoder, given, steps, beam, bos=model.bos, eos=model.eos).ids[:, 0]
+
+        for length in LENGTHS:
+            equal = torch.equal(greedy(memory, length), uncached(model, memory, length))
+            found = paired(lambda: uncached(model, memory, length), lambda: greedy(memory, length), rounds)  # noqa: B023
+            report(f"batch {batch}, {length} characters: without a cache, with it", {**found, "equal": equal})
+        for given in (memory[:1], memory):
+            for beam in (5, 2, 10):
+                found = paired(lambda: greedy(given, 26), lambda: beams(given, 26, beam), rounds)  # noqa: B023
+                report(f"batch {len(given)}, 25 characters: greedy, beam {beam}", found)
+
+
+def ctc(batch: int, rounds: int) -> None:
+    """Measure the decoding of logits as sharp as those of a trained model: 90 % blanks, few doubts."""
+    rng = np.random.default_rng(0)
+    card = recognition_card(get_spec("crnn"), ASCII94)
+    logits = rng.normal(0, 2, (batch, 32, len(ASCII94) + 1)).astype(np.float32)
+    best = np.where(rng.random((batch, 32)) < 0.7, 0, rng.integers(1, 95, (batch, 32)))
+    np.put_along_axis(logits, best[:, :, None], 12.0, axis=2)
+    greedy = TextDecoder(card, Decoding())
+    model = build_model(card).eval()
+    images = torch.zeros(batch, 1, 32, 128, dtype=torch.uint8)
+    with torch.inference_mode():
+        for beam in (1, 5, 10):
+            decoder = TextDecoder(card, Decoding(beam=beam))
+            found = paired(lambda: greedy.decode(logits), lambda: decoder.decode(logits), rounds)  # noqa: B023
+            report(f"CTC, batch {batch}, 32 steps: greedy, beam {beam}", found)
+            found = paired(
+                lambda: (model(images), greedy.decode(logits)),
+                lambda: (model(images), decoder.decode(logits)),  # noqa: B023
+                rounds,
+            )
+            report(f"crnn and CTC, batch {batch}: greedy, beam {beam}", found)
+
+
+def main() -> None:
+    """Measure and print one line per figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default="parseq-tiny")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", choices=["ctc", "autoregressive"])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.only != "ctc":
+        autoregressive(options.arch, options.batch, options.rounds)
+    if options.only != "autoregressive":
+        ctc(options.batch, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""How a recogniser's outputs become texts: `--decoding`, `--lexicon`, `--ngram`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from ocrctl.errors import UsageError
+from ocrctl.models.card import DECODINGS
+
+GREEDY, BEAM = "greedy", "beam"
+DEFAULT_BEAM = 5  # texts, of a beam search whose width is not given
+LARGEST_BEAM = 100  # texts: memory grows with its square
+DEFAULT_POWER = 1.0  # ranks texts by the geometric mean of their probabilities, which is the confidence
+NGRAM_WEIGHT = 0.2
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Greedy decoding (`beam` 0) or a search for `beam` candidates, of which the best is the text.
+
+    mode: ar or nar, how an autoregressive model reads; None: as it was trained. power: of the length by which the log
+    probability of a text of an autoregressive model is divided. lexicon: file of the words that may be read. ngram:
+    file of texts on which a character n-gram model is counted, whose log probability times `ngram_weight` is added to
+    that of each candidate.
+    """
+
+    mode: str | None = None
+    beam: int = 0
+    power: float = DEFAULT_POWER
+    lexicon: Path | None = None
+    ngram: Path | None = None
+    ngram_weight: float = NGRAM_WEIGHT
+
+    @classmethod
+    def parse(
+        cls,
+        text: str | None,
+        lexicon: str | Path | None = None,
+        ngram: str | Path | None = None,
+        ngram_weight: float | None = None,
+    ) -> Decoding:
+        """Parse `--decoding`: greedy, beam[:WIDTH[:POWER]], ar or nar. A lexicon or an n-gram model without a beam uses
+        the default one. Raises UsageError for another text, a beam that is not 1 to LARGEST_BEAM texts, a power outside
+        0..2, and a weight without an n-gram model or outside 0..10."""
+        mode, beam, power = text, 0, DEFAULT_POWER
+        searches = lexicon is not None or ngram is not None
+        if text is None or text == GREEDY:
+            mode = None
+        elif text.partition(":")[0] == BEAM:
+            mode, (beam, power) = None, _beam(text)
+        elif text not in DECODINGS:
+            known = ", ".join(f"{name} ({what})" for name, what in DECODINGS.items())
+            raise UsageError(f"decoding '{text}': use {GREEDY}, {BEAM}:WIDTH, {known}.")
+        if searches and text is not None and beam == 0:
+            option = "a lexicon" if lexicon is not None else "an n-gram model"
+            hint = f"--decoding {BEAM}:{DEFAULT_BEAM}"
+            raise UsageError(f"decoding '{text}' cannot be combined with {option}.", hint=hint)
+        if ngram_weight is not None and ngram is None:
+            raise UsageError(f"the weight {ngram_weight:g} of an n-gram model requires one.", hint="--ngram FILE")
+        weight = NGRAM_WEIGHT if ngram_weight is None else ngram_weight
+        if not 0.0 <= weight <= 10.0:
+            raise UsageError(f"the weight of the n-gram model should be 0 to 10, found {weight:g}.")
+        return cls(
+            mode,
+            beam or (DEFAULT_BEAM if searches else 0),
+            power,
+            None if lexicon is None else Path(lexicon),
+            None if ngram is None else Path(ngram),
+            weight,
+        )
+
+
+def _beam(text: str) -> tuple[int, float]:
+    parts = text.split(":")[1:]
+    try:
+        beam = int(parts[0]) if parts else DEFAULT_BEAM
+        power = float(parts[1]) if len(parts) > 1 else DEFAULT_POWER
+    except ValueError:
+        beam, power = -1, DEFAULT_POWER
+    if len(parts) > 2 or not 1 <= beam <= LARGEST_BEAM:
+        expected = f"expected beam:WIDTH or beam:WIDTH:POWER, a width of 1 to {LARGEST_BEAM} texts"
+        raise UsageError(f"decoding '{text}': {expected}.")
+    if not isfinite(power) or not 0.0 <= power <= 2.0:
+        raise UsageError(f"decoding '{text}': expected a power of the length from 0 to 2, found {power:g}.")
+    return beam, power

@@ -1,0 +1,176 @@
+"""From the outputs of a recogniser to texts, with the confidence and position of each character."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrctl.config.model_card import ModelCard
+from ocrctl.inference.decoding import Decoding
+from ocrctl.models.card import card_spec, card_tokenizer
+from ocrctl.text.ctc_alignment import align
+from ocrctl.text.ctc_beam_search import log_softmax, prefix_beam_search
+from ocrctl.text.lexicon import Lexicon
+from ocrctl.text.ngram import NgramModel
+
+
+class Character(NamedTuple):
+    """One character of a text: its probability 0..1, and where the model read it, from 0 at the left and top of the
+    image to 1 at its right and bottom."""
+
+    text: str
+    confidence: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The text of one image; `confidence` 0..1 is the geometric mean of the characters' probabilities. `characters`:
+    those of the text, None unless asked for."""
+
+    text: str
+    confidence: float
+    characters: tuple[Character, ...] | None = None
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Return x and y of each character, (n, 2)."""
+        return np.array([(one.x, one.y) for one in self.characters or ()], np.float64).reshape(-1, 2)
+
+    def placed(self, points: NDArray[np.float64]) -> Recognition:
+        """Return a copy with the characters at `points` (n, 2)."""
+        moved = zip(self.characters or (), points.tolist(), strict=True)
+        return replace(self, characters=tuple(one._replace(x=x, y=y) for one, (x, y) in moved))
+
+
+class Candidate(NamedTuple):
+    """A text that a search found: classes, log probability of the text, and, of an autoregressive model, that of each
+    character and of the end."""
+
+    ids: Sequence[int]
+    score: float
+    steps: Sequence[float] = ()
+
+
+class TextDecoder:
+    """Decode outputs by the best class of each step, or by a search (`decoding.beam`)."""
+
+    def __init__(self, card: ModelCard, decoding: Decoding) -> None:
+        """Load the lexicon and the n-gram model of `decoding`. Raises InputError for files without any text that the
+        model can read, UsageError when the architecture is unknown."""
+        self.tokenizer, self.decoding = card_tokenizer(card), decoding
+        spec = card_spec(card)
+        self.ctc = spec.tokenizer == "ctc"
+        self._step, self._lost, self._width = spec.stride_w, spec.lost_steps, card.width
+        self.lexicon = None if decoding.lexicon is None else Lexicon.load(decoding.lexicon, self.tokenizer)
+        self._ngram = None if decoding.ngram is None else NgramModel.load(decoding.ngram, self.tokenizer.charset)
+        self.note = self.lexicon.note if self.lexicon is not None else ""
+
+    @property
+    def searches_model(self) -> bool:
+        """Return whether the model itself is searched, as an autoregressive one is; CTC searches its logits."""
+        return self.decoding.beam > 0 and not self.ctc
+
+    def decode(
+        self, logits: NDArray[np.float32], widths: NDArray[np.int64] | None = None, *, characters: bool = False
+    ) -> list[Recognition]:
+        """Decode logits float32 (N, T, K) to one Recognition per row. widths: int64 (N,), the columns of each image,
+        None: all. characters: also those of CTC; the positions of another model are known to the model only."""
+        if self.ctc and (self.decoding.beam or characters):
+            return self._decode_ctc(logits, widths, characters)
+        ids = logits.argmax(axis=2)  # (N, T)
+        probs = self._probabilities(logits, ids)
+        found = [Recognition(text, confidence) for text, confidence in self.tokenizer.decode(ids, probs)]
+        if characters:
+            found = [_with_steps(one, row) for one, row in zip(found, probs, strict=True)]
+        return found
+
+    def choose(self, candidates: Sequence[Candidate], *, characters: bool = False) -> Recognition:
+        """Return the best of the candidates of one image, ranked with the n-gram model; an empty text of confidence 0
+        without any."""
+        best = max(candidates, key=self._rank, default=None)
+        if best is None:
+            return Recognition("", 0.0, () if characters else None)
+        text = self.text(best.ids)
+        confidence = float(np.exp(np.mean(best.steps))) if best.steps else 0.0
+        found = Recognition(text, confidence)
+        return _with_steps(found, np.exp(best.steps)) if characters else found
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the text of character classes."""
+        chars = self.tokenizer.charset.chars
+        return "".join(chars[label - 1] for label in ids)
+
+    def _rank(self, candidate: Candidate) -> float:
+        score = candidate.score
+        if self._ngram is not None and self.decoding.ngram_weight:
+            score += self.decoding.ngram_weight * self._ngram.log_probability(self.text(candidate.ids))
+        return score if self.ctc else score / float((len(candidate.ids) + 1) ** self.decoding.power)
+
+    def _decode_ctc(
+        self, logits: NDArray[np.float32], widths: NDArray[np.int64] | None, characters: bool
+    ) -> list[Recognition]:
+        """Search the logits, and align each text with them: the confidence is that of the first step of each character
+        on the best path, as in greedy decoding."""
+        log_probs = log_softmax(logits)
+        if self.decoding.beam:
+            texts = self._search(log_probs)
+        else:
+            best = logits.argmax(axis=2)
+            texts = [row[kept].tolist() for row, kept in zip(best, self.tokenizer.scored(best), strict=True)]
+        found = []
+        for row, (ids, spans) in enumerate(zip(texts, align(log_probs, texts), strict=True)):
+            steps = log_probs[row, spans[:, 0], ids] if ids else np.zeros(0, np.float32)
+            confidence = float(np.exp(steps.mean())) if ids else 0.0
+            one = Recognition(self.text(ids), confidence)
+            if characters:
+                width = self._width if widths is None else int(widths[row])
+                centres = (spans.mean(axis=1) + 0.5 + self._lost / 2) * self._step / width
+                parts = zip(one.text, np.exp(steps), np.minimum(centres, 1.0), strict=True)
+                one = replace(one, characters=tuple(Character(c, float(p), float(x), 0.5) for c, p, x in parts))
+            found.append(one)
+        return found
+
+    def _search(self, log_probs: NDArray[np.float32]) -> list[list[int]]:
+        beam = self.decoding.beam
+        if self.lexicon is not None:
+            images = self.lexicon.best_words(log_probs, beam)
+        else:
+            images = prefix_beam_search(log_probs, beam)
+        best = [max((Candidate(*one) for one in texts), key=self._rank, default=None) for texts in images]
+        return [list(one.ids) if one is not None else [] for one in best]
+
+    def _probabilities(self, logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the probability of the best class of each scored step, (N, T); 1 elsewhere."""
+        scored = self.tokenizer.scored(ids)
+        # Softmax of the best class, without overflow, of few steps at a time: with thousands of classes, all steps at
+        # once cost a quarter of the time of reading.
+        probs = np.ones(ids.shape, np.float32)
+        for row, steps in enumerate(scored):
+            held = logits[row, steps]  # (S, K), a copy
+            held -= held.max(axis=1, keepdims=True)
+            probs[row, steps] = 1.0 / np.exp(held, out=held).sum(axis=1)
+        return probs
+
+
+def _with_steps(found: Recognition, probs: NDArray[np.floating] | Sequence[float]) -> Recognition:
+    """Add the characters, with the probability of each output step; their positions are not known yet."""
+    named = zip(found.text, probs, strict=False)  # the end, and steps after it, are no characters
+    return replace(found, characters=tuple(Character(char, float(prob), np.nan, np.nan) for char, prob in named))
+
+
+def located(found: Recognition, attention: NDArray[np.float32]) -> Recognition:
+    """Put each character of `found` at the centre of its attention, float32 (T, h, w) over the cells of the image."""
+    _, rows, columns = attention.shape
+    down, across = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
+    placed = [
+        character._replace(x=float(weights.sum(0) @ across / total), y=float(weights.sum(1) @ down / total))
+        for character, weights in zip(found.characters or (), attention, strict=False)
+        for total in [weights.sum()]
+    ]
+    return replace(found, characters=tuple(placed))
