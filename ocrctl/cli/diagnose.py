@@ -1,4 +1,4 @@
-"""`ocrctl diagnose cuda|environment|replay`: find what breaks training and inference."""
+"""`ocrctl diagnose cuda|environment|loader|model|replay`: find what breaks training and inference."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import MODEL, RUNTIME, TRAINING
 from ocrctl.cli.lazy import CommandApp
-from ocrctl.cli.options import Json, Plugins, Quiet
+from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets
+from ocrctl.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from ocrctl.diagnose.checks import Diagnosis
@@ -28,17 +30,33 @@ def cuda(
         typer.Option(
             "--check-loader",
             metavar="SPEC",
-            help="Also check loader processes on this dataset: fork, spawn, LMDB, /dev/shm.",
+            help="Also run the checks of `diagnose loader` on this dataset.",
         ),
     ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", metavar="ARCH", help="Model of the training step. Default: the profile's.", rich_help_panel=MODEL
+        ),
+    ] = None,
+    profile: Profiles = None,
+    sets: Sets = None,
     plugin: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check the CUDA driver, runtime, cuDNN, memory, ONNX Runtime, a matrix product and a convolution."""
-    from ocrctl.core.diagnose import diagnose_cuda
+    """Check driver, cards, cuDNN, arithmetic in each precision, copies, the largest batch, groups and ONNX Runtime.
 
-    result = diagnose_cuda(loader_spec=check_loader)
+    What needs no GPU runs without one, and the last line names what was not checked.
+    """
+    from ocrctl.core.diagnose.machine import diagnose_cuda
+
+    settings = None
+    if arch or profile or sets:
+        from ocrctl.core.train.run import load_train_settings
+
+        settings = load_train_settings(profile, sets or [], {"arch": arch})
+    result = diagnose_cuda(loader_spec=check_loader, settings=settings)
     with console.ignoring_closed_pipe():
         _show(result, as_json)
     if require and not result.usable:
@@ -51,15 +69,105 @@ def cuda(
 
 
 @app.command("environment")
-def environment(as_json: Json = False, quiet: Quiet = False) -> None:
-    """Check versions, conflicting packages, threads, shared memory and limits."""
-    from ocrctl.core.diagnose import diagnose_environment
+def environment(
+    charset: Annotated[
+        str,
+        typer.Option(
+            "--charset", metavar="FILE", help="Charset that previews have to draw: a file, or a built-in one."
+        ),
+    ] = "ascii94",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check packages, OpenMP, oneDNN, threads, memory, files, disks, locale, fonts, clock and container limits."""
+    from ocrctl.core.diagnose.machine import diagnose_environment
 
-    result = diagnose_environment()
-    with console.ignoring_closed_pipe():
-        _show(result, as_json)
-    if result.failed:
-        raise typer.Exit(1)
+    _finish(diagnose_environment(charset=charset), as_json)
+
+
+@app.command("loader")
+def loader(
+    data: Data = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", metavar="ARCH", help="Architecture to load for. Default: the profile's.", rich_help_panel=MODEL
+        ),
+    ] = None,
+    profile: Profiles = None,
+    sets: Sets = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            max=1024,
+            help="Measure 0 to N loader processes. Default: the cores, 8 at most.",
+            rich_help_panel=RUNTIME,
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check loader processes on a dataset: start methods, LMDB handles, /dev/shm, seeds, speed, number of processes.
+
+    \b
+    Examples:
+      ocrctl diagnose loader -d data/train
+      ocrctl diagnose loader -d pages/ -p rtx3060 --workers 4
+    """
+    from ocrctl.core.diagnose.loader import diagnose_loader
+    from ocrctl.core.train.run import load_train_settings
+
+    settings = load_train_settings(profile, sets or [], {"arch": arch, "data": {"train": data}})
+    _finish(diagnose_loader(settings, workers), as_json)
+
+
+@app.command("model")
+def model(
+    subject: Annotated[
+        str, typer.Argument(metavar="ARCH|MODEL", help="Architecture, or a checkpoint, run folder or default:NAME.")
+    ],
+    data: Data = None,
+    profile: Profiles = None,
+    sets: Sets = None,
+    charset: Annotated[
+        str | None,
+        typer.Option(
+            "--charset",
+            metavar="FILE",
+            help="Charset file, or a built-in charset: lower36, ascii94, latin, ...",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    steps: Annotated[
+        int,
+        typer.Option(
+            "--steps", min=1, help="Optimiser steps in which one batch must be overfitted.", rich_help_panel=TRAINING
+        ),
+    ] = 300,
+    plugin: Plugins = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check that a model can learn: masks, padding, gradients, finite losses, one overfitted batch, export.
+
+    Without -d the synthetic stream of the task is used. Names the symptom where one batch is not overfitted.
+
+    \b
+    Examples:
+      ocrctl diagnose model crnn -d data/train
+      ocrctl diagnose model runs/crnn -p runs/crnn/config.toml
+    """
+    from ocrctl.core.diagnose.model import ModelRequest, diagnose_model
+    from ocrctl.core.train.run import load_train_settings
+
+    flags = {"data": {"train": data, "charset": charset}}
+    request = ModelRequest(subject, load_train_settings(profile, sets or [], flags), steps)
+    with ProgressBar("steps") as progress:
+        result = diagnose_model(request, progress)
+    _finish(result, as_json)
 
 
 @app.command("replay")
@@ -70,9 +178,13 @@ def replay(
     quiet: Quiet = False,
 ) -> None:
     """Replay a training step whose loss was not finite: weights, samples, first bad layer, gradients."""
-    from ocrctl.core.diagnose import diagnose_replay
+    from ocrctl.core.diagnose.machine import diagnose_replay
 
-    result = diagnose_replay(folder)
+    _finish(diagnose_replay(folder), as_json)
+
+
+def _finish(result: Diagnosis, as_json: bool) -> None:
+    """Print the rows; exit 1 if one failed."""
     with console.ignoring_closed_pipe():
         _show(result, as_json)
     if result.failed:
@@ -84,8 +196,8 @@ def _show(result: Diagnosis, as_json: bool) -> None:
         console.write_json(result)
         return
     if not sys.stdout.isatty():
-        rows = [(row.status, row.name, row.detail, row.fix) for row in result.checks]
-        console.table(("status", "check", "detail", "fix"), rows)
+        rows = [(row.status, row.name, row.detail, row.fix, row.meaning, row.examined) for row in result.checks]
+        console.table(("status", "check", "detail", "fix", "meaning", "examined"), rows)
         console.note(result.summary)
         return
     import textwrap
@@ -93,7 +205,8 @@ def _show(result: Diagnosis, as_json: bool) -> None:
     indent = " " * 9
     for row in result.checks:
         text = textwrap.wrap(f"{row.name}: {row.detail}", console.columns() - len(indent))
-        text += textwrap.wrap(f"fix: {row.fix}" if row.fix else "", console.columns() - len(indent))
+        for label, value in (("examined", row.examined), ("means", row.meaning), ("fix", row.fix)):
+            text += textwrap.wrap(f"{label}: {value}" if value else "", console.columns() - len(indent))
         console.write(f"  {text[0]}", style=COLOURS[row.status], styled=f"{row.status:<7}")
         for line in text[1:]:
             console.write(f"{indent}{line}")

@@ -3,19 +3,19 @@ the rules in cuda.py are tested without a GPU."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from ocrctl.diagnose.nvml import Card, Driver, nvml_cards, nvml_driver
 
-@dataclass(frozen=True)
-class Driver:
-    """The NVIDIA driver as NVML reports it: version ("580.65.06"), highest CUDA it serves ((13, 0)), cards seen."""
-
-    version: str
-    cuda: tuple[int, int]
-    devices: int
+if TYPE_CHECKING:
+    from ocrctl.diagnose.cuda_step import StepRequest
 
 
 @dataclass(frozen=True)
@@ -48,34 +48,24 @@ class Probe(Protocol):
     def cudnn(self) -> int | None: ...
     def arch_list(self) -> list[str]: ...
     def devices(self) -> list[Device]: ...
-    def matmul_error(self, index: int) -> float: ...
-    def convolution_error(self, index: int) -> float: ...
+    def cards(self) -> list[Card]: ...
+    def errors(self, index: int, operation: str) -> dict[str, float]: ...
+    def copy_rates(self, index: int) -> tuple[float, float]: ...
+    def launch_latency(self, index: int) -> float: ...
+    def host_waits(self, index: int | None) -> list[str]: ...
+    def largest_batch(self, index: int) -> tuple[int, str]: ...
+    def round_trip(self, backend: str, world: int) -> float: ...
+    def provider_problem(self, provider: str) -> str: ...
     def onnxruntime(self) -> OnnxRuntime | None: ...
     def onnx_session_provider(self, index: int) -> str: ...
 
 
-def nvml_driver() -> Driver | None:
-    """Query NVML, which every driver installs and which needs neither torch nor nvidia-smi on PATH."""
-    try:
-        nvml = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
-    except OSError:
-        return None
-    if nvml.nvmlInit_v2() != 0:
-        return None
-    try:
-        version = ctypes.create_string_buffer(96)
-        nvml.nvmlSystemGetDriverVersion(version, ctypes.c_uint(len(version)))
-        cuda, devices = ctypes.c_int(0), ctypes.c_uint(0)
-        nvml.nvmlSystemGetCudaDriverVersion_v2(ctypes.byref(cuda))
-        nvml.nvmlDeviceGetCount_v2(ctypes.byref(devices))
-        # The driver writes CUDA 13.1 as 13010.
-        return Driver(version.value.decode(), (cuda.value // 1000, cuda.value % 1000 // 10), devices.value)
-    finally:
-        nvml.nvmlShutdown()
-
-
 class SystemProbe:
     """Probe of this system; torch and onnxruntime are imported by the first method that needs them."""
+
+    def __init__(self, step: Callable[[], StepRequest] | None = None) -> None:
+        """`step`: returns the model and the settings of the training step that is measured."""
+        self.step = step
 
     def driver(self) -> Driver | None:
         """Return the NVIDIA driver, or None when there is none."""
@@ -118,29 +108,61 @@ class SystemProbe:
             found.append(Device(index, torch.cuda.get_device_name(index), major_minor, free, total))
         return found
 
-    def matmul_error(self, index: int) -> float:
-        """Measure the largest difference of a 256x256 float32 product from float64 on the CPU, relative to its largest
-        value."""
+    def cards(self) -> list[Card]:
+        """Return what the driver tells about each card."""
+        return nvml_cards()
+
+    def errors(self, index: int, operation: str) -> dict[str, float]:
+        """Return the relative error of an operation of cuda_math on card `index`, by precision."""
         import torch
 
-        generator = torch.Generator().manual_seed(0)
-        left, right = torch.randn(2, 256, 256, generator=generator).unbind()
-        device = torch.device("cuda", index)
-        return _relative_error(left.to(device) @ right.to(device), left.double() @ right.double())
+        from ocrctl.diagnose import cuda_math
 
-    def convolution_error(self, index: int) -> float:
-        """Measure the same for the first convolution of a recogniser: 3x3, 64 channels, four 32x128 images, through
-        cuDNN."""
+        return cuda_math.errors(torch.device("cuda", index), operation)
+
+    def copy_rates(self, index: int) -> tuple[float, float]:
+        """Return bytes per second of copies to the card, from page-locked and from ordinary memory."""
         import torch
-        from torch.nn.functional import conv2d
 
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randn(4, 3, 32, 128, generator=generator)
-        kernel = torch.randn(64, 3, 3, 3, generator=generator)
+        from ocrctl.diagnose.cuda_math import copy_rate
+
         device = torch.device("cuda", index)
-        return _relative_error(
-            conv2d(images.to(device), kernel.to(device), padding=1), conv2d(images.double(), kernel.double(), padding=1)
-        )
+        return copy_rate(device, pinned=True), copy_rate(device, pinned=False)
+
+    def launch_latency(self, index: int) -> float:
+        """Return the seconds that it takes to start a kernel."""
+        import torch
+
+        from ocrctl.diagnose.cuda_math import launch_latency
+
+        return launch_latency(torch.device("cuda", index))
+
+    def host_waits(self, index: int | None) -> list[str]:
+        """Return the operations of a training step for which the host waits, on card `index` or the CPU."""
+        import torch
+
+        from ocrctl.diagnose.cuda_step import host_waits
+
+        return host_waits(self._request(), torch.device("cpu") if index is None else torch.device("cuda", index))
+
+    def largest_batch(self, index: int) -> tuple[int, str]:
+        """Return the largest batch that fits on card `index`, and the error of a larger one."""
+        import torch
+
+        from ocrctl.diagnose.cuda_step import largest_batch
+
+        return largest_batch(self._request(), torch.device("cuda", index))
+
+    def round_trip(self, backend: str, world: int) -> float:
+        """Return the seconds of one sum of 1 MiB over `world` processes."""
+        from ocrctl.diagnose.cuda_group import round_trip
+
+        return round_trip(backend, world)
+
+    def _request(self) -> StepRequest:
+        if self.step is None:
+            raise ValueError("no model was given for the training step")
+        return self.step()
 
     def onnxruntime(self) -> OnnxRuntime | None:
         """Return the installed ONNX Runtime, or None."""
@@ -153,6 +175,27 @@ class SystemProbe:
         cuda = str(getattr(build, "cuda_version", "") or "")
         package = str(getattr(build, "package_name", "onnxruntime"))
         return OnnxRuntime(package, onnxruntime.__version__, cuda, tuple(onnxruntime.get_available_providers()))
+
+    def provider_problem(self, provider: str) -> str:
+        """Return why the library of a provider of ONNX Runtime does not load, "" if it does or is built in."""
+        import onnxruntime
+
+        names = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
+        folder = Path(onnxruntime.__file__).parent / "capi"
+        if provider not in names:
+            return ""
+        library = folder / f"libonnxruntime_providers_{names[provider]}.so"
+        if not library.exists():
+            return "" if sys.platform == "win32" else f"{library.name} is not installed"
+        if provider == "CUDAExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints what is missing, and so does the row
+                onnxruntime.preload_dlls()
+        try:
+            ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            return str(error)
+        return ""
 
     def onnx_session_provider(self, index: int) -> str:
         """Return the provider of a session that requests CUDA: ONNX Runtime falls back to the CPU silently."""
@@ -168,14 +211,6 @@ class SystemProbe:
         )
         session.run(None, {"x": np.ones((1, 4), np.float32)})
         return str(session.get_providers()[0])
-
-
-def _relative_error(on_device: object, expected: object) -> float:
-    import torch
-
-    assert isinstance(on_device, torch.Tensor) and isinstance(expected, torch.Tensor)
-    difference = (on_device.cpu().double() - expected).abs().max() / expected.abs().max()
-    return float(difference)
 
 
 def _tiny_model() -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped, warn
+from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped, warn, with_examined
 from ocrctl.diagnose.environment_probe import EnvironmentProbe
+from ocrctl.diagnose.environment_system import EXAMINED as SYSTEM
+from ocrctl.diagnose.environment_system import system_checks
 
 SHOWN = ("torch", "lightning", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "pydantic-settings", "lmdb")
 # Distributions that unpack into the same folder: the one installed last wins, and uninstalling either breaks the other.
@@ -23,11 +25,27 @@ SAME_MODULES = frozenset({"opencv-python", "opencv-python-headless"})
 BOUND_TO_TORCH = ("torchvision", "torchaudio")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")
 SHARED_MEMORY_LOW = 512 * 1024**2  # bytes: docker gives 64 MiB, which a few workers' batches overflow (bus error)
+LIGHTNING = "`import lightning` fails, and with it training"
+EXAMINED = {
+    "python": "the interpreter and the platform",
+    "versions": "installed versions of the packages that ocrctl uses",
+    "onnxruntime": "distributions that unpack into the folder onnxruntime",
+    "cv2": "distributions that unpack into the folder cv2",
+    "torchvision": "the torch version that torchvision was built for",
+    "torchaudio": "the torch version that torchaudio was built for",
+    "cores": "CPU affinity and the quota of the container",
+    "threads": "threads of PyTorch against OMP_THREAD_LIMIT, cores and quota",
+    "memory limit": "the memory limit of the container",
+    "shared memory": "free space of /dev/shm",
+    "open files": "the limit of open files of a process",
+    **SYSTEM,
+}
 OPEN_FILES_LOW = 1024  # each batch a worker hands over may hold a file open
 
 
-def diagnose_environment(probe: EnvironmentProbe) -> Diagnosis:
-    """Check versions, threads, memory and limits of this environment."""
+def diagnose_environment(probe: EnvironmentProbe, charset: str = "") -> Diagnosis:
+    """Check versions, threads, memory, libraries, disks and limits of this environment. `charset`: characters that
+    previews have to draw."""
     checks = [
         ok("python", probe.python()),
         _versions(probe),
@@ -37,8 +55,9 @@ def diagnose_environment(probe: EnvironmentProbe) -> Diagnosis:
         _memory(probe),
         _shared_memory(probe),
         _open_files(probe),
+        *system_checks(probe, charset),
     ]
-    return Diagnosis("environment", tuple(checks), f"Environment: {count(checks)}.")
+    return Diagnosis("environment", with_examined(checks, EXAMINED), f"Environment: {count(checks)}.")
 
 
 def _versions(probe: EnvironmentProbe) -> Check:
@@ -57,12 +76,14 @@ def _one_of(probe: EnvironmentProbe, folder: str, packages: tuple[str, ...]) -> 
             return ok(folder, detail)
         shown = " and ".join(f"{name} {version}" for name, version in versions.items())
         fix = f"pip install --force-reinstall --no-deps {' '.join(f'{name}=={versions[there[0]]}' for name in there)}"
-        return fail(folder, f"{shown} overwrite each other's files, and their versions differ", fix)
+        detail = f"{shown} overwrite each other's files, and their versions differ"
+        return fail(folder, detail, fix, "files of two versions are mixed: imports fail, or calls crash")
     if len(there) > 1:
         fix = f"pip uninstall {' '.join(there)}; then install only the one you want"
-        return fail(folder, f"{' and '.join(there)} overwrite each other's files", fix)
+        meaning = "the one installed last wins, and uninstalling either breaks the other"
+        return fail(folder, f"{' and '.join(there)} overwrite each other's files", fix, meaning)
     if not there:
-        return fail(folder, "not installed", f"pip install {packages[0]}")
+        return fail(folder, "not installed", f"pip install {packages[0]}", "ocrctl requires it")
     return ok(folder, f"from {there[0]}")
 
 
@@ -75,11 +96,12 @@ def _bound(probe: EnvironmentProbe, package: str) -> Check:
     )
     if wanted and torch and torch.partition("+")[0] != wanted.partition("+")[0]:
         fix = f"pip uninstall {package}, or install the one built for torch {torch}"
-        return fail(package, f"{package} {version} is built for torch {wanted}, here is {torch}: lightning fails", fix)
+        detail = f"{package} {version} is built for torch {wanted}, here is {torch}"
+        return fail(package, detail, fix, LIGHTNING)
     local, torch_local = version.partition("+")[2], (torch or "").partition("+")[2]
     if local and torch_local and local != torch_local:
         fix = f"install both from the same index, or pip uninstall {package}"
-        return fail(package, f"{package} is built for {local}, torch for {torch_local}: lightning fails", fix)
+        return fail(package, f"{package} is built for {local}, torch for {torch_local}", fix, LIGHTNING)
     return ok(package, f"{version}, fits torch {torch}")
 
 
@@ -88,23 +110,22 @@ def _threads(probe: EnvironmentProbe) -> list[Check]:
     usable = cores if quota is None else min(float(cores), quota)
     seen = f"{cores} to run on" + ("" if quota is None else f", container quota {quota:g}")
     rows = [ok("cores", seen)]
-    try:
-        threads = probe.torch_threads()
-    except Exception as error:  # a torch that cannot be imported is the finding
-        return [*rows, fail("threads", f"torch cannot be imported: {error}", "pip install --force-reinstall torch")]
+    threads = probe.torch_threads()
     variables = probe.variables()
-    detail = f"torch uses {threads}"
+    detail = f"torch would use {threads}"
     settings = [f"{name}={variables[name]}" for name in THREAD_VARIABLES if name in variables]
     if settings:
         detail += f" ({', '.join(settings)})"
     limit = variables.get("OMP_THREAD_LIMIT", "")
     if limit.isdigit() and int(limit) < threads:
-        fix = f"unset OMP_THREAD_LIMIT, or export OMP_NUM_THREADS={limit}"
-        rows.append(fail("threads", f"{detail}: more than OMP_THREAD_LIMIT, and backward hangs waiting for them", fix))
+        fix = f"unset OMP_THREAD_LIMIT, export OMP_NUM_THREADS={limit}, or --set train.mkldnn=false"
+        meaning = "a backward pass waits for threads that OpenMP does not start: training hangs"
+        rows.append(fail("threads", f"{detail}: more than OMP_THREAD_LIMIT", fix, meaning))
     elif threads > usable:
         whole = max(1, int(usable))
         fix = f"export OMP_NUM_THREADS={whole}"
-        rows.append(warn("threads", f"{detail} on {usable:g} cores: they wait for each other", fix))
+        meaning = "threads wait for each other: one would be faster"
+        rows.append(warn("threads", f"{detail} on {usable:g} cores", fix, meaning))
     else:
         rows.append(ok("threads", detail))
     return rows
@@ -123,7 +144,7 @@ def _shared_memory(probe: EnvironmentProbe) -> Check:
     seen = f"/dev/shm: {free / 1024**2:.0f} of {total / 1024**2:.0f} MiB free"
     if free < SHARED_MEMORY_LOW:
         fix = "docker run --shm-size=8g (or --ipc=host); until then --set data.workers=0"
-        return warn("shared memory", f"{seen}: workers die of a bus error when it is full", fix)
+        return warn("shared memory", seen, fix, "loader processes die of a bus error when it is full")
     return ok("shared memory", seen)
 
 
@@ -132,5 +153,6 @@ def _open_files(probe: EnvironmentProbe) -> Check:
     if limit is None:
         return ok("open files", "no limit known")
     if limit < OPEN_FILES_LOW:
-        return warn("open files", f"at most {limit}", "ulimit -n 65536")
+        meaning = "each batch that a loader process hands over may hold a file open"
+        return warn("open files", f"at most {limit}", "ulimit -n 65536", meaning)
     return ok("open files", f"at most {limit}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrctl.config.settings import TrainSettings
-from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped
+from ocrctl.diagnose.checks import Check, Diagnosis, count, fail, ok, skipped, some, with_examined
 from ocrctl.diagnose.quarantined import read_step
 from ocrctl.models.finite import names_not_finite
 from ocrctl.models.freeze import freeze
@@ -21,6 +21,14 @@ from ocrctl.training.nonfinite_samples import find_nonfinite_samples
 from ocrctl.training.objectives import Objective, choose_objective
 
 SHOWN = 5  # names listed in a row
+DIVERGED = "training cannot continue from here"
+EXAMINED = {
+    "weights": "the weights before the step",
+    "samples": "loss and gradients of each sample of the step alone",
+    "forward": "the outputs of every layer",
+    "loss": "the loss of the whole step",
+    "gradients": "the gradients of the whole step",
+}
 
 
 def replay(folder: Path) -> Diagnosis:
@@ -51,13 +59,18 @@ def replay(folder: Path) -> Diagnosis:
         else skipped("samples", "with these weights no sample can be finite"),
         *_step(model, objective, batches, meta, autocast),
     ]
-    return Diagnosis(f"replay of step {meta['step']}", tuple(checks), f"step {meta['step']}: {count(checks)}")
+    return Diagnosis(
+        f"replay of step {meta['step']}", with_examined(checks, EXAMINED), f"step {meta['step']}: {count(checks)}"
+    )
 
 
 def _weights(bad: list[str]) -> Check:
     if bad:
         return fail(
-            "weights", f"{_some(bad)} not finite before the step", "go on from an older checkpoint, lower train.lr"
+            "weights",
+            f"{some(bad, SHOWN)} not finite before the step",
+            "go on from an older checkpoint, lower train.lr",
+            "an earlier step broke the model; this one only showed it",
         )
     return ok("weights", "all finite before the step")
 
@@ -76,17 +89,20 @@ def _samples(model: OCRModel, objective: Objective, batches: list[Any], meta: di
     found = meta["sentence"] or sentence
     apart = "" if sentence == found else f"; training on {meta['device']} found: {found}"
     if verdict.alone:
-        named = f": {_some([name(number) for number in verdict.to_blame])}" if verdict.to_blame else ""
+        named = f": {some([name(number) for number in verdict.to_blame], SHOWN)}" if verdict.to_blame else ""
         fix = "inspect them: ocrctl dataset validate; or exclude them: --resume --set train.on_nonfinite=skip"
         return fail(
             "samples",
             f"{sentence}{named}{apart}",
             fix if verdict.to_blame else "lower train.lr, or train.precision=32-true",
+            "these samples end the run whenever they are drawn" if verdict.to_blame else "the model is the cause",
         )
     if verdict.kept_alone:
-        named = f": {_some([kept_location(number) for number in verdict.kept_alone])}"
+        named = f": {some([kept_location(number) for number in verdict.kept_alone], SHOWN)}"
         fix = "inspect them; or skip steps that are not finite: --resume --set train.on_nonfinite=skip"
-        return fail("samples", f"{sentence}{named}{apart}", fix)
+        return fail(
+            "samples", f"{sentence}{named}{apart}", fix, "these kept images end the run whenever they are drawn"
+        )
     low, high = verdict.losses or (float("nan"), float("nan"))
     return ok("samples", f"each finite alone, losses {low:.3g} to {high:.3g}{apart}")
 
@@ -116,14 +132,13 @@ def _step(
         handle.remove()
     lower = "lower train.lr or train.clip_norm; train.precision=32-true shows whether the precision is to blame"
     outputs = (
-        fail("forward", f"first not finite in {first[0]}", lower) if first else ok("forward", "all outputs finite")
+        fail("forward", f"first not finite in {first[0]}", lower, DIVERGED)
+        if first
+        else ok("forward", "all outputs finite")
     )
-    losses = ok("loss", f"{total:.4g}") if np.isfinite(total) else fail("loss", f"{total}", lower)
+    losses = ok("loss", f"{total:.4g}") if np.isfinite(total) else fail("loss", f"{total}", lower, DIVERGED)
     bad = [n for n, p in model.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
-    gradients = fail("gradients", f"{_some(bad)} not finite", lower) if bad else ok("gradients", "all finite")
+    gradients = (
+        fail("gradients", f"{some(bad, SHOWN)} not finite", lower, DIVERGED) if bad else ok("gradients", "all finite")
+    )
     return [outputs, losses, gradients]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

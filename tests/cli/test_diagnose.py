@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ocrctl.cli.app import run
-from ocrctl.core import diagnose
+from ocrctl.core.diagnose import machine as diagnose
 from ocrctl.diagnose.checks import Diagnosis, fail, ok, skipped, warn
 
 NO_GPU = Diagnosis("cuda", (skipped("driver", "none"), ok("onnxruntime", "1.30")), "No GPU here.", False, False)
-GOOD = Diagnosis("cuda", (ok("driver", "580"), warn("memory cuda:0", "1 GiB free", "nvidia-smi")), "CUDA is usable.")
-BROKEN = Diagnosis("cuda", (fail("matmul cuda:0", "relative error nan", "update"),), "NOT usable", usable=False)
-HALF = Diagnosis("cuda", (ok("matmul cuda:0", "1e-6"), fail("onnxruntime session", "got CPU", "reinstall")), "usable")
+GOOD = Diagnosis(
+    "cuda", (ok("driver", "580"), warn("memory cuda:0", "1 GiB free", "nvidia-smi", "little")), "CUDA is usable."
+)
+WRONG = replace(fail("matmul cuda:0", "relative error nan", "update", "wrong"), examined="a product")
+BROKEN = Diagnosis("cuda", (WRONG,), "NOT usable", usable=False)
+HALF = Diagnosis(
+    "cuda", (ok("matmul cuda:0", "1e-6"), fail("onnxruntime session", "got CPU", "reinstall", "slow")), "usable"
+)
 
 
 @pytest.mark.parametrize(("finding", "plain", "required"), [(NO_GPU, 0, 4), (GOOD, 0, 0), (BROKEN, 1, 4), (HALF, 1, 1)])
 def test_exit_codes(finding: Diagnosis, plain: int, required: int, monkeypatch, capsys):
-    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda loader_spec: finding)
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda **options: finding)
     assert run(["diagnose", "cuda"]) == plain
     assert run(["diagnose", "cuda", "--require"]) == required
     assert ("error: CUDA was required" in capsys.readouterr().err) == (required == 4)
 
 
 def test_rows_piped_are_tab_separated_and_json_is_one_object(monkeypatch, capsys):
-    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda loader_spec: BROKEN)
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda **options: BROKEN)
     run(["diagnose", "cuda"])
     out, err = capsys.readouterr()
-    assert (
-        out == "status\tcheck\tdetail\tfix\nfail\tmatmul cuda:0\trelative error nan\tupdate\n" and "NOT usable" in err
-    )
+    header, row = out.splitlines()
+    assert header == "status\tcheck\tdetail\tfix\tmeaning\texamined" and "NOT usable" in err
+    assert row == "fail\tmatmul cuda:0\trelative error nan\tupdate\twrong\ta product"
     assert run(["diagnose", "cuda", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["checks"][0]["status"] == "fail" and found["usable"] is False and found["device"] is True
@@ -39,8 +45,10 @@ def test_rows_piped_are_tab_separated_and_json_is_one_object(monkeypatch, capsys
 
 @pytest.mark.parametrize("columns", ["100", "40"])
 def test_rows_on_a_terminal_are_wrapped_under_their_status(columns: str, monkeypatch, capsys):
-    long = Diagnosis("environment", (fail("threads", "torch uses 8 " * 8, "export OMP_NUM_THREADS=2"),), "1 fail")
-    monkeypatch.setattr(diagnose, "diagnose_environment", lambda: long)
+    long = Diagnosis(
+        "environment", (fail("threads", "torch uses 8 " * 8, "export OMP_NUM_THREADS=2", "hangs"),), "1 fail"
+    )
+    monkeypatch.setattr(diagnose, "diagnose_environment", lambda **options: long)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("NO_COLOR", "1")
@@ -49,6 +57,7 @@ def test_rows_on_a_terminal_are_wrapped_under_their_status(columns: str, monkeyp
     assert lines[0].startswith("fail     threads: torch uses 8")
     assert all(line.startswith("         ") for line in lines[1:])
     assert max(map(len, lines)) <= int(columns) and any("fix: export" in line for line in lines)
+    assert any("means: hangs" in line for line in lines)
 
 
 def test_this_machine_is_diagnosed(capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,15 @@ class Machine:
     threads: object = 8
     shm: tuple | None = (8 << 30, 8 << 30)
     files: int | None = 65536
+    memory: int | None = None
+    processes: int | None = None
+    openmp: list = field(default_factory=lambda: ["torch/lib/libgomp.so.1"])
+    flags: frozenset | None = frozenset({"avx2", "avx512f"})
+    cv2_error: str = ""
+    lacking: list | None = field(default_factory=list)
+    encoding: str = "utf-8"
+    free: tuple = (50 << 30, 1_000_000)
+    today: datetime.datetime = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
     def python(self):
         return "CPython"
@@ -41,12 +51,40 @@ class Machine:
         return self.quota
 
     def cgroup_memory(self):
-        return None
+        return self.memory
+
+    def cgroup_processes(self):
+        return self.processes
 
     def torch_threads(self):
-        if isinstance(self.threads, Exception):
-            raise self.threads
         return self.threads
+
+    def openmp_libraries(self):
+        return self.openmp
+
+    def machine(self):
+        return "x86_64"
+
+    def cpu_flags(self):
+        return self.flags
+
+    def import_opencv(self):
+        return self.cv2_error
+
+    def undrawable(self, charset):
+        return self.lacking
+
+    def encodings(self):
+        return {"stdout": self.encoding, "file names": "utf-8"}
+
+    def disks(self):
+        return [("/data", *self.free)]
+
+    def now(self):
+        return self.today
+
+    def installed(self):
+        return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
     def shared_memory(self):
         return self.shm
@@ -56,7 +94,9 @@ class Machine:
 
 
 def row(machine: Machine, name: str):
-    return next(check for check in diagnose_environment(machine).checks if check.name == name)
+    check = next(check for check in diagnose_environment(machine).checks if check.name == name)
+    assert check.examined and (check.status in ("ok", "skipped") or (check.meaning and check.fix))
+    return check
 
 
 def test_a_good_machine_is_all_ok():
@@ -101,9 +141,59 @@ def test_small_shared_memory_and_few_files_warn():
     assert row(replace(small, shm=None), "shared memory").status == "skipped"
 
 
-def test_torch_that_cannot_be_imported_is_a_row():
-    check = row(Machine(threads=ImportError("libtorch.so")), "threads")
-    assert check.status == "fail" and "libtorch.so" in check.detail
+def test_two_openmp_runtimes_fail(tmp_path: Path):
+    for library in ("torch/lib/libgomp-98b21ff3.so.1", "plain/lib/libcomponent.so"):
+        (tmp_path / library).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / library).touch()
+    one = SystemEnvironment(packages=[str(tmp_path)]).openmp_libraries()
+    assert one == ["torch/lib/libgomp-98b21ff3.so.1"] and row(Machine(openmp=one), "OpenMP").status == "ok"
+    (tmp_path / "fast.libs").mkdir()
+    (tmp_path / "fast.libs" / "libiomp5.so").touch()
+    two = row(Machine(openmp=SystemEnvironment(packages=[str(tmp_path)]).openmp_libraries()), "OpenMP")
+    assert two.status == "fail" and "fast.libs/libiomp5.so" in two.detail and "Error #15" in two.meaning
+    assert row(Machine(env={"KMP_DUPLICATE_LIB_OK": "TRUE"}), "OpenMP").status == "warn"
+
+
+def test_onednn_that_is_limited_prints_or_lacks_instructions_warns():
+    assert row(Machine(env={"ONEDNN_MAX_CPU_ISA": "sse41"}), "oneDNN").status == "warn"
+    assert row(Machine(env={"DNNL_VERBOSE": "1"}), "oneDNN").status == "warn"
+    old = row(Machine(flags=frozenset({"sse4_2"})), "oneDNN")
+    assert old.status == "warn" and "CPU type" in old.fix
+    assert row(Machine(flags=None), "oneDNN").status == "skipped"
+
+
+def test_opencv_without_libgl_names_the_headless_package():
+    found = row(Machine(cv2_error="libGL.so.1: cannot open shared object file"), "cv2 import")
+    assert found.status == "fail" and "opencv-python-headless" in found.fix
+    assert row(Machine(cv2_error="libGL.so.1: cannot"), "fonts").status == "skipped"
+
+
+def test_characters_without_a_glyph_and_output_that_is_not_utf8_warn():
+    found = row(Machine(lacking=["\U0001f600"]), "fonts")
+    assert found.status == "warn" and "\U0001f600" in found.detail
+    assert row(Machine(lacking=None), "fonts").status == "fail"
+    assert row(Machine(encoding="ANSI_X3.4-1968"), "locale").status == "warn"
+
+
+def test_full_disks_a_wrong_clock_and_a_small_container():
+    assert row(Machine(free=(1 << 30, None)), "disk").status == "warn"
+    assert row(Machine(free=(1 << 20, None)), "disk").status == row(Machine(free=(9 << 30, 3)), "disk").status == "fail"
+    before = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    assert row(Machine(today=before), "clock").status == "fail"
+    assert row(Machine(memory=512 << 20), "container").status == "warn"
+    assert row(Machine(processes=50), "container").status == "warn"
+    assert row(Machine(quota=0.5), "container").status == "warn"
+    assert "4 of 8 cores" in row(Machine(quota=4.0), "container").detail
+
+
+def test_this_system_is_diagnosed_without_torch():
+    import subprocess
+    import sys
+
+    code = "import sys; sys.modules['torch'] = None; from ocrctl.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "diagnose", "environment", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 1) and '"clock"' in done.stdout, done.stderr
 
 
 def test_cgroup_limits_are_read(tmp_path: Path):

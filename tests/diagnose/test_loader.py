@@ -1,21 +1,25 @@
-"""`diagnose cuda --check-loader`: sound data pass; each planted fault fails the row that names it."""
+"""`diagnose loader` and `diagnose cuda --check-loader`: sound data pass; each fault fails the row that names it."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.lmdb import reader as lmdb
-from ocrctl.diagnose import loader
-from ocrctl.diagnose.checks import Check
-from ocrctl.diagnose.loader import diagnose_loader
+from ocrctl.diagnose import loader, loader_speed
+from ocrctl.diagnose.checks import Check, with_examined
+from ocrctl.diagnose.loader import check_processes
+from ocrctl.diagnose.loader_speed import LoaderRun, check_speed, recommended, workers_check
 
 pytestmark = pytest.mark.posix  # forked loader processes
 
@@ -34,25 +38,25 @@ def word_lmdb(word_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def only_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spawned processes import everything again: no test of one fault needs them."""
     monkeypatch.setattr(loader, "METHODS", ("fork",))
-    monkeypatch.setattr(loader, "ROUND", 0.1)
+    monkeypatch.setattr(loader_speed, "ROUND", 0.05)
 
 
 def rows(checks: list[Check]) -> dict[str, Check]:
+    assert all(row.examined and (row.status in ("ok", "skipped") or (row.meaning and row.fix)) for row in checks)
     return {row.name.removeprefix("loader "): row for row in checks}
 
 
-def test_a_sound_lmdb_passes_forked_and_spawned(word_lmdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "ROUND", 0.1)
-    found = rows(diagnose_loader(open_annotations(str(word_lmdb)), SHM))
-    assert [found[name].status for name in ("samples", "fork", "spawn", "LMDB handles", "shared memory")] == ["ok"] * 5
+def test_a_sound_lmdb_passes_however_its_processes_start(word_lmdb: Path) -> None:
+    found = rows(check_processes(open_annotations(str(word_lmdb)), SHM))
+    assert [found[name].status for name in ("samples", "fork", "spawn", "forkserver")] == ["ok"] * 4
+    assert [found[name].status for name in ("LMDB handles", "shared memory", "open files")] == ["ok"] * 3
     assert (
-        "12 samples from 2 processes" in found["fork"].detail and "4 loader processes" in found["LMDB handles"].detail
+        "12 samples from 2 processes" in found["fork"].detail and "6 loader processes" in found["LMDB handles"].detail
     )
-    assert "samples/s from 2 loader processes" in found["throughput"].detail
 
 
 def test_pages_are_checked_too(page_folder: Path, only_fork: None) -> None:
-    found = rows(diagnose_loader(open_annotations(f"icdar15:{page_folder}"), SHM))
+    found = rows(check_processes(open_annotations(f"icdar15:{page_folder}"), SHM))
     assert found["fork"].status == "ok" and found["LMDB handles"].status == "skipped"
     # 4 batches x 2 workers x 64 pages of 640x640x3 bytes
     assert found["shared memory"].status == "warn" and "need 600 MiB" in found["shared memory"].detail
@@ -93,7 +97,7 @@ def unreadable(data: bytes) -> bytes:
     ("fault", "said"),
     [
         (other_bytes, "sample 1 differs from what this process reads"),
-        (killed, "DataLoader worker"),
+        (killed, "it was reading"),
         (hanging, "no batch in 2 s: a loader process hangs"),
         (unreadable, "cut off"),
     ],
@@ -102,25 +106,34 @@ def test_a_fault_of_the_loader_processes_fails(
     fault: object, said: str, word_folder: Path, only_fork: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faulty(monkeypatch, fault)
-    found = rows(diagnose_loader(open_annotations(str(word_folder)), SHM, patience=2))
+    found = rows(check_processes(open_annotations(str(word_folder)), SHM, patience=2))
     assert found["samples"].status == "ok"
     assert found["fork"].status == "fail" and said in found["fork"].detail and found["fork"].fix
 
 
+def test_a_killed_process_is_reported_with_its_sample(
+    word_folder: Path, only_fork: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fatal = (word_folder / "05.png").read_bytes()
+    faulty(monkeypatch, lambda data: killed(data) if data == fatal else data)
+    found = rows(check_processes(open_annotations(str(word_folder)), SHM))["fork"]
+    assert found.status == "fail" and "rec_gt.txt:6 (05.png)" in found.detail and "is killed by signal" in found.detail
+
+
 def test_an_inherited_environment_fails(word_lmdb: Path, only_fork: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lmdb, "close_environments", lambda: None)  # what runs before a fork: children now inherit
-    found = rows(diagnose_loader(open_annotations(str(word_lmdb)), SHM))
+    found = rows(check_processes(open_annotations(str(word_lmdb)), SHM))
     monkeypatch.undo()
     lmdb.close_environments()
     assert found["LMDB handles"].status == "fail" and "2 of 2" in found["LMDB handles"].detail
 
 
 def test_a_damaged_image_and_a_small_shared_memory_fail(tmp_path: Path, word_folder: Path, only_fork: None) -> None:
-    found = rows(diagnose_loader(open_annotations(str(word_folder)), (1 << 20, 1 << 20)))
+    found = rows(check_processes(open_annotations(str(word_folder)), (1 << 20, 1 << 20)))
     assert found["shared memory"].status == "fail" and "--shm-size" in found["shared memory"].fix
     (tmp_path / "rec_gt.txt").write_text("a.png\tword\n")
     (tmp_path / "a.png").write_bytes(b"no image")
-    (row,) = diagnose_loader(open_annotations(str(tmp_path)), SHM)
+    (row,) = check_processes(open_annotations(str(tmp_path)), SHM)
     assert row.status == "fail" and "a.png" in row.detail
 
 
@@ -135,3 +148,85 @@ def test_the_command_takes_a_spec_and_works_as_one_word(
     capsys.readouterr()
     assert run(["--help"]) == 0
     assert "diagnose-cuda" not in capsys.readouterr().out
+
+
+class Draws:
+    """A stream of flat images whose brightness is a number that `shade` gives for a draw."""
+
+    def __init__(self, shade: Any, size: int = 4) -> None:
+        self.shade, self.size = shade, size
+
+    def __getitems__(self, numbers: Any) -> Any:
+        from ocrctl.data.datasets.recognition import WordBatch
+
+        images = np.stack([np.full((8, 8, 1), self.shade(n), np.uint8) for n in numbers])
+        labels = np.ones((len(images), 1), np.int64)
+        return WordBatch(images, labels, labels[:, 0], np.asarray(list(numbers), np.int64))
+
+    def locate(self, n: int) -> tuple[tuple[int, int], str]:
+        return (0, n % self.size), f"words.txt:{n % self.size + 1}"
+
+
+def of_process(n: int) -> int:
+    return os.getpid() % 256  # as a random state that a fork copies
+
+
+def of_draw(n: int) -> int:
+    return n % 251
+
+
+def of_sample(n: int) -> int:
+    return n % 4
+
+
+@pytest.mark.parametrize(
+    ("shade", "said"),
+    [(of_draw, ""), (of_process, "draw 0 (words.txt:1) differs"), (of_sample, "of one sample are augmented alike")],
+)
+def test_draws_that_depend_on_the_process_or_repeat_fail(shade: Any, said: str, only_fork: None) -> None:
+    run_of = LoaderRun(Draws(shade), batch=4, workers=1, start_method="fork", augmented=True, epoch=4)
+    found = rows(check_speed(run_of, 1, 30.0, cuda=False))
+    assert found["seeds"].status == ("fail" if said else "ok") and said in found["seeds"].detail
+    assert found["pin_memory"].status == "skipped" and found["throughput"].detail.startswith("images/s")
+
+
+def test_the_lowest_number_of_processes_that_is_nearly_the_best_is_recommended() -> None:
+    assert recommended({0: 100.0, 1: 190.0, 2: 198.0}) == 1
+    assert recommended({0: 100.0, 1: 90.0}) == 0
+
+
+def test_slow_storage_warns(only_fork: None) -> None:
+    class Slow(Draws):
+        def image_bytes(self) -> None:
+            time.sleep(0.05)
+
+        def __getitems__(self, numbers: Any) -> Any:
+            self.image_bytes()
+            return super().__getitems__(numbers)
+
+    run_of = LoaderRun(Slow(of_draw), batch=4, workers=0, start_method="fork", augmented=False, epoch=None)
+    found = rows(check_speed(run_of, 1, 30.0, cuda=False))
+    assert found["time"].status == "warn" and "lmdb build" in found["time"].fix
+
+
+def test_a_number_of_processes_far_below_the_best_warns() -> None:
+    [few] = with_examined([workers_check(0, {0: 50.0, 1: 90.0, 2: 180.0})], loader_speed.EXAMINED)
+    assert rows([few])["workers"].fix == "--set data.workers=2"
+    assert workers_check(2, {0: 50.0, 1: 90.0, 2: 180.0}).status == "ok"
+    assert workers_check(1, {}).status == "skipped"
+
+
+def test_few_open_files_fail(word_folder: Path, only_fork: None) -> None:
+    found = rows(check_processes(open_annotations(str(word_folder)), SHM, 64))["open files"]
+    assert found.status == "fail" and "ulimit -n" in found.fix
+
+
+def test_the_command_reports_stages_and_a_number_of_processes(
+    page_folder: Path, only_fork: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = ["--set", "page.height=64", "--set", "page.width=64"]
+    assert run(["diagnose", "loader", "-d", f"icdar15:{page_folder}", *sets, "--workers", "1", "--json"]) == 0
+    found = {row["name"].removeprefix("loader "): row for row in json.loads(capsys.readouterr().out)["checks"]}
+    assert all(stage in found["time"]["detail"] for stage in ("read", "decode", "augment", "targets", "collate"))
+    assert found["seeds"]["status"] == "ok" and "data.workers=" in found["workers"]["detail"]
+    assert run(["diagnose", "loader"]) == 2

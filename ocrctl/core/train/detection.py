@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,24 +84,26 @@ class DetectionTask:
         """Implement TrainingTask: a detector learns no labels."""
         return None
 
-    def overfit_batch(self) -> OverfitBatch:
-        """Implement TrainingTask."""
+    def overfit_batch(self, numbers: Sequence[int] = range(PREFLIGHT_PAGES)) -> OverfitBatch:
+        """Implement TrainingTask, for the draws `numbers`."""
         from ocrctl.metrics.hmean import match
         from ocrctl.metrics.instances import from_detections, from_words
         from ocrctl.models.find import find
 
-        truth = from_words([self.samples.sample(n)[1] for n in range(PREFLIGHT_PAGES)])
+        truth = from_words([self.samples.sample(n)[1] for n in numbers])
 
         def score(model: OCRModel, batch: dict[str, Any]) -> BatchFit:
             outputs = {name: value.float().cpu().numpy() for name, value in model(batch["images"]).items()}
-            rows = [{name: value[row] for name, value in outputs.items()} for row in range(PREFLIGHT_PAGES)]
-            found = from_detections([find(self.card.arch, row, self.card.thresholds) for row in rows])
+            rows = [{name: value[row] for name, value in outputs.items()} for row in range(len(numbers))]
+            pages = [find(self.card.arch, row, self.card.thresholds) for row in rows]
+            found = from_detections(pages)
             counts = match(truth, found).total()
             mistake = f"{counts.matched} of {counts.truths} words found by {counts.detections} boxes"
             complete = counts.hmean >= PREFLIGHT_HMEAN or not counts.truths
-            return BatchFit(complete, f"hmean {counts.hmean:.2f}", mistake)
+            boxes = tuple(f"{len(page)} boxes" if len(page) else "" for page in pages)
+            return BatchFit(complete, f"hmean {counts.hmean:.2f}", mistake, boxes)
 
-        return OverfitBatch(list(range(PREFLIGHT_PAGES)), score)
+        return OverfitBatch(list(numbers), score)
 
 
 def prepare(settings: Settings, spec: ModelSpec, report: Report) -> DetectionTask:

@@ -9,15 +9,14 @@ import torch
 from ocrctl.config.settings import Settings
 from ocrctl.core.train.task import OverfitBatch, Report, TrainingTask
 from ocrctl.data.datasets.loader import to_tensors
+from ocrctl.diagnose.model.learning import overfit
 from ocrctl.errors import CheckFailed, OcrctlError
 from ocrctl.models.build import build_model
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.device import resolve_accelerator
 from ocrctl.training.objectives import choose_objective, to_device
-from ocrctl.training.optimizer import build_optimizer, clip
 
 MAX_STEPS = 300  # optimiser steps to overfit one batch
-SCORE_EVERY = 20  # of these steps
 
 
 def preflight(settings: Settings, task: TrainingTask, report: Report) -> None:
@@ -63,28 +62,13 @@ def _overfit(
     model: OCRModel, objective: Any, batch: dict[str, Any], target: OverfitBatch, settings: Settings, report: Report
 ) -> str | None:
     """Overfit one batch; return the problem when MAX_STEPS steps are not enough."""
-    optimizer = build_optimizer(model, settings.train)
-    first = last = float("nan")
-    for number in range(1, MAX_STEPS + 1):
-        torch.manual_seed(number)
-        loss = objective(model, batch)
-        loss.backward()
-        clip(list(model.parameters()), settings.train.clip_norm, None)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if number == 1:
-            first = float(loss.detach())
-        if number % SCORE_EVERY == 0:
-            last = float(loss.detach())
-            model.eval()
-            with torch.no_grad():
-                fit = target.score(model, batch)
-            model.train()
-            if fit.complete:
-                report(f"preflight: one batch overfitted in {number} steps ({fit.score})")
-                return None
-    report(f"preflight: one batch not overfitted in {MAX_STEPS} steps ({fit.score})")
+    found = overfit(model, objective, batch, target.score, settings.train, MAX_STEPS)
+    score = found.fit.score if found.fit else "no score"
+    if found.complete:
+        report(f"preflight: one batch overfitted in {found.steps} steps ({score})")
+        return None
+    report(f"preflight: one batch not overfitted in {found.steps} steps ({score})")
     return (
-        f"one batch was not overfitted in {MAX_STEPS} steps (loss {first:.3g} to {last:.3g}, {fit.score}; "
-        f"{fit.mistake})"
+        f"one batch was not overfitted in {found.steps} steps (loss {found.first:.3g} to {found.last:.3g}, {score}; "
+        f"{found.fit.mistake if found.fit else 'the loss is not finite'})"
     )

@@ -106,7 +106,9 @@ class RecognitionTask:
             ids, probabilities = best_classes(model(batch["images"], **_widths(batch))["logits"])
             read = [text for text, _ in self.tokenizer.decode(ids.cpu().numpy(), probabilities.cpu().numpy())]
             wrong = [f"{truth!r} is read as {text!r}" for truth, text in zip(texts, read, strict=True) if truth != text]
-            return BatchFit(not wrong, f"{len(texts) - len(wrong)} of {len(texts)} words", (wrong or [""])[0])
+            return BatchFit(
+                not wrong, f"{len(texts) - len(wrong)} of {len(texts)} words", (wrong or [""])[0], tuple(read)
+            )
 
         return OverfitBatch(list(range(PREFLIGHT_WORDS)), score)
 

@@ -40,11 +40,13 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class BatchFit:
-    """How well a model fits one batch: whether it is overfitted, the score for messages, and the first mistake."""
+    """How well a model fits one batch: whether it is overfitted, the score for messages, the first mistake, and what
+    was read in each word image, or "N boxes" on each page ("" for nothing)."""
 
     complete: bool
     score: str
     mistake: str
+    found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
