@@ -1,4 +1,5 @@
-"""Resolve a MODEL argument: a checkpoint, an ONNX file, an export bundle, a run folder, or `default:NAME`."""
+"""Resolve a MODEL argument: a checkpoint, an ONNX file, an export bundle, a run folder, `default:NAME`, or
+`paddle:FILE`."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from ocrctl.inference.default_models import SCHEME, default_model, default_model
 from ocrctl.models.onnx_tensors import damaged_onnx, onnx_metadata
 from ocrctl.models.registry import family_of, specs
 
+PADDLE = "paddle"  # scheme of published files of PaddleOCR
 RUN_CHECKPOINTS = ("best.ckpt", "last.ckpt")  # in order of preference
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save writes a zip archive
 
@@ -36,9 +38,9 @@ def locate(model: str | Path) -> ModelFile:
     """Resolve `model`: an existing path always wins over a prefix.
 
     A run folder means its best.ckpt (last.ckpt before the first validation), an export bundle its one ONNX file,
-    `default:NAME` the file of that default model. Raises UsageError for a model scheme that this version lacks, an
-    unknown default model and the bare name of an architecture, InputError when the path is missing or not a model,
-    MissingRequirement when the package that contains a default model is not installed.
+    `default:NAME` the file of that default model, `paddle:FILE` a published ONNX file of PaddleOCR. Raises UsageError
+    for an unknown default model and the bare name of an architecture, InputError when the path is missing or not a
+    model, MissingRequirement when the package that contains a default model is not installed.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -51,15 +53,24 @@ def locate(model: str | Path) -> ModelFile:
     if colon and scheme == SCHEME:
         default = default_model(name)
         return replace(_from_file(default.path()), name=name, graph=default.graph_path())
-    if colon and scheme == "paddle":
-        raise UsageError(
-            f"'{model}': {scheme}: models are not available in this version of ocrctl.",
-            hint="give a checkpoint, an ONNX file, an export bundle or a run folder",
-        )
+    if colon and scheme == PADDLE:
+        return _published(Path(name).expanduser(), str(model))
     _refuse_name(str(model))
     raise InputError(
         f"{path}: there is no such model.{_near(path)}", hint="train one: ocrctl train --profile quickstart"
     )
+
+
+def _published(path: Path, model: str) -> ModelFile:
+    """The published ONNX file of PaddleOCR at `path`, of MODEL `paddle:PATH`. Its tensors are checked when it is read,
+    as those of a file without the prefix are. Raises InputError for any other file."""
+    if not path.is_file():
+        what = f"{file_kind(path.stat().st_mode)}." if path.exists() else f"nothing.{_near(path)}"
+        raise InputError(f"{model}: expected an ONNX file of PaddleOCR at {path}, found {what}")
+    check_regular(path)
+    if not _lacks_card(path):
+        raise InputError(f"{model}: ocrctl exported this file, PaddleOCR did not.", hint=f"without the prefix: {path}")
+    return ModelFile(path, "checkpoint", path.stem)
 
 
 def _refuse_name(name: str) -> None:

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -156,6 +157,31 @@ def test_the_name_of_an_architecture_is_no_trained_model() -> None:
     with pytest.raises(UsageError, match="no such file") as caught:
         locate("rec-latin")
     assert caught.value.hint == "the default model is default:rec-latin"
+
+
+def test_the_paddle_scheme_takes_published_files_only(
+    tmp_path: Path, tiny_checkpoint: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "published", [], [])), "rec.onnx")
+    found = locate("paddle:rec.onnx")
+    assert (found.path, found.kind, found.name) == (Path("rec.onnx"), "checkpoint", "rec")
+    assert found == locate("rec.onnx")
+    with pytest.raises(
+        InputError, match="paddle:no.onnx: expected an ONNX file of PaddleOCR at no.onnx, found nothing"
+    ):
+        locate("paddle:no.onnx")
+    with pytest.raises(InputError, match="found a folder"):
+        locate("paddle:.")
+    with pytest.raises(InputError, match="ocrctl exported this file, PaddleOCR did not") as caught:
+        locate(f"paddle:{tiny_onnx}")
+    assert caught.value.hint == f"without the prefix: {tiny_onnx}"
+    with pytest.raises(InputError, match="not an ONNX file, or a damaged one"):
+        locate(f"paddle:{tiny_checkpoint}")
+    with pytest.raises(InputError, match="holds no initialisers"):  # read as without the prefix
+        Engine.load("paddle:rec.onnx", device="cpu")
+    Path("paddle:rec.onnx").write_bytes(tiny_onnx.read_bytes())  # an existing path wins
+    assert locate("paddle:rec.onnx").kind == "onnx"
 
 
 def test_missing_model_names_the_nearest(tmp_path: Path, tiny_checkpoint: Path) -> None:

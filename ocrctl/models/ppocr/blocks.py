@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.models.layers.columns import column_mask
+from ocrctl.models.layers.constant_column import put_outside, with_last_column
 
 Stride = int | tuple[int, int]
 
@@ -142,9 +143,11 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor, padding: Padding | None = None) -> Tensor:
         """Map (N, in, H, W) to (N, out, H / stride, W / stride). With `padding` columns keep their number."""
-        mixed: Tensor = self.depthwise(features)
-        if padding is not None:
-            mixed = torch.where(padding.inside, mixed, constant_output(self.depthwise, features[..., -1:]))
+        if padding is None:
+            mixed: Tensor = self.depthwise(features)
+        else:
+            features, constant = with_last_column(features)
+            mixed = put_outside(padding.inside, self.depthwise(features), constant_output(self.depthwise, constant))
         if self.excite is not None:
             mixed = self.excite(mixed, padding)
         narrowed: Tensor = self.narrow(F.gelu(self.widen(mixed)))

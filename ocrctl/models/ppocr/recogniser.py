@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.layers.attention import attend, join_heads, split_heads
 from ocrctl.models.layers.columns import Columns, strided
+from ocrctl.models.layers.constant_column import put_outside
 from ocrctl.models.layers.ctc import CTCHead
 from ocrctl.models.layers.init import init_transformer
 from ocrctl.models.ocr_model import OCRModel
@@ -138,9 +139,10 @@ class RecogniserEncoder(nn.Module):
             return F.avg_pool2d(features, (3, 2))
         width = images.shape[3] // 4
         padding = padding_of(columns, self.weighted_to, 4, width)
-        features = self.stem(F.pad(images, (0, STEP)))[..., : width + 1]  # (N, stem, 12, W / 4 + 1)
-        constant = self.stem(images.new_zeros(1, images.shape[1], images.shape[2], 3 * STEP))[..., 3:4]
-        features = torch.where(padding.inside, features, constant)
+        # One column more: of what lies behind an image, the stem sees less than its 4 pixels.
+        features = self.stem(F.pad(images, (0, 4)))  # (N, stem, 12, W / 4 + 1)
+        constant = self.stem(images.new_zeros(1, images.shape[1], images.shape[2], 12))[..., 1:2]  # clear of both edges
+        features = put_outside(padding.inside, features, constant)
         for stage in self.stages:
             features = stage(features, padding)
         constant = features[..., -1:].mean(2, keepdim=True)  # (N, D, 1, 1)
