@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,23 +15,41 @@ from ocrctl.cli.model_merge import merge
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
+if TYPE_CHECKING:
+    from ocrctl.core.model.figures import ModelFigures
+
+Measure = Annotated[
+    bool, typer.Option("--measure", help="Also measure the milliseconds of one image on this machine's CPU.")
+]
+
 app = CommandApp("List architectures and default models, show, merge and change models, import weights.")
 app.command("merge")(merge)
 
 
 @app.command("list")
-def list_(plugin: Plugins = None, json: Json = False, quiet: Quiet = False) -> None:
+def list_(plugin: Plugins = None, measure: Measure = False, json: Json = False, quiet: Quiet = False) -> None:
     """List the architectures of `train`, and the default models with their origin, licence and accuracy.
 
-    Among the accuracies, str36 leaves accented letters out, and str36-nfkd counts them as their base letters.
+    Of each architecture: parameters, GFLOPs, grid of features and output steps for one image of the given size, and
+    with --measure the milliseconds of one image on this machine, in PyTorch with random weights. Among the
+    accuracies, str36 leaves accented letters out, and str36-nfkd counts them as their base letters.
     """
+    from ocrctl.cli.progress import ProgressBar
     from ocrctl.core.model.info import list_models
 
-    found = list_models()
+    with ProgressBar("models") as bar:
+        found = list_models(measure=measure, progress=bar)
     if json:
         console.write_json(found)
         return
-    console.table(["arch", "task", "description"], [(spec.name, spec.task, spec.summary) for spec in found.models])
+    latencies = ["ms"] if measure else []
+    console.table(
+        ["arch", "task", "parameters", "GFLOPs", "input", "grid", "steps", *latencies, "description"],
+        [
+            (spec.name, spec.task, *_figures(one), *([_milliseconds(one)] if measure else []), spec.summary)
+            for spec, one in zip(found.models, found.figures, strict=True)
+        ],
+    )
     console.write()
     console.table(
         ["weights", "arch", "description", "accuracy", "licence", "origin"],
@@ -55,13 +73,17 @@ def info(
         str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle, run folder or default:NAME.")
     ],
     plugin: Plugins = None,
+    measure: Measure = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show the architecture, charset, preprocessing and thresholds of a trained model."""
+    """Show the architecture, charset, preprocessing and thresholds of a trained model, and its cost.
+
+    FLOPs, grid of features and output steps are those of one image of the given size.
+    """
     from ocrctl.core.model.info import model_info
 
-    found = model_info(model)
+    found = model_info(model, figures=True, measure=measure)
     if json:
         console.write_json(found)
         return
@@ -72,6 +94,12 @@ def info(
     mean, std = (_numbers(value) for value in (card.mean, card.std))
     size = f"longer side {card.model['side']}, trained on" if card.task == "detection" else card.preprocessing
     console.write(f"input: {size} {card.height}x{card.widths}x{card.channels}, mean {mean}, std {std}")
+    if found.figures is not None:
+        _, gigaflops, image, grid, steps = _figures(found.figures)
+        steps = f", {steps} output steps" if steps else ""
+        console.write(f"one image of {image}: {gigaflops} GFLOPs, features {grid}{steps}")
+        if measure:
+            console.write(f"latency: {_milliseconds(found.figures)} ms an image on this machine's CPU, one at a time")
     if card.plugin:
         console.write(f"plug-in: {card.plugin}")
     if card.charset:
@@ -89,6 +117,19 @@ def info(
         for command in default.commands:
             console.write(f"made by: {command}")
     console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(model)}{plugin_flags(plugin)}")
+
+
+def _figures(one: ModelFigures | None) -> tuple[str, str, str, str, str]:
+    """Format parameters, GFLOPs, size of the image, grid of features and output steps."""
+    if one is None:
+        return "", "", "", "", ""
+    steps = "" if one.steps is None else str(one.steps)
+    image = f"{one.height}x{one.width}x{one.channels}"
+    return f"{one.parameters:,}", f"{one.flops / 1e9:.3g}", image, f"{one.grid[0]}x{one.grid[1]}", steps
+
+
+def _milliseconds(one: ModelFigures | None) -> str:
+    return "" if one is None or one.latency_ms is None else f"{one.latency_ms:.3g}"
 
 
 def _accuracy(figures: Mapping[str, float]) -> str:

@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.model_spec import ModelSpec
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, PluginError
 from ocrctl.inference.default_models import DefaultModel, default_models, default_of
 from ocrctl.models.card import read_card
 from ocrctl.models.onnx_tensors import damaged_onnx
 from ocrctl.models.registry import specs
 
+if TYPE_CHECKING:
+    from ocrctl.core.model.figures import ModelFigures
+
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A trained model: path, card, number of parameters and file size in bytes; `default`: what the manifest says of a
-    default model."""
+    default model; `figures`: of its architecture, None for one that this version does not have."""
 
     path: Path
     card: ModelCard
     parameters: int
     bytes: int
     default: DefaultModel | None = None
+    figures: ModelFigures | None = None
 
 
 @dataclass(frozen=True)
 class ModelList:
-    """The architectures of `train`, and the default models."""
+    """The architectures of `train` with their figures, None where a plug-in cannot build its model, and the default
+    models."""
 
     models: list[ModelSpec]
+    figures: list[ModelFigures | None]
     weights: list[DefaultModel]
 
 
-def list_models() -> ModelList:
-    """Return all architectures and default models."""
-    return ModelList(list(specs().values()), list(default_models().values()))
+def list_models(*, measure: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> ModelList:
+    """Return all architectures and default models. measure: time each architecture on this machine."""
+    from ocrctl.core.model.figures import built_in_figures, default_card, latency, model_figures
+
+    found: list[ModelFigures | None] = []
+    models = list(specs().values())
+    for number, spec in enumerate(models):
+        progress(number, len(models))
+        card = default_card(spec)
+        try:
+            figures = model_figures(card) if spec.plugin else built_in_figures(spec.name)
+            found.append(replace(figures, latency_ms=latency(card)) if measure else figures)
+        except PluginError:  # `train` says what is wrong with it
+            found.append(None)
+    progress(len(models), len(models))
+    return ModelList(models, found, list(default_models().values()))
 
 
-def model_info(model: str) -> TrainedModel:
-    """Read card and size of `model` (checkpoint, ONNX file, run folder). Raises InputError when it is not a model."""
+def model_info(model: str, *, figures: bool = False, measure: bool = False) -> TrainedModel:
+    """Read card and size of `model` (checkpoint, ONNX file, run folder).
+
+    figures: count FLOPs as well, where this version has its architecture. measure: time it on this machine. Raises
+    InputError when it is not a model.
+    """
     from ocrctl.inference.locate import locate
 
     found = locate(model)
@@ -55,7 +80,13 @@ def model_info(model: str) -> TrainedModel:
 
         card, weights = load_checkpoint(path, known=False)
         parameters = count_parameters(weights)
-    return TrainedModel(path, card, parameters, path.stat().st_size, default_of(path))
+    counted = None
+    if (figures or measure) and card.arch in specs():
+        from ocrctl.core.model.figures import model_figures, trained_latency
+
+        with suppress(PluginError):
+            counted = replace(model_figures(card), latency_ms=trained_latency(path) if measure else None)
+    return TrainedModel(path, card, parameters, path.stat().st_size, default_of(path), counted)
 
 
 def read_onnx(path: Path, *, known: bool = True) -> tuple[Any, ModelCard]:
