@@ -84,6 +84,7 @@ MODEL: dict[str, Rule] = {
     "refine": _integer(0, 10),
     "backbone": TEXT,
     "strides": TEXT,
+    "guidance": ("true or false", lambda value: isinstance(value, bool)),
     "side": _integer(32, MAX_SIDE),
 }
 

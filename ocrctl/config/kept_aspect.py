@@ -32,6 +32,9 @@ class KeptAspect:
     `tall`: an image at least so many times as high as wide may be a single letter or vertical text. It is read upright
     and turned by 90 degrees to either side, and the most confident reading is taken (data.images.orientations); how
     training shows it, core.train.orient finds out. 0: every image is read upright.
+
+    `buckets`: widths of images whose aspect ratio, width / height, is rounded to 1, 2, ... and at least 1; beyond them
+    an image gets the height of the input for each time. Empty: the aspect ratio is kept as it is.
     """
 
     min_width: int
@@ -43,9 +46,14 @@ class KeptAspect:
     pad_multiple: int = 1
     linear: bool = False
     tall: float = 0.0
+    buckets: tuple[int, ...] = ()
 
     def width_of(self, height: int, width: int, input_height: int) -> int:
         """Return the width that an image of (height, width) is resized to with `input_height` rows."""
+        if self.buckets:
+            ratio = max(1, round(width / height))
+            wanted = self.buckets[ratio - 1] if ratio <= len(self.buckets) else ratio * input_height
+            return min(max(wanted, self.min_width), self.max_width)
         wanted = (2 * width * input_height + (0 if self.linear else height)) // (2 * height)  # half up, without floats
         return min(max(wanted, self.min_width), self.max_width)
 
@@ -77,6 +85,9 @@ class KeptAspect:
         tall = self.tall
         if isinstance(tall, bool) or not isinstance(tall, (int, float)) or not (tall == 0 or 1 < tall <= LIMIT):
             return f"tall should be 0 or a ratio above 1, found {str(tall)[:60]}"
+        whole = all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= LIMIT for one in self.buckets)
+        if not whole or list(self.buckets) != sorted(self.buckets):
+            return f"buckets should be rising widths from 1 to {LIMIT}, found {str(self.buckets)[:60]}"
         return None
 
     def is_tall(self, height: int, width: int) -> bool:
@@ -91,7 +102,7 @@ class KeptAspect:
     def from_dict(cls, values: Mapping[str, Any]) -> KeptAspect:
         """Return the object for the result of `to_dict`. Raises ValueError for names or values that are not valid."""
         try:
-            found = cls(**values)
+            found = cls(**{**values, "buckets": tuple(values.get("buckets", ()))})
         except TypeError as error:
             raise ValueError(f"fields should be {', '.join(cls.__dataclass_fields__)}") from error
         if not isinstance(found.max_width, int) or (problem := found.problem()):

@@ -48,7 +48,7 @@ class ModelCard:
         if self.kept is None:
             del fields["kept"]
         else:
-            for name in ("linear", "tall"):
+            for name in ("linear", "tall", "buckets"):
                 if not fields["kept"][name]:
                     del fields["kept"][name]
         return json.dumps(fields, ensure_ascii=False, sort_keys=True)

@@ -166,8 +166,9 @@ class ModelSpec:
         return name
 
     def with_resize(self, resize: Resize) -> ModelSpec:
-        """Return the spec for model.resize=`resize`; to keep the aspect ratio, input_width becomes the maximum width.
-        Raises UsageError when the architecture does not support it."""
+        """Return the spec for model.resize=`resize`; to keep the aspect ratio, input_width becomes the maximum width,
+        and to stretch where it was kept, four times the height. Raises UsageError when the architecture does not
+        support it."""
         if resize == self.resize:
             return self
         if resize not in self.resizes:
@@ -176,7 +177,8 @@ class ModelSpec:
             )  # fmt: skip
             raise UsageError(f"model.resize={resize}: {what}.")
         assert self.kept is not None
-        return replace(self, resizes=(resize,)).at_width(self.kept.max_width)
+        width = self.kept.max_width if resize == "keep" else 4 * self.input_height
+        return replace(self, resizes=(resize,)).at_width(width)
 
     def with_tall(self, tall: Tall) -> ModelSpec:
         """Return the spec for model.tall=`tall`. Raises UsageError for `turn` where the aspect ratio is not kept."""

@@ -228,6 +228,9 @@ class ModelSettings(Section):
     strides: str | None = None
     """strides of a recogniser's features, DOWNxRIGHT for each stage that may halve them, such as
     2x2,2x2,2x1,2x1,2x1; default: the architecture's. Saved with the model"""
+    guidance: bool = False
+    """train a recogniser that has one with its semantic guidance module, which predicts characters from their
+    neighbours; inference does not run it"""
     plugin: str | None = None
     """name of the plug-in that brings the architecture, written by train; it is never loaded by this name"""
     pretrained: str | None = None

@@ -36,6 +36,8 @@ class OCRModel(nn.Module):
     """widths and padding of a model that keeps the aspect ratio; set by models.build"""
     columns_per_step = 0
     """input columns for each step of a CTC decoder; 0 where the steps do not follow the columns"""
+    ctc_weight = 1.0
+    """weight of the CTC loss beside the output `auxiliary`, the loss of a head of training alone"""
     lost_steps = 0
     """last steps of each image that are always blank (ModelSpec.lost_steps)"""
 

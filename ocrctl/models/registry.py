@@ -17,7 +17,7 @@ from ocrctl.models.family import GROUP, ModelFamily
 if TYPE_CHECKING:
     from ocrctl.config.settings import ModelSettings
 
-FAMILIES = ("crnn", "parseq", "ppocr", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
+FAMILIES = ("crnn", "parseq", "ppocr", "svtrv2", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
 DEFAULT_ARCH = "crnn-tiny"
 
 

@@ -45,7 +45,8 @@ def spec_problems(spec: Any, family: str) -> list[str]:
     expect("channels", spec.channels in (1, 3), "1 or 3")
     expect("max_label_length", _whole(spec.max_label_length, 1, MAX_LABEL_LENGTH), "a whole number from 1")
     expect("default_charset", spec.default_charset in BUILTIN, f"one of {', '.join(BUILTIN)}")
-    expect("resizes", spec.resizes in (("stretch",), ("keep",), ("stretch", "keep")), "('stretch',), ('keep',) or both")
+    both = ("stretch", "keep")
+    expect("resizes", spec.resizes in (both[:1], both[1:], both, both[::-1]), "('stretch',), ('keep',) or both")
     expect("kept", (spec.kept is not None) == ("keep" in spec.resizes), "set where resizes holds 'keep', else None")
     if spec.kept is not None:
         found += _kept_problems(spec)

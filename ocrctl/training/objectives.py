@@ -29,13 +29,14 @@ class Objective(Protocol):
 
 def ctc_objective(model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
     """Compute the CTC loss. labels: int64 (N, L) class ids, 0 past lengths (N,). widths: int64 (N,), of a model that
-    keeps the aspect ratio: steps beyond an image take no part."""
+    keeps the aspect ratio: steps beyond an image take no part. The output `auxiliary` is a further loss, beside which
+    the CTC loss has the weight `model.ctc_weight`."""
     widths = batch.get("widths")
-    if widths is None:
-        return ctc_loss(model(batch["images"], batch["labels"])["logits"], batch["labels"], batch["lengths"])
-    logits = model(batch["images"], batch["labels"], widths=widths)["logits"]
-    steps = model.steps_of(widths).clamp(max=logits.shape[1])
-    return ctc_loss(logits, batch["labels"], batch["lengths"], steps)
+    outputs = model(batch["images"], batch["labels"], **({} if widths is None else {"widths": widths}))
+    logits = outputs["logits"]
+    steps = None if widths is None else model.steps_of(widths).clamp(max=logits.shape[1])
+    loss = ctc_loss(logits, batch["labels"], batch["lengths"], steps)
+    return model.ctc_weight * loss + outputs["auxiliary"] if "auxiliary" in outputs else loss
 
 
 @dataclass(frozen=True)

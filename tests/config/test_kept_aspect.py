@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ocrctl.config.kept_aspect import TALL, KeptAspect
-from ocrctl.config.model_card import ModelCard
+from ocrctl.config.model_card import ModelCard, recognition_card
 from ocrctl.config.output_steps import output_steps
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models.card import card_spec, read_card
@@ -102,6 +102,8 @@ def test_the_card_keeps_the_widths() -> None:
         ({"kept": {"min_width": 8, "max_width": "640"}}, "kept should be the widths"),
         ({"kept": {"min_width": 8, "max_width": 640, "margin": -1}}, "kept should be the widths"),
         ({"kept": {"min_width": 8, "max_width": 640, "colour": 1}}, "kept should be the widths"),
+        ({"kept": {"min_width": 8, "max_width": 640, "buckets": [96, 64]}}, "kept should be the widths"),
+        ({"kept": {"min_width": 8, "max_width": 640, "buckets": 64}}, "kept should be the widths"),
         ({"arch": "parseq-tiny", "channels": 3}, "preprocessing should be stretch, which parseq-tiny supports"),
     ],
 )
@@ -115,3 +117,19 @@ def test_the_widths_of_every_architecture_are_valid() -> None:
     for spec in specs().values():
         assert spec.kept is None or spec.kept.problem() is None
         assert (spec.kept is not None) == ("keep" in spec.resizes)
+
+
+def test_buckets_are_widths_by_rounded_aspect_ratio() -> None:
+    kept = KeptAspect(min_width=64, max_width=640, multiple=4, buckets=(64, 96, 112, 128))
+    sizes = [(90, 30), (10, 4), (20, 10), (100, 10), (100, 24), (100, 26), (35, 10), (45, 10), (55, 10)]
+    widths = [kept.width_of(height, width, 32) for width, height in sizes]
+    assert widths == [112, 96, 96, 320, 128, 128, 128, 128, 192]
+    assert kept.width_of(100, 1, 32) == 64 and kept.width_of(10, 4000, 32) == 640
+    card = recognition_card(replace(get_spec("crnn-tiny", resize="keep"), kept=kept, input_width=640), "abc")
+    assert ModelCard.from_json(card.to_json()) == card
+    assert '"buckets"' not in recognition_card(get_spec("crnn-tiny", resize="keep"), "abc").to_json()
+
+
+def test_a_model_that_keeps_the_ratio_can_stretch_instead() -> None:
+    spec = get_spec("svtrv2-tiny", resize="stretch")
+    assert (spec.input_width, spec.max_label_length, spec.keeps_aspect) == (128, 32, False)

@@ -38,7 +38,8 @@ def test_every_architecture_numbers_its_layers_from_the_image_to_the_output(arch
     assert set(depths.values()) == set(range(model.layers)) and model.layers >= 4
     for prefixes in model.layer_prefixes:
         assert any(name.startswith(prefixes) for name in depths)
-    assert {depth for name, depth in depths.items() if name.startswith("head.")} == {model.layers - 1}
+    last = [name for name in depths if name.startswith(("head.", *model.class_tensors))]
+    assert last and {depths[name] for name in last} == {model.layers - 1}
     rates = [group["share"] for group in build_optimizer(model, TrainSettings(layer_decay=0.5)).param_groups]
     assert max(rates) == 1 and min(rates) == pytest.approx(0.5 ** (model.layers - 1))
 
