@@ -18,7 +18,8 @@ from ocrctl.models.registry import get_spec
 from ocrctl.models.svtrv2 import model as svtrv2
 
 QUICK = ["train.max_steps=4", "train.val_every_steps=2", "train.log_every_steps=2", "train.batch_size=4",
-         "data.workers=0", "data.max_val_samples=4", "train.threads=1", "train.schedule=constant"]  # fmt: skip
+         "data.workers=0", "data.max_val_samples=4", "data.charset=ascii94", "train.threads=1",
+         "train.schedule=constant"]  # fmt: skip
 
 
 def run(
