@@ -58,13 +58,14 @@ def _text(path: Path) -> str:
         return ""
 
 
-def worker_processes(requested: int) -> int:
-    """Limit the loader processes to the cores this process may use."""
-    return min(requested, available_cores())
+def worker_processes(requested: int, sharing: int = 1) -> int:
+    """Limit the loader processes to the cores this process may use; `sharing` training processes divide them."""
+    return min(requested, max(1, available_cores() // sharing))
 
 
-def model_threads(requested: int | None = None) -> int:
-    """Return the CPU threads of a model: `requested`, or OMP_NUM_THREADS where it is set, or `available_cores`.
+def model_threads(requested: int | None = None, sharing: int = 1) -> int:
+    """Return the CPU threads of a model: `requested`, or OMP_NUM_THREADS where it is set, or `available_cores`, which
+    `sharing` training processes divide.
 
     Never more than OMP_THREAD_LIMIT: PyTorch waits for threads that OpenMP does not start, or continues without their
     share of the result. Raises UsageError when more than that or fewer than one are requested.
@@ -76,7 +77,7 @@ def model_threads(requested: int | None = None) -> int:
         raise UsageError(
             f"{requested} threads were asked for, but OMP_THREAD_LIMIT={limit} allows no more than {limit}."
         )
-    wanted = requested or _number("OMP_NUM_THREADS") or available_cores()
+    wanted = requested or _number("OMP_NUM_THREADS") or max(1, available_cores() // sharing)
     return min(wanted, limit or wanted)
 
 

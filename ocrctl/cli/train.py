@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +14,16 @@ from ocrctl.cli.command_line import typed_words
 from ocrctl.cli.help import CHECKS, INPUTS, MODEL, OUTPUT, RUNTIME, TRAINING
 from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
     from ocrctl.config.settings import Settings
     from ocrctl.core.fine_tune.forgetting import Forgetting
+    from ocrctl.core.train.run import TrainRequest
     from ocrctl.core.train.task import TrainingTask, TrainResult
+
+FIRST_REPORTS = 2.0  # seconds in which the first process of several prints an error that all of them found
 
 
 def train(
@@ -103,7 +107,10 @@ def train(
     devices: Annotated[
         int | None,
         typer.Option(
-            "--devices", metavar="N", help="Number of GPUs. Only 1 is supported so far.", rich_help_panel=RUNTIME
+            "--devices",
+            metavar="N",
+            help="GPUs of this machine that train together, one process each. For several machines: srun, torchrun.",
+            rich_help_panel=RUNTIME,
         ),
     ] = None,
     fast_dev_run: Annotated[
@@ -169,8 +176,10 @@ def train(
     if arch is not None and arch not in specs() and ("=" in arch or "/" in arch or Path(arch).exists()):
         raise UsageError(f"expected an architecture, found {arch!r}.", hint=_corrected(arch))
 
+    from ocrctl.core.train.launch import processes_to_start, start_processes
     from ocrctl.core.train.run import TrainRequest, load_train_settings
     from ocrctl.core.train.run import train as run_training
+    from ocrctl.training.processes import find_process
 
     flags = {
         "arch": arch,
@@ -190,7 +199,13 @@ def train(
     if estimate:
         _estimate(settings, json)
         return
-    request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda, auto_batch)
+    process = find_process(typed_words())
+    if count := processes_to_start(settings, process, out / "config.toml" if resuming and out else None):
+        raise typer.Exit(start_processes(count, typed_words(), out, console.note))
+    request = TrainRequest(settings, out, resume, fast_dev_run, preflight, debug_cuda, auto_batch, process)
+    if not process.first:
+        _follow(request)
+        return
     ended: list[tuple[Settings, TrainingTask, TrainResult]] = []
     try:
         with ProgressBar("steps") as progress:
@@ -230,6 +245,20 @@ def train(
         return
     measure = f"eval {run} -d {shell_quote(result.eval_spec)}" if result.eval_spec else None
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}{plugin_flags(plugin)}")
+
+
+def _follow(request: TrainRequest) -> None:
+    """Train as one of the processes beside the first, which alone reports: what all of them found ends this one with 0,
+    an error of its own is printed with its rank."""
+    from ocrctl.core.train.run import train as run_training
+
+    try:
+        run_training(request, lambda line: None)
+    except OcrctlError as error:
+        # What every process finds at the start, the first one prints; the launcher then ends this one.
+        time.sleep(FIRST_REPORTS)
+        error.message = f"process {request.process.rank} of {request.process.world}: {error.message}"
+        raise
 
 
 def _report(result: TrainResult) -> None:

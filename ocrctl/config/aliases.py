@@ -24,6 +24,8 @@ _OTHER_NAMES = {
     "train.device": "dev accelerator",
     "train.activation_checkpointing": "checkpointing gradient_checkpointing use_checkpoint",
     "train.devices": "gpus num_gpus n_gpus",
+    "train.nodes": "num_nodes nnodes machines",
+    "train.sync_batchnorm": "sync_bn syncbn",
     "train.threads": "num_threads nthreads",
     "train.ema": "ema_decay model_ema",
     "data.workers": "num_workers n_workers nworkers dataloader_num_workers loader_workers j",

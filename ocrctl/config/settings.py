@@ -31,7 +31,7 @@ class TrainSettings(Section):
     batch_size: int = Field(64, ge=1, le=1 << 20)
     """samples per device and forward pass"""
     accumulate: int = Field(1, ge=1, le=1 << 20)
-    """forward passes per optimiser step; effective batch = batch_size x accumulate x devices"""
+    """forward passes per optimiser step; effective batch = batch_size x accumulate x devices x nodes"""
     lr: float = Field(1e-3, ge=0)
     """peak learning rate of AdamW; default: the architecture's (1e-3 for most, some lower with --from); 0: no change"""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -94,8 +94,18 @@ class TrainSettings(Section):
     32-true"""
     channels_last: bool = True
     """keep images in NHWC memory order: faster convolutions on CPUs and tensor cores"""
-    devices: int = Field(1, ge=1)
-    """number of GPUs; only one is supported so far"""
+    devices: int = Field(1, ge=1, le=1024)
+    """processes of each machine that train together, one for each GPU (on a CPU: gloo processes, for tests); more than
+    one only when asked for"""
+    nodes: int = Field(1, ge=1, le=1 << 16)
+    """machines that train together; set from torchrun's or SLURM's environment"""
+    process_timeout: float = Field(30.0, gt=0, le=1440)
+    """minutes that a process waits for another one before it ends with exit 5"""
+    sync_batchnorm: bool = False
+    """several GPUs: take batch statistics over all of them (SyncBatchNorm) instead of each GPU's part of a batch"""
+    global_batch: int | None = Field(None, ge=1)
+    """samples of one forward pass over all processes, which fix the order of the samples; written by train, and kept
+    by a run that resumes with another number of processes"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA if available, else CPU; cuda: exit 4 if it is not available"""
     mkldnn: bool = True
@@ -112,6 +122,26 @@ class TrainSettings(Section):
     """stop after this many validations without a better accuracy; 0 turns it off"""
     log_every_steps: int = Field(50, ge=1)
     """optimiser steps between rows of metrics.csv; only these steps synchronise with the device"""
+
+    @property
+    def processes(self) -> int:
+        """Return the number of processes that train together."""
+        return self.devices * self.nodes
+
+    @property
+    def samples_per_step(self) -> int:
+        """Return the effective batch size: samples of an optimiser step over all processes."""
+        return self.batch_size * self.accumulate * self.processes
+
+    @property
+    def whole_batch(self) -> int:
+        """Return the samples of a batch that all processes divide: `global_batch`, or as many as they take at once."""
+        return self.global_batch or self.batch_size * self.processes
+
+    @property
+    def rounds(self) -> int:
+        """Return the forward passes in which all processes together take a whole batch."""
+        return max(1, self.whole_batch // (self.batch_size * self.processes))
 
 
 class DataSettings(Section):

@@ -14,10 +14,13 @@ from ocrctl.errors import OcrctlError, ResumableStop
 from ocrctl.escape import duration
 from ocrctl.shell import shell_quote
 from ocrctl.training.collapse import CollapseWatch
+from ocrctl.training.distributed import timeout
 from ocrctl.training.failures import can_resume
 from ocrctl.training.loggers import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
+from ocrctl.training.peer_watch import PeerWatch, this_member
+from ocrctl.training.peers import Peers, Word
 from ocrctl.training.previews import write_sheet
 from ocrctl.training.quarantine import Quarantine
 from ocrctl.training.signals import SignalWatch, StopRequested
@@ -50,8 +53,14 @@ class RunCallback(pl.Callback):
         interval: int,
         extra_logger: ExtraLogger | None = None,
         progress: Callable[[int, int | None], None] = lambda done, total: None,
+        peers: Peers | None = None,
     ) -> None:
-        """`interval`: optimiser steps between two validations; `progress` gets (steps done, steps of the run)."""
+        """`interval`: optimiser steps between two validations; `progress` gets (steps done, steps of the run).
+
+        `peers`: the processes that train together. All of them take every decision here at the same step; the first
+        alone writes.
+        """
+        self.peers = peers or Peers()
         self.progress = progress
         self.run, self.settings, self.validation, self.quarantine = run, settings, validation, quarantine
         self.watch, self.report, self.interval, self.extra_logger = watch, report, interval, extra_logger
@@ -59,21 +68,26 @@ class RunCallback(pl.Callback):
         self.collapse = CollapseWatch(run, settings, report)
         self.metrics: MetricsFile | None = None
         self._mark = (0, 0.0)
+        self.watch_peers: PeerWatch | None = None
 
     @property
     def samples_per_step(self) -> int:
         """Return the effective batch size."""
-        train = self.settings.train
-        return train.batch_size * train.accumulate * train.devices
+        return self.settings.train.samples_per_step
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Open metrics.csv at the step of the run; run a validation that a signal prevented."""
         assert isinstance(module, TrainingModule)
         self.watch.listen()  # Lightning has put its own handler of SIGTERM before ours
+        self._connect()
         module.prepare()
-        columns = self.validation.columns
-        self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, columns, self.report)
-        self._mark = (trainer.global_step, module.progress.elapsed)
+        word = Word(failed=self.peers.failure is not None, elapsed=module.progress.own_elapsed)
+        if self._all(module, self.peers.agree_now(word)).failed:
+            self.peers.end_with_failure()
+        if self.peers.first:
+            columns = self.validation.columns
+            self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, columns, self.report)
+        self._mark = (trainer.global_step, module.progress.own_elapsed)
         step = trainer.global_step
         self.progress(step, module.progress.total_steps(step))
         over = step > 0 and module.progress.over(step)
@@ -82,6 +96,22 @@ class RunCallback(pl.Callback):
         if over:
             trainer.should_stop = True
 
+    def _connect(self) -> None:
+        """Connect the processes that train together, and watch them from now on."""
+        peers = self.peers
+        if peers.world == 1:
+            return
+        peers.connect(timeout(self.settings.train))
+        self.run = Path(peers.of_first(str(self.run)))
+        self.watch_peers = PeerWatch(peers.gather(this_member(peers.rank)), peers.rank, self.run)
+        self.watch_peers.start()
+
+    def _all(self, module: TrainingModule, word: Word) -> Word:
+        """Return what holds in all processes, after setting their common clock: learning rates may follow it."""
+        if self.peers.world > 1:
+            module.progress.agree(word.elapsed)
+        return word
+
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         """End the run on a loader's error, after saving what was learned."""
         assert isinstance(module, TrainingModule)
@@ -89,7 +119,12 @@ class RunCallback(pl.Callback):
             if trainer.global_step:
                 self._save_whole(trainer, module)
             raise batch
-        self.validation.check()
+        try:
+            self.validation.check()
+        except OcrctlError as error:
+            if self.peers.world == 1:
+                raise
+            self.peers.failure = error
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,11 +138,16 @@ class RunCallback(pl.Callback):
         if module.within_step:
             return
         step = trainer.global_step
+        word = Word(self.watch.number or 0, self.peers.failure is not None, elapsed=module.progress.own_elapsed)
+        all_ = self._all(module, self.peers.agree(word))
         self.progress(step, module.progress.total_steps(step))
         done = module.progress.over(step)
         if step % self.settings.train.log_every_steps == 0 or done:
             self._log(trainer, module, step)
-        self._stop_on_signal(trainer, module)
+        if all_.failed:
+            self._save_whole(trainer, module)
+            self.peers.end_with_failure()
+        self._stop_on_signal(trainer, module, all_.signal)
         if step % self.interval == 0 or done:
             self._validate(trainer, module)
         if done:
@@ -122,6 +162,8 @@ class RunCallback(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         """Save the state when a loader process dies or lacks a resource."""
         assert isinstance(module, TrainingModule)
+        if self.peers.world > 1:
+            return  # to save takes all processes; those that have stopped together have saved
         if can_resume(exception) and trainer.global_step and not module.within_step:
             self._save_whole(trainer, module)
 
@@ -130,8 +172,8 @@ class RunCallback(pl.Callback):
         resumed run repeats it."""
         step = trainer.global_step
         self._check_guard(trainer, module)
-        if not module.validate(lambda: self.watch.number is not None):
-            self._stop_on_signal(trainer, module)
+        if not module.validate(lambda: self.watch.number or 0):
+            self._stop_on_signal(trainer, module, self.peers.agree_now(Word(self.watch.number or 0)).signal)
         scores = self.validation.score()
         self.state.validated = step
         self._write(module, step, scores.row)
@@ -142,7 +184,7 @@ class RunCallback(pl.Callback):
         self.report(f"step {step}: {scores.line}{' (best)' if better else ''}")
         self.collapse.check(step, scores.constant)
         count = self.settings.log.previews
-        if count:
+        if count and self.peers.first:
             sheet = self.validation.sheet(count)
             write_sheet(self.run / "previews" / f"step-{step:07d}.png", sheet)
             if self.extra_logger:
@@ -150,7 +192,7 @@ class RunCallback(pl.Callback):
         if better:
             trainer.save_checkpoint(self.run / "best.ckpt")
         trainer.save_checkpoint(self.run / "last.ckpt")
-        self._mark = (step, module.progress.elapsed)
+        self._mark = (step, module.progress.own_elapsed)
         patience = self.settings.train.early_stop
         if patience and self.state.stale >= patience:
             self.report(f"step {step}: no better accuracy in {patience} validations, stopping")
@@ -173,7 +215,7 @@ class RunCallback(pl.Callback):
         loss = self._check_guard(trainer, module)
         module.begin_mean()
         before, then = self._mark
-        now = module.progress.elapsed
+        now = module.progress.own_elapsed
         rate = (step - before) * self.samples_per_step / max(1e-9, now - then)
         self._mark = (step, now)
         lr = trainer.optimizers[0].param_groups[0]["lr"] / trainer.optimizers[0].param_groups[0]["share"]
@@ -186,18 +228,18 @@ class RunCallback(pl.Callback):
         self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {duration(left)} left")
 
     def _write(self, module: TrainingModule, step: int, row: Row) -> None:
-        assert self.metrics is not None
         full: Row = {"step": step, "samples": step * self.samples_per_step, "seconds": module.progress.elapsed, **row}
-        self.metrics.add(full)
+        if self.metrics is not None:  # the first process alone writes
+            self.metrics.add(full)
         self.state.last = {**self.state.last, **full}
         if self.extra_logger:
             self.extra_logger.row(full)
 
-    def _stop_on_signal(self, trainer: pl.Trainer, module: TrainingModule) -> None:
-        if self.watch.number is not None:
+    def _stop_on_signal(self, trainer: pl.Trainer, module: TrainingModule, number: int) -> None:
+        if number:
             self._check_guard(trainer, module)
             trainer.save_checkpoint(self.run / "last.ckpt")
-            raise StopRequested(self.watch.number)
+            raise StopRequested(number)
 
     def _check_guard(self, trainer: pl.Trainer, module: TrainingModule) -> float:
         """Read the guard and return the mean loss since the last log row; quarantine non-finite steps.
@@ -218,10 +260,11 @@ class RunCallback(pl.Callback):
             step = first + (report.bad[0] if report.bad else report.steps)
             found = self.quarantine.take(module, step, broken)
             kept = self._keep_before(trainer, module, step, culprit=found.of_images)
-            raise ResumableStop(
+            stop = ResumableStop(
                 f"The loss or its gradients were not finite at step {step}: {found.sentence}; {kept}.",
                 hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
             )
+            self.peers.end(stop)
         return report.loss
 
     def _stop_beyond_limits(self, step: int, module: TrainingModule, bad: int) -> None:
@@ -239,12 +282,13 @@ class RunCallback(pl.Callback):
             return
         found = self.quarantine.take(module, bad)
         last = self.run / "last.ckpt"
-        raise ResumableStop(
+        stop = ResumableStop(
             f"{skipped} of {step} steps were skipped because the loss or its gradients were not finite, more than "
             f"{' and '.join(exceeded)} {'allows' if len(exceeded) == 1 else 'allow'}; "
             f"step {bad}: {found.sentence}; {_kept(last)}.",
             hint=f"inspect it: ocrctl diagnose replay {shell_quote(found.folder)}",
         )
+        self.peers.end(stop)
 
     def _keep_before(self, trainer: pl.Trainer, module: TrainingModule, step: int, *, culprit: bool) -> str:
         """Save the guard's state before `step` as last.ckpt if single images are to blame; a diverged model must not

@@ -24,18 +24,22 @@ class Accelerator:
 
 def resolve_accelerator(train: TrainSettings) -> Accelerator:
     """Resolve `train.device` and `train.precision`. Raises MissingRequirement when CUDA was asked for and is not
-    usable, UsageError for more than one GPU, whose processes would not share the samples yet."""
+    usable or has too few devices, UsageError for train.sync_batchnorm without several GPUs."""
     usable = torch.cuda.is_available()
     if train.device == "cuda" and not usable:
         raise MissingRequirement(
             "train.device is cuda, but PyTorch finds no usable CUDA device.", hint="ocrctl diagnose cuda tells why"
         )
     device = "cuda" if usable and train.device != "cpu" else "cpu"
-    if train.devices > 1:
+    count = torch.cuda.device_count() if device == "cuda" else train.devices
+    if count < train.devices:
+        raise MissingRequirement(
+            f"train.devices is {train.devices}, but this process sees {count} CUDA devices.",
+            hint="every process must see the GPUs of all on its machine (SLURM: --gpus-per-node, not --gpus-per-task)",
+        )
+    if train.sync_batchnorm and (device == "cpu" or train.processes == 1):
         raise UsageError(
-            f"train.devices is {train.devices}, but a run trains on one GPU so far: each process would learn the same"
-            " samples.",
-            hint="leave train.devices at 1 and raise train.accumulate for larger batches",
+            "train.sync_batchnorm: requires several GPUs.", hint="leave it out, or --devices N on a machine with GPUs"
         )
     notes = []
     precision: str = train.precision

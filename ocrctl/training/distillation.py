@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.class_rows import shared_rows
 from ocrctl.models.find import detector_spec
+from ocrctl.models.layers.whole_batch import batch_mean, batch_sum
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.registry import get_spec
 from ocrctl.training.objectives import Objective
@@ -101,8 +102,8 @@ class StepDistance:
                 steps = model.steps_of(named["widths"])
                 valid = torch.arange(distance.shape[1], device=images.device) < steps[:, None]
                 distance = torch.where(valid, distance, 0.0)
-                return self.temperature**2 * distance.sum() / valid.sum().clamp(min=1)
-            return self.temperature**2 * distance.mean()
+                return self.temperature**2 * batch_sum(distance.sum()) / batch_sum(valid.sum()).clamp(min=1)
+            return self.temperature**2 * batch_mean(distance.mean(), distance.new_full((), distance.numel()))
 
 
 @dataclass
@@ -154,11 +155,12 @@ class MapDistance:
             for name, activation in self.maps.items():
                 found, wanted = outputs[name].float(), targets[name]
                 if activation == "linear":
-                    total = total + F.mse_loss(found, wanted)
+                    total = total + batch_mean(F.mse_loss(found, wanted), found.new_full((), found.numel()))
                     continue
                 share = wanted.sigmoid()
                 distance = F.binary_cross_entropy_with_logits(found, share, reduction="sum")
                 minimum = F.binary_cross_entropy_with_logits(wanted, share, reduction="sum")
-                pixels = (NORMALISER * share.sum()).clamp(min=float(FEWEST * len(images)))
-                total = total + (distance - minimum) / pixels
+                floor = FEWEST * batch_sum(share.new_full((), len(images)))
+                pixels = (NORMALISER * batch_sum(share.sum())).maximum(floor)
+                total = total + batch_sum(distance - minimum) / pixels
         return total

@@ -10,6 +10,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.settings import TrainSettings
@@ -23,6 +25,7 @@ from ocrctl.training.feature_cache import FeatureCache
 from ocrctl.training.guard import GuardReport, LossScale, Statistics, StepGuard
 from ocrctl.training.objectives import Objective, to_device
 from ocrctl.training.optimizer import build_optimizer, clip
+from ocrctl.training.peers import Peers, Word
 from ocrctl.training.schedule import Progress
 from ocrctl.training.validation import Validation
 
@@ -31,7 +34,8 @@ class TrainingModule(pl.LightningModule):
     """Train one model with `objective` and validate it with `validation`.
 
     Optimisation is manual: Lightning's automatic optimisation synchronises at each float16 step and cannot clip for
-    fused optimisers. `recent` holds the draw numbers of the steps since the guard was read.
+    fused optimisers. `recent` holds the draw numbers of the steps since the guard was read. `peers`: the processes
+    that train together; losses, gradients and running statistics are averaged, so that all of them take the same steps.
     """
 
     def __init__(
@@ -44,8 +48,10 @@ class TrainingModule(pl.LightningModule):
         progress: Progress,
         seed: int,
         validation: Validation,
+        peers: Peers | None = None,
     ) -> None:
         super().__init__()
+        self.peers = peers or Peers()
         self.automatic_optimization = False
         self.model = model
         cache = model.feature_cache
@@ -63,6 +69,7 @@ class TrainingModule(pl.LightningModule):
         self.average: WeightAverage | None = None
         self._restored: dict[str, Any] = {}
         self._micro = 0
+        self._averages_statistics = False
         self._loss: Tensor | None = None
         self._ids: list[Tensor] = []
         self._wound_back: int | None = None
@@ -77,6 +84,9 @@ class TrainingModule(pl.LightningModule):
         self.model.train()  # keeps frozen normalisation in evaluation mode
         train = self.train_settings
         self.statistics = Statistics(self.model)
+        self._averages_statistics = self.peers.world > 1 and any(
+            isinstance(part, _BatchNorm) and part.training for part in self.model.modules()
+        )
         self.guard = StepGuard(self.device, train.log_every_steps, latch=train.on_nonfinite == "stop")
         self.guard.begin_mean(*self._restored.get("loss_mean", ()))
         if self.dtype_mixed is torch.float16:
@@ -89,20 +99,30 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set learning rate and random seed, both functions of the step only."""
+        self._exchange_gradients(last=self._micro + 1 == self.train_settings.accumulate)
         if self._micro:
             return
         rate = self.progress.learning_rate(self.global_step)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate * group["share"]
-        torch.manual_seed(step_seed(self.seed, self.global_step))
+        seed = step_seed(self.seed, self.global_step)
+        torch.manual_seed(seed)
+        if self.peers.rank and self.device.type == "cuda":
+            torch.cuda.manual_seed(seed + (self.peers.rank << 48))  # dropout; the CPU's state draws what all share
         self.statistics.keep()
+
+    def _exchange_gradients(self, *, last: bool) -> None:
+        """Let only the last backward pass of a step average the gradients of the processes."""
+        wrapped = self.trainer.strategy.model
+        if isinstance(wrapped, DistributedDataParallel):
+            wrapped.require_backward_grad_sync = last
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Run forward and backward; update after the last batch of a step."""
         accumulate = self.train_settings.accumulate
         if self.feature_cache is not None:
             self.feature_cache.begin(batch["ids"].tolist())
-        with self.autocast():
+        with self.autocast(), self.peers.whole_batch():
             loss = self.objective(self.model, batch) / accumulate
         self.manual_backward(loss * self.scale.scale if self.scale else loss)
         value = loss.detach().float()
@@ -119,6 +139,7 @@ class TrainingModule(pl.LightningModule):
     def _update(self) -> None:
         assert self.guard is not None and self._loss is not None
         scale = self.scale
+        self.peers.mean(self._loss)
         norm = clip(list(self.model.parameters()), self.train_settings.clip_norm, scale.scale if scale else None)
         held = self.guard.record(self._loss, norm, scale.allows_overflow() if scale else None)
         if scale:
@@ -128,6 +149,8 @@ class TrainingModule(pl.LightningModule):
         self.recent.append((self.global_step + 1, self._ids))
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
+        if self._averages_statistics and self.statistics.flat is not None:
+            self.peers.mean(self.statistics.flat)
         self.statistics.restore_where(held)
         if self.average is not None:
             self.average.update(self.model, self.global_step, held)
@@ -157,27 +180,42 @@ class TrainingModule(pl.LightningModule):
         """Return names of non-finite weights and statistics; synchronises."""
         return names_not_finite(self.model.state_dict())
 
-    def validate(self, stops: Callable[[], bool]) -> bool:
-        """Run the whole validation with averaged weights, if there are any, then restore the training weights.
+    def validate(self, signal: Callable[[], int]) -> bool:
+        """Run the whole validation with averaged weights, if there are any, then restore the training weights. Each
+        process takes its share of the batches, and all of them get the outputs of all.
 
-        Returns False if `stops` became true between two batches. Lightning's loop is not used, since it counts batches
-        from the start of the process, so that a resumed run would validate at other steps.
+        Returns False if `signal` was not 0 in any process between two batches. Lightning's loop is not used, since it
+        counts batches from the start of the process, so that a resumed run would validate at other steps.
         """
         plugin = family_of(self.card.arch).plugin
+        peers = self.peers
         self.validation.begin()
         if self.average is not None:
             self.average.swap(self.model)
         self.model.eval()
         try:
-            for batch in self.validation:
-                with torch.inference_mode(), self.autocast(), guarded(plugin, "validation"):
-                    self.validation.step(self.model, to_device(batch, self.device))
-                if stops():
+            batches = iter(self.validation)
+            while True:
+                batch = None
+                try:
+                    batch = next(batches, None)
+                    if batch is not None:
+                        with torch.inference_mode(), self.autocast(), guarded(plugin, "validation"):
+                            self.validation.step(self.model, to_device(batch, self.device))
+                except Exception as error:
+                    peers.failure = error
+                all_ = peers.agree_now(Word(signal(), peers.failure is not None, batch is not None))
+                if all_.failed:
+                    peers.end_with_failure()
+                if not all_.more:
+                    break
+                if all_.signal:
                     return False
         finally:
             self.model.train()
             if self.average is not None:
                 self.average.swap(self.model)
+        self.validation.merge(peers.gather)
         return True
 
     @contextmanager
@@ -196,11 +234,11 @@ class TrainingModule(pl.LightningModule):
         checkpoint["elapsed"] = self.progress.elapsed
         checkpoint["schedule"] = self.progress.state()
         if self.recent:
-            self.next_draw = 1 + max(int(ids.max()) for ids in self.recent[-1][1])
+            self.next_draw = 1 + max(self.peers.gather(max(int(ids.max()) for ids in self.recent[-1][1])))
         checkpoint["next_draw"] = self.next_draw
         if self._wound_back is not None:
             parts = dict(self.recent)[self._wound_back + 1]
-            checkpoint["next_draw"] = min(int(ids.min()) for ids in parts)
+            checkpoint["next_draw"] = min(self.peers.gather(min(int(ids.min()) for ids in parts)))
             rewind_counters(checkpoint, checkpoint["global_step"] - self._wound_back, self.train_settings.accumulate)
         if self.average is not None:
             checkpoint["ema"] = dict(self.average.tensors)

@@ -15,6 +15,7 @@ from ocrctl.config.settings import TrainSettings
 from ocrctl.errors import PluginError, UsageError
 from ocrctl.models.family import ModelFamily, load_part
 from ocrctl.models.layers.ctc import ctc_loss
+from ocrctl.models.layers.whole_batch import batch_mean
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.plugins import HINT, guarded
 from ocrctl.models.registry import family_of
@@ -56,7 +57,8 @@ class CrossEntropyObjective:
         pad = logits.shape[-1] + 1
         with torch.autocast(logits.device.type, enabled=False):
             flat = logits.float().flatten(0, 1)  # (N L, K)
-            return F.cross_entropy(flat, labels[:, 1:].flatten(), ignore_index=pad, label_smoothing=self.smoothing)
+            loss = F.cross_entropy(flat, labels[:, 1:].flatten(), ignore_index=pad, label_smoothing=self.smoothing)
+            return batch_mean(loss, (labels[:, 1:] != pad).sum())
 
 
 @dataclass(frozen=True)

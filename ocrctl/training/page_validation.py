@@ -20,7 +20,7 @@ from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.find import find
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.outlines.detections import Detections
-from ocrctl.training.validation import ReadAhead, Scores, refuse_not_finite
+from ocrctl.training.validation import Gather, ReadAhead, Scores, refuse_not_finite
 
 TRUE, FOUND, IGNORED = (0, 160, 0), (220, 30, 30), (150, 150, 150)  # colours of outlines, RGB
 CELL = 480  # pixels of a preview's longer side
@@ -45,7 +45,8 @@ class PageValidation:
         """`side`: pixels of a page's longer side in the network."""
         self._pages, self._card, self._side = pages, card, side
         self._first = ReadAhead(lambda: pages.page(0))
-        self._found: list[Detections] = []
+        self._rank, self._world = 0, 1
+        self._found: dict[int, Detections] = {}  # by page
         # By page; a loader asks for the first page before `begin`.
         self._shown: dict[int, tuple[tuple[float, float], tuple[int, int]]] = {}  # scale (x, y), size (height, width)
         self._words: dict[int, PageWords] = {}
@@ -59,7 +60,7 @@ class PageValidation:
         self._first.check()
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for index in range(len(self._pages)):
+        for index in range(self._rank, len(self._pages), self._world):
             image, words = self._pages.page(index)
             shown, scale = resize_page(image, self._side)
             self._words[index], self._shown[index] = words, (scale, (image.shape[0], image.shape[1]))
@@ -67,9 +68,20 @@ class PageValidation:
                 "images": torch.from_numpy(shown).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
             }
 
+    def divide(self, rank: int, world: int) -> None:
+        """Implement Validation: every process takes every `world`-th page."""
+        self._rank, self._world = rank, world
+
+    def merge(self, gather: Gather) -> None:
+        """Implement Validation."""
+        if self._world > 1:
+            for found, words in gather((self._found, {index: self._words[index] for index in self._found})):
+                self._found.update(found)
+                self._words.update(words)
+
     def begin(self) -> None:
         """Implement Validation."""
-        self._found = []
+        self._found = {}
 
     def step(self, model: OCRModel, batch: dict[str, Tensor]) -> None:
         """Find the boxes of one page, in its pixels."""
@@ -77,12 +89,15 @@ class PageValidation:
         for name, values in outputs.items():
             refuse_not_finite(name, values)
         found = find(self._card.arch, outputs, self._card.thresholds)
-        self._found.append(found.on_image(*self._shown[len(self._found)]))
+        index = self._rank + self._world * len(self._found)
+        self._found[index] = found.on_image(*self._shown[index])
 
     def score(self) -> Scores:
         """Compute IoU hmean by the ICDAR 2015 protocol, over all pages."""
+        pages = sorted(self._found)
         counts = match(
-            from_words([self._words[index] for index in range(len(self._found))]), from_detections(self._found)
+            from_words([self._words[index] for index in pages]),
+            from_detections([self._found[index] for index in pages]),
         ).total()
         row = {"val_hmean": counts.hmean, "val_precision": counts.precision, "val_recall": counts.recall}
         line = (

@@ -19,6 +19,7 @@ import numpy as np
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.data.datasets.loader import to_tensors
+from ocrctl.data.datasets.share import joined
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.training.checkpoints import save_atomically, write_atomically
 from ocrctl.training.distillation import DistillationObjective
@@ -56,12 +57,23 @@ class Quarantine:
     def take(self, module: TrainingModule, step: int, broken: list[str] | None = None, *, stops: bool = True) -> Found:
         """Rebuild the batches of `step`, find their non-finite samples, and write the folder.
 
-        `broken` names weights that are not finite. A step that `stops` the run is kept whatever there is already,
-        others until there are `train.max_quarantined` folders.
+        Several processes must call it together: the first rebuilds the batches of all and writes them as those of one
+        process. `broken` names weights that are not finite. A step that `stops` the run is kept whatever there is
+        already, others until there are `train.max_quarantined` folders.
         Raises KeyError when `step` is older than the guard's last reading.
         """
         parts = dict(module.recent)[step]
-        numbers = [[int(n) for n in ids.tolist()] for ids in parts]
+        peers = module.peers
+        every = peers.gather([[int(n) for n in ids.tolist()] for ids in parts])
+        numbers = joined(every, module.train_settings.rounds)
+        found = self._take(module, step, numbers, broken, stops=stops) if peers.first else None
+        found = peers.of_first(found)
+        assert found is not None
+        return found
+
+    def _take(
+        self, module: TrainingModule, step: int, numbers: list[list[int]], broken: list[str] | None, *, stops: bool
+    ) -> Found:
         flat = [n for part in numbers for n in part]
         folder = self.folder / f"step-{step:07d}"
         batches = [self.rebuild(part) for part in numbers]

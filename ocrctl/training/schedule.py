@@ -54,14 +54,24 @@ class Progress:
             self.warmup_steps = warmup_length(train, max_steps) if max_steps else train.warmup_steps
         self._before = elapsed
         self._start: float | None = None
+        self._agreed: float | None = None
 
     def begin(self) -> None:
         """Start the clock of this sitting."""
         self._start = time.monotonic()
 
+    def agree(self, elapsed: float) -> None:
+        """Take the seconds that all processes of a run count with, until the next call."""
+        self._agreed = elapsed
+
     @property
     def elapsed(self) -> float:
         """Return the seconds of training so far, earlier sessions included."""
+        return self.own_elapsed if self._agreed is None else self._agreed
+
+    @property
+    def own_elapsed(self) -> float:
+        """Return the seconds by the clock of this process."""
         return self._before + (0.0 if self._start is None else time.monotonic() - self._start)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 from threading import Thread
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from ocrctl.text.tokenizer import Tokenizer
 from ocrctl.training.previews import preview_sheet
 
 Row = dict[str, float]
+Gather = Callable[[Any], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class Validation(Protocol):
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Iterate over batches in a fixed order."""
+
+    def divide(self, rank: int, world: int) -> None:
+        """Iterate over the share of process `rank` of `world` alone from now on."""
+
+    def merge(self, gather: Gather) -> None:
+        """Take in the outputs of all processes; `gather` returns a value of each of them, by rank."""
 
     def begin(self) -> None:
         """Forget the last validation's outputs."""
@@ -123,6 +131,7 @@ class WordValidation:
         the model of `card`, and its label."""
         self._read = ReadAhead(read)
         self._card, self._tokenizer, self._batch_size = card, tokenizer, batch_size
+        self._rank, self._world = 0, 1
         self._rows: list[int] = []  # of the images, in the order in which they are read
         self._texts: list[tuple[str, float]] = []
 
@@ -137,10 +146,22 @@ class WordValidation:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         card, self._rows = self._card, []
         images = [view for views in self._read.get()[0] for view in views]
-        for rows, batch, widths in word_batches(images, self._batch_size, card.kept, card.example_width):
+        batches = word_batches(images, self._batch_size, card.kept, card.example_width)
+        for rows, batch, widths in islice(batches, self._rank, None, self._world):
             self._rows += rows
             tensors = {"images": torch.from_numpy(batch).permute(0, 3, 1, 2)}
             yield tensors if widths is None else {**tensors, "widths": torch.from_numpy(widths)}
+
+    def divide(self, rank: int, world: int) -> None:
+        """Implement Validation: every process reads all images, and takes every `world`-th batch."""
+        self._rank, self._world = rank, world
+
+    def merge(self, gather: Gather) -> None:
+        """Implement Validation."""
+        if self._world > 1:
+            found = gather((self._rows, self._texts))
+            self._rows = [row for rows, _ in found for row in rows]
+            self._texts = [text for _, texts in found for text in texts]
 
     def begin(self) -> None:
         """Implement Validation."""

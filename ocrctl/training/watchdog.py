@@ -74,10 +74,13 @@ class Watchdog:
         workers: Workers | None,
         report: Callable[[str], None],
         step: Callable[[], int] = lambda: 0,
+        rank: int = 0,
     ) -> None:
-        """`step` returns the number of optimiser steps done; it is called only to name one that hangs."""
+        """`step` returns the number of optimiser steps done; it is called only to name one that hangs. `rank`: of this
+        process among those that train together, each of which writes files of its own."""
+        self._rank = rank
         self.step = step
-        self._run, self._settings, self._workers, self._report = run, settings, workers, report
+        self.run, self._settings, self._workers, self._report = run, settings, workers, report
         self._limits: dict[str, float] = {
             "loader": settings.loader_seconds, "step": settings.step_seconds, "validation": settings.step_seconds,
         }  # fmt: skip
@@ -141,7 +144,7 @@ class Watchdog:
 
     def _write(self, what: str, phase: Phase, step: int) -> tuple[Path, str]:
         """Write the stacks of all processes; returns the file and a clause about it."""
-        path = self._run / FOLDER / f"step-{step:07d}-{phase}.txt"
+        path = self.run / FOLDER / f"step-{step:07d}-{phase}{f'-rank{self._rank}' if self._rank else ''}.txt"
         workers = self._workers.stacks() if self._workers is not None else []
         moment = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         parts = [f"{moment}: {what}\n", f"\n== training process {os.getpid()}\n", own_stacks()]
@@ -165,7 +168,7 @@ class Watchdog:
         change = " --set data.workers=0" if phase == "loader" else ""
         self._stop = Stalled(
             f"The run was ended (watchdog.abort): {what}; stacks are in {path}.",
-            f"go on with: ocrctl train --resume -o {shell_quote(self._run)}{change}",
+            f"go on with: ocrctl train --resume -o {shell_quote(self.run)}{change}",
             between_steps=phase == "loader",
         )
         if _SIGNAL is not None and self._handler is not None:

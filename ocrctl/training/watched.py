@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,11 +17,13 @@ class WatchdogCallback(pl.Callback):
     """Note when a step and the wait for a batch begin. It follows the other callbacks, so that the log row, checkpoint
     and validation of a step belong to it."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
-        self._watchdog = watchdog
+    def __init__(self, watchdog: Watchdog, run: Callable[[], Path]) -> None:
+        """`run`: the run folder, which the first of several processes tells the others when they connect."""
+        self._watchdog, self._run = watchdog, run
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begin to wait for the first batch."""
+        self._watchdog.run = self._run()
         self._watchdog.step = lambda: trainer.global_step
         self._watchdog.enter("loader")
 

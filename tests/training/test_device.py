@@ -18,18 +18,17 @@ def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("two_cards")
-def test_more_than_one_gpu_is_refused_not_trained_on_the_same_samples() -> None:
-    with pytest.raises(UsageError, match="a run trains on one GPU so far"):
-        resolve_accelerator(TrainSettings(devices=2))
-    assert resolve_accelerator(TrainSettings(devices=1)).device == "cuda"
+def test_one_gpu_unless_more_are_asked_for_and_no_more_than_there_are() -> None:
+    assert resolve_accelerator(TrainSettings()).device == "cuda"
+    assert resolve_accelerator(TrainSettings(devices=2)).device == "cuda"
+    with pytest.raises(MissingRequirement, match="train.devices is 3, but this process sees 2 CUDA devices") as caught:
+        resolve_accelerator(TrainSettings(devices=3))
+    assert "--gpus-per-node" in str(caught.value.hint)
 
 
-@pytest.mark.usefixtures("two_cards")
-def test_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    for usable in (True, False):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda usable=usable: usable)
-        with pytest.raises(UsageError, match="train.devices is 3, but a run trains on one GPU so far"):
-            resolve_accelerator(TrainSettings(devices=3))
+def test_batch_statistics_of_all_need_several_gpus() -> None:
+    with pytest.raises(UsageError, match="train.sync_batchnorm: requires several GPUs"):
+        resolve_accelerator(TrainSettings(device="cpu", devices=2, sync_batchnorm=True))
 
 
 def test_cuda_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

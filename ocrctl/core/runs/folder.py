@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +24,22 @@ from ocrctl.files.lock import Lock, lock_folder
 from ocrctl.files.regular import read_regular
 from ocrctl.shell import shell_quote
 from ocrctl.text.charset import BUILTIN
+from ocrctl.training.processes import divided_again
 
 # Settings that may change on resume; others would be a new run.
 CHANGEABLE = {
-    "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.device", "train.threads",
+    "train.max_steps", "train.max_epochs", "train.max_minutes", "train.devices", "train.nodes", "train.device",
+    "train.threads", "train.process_timeout",
     "train.val_every_steps", "train.early_stop", "train.collapse_steps", "train.log_every_steps", "data.workers",
     "data.start_method", "log.logger", "log.previews", "train.on_nonfinite", "train.max_skipped_share",
     "train.max_skipped_steps", "train.max_quarantined", "train.max_forgetting", "data.general",
     "train.mkldnn", "data.bad_polygons", "watchdog.step_seconds", "watchdog.loader_seconds", "watchdog.abort",
     "limits.unpack_ratio", "limits.unpack_free", "limits.zip_text_bytes",
 }  # fmt: skip
+
+# Settings that divide the samples of a step; they may change on resume where the samples do not.
+PROCESSES = {"train.devices", "train.nodes"}
+DIVISION = {"train.batch_size", "train.accumulate"}
 
 # A folder with one of these files contains a run.
 RUN_FILES = ("config.toml", "last.ckpt", "best.ckpt", "metrics.csv")
@@ -193,7 +200,8 @@ def resume_settings(out: Path | None, requested: Settings, report: Callable[[str
     if saved.model.init and resolved_init(saved.model.init) == now.get("model.init"):
         now["model.init"] = saved.model.init
     changed = {name: now.get(name) for name in set_names(requested) if now.get(name) != before.get(name)}
-    fixed = sorted(set(changed) - CHANGEABLE)
+    divides = _divides(before, {**before, **changed}, set(changed))
+    fixed = sorted(set(changed) - CHANGEABLE - (DIVISION if divides else set()))
     if fixed:
         name = fixed[0]
         raise UsageError(
@@ -201,9 +209,30 @@ def resume_settings(out: Path | None, requested: Settings, report: Callable[[str
             hint=f"start a new run from it: ocrctl train -p {shell_quote(config)} --from {shell_quote(out)} "
             f"--set {name}=...",
         )
+    merged = settings_from_tree(nested({**before, **changed}), str(config))
+    if divides:
+        given = frozenset(name.partition(".")[2] for name in changed)
+        divided = divided_again(merged.train, saved.train, given)
+        changed |= {
+            name: value
+            for name, value in flat({"train": divided.model_dump(exclude_none=True)}).items()
+            if value != before.get(name) and name != "train.global_batch"
+        }
+        merged = settings_from_tree(
+            nested({**before, **changed, "train.global_batch": divided.whole_batch}), str(config)
+        )
     for name in sorted(changed):
         report(f"resume: {name} = {changed[name]!r} (was {before.get(name)!r})")
-    return settings_from_tree(nested({**before, **changed}), str(config))
+    return merged
+
+
+def _divides(before: dict[str, Any], now: dict[str, Any], changed: set[str]) -> bool:
+    """Return whether a step is divided differently than before: among other processes, or into other batches of as many
+    samples together."""
+    if PROCESSES & changed:
+        return True
+    samples = [math.prod(int(names.get(name) or 1) for name in PROCESSES | DIVISION) for names in (before, now)]
+    return bool(DIVISION & changed) and samples[0] == samples[1]
 
 
 def read_saved_settings(config: Path) -> tuple[Settings, dict[str, Any]]:

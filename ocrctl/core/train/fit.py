@@ -16,6 +16,7 @@ from ocrctl.core.train.header import run_header
 from ocrctl.core.train.keep import base_identity, check_base, distilled, prepare_keep, write_base
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.data.datasets.loader import training_loader
+from ocrctl.data.datasets.share import Division
 from ocrctl.errors import UsageError
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
@@ -26,6 +27,7 @@ from ocrctl.training.device import Accelerator
 from ocrctl.training.feature_cache import FeatureCache
 from ocrctl.training.nonfinite_samples import read_excluded
 from ocrctl.training.objectives import choose_objective
+from ocrctl.training.processes import ProcessInfo
 from ocrctl.training.restore import saved_position
 from ocrctl.training.schedule import Progress
 
@@ -39,14 +41,17 @@ def fit(
     *,
     resume_from: Path | None,
     on_step: OnStep = lambda done, total: None,
+    process: ProcessInfo | None = None,
 ) -> TrainResult:
     """Train until the maximum length, early stopping or a signal; raises as `core.train.run.train`.
 
     `make_folder` creates the run folder after all checks; its argument locks the folder before anything is written.
+    `process`: this one of several that train together; the first alone locks and writes.
     """
+    process = process or ProcessInfo()
     with ExitStack() as cleanup:
         resumes = resume_from is not None and resume_from.is_dir()
-        if resume_from and resumes:
+        if resume_from and resumes and process.first:
             cleanup.callback(unlock, lock_run(resume_from))  # before anything there is read
 
         def lock(folder: Path) -> None:
@@ -55,7 +60,7 @@ def fit(
                 check_no_run(folder, resume=resume_from is not None)  # another process may have started one
 
         return _run_training(
-            settings, task, accelerator, lambda: make_folder(lock), report, resume_from, cleanup, on_step
+            settings, task, accelerator, lambda: make_folder(lock), report, resume_from, cleanup, on_step, process
         )
 
 
@@ -68,8 +73,9 @@ def _run_training(
     resume_from: Path | None,
     cleanup: ExitStack,
     on_step: OnStep,
+    process: ProcessInfo,
 ) -> TrainResult:
-    torch.set_num_threads(model_threads(settings.train.threads))
+    torch.set_num_threads(model_threads(settings.train.threads, process.devices))
     train = settings.train
     last = resume_from / "last.ckpt" if resume_from else None
     objective = choose_objective(task.card, train)
@@ -94,7 +100,9 @@ def _run_training(
         report(f"excluded: {len(excluded)} samples whose loss was not finite")
     loader = training_loader(
         samples,
-        batch_size=train.batch_size, start=point.next_draw, workers=worker_processes(settings.data.workers),
+        batch_size=train.whole_batch, start=point.next_draw,
+        workers=worker_processes(settings.data.workers, process.devices),
+        division=Division(process.rank, process.world, train.rounds),
         start_method=settings.data.start_method, pin_memory=accelerator.device == "cuda",
         wanted=task.samples.exclude(excluded) if excluded else None,
     )  # fmt: skip
@@ -125,9 +133,10 @@ def _run_training(
     parameters = sum(p.numel() for p in model.parameters())
     base = base_identity(settings.model.init) if settings.model.init and not start_step else None
     run = make_folder()
-    if base is not None:
-        write_base(run, base)
-    remove_temporary_files(run)
+    if process.first:
+        if base is not None:
+            write_base(run, base)
+        remove_temporary_files(run)
     saved_schedule = point.schedule or {}
     progress = Progress(train, steps, point.elapsed, saved_schedule.get("warmup_steps"))
     if saved_schedule and saved_schedule["max_steps"] != steps:
@@ -146,7 +155,7 @@ def _run_training(
             run, samples.__getitems__, task.samples.locate, accelerator.precision, keep.stream.locate if keep else None
         ),
         accelerator, run, report, progress=progress, checkpoint=last if start_step else None,
-        on_step=on_step,
+        on_step=on_step, process=process,
     )  # fmt: skip
     state = outcome.state
     return TrainResult(
@@ -274,8 +283,7 @@ def _max_steps(settings: Settings, task: TrainingTask) -> int | None:
             raise UsageError(
                 "train.max_epochs: an endless stream has no epochs; use train.max_steps or train.max_minutes."
             )
-        per_step = train.batch_size * train.accumulate * train.devices
-        limits.append(max(1, round(train.max_epochs * task.epoch_size / per_step)))
+        limits.append(max(1, round(train.max_epochs * task.epoch_size / train.samples_per_step)))
     if not limits and not train.max_minutes:
         limits.append(10_000)
     return min(limits) if limits else None

@@ -27,15 +27,14 @@ def run_header(
     """Return the header lines; `start` is the step that the run resumes from, 0 for a new one."""
     train, spec, card = settings.train, task.spec, task.card
     where = (
-        f"{train.devices} x {torch.cuda.get_device_name(0)}"
+        f"{train.processes} x {torch.cuda.get_device_name(0)}"
         if accelerator.device == "cuda"
-        else (f"cpu, {torch.get_num_threads()} threads")
+        else f"{f'{train.processes} x ' if train.processes > 1 else ''}cpu, {torch.get_num_threads()} threads"
     )
     backbone = card.model.get("backbone", "of its own")
-    batch = train.batch_size * train.accumulate * train.devices
     return [
         *accelerator.notes,
-        *_worker_notes(settings.data.workers),
+        *_worker_notes(settings.data.workers, train.devices),
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_max_minutes_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.widths}x{spec.channels}, "
@@ -43,7 +42,8 @@ def run_header(
         *([f"frozen: {frozen.what}; {parameters - frozen.parameters:,} of {parameters:,} parameters train"]
           if frozen.parameters else []),
         f"device: {where}, precision {accelerator.precision}",
-        f"batch: {batch} ({train.batch_size} x accumulate {train.accumulate} x {train.devices} device), "
+        f"batch: {train.samples_per_step} ({train.batch_size} x accumulate {train.accumulate} x {train.processes} "
+        f"device{'s' if train.processes > 1 else ''}), "
         f"{train.optimizer}, lr {train.lr:g}{f' and {train.muon_lr:g}' if train.optimizer == 'muon' else ''}, "
         f"{train.schedule}, {_length(train, progress)}",
         f"run: {run}" + (f", resumed from step {start}" if start else ""),
@@ -70,9 +70,10 @@ def _max_minutes_notes(train: TrainSettings, progress: Progress) -> list[str]:
     ]
 
 
-def _worker_notes(requested: int) -> list[str]:
+def _worker_notes(requested: int, sharing: int) -> list[str]:
     """Return the line about fewer loader processes than data.workers."""
-    started = worker_processes(requested)
+    started = worker_processes(requested, sharing)
     if started == requested:
         return []
-    return [f"workers: {started} of data.workers={requested}, one for each core that this process may use"]
+    cores = "this process may use" if sharing == 1 else f"{sharing} training processes share"
+    return [f"workers: {started} of data.workers={requested}, one for each core that {cores}"]

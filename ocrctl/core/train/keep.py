@@ -90,12 +90,18 @@ def prepare_keep(settings: Settings, spec: ModelSpec, card: ModelCard, report: R
     if not settings.model.init:
         raise UsageError("--keep: requires --from: without a base model there is nothing to keep.", hint="--from MODEL")
     stream, count, held, fingerprint = (_pages if spec.task == "detection" else _words)(given, settings, spec, card)
-    new, weight = settings.train.batch_size, settings.train.keep_weight
+    new, weight = settings.train.whole_batch, settings.train.keep_weight
     per_batch = kept_per_batch(new, settings.train.keep_share)
     if count is not None and count + held < 2:
         raise InputError(
             f"--keep {given}: expected at least 2 images, of which one is held out, found {count + held}.",
             hint="give more images, or --keep synth",
+        )
+    parts = settings.train.processes * settings.train.rounds
+    if per_batch < parts:
+        raise UsageError(
+            f"--keep: {per_batch} kept images for each batch of {new} cannot be divided among {parts} forward passes.",
+            hint="raise train.batch_size or train.keep_share",
         )
     images = "endless" if count is None else f"{count} images, {held} held out"
     share = per_batch / (new + per_batch)
@@ -135,7 +141,7 @@ def _pages(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> 
 
 def _words(given: str, settings: Settings, spec: ModelSpec, card: ModelCard) -> _Opened:
     seed, tokenizer = settings.seed + SEED_OFFSET, card_tokenizer(card)
-    batch = kept_per_batch(settings.train.batch_size, settings.train.keep_share)
+    batch = kept_per_batch(settings.train.whole_batch, settings.train.keep_share)
     if given == "synth:words":
         rendered = synth_words(settings, spec, card, "train", seed)
         stream = TrainingWords([rendered], Mixture([None], None, seed), spec, tokenizer, seed, batch)

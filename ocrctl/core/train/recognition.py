@@ -174,7 +174,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | No
     options = {name: getattr(settings.model, name) for name in spec.options}
     card = recognition_card(spec, charset.chars, model=options, version=_version())
     tokenizer = card_tokenizer(card)
-    samples = TrainingWords(parts, mixture, spec, tokenizer, settings.seed, settings.train.batch_size)
+    samples = TrainingWords(parts, mixture, spec, tokenizer, settings.seed, settings.train.whole_batch)
     header += _width_notes(parts, spec)
     for line in header:
         report(line)

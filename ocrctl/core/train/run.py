@@ -13,7 +13,7 @@ from ocrctl.config.feature_grid import OWN
 from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
 from ocrctl.config.model_spec import ModelSpec
-from ocrctl.config.settings import Settings
+from ocrctl.config.settings import Settings, TrainSettings
 from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resolved_init, resume_settings
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
@@ -22,6 +22,7 @@ from ocrctl.metrics.recognition import CONSTANT_SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
 from ocrctl.runtime import keep_memory, mkldnn, model_threads, share_cores
 from ocrctl.training.failures import resumable
+from ocrctl.training.processes import ALONE, ProcessInfo, with_processes
 
 if TYPE_CHECKING:
     from ocrctl.training.device import Accelerator
@@ -32,7 +33,7 @@ AtEnd = Callable[[Settings, TrainingTask, TrainResult], None]
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """Options of `train` besides the settings."""
+    """Options of `train` besides the settings. `process`: this one of several that train together."""
 
     settings: Settings
     out: Path | None = None
@@ -41,6 +42,7 @@ class TrainRequest:
     preflight: bool = False
     debug_cuda: bool = False
     auto_batch: bool = False
+    process: ProcessInfo = ALONE
 
 
 def load_train_settings(
@@ -105,13 +107,18 @@ def _train(
         )
     if request.resume and request.fast_dev_run:
         raise UsageError("--resume cannot be combined with --fast-dev-run: a trial must not change a run.")
-    check_no_run(request.out, resume=request.resume)
-    settings = request.settings
+    process = request.process
+    if process.first:
+        check_no_run(request.out, resume=request.resume)
+    settings = with_processes(request.settings, process, asks_for_processes(request.settings))
     if settings.model.init:
         changed = {"init": resolved_init(settings.model.init)}
         settings = with_changes(settings, model=settings.model.model_copy(update=changed))
     if request.resume:
         settings = resume_settings(request.out, settings, report)
+    else:
+        settings = with_changes(settings, train=settings.train.model_copy(update={"global_batch": None}))
+    settings = with_changes(settings, train=_checked_processes(settings.train, process))
     if settings.arch is None:
         settings = with_changes(settings, arch=DEFAULT_ARCH)
     if request.fast_dev_run:
@@ -134,6 +141,10 @@ def _train(
     spec = spec_for(spec.name, settings.model)
     resumes = request.resume and request.out is not None and (request.out / "last.ckpt").exists()
     accelerator = _check_settings(settings, spec, fresh=not resumes)
+    if process.world > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(model_threads(settings.train.threads, process.devices)))
+        if request.auto_batch:
+            raise UsageError("--auto-batch: finds the batch of one process.", hint="leave it out, or --devices 1")
     last = request.out / "last.ckpt" if resumes and request.out is not None else None
     task = _prepare(settings, spec, report, last)
     if request.auto_batch and request.resume and request.out is not None and (request.out / "config.toml").exists():
@@ -142,6 +153,8 @@ def _train(
         from ocrctl.core.train.auto_batch import with_largest_batch
 
         settings = with_largest_batch(settings, task.card, accelerator, report)
+        train = settings.train.model_copy(update={"global_batch": settings.train.batch_size})
+        settings = with_changes(settings, train=train)
         state.settings = settings
         task = _prepare(settings, spec, lambda line: None, last)  # batches by width depend on the size
     from ocrctl.core.train.fit import fit
@@ -152,16 +165,23 @@ def _train(
         check_general(settings, spec)
 
     def make_folder(lock: Callable[[Path], None]) -> Path:
+        if not process.first:  # the first process makes it and tells the others
+            return request.out or Path("runs")
         state.run = prepare_run(request.out, settings, task, lock, link_last=not request.fast_dev_run)
         return state.run
 
     with mkldnn(settings.train.mkldnn):
-        if request.preflight:
+        if request.preflight and process.first:
             from ocrctl.core.train.preflight import preflight
 
             preflight(settings, task, report)
         resume_from = request.out if request.resume else None
-        result = fit(settings, task, accelerator, make_folder, report, resume_from=resume_from, on_step=on_step)
+        result = fit(
+            settings, task, accelerator, make_folder, report,
+            resume_from=resume_from, on_step=on_step, process=process,
+        )  # fmt: skip
+    if not process.first:
+        return result
     if request.fast_dev_run and request.out is None and result.stopped_by_signal is None:
         shutil.rmtree(result.run, ignore_errors=True)  # a trial leaves nothing where no folder was named
     if at_end is not None and result.stopped_by_signal is None and not request.fast_dev_run:
@@ -179,6 +199,22 @@ def _prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | N
     from ocrctl.core.train import recognition
 
     return recognition.prepare(settings, spec, report, last)
+
+
+def asks_for_processes(settings: Settings) -> bool:
+    """Return whether a layer of the settings names a number of devices or machines."""
+    return "train" in settings.model_fields_set and bool({"devices", "nodes"} & settings.train.model_fields_set)
+
+
+def _checked_processes(train: TrainSettings, process: ProcessInfo) -> TrainSettings:
+    """Return the settings with `global_batch`. Raises UsageError when more processes are asked for than were started,
+    as for a caller from Python."""
+    if train.processes != process.world:
+        raise UsageError(
+            f"train.devices is {train.devices}, but this process trains alone.",
+            hint=f"start it with the command line, or with torchrun --nproc-per-node={train.devices}",
+        )
+    return train.model_copy(update={"global_batch": train.whole_batch})
 
 
 def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Accelerator:
@@ -223,9 +259,10 @@ def unread(result: TrainResult) -> str:
 
 def _shortened(settings: Settings) -> Settings:
     """Return the settings of --fast-dev-run: three steps and one validation of a few samples."""
+    batch = min(settings.train.batch_size, 8)
     train = settings.train.model_copy(
         update={"max_steps": 3, "max_minutes": None, "max_epochs": None, "val_every_steps": 3, "log_every_steps": 1,
-                "batch_size": min(settings.train.batch_size, 8)}
+                "batch_size": batch, "global_batch": batch * settings.train.processes}
     )  # fmt: skip
     data = settings.data.model_copy(update={"max_val_samples": min(settings.data.max_val_samples, 32)})
     return with_changes(settings, train=train, data=data)

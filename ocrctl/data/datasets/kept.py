@@ -3,6 +3,7 @@
 Every batch of B new samples brings the same number M of kept images (`kept_per_batch`): a batch from sample number n on
 brings the draws floor(n M / B) ... floor(n M / B) + M - 1 of the stream of kept images. Batch b of a run
 without excluded samples thus brings batch b of that stream, which may be ordered by width (data.datasets.width_order).
+Processes that divide a batch (data.datasets.share) divide its kept images, too.
 The new samples of a run are the same with and without kept images, and a batch remains a function of (seed, numbers).
 """
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
+from ocrctl.data.datasets.share import share_of, slice_of
 from ocrctl.data.lmdb.word_source import FolderWords, WordSource
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.errors import InputError, OcrctlError
@@ -55,17 +57,18 @@ class WithKept:
         self.samples, self.kept = samples, kept
         self.batch_size, self.per_batch = batch_size, per_batch
 
-    def draws(self, first: int) -> range:
-        """Return the draws of kept images of the batch that begins with sample number `first`."""
-        start = first * self.per_batch // self.batch_size
-        return range(start, start + self.per_batch)
+    def draws(self, numbers: Sequence[int]) -> range:
+        """Return the draws of kept images of a batch, or of the part of it that a process takes."""
+        share = share_of(numbers)
+        start = share.batch[0] * self.per_batch // self.batch_size
+        return range(start, start + self.per_batch)[slice_of(self.per_batch, share.part, share.parts)]
 
     def __getitems__(self, numbers: Sequence[int]) -> Any:
         """Return the samples `numbers` and their kept images as one batch, or the OcrctlError of one of them."""
         batch = self.samples.__getitems__(numbers)
         if isinstance(batch, OcrctlError):
             return batch
-        kept = self.kept.__getitems__(self.draws(numbers[0]))
+        kept = self.kept.__getitems__(self.draws(numbers))
         if isinstance(kept, OcrctlError):
             return kept
         fields = {"images": kept.images, "ids": kept.ids}

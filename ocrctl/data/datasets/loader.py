@@ -8,13 +8,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count, islice
 from typing import Any, Protocol
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from ocrctl.data.datasets.share import Division, StepSampler
 from ocrctl.data.datasets.worker_stacks import WorkerStacks
 from ocrctl.errors import OcrctlError, ResumableStop
 
@@ -27,28 +27,6 @@ class Batches(Protocol):
 
     def __getitems__(self, numbers: Sequence[int]) -> Any:
         """Return the samples `numbers` as one batch, or the OcrctlError of one of them."""
-
-
-class StepSampler(Sampler[list[int]]):
-    """Endless batches of consecutive draw numbers from `start` on; this rank takes every `world`-th batch."""
-
-    def __init__(
-        self,
-        batch_size: int,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        wanted: Callable[[int], bool] | None = None,
-    ) -> None:
-        """`wanted`: draw numbers for which it is False are skipped."""
-        self.batch_size, self.start, self.rank, self.world, self.wanted = batch_size, start, rank, world, wanted
-
-    def __iter__(self) -> Iterator[list[int]]:
-        numbers = iter(count(self.start)) if self.wanted is None else filter(self.wanted, count(self.start))
-        for turn in count():
-            batch = list(islice(numbers, self.batch_size))
-            if turn % self.world == self.rank:
-                yield batch
 
 
 def to_tensors(batch: Any) -> dict[str, Any] | OcrctlError:
@@ -192,9 +170,10 @@ def training_loader(
     start_method: str = "auto",
     pin_memory: bool = False,
     wanted: Callable[[int], bool] | None = None,
+    division: Division | None = None,
 ) -> StartedLoader:
     """Return an endless loader whose first batch starts with draw number `start`. It starts immediately and runs until
-    it is closed; `wanted` as in StepSampler."""
+    it is closed; `batch_size`, `wanted` and `division` as in StepSampler."""
     if start_method == "auto":
         start_method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
     stacks = WorkerStacks()
@@ -203,7 +182,7 @@ def training_loader(
         warnings.filterwarnings("ignore", "This DataLoader will create")
         loader = DataLoader(
             dataset,
-            batch_sampler=StepSampler(batch_size, start, wanted=wanted),
+            batch_sampler=StepSampler(batch_size, start, division, wanted),
             num_workers=workers,
             collate_fn=shared_tensors,
             worker_init_fn=WorkerStart(stacks),

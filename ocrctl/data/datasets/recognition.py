@@ -14,6 +14,7 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import width_for_steps
 from ocrctl.data.augment.words import MAX_WIDTH, augment_word, augmented_size
 from ocrctl.data.datasets.mixture import Mixture
+from ocrctl.data.datasets.share import share_of
 from ocrctl.data.datasets.width_order import LANES, WidthOrder, batches_of_window
 from ocrctl.data.formats.spec import WordSource
 from ocrctl.data.images.decode import decode
@@ -163,7 +164,7 @@ class TrainingWords:
         """Return the n-th label, NFC, without its image where the source allows it."""
         number, index = self.mixture.locate(self._draw(n))
         part = self.parts[number]
-        text = part.source.labels[int(part.indices[index])] if isinstance(part, FiniteWords) else part.sample(index)[1]
+        text = part.source.labels[int(part.indices[index])] if isinstance(part, FiniteWords) else part.label(index)
         return normalize_label(text)
 
     def locate(self, n: int) -> tuple[tuple[int, int], str]:
@@ -179,9 +180,18 @@ class TrainingWords:
         processes unchanged."""
         try:
             images, labels = zip(*(self.sample(n) for n in numbers), strict=True)
-            return collate(images, labels, numbers, self.tokenizer, self.spec.kept if self.order else None)
+            kept, longest = self.spec.kept if self.order else None, self._longest(numbers)
+            return collate(images, labels, numbers, self.tokenizer, kept, longest)
         except OcrctlError as error:
             return error
+
+    def _longest(self, numbers: Sequence[int]) -> int:
+        """Return the class ids to which labels are padded: those of the longest label of the whole batch, where
+        another process has it. The reading orders of an autoregressive model depend on it."""
+        share = share_of(numbers)
+        if share.parts == 1:
+            return 0
+        return max(len(self.tokenizer.encode(self.label(n))) for n in share.batch)
 
 
 def resize_for(image: NDArray[np.uint8], spec: ModelSpec, label: str | None = None) -> NDArray[np.uint8]:
@@ -211,12 +221,15 @@ def collate(
     numbers: Sequence[int],
     tokenizer: Tokenizer,
     kept: KeptAspect | None = None,
+    longest: int = 0,
 ) -> WordBatch:
-    """Stack one batch; with `kept`, pad its images to one width. Raises InputError for a label the tokenizer refuses,
-    ValueError for images of unequal size."""
+    """Stack one batch; with `kept`, pad its images to one width. `longest`: minimum class ids of a row of labels.
+
+    Raises InputError for a label the tokenizer refuses, ValueError for images of unequal size.
+    """
     encoded = [tokenizer.encode(label) for label in labels]
     lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
-    padded = np.full((len(encoded), max(1, int(lengths.max()))), tokenizer.pad, dtype=np.int64)
+    padded = np.full((len(encoded), max(1, longest, int(lengths.max()))), tokenizer.pad, dtype=np.int64)
     for row, ids in zip(padded, encoded, strict=True):
         row[: len(ids)] = ids
     batch, widths = (np.stack(images), None) if kept is None else pad_words(images, kept)

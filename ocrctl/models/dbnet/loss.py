@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ocrctl.models.layers.map_losses import bounded, hardest
+from ocrctl.models.layers.map_losses import bounded, hardest_of_batch
+from ocrctl.models.layers.whole_batch import batch_size, batch_sum
 
 STEEPNESS = 50.0  # k of the step function
 PROBABILITY, BINARY, THRESHOLD = 5.0, 1.0, 10.0  # weights of the three parts
@@ -33,7 +34,7 @@ def db_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Ten
         text, care = targets["shrink"].float(), targets["shrink_mask"].float()
         near = targets["border_mask"].float()
         off = (threshold - targets["border"].float()).abs()
-        l1 = (off * near).sum() / near.sum().clamp(min=1)
+        l1 = batch_sum((off * near).sum()) / batch_sum(near.sum()).clamp(min=1)
         loss = PROBABILITY * balanced_cross_entropy(logits, text, care)
         return loss + BINARY * dice(binarise(logits.sigmoid(), threshold), text, care) + THRESHOLD * l1
 
@@ -48,15 +49,16 @@ def balanced_cross_entropy(logits: Tensor, text: Tensor, care: Tensor) -> Tensor
     """Compute the mean over the text of the batch and its hardest background, three pixels for each one of text."""
     losses = F.binary_cross_entropy_with_logits(logits, text, reduction="none")
     positive, negative = text * care, (1 - text) * care
-    count = (NEGATIVES * positive.sum()).clamp(min=FEWEST_NEGATIVES * len(logits))
-    kept = positive + hardest(losses.reshape(1, -1), (negative > 0).reshape(1, -1), count[None]).view_as(losses)
-    return (losses * kept).sum() / kept.sum().clamp(min=1)
+    count = (NEGATIVES * batch_sum(positive.sum())).clamp(min=FEWEST_NEGATIVES * batch_size(len(logits)))
+    mined = hardest_of_batch(losses.reshape(1, -1), (negative > 0).reshape(1, -1), count[None])
+    kept = positive + mined.view_as(losses)
+    return batch_sum((losses * kept).sum()) / batch_sum(kept.sum()).clamp(min=1)
 
 
 def dice(prediction: Tensor, text: Tensor, care: Tensor) -> Tensor:
     """Compute 1 - 2 |A and B| / (|A| + |B|) over the batch (Milletari et al., 2016); 0 where there is no text to
     cover."""
-    both = (prediction * text * care).sum()
-    covered = (text * care).sum()
-    overlap = 2 * both / ((prediction * care).sum() + covered + EPSILON)
+    both = batch_sum((prediction * text * care).sum())
+    covered = batch_sum((text * care).sum())
+    overlap = 2 * both / (batch_sum((prediction * care).sum()) + covered + EPSILON)
     return (1 - overlap) * (covered > 0)

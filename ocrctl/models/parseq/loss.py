@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ocrctl.config.settings import TrainSettings
+from ocrctl.models.layers.whole_batch import batch_mean
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.text.tokenizer import ARTokenizer
 
@@ -31,7 +32,8 @@ def permuted_loss(logits: Tensor, targets: Tensor, *, ends: int, pad: int, smoot
     wanted = torch.where(later & (wanted == ends), pad, wanted)
     with torch.autocast(logits.device.type, enabled=False):
         flat = logits.float().flatten(0, 2)
-        return F.cross_entropy(flat, wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
+        loss = F.cross_entropy(flat, wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
+        return batch_mean(loss, (wanted != pad).sum())
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from ocrctl.core.fine_tune.forgetting import forgetting
 from ocrctl.core.train.keep import base_identity, held_out_part, recorded_base, write_base
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.data.datasets.kept import WithKept, kept_per_batch
-from ocrctl.data.datasets.loader import StepSampler
 from ocrctl.data.datasets.mixture import Mixture
 from ocrctl.data.datasets.recognition import FiniteWords, TrainingWords
+from ocrctl.data.datasets.share import StepSampler
 from ocrctl.data.lmdb.word_source import FolderWords
 from ocrctl.diagnose.replay import replay
 from ocrctl.errors import InputError, ResumableStop, UsageError
@@ -96,7 +96,7 @@ def test_a_run_that_was_cut_in_two_is_the_run_that_was_not(
 def test_each_batch_brings_the_next_batch_of_kept_images(batch_size: int, share: float, per_batch: int) -> None:
     assert kept_per_batch(batch_size, share) == per_batch
     stream = WithKept(None, None, batch_size, per_batch)  # type: ignore[arg-type]
-    drawn = [list(stream.draws(batch * batch_size)) for batch in range(100)]
+    drawn = [list(stream.draws(range(batch * batch_size, (batch + 1) * batch_size))) for batch in range(100)]
     assert drawn == np.arange(100 * per_batch).reshape(100, per_batch).tolist()
 
 
@@ -106,7 +106,7 @@ def test_with_excluded_samples_every_batch_brings_as_many_and_none_twice(
 ) -> None:
     stream = WithKept(None, None, batch_size, per_batch)  # type: ignore[arg-type]
     batches = islice(StepSampler(batch_size, start, wanted=lambda n: n not in excluded), 20)
-    drawn = [draw for numbers in batches for draw in stream.draws(numbers[0])]
+    drawn = [draw for numbers in batches for draw in stream.draws(numbers)]
     assert len(drawn) == len(set(drawn)) == 20 * per_batch
 
 
@@ -122,7 +122,7 @@ def test_kept_images_of_a_batch_have_similar_widths(tmp_path: Path) -> None:
     kept = TrainingWords([words], Mixture([3000], None, 1), spec, tokenizer, 1, per_batch)
     assert kept.order is not None
     stream = WithKept(None, kept, 32, per_batch)
-    batches = [[kept.width(kept.order.draw(draw)) for draw in stream.draws(32 * step)] for step in range(200)]
+    batches = [[kept.width(kept.order.draw(draw)) for draw in stream.draws([32 * step])] for step in range(200)]
     padded = sum(len(widths) * max(widths) for widths in batches)
     assert padded < 1.05 * sum(map(sum, batches))
 
