@@ -271,8 +271,8 @@ class ModelSettings(Section):
 class LogSettings(Section):
     """`log.*`: loggers besides metrics.csv, which is always written."""
 
-    logger: Literal["none", "wandb", "tensorboard"] = "none"
-    """additional logger; wandb and tensorboard are imported only when chosen"""
+    logger: Literal["none", "wandb", "tensorboard", "trackio", "mlflow"] = "none"
+    """additional logger, of the extra with its name; it is imported only when chosen"""
     previews: int = Field(16, ge=0)
     """samples of each validation drawn with ground truth and prediction; 0 turns it off"""
 

@@ -16,7 +16,7 @@ from ocrctl.shell import shell_quote
 from ocrctl.training.collapse import CollapseWatch
 from ocrctl.training.distributed import timeout
 from ocrctl.training.failures import can_resume
-from ocrctl.training.loggers import ExtraLogger
+from ocrctl.training.loggers.base import ExtraLogger
 from ocrctl.training.metrics_file import MetricsFile, Row
 from ocrctl.training.module import TrainingModule
 from ocrctl.training.peer_watch import PeerWatch, this_member

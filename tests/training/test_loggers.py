@@ -1,9 +1,12 @@
-"""What wandb and tensorboard are told, and how their sessions begin and end."""
+"""What wandb, tensorboard, trackio and mlflow are told, and how their sessions begin and end."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -16,6 +19,7 @@ import ocrctl.training.callbacks as callbacks
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import MissingRequirement, ResumableStop
 from ocrctl.training import loggers
+from ocrctl.training.loggers import wandb as wandb_logger
 
 SETS = ["train.max_steps=2", "train.val_every_steps=2", "train.log_every_steps=1", "train.batch_size=2",
         "log.previews=2", "data.max_val_samples=4", "data.workers=0", "train.threads=1",
@@ -99,7 +103,7 @@ def test_variables_of_wandb_win(
         monkeypatch.setenv(f"WANDB_{name}", value)
     go(tmp_path / "run", word_folder, "train.max_steps=1")
     assert set(sessions[0].options) == {"config", "allow_val_change"}
-    assert not (tmp_path / "run" / loggers.ID_FILE).exists()
+    assert not (tmp_path / "run" / wandb_logger.ID_FILE).exists()
 
 
 def test_a_session_is_ended_however_the_run_ends(
@@ -134,7 +138,8 @@ def test_a_session_that_breaks_ends_no_training(word_folder: Path, tmp_path: Pat
     sys.modules["wandb"].init = broken  # type: ignore[attr-defined]
     lines = go(tmp_path / "run", word_folder)
     assert [line for line in lines if line.startswith("wandb")] == [
-        "wandb takes no more figures from step 1 on (Broken pipe); metrics.csv goes on"
+        "wandb: offline",
+        "wandb takes no more figures from step 1 on (Broken pipe); metrics.csv goes on",
     ]
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 4
 
@@ -176,6 +181,143 @@ def test_tensorboard_gets_figures_and_previews(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.ModuleType("torch.utils.tensorboard"))
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", fake)
     monkeypatch.setattr(loggers, "find_spec", lambda name: fake)
-    go(tmp_path / "run", word_folder, "log.logger=tensorboard")
+    lines = go(tmp_path / "run", word_folder, "log.logger=tensorboard")
+    assert f"tensorboard: tensorboard --logdir {tmp_path / 'run' / 'tensorboard'}" in lines
     assert told[0] == ("open", "tensorboard") and told[-1] == ("close",)
     assert ("loss", 1) in told and ("val_cer", 2) in told and ("previews", 2, 3, "HWC") in told
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("https://wandb.ai/me/ocrctl/runs/r7", "https://wandb.ai/me/ocrctl/runs/r7"),
+     (None, "offline; upload with: wandb sync '/my runs/wandb/offline-run-1'")],
+)  # fmt: skip
+def test_the_address_of_a_wandb_run_is_printed(
+    url: str | None, said: str, word_folder: Path, tmp_path: Path, sessions: list[Session]
+) -> None:
+    init = sys.modules["wandb"].init
+
+    def named(**options: Any) -> Session:
+        session = init(**options)
+        session.url, session.dir = url, "/my runs/wandb/offline-run-1/files"
+        return session
+
+    sys.modules["wandb"].init = named  # type: ignore[attr-defined]
+    assert f"wandb: {said}" in go(tmp_path / "run", word_folder, "train.max_steps=1")
+
+
+PROGRAM = """
+import sys
+from ocrctl.core.train.run import TrainRequest, load_train_settings, train
+from pathlib import Path
+tree = {"arch": "crnn-tiny", "data": {"train": [sys.argv[2]], "charset": "ascii94"}}
+train(TrainRequest(load_train_settings(None, sys.argv[3:], tree), Path(sys.argv[1])), lambda line: print(line))
+loaded = {name.partition(".")[0] for name in sys.modules}
+print("LOADED", *sorted(loaded & {"wandb", "tensorboard", "trackio", "mlflow"}))
+"""
+
+
+def in_a_process(out: Path, words: Path, logger: str, **variables: str) -> str:
+    """The output of a run of its own, with the real logger."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "MLFLOW", "TRACKIO"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(out), str(words), *SETS[:-1], f"log.logger={logger}"],
+        capture_output=True, text=True, env={**environment, **variables}, cwd=out.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_logger_that_is_off_is_not_imported(word_folder: Path, tmp_path: Path) -> None:
+    output = in_a_process(tmp_path / "run", word_folder, "none")
+    assert output.splitlines()[-1] == "LOADED"
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(
+        importlib.util.find_spec(name) is None, reason=f"needs {name}, which `dev` does not install"
+    )
+
+
+@needs("wandb")
+@pytest.mark.slow
+def test_wandb_works_offline(word_folder: Path, tmp_path: Path) -> None:
+    output = in_a_process(tmp_path / "run", word_folder, "wandb", WANDB_MODE="offline", WANDB_SILENT="true")
+    (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    assert f"wandb: offline; upload with: wandb sync {folder}" in output
+    assert list(folder.glob("*.wandb")) and list(folder.rglob("media/images/previews*.png"))
+    assert output.splitlines()[-1] == "LOADED wandb"
+
+
+@needs("trackio")
+@pytest.mark.slow
+def test_trackio_takes_figures_and_previews(word_folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    output = in_a_process(tmp_path / "run", word_folder, "trackio", TRACKIO_DIR=str(store))
+    name = f"run-{(tmp_path / 'run' / 'trackio-id.txt').read_text().strip()}"
+    assert f"trackio: run {name}; show it with: trackio show --project ocrctl" in output
+    assert "Trackio project" not in output  # its own lines go to stderr
+    (database,) = store.glob("ocrctl*.db")
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute("SELECT run_name, step, metrics FROM metrics ORDER BY step").fetchall()
+    assert {row[0] for row in rows} == {name} and {row[1] for row in rows} == {1, 2}
+    assert any("val_cer" in str(row[2]) for row in rows) and list(store.rglob("*.png"))
+
+
+@needs("mlflow")
+@pytest.mark.slow
+def test_mlflow_takes_figures_and_previews(word_folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    output = in_a_process(
+        tmp_path / "run", word_folder, "mlflow", MLFLOW_TRACKING_URI=store.as_uri(), MLFLOW_ALLOW_FILE_STORE="true"
+    )
+    number = (tmp_path / "run" / "mlflow-id.txt").read_text().strip()
+    assert f"mlflow: run {number}; show it with: mlflow ui --backend-store-uri " in output
+    (folder,) = store.rglob(number)
+    assert {"loss", "val_cer"} <= {path.name for path in (folder / "metrics").iterdir()}
+    assert (folder / "params" / "train.batch_size").read_text() == "2"
+    assert "FINISHED" in (folder / "meta.yaml").read_text() or "status: 3" in (folder / "meta.yaml").read_text()
+    assert [path.name for path in folder.rglob("*.png")] == ["step-0000002.png"]
+
+
+def test_an_mlflow_server_that_is_gone_says_what_to_do(
+    word_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is lost later ends no training; what a server would answer is made up here."""
+    error = type("MlflowException", (Exception,), {})
+
+    class Client:
+        lost = False
+
+        def get_experiment_by_name(self, name: str) -> None:
+            if not self.lost:
+                raise error("no such host\nmore")
+
+        def create_experiment(self, name: str) -> str:
+            return "7"
+
+        def create_run(self, experiment: str, run_name: str) -> Any:
+            return types.SimpleNamespace(info=types.SimpleNamespace(run_id="a" * 32))
+
+        def log_batch(self, run: str, metrics: Any = (), params: Any = ()) -> None:
+            if metrics:
+                raise error("connection lost")
+
+    fakes = {name: types.ModuleType(name) for name in ("mlflow", "mlflow.entities", "mlflow.exceptions")}
+    fakes["mlflow"].__dict__.update(MlflowClient=Client, get_tracking_uri=lambda: "http://host:5000/")
+    fakes["mlflow.entities"].__dict__.update(Metric=lambda *values: values, Param=lambda *values: values)
+    fakes["mlflow.exceptions"].__dict__.update(MlflowException=error)
+    for name, module in fakes.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(loggers, "find_spec", lambda name: fakes["mlflow"])
+    with pytest.raises(MissingRequirement, match="mlflow cannot start at http://host:5000/: no such host"):
+        go(tmp_path / "one", word_folder, "log.logger=mlflow")
+    Client.lost = True
+    lines = go(tmp_path / "two", word_folder, "log.logger=mlflow")
+    assert [line for line in lines if line.startswith("mlflow")] == [
+        f"mlflow: http://host:5000/#/experiments/7/runs/{'a' * 32}",
+        "mlflow takes no more figures from step 1 on (connection lost); metrics.csv goes on",
+    ]
+    assert (tmp_path / "two" / "mlflow-id.txt").read_text() == "a" * 32 + "\n"
