@@ -17,7 +17,8 @@ from ocrctl.models.family import GROUP, ModelFamily
 if TYPE_CHECKING:
     from ocrctl.config.settings import ModelSettings
 
-FAMILIES = ("crnn", "parseq", "ppocr", "svtrv2", "dbnet", "pan", "craft")  # folders of ocrctl/models with a spec.py
+# folders of ocrctl/models with a spec.py
+FAMILIES = ("crnn", "parseq", "satrn", "ppocr", "svtrv2", "dbnet", "pan", "craft")
 DEFAULT_ARCH = "crnn-tiny"
 
 

@@ -120,7 +120,8 @@ class ReadingDistance:
     def __call__(self, model: OCRModel, base: OCRModel, images: Tensor, named: dict[str, Tensor]) -> Tensor:
         """images: uint8 (M, C, H, W). Returns the objective: scalar float32."""
         with torch.no_grad():
-            logits = base.generate(images)["logits"].float()[..., self.given.to(images.device)]  # (M, T, S)
+            read: Callable[..., dict[str, Tensor]] = base.generate  # takes widths where the aspect ratio is kept
+            logits = read(images, **named)["logits"].float()[..., self.given.to(images.device)]  # (M, T, S)
         ids = self.own.to(images.device)[logits.argmax(-1)]  # (M, T)
         return self.objective(model, {"images": images, "labels": as_labels(ids, self.num_classes), **named})
 

@@ -49,9 +49,11 @@ class CrossEntropyObjective:
 
     def __call__(self, model: OCRModel, batch: dict[str, Tensor]) -> Tensor:
         """labels: int64 (N, L + 1), [BOS] characters [EOS] [PAD]..., as ARTokenizer encodes them. The model returns
-        logits (N, L, K); step i predicts labels[:, i + 1]."""
+        logits (N, L, K); step i predicts labels[:, i + 1]. widths: int64 (N,), of a model that keeps the aspect
+        ratio."""
         labels = batch["labels"]
-        logits = model(batch["images"], labels)["logits"]
+        named = {"widths": batch["widths"]} if "widths" in batch else {}
+        logits = model(batch["images"], labels, **named)["logits"]
         if logits.shape[:2] != (labels.shape[0], labels.shape[1] - 1):
             raise ValueError(f"logits {tuple(logits.shape)} for targets {tuple(labels.shape)}: expected (N, L, K)")
         pad = logits.shape[-1] + 1

@@ -37,6 +37,8 @@ class Watch(TorchDispatchMode):
         ("crnn-tiny", ["train.on_nonfinite=skip"]),
         ("crnn-tiny", ["model.resize=keep"]),
         ("ppocr-rec-tiny", []),
+        ("satrn-tiny", []),
+        ("satrn-tiny", ["model.resize=keep"]),
     ],
 )
 def test_a_step_reads_no_value(arch: str, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,139 @@
+"""An autoregressive recogniser: image encoder to a feature map, text decoder, linear head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ocrctl.errors import UsageError
+from ocrctl.models.layers.autoregressive import StepDecoder, greedy_logits
+from ocrctl.models.layers.beam_search import Beams, Words, beam_search
+from ocrctl.models.layers.columns import Columns, column_mask, counted
+from ocrctl.models.layers.multi_head import FeatureMap
+from ocrctl.models.layers.text_decoder import IncrementalText, TextDecoder
+from ocrctl.models.ocr_model import OCRModel
+
+
+class AutoregressiveModel(OCRModel):
+    """Predict each character from the image and the characters before it.
+
+    The encoder maps normalised images (N, C, H, W), and `columns` where the aspect ratio is kept, to a FeatureMap.
+    Token ids as in text.tokenizer.ARTokenizer: 0 is [EOS], characters start at 1, then [BOS] and [PAD], which the head
+    never predicts. T = max_label_length + 1 output steps, the last for [EOS].
+    """
+
+    decoder: TextDecoder
+    head: nn.Linear
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: TextDecoder,
+        *,
+        dim: int,
+        num_classes: int,
+        max_label_length: int,
+        mean: float | list[float],
+        std: float | list[float],
+    ) -> None:
+        head = nn.Linear(dim, num_classes)
+        nn.init.trunc_normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
+        class_tensors = ("head.weight", "head.bias", "decoder.embedding.weight")
+        super().__init__(encoder, decoder, head, mean=mean, std=std, class_tensors=class_tensors)
+        self.eos, self.bos, self.pad = 0, num_classes, num_classes + 1
+        self.steps = max_label_length + 1
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the name of the token embedding."""
+        return {"decoder.embedding.weight"}
+
+    def features(self, images: Tensor, widths: Tensor | None = None) -> FeatureMap:
+        """Encode uint8 (N, C, H, W). widths: int64 (N,), the columns of each image; the rest of W is padding, which
+        changes no output. None: all of W."""
+        normalised = self.normalise(images)
+        if widths is None:
+            found: FeatureMap = self.encode(normalised)
+            return found
+        normalised = normalised * column_mask(widths, images.shape[3])[:, None, None]
+        found = self.encode(normalised, Columns(widths, counted(widths, self.kept)))
+        return found
+
+    def forward(self, images: Tensor, targets: Tensor | None = None, widths: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict every character from the targets before it (teacher forcing).
+
+        images: uint8 (N, C, H, W). targets: int64 (N, L + 1), [BOS] characters [EOS] [PAD].... widths: as in
+        `features`. Returns {"logits": (N, L, K)}, position i predicting targets[:, i + 1]. Without targets a model in
+        evaluation mode generates, {"logits": (N, T, K)}; in training mode UsageError is raised.
+        """
+        if targets is None:
+            if self.training:
+                raise UsageError(
+                    "an autoregressive model in training needs targets: call model(images, targets), or model.eval()"
+                    " and model.generate(images)."
+                )
+            return self.generate(images, widths=widths)
+        if targets.shape[1] - 1 > self.steps:
+            raise UsageError(f"targets of {targets.shape[1] - 2} characters, the model reads at most {self.steps - 1}.")
+        return {"logits": self.head(self.decoder(targets[:, :-1], self.features(images, widths)))}
+
+    def start(self, image: FeatureMap, max_length: int | None = None, beam: int = 1) -> StepDecoder:
+        """Return a decoder with an empty cache. max_length: maximum characters of a text, None for the model's limit.
+        beam: rows for each image, one after the other."""
+        return IncrementalText(self.decoder, self.head, image, self._steps(max_length), beam)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        images: Tensor,
+        *,
+        decoding: str | None = None,
+        refine: int | None = None,
+        max_length: int | None = None,
+        widths: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Decode greedily, character by character, with a key/value cache.
+
+        images, widths: as in `features`. decoding: only "ar"; refine: only 0. max_length: maximum characters of a text,
+        None for the model's limit. Returns {"logits": (N, T, K)}; a text ends where class 0 wins, later positions are
+        zero. Raises UsageError for other values.
+        """
+        if decoding not in (None, "ar") or refine:
+            raise UsageError(
+                f"decoding {decoding!r}, refine {refine}: this model reads character by character only (ar)."
+            )
+        image, steps = self.features(images, widths), self._steps(max_length)
+        decoder = IncrementalText(self.decoder, self.head, image, steps)
+        return {"logits": greedy_logits(decoder, image.features, steps, bos=self.bos, eos=self.eos)}
+
+    @torch.no_grad()
+    def generate_beam(
+        self,
+        images: Tensor,
+        beam: int,
+        *,
+        power: float = 1.0,
+        words: Words | None = None,
+        widths: Tensor | None = None,
+        max_length: int | None = None,
+    ) -> Beams:
+        """Find `beam` texts for each image (OCRModel.generate_beam)."""
+        self.check_beam(beam)
+        image, steps = self.features(images, widths), self._steps(max_length)
+        decoder = IncrementalText(self.decoder, self.head, image, steps, beam)
+        return beam_search(decoder, image.features, steps, beam, bos=self.bos, eos=self.eos, power=power, words=words)
+
+    @torch.no_grad()
+    def attention(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> Tensor:
+        """Return the weights of the cells for each character (OCRModel.attention), the mean of the heads of the last
+        decoder layer."""
+        image = self.features(images, widths)
+        context = torch.cat([torch.full_like(ids[:, :1], self.bos), ids[:, :-1]], dim=1)
+        last = self.decoder.decoder_layers[-1].cross_attn
+        seen = last.shares(self.decoder.queries(context, image), last.prepare(image), 0)  # (N, T, h w)
+        return seen.unflatten(2, image.features.shape[2:])
+
+    def _steps(self, max_length: int | None) -> int:
+        if max_length is not None and not 1 <= max_length < self.steps:
+            raise UsageError(f"max_length {max_length}: this model reads 1 to {self.steps - 1} characters.")
+        return self.steps if max_length is None else max_length + 1
