@@ -35,7 +35,7 @@ def random_logits(seed: int, images: int, steps: int, classes: int, spread: floa
     return (spread * np.random.default_rng(seed).normal(size=(images, steps, classes))).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.integers(1, 5),
@@ -52,7 +52,7 @@ def test_a_full_beam_holds_every_text_with_its_probability(seed: int, steps: int
             assert np.exp(score) == pytest.approx(every[tuple(text)], rel=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), beam=st.integers(1, 6), classes=st.integers(2, 9))
 def test_a_narrow_beam_is_that_of_the_published_algorithm(seed: int, beam: int, classes: int) -> None:
     """Also where a text leaves the beam and returns, and where classes are left out because none can win."""
@@ -108,7 +108,7 @@ def test_edges_of_the_search() -> None:
         prefix_beam_search(blank, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 5), length=st.integers(0, 4))
 def test_the_alignment_is_the_best_path(seed: int, steps: int, length: int) -> None:
     rng = np.random.default_rng(seed)
