@@ -18,7 +18,7 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # Do not wait for the writer of a FIFO, and do not make a terminal the controlling one.
 _NONBLOCKING = _READ | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _BLOCK = 1 << 20  # bytes of one read
-_FIRST_READ = 1 << 16  # bytes; fits most word images, and a shorter read is the end of the file
+_FIRST_READ = 1 << 16  # bytes; fits most word images
 WRITER_WAIT = 2.0  # seconds that a FIFO may have no writer before it is refused
 _SEEKING = threading.Lock()  # Windows: a position and the read that needs it belong together
 LARGEST_TEXT = 1 << 30  # bytes of a settings, charset, word or label file, and of what comes through a pipe
@@ -68,14 +68,16 @@ def check_regular(path: Path) -> None:
 def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
     """Read all bytes of the regular file `path`. Raises as `open_regular`, and UnreadableFile for more than `limit`
     bytes."""
-    handle = open_regular(path)
+    handle = os.open(path, _NONBLOCKING)
     try:
-        data = os.read(handle, _FIRST_READ)
-        if len(data) < _FIRST_READ:
-            return data
-        if os.fstat(handle).st_size > limit:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_regular(path, status.st_mode)
+        if status.st_size > limit:
             raise _too_large(path, limit)
-        return _read_rest(handle, path, limit, [data])
+        count = min(status.st_size, _FIRST_READ) + 1  # a shorter read is the end of the file
+        data = os.read(handle, count)
+        return data if len(data) < count else _read_rest(handle, path, limit, [data])
     finally:
         os.close(handle)
 

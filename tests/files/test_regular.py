@@ -48,6 +48,12 @@ def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         assert len(read_regular(path)) == len(read_stream(path)) == size
     with pytest.raises(UnreadableFile, match="larger than 1 MiB"):
         read_regular(path, 1 << 20)
+    path.write_bytes(b"four")
+    assert read_regular(path, 4) == b"four"
+    with pytest.raises(UnreadableFile, match="the limit"):
+        read_regular(path, 3)
+    if Path("/proc/self/status").exists():  # states no size
+        assert b"VmSize" in read_regular("/proc/self/status")
     with open(path, "wb") as sparse:
         sparse.truncate(1 << 40)  # takes no room on the disk
     with pytest.raises(UnreadableFile, match="larger than 1,024 MiB"):

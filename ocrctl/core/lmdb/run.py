@@ -16,9 +16,10 @@ from ocrctl.config.output_steps import longest_label
 from ocrctl.core.train.data_errors import CheckedSource, LabelPolicy, data_fix
 from ocrctl.data.datasets.check_labels import LONG, STEPS, check_labels
 from ocrctl.data.formats.spec import open_source
-from ocrctl.data.lmdb.build import Problem, build
-from ocrctl.data.lmdb.reader import LmdbWords, close_environments, data_file
+from ocrctl.data.lmdb.build import Built, Problem, build
+from ocrctl.data.lmdb.reader import LmdbWords, data_file
 from ocrctl.data.lmdb.verify import verify
+from ocrctl.data.lmdb.word_source import SelectedWords, WordSource
 from ocrctl.data.validate.word_stats import LabelStats, label_stats, scripts
 from ocrctl.errors import InputError
 from ocrctl.models.registry import DEFAULT_ARCH, get_spec
@@ -150,7 +151,7 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(signals.received or signal.SIGINT) from stop
     seconds = time.perf_counter() - start
-    needs = training_needs(options.out) if built.written else None
+    needs = training_needs(options.out, _written(source, built)) if built.written else None
     return BuildReport(
         out=options.out,
         source=source.name,
@@ -169,12 +170,17 @@ def build_lmdb(options: BuildOptions, progress: Progress = lambda done, total: N
     )
 
 
-def training_needs(path: Path) -> TrainingNeeds:
-    """Compare the labels with the default architecture; see TrainingNeeds. Raises InputError when `path` is not an
-    LMDB."""
-    words = LmdbWords(path)
-    labels = words.labels
-    close_environments()  # the caller may replace the file
+def _written(source: WordSource, built: Built) -> WordSource:
+    """Return the samples of `source` that were written."""
+    if not built.left_out:
+        return source
+    left_out = {problem.index for problem in built.left_out}
+    kept = [index for index in range(len(source)) if index not in left_out]
+    return SelectedWords(source, kept, [source.labels[index] for index in kept])
+
+
+def training_needs(path: Path, words: WordSource) -> TrainingNeeds:
+    """Compare the labels of `words`, written to the LMDB `path`, with the default architecture; see TrainingNeeds."""
     spec = get_spec(DEFAULT_ARCH)
     policy = LabelPolicy(spec, Charset.load(spec.default_charset))
     report = check_labels(words, policy.charset, spec)
@@ -186,7 +192,7 @@ def training_needs(path: Path) -> TrainingNeeds:
         too_long=report.problems[LONG] + report.problems[STEPS],
         longest=report.longest,
         longest_fitting=longest_label(spec),
-        scripts=scripts(Counter(char for label in labels for char in label)),
+        scripts=scripts(report.characters),
         command=None if fix is None else fix.command(["train", "-d", str(path)]),
     )
 

@@ -122,8 +122,9 @@ def data_fix(sources: Sequence[CheckedSource], policy: LabelPolicy) -> Fix | Non
         commands.append(f"ocrctl dataset charset {' '.join(specs)} -o {shell_quote(file)}")
         options += ["--charset", shell_quote(file)]
     options += plan.options()
+    same = plan.chars is policy.charset and plan.spec is policy.spec
     for one in sources:
-        report = check_labels(one.source, plan.chars, plan.spec)
+        report = one.report if same else check_labels(one.source, plan.chars, plan.spec)
         if refusal(
             report, skip_unknown=plan.skip_unknown or policy.skip_unknown, skip_bad=plan.skip_bad or policy.skip_bad
         ):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import output_steps
 from ocrctl.data.formats.spec import WordSource
-from ocrctl.data.validate.text_rules import text_errors
+from ocrctl.data.validate.text_rules import suspects, text_errors
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label
-from ocrctl.text.tokenizer import CTCTokenizer
+
+_TOGETHER = 1 << 12  # labels measured as one array
 
 
 @dataclass
@@ -25,51 +30,91 @@ class LabelReport:
     problems: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     unknown_chars: dict[str, int] = field(default_factory=dict)
-    characters: set[str] = field(default_factory=set)  # of all labels
+    characters: Counter[str] = field(default_factory=Counter)  # of all labels
     longest: int = 0  # code points of the longest label
     steps: int = 0  # most output steps that a label needs under CTC
-
-    def add(self, reason: str, where: str, label: str) -> None:
-        """Count one bad label; the first three of each reason are kept as examples."""
-        self.problems[reason] += 1
-        if self.problems[reason] <= 3:
-            self.examples.setdefault(reason, []).append(f"{where}: {label!r}")
 
 
 UNKNOWN, EMPTY, LONG = "unknown characters", "empty label", "label too long"
 STEPS = "label that needs more output steps than the model has"
+_ORDER = {UNKNOWN: 1, LONG: 2, STEPS: 3}  # of the reasons of one sample, after errors of its text
 
 
 def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> LabelReport:
     """Split the samples of `source` into those that `spec` can learn with `charset` and those it cannot, with all
     reasons. Text errors of `dataset validate` are reasons too."""
     report = LabelReport(source.name, total=len(source.labels))
-    known = set(charset)
-    steps = output_steps(spec)
-    unknown: list[str] = []
-    lengths: set[int] = set()
-    for index, raw in enumerate(source.labels):
-        label = normalize_label(raw)
-        needed = CTCTokenizer.required_steps(label)
-        report.characters.update(label)
-        lengths.add(len(label))
-        if needed > report.steps:
-            report.steps = needed
-        reasons = [EMPTY if code.name == "empty-text" else f"{code.name} ({code.code})" for code in text_errors(label)]
-        if not known.issuperset(label):
-            reasons.append(UNKNOWN)
-            unknown.append(label)
-        if len(label) > spec.max_label_length:
-            reasons.append(LONG)
-        elif spec.tokenizer == "ctc" and needed > steps:
-            reasons.append(STEPS)
-        for reason in reasons:
-            report.add(reason, source.where(index), label)
-        if not reasons:
-            report.kept.append(index)
-    report.longest = max(lengths, default=0)
-    report.unknown_chars = charset.unknown(unknown)
+    known, limit = set(charset), output_steps(spec)
+    usable = np.ones(report.total, bool)
+    first: dict[str, list[int]] = {}  # indices of up to three samples by reason
+    for start in range(0, report.total, _TOGETHER):
+        block = _measure(source.labels[start : start + _TOGETHER])
+        report.characters.update(block.characters)
+        report.longest = max(report.longest, int(block.lengths.max()))
+        report.steps = max(report.steps, int(block.steps.max()))
+        rows: dict[str, list[int] | NDArray[np.int64]] = {}
+        for index in suspects(block.labels):
+            for code in text_errors(block.labels[index]):
+                reason = EMPTY if code.name == "empty-text" else f"{code.name} ({code.code})"
+                rows.setdefault(reason, []).append(index)  # type: ignore[union-attr]
+        long = block.lengths > spec.max_label_length
+        rows[LONG] = np.flatnonzero(long)
+        if spec.tokenizer == "ctc":
+            rows[STEPS] = np.flatnonzero(~long & (block.steps > limit))
+        if others := block.characters.keys() - known:
+            rows[UNKNOWN] = block.with_characters(others)
+        for reason, places in rows.items():
+            if len(places):
+                usable[start + np.asarray(places)] = False
+                report.problems[reason] += len(places)
+                first.setdefault(reason, []).extend(start + int(place) for place in places[:3])
+    report.kept = np.flatnonzero(usable).tolist()
+    reasons = sorted(first, key=lambda reason: (first[reason][0], _ORDER.get(reason, 0)))
+    report.problems = Counter({reason: report.problems[reason] for reason in reasons})
+    for reason in reasons:
+        places = first[reason][:3]
+        report.examples[reason] = [f"{source.where(one)}: {normalize_label(source.labels[one])!r}" for one in places]
+    report.unknown_chars = charset.unknown(report.characters)
     return report
+
+
+@dataclass
+class _Block:
+    """Labels as arrays: `codes` are the code points of all of them, `ends` (N,) where each label ends in them."""
+
+    labels: Sequence[str]
+    characters: dict[str, int]  # character to occurrences
+    codes: NDArray[np.uint32]
+    ends: NDArray[np.int64]
+    lengths: NDArray[np.int64]  # (N,) code points
+    steps: NDArray[np.int64]  # (N,) output steps under CTC, as CTCTokenizer.required_steps
+
+    def with_characters(self, chars: set[str]) -> NDArray[np.int64]:
+        """Return the positions of the labels with any of `chars`."""
+        wanted = np.zeros(int(self.codes.max()) + 1, bool)
+        wanted[list(map(ord, chars))] = True
+        having = np.zeros(len(self.labels), bool)
+        having[np.searchsorted(self.ends, np.flatnonzero(wanted[self.codes]), "right")] = True
+        return np.flatnonzero(having)
+
+
+def _measure(labels: Sequence[str]) -> _Block:
+    """Measure labels together, in NFC."""
+    text = "".join(labels)
+    if normalize_label(text) != text:
+        labels = list(map(normalize_label, labels))
+        text = "".join(labels)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    lengths = np.fromiter(map(len, labels), np.int64, len(labels))
+    ends = np.cumsum(lengths)
+    repeats = np.zeros(len(codes) + 1, np.int64)  # after each code point, how many equal the one before
+    if len(codes):
+        repeats[2:] = codes[1:] == codes[:-1]
+        repeats[ends[ends < len(codes)] + 1] = 0  # the first of a label follows another label
+        np.cumsum(repeats, out=repeats)
+    counts = np.bincount(codes)
+    characters = {chr(code): int(counts[code]) for code in np.flatnonzero(counts).tolist()}
+    return _Block(labels, characters, codes, ends, lengths, lengths + repeats[ends] - repeats[ends - lengths])
 
 
 def describe(report: LabelReport) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ocrctl.config.limits import max_image_pixels
 from ocrctl.data.images import Image
+from ocrctl.data.images.header import baseline_sizes
 from ocrctl.data.images.limits import limit_problem, stated_size, value_problem
 from ocrctl.errors import InputError
 
@@ -16,6 +19,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # type: ignor
 
 
 _LARGE = 1 << 24  # pixels; larger images are checked in grey, which takes a third of the memory
+_JPEG_END = b"\xff\xd9"
+_PROBE_JPEG = cv2.IMREAD_REDUCED_GRAYSCALE_8
 _REDUCED = {  # OpenCV's flags for decoding at a fraction of the size, as RGB
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
@@ -45,6 +50,18 @@ def decode_problem(data: bytes) -> str:
     return probe(data)[0]
 
 
+def decode_problems(encoded: Sequence[bytes]) -> list[str]:
+    """Return what `decode_problem` returns for each of `encoded`; baseline JPEGs whose headers are alike are compared
+    with the limits together."""
+    heights, widths = baseline_sizes(encoded).T
+    pixels = heights * widths
+    simple = ((pixels > 0) & (pixels <= max_image_pixels())).tolist()
+    return [
+        "" if one and data.endswith(_JPEG_END) and _imdecode(data, _PROBE_JPEG) is not None else decode_problem(data)
+        for one, data in zip(simple, encoded, strict=True)
+    ]
+
+
 def probe(data: bytes) -> tuple[str, Image | None]:
     """Return why `data` is not a complete image, or "", and the decoded image: not RGB, for a JPEG small and grey.
 
@@ -67,7 +84,7 @@ def probe_sized(data: bytes, stated: tuple[str, int, int] | None) -> tuple[str, 
         return _undecodable(data), None
     kind, width, height = stated
     flags = cv2.IMREAD_UNCHANGED if width * height < _LARGE else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    image = _imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8 if kind in ("jpeg", "progressive") else flags)
+    image = _imdecode(data, _PROBE_JPEG if kind in ("jpeg", "progressive") else flags)
     if image is not None and image.dtype not in (np.uint8, np.uint16):  # `decode` refuses it
         return f"the image holds {image.dtype} values, expected 8 or 16 bits a channel", None
     return (_undecodable(data) if image is None else ""), image
@@ -83,7 +100,7 @@ def container_problem(data: bytes) -> str:
     OpenCV may fill missing parts with grey instead of failing, so the trailer is checked.
     """
     if data.startswith(b"\xff\xd8"):
-        if not data.endswith(b"\xff\xd9") and not _jpeg_ends(data):
+        if not data.endswith(_JPEG_END) and not _jpeg_ends(data):
             return f"the JPEG is cut off after {len(data)} bytes (it has no end marker)"
     elif data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png_damage(data)

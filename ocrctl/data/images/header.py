@@ -19,6 +19,7 @@ _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within the coded data of a JPEG
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _MANY_SCANS = 64  # from here on scans are counted by walking the file
+_SHARED = 1 << 12  # bytes; a longer start holds a thumbnail or a profile, which few files share
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
@@ -57,10 +58,35 @@ def _jpeg(data: bytes) -> Header | None:
     return found[1] if found is not None else None
 
 
+class _JpegStart(NamedTuple):
+    """The bytes of a JPEG before its height and width, and what they say."""
+
+    data: bytes
+    progressive: bool
+    orientation: int
+
+
+_last_start = _JpegStart(b"", False, 1)  # of the JPEG parsed last; replaced as a whole, so threads need no lock
+
+
 def jpeg_header(data: bytes) -> tuple[bool, Header] | None:
-    """Return whether a JPEG is progressive, and its header. Raises struct.error when it is cut off."""
+    """Return whether a JPEG is progressive, and its header. Raises struct.error when it is cut off.
+
+    A JPEG that starts like the one before it, as one encoder writes them, takes one comparison.
+    """
+    global _last_start
+    start, progressive, orientation = _last_start
+    if start and data.startswith(start):
+        height, width = _SIZE.unpack_from(data, len(start))
+        return (progressive, Header(width, height, orientation)) if width and height else None
     found = _frame(data)
-    return (data[found[0] - 4] in _PROGRESSIVE, found[1]) if found is not None else None
+    if found is None:
+        return None
+    offset, header = found
+    progressive = data[offset - 4] in _PROGRESSIVE
+    if offset <= _SHARED:
+        _last_start = _JpegStart(data[:offset], progressive, header.orientation)
+    return progressive, header
 
 
 def _frame(data: bytes) -> tuple[int, Header] | None:
@@ -99,6 +125,19 @@ def jpeg_scans(data: bytes) -> int:
         scans += marker == 0xDA
         position += int.from_bytes(data[position : position + 2], "big")
     return scans
+
+
+def baseline_sizes(encoded: Sequence[bytes]) -> NDArray[np.int64]:
+    """Return (I, 2) height and width of the JPEGs that start like the one parsed last and are not progressive; zeros
+    for all other data, whose headers `jpeg_header` or `read_header` reads."""
+    start, progressive, _ = _last_start
+    sizes = np.zeros((len(encoded), 2), np.int64)
+    if start and not progressive:
+        offset, end = len(start), len(start) + _SIZE.size
+        alike = [data.startswith(start) and len(data) >= end for data in encoded]
+        sides = b"".join([data[offset:end] for data, one in zip(encoded, alike, strict=True) if one])
+        sizes[alike] = np.frombuffer(sides, ">u2").reshape(-1, 2)
+    return sizes
 
 
 class HeaderReader:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from types import TracebackType
 
 from ocrctl.data.images import decode as images
 
 _STDERR = 2
+_TOGETHER = 32  # images decoded before stderr is looked at, a system call
 _DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG")
 
 
@@ -39,6 +41,19 @@ class DecoderWarnings:
         """Return why `data` is not a complete, undamaged image, or ""."""
         problem, warning = images.decode_problem(data), self._new_warning()
         return problem or warning
+
+    def check_all(self, encoded: Sequence[bytes]) -> list[str]:
+        """Return what `check` returns for each of `encoded`. Where libjpeg reports something, the images around are
+        checked once more, one by one."""
+        problems: list[str] = []
+        for start in range(0, len(encoded), _TOGETHER):
+            some = encoded[start : start + _TOGETHER]
+            found = images.decode_problems(some)
+            if self._file.tell():
+                self._new_warning()
+                found = list(map(self.check, some))
+            problems += found
+        return problems
 
     def probe_sized(self, data: bytes, stated: tuple[str, int, int] | None) -> tuple[str, images.Image | None]:
         """Probe as `decode.probe_sized` does, and find why `data` is not an undamaged image."""

@@ -14,6 +14,7 @@ from ocrctl.config.limits import IMAGE_PAGES
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _KIND = 256, 257, 258, 277, 254
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _NO_PAGE = 1 | 4  # bits of _KIND: a reduced-size copy of another page, and a transparency mask
+_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _CUT = "the list of its pages is cut off or damaged"
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # field types of whole numbers
 
@@ -32,7 +33,7 @@ class Directory(NamedTuple):
 
 def is_tiff(data: bytes) -> bool:
     """Return whether `data` starts like a TIFF or a BigTIFF."""
-    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return data.startswith(_MARKS)
 
 
 class Pages(NamedTuple):

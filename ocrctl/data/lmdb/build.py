@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,22 +93,19 @@ def _build(
             start = _continue(writer, order, source, result)
             hashes: list[int] = []
             several: list[int] = []  # positions in `hashes`
-
-            def note(data: bytes) -> None:
-                if has_several_pages(data):
-                    several.append(len(hashes))
-                hashes.append(hash(data))
-
             for written in writer.images():
-                note(written)
+                _note([written], hashes, several)
             with closing(check_all(source, start, max_length, jobs)) as chunks, CommitThread(writer) as commits:
                 for chunk, results in chunks:
-                    for index, data in zip(chunk, results, strict=True):
-                        if isinstance(data, str):
-                            result.left_out.append(Problem(index, source.where(index), data))
-                        else:
-                            note(data)
-                            commits.add(data)
+                    valid = [data for data in results if isinstance(data, bytes)]
+                    if len(valid) < len(results):
+                        result.left_out += [
+                            Problem(index, source.where(index), data)
+                            for index, data in zip(chunk, results, strict=True)
+                            if isinstance(data, str)
+                        ]
+                    _note(valid, hashes, several)
+                    commits.add(valid)
                     stop = stopping()
                     if stop or commits.size >= commit_bytes:
                         commits.begin(_state(order, chunk.stop, result))
@@ -132,6 +129,12 @@ def _build(
         raise ResumableStop(f"{partial}: writing failed ({error.strerror}).", hint=_RESUME) from error
     result.repeated = _repeated(source, hashes, kept)
     return result
+
+
+def _note(images: Sequence[bytes], hashes: list[int], several: list[int]) -> None:
+    """Add the hashes of encoded `images`, and to `several` the positions of those with several pages in `hashes`."""
+    several += [place for place, data in enumerate(images, len(hashes)) if has_several_pages(data)]
+    hashes += map(hash, images)
 
 
 def _fingerprint(source: WordSource, max_length: int) -> str:
@@ -167,8 +170,10 @@ def _kept(result: Built) -> list[int]:
 
 def _repeated(source: WordSource, hashes: list[int], kept: list[int]) -> list[Problem]:
     """Find kept samples whose image equals an earlier one byte for byte (64-bit hashes)."""
+    problems: list[Problem] = []
+    if len(set(hashes)) == len(hashes):
+        return problems
     first: dict[int, int] = {}
-    problems = []
     for key, index in zip(hashes, kept, strict=True):
         earlier = first.setdefault(key, index)
         if earlier != index:

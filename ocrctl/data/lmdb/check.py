@@ -9,7 +9,7 @@ import sys
 import threading
 import unicodedata
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -44,21 +44,32 @@ def label_problem(label: str, max_length: int) -> str:
     return ""
 
 
+def _plain(labels: Sequence[str], max_length: int) -> bool:
+    """Return whether none of `labels` has a problem."""
+    if max_length and max(map(len, labels), default=0) > max_length:
+        return False
+    return "".join(labels).isprintable() and all(map(str.strip, labels))
+
+
 def check_samples(source: WordSource, indices: range, max_length: int) -> list[Checked]:
     """Read and check the samples `indices`."""
-    labels = source.labels
+    labels, image_bytes = source.labels, source.image_bytes
     results: list[Checked] = []
+    images: dict[int, bytes] = {}  # by position in `results`
+    texts = labels[indices.start : indices.stop]
+    plain = _plain(texts, max_length)
+    for index in indices:
+        result: Checked = "" if plain else label_problem(labels[index], max_length)
+        if not result:
+            try:
+                images[len(results)] = result = image_bytes(index)
+            except InputError as error:
+                result = error.message.removeprefix(f"{source.where(index)}: ").removesuffix(".")
+        results.append(result)
     with DecoderWarnings() as decoder:
-        for index in indices:
-            problem = label_problem(labels[index], max_length)
-            if not problem:
-                try:
-                    data = source.image_bytes(index)
-                except InputError as error:
-                    problem = error.message.removeprefix(f"{source.where(index)}: ").removesuffix(".")
-                else:
-                    problem = decoder.check(data)
-            results.append(problem or data)
+        for position, problem in zip(images, decoder.check_all(list(images.values())), strict=True):
+            if problem:
+                results[position] = problem
     return results
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ocrctl.config.limits import max_image_bytes
+from ocrctl.config.limits import limit
 from ocrctl.data.lmdb.label_text import read_label_text
 from ocrctl.data.polygons.malformed import Malformed
 from ocrctl.errors import InputError
 from ocrctl.files.regular import read_regular
+
+_POSIX = os.sep == "/"
 
 
 class WordSource(Protocol):
@@ -61,13 +63,16 @@ class FolderWords:
 
     def path(self, index: int) -> str:
         """Return the path of image `index`."""
-        return os.path.join(self.root, self.files[index])
+        file = self.files[index]
+        if not _POSIX or file[:1] == "/" or self.root[-1:] in ("", "/"):
+            return os.path.join(self.root, file)
+        return f"{self.root}/{file}"  # as join does, in a fifth of its time
 
     def image_bytes(self, index: int) -> bytes:
         """Read the encoded image file. Raises InputError naming the label line when it is missing or unreadable."""
         path = self.path(index)
         try:
-            return read_regular(path, max_image_bytes())
+            return read_regular(path, limit("data.max_image_bytes"))
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise InputError(f"{self.where(index)}: {_unreadable(path, error)}.") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any
 
@@ -44,8 +45,11 @@ class LmdbWriter:
         self.state: dict[str, Any] | None = None if state is None else json.loads(state)
         self.written = 0 if self.state is None else int(self.state["written"])
 
-    def append(self, images: Sequence[bytes], state: dict[str, Any] | None = None) -> None:
-        """Commit encoded images under the next numbers together with `state`, which a resumed build reads."""
+    def append(
+        self, images: Sequence[bytes], state: dict[str, Any] | None = None, filled: Callable[[], None] = lambda: None
+    ) -> None:
+        """Commit encoded images under the next numbers together with `state`, which a resumed build reads. `filled` is
+        called when they are in memory pages and only the disk remains."""
         first = self.written + 1
         state = {**(state or {}), "written": self.written + len(images)}
         encoded = json.dumps(state).encode()
@@ -55,6 +59,7 @@ class LmdbWriter:
                 [(image_key(number), data) for number, data in enumerate(images, first)], append=True
             )
             transaction.put(STATE_KEY, encoded)
+            filled()
 
         self._commit(fill)
         self.written, self.state = state["written"], state
@@ -118,7 +123,11 @@ class LmdbWriter:
 
 
 class CommitThread:
-    """Commit to a writer in a thread, one commit at a time, while the next images are decoded."""
+    """Commit to a writer in a thread, one commit at a time: the next images are decoded while it waits for the disk.
+
+    Not while it fills pages: LMDB's binding takes and releases the interpreter lock for each image, and two threads
+    that compete for it spend more time than filling takes.
+    """
 
     def __init__(self, writer: LmdbWriter) -> None:
         self.size = 0  # bytes added since the last `begin`
@@ -127,16 +136,24 @@ class CommitThread:
         self._thread = ThreadPoolExecutor(1)
         self._running: Future[None] | None = None
 
-    def add(self, image: bytes) -> None:
-        """Add an image to the next commit."""
-        self._images.append(image)
-        self.size += len(image)
+    def add(self, images: Sequence[bytes]) -> None:
+        """Add encoded images to the next commit."""
+        self._images += images
+        self.size += sum(map(len, images))
 
     def begin(self, state: dict[str, Any]) -> None:
         """Commit the added images with `state`. Waits for the previous commit and raises its error."""
         self.wait()
-        self._running = self._thread.submit(self._writer.append, self._images, state)
+        filled = Event()
+        self._running = self._thread.submit(self._append, self._images, state, filled)
         self._images, self.size = [], 0
+        filled.wait()
+
+    def _append(self, images: list[bytes], state: dict[str, Any], filled: Event) -> None:
+        try:
+            self._writer.append(images, state, filled.set)
+        finally:
+            filled.set()
 
     def wait(self) -> None:
         """Wait until the last commit is on the disk. Raises its error."""

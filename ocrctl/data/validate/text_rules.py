@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,7 +48,7 @@ def check_texts(findings: Findings, data: Annotations) -> None:
     found: dict[str, _Columns] = {}
     lines = data.format in _AFTER_POINTS
     for start in range(0, len(data), _TOGETHER):
-        for index in _suspects(data.texts[start : start + _TOGETHER], lines):
+        for index in suspects(data.texts[start : start + _TOGETHER], lines):
             if not data.ignore[start + index]:
                 for name, note in text_problems(data.texts[start + index], lines):
                     if name == "points-in-text" and not _beside(note, data.polygon(start + index)):
@@ -71,7 +72,7 @@ def _is_clean(text: str, lines: bool) -> bool:
     return text.isascii() and text.isprintable() and text.strip() == text != "" and text not in PLACEHOLDERS
 
 
-def _suspects(texts: list[str], lines: bool) -> list[int]:
+def suspects(texts: Sequence[str], lines: bool = False) -> list[int]:
     """Return the indices of all `texts` that may have a problem: not printable ASCII, empty, a placeholder, with `???`,
     with a space at an end or, for `lines` whose text follows points, starting like numbers with commas."""
     content = "\n".join(["", *texts, ""]).encode(errors="surrogatepass")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
 
+from ocrctl.config.output_steps import output_steps
 from ocrctl.data.datasets.check_labels import EMPTY, LONG, STEPS, UNKNOWN, check_labels, describe, refusal
 from ocrctl.data.polygons.codes import BY_NAME
 from ocrctl.data.validate.text_rules import has_error, text_errors, text_problems
 from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
+from ocrctl.text.normalize import normalize_label
+from ocrctl.text.tokenizer import CTCTokenizer
 
 
 class Labels:
@@ -95,3 +101,45 @@ def test_errors_of_a_text_are_those_of_the_rules(text: str) -> None:
     """A quick look at the text must not pass over what a rule would find."""
     slow = [name for name, _ in text_problems(text) if BY_NAME[name].severity == "error"]
     assert [code.name for code in text_errors(text)] == slow and has_error(text) == bool(slow)
+
+
+@pytest.mark.parametrize("arch", ["crnn-tiny", "parseq-tiny"])
+def test_labels_measured_together_have_the_reasons_of_each_alone(arch: str) -> None:
+    spec, charset = get_spec(arch), Charset("abcdework é서")
+    draw = random.Random(0)
+    texts = [
+        "",
+        " ",
+        "ok",
+        "a" * 14,
+        "ab" * 20,
+        "a\nb",
+        "\ud800",
+        "????a",
+        "TEMPORARY",
+        "e\u0301",
+        "é",
+        "서울",
+        "a𝒷",
+        "zz",
+    ]
+    labels = [draw.choice(texts) + draw.choice(["", "", "a", "é"]) for _ in range(5000)]
+    problems: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    kept = []
+    for index, label in enumerate(map(normalize_label, labels)):
+        reasons = [EMPTY if code.name == "empty-text" else f"{code.name} ({code.code})" for code in text_errors(label)]
+        unknown.update(char for char in label if char not in charset)
+        reasons += [UNKNOWN] if set(label) - set(charset) else []
+        if len(label) > spec.max_label_length:
+            reasons.append(LONG)
+        elif spec.tokenizer == "ctc" and CTCTokenizer.required_steps(label) > output_steps(spec):
+            reasons.append(STEPS)
+        problems.update(reasons)
+        kept += [] if reasons else [index]
+    report = check_labels(Labels(*labels), charset, spec)
+    assert report.kept == kept and list(report.problems.items()) == list(problems.items())
+    assert report.unknown_chars == unknown and report.characters == Counter("".join(map(normalize_label, labels)))
+    assert (report.longest, report.steps) == (41, max(map(CTCTokenizer.required_steps, map(normalize_label, labels))))
+    first = next(index for index, label in enumerate(labels) if not label.strip())
+    assert report.examples[EMPTY][0] == f"gt.txt:{first + 1}: {labels[first]!r}"

@@ -16,7 +16,7 @@ from ocrctl.core.lmdb.run import BuildOptions, build_lmdb, describe_lmdb, verify
 from ocrctl.data.formats.spec import open_source
 from ocrctl.data.lmdb.build import build
 from ocrctl.data.lmdb.reader import LmdbWords, close_environments
-from ocrctl.data.lmdb.writer import LmdbWriter
+from ocrctl.data.lmdb.writer import CommitThread, LmdbWriter
 from ocrctl.errors import InputError, ResumableStop, UsageError
 from ocrctl.files import lock
 from ocrctl.files.folder import partial_folder
@@ -361,3 +361,19 @@ def test_the_hint_of_a_full_disk_is_the_writers(tmp_path: Path) -> None:
         with LmdbWriter(tmp_path / "out", **options) as writer, pytest.raises(ResumableStop) as caught:
             writer._commit(fails)
         assert caught.value.hint == hint
+
+
+def test_a_commit_returns_once_its_pages_are_filled_or_have_failed(tmp_path: Path) -> None:
+    """Decoding goes on while the disk is waited for, not before: and an error of the writer must not wait for ever."""
+    with LmdbWriter(tmp_path / "out") as writer, CommitThread(writer) as commits:
+        commits.add([b"one", b"two"])
+        assert commits.size == 6
+        commits.begin({"done": 2})
+        assert commits.size == 0
+        commits.wait()
+        assert writer.written == 2 and list(writer.images()) == [b"one", b"two"]
+        commits.add([b"three"])
+        writer.close()
+        commits.begin({"done": 3})
+        with pytest.raises(ResumableStop, match="writing failed"):
+            commits.wait()
