@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Mapping
 from shutil import get_terminal_size
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
@@ -15,7 +18,7 @@ import typer
 from ocrctl.cli import command_line, console
 from ocrctl.cli.lazy import LazyGroup, Member
 from ocrctl.errors import InputError, OcrctlError, ResumableStop, UnknownSetting
-from ocrctl.shell import VARIABLES
+from ocrctl.shell import VARIABLES, termination_signals
 
 if TYPE_CHECKING:
     from typer._click import Context
@@ -44,8 +47,7 @@ class Commands(LazyGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            console.warn("interrupted")
-            raise typer.Exit(130) from stop
+            raise typer.Exit(_interrupted(stop)) from stop
         except EOFError as error:  # of a library, on a truncated file; Typer would treat it as Ctrl-D
             raise RuntimeError(f"EOFError: {error}") from error
 
@@ -82,7 +84,34 @@ def main() -> None:
     """Run the command line; every failure ends as one sentence and an exit code of docs/reference/exit-codes.md."""
     if sys.stderr is not None:
         sys.stderr = cast(TextIO, console.PipeSafeStream(sys.stderr))
+    _catch_signals()
     sys.exit(run())
+
+
+def _catch_signals() -> None:
+    """Make the first SIGTERM, SIGHUP or SIGUSR1 end the command as Ctrl-C does, with its number; the next ends the
+    process at once. A forked worker ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    process, numbers = os.getpid(), termination_signals()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for one in numbers:
+            signal.signal(one, signal.SIG_DFL)
+        if os.getpid() != process:
+            signal.raise_signal(number)
+        raise KeyboardInterrupt(number)
+
+    for number in numbers:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
+
+
+def _interrupted(stop: KeyboardInterrupt) -> int:
+    """Print which signal ended the command; return its exit code."""
+    number = stop.args[0] if stop.args else signal.SIGINT
+    console.warn("interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}")
+    return 128 + int(number)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -125,9 +154,8 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         console.warn("aborted")
         return 130
-    except KeyboardInterrupt:
-        console.warn("interrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        return _interrupted(stop)
     except Exception as error:
         if debug:
             console.report_traceback(error)

@@ -144,6 +144,13 @@ def note(text: str = "") -> None:
         warn(text)
 
 
+def stage(text: str) -> None:
+    """Print what a long command does now, where no progress bar shows it: stderr is not a terminal, or not a live
+    one."""
+    if not live():
+        note(text)
+
+
 def warn(text: str) -> None:
     """Print one line to stderr, also with -q. A line break in `text` continues it indented, so that data cannot start a
     line of its own; other control characters are escapes."""
@@ -207,12 +214,13 @@ def to_plain(value: Any) -> Any:
     return str(value)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 1) -> None:
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 1, *, whole_keys: bool = False) -> None:
     """Print a table to stdout: aligned columns on a terminal, nothing without a row; in a pipe tab-separated values
     with a header row, cells escaped by `escape.cell`.
 
     On a narrow terminal the last column is cut if that is enough; otherwise the columns are printed as several tables,
-    each with the first `keys` columns, which identify a row.
+    each with the first `keys` columns, which identify a row and are cut only as far as they stay distinct, with
+    `whole_keys` never.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -225,7 +233,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
     lines = [[escape.visible(cell) for cell in line] for line in (headers, *cells)]
     room = columns()
     widths = [max(_width(line[i]) for line in lines) for i in range(len(headers))]
-    if keys and not _fits(widths, room):
+    if keys and not whole_keys and not _fits(widths, room):
         _shorten(lines, widths, keys, room)
     for number, band in enumerate(_bands(widths, keys, room)):
         if number:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.early import check_models, check_specs
 from ocrctl.cli.github import GitHub, check_github, failed
 from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME, SCORES
 from ocrctl.cli.options import (
@@ -195,6 +196,8 @@ def evaluate(
     if not data:
         raise UsageError("no data given: -d SPEC.", hint="ocrctl eval MODEL -d SPEC")
     check_report(report)  # before models and images are opened
+    check_models(models)
+    check_specs(data)
     from ocrctl.runtime import keep_memory, share_cores
 
     share_cores()

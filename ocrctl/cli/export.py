@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.early import check_models, check_specs
 from ocrctl.cli.help import CHECKS, OUTPUT
 from ocrctl.cli.options import GraphDecoding, Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressBar
@@ -65,13 +66,15 @@ def export(
       ocrctl export runs/crnn -o models --precision fp16-weights
       ocrctl export runs/crnn -o out --verify data/val --tolerance logits=0.01
     """
+    check_models(models)
+    check_specs([verify] if verify is not None else [])
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.export.run import ExportOptions
     from ocrctl.core.export.run import export as run
 
     options = ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding, precision)
     with ProgressBar("samples" if verify is not None else "steps") as progress:
-        report = run(options, progress)
+        report = run(options, progress, console.stage)
     with console.ignoring_closed_pipe():
         if as_json:
             console.write_json({"ok": report.ok, **console.to_plain(report)})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.early import check_models
 from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.model_merge import merge
@@ -16,6 +17,7 @@ from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
+    from ocrctl.config.model_card import ModelCard
     from ocrctl.core.model.figures import ModelFigures
 
 Measure = Annotated[
@@ -28,7 +30,7 @@ app.command("merge")(merge)
 
 @app.command("list")
 def list_(plugin: Plugins = None, measure: Measure = False, json: Json = False, quiet: Quiet = False) -> None:
-    """List the architectures of `train`, and the default models with their origin, licence and accuracy.
+    """List the default models with their origin, licence and accuracy, then the architectures of `train`.
 
     Of each architecture: parameters, GFLOPs, grid of features and output steps for one image of the given size, and
     with --measure the milliseconds of one image on this machine, in PyTorch with random weights. Among the
@@ -42,15 +44,6 @@ def list_(plugin: Plugins = None, measure: Measure = False, json: Json = False, 
     if json:
         console.write_json(found)
         return
-    latencies = ["ms"] if measure else []
-    console.table(
-        ["arch", "task", "parameters", "GFLOPs", "input", "grid", "steps", *latencies, "description"],
-        [
-            (spec.name, spec.task, *_figures(one), *([_milliseconds(one)] if measure else []), spec.summary)
-            for spec, one in zip(found.models, found.figures, strict=True)
-        ],
-    )
-    console.write()
     console.table(
         ["weights", "arch", "description", "accuracy", "licence", "origin"],
         [
@@ -64,6 +57,18 @@ def list_(plugin: Plugins = None, measure: Measure = False, json: Json = False, 
             )
             for one in found.weights
         ],
+        whole_keys=True,
+    )
+    console.write()
+    tasks = ("recognition", "detection")
+    pairs = sorted(zip(found.models, found.figures, strict=True), key=lambda pair: tasks.index(pair[0].task))
+    console.table(
+        ["arch", "task", "parameters", "GFLOPs", "input", "grid", "steps", *(["ms"] if measure else []), "description"],
+        [
+            (spec.name, spec.task, *_figures(one), *([_milliseconds(one)] if measure else []), spec.summary)
+            for spec, one in pairs
+        ],
+        whole_keys=True,
     )
 
 
@@ -92,8 +97,7 @@ def info(
         f"{found.path}: {card.arch} ({card.task}), {found.parameters:,} parameters, {found.bytes / 2**20:.1f} MiB"
     )
     mean, std = (_numbers(value) for value in (card.mean, card.std))
-    size = f"longer side {card.model['side']}, trained on" if card.task == "detection" else card.preprocessing
-    console.write(f"input: {size} {card.height}x{card.widths}x{card.channels}, mean {mean}, std {std}")
+    console.write(f"input: {_size(card)}, {card.channels} channel{'s' * (card.channels > 1)}, mean {mean}, std {std}")
     if found.figures is not None:
         _, gigaflops, image, grid, steps = _figures(found.figures)
         steps = f", {steps} output steps" if steps else ""
@@ -130,6 +134,15 @@ def _figures(one: ModelFigures | None) -> tuple[str, str, str, str, str]:
 
 def _milliseconds(one: ModelFigures | None) -> str:
     return "" if one is None or one.latency_ms is None else f"{one.latency_ms:.3g}"
+
+
+def _size(card: ModelCard) -> str:
+    """Describe the input in words: `48 pixels high, 8 to 3200 wide, aspect ratio kept`."""
+    wide = f"{card.kept.min_width} to {card.width}" if card.kept is not None else f"{card.width}"
+    size = f"{card.height} pixels high, {wide} wide"
+    if card.task == "detection":
+        return f"longer side {card.model['side']} pixels, trained on {size}"
+    return f"{size}, {'stretched' if card.kept is None else 'aspect ratio kept'}"
 
 
 def _accuracy(figures: Mapping[str, float]) -> str:
@@ -211,7 +224,7 @@ def import_(
     """
     from ocrctl.core.model.import_weights import import_weights
 
-    imported = import_weights(file, arch, charset, out)
+    imported = import_weights(file, arch, charset, out, console.stage)
     if json:
         console.write_json(imported)
         return
@@ -254,9 +267,10 @@ def cut(
     Examples:
       ocrctl model cut default:rec --charset latin -o latin.ckpt
     """
+    check_models([model])
     from ocrctl.core.model.cut import cut_charset
 
-    done = cut_charset(model, charset, out)
+    done = cut_charset(model, charset, out, console.stage)
     if json:
         console.write_json(done)
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.early import check_models, check_specs
 from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME, SCORES
 from ocrctl.cli.options import Device, Jobs, Json, Plugins, Quiet, Threads, plugin_flags
 from ocrctl.cli.progress import ProgressBar
@@ -89,6 +90,8 @@ def merge(
       ocrctl model merge runs/base runs/new -o m.ckpt --val new/ --general old/
       ocrctl model merge default:rec-latin runs/new -o m.ckpt --alpha 0.5
     """
+    check_models([base, new])
+    check_specs([spec for spec in (val, general) if spec is not None])
     from ocrctl.core.fine_tune.merge import MergeOptions
     from ocrctl.core.fine_tune.merge import merge as run
 
@@ -97,7 +100,7 @@ def merge(
         base, new, out, _alpha(alpha), val, general, max_forgetting, protocol, limit, seed, device, threads, jobs
     )
     with ProgressBar("samples") as progress:
-        found = run(options, progress)
+        found = run(options, progress, console.stage)
     with console.ignoring_closed_pipe():
         if json:
             console.write_json(found)

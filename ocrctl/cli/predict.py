@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.command_line import typed_words
+from ocrctl.cli.early import check_models, refuse_missing_inputs
 from ocrctl.cli.help import MODEL, OUTPUT, RUNTIME
 from ocrctl.cli.options import (
     Decoding,
@@ -27,7 +29,6 @@ from ocrctl.cli.options import (
 )
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
-from ocrctl.shell import termination_signals
 
 PredictReportFile = Annotated[
     Path | None,
@@ -39,7 +40,10 @@ PredictReportFile = Annotated[
     ),
 ]
 
+MANY = 4  # inputs above which a suggested command does not repeat them
+
 if TYPE_CHECKING:
+    from ocrctl.core.predict.run import PredictReport
     from ocrctl.inference.writers.prediction import LineWriter, Prediction
 
 
@@ -67,8 +71,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Output format. Words: tsv (default), csv, txt, jsonl, rec_gt. Pages: jsonl (default), text, tsv, "
-            "csv; with -o also txt, submission, overlay, or a page format such as paddleocr-det.",
+            help="Output format. Words: tsv (default), csv, text, jsonl, rec_gt. Pages: jsonl (default), text, tsv, "
+            "csv; with -o also txt (boxes), submission, overlay, or a page format such as paddleocr-det.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -135,13 +139,16 @@ def predict(
 
     share_cores()
     keep_memory()
+    check_models(models or ())
+    if report is None:
+        refuse_missing_inputs(inputs)
     from ocrctl.core.predict.run import PredictOptions
     from ocrctl.core.predict.run import predict as run
     from ocrctl.errors import InputError, UsageError
     from ocrctl.inference import decoding as how
     from ocrctl.inference.writers import word_formats
     from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
-    from ocrctl.inference.writers.select import line_writer
+    from ocrctl.inference.writers.select import TXT, line_writer
 
     if as_json and out is None and fmt not in (None, word_formats.JSONL.name):
         raise UsageError(f"--json and --format {fmt} cannot be combined on stdout; drop one, or write to -o DIR.")
@@ -183,30 +190,28 @@ def predict(
         guard,
         characters,
     )
-    before = {number: signal.signal(number, lambda got, frame: sys.exit(128 + got)) for number in termination_signals()}
     try:
         with ProgressBar("images") as progress:
             result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
         for part in sorted([*out.glob("predictions.*.part"), *out.glob("overlay.partial")]) if out is not None else ():
             console.note(f"results so far: {part}")
         raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if result.note:
         console.note(f"note: {result.note}")
     if result.skipped_note:
         console.note(f"note: {result.skipped_note}")
     for what, count in result.lost.items():
         console.note(f"lost: {what} ({count:,})")
-    boxes = "" if result.boxes is None else f"{result.boxes} boxes, "
-    boxes += "" if result.words is None else f"{result.words} words, "
-    target = f" -> {result.out}" if result.out else ""
-    console.note(
-        f"{result.read} read, {len(result.unreadable)} unreadable, {boxes}{result.images_per_second:.3g} images/s "
-        f"({result.backend} on {result.device}){target}"
-    )
+    console.note(_summary(result))
+    if fmt == TXT and result.boxes is None:
+        console.note("note: for word images --format txt is now called text")
+    if not models and 2 * result.word_sized > result.read:
+        words = typed_words() if len(inputs) <= MANY else ["predict", "INPUT..."]
+        console.note(
+            f"note: {result.word_sized} of {result.read} images are as small as word images, and were read as pages; "
+            f"read each as one word: {shlex.join(['ocrctl', *words, '-m', 'default:rec-latin'])}"
+        )
     if result.nothing:
         console.warn(f"warning: {result.nothing}: the recogniser reads nothing.")
     if report is not None:
@@ -219,6 +224,18 @@ def predict(
         )
     if result.unreadable:
         raise typer.Exit(1)
+
+
+def _summary(result: PredictReport) -> str:
+    """Return counts and speed in one line: images/s, or seconds/image below one a second; nothing of what was not
+    read."""
+    parts = [f"{result.read} read", f"{len(result.unreadable)} unreadable"]
+    if result.read:
+        counts = ((result.boxes, "boxes"), (result.words, "words"))
+        parts += [f"{count} {what}" for count, what in counts if count is not None]
+        rate = result.images_per_second
+        parts.append(f"{rate:.3g} images/s" if rate >= 1 or not rate else f"{1 / rate:.3g} seconds/image")
+    return f"{', '.join(parts)} ({result.backend} on {result.device}){f' -> {result.out}' if result.out else ''}"
 
 
 def _count_images(inputs: list[str]) -> Iterator[int | None]:

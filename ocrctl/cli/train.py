@@ -243,7 +243,8 @@ def train(
         )
         console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run{plugin_flags(plugin)}")
         return
-    measure = f"eval {run} -d {shell_quote(result.eval_spec)}" if result.eval_spec else None
+    # A --from run has just been measured on both sets.
+    measure = f"eval {run} -d {shell_quote(result.eval_spec)}" if result.eval_spec and change is None else None
     console.suggest(f"ocrctl {measure or f'export {run} -o {run}/export'}{plugin_flags(plugin)}")
 
 
@@ -291,6 +292,7 @@ def _measure(settings: Settings, task: TrainingTask, result: TrainResult) -> For
 
 
 def _report_change(found: Forgetting) -> None:
+    console.note(f"before: {found.base}; after: {found.model}, step {found.step:,}")
     rows = []
     for name, change in (("new", found.new), ("general", found.general)):
         if change is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
@@ -214,7 +214,8 @@ def for_task(tree: Tree, task: str | None, family: str | None) -> Tree:
 
 
 def parse_sets(sets: Sequence[str]) -> Tree:
-    """Parse `section.name=value` strings to a tree; a value that is not TOML is a string."""
+    """Parse `section.name=value` strings to a tree; a value that is not TOML is a string, and `none` unsets a setting
+    that may be without a value and is no text, such as train.max_epochs of a profile."""
     tree: Tree = {}
     for item in sets:
         name, equals, text = item.partition("=")
@@ -225,12 +226,28 @@ def parse_sets(sets: Sequence[str]) -> Tree:
         except tomllib.TOMLDecodeError:
             value = text
         branch: Any = value
+        if isinstance(value, str) and value.lower() == "none" and _may_be_unset(name.strip()):
+            branch = None
         for part in reversed(name.strip().split(".")):
             branch = {part: branch}
         branch = rename_settings(branch, "--set")
         check_keys(branch, "--set")
         tree = merge(tree, branch)
     return tree
+
+
+def _may_be_unset(name: str) -> bool:
+    """Return whether the setting `name` may be None and does not take the text `none` as a value."""
+    section, _, last = name.rpartition(".")
+    model: Any = Settings.model_fields[section].annotation if section in Settings.model_fields else Settings
+    field = getattr(model, "model_fields", {}).get(last)
+    if field is None or type(None) not in get_args(field.annotation):
+        return False
+    try:
+        TypeAdapter(field.annotation).validate_python("none")
+    except ValidationError:
+        return True
+    return False
 
 
 def merge(low: Tree, high: Tree) -> Tree:

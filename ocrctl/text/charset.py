@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
@@ -91,8 +91,11 @@ class Charset:
         """Return the position of `char`. Raises KeyError when it is not in the charset."""
         return self._index[char]
 
-    def unknown(self, counts: Mapping[str, int]) -> dict[str, int]:
-        """Return the `counts` of the characters that are not in this charset, most frequent first."""
+    def unknown(self, labels: Iterable[str]) -> dict[str, int]:
+        """Count the characters of the NFC `labels` that are not in this charset, most frequent first."""
+        counts: Counter[str] = Counter()
+        for label in labels:
+            counts.update(label)
         missing = {char: count for char, count in counts.items() if char not in self._index}
         return dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))
 

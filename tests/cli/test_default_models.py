@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ocrctl.cli import console
 from ocrctl.cli.app import run
+from ocrctl.core.model.info import list_models
 
 
 def test_predict_without_a_model_reads_pages_with_the_default_ones(
@@ -36,7 +38,7 @@ def test_every_command_takes_a_default_model(
 
 def test_model_list_shows_architectures_and_weights(default_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "list"]) == 0
-    header, *rows = [line.split("\t") for line in capsys.readouterr().out.partition("\n\n")[2].splitlines()]
+    header, *rows = [line.split("\t") for line in capsys.readouterr().out.partition("\n\n")[0].splitlines()]
     assert header == ["weights", "arch", "description", "accuracy", "licence", "origin"]
     assert rows[0] == ["default:det", "dbnet", "tiny detection", "IIIT5K test 97.2 %", "Apache-2.0", "manytongues 1.0"]
     assert rows[2][0] == "default:rec" and rows[2][5].endswith("(not installed: pip install 'ocrctl[multi]')")
@@ -74,3 +76,44 @@ def test_text_of_pages_is_printed_line_by_line(
     assert capsys.readouterr().out == "".join(f"{box['text']}\n" for box in boxes if box["text"]) + "\n"
     assert run(["predict", page, "-m", "default:det", "--device", "cpu", "--format", "text"]) == 2
     assert "requires a recogniser" in capsys.readouterr().err
+
+
+def test_word_images_that_are_read_as_pages_are_told_the_recogniser(
+    default_weights: Path, word_folder: Path, page_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(path) for path in sorted(word_folder.glob("*.png"))]
+    command = ["predict", "--device", "cpu"]
+    assert run([*command, words[0]]) == 0
+    said = capsys.readouterr().err
+    assert "note: 1 of 1 images are as small as word images" in said
+    assert f"read each as one word: ocrctl predict --device cpu {words[0]} -m default:rec-latin" in said
+    assert run([*command, *words[:5]]) == 0
+    assert "ocrctl predict INPUT... -m default:rec-latin" in capsys.readouterr().err
+    for arguments in (
+        [str(page_folder), words[0]],
+        [words[0], "-m", "default:det"],
+        [words[0], "-m", "default:rec-latin"],
+    ):
+        assert run([*command, *arguments]) == 0
+        assert "as small as word images" not in capsys.readouterr().err
+
+
+def test_default_models_come_first_and_no_name_is_cut(
+    default_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    for width in (50, 80):
+        monkeypatch.setattr(console, "columns", lambda width=width: width)
+        assert run(["model", "list"]) == 0
+        names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
+        defaults = [f"default:{name}" for name in ("det", "rec-latin", "rec")]
+        specs = list_models().models
+        recognisers = [spec.name for spec in specs if spec.task == "recognition"]
+        detectors = [spec.name for spec in specs if spec.task == "detection"]
+        assert [name for name in dict.fromkeys(names) if name in defaults] == defaults and "…" not in "".join(names)
+        assert [name for name in dict.fromkeys(names) if name not in (*defaults, "arch", "weights")] == [
+            *recognisers,
+            *detectors,
+        ]
+        assert names.index("default:det") < names.index(recognisers[0])

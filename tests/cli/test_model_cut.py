@@ -27,7 +27,9 @@ def test_logits_of_the_kept_characters_stay(
 ) -> None:
     out = tmp_path / "cut.ckpt"
     assert run(["model", "cut", str(tiny_checkpoint.parent), "--charset", str(charset), "-o", str(out)]) == 0
-    assert "7 of 36 characters" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "7 of 36 characters" in shown.out
+    assert f"model cut: reading {tiny_checkpoint.parent}\nmodel cut: writing {out}\n" in shown.err
     before, after = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(out, device="cpu")
     assert after.card.charset == KEPT and after.card.max_label_length == before.card.max_label_length
     batch = np.stack(probe_images(before, 5))

@@ -10,13 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.cli.predict import _summary
+from ocrctl.core.predict.run import PredictReport
 from ocrctl.data.formats.spec import open_source
 from ocrctl.inference.engine import Recognition
+from ocrctl.inference.writers.prediction import Unreadable
 from ocrctl.inference.writers.select import WRITERS
 
 
@@ -291,3 +295,22 @@ def test_a_closed_pipe_ends_silently(tiny_checkpoint: Path, word_folder: Path) -
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert done.stdout == "path\ttext\tconfidence\n"
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_text_is_the_name_for_words_and_txt_still_works(
+    tiny_checkpoint: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(tiny_checkpoint, word_folder, "--format", "text") == 0
+    out, err = capsys.readouterr()
+    assert "now called" not in err
+    assert predict(tiny_checkpoint, word_folder, "--format", "txt") == 0
+    again = capsys.readouterr()
+    assert again.out == out and "note: for word images --format txt is now called text" in again.err
+
+
+def test_the_summary_leaves_out_what_was_not_read() -> None:
+    report = PredictReport("m", "onnx", "cpu", "", 4, [], 8.0, 1.0, 0.5, boxes=9, words=7)
+    assert _summary(report) == "4 read, 0 unreadable, 9 boxes, 7 words, 2 seconds/image (onnx on cpu)"
+    assert "12.5 images/s" in _summary(replace(report, images_per_second=12.5))
+    missing = replace(report, read=0, unreadable=[Unreadable("a.jpg", "a.jpg: gone.")], images_per_second=0.0)
+    assert _summary(missing) == "0 read, 1 unreadable (onnx on cpu)"

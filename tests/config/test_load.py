@@ -121,3 +121,13 @@ def test_settings_are_frozen_and_all_documented() -> None:
     entries = list_settings()
     assert [entry.name for entry in entries] == setting_names()
     assert all(entry.help for entry in entries), [entry.name for entry in entries if not entry.help]
+
+
+def test_none_unsets_a_value_of_a_profile(tmp_path: Path) -> None:
+    profile = write(tmp_path / "long.toml", "[train]\nmax_epochs = 20\n")
+    assert load_settings([profile]).train.max_epochs == 20
+    settings = load_settings([profile], ["train.max_epochs=none", "train.max_steps=5"])
+    assert (settings.train.max_epochs, settings.train.max_steps) == (None, 5)
+    assert load_settings([], ["data.keep=none"]).data.keep == "none"  # a text of its own
+    with pytest.raises(UsageError, match=r"train\.lr: input should be a valid number"):
+        load_settings([], ["train.lr=none"])

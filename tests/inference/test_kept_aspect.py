@@ -115,7 +115,7 @@ def test_eval_compares_models_of_both_kinds(
 
 def test_model_info_shows_the_widths(kept_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "info", str(kept_checkpoint)]) == 0
-    assert "input: keep 32x8..256x1" in capsys.readouterr().out
+    assert "input: 32 pixels high, 8 to 256 wide, aspect ratio kept, 1 channel," in capsys.readouterr().out
 
 
 def test_a_graph_whose_card_says_otherwise_is_refused(bundle: Path, tiny_onnx: Path, tmp_path: Path) -> None:

@@ -85,9 +85,13 @@ class ExportReport:
         return all(model.path is not None for model in self.models)
 
 
-def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> ExportReport:
+def export(
+    options: ExportOptions,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[str], None] = lambda line: None,
+) -> ExportReport:
     """Export each model to `out`/NAME.onnx if PyTorch and ONNX Runtime match on batches of 1 and N. `progress` counts
-    the samples of `verify`, else the steps of each model.
+    the samples of `verify`, else the steps of each model; `report` is called with a line for each stage.
 
     Raises UsageError (a model that is ONNX already, two models of one name, an unknown tolerance, an `out` that another
     process writes), InputError (an unreadable model or SPEC, an `out` that cannot be written).
@@ -115,7 +119,7 @@ def export(options: ExportOptions, progress: Callable[[int, int], None] = lambda
                     progress(number * _STEPS + done, len(files) * _STEPS)
 
             step(0)
-            exported.append(_export_one(file, options, tolerances, progress, step))
+            exported.append(_export_one(file, options, tolerances, progress, step, report))
         return ExportReport(exported, tolerances)
 
 
@@ -147,7 +151,9 @@ def _export_one(
     tolerances: dict[str, float],
     progress: Callable[[int, int], None],
     step: Callable[[int], None],
+    report: Callable[[str], None],
 ) -> Exported:
+    report(f"export: {file.name}: reading {file.path}")
     card, state = load_checkpoint(file.path)
     card = with_decoding(card, options.decoding, file.path)
     # Opened first, to report a wrong SPEC before the slow export.
@@ -158,9 +164,11 @@ def _export_one(
     part = temporary_of(final)  # `out` is locked: no other process writes to it
     try:
         half = options.precision == FP16_WEIGHTS
+        report(f"export: {file.name}: writing the graph")
         write_onnx(to_onnx(model, card, half_weights=half), part)
         size = part.stat().st_size
         step(1)
+        report(f"export: {file.name}: comparing PyTorch and ONNX Runtime")
         torch_engine = _torch_engine(file.path, file.name, options.decoding)
         # The graph must give what PyTorch gives with the same weights: with those of the file where they were rounded.
         same_weights = _torch_engine(part, file.name, options.decoding) if half else torch_engine
@@ -173,6 +181,7 @@ def _export_one(
                 checks.append(_probe(same_weights, onnx_engine, batch))
                 step(number)
         if options.verify is not None and not torch_engine.detects:
+            report(f"export: {file.name}: comparing on {options.verify}")
             labels, batches = _samples(torch_engine, options.verify)
             checks.append(
                 compare(torch_engine, onnx_engine, options.verify, counted(batches, len(labels), progress), labels)

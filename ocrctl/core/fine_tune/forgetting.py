@@ -81,6 +81,7 @@ class Forgetting:
 
     base: str
     model: Path
+    step: int  # of the run, at which `model` was saved
     val_spec: str | None
     general_spec: str
     new: Change
@@ -113,7 +114,8 @@ def forgetting(
     kept = keep_spec(settings, task.spec.task)
     val_spec = settings.data.val or (None if task.held_out else task.synth_spec)
     general_spec = settings.data.general or (kept if kept and not kept.startswith(IMAGES) else task.synth_spec)
-    found = Forgetting(settings.model.init, model, val_spec, general_spec, new, general, limit, lost)
+    step = result.best_step if model == best else result.steps
+    found = Forgetting(settings.model.init, model, step, val_spec, general_spec, new, general, limit, lost)
     try:
         write_text(result.run / REPORT, json.dumps(_plain(found), ensure_ascii=False, indent=1) + "\n")
     except OSError as error:

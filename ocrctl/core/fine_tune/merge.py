@@ -110,23 +110,30 @@ class _PointBackend:
         return self._backend.outputs(*args, **named)
 
 
-def merge(options: MergeOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> Merged:
+def merge(
+    options: MergeOptions,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Merged:
     """Interpolate, measure the sets that are given, and write the model; of `alpha` None the best one.
 
     The best has the highest value on the `val` set among those whose value on the `general` set is at most
     `max_forgetting` points below the base's; of equals the one nearest to the base. The result has the charset and the
-    card of the new model: class weights are matched by character. Raises UsageError for options that do not fit,
+    card of the new model: class weights are matched by character. `report` is called with a line for each stage.
+    Raises UsageError for options that do not fit,
     InputError for models of another architecture or with other sizes.
     """
     _check_options(options)
     files = [locate(model) for model in (options.base, options.new)]
+    report(f"model merge: reading {options.base} and {options.new}")
     first, second = (TorchBackend(file.path, options.device, options.threads) for file in files)
     base, notes = _matched(first, second, files)
     line = Line(second.model, base, {name: value.clone() for name, value in second.model.state_dict().items()})
-    points, metric = _measure(options, files[1], second, line, progress)
+    points, metric = _measure(options, files[1], second, line, progress, report)
     alpha = options.alpha if options.alpha is not None else _best(points)
     if options.alpha is None and alpha == 0:
         notes.append("no model on the line is better than the base within the limit: the base's weights were written")
+    report(f"model merge: writing {options.out}")
     write_checkpoint(options.out, replace(second.card, version=__version__), line.weights(alpha))
     return Merged(options.out, alpha, metric, points, notes)
 
@@ -181,7 +188,12 @@ def _matched(
 
 
 def _measure(
-    options: MergeOptions, file: ModelFile, backend: TorchBackend, line: Line, progress: Callable[[int, int], None]
+    options: MergeOptions,
+    file: ModelFile,
+    backend: TorchBackend,
+    line: Line,
+    progress: Callable[[int, int], None],
+    report: Callable[[str], None],
 ) -> tuple[list[Point], str | None]:
     """Score the points that are needed on the sets that are given."""
     grid = [step / AUTO_STEPS for step in range(AUTO_STEPS + 1)]
@@ -190,6 +202,7 @@ def _measure(
     found: dict[str, list[SetScores]] = {}
     for name, spec in (("val", options.val), ("general", options.general)):
         if spec is not None:
+            report(f"model merge: measuring {len(alphas)} models on {spec}")
             found[name] = score_set(
                 engines, spec, protocol=options.protocol, limit=options.limit, seed=options.seed, jobs=options.jobs,
                 progress=progress,

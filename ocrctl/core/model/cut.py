@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,11 +26,12 @@ class Cut:
     parameters: int
 
 
-def cut_charset(model: str, charset: str, out: Path) -> Cut:
+def cut_charset(model: str, charset: str, out: Path, report: Callable[[str], None] = lambda line: None) -> Cut:
     """Write the recogniser `model` with the classes of `charset` only to the checkpoint `out`; other weights stay.
 
     The result reads what the model read, with the other characters ruled out. charset: a file or the name of a built-in
-    one, in any order, which the classes then have. Raises UsageError for a detector, an `out` that exists or is named
+    one, in any order, which the classes then have. `report` is called with a line for each stage.
+    Raises UsageError for a detector, an `out` that exists or is named
     as another kind of file, and a character that the model does not have; InputError when the model or the charset
     cannot be read.
     """
@@ -43,6 +45,7 @@ def cut_charset(model: str, charset: str, out: Path) -> Cut:
         raise UsageError(f"-o {out} exists already.", hint="name a new file, or remove that one")
     check_writable(out)
 
+    report(f"model cut: reading {model}")
     from ocrctl.inference.locate import locate
     from ocrctl.models.build import build_model, build_trained
     from ocrctl.models.checkpoint import count_parameters, load_checkpoint, write_checkpoint
@@ -68,6 +71,7 @@ def cut_charset(model: str, charset: str, out: Path) -> Cut:
         special = range(len(card.charset) + 1, len(weights[name]))  # [BOS] and [PAD], where a model has them
         cut[name] = weights[name][[*kept, *special]]
     smaller = replace(card, charset=wanted.chars, version=__version__)
+    report(f"model cut: writing {out}")
     build_trained(smaller, cut, path)  # raises InputError when they do not fit
     write_checkpoint(out, smaller, cut)
     return Cut(out, smaller, len(card.charset), before, count_parameters(cut))

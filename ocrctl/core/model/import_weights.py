@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,15 +37,19 @@ def importable() -> list[str]:
     return [spec.name for family in families().values() if family.published for spec in family.specs]
 
 
-def import_weights(source: Path, arch: str, charset: str | None, out: Path) -> Imported:
+def import_weights(
+    source: Path, arch: str, charset: str | None, out: Path, report: Callable[[str], None] = lambda line: None
+) -> Imported:
     """Convert the published model at `source` to a checkpoint of architecture `arch` at `out`, which is written whole
     or not at all.
 
     charset: a file or the name of a built-in one, in the order of the model's classes; None: as the file says.
+    `report` is called with a line for each stage.
     Raises UsageError when `arch` is unknown, imports nothing, or is not that of the file, and when `out` exists;
     InputError when the file cannot be read, is not recognised, or does not fit the charset.
     """
     family = family_of(arch)
+    report(f"model import: reading {source}")
     if (backbone := _backbone(source)) is not None:
         raise UsageError(
             f"{source}: holds ImageNet weights of the backbone {backbone}, not a whole model.",
@@ -90,6 +95,7 @@ def import_weights(source: Path, arch: str, charset: str | None, out: Path) -> I
     from ocrctl.models.finite import refuse_not_finite_outputs
     from ocrctl.models.published import published_model
 
+    report(f"model import: converting to {arch}, {out}")
     model = published_model(file, found, given.chars if given is not None else None)
     refuse_not_finite_outputs(build_trained(model.card, model.weights, source), model.card, source)
     card = replace(model.card, version=__version__)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ocrctl.core.predict.page_outputs import PageFiles
 
 MIN_PREDICTIONS = 5  # below which empty texts are no evidence of a broken model
+WORD_HEIGHT, WORD_WIDTH = 100, 640  # pixels; 87 to 95 % of the word images of three public datasets are smaller
 Emit = Callable[[Result], None]
 
 
@@ -56,7 +57,8 @@ class PredictReport:
     """Result of `predict`: counts (`boxes` of a detector, `words` of them with a text), unreadable inputs, seconds for
     inference and for loading; `recogniser` beside a detector; `lost` counts what the format cannot represent, by
     sentence; `skipped` are files of folders that are not images, `skipped_note` is the sentence about them;
-    `nothing`: why a recogniser probably reads nothing, "" otherwise."""
+    `word_sized` counts the pages that are as small as word images; `nothing`: why a recogniser probably reads nothing,
+    "" otherwise."""
 
     model: str
     backend: str
@@ -74,6 +76,7 @@ class PredictReport:
     lost: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     skipped_note: str = ""
+    word_sized: int = 0
     nothing: str = ""
 
 
@@ -84,6 +87,7 @@ class _Counts:
     words: int = 0
     texts: int = 0  # read by a recogniser
     empty: int = 0  # of them
+    word_sized: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
@@ -174,6 +178,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         lost=files.lost if files is not None else {},
         skipped=skipped.paths,
         skipped_note=skipped.summary(),
+        word_sized=counts.word_sized,
         nothing=f"all {counts.texts:,} texts are empty" if counts.texts == counts.empty >= MIN_PREDICTIONS else "",
     )
 
@@ -235,6 +240,8 @@ def _run(
                 if isinstance(item.result, PagePrediction):
                     read = [word.text for word in item.result.words or ()]
                     counts.boxes += len(item.result.found)
+                    height, width = item.result.size
+                    counts.word_sized += height <= WORD_HEIGHT and width <= WORD_WIDTH
                     counts.words += sum(text != "" for text in read)
                 else:
                     read = [item.result.text]

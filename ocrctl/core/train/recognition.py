@@ -285,11 +285,9 @@ def _width_notes(parts: Sequence[FiniteWords | SynthWords], spec: ModelSpec) -> 
         tight = np.flatnonzero(widths < most)
         narrow += sum(int(widths[row]) < min_label_width(spec, labels[int(part.indices[row])]) for row in tight)
     limits = f"widths: {kept.min_width} to {kept.max_width} pixels, aspect ratio kept"
-    return [
-        f"{limits}; of {images} images {long} are compressed to {kept.max_width}, {narrow} widened for their labels"
-        if images
-        else limits
-    ]
+    changed = [f"{long} are compressed to {kept.max_width}"] if long else []
+    changed += [f"{narrow} {'' if long else 'are '}widened for their labels"] if narrow else []
+    return [f"{limits}; of {images} images {', '.join(changed)}" if changed else limits]
 
 
 def _validation_picks(val: list[FiniteWords | SynthWords], settings: Settings) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from ocrctl.config.limits import DEFAULTS as LIMITS
 from ocrctl.config.limits import use_limits
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings, TrainSettings
+from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resolved_init, resume_settings
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
@@ -129,6 +130,7 @@ def _train(
 
     from ocrctl.models.registry import get_spec, spec_for
 
+    _check_keep(settings)
     spec = get_spec(settings.arch or DEFAULT_ARCH, plugin=settings.model.plugin)
     if spec.plugin != settings.model.plugin:  # what a resumed run says is missing, where it is not given again
         settings = with_changes(settings, model=settings.model.model_copy(update={"plugin": spec.plugin}))
@@ -215,6 +217,23 @@ def _checked_processes(train: TrainSettings, process: ProcessInfo) -> TrainSetti
             hint=f"start it with the command line, or with torchrun --nproc-per-node={train.devices}",
         )
     return train.model_copy(update={"global_batch": train.whole_batch})
+
+
+def _check_keep(settings: Settings) -> None:
+    """Raise UsageError or InputError for a --keep or --general that is neither a word of its own nor a SPEC, before
+    models and data are opened."""
+    from ocrctl.data.formats.spec import parse_spec
+
+    for option, given, words in (
+        ("--keep", settings.data.keep, ("synth", "none")),
+        ("--general", settings.data.general, ("none",)),
+    ):
+        if not given or given in words or given.startswith("images:"):
+            continue
+        try:
+            parse_spec(given)
+        except OcrctlError as error:
+            raise type(error)(f"{option} {error.message}{did_you_mean(given, words)}", hint=error.hint) from error
 
 
 def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Accelerator:

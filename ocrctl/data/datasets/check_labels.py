@@ -74,7 +74,8 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
     for reason in reasons:
         places = first[reason][:3]
         report.examples[reason] = [f"{source.where(one)}: {normalize_label(source.labels[one])!r}" for one in places]
-    report.unknown_chars = charset.unknown(report.characters)
+    missing = [(char, count) for char, count in report.characters.items() if char not in known]
+    report.unknown_chars = dict(sorted(missing, key=lambda item: (-item[1], item[0])))
     return report
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from ocrctl.data.images import decode as images
 
 _STDERR = 2
-_TOGETHER = 32  # images decoded before stderr is looked at, a system call
+_TOGETHER = 32  # images decoded before stderr is checked, which takes a system call
 _DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG")
 
 

@@ -14,7 +14,7 @@ from ocrctl.escape import cell, json_text, visible
 from ocrctl.inference.writers.prediction import LineWriter, Prediction, characters_json
 
 
-def txt_line(prediction: Prediction, folder: Path | None = None) -> str:
+def text_line(prediction: Prediction, folder: Path | None = None) -> str:
     """Return the text alone; line breaks and other controls are escaped. Unreadable images have no line."""
     return visible(prediction.text)
 
@@ -72,7 +72,7 @@ def rec_gt_line(prediction: Prediction, folder: Path | None = None) -> str:
     return f"{path}\t{prediction.text}"
 
 
-TXT = LineWriter("txt", ".txt", "", txt_line)
+TEXT = LineWriter("text", ".txt", "", text_line)
 TSV = LineWriter("tsv", ".tsv", "path\ttext\tconfidence", tsv_line)
 CSV = LineWriter("csv", ".csv", "path,text,confidence", csv_line)
 JSONL = LineWriter("jsonl", ".jsonl", "", jsonl_line)

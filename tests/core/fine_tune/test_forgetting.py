@@ -67,6 +67,17 @@ def test_a_model_that_forgets_ends_with_exit_1_and_is_saved(
     assert found["new"]["samples"] == len(NEW)
     assert "loses" in log and f"--val {new} --general {old}" in log and "ocrctl model merge" in log
     assert json.loads((tmp_path / "run" / "forgetting.json").read_text())["forgotten"] is True
+    assert found["step"] == 4 and f"after: {tmp_path}/run/best.ckpt, step 4" not in log  # --json prints no table
+
+
+def test_the_table_names_both_models_and_the_next_command_is_the_export(
+    tiny_checkpoint: Path, old: Path, new: Path, tmp_path: Path
+) -> None:
+    sets = ("--val", str(old), "--general", str(old), "--set", "train.lr=0")
+    code, shown, log = tune(tiny_checkpoint, new, tmp_path / "run", *sets)
+    assert code == 0 and "before %" in shown
+    assert f"before: {tiny_checkpoint}; after: {tmp_path}/run/best.ckpt, step 4" in log
+    assert log.splitlines()[-1] == f"next: ocrctl export {tmp_path}/run -o {tmp_path}/run/export"
 
 
 def test_without_labels_the_held_out_part_measures_agreement_with_the_base(

@@ -1,0 +1,50 @@
+"""Refuse misspelt models and missing data at once, before the libraries that read them are imported.
+
+`locate` and `parse_spec` raise the same errors later; importing torch, OpenCV or onnxruntime first takes seconds.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+
+from ocrctl.cli import console
+from ocrctl.errors import InputError
+
+
+def check_models(models: Iterable[str]) -> None:
+    """Raise as `inference.locate.locate` does for each MODEL that is no existing path; files are not opened."""
+    for model in models:
+        if not os.path.exists(os.path.expanduser(model)):
+            _locate(model)
+
+
+def _locate(model: str) -> None:
+    from ocrctl.inference.default_models import SCHEME, default_model
+
+    scheme, colon, name = model.partition(":")
+    if colon and scheme == SCHEME:
+        default_model(name)
+    else:
+        from ocrctl.inference.locate import locate
+
+        locate(model)
+
+
+def check_specs(specs: Iterable[str]) -> None:
+    """Raise as `data.formats.spec.parse_spec` does for each SPEC that is no existing path."""
+    for spec in specs:
+        if not os.path.exists(spec):
+            from ocrctl.data.formats.spec import parse_spec
+
+            parse_spec(spec)
+
+
+def refuse_missing_inputs(inputs: Sequence[str]) -> None:
+    """Print every INPUT of `predict` and raise InputError when none of them exists: no model needs to be loaded."""
+    if any(text == "-" or os.path.exists(text) or glob.has_magic(text) for text in inputs):
+        return
+    for text in inputs:
+        console.warn(f"unreadable: {text}: cannot be read (No such file or directory).")
+    raise InputError(f"none of the {len(inputs)} inputs could be read.")

@@ -1,0 +1,53 @@
+"""Misspelt models and missing data are refused before the libraries that read them are imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocrctl.cli.app import run
+
+COMMANDS = [
+    (2, "predict photo.png -m default:foo"),
+    (3, "predict nowhere.jpg neither.jpg"),
+    (2, "eval default:foo -d photo.png"),
+    (3, "eval default:det -d nowhere"),
+    (2, "export crnn -o out"),
+    (3, "export nowhere.ckpt -o out"),
+    (3, "export default:det -o out --verify nowhere"),
+    (2, "model cut default:re-latin --charset latin -o out.ckpt"),
+    (2, "model merge default:foo default:det -o out.ckpt --alpha 0.5"),
+    (3, "model merge default:det default:det -o out.ckpt --val nowhere"),
+    (2, "predict photo.png --format jsnl"),
+]
+CODE = """
+import json, sys
+from ocrctl.cli.app import run
+ended = [run(line.split()) for line in sys.argv[1:]]
+print(json.dumps([ended, sorted({"torch", "onnxruntime", "onnx", "pydantic"} & set(sys.modules))]))
+"""
+
+
+def test_names_are_checked_before_heavy_imports(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"")
+    command = [sys.executable, "-c", CODE, *(line for _, line in COMMANDS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+    codes, imported = json.loads(done.stdout)
+    assert codes == [code for code, _ in COMMANDS] and imported == []
+    assert done.stderr.count("unreadable: ") == 2 and "none of the 2 inputs could be read" in done.stderr
+    assert "Did you mean 'default:rec-latin'?" in done.stderr and "Did you mean 'jsonl'?" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_a_misspelt_keep_is_refused_before_the_model_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "crnn-tiny", "--from", "nowhere.ckpt", "-d", "synth:words"]
+    assert run([*words, "--keep", "synt"]) == 3
+    assert "--keep synt: no such file or folder. Did you mean 'synth'?" in capsys.readouterr().err
+    assert run([*words, "--general", "nono"]) == 3
+    assert "--general nono: no such file or folder. Did you mean 'none'?" in capsys.readouterr().err
+    assert run(["train", "crn-tiny", "--from", "nowhere.ckpt"]) == 2
+    assert "Did you mean 'crnn-tiny'?" in capsys.readouterr().err
