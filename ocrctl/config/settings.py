@@ -63,7 +63,7 @@ class TrainSettings(Section):
     keep_share: float = Field(0.3, gt=0, lt=1)
     """with --keep: share of kept images among the images of a step; they are added to the batch_size new ones of each
     batch, their number rounded, at least 1"""
-    keep_weight: float = Field(1.0, ge=0)
+    keep_weight: float = Field(3.0, ge=0)
     """with --keep: weight of the distance to the base model's outputs, beside the loss of the new samples"""
     keep_temperature: float = Field(1.0, gt=0, le=100)
     """with --keep, CTC models: temperature of the class distributions; above 1 rare classes contribute more"""
