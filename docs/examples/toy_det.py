@@ -93,7 +93,7 @@ def find_polygons(
     numbers[kept + 1] = np.arange(1, len(kept) + 1)
     if polygons:
         return outlines(numbers[labels], scores[kept], np.zeros(len(kept), np.int64))
-    grown = rectangles(numbers[labels], len(kept)).grown(np.full(len(kept), 0.5))
+    grown = rectangles(numbers[labels], len(kept)).expanded(np.full(len(kept), 0.5))
     return Detections.from_quads(grown.corners(), scores[kept])
 
 

@@ -216,7 +216,7 @@ def _throughput(rates: dict[int, float]) -> Check:
     if not rates:
         return skipped(name, "no batch arrives")
     shown = ", ".join(
-        f"{workers}: {rate:,.0f}" + (f" ({rate / workers:,.0f} each)" if workers > 1 else "")
+        f"{workers}: {_shown(rate)}" + (f" ({_shown(rate / workers)} each)" if workers > 1 else "")
         for workers, rate in rates.items()
     )
     return ok(name, f"images/s by loader processes: {shown}")
@@ -229,7 +229,9 @@ def workers_check(chosen: int, rates: dict[int, float]) -> Check:
         return skipped(name, "no batch arrives")
     best = recommended(rates)
     used = min(rates, key=lambda workers: abs(workers - chosen))
-    seen = f"data.workers={best} gives {rates[best]:,.0f} images/s; the settings say {chosen}, {rates[used]:,.0f}/s"
+    seen = (
+        f"data.workers={best} gives {_shown(rates[best])} images/s; the settings say {chosen}, {_shown(rates[used])}/s"
+    )
     if rates[used] < SLOWER * max(rates.values()):
         meaning = "the device waits for images, or the cores are shared by too many processes"
         return warn(name, seen, f"--set data.workers={best}", meaning)
@@ -245,4 +247,9 @@ def _pinned(run: LoaderRun, rates: dict[int, float], patience: float, cuda: bool
     if rate is None:
         fix = "ulimit -l unlimited, or a container with --ulimit memlock=-1"
         return fail(name, "no page-locked batch arrives", fix, "training on this GPU waits for its first batch")
-    return ok(name, f"{rate:,.0f} images/s page-locked, {rates.get(workers, 0.0):,.0f} without")
+    return ok(name, f"{_shown(rate)} images/s page-locked, {_shown(rates.get(workers, 0.0))} without")
+
+
+def _shown(rate: float) -> str:
+    """Return a rate with one decimal below 10."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

@@ -138,9 +138,8 @@ def _open(settings: Settings, spec: ModelSpec) -> tuple[TrainingTask, Check]:
     """Open the data as training does; where training would refuse them, leave out what it refuses, and say so."""
     notes: list[str] = []
     prepare: Callable[..., TrainingTask] = detection.prepare if spec.task == "detection" else recognition.prepare
-    name = ", ".join(settings.data.train or ["the synthetic stream"])
     try:
-        return prepare(settings, spec, notes.append), ok("data", f"{name}: {_first(notes)}")
+        return prepare(settings, spec, notes.append), ok("data", _used(notes))
     except TrainingDataError as error:
         skip = {"bad_labels": "skip", "bad_polygons": "skip", "unknown_chars": "skip"}
         lenient = with_changes(settings, data=settings.data.model_copy(update=skip))
@@ -149,8 +148,9 @@ def _open(settings: Settings, spec: ModelSpec) -> tuple[TrainingTask, Check]:
         return task, fail("data", error.message, fix, REFUSED)
 
 
-def _first(notes: list[str]) -> str:
-    return "; ".join(note.partition(": ")[2] for note in notes if note.startswith("train: ")) or "nothing to train on"
+def _used(notes: list[str]) -> str:
+    """Return what the lines about the data of a run say of the training data."""
+    return "; ".join(note.partition(": ")[2] for note in notes if note.startswith("train: "))
 
 
 def _subject(settings: Settings, spec: ModelSpec, task: TrainingTask, device: torch.device, grid: Check) -> Subject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +17,19 @@ from ocrctl.config.plugins import use_plugins
 from ocrctl.core.diagnose.model import ModelRequest, diagnose_model, open_subject
 from ocrctl.core.train import recognition
 from ocrctl.core.train.run import load_train_settings
+from ocrctl.data.formats.spec import open_annotations
+from ocrctl.data.validate.run import Target, run_rules
 from ocrctl.diagnose.checks import Check
 from ocrctl.diagnose.model.export import check_export
 from ocrctl.diagnose.model.finite import check_finite
 from ocrctl.diagnose.model.gradients import Reached, check_gradients, reach
+from ocrctl.diagnose.model.grid import page_grid
 from ocrctl.diagnose.model.invariance import check_invariance
 from ocrctl.diagnose.model.learning import check_learning
 from ocrctl.diagnose.model.masks import check_masks
 from ocrctl.diagnose.model.run import EXAMINED
 from ocrctl.diagnose.model.subject import Subject
+from ocrctl.models.registry import get_spec
 
 WORDS = ["a", "b7", "no", "24", "Ex", "zo", "OP", "ca", "st", "h1"]
 FAULTY = Path(__file__).with_name("faulty.py")
@@ -136,6 +141,13 @@ def test_a_saturated_step_function(opened: partial[Subject]) -> None:
     assert found.status == "fail" and "states x" in found.detail and "sigmoid" in found.fix
 
 
+def test_values_beyond_the_range_of_float16_fail_in_that_precision_alone(opened: partial[Subject]) -> None:
+    found = named(check_finite(opened("ctc-large")))
+    assert found["loss 32-true"].status == found["loss bf16-mixed"].status == "ok"
+    half = found["loss 16-mixed"]
+    assert half.status == "skipped" or (half.status == "fail" and "train.precision=32-true" in half.fix)
+
+
 def test_a_batch_whose_loss_is_not_finite_names_its_sample(opened: partial[Subject]) -> None:
     found = named(check_finite(opened("ctc-nan", "data.val_fraction=0.1")))
     bad = found["batches"]
@@ -177,3 +189,28 @@ def test_an_export_that_differs(opened: partial[Subject]) -> None:
     subject = opened("ctc-export")
     found = check_export(subject, subject.build())
     assert found.status == "fail" and "differ by" in found.detail
+
+
+TOY_DETECTOR = Path(__file__).parents[3] / "docs" / "examples" / "toy_det.py"
+
+
+def test_a_detector_is_checked_on_pages_with_text(page_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sets = ["page.height=96", "page.width=128", "page.augment=0", "train.lr=1e-2", *SETS[1:]]
+    command = ["diagnose", "model", "toy-det", "--plugin", str(TOY_DETECTOR), "-d", f"icdar15:{page_folder}"]
+    run([*command, *(word for one in sets for word in ("--set", one)), "--steps", "40", "--json"])
+    found = {row["name"]: row for row in json.loads(capsys.readouterr().out)["checks"]}
+    wrong = {name for name, row in found.items() if row["status"] not in ("ok", "skipped")}
+    assert wrong <= {"overfit", "grid", "loss 16-mixed"} and "6 words" in found["grid"]["detail"]
+    assert found["batch"]["status"] == found["batches"]["status"] == found["export"]["status"] == "ok"
+
+
+def test_words_smaller_than_the_cells_of_a_detector_are_a_coarse_grid(page_folder: Path) -> None:
+    with use_plugins([TOY_DETECTOR]):
+        spec = get_spec("toy-det")
+    assert spec.detector is not None
+    data = open_annotations(f"icdar15:{page_folder}")
+    for stride, status in ((4, "ok"), (64, "fail")):
+        coarse = replace(spec, detector=replace(spec.detector, finest_stride=stride))
+        findings, _ = run_rules(data, Target(coarse, None, (128, 160)), decode=False, pairs=False)
+        found = page_grid(coarse, findings, 6, (128, 160))
+        assert found.status == status and ("coarse grid" in found.meaning) == (status == "fail")
