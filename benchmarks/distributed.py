@@ -2,12 +2,15 @@
 
     python benchmarks/distributed.py equal [ARCH ...] [--steps 50] [--out FOLDER]
     python benchmarks/distributed.py kill [ARCH ...] [--steps 50] [--rank 0|1] [--out FOLDER]
+    python benchmarks/distributed.py resume [ARCH ...] [--steps 50] [--out FOLDER]
 
 equal: one process with batch 2B and two gloo processes with batch B, from the same weights, without dropout and, where
 the model has batch normalisation, with train.freeze_norm. Prints the largest difference of a weight, and the largest
 relative difference of a row of metrics.csv.
 kill: two processes, one of which gets SIGKILL in the middle; prints the seconds until both have ended, the exit code
 and the error, and how far the resumed run is from one that was left alone.
+resume: a run of two processes goes on with one, from the checkpoint of its best validation; prints how far it is from
+the one that two processes ended.
 """
 
 from __future__ import annotations
@@ -132,12 +135,16 @@ def process_of(agent: int, rank: int) -> int:
     raise SystemExit(f"no process of rank {rank}")
 
 
+def kill_sets(arch: str, steps: int) -> list[str]:
+    return [*SETS, f"train.max_steps={steps}", f"train.val_every_steps={max(1, steps // 5)}",
+            f"train.batch_size={each(arch)}", "train.log_every_steps=1"]  # fmt: skip
+
+
 def kill(arch: str, steps: int, rank: int, out: Path) -> None:
     options = base(arch, out / f"{arch}-base")
     whole, cut = out / f"{arch}-whole", out / f"{arch}-cut"
     shutil.rmtree(cut, ignore_errors=True)
-    sets = [*SETS, f"train.max_steps={steps}", f"train.val_every_steps={max(1, steps // 5)}",
-            f"train.batch_size={each(arch)}", "train.log_every_steps=1"]  # fmt: skip
+    sets = kill_sets(arch, steps)
     if not (whole / "last.ckpt").exists():
         run(whole, *options, "--devices", "2", sets=sets)
     agent = subprocess.Popen(command(cut, *options, "--devices", "2", sets=sets), stderr=subprocess.PIPE, text=True)
@@ -158,9 +165,26 @@ def kill(arch: str, steps: int, rank: int, out: Path) -> None:
     print(f"  resumed: weights differ from the undisturbed run by at most {difference(whole, cut):.2g}", flush=True)
 
 
+def resume(arch: str, steps: int, out: Path) -> None:
+    whole, other = out / f"{arch}-whole", out / f"{arch}-other"
+    if not (whole / "last.ckpt").exists():
+        run(whole, *base(arch, out / f"{arch}-base"), "--devices", "2", sets=kill_sets(arch, steps))
+    shutil.rmtree(other, ignore_errors=True)
+    shutil.copytree(whole, other)
+    shutil.copy(other / "best.ckpt", other / "last.ckpt")
+    start = torch.load(other / "last.ckpt", weights_only=True)["global_step"]
+    for way, sets in (("accumulate", []), ("batch", [f"train.batch_size={2 * each(arch)}", "train.accumulate=1"])):
+        shutil.copy(other / "best.ckpt", other / "last.ckpt")
+        run(other, "--resume", "--devices", "1", sets=sets)
+        print(
+            f"{arch}: from step {start} on one process, larger {way}: differs by {difference(whole, other):.2g}",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("equal", "kill"))
+    parser.add_argument("what", choices=("equal", "kill", "resume"))
     parser.add_argument("archs", nargs="*")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rank", type=int, choices=(0, 1))
@@ -169,6 +193,8 @@ def main() -> None:
     for arch in given.archs or (["parseq-tiny", "crnn-tiny", "dbnet"] if given.what == "equal" else ["parseq-tiny"]):
         if given.what == "equal":
             equal(arch, given.steps, given.out)
+        elif given.what == "resume":
+            resume(arch, given.steps, given.out)
         else:
             for rank in (0, 1) if given.rank is None else (given.rank,):
                 kill(arch, given.steps, rank, given.out)
