@@ -79,10 +79,14 @@ def merge_settings(
     except ValidationError as error:
         raise _usage_error(error, [("--set", set_tree), *reversed(layers)]) from error
     values = {name: getattr(loaded, name) for name in Settings.model_fields}
-    if spec and "lr" not in loaded.train.model_fields_set:  # marked as a default: a resumed run keeps its rate
-        rate = spec.fine_tune_lr if loaded.model.init and spec.fine_tune_lr else spec.lr
-        train = {**dict(loaded.train), "lr": rate}
-        values["train"] = TrainSettings.model_construct(_fields_set=set(loaded.train.model_fields_set), **train)
+    if spec:  # marked as defaults: a resumed run keeps its own
+        given = loaded.train.model_fields_set
+        own: dict[str, Any] = {}
+        if "lr" not in given:
+            own["lr"] = spec.fine_tune_lr if loaded.model.init and spec.fine_tune_lr else spec.lr
+        if spec.warmup_steps is not None and not given & {"warmup", "warmup_steps"}:
+            own["warmup_steps"] = spec.warmup_steps
+        values["train"] = TrainSettings.model_construct(_fields_set=set(given), **{**dict(loaded.train), **own})
     return Settings.model_construct(_fields_set=set(loaded.model_fields_set), **values)
 
 

@@ -64,6 +64,7 @@ class ModelSpec:
     min_width: int = 8
     lr: float = 1e-3  # default peak learning rate of AdamW
     fine_tune_lr: float | None = None  # the same with --from; None: lr
+    warmup_steps: int | None = None  # default warm-up in optimiser steps; None: train.warmup, a share of the run
     size_multiple: int = 1  # pixels; both sides of an input must be multiples of it
     backbones: tuple[str, ...] = ()  # supported values of model.backbone, the default first
     strides: Strides = ()  # of a recogniser's features with the default backbone; empty: they cannot be set

@@ -252,6 +252,14 @@ class ModelSettings(Section):
     """decoding of an autoregressive model; ar: character by character; nar: all characters at once"""
     refine: int = Field(1, ge=0, le=10)
     """refinement iterations of an autoregressive model"""
+    relative_bias: bool = True
+    """learned bias for each distance (dh, dw) between two cells in 2-D self-attention"""
+    window_size: int = Field(0, ge=0, le=64)
+    """side of the windows of 2-D self-attention in cells; 0: every cell attends to all"""
+    cross_attention: Literal["deformable", "full"] = "deformable"
+    """deformable: a character samples model.points locations of the image per head; full: it attends to every cell"""
+    points: int = Field(4, ge=1, le=16)
+    """sampling points per head of deformable cross-attention"""
     backbone: Literal["auto", "own", "efficientnet-lite0", "mobilenetv3", "resnet18", "resnet50", "vgg16bn"] = "auto"
     """backbone of a detector, or of a recogniser that supports others than its own convolutions (own); auto: the
     default of the architecture"""

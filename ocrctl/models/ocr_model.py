@@ -40,6 +40,8 @@ class OCRModel(nn.Module):
     """weight of the CTC loss beside the output `auxiliary`, the loss of a head of training alone"""
     lost_steps = 0
     """last steps of each image that are always blank (ModelSpec.lost_steps)"""
+    figure_names: tuple[str, ...] = ()
+    """names of `figures`, which are columns of metrics.csv"""
 
     def __init__(
         self,
@@ -121,6 +123,18 @@ class OCRModel(nn.Module):
         blank = logits.new_full((logits.shape[2],), NEVER)
         blank[0] = 0.0
         return torch.where(valid, logits, blank)
+
+    def watch(self, on: bool) -> None:
+        """Keep what `figures` needs from the next forward passes, or stop it. Default: nothing."""
+
+    def figures(self) -> dict[str, Tensor]:
+        """Return figures of a step that was watched, after its backward pass: float32 (parts,) by name, on the device.
+        No value is read here. Default: none."""
+        return {}
+
+    def figure_warnings(self, figures: dict[str, list[float]]) -> list[str]:
+        """Return a sentence for each thing in `figures` that is wrong. Default: none."""
+        return []
 
     def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
         """Adapt tensors in `weights` whose shape depends on the image size to this model, in place. Default: none."""

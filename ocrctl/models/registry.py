@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocrctl.config.settings import ModelSettings
 
 # folders of ocrctl/models with a spec.py
-FAMILIES = ("crnn", "parseq", "satrn", "ppocr", "svtrv2", "dbnet", "pan", "craft")
+FAMILIES = ("crnn", "parseq", "satrn", "true2d", "ppocr", "svtrv2", "dbnet", "pan", "craft")
 DEFAULT_ARCH = "crnn-tiny"
 
 

@@ -69,6 +69,7 @@ class RunCallback(pl.Callback):
         self.metrics: MetricsFile | None = None
         self._mark = (0, 0.0)
         self.watch_peers: PeerWatch | None = None
+        self._warned: set[str] = set()
 
     @property
     def samples_per_step(self) -> int:
@@ -85,7 +86,7 @@ class RunCallback(pl.Callback):
         if self._all(module, self.peers.agree_now(word)).failed:
             self.peers.end_with_failure()
         if self.peers.first:
-            columns = self.validation.columns
+            columns = (*self.validation.columns, *module.model.figure_names)
             self.metrics = MetricsFile(self.run / "metrics.csv", trainer.global_step, columns, self.report)
         self._mark = (trainer.global_step, module.progress.own_elapsed)
         step = trainer.global_step
@@ -222,10 +223,21 @@ class RunCallback(pl.Callback):
         row: Row = {"lr": lr, "loss": loss, "images_per_second": rate}
         if self.state.skipped:
             row["skipped"] = self.state.skipped
+        row |= self._figures(module)
         self._write(module, step, row)
         share = module.progress.share(step)
         left = module.progress.seconds_left(step)
         self.report(f"step {step}: loss {loss:.4f}, lr {lr:.2g}, {rate:.0f} img/s, {share:.0%}, {duration(left)} left")
+
+    def _figures(self, module: TrainingModule) -> Row:
+        """Return the mean of each figure of the model over its parts; report what is wrong with them, each once."""
+        values = {name: found.tolist() for name, found in module.figures.items()}
+        module.figures = {}
+        for sentence in module.model.figure_warnings(values):
+            if sentence not in self._warned:
+                self._warned.add(sentence)
+                self.report(f"warning: {sentence}")
+        return {name: sum(parts) / len(parts) for name, parts in values.items()}
 
     def _write(self, module: TrainingModule, step: int, row: Row) -> None:
         full: Row = {"step": step, "samples": step * self.samples_per_step, "seconds": module.progress.elapsed, **row}

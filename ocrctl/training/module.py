@@ -68,6 +68,7 @@ class TrainingModule(pl.LightningModule):
         self.scale: LossScale | None = None
         self.average: WeightAverage | None = None
         self._restored: dict[str, Any] = {}
+        self.figures: dict[str, Tensor] = {}
         self._micro = 0
         self._averages_statistics = False
         self._loss: Tensor | None = None
@@ -109,6 +110,8 @@ class TrainingModule(pl.LightningModule):
         torch.manual_seed(seed)
         if self.peers.rank and self.device.type == "cuda":
             torch.cuda.manual_seed(seed + (self.peers.rank << 48))  # dropout; the CPU's state draws what all share
+        if self.model.figure_names:
+            self.model.watch((self.global_step + 1) % self.train_settings.log_every_steps == 0)
         self.statistics.keep()
 
     def _exchange_gradients(self, *, last: bool) -> None:
@@ -140,6 +143,8 @@ class TrainingModule(pl.LightningModule):
         assert self.guard is not None and self._loss is not None
         scale = self.scale
         self.peers.mean(self._loss)
+        if self.model.figure_names and (found := self.model.figures()):
+            self.figures = found  # of the step that is logged next
         norm = clip(list(self.model.parameters()), self.train_settings.clip_norm, scale.scale if scale else None)
         held = self.guard.record(self._loss, norm, scale.allows_overflow() if scale else None)
         if scale:

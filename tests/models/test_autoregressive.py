@@ -21,7 +21,7 @@ from ocrctl.models.registry import get_spec, specs
 
 CHARS = "abcdef"
 EOS, BOS, PAD = 0, 7, 8
-TINY = ["satrn-tiny"]
+TINY = ["satrn-tiny", "true2d-tiny"]
 WIDTHS = (13, 64, 121, 40)
 
 

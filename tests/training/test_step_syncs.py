@@ -39,6 +39,7 @@ class Watch(TorchDispatchMode):
         ("ppocr-rec-tiny", []),
         ("satrn-tiny", []),
         ("satrn-tiny", ["model.resize=keep"]),
+        ("true2d-tiny", ["train.log_every_steps=1"]),
     ],
 )
 def test_a_step_reads_no_value(arch: str, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,13 +26,16 @@ def join_heads(states: Tensor) -> Tensor:
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, rate: float = 0.0) -> Tensor:
     """Attend from queries (N, heads, Q, d) to keys and values (N, heads, L, d); returns (N, heads, Q, d).
 
-    mask: boolean, broadcast to (N, heads, Q, L), True attends; a row that is False throughout would be NaN. Or float:
-    logarithms of the weights of the keys, added to the scores; without `rate` only. rate: share of the weights that is
-    dropped.
+    mask: boolean, broadcast to (N, heads, Q, L), True attends; a row that is False throughout would be NaN. Or float,
+    added to the scores: logarithms of the weights of the keys, or biases. rate: share of the weights that is dropped.
     """
     if queries.device.type == "cpu" and queries.dtype != torch.float32:
         with torch.autocast("cpu", enabled=False):
             return attend(queries.float(), keys.float(), values.float(), mask, rate).to(queries.dtype)
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(queries.dtype)
+        if torch.compiler.is_compiling():  # the exporter's own decomposition fails where L is free
+            return (torch.matmul(queries, keys.transpose(2, 3)) * queries.shape[3] ** -0.5 + mask).softmax(3) @ values
     if rate == 0.0 or queries.device.type != "cpu":
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=rate)
     batch = queries.shape[:2]
@@ -40,7 +43,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = 
     nothing = queries.new_zeros(1, 1, 1)
     scores = torch.baddbmm(nothing, queries, keys.transpose(1, 2), beta=0, alpha=queries.shape[2] ** -0.5)
     if mask is not None:
-        scores = scores.unflatten(0, batch).masked_fill(~mask, -torch.inf).flatten(0, 1)
+        scores = scores.unflatten(0, batch)
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
+        scores = scores.flatten(0, 1)
     weights = drop(scores.softmax(2), rate)  # (N * heads, Q, L)
     return torch.bmm(weights, values).unflatten(0, batch)
 

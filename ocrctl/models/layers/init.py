@@ -44,4 +44,5 @@ def init_transformer(module: nn.Module, residual_ends: tuple[str, ...], depth: i
         if isinstance(layer, nn.Linear):
             scale = (2 * depth) ** -0.5 if name.rsplit(".", 1)[-1] in residual_ends else 1.0
             nn.init.normal_(layer.weight, std=scale * layer.in_features**-0.5)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -14,11 +14,12 @@ from ocrctl.core.runs.folder import set_names
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import UsageError
 from ocrctl.models.checkpoint import read_checkpoint
+from ocrctl.training.metrics_rows import read_rows
 
 QUICK = ["train.max_steps=2", "train.val_every_steps=1", "train.log_every_steps=1", "train.batch_size=2",
          "data.workers=0", "data.max_val_samples=2", "train.threads=1", "train.schedule=constant", "log.previews=1",
          "train.precision=32-true"]  # fmt: skip
-TINY = ["satrn-tiny"]
+TINY = ["satrn-tiny", "true2d-tiny"]
 
 
 def go(arch: str, out: Path, *sets: str, resume: bool = False) -> list[str]:
@@ -46,6 +47,16 @@ def test_one_and_one_step_equal_two(trained: tuple[str, Path], tmp_path: Path) -
         assert torch.equal(value, parts[name]), name
 
 
+def test_sampling_points_are_logged_and_a_dead_branch_is_named(tmp_path: Path) -> None:
+    base = ["train.max_steps=1", "train.optimizer=adamw"]
+    go("true2d-tiny", tmp_path / "run", *base)
+    (row,) = [row for row in read_rows(tmp_path / "run" / "metrics.csv").rows if row["loss"]]
+    assert float(row["weight_mean"]) == 0.25 and float(row["offset_gradient"]) > 0 < float(row["points_outside"])
+    frozen = ["train.freeze=decoder.layers.0.cross_attn.offsets", f"model.init={tmp_path / 'run'}"]
+    (line,) = [line for line in go("true2d-tiny", tmp_path / "frozen", *base, *frozen) if "has no gradient" in line]
+    assert line.startswith("warning: decoder.layers.0.cross_attn.offsets has no gradient")
+
+
 def test_images_of_any_size_are_read(trained: tuple[str, Path]) -> None:
     """1 pixel wide, 4,000 pixels wide, vertical; each the same alone and beside the others."""
     engine = Engine.load(trained[1], device="cpu")
@@ -70,6 +81,12 @@ def test_a_fixed_size_starts_from_a_kept_aspect_and_knows_its_decoding(
     cv2.imwrite(str(image), np.full((32, 90, 3), 200, np.uint8))
     assert cli(["predict", str(image), "-m", str(out), "--decoding", "nar"]) == 2
     assert f"{arch} does not support --decoding nar" in capsys.readouterr().err
+
+
+def test_the_published_warm_up_is_a_default() -> None:
+    assert load_train_settings(None, [], {"arch": "true2d"}).train.warmup_steps == 10_000
+    assert load_train_settings(None, ["train.warmup_steps=5"], {"arch": "true2d"}).train.warmup_steps == 5
+    assert load_train_settings(None, ["train.warmup=0.1"], {"arch": "true2d"}).train.warmup_steps is None
 
 
 @pytest.mark.parametrize("arch", TINY)
