@@ -56,8 +56,8 @@ def show(
 ) -> None:
     """Show the settings, scores and checkpoints of a run.
 
-    --report FILE.html draws the curves of loss, learning rate, accuracy, CER, empty predictions and images/s, with the
-    settings that differ from the defaults and the previews.
+    The report draws the curves of loss, learning rate, accuracy, CER, empty predictions and images/s, with the settings
+    that differ from the defaults and the previews.
     """
     from ocrctl.core.runs.folder import flat
     from ocrctl.core.runs.show import load_run, summary
@@ -90,7 +90,7 @@ def compare(
 ) -> None:
     """Compare runs: scores side by side, and the settings that differ.
 
-    --report FILE.html draws the curves of all runs over each other, by step and by minute.
+    The report draws the curves of all runs over each other, by step and by minute.
     """
     from ocrctl.core.runs.show import compare_runs
 

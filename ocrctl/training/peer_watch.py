@@ -21,6 +21,7 @@ from typing import NamedTuple
 from torch import distributed as dist
 
 from ocrctl.errors import OcrctlError, ResumableStop
+from ocrctl.escape import visible
 from ocrctl.shell import shell_quote
 
 GRACE = 15.0  # seconds in which the training thread reports a lost process itself
@@ -89,7 +90,7 @@ class PeerWatch:
         if self._closed.wait(GRACE):
             return
         error = self.error(0.0)
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+        sys.stderr.write(visible(f"error: {error.message}\nhint: {error.hint}\n", keep="\n"))
         sys.stderr.flush()
         self._end(error.exit_code)
 

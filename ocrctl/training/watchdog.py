@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol
 
 from ocrctl.config.settings import WatchdogSettings
 from ocrctl.errors import ResumableStop
+from ocrctl.escape import visible
 from ocrctl.files.atomic import write_text
 from ocrctl.shell import shell_quote
 
@@ -159,7 +160,7 @@ class Watchdog:
             path.parent.mkdir(exist_ok=True)
             write_text(path, "".join(parts))
         except (OSError, ResumableStop) as error:
-            sys.stderr.write("".join(parts))
+            sys.stderr.write(visible("".join(parts), keep="\n"))
             return path, f"{path} cannot be written ({error}), so the stacks of {processes} are above"
         return path, f"stacks of {processes}: {path}"
 
@@ -175,7 +176,7 @@ class Watchdog:
             signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
             if self._ended.wait(_GRACE):
                 return
-        sys.stderr.write(f"error: {self._stop.message}\nhint: {self._stop.hint}\n")
+        sys.stderr.write(visible(f"error: {self._stop.message}\nhint: {self._stop.hint}\n", keep="\n"))
         sys.stderr.flush()
         if self._workers is not None:
             self._workers.kill()

@@ -230,7 +230,7 @@ def test_out_of_memory_is_5_with_the_options_that_need_less(
         except RuntimeError as error:
             raise ValueError("Failed to export the model") from error
 
-    monkeypatch.setattr("ocrctl.models.crnn.model.ConvEncoder.forward", fails)
+    monkeypatch.setattr("ocrctl.models.crnn.encoder.ConvEncoder.forward", fails)
     monkeypatch.setattr("ocrctl.core.export.run.export", fails_in_the_exporter)
     model = str(tiny_checkpoint)
     arguments = {

@@ -271,10 +271,11 @@ def test_cells_for_a_spreadsheet_are_no_formulas(
 
 
 def test_the_console_alone_writes_what_data_names() -> None:
-    """Elsewhere in the package only live lines (a carriage return first) and fixed words go to a stream directly."""
+    """Elsewhere in the package only live lines (a carriage return first), fixed words and escaped texts go to a stream
+    directly."""
     package = Path(console.__file__).parents[1]
     direct = re.compile(
-        r"sys\.std(?:out|err)\.write\((?!f?\"\\r|\"interrupted\\n\"|error\.format_message\(\))|typer\.echo\("
+        r"sys\.std(?:out|err)\.write\((?!f?\"\\r|\"interrupted\\n\"|error\.format_message\(\)|visible\(|json\.dumps\()|typer\.echo\("
     )
     found = [
         f"{path.relative_to(package)}: {line.strip()}"

@@ -84,7 +84,7 @@ def test_an_architecture_of_one_size_says_so() -> None:
 def test_the_card_keeps_the_widths() -> None:
     kept = card()
     assert read_card(kept.to_json(), "m.ckpt") == kept
-    assert card_spec(kept) == SPEC
+    assert card_spec(kept) == SPEC.with_features()
     assert kept.example_width == 128
     assert "kept" not in json.loads(replace(kept, preprocessing="stretch", width=100, kept=None).to_json())
 

@@ -124,7 +124,7 @@ def test_non_finite_logits_are_a_gap(exported: Path, tiny_checkpoint: Path, monk
     ours, theirs = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(exported, device="cpu")
     batch = probe_images(ours, 2)
     monkeypatch.setattr(theirs, "logits", lambda given, widths: np.full_like(ours.logits(given), np.nan))
-    assert compare(ours, theirs, "nan", [(["a", "b"], batch)]).max_abs_diff == float("inf")
+    assert compare(ours, theirs, "nan", [(["a", "b"], [[image] for image in batch])]).max_abs_diff == float("inf")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.errors import OcrctlError
+from ocrctl.escape import visible
 from ocrctl.runtime import keep_memory, limit_memory, mkldnn, model_threads, process_bytes, share_cores
 
 UNUSED = 0.08  # share of a GPU's free memory that fragments may take
@@ -68,7 +69,7 @@ def main() -> int:
     try:
         sys.stdout.write(json.dumps(probe(json.load(sys.stdin))) + "\n")
     except OcrctlError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(visible(error.message) + "\n")
         return 2
     return 0
 

@@ -41,8 +41,8 @@ def test_backbone_weights_become_those_of_the_detector(tmp_path: Path, tiny_chec
     assert (found.init, found.pretrained, found.backbone) == (None, str(path), "resnet18")
     with pytest.raises(UsageError, match="holds ImageNet weights of resnet18; craft supports vgg16bn"):
         backbone_weights(given, get_spec("craft"))
-    with pytest.raises(UsageError, match="holds ImageNet weights of resnet18; crnn has its own backbone"):
-        backbone_weights(given, get_spec("crnn"))
+    with pytest.raises(UsageError, match="holds ImageNet weights of resnet18; parseq has its own backbone"):
+        backbone_weights(given, get_spec("parseq"))
     with pytest.raises(UsageError, match="model.backbone is resnet50"):
         backbone_weights(given.model_copy(update={"backbone": "resnet50"}), get_spec("dbnet"))
     with pytest.raises(UsageError, match="model.pretrained=package too"):
