@@ -85,7 +85,7 @@ def export(
                     pages = check.of == "boxes"
                     same, values = ("pages with equal boxes", "maps") if pages else ("strings equal", "logits")
                     counted = f"{equal} of {check.samples} {same}"
-                    console.write(f"{model.name}: {check.what}: {counted}, {values} within {check.max_abs_diff:.2g}")
+                    console.write(f"{model.name}: {check.what}: {counted}, {values} within {check.max_diff:.2g}")
                     for row in check.differing[:DIFFERING_SHOWN]:
                         console.write(f"  {row.where}: PyTorch {row.torch!r}, ONNX Runtime {row.onnx!r}")
                 if model.path is not None:

@@ -23,13 +23,17 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Parity:
-    """One comparison: largest absolute difference of logits or maps, and the samples whose strings or boxes (`of`)
-    differ. `nothing` says why equal strings or boxes are no agreement: both sides read or found nothing ("" when they
-    did, and for probes, which hold no text)."""
+    """One comparison: largest difference of logits or maps, and the samples whose strings or boxes (`of`) differ.
+
+    max_abs_diff: absolute. max_diff: relative to PyTorch's value where that is beyond 1, since the rounding of float32
+    grows with the value; the tolerances apply to it. nothing: why equal strings or boxes are no agreement, as both
+    sides read or found nothing ("" when they did, and for probes, which hold no text).
+    """
 
     what: str
     samples: int
     max_abs_diff: float
+    max_diff: float
     differing: list[Disagreement]
     of: str = "strings"
     nothing: str = ""
@@ -66,7 +70,7 @@ def compare(
 
     A non-finite logit on either side counts as an infinite difference.
     """
-    samples, largest = 0, 0.0
+    samples, largest = 0, (0.0, 0.0)
     texts: list[str] = []
     differing: list[Disagreement] = []
     for names, images in chunks:
@@ -75,8 +79,7 @@ def compare(
             ours, theirs = torch_engine.logits(batch, widths), onnx_engine.logits(batch, widths)
             if ours.shape != theirs.shape:
                 raise ValueError(f"logits differ in shape: PyTorch {ours.shape}, ONNX Runtime {theirs.shape}")
-            gap = np.abs(ours - theirs)
-            largest = max(largest, float(gap.max()) if np.isfinite(gap).all() else float("inf"))
+            largest = larger(largest, differences(ours, theirs))
             for row, one, other in zip(rows, torch_engine.decode(ours), onnx_engine.decode(theirs), strict=True):
                 read[row] = one, other
         sides = zip(*(read[row] for row in range(len(read))), strict=True)
@@ -87,4 +90,18 @@ def compare(
                 differing.append(Disagreement(name, one.text, other.text))
         samples += len(names)
     nothing = describe_constant_predictions(texts, truths) if truths is not None else None
-    return Parity(what, samples, largest, differing, nothing=nothing or "")
+    return Parity(what, samples, *largest, differing, nothing=nothing or "")
+
+
+def differences(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the largest difference of two arrays of one shape, absolute and relative to `ours` where that is beyond 1;
+    infinite where a value is not finite."""
+    gap = np.abs(ours - theirs)
+    if not np.isfinite(gap).all():
+        return float("inf"), float("inf")
+    return float(gap.max()), float((gap / np.maximum(1, np.abs(ours))).max())
+
+
+def larger(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Return the larger of each of two `differences`."""
+    return max(one[0], other[0]), max(one[1], other[1])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.export.onnx import output_names
-from ocrctl.export.parity import Disagreement, Parity
+from ocrctl.export.parity import Disagreement, Parity, differences, larger
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.pages import Page, same_sized
 from ocrctl.models.find import detector_spec
@@ -45,15 +45,17 @@ def compare_pages(
 
     A value that is not finite on either side counts as an infinite difference, and its page as one that differs.
     """
-    samples, largest, boxes = 0, 0.0, 0
+    samples, largest, boxes = 0, (0.0, 0.0), 0
     differing: list[Disagreement] = []
     for names, pages in batches:
         ours = [one for group in same_sized(pages, len(pages)) for one in torch_engine.maps(group)]
         theirs = [one for group in same_sized(pages, len(pages)) for one in onnx_engine.maps(group)]
         for name, page, one, other in zip(names, pages, ours, theirs, strict=True):
-            gap = max(_gap(one[key], other[key]) for key in output_names(torch_engine.card))
-            largest = max(largest, gap)
-            if gap == float("inf"):
+            gap = (0.0, 0.0)
+            for key in output_names(torch_engine.card):
+                gap = larger(gap, _differences(one[key], other[key]))
+            largest = larger(largest, gap)
+            if gap[0] == float("inf"):
                 differing.append(Disagreement(name, "", "values that are not finite"))
                 continue
             found, again = torch_engine.find(one, page), onnx_engine.find(other, page)
@@ -64,14 +66,13 @@ def compare_pages(
                 differing.append(Disagreement(name, f"{len(found)} boxes", f"{len(again)} boxes{by}"))
         samples += len(names)
     nothing = f"none of {words:,} words is found by either" if words and not boxes else ""
-    return Parity(what, samples, largest, differing, of="boxes", nothing=nothing)
+    return Parity(what, samples, *largest, differing, of="boxes", nothing=nothing)
 
 
-def _gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _differences(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[float, float]:
     if one.shape != other.shape:
         raise ValueError(f"maps differ in shape: PyTorch {one.shape}, ONNX Runtime {other.shape}")
-    gap = np.abs(one - other)
-    return float(gap.max()) if np.isfinite(gap).all() else float("inf")
+    return differences(one, other)
 
 
 def _moved(one: Detections, other: Detections, scale: float) -> float:

@@ -16,7 +16,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.core.export import run as core_export
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, MissingRequirement
-from ocrctl.export.parity import compare, probe_images
+from ocrctl.export.parity import compare, differences, probe_images
 from ocrctl.inference.engine import Recognition
 
 CPU = ["CPUExecutionProvider"]
@@ -124,7 +124,14 @@ def test_non_finite_logits_are_a_gap(exported: Path, tiny_checkpoint: Path, monk
     ours, theirs = Engine.load(tiny_checkpoint, device="cpu"), Engine.load(exported, device="cpu")
     batch = probe_images(ours, 2)
     monkeypatch.setattr(theirs, "logits", lambda given, widths: np.full_like(ours.logits(given), np.nan))
-    assert compare(ours, theirs, "nan", [(["a", "b"], [[image] for image in batch])]).max_abs_diff == float("inf")
+    assert compare(ours, theirs, "nan", [(["a", "b"], [[image] for image in batch])]).max_diff == float("inf")
+
+
+def test_the_allowed_difference_grows_with_the_logit() -> None:
+    ours = np.array([[0.5, -20.0, 40.0]], np.float32)
+    absolute, relative = differences(ours, ours + np.array([[0.0005, -0.004, 0.02]], np.float32))
+    assert absolute == pytest.approx(0.02, rel=1e-3) and relative == pytest.approx(0.0005, rel=1e-2)
+    assert differences(ours, ours + np.array([[0.0, 0.0, np.nan]], np.float32)) == (float("inf"), float("inf"))
 
 
 @pytest.mark.parametrize(

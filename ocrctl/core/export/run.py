@@ -255,8 +255,8 @@ def _samples(
 def _failures(check: Parity, tolerances: dict[str, float]) -> list[str]:
     failures = []
     values = "maps" if check.of == "boxes" else "logits"
-    if not check.max_abs_diff <= tolerances[values]:
-        failures.append(f"{check.what}: {values} differ by {check.max_abs_diff:.3g}, allowed {tolerances[values]:.3g}")
+    if not check.max_diff <= tolerances[values]:
+        failures.append(f"{check.what}: {values} differ by {check.max_diff:.3g}, allowed {tolerances[values]:.3g}")
     if check.nothing:
         failures.append(f"{check.what}: the model reads nothing ({check.nothing}), so nothing was compared")
     share = len(check.differing) / max(1, check.samples)

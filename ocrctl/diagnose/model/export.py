@@ -64,7 +64,7 @@ def check_export(subject: Subject, model: OCRModel) -> Check:
             return fail("export", error.message, fix, meaning)
         except Exception as error:  # whatever the exporter raises is the finding itself
             return fail("export", f"{type(error).__name__}: {first_line(error)}", fix, "the model cannot be shipped")
-    worst = max(one.max_abs_diff for one in found)
+    worst = max(one.max_diff for one in found)
     differing = sum(len(one.differing) for one in found)
     seen = f"outputs of {sum(one.samples for one in found)} probes differ by {worst:.1e} at most"
     if not worst <= TOLERANCE or differing:
