@@ -66,13 +66,15 @@ def export(
       ocrctl export runs/crnn -o models --precision fp16-weights
       ocrctl export runs/crnn -o out --verify data/val --tolerance logits=0.01
     """
+    from ocrctl.cli.pairs import tolerances
+
+    allowed = tolerances(tolerance or [])
     check_models(models)
     check_specs([verify] if verify is not None else [])
-    from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.export.run import ExportOptions
     from ocrctl.core.export.run import export as run
 
-    options = ExportOptions(models, out, verify, number_pairs(tolerance or [], "--tolerance"), decoding, precision)
+    options = ExportOptions(models, out, verify, allowed, decoding, precision)
     with ProgressBar("samples" if verify is not None else "steps") as progress:
         report = run(options, progress, console.stage)
     with console.ignoring_closed_pipe():

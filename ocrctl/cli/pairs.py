@@ -26,6 +26,15 @@ def number_pairs(
     return pairs
 
 
+def tolerances(texts: Sequence[str]) -> dict[str, float]:
+    """Parse --tolerance. Raises UsageError for a negative number."""
+    found = number_pairs(texts, "--tolerance")
+    for name, value in found.items():
+        if value < 0:
+            raise UsageError(f"--tolerance {name}={value:g}: expected a number >= 0.")
+    return found
+
+
 def gates(texts: Sequence[str]) -> dict[str, float]:
     """Parse --fail-under, each value a share. Raises UsageError for a value that every model or no model reaches, such
     as `cer=10` for 10 %."""

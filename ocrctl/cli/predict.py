@@ -139,6 +139,7 @@ def predict(
 
     share_cores()
     keep_memory()
+    check_report(report)  # before models and images are looked for
     check_models(models or ())
     if report is None:
         refuse_missing_inputs(inputs)
@@ -152,7 +153,6 @@ def predict(
 
     if as_json and out is None and fmt not in (None, word_formats.JSONL.name):
         raise UsageError(f"--json and --format {fmt} cannot be combined on stdout; drop one, or write to -o DIR.")
-    check_report(report)
     if characters:
         fmt = fmt or word_formats.JSONL.name
     on_stdout = out is None or as_json

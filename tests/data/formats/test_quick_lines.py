@@ -195,7 +195,7 @@ def test_mostly_is_a_plain_count(fits: list[bool | None]) -> None:
     st.booleans(),
 )
 def test_texts_looked_at_together_are_those_looked_at_alone(texts: list[str], lines: bool) -> None:
-    odd = set(text_rules._suspects(texts, lines))
+    odd = set(text_rules.suspects(texts, lines))
     assert odd >= {index for index, text in enumerate(texts) if text_problems(text, lines)}
 
 
