@@ -99,10 +99,12 @@ class PeerWatch:
         handles: dict[int, Member] = {}
         for member in self._watched:
             try:
+                if sys.platform != "linux":
+                    return self._poll_for_end()
                 handles[os.pidfd_open(member.pid)] = member
             except ProcessLookupError:
                 return member
-            except (AttributeError, OSError):  # not Linux, or an old kernel
+            except OSError:  # an old kernel
                 return self._poll_for_end()
         try:
             while not self._closed.is_set():

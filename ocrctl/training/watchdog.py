@@ -172,7 +172,7 @@ class Watchdog:
             f"go on with: ocrctl train --resume -o {shell_quote(self.run)}{change}",
             between_steps=phase == "loader",
         )
-        if _SIGNAL is not None and self._handler is not None:
+        if sys.platform != "win32" and _SIGNAL is not None and self._handler is not None:
             signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
             if self._ended.wait(_GRACE):
                 return

@@ -22,6 +22,7 @@ from ocrctl.training.processes import ProcessInfo
 
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # passed on to the processes, which save and end
 SHUTDOWN = 120  # seconds in which they do
+KILLED = 9  # SIGKILL, which Windows does not define
 
 
 def processes_to_start(settings: Settings, process: ProcessInfo, saved: Path | None) -> int:
@@ -74,7 +75,7 @@ def _exit_code(failures: Mapping[int, Any], count: int, run: Path | None) -> int
 
     A killed process comes before those that ended because they missed it, whichever torchrun saw first.
     """
-    killed = {rank: failure for rank, failure in failures.items() if failure.exitcode == -signal.SIGKILL}
+    killed = {rank: failure for rank, failure in failures.items() if failure.exitcode == -KILLED}
     rank, first = min((killed or failures).items(), key=lambda item: item[1].timestamp)
     if first.exitcode >= 0:
         return int(first.exitcode)

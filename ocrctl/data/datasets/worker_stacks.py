@@ -17,7 +17,6 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
-SUPPORTED = sys.platform != "win32"
 _SETTLED = 0.1  # seconds without a new line after which a worker's stacks are complete
 _STATES = {
     "D": "it waits for a disk or a network file system",
@@ -37,7 +36,7 @@ class WorkerStacks:
         """`descriptor`: the file of another process, appended to; None creates one."""
         if descriptor is None:
             self._file: Any = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open until the loader is gone
-            if SUPPORTED:
+            if sys.platform != "win32":
                 import fcntl
 
                 flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
@@ -46,19 +45,19 @@ class WorkerStacks:
             self._file = os.fdopen(descriptor, "ab", buffering=0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if not SUPPORTED:
+        if sys.platform == "win32":
             return (WorkerStacks, ())
         return (_attached, (reduction.DupFd(self._file.fileno()),))
 
     def register(self) -> None:
         """Answer SIGUSR2 in this process, a loader process, from now on."""
-        if SUPPORTED:
+        if sys.platform != "win32":
             faulthandler.register(signal.SIGUSR2, file=self._file, all_threads=True)
             self._file.write(f"ready {os.getpid()}\n".encode())
 
     def read(self, pid: int, seconds: float = 2.0) -> str:
         """Return the stacks of the worker `pid`, or why there are none; waits up to `seconds` for its answer."""
-        if not SUPPORTED:
+        if sys.platform == "win32":
             return "its stacks cannot be read on Windows\n"
         handle = self._file.fileno()
         start = os.fstat(handle).st_size
