@@ -104,7 +104,7 @@ class PeerWatch:
                 handles[os.pidfd_open(member.pid)] = member
             except ProcessLookupError:
                 return member
-            except OSError:  # an old kernel
+            except (AttributeError, OSError):  # an old kernel, or a Python without it
                 return self._poll_for_end()
         try:
             while not self._closed.is_set():
