@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ from ocrctl.inference.text_decoder import Candidate, Character, Recognition, Tex
 from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
 from ocrctl.runtime import driver_gpu_count, parse_device
-from ocrctl.text.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from ocrctl.text.lexicon import Lexicon
 
 SORTED_BATCHES = 4  # batches that are sorted by width at a time
 __all__ = ["TASKS", "Backend", "Character", "Engine", "Recognition"]

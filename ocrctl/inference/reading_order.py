@@ -65,7 +65,9 @@ def _slope(found: Detections) -> float:
     along, down = quads[:, 1] - quads[:, 0], quads[:, 3] - quads[:, 0]
     wide = np.hypot(*along.T) > np.hypot(*down.T)
     angles = np.arctan2(along[wide, 1], along[wide, 0])
-    return float(np.median(angles)) if len(angles) else 0.0
+    ordered = np.sort(angles)  # np.median would import numpy.ma, 20 ms
+    middle = len(ordered) // 2
+    return float((ordered[middle] + ordered[~middle]) / 2) if len(ordered) else 0.0
 
 
 def _turn(angle: float) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ocrctl.config.model_card import ModelCard
 from ocrctl.inference.decoding import Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
-from ocrctl.text.ctc_alignment import align
-from ocrctl.text.ctc_beam_search import log_softmax, prefix_beam_search
-from ocrctl.text.lexicon import Lexicon
-from ocrctl.text.ngram import NgramModel
+
+if TYPE_CHECKING:  # modules of searches are imported where one is asked for, which greedy decoding never does
+    from ocrctl.text.lexicon import Lexicon
+    from ocrctl.text.ngram import NgramModel
 
 
 class Character(NamedTuple):
@@ -67,8 +67,16 @@ class TextDecoder:
         spec = card_spec(card)
         self.ctc = spec.tokenizer == "ctc"
         self._step, self._lost, self._width = spec.stride_w, spec.lost_steps, card.width
-        self.lexicon = None if decoding.lexicon is None else Lexicon.load(decoding.lexicon, self.tokenizer)
-        self._ngram = None if decoding.ngram is None else NgramModel.load(decoding.ngram, self.tokenizer.charset)
+        self.lexicon: Lexicon | None = None
+        self._ngram: NgramModel | None = None
+        if decoding.lexicon is not None:
+            from ocrctl.text.lexicon import Lexicon
+
+            self.lexicon = Lexicon.load(decoding.lexicon, self.tokenizer)
+        if decoding.ngram is not None:
+            from ocrctl.text.ngram import NgramModel
+
+            self._ngram = NgramModel.load(decoding.ngram, self.tokenizer.charset)
         self.note = self.lexicon.note if self.lexicon is not None else ""
 
     @property
@@ -117,6 +125,9 @@ class TextDecoder:
     ) -> list[Recognition]:
         """Search the logits, and align each text with them: the confidence is that of the first step of each character
         on the best path, as in greedy decoding."""
+        from ocrctl.text.ctc_alignment import align
+        from ocrctl.text.ctc_beam_search import log_softmax
+
         log_probs = log_softmax(logits)
         if self.decoding.beam:
             texts = self._search(log_probs)
@@ -141,6 +152,8 @@ class TextDecoder:
         if self.lexicon is not None:
             images = self.lexicon.best_words(log_probs, beam)
         else:
+            from ocrctl.text.ctc_beam_search import prefix_beam_search
+
             images = prefix_beam_search(log_probs, beam)
         best = [max((Candidate(*one) for one in texts), key=self._rank, default=None) for texts in images]
         return [list(one.ids) if one is not None else [] for one in best]

@@ -13,6 +13,7 @@ import pytest
 
 MODEL = Path(__file__).parents[1] / "fixtures" / "v0_1" / "crnn-tiny.onnx.xz"
 UNUSED = ("torch", "lightning", "pydantic", "rich", "importlib.metadata", "numpy.ma", "tomllib", "PIL", "lxml", "onnx")
+SEARCHES = ("ocrctl.text.ctc_beam_search", "ocrctl.text.lexicon", "ocrctl.text.ngram")
 
 
 def imported(arguments: list[str]) -> list[str]:
@@ -41,7 +42,17 @@ def test_predict_of_words_imports_only_its_needs(words: Path):
     model.write_bytes(lzma.decompress(MODEL.read_bytes()))
     found = imported(["predict", str(words / "1.png"), "-m", str(model)])
     assert "onnxruntime" in found and "ocrctl.cli.predict" in found
-    assert not set(found) & {*UNUSED, "shapely", "ocrctl.data.formats", "ocrctl.cli.train", "ocrctl.cli.dataset"}
+    assert not set(found) & {*UNUSED, *SEARCHES, "shapely", "zipfile", "ocrctl.data.formats", "ocrctl.cli.train"}
+
+
+def test_predict_of_a_page_imports_only_its_needs(words: Path):
+    page = np.full((64, 320, 3), 255, np.uint8)
+    cv2.putText(page, "two words", (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0, 0, 0), 2)
+    cv2.imwrite(str(words / "page.png"), page)
+    found = imported(["predict", str(words / "page.png")])
+    assert "shapely" in found and "ocrctl.inference.reading_order" in found
+    needed = {"tomllib"}  # the manifest of the default models
+    assert not set(found) & {*UNUSED, *SEARCHES, "zipfile", "ocrctl.data.formats", "ocrctl.cli.train"} - needed
 
 
 def test_validate_of_words_imports_only_its_needs(words: Path):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Iterable
 
 import numpy as np
@@ -63,6 +62,8 @@ def result_word(text: str, *, quad: bool) -> str:
 
 def submission(texts: Iterable[tuple[str, str]]) -> bytes:
     """Build the zip of (name, text) to upload; the same bytes for the same results."""
+    import zipfile  # other formats do not need it
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in texts:
