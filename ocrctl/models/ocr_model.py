@@ -143,6 +143,10 @@ class OCRModel(nn.Module):
         """Return names of matrices without weight decay; vectors never have it."""
         return set()
 
+    def learning_rate_share(self, name: str) -> float:
+        """Return what the learning rate of parameter `name` is of that of the others."""
+        return 1.0
+
     def is_hidden_matrix(self, name: str, parameter: Tensor) -> bool:
         """Return whether Muon may update `parameter`: a hidden matrix or kernel, not the input layer, not one with
         one row per class, not a depthwise kernel."""

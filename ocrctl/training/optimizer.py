@@ -18,9 +18,9 @@ def build_optimizer(model: OCRModel, train: TrainSettings) -> torch.optim.Optimi
     """Create AdamW (Loshchilov, Hutter, 2019), or Muon for the hidden matrices and AdamW for the rest.
 
     No weight decay on biases, normalisation and what the model exempts. With `train.layer_decay` below 1, a parameter n
-    blocks below the output learns at lr x layer_decay^n (Clark et al., "ELECTRA", 2020, appendix B). Each group's
-    `share` is what its learning rate is of the scheduled one. Frozen parameters are left out. Raises UsageError for
-    layer_decay without layers.
+    blocks below the output learns at lr x layer_decay^n (Clark et al., "ELECTRA", 2020, appendix B), and some at the
+    lower rate of `OCRModel.learning_rate_share`. Each group's `share` is what its learning rate is of the scheduled
+    one. Frozen parameters are left out. Raises UsageError for layer_decay without layers.
     """
     if train.layer_decay < 1 and model.layers == 1:
         raise UsageError("train.layer_decay: this architecture does not number its layers.")
@@ -33,7 +33,8 @@ def build_optimizer(model: OCRModel, train: TrainSettings) -> torch.optim.Optimi
         muon = train.optimizer == "muon" and model.is_hidden_matrix(name, parameter)
         depth = model.layer_depth(name)
         above = 0 if depth is None else model.layers - 1 - depth
-        share = train.layer_decay**above * (train.muon_lr / train.lr if muon and train.lr else 1.0)
+        share = train.layer_decay**above * model.learning_rate_share(name)
+        share *= train.muon_lr / train.lr if muon and train.lr else 1.0
         groups.setdefault((share, decay, muon), []).append(parameter)
     trees: list[dict[str, Any]] = [
         {"params": parameters, "weight_decay": decay, "share": share, "muon": muon, "lr": train.lr * share}

@@ -3,14 +3,14 @@
 Zhu et al., "Deformable DETR", 2021, section 4.1 (https://arxiv.org/abs/2010.04159), with one level of features and
 learned reference points. Offsets start with zero weights and a spread grid as the bias. A point beyond the image is
 moved to its edge with the gradient of the unbounded point (straight-through: Bengio et al., 2013,
-https://arxiv.org/abs/1308.3432): a clamp alone would give it none, and it could never come back. Shapes: N images, Q
-characters, D features, H heads of width d, K points, h rows and w columns of cells.
+https://arxiv.org/abs/1308.3432) where that leads back: a clamp alone would give it none, and it could never come back.
+Shapes: N images, Q characters, D features, H heads of width d, K points, h rows and w columns of cells.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,14 +123,34 @@ class DeformableCrossAttention(nn.Module):
         return summed.unflatten(0, (-1, self.heads)).flatten(1, 2).transpose(1, 2)  # (N, Q, D)
 
 
-def bounded(cells: Tensor, last: Tensor | int) -> Tensor:
-    """Return positions bounded to 0 and INSIDE before `last`, with the gradient of the unbounded ones.
+class _Bounded(torch.autograd.Function):
+    """Bound positions; the gradient is that of the unbounded ones, but for one that moves a position further out."""
 
-    The slope of a bilinear sample on a cell is that to the next cell, and next to the last one is nothing.
+    @staticmethod
+    def forward(ctx: Any, cells: Tensor, last: Tensor) -> Tensor:
+        kept = torch.minimum(cells, last).clamp(min=0)
+        ctx.save_for_backward(cells < 0, cells > last)
+        return kept
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        before, behind = ctx.saved_tensors
+        outward = (before & (gradient > 0)) | (behind & (gradient < 0))  # descent moves against the gradient
+        return gradient.masked_fill(outward, 0.0), None
+
+
+def bounded(cells: Tensor, last: Tensor | int) -> Tensor:
+    """Return positions bounded to 0 and INSIDE before `last`.
+
+    A position beyond has the gradient of the unbounded one where a step against it moves the position back, else none:
+    outwards nothing changes in what is sampled, so it would move on for ever. The slope of a bilinear sample on a cell
+    is that to the next cell, and next to the last one is nothing.
     """
-    kept = cells.detach()
-    kept = torch.minimum(kept, last - INSIDE) if isinstance(last, Tensor) else kept.clamp(max=last - INSIDE)
-    return cells + (kept.clamp(min=0) - cells.detach())
+    limit = torch.as_tensor(last, dtype=cells.dtype, device=cells.device) - INSIDE
+    if not torch.is_grad_enabled():
+        return torch.minimum(cells, limit).clamp(min=0)
+    found: Tensor = _Bounded.apply(cells, limit)
+    return found
 
 
 def _width(values: Tensor, columns: Tensor | None) -> Tensor | int:

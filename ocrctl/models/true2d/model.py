@@ -35,6 +35,8 @@ class True2DSize:
 
 SIZES = {"true2d-tiny": True2DSize(128, 4, 256, 3, 2), "true2d": True2DSize(512, 8, 2048, 6, 6)}
 STAGES = (Stage(32, (2, 2)), Stage(64, (2, 2)), Stage(128, (2, 1)))  # of the shallow CNN, to 4 x 25 cells
+MOVING = ("cross_attn.offsets.weight", "cross_attn.offsets.bias", "cross_attn.reference", "cross_attn.shift.weight")
+SLOW = 0.1  # share of their learning rate
 FIGURES = ("points_outside", "weight_mean", "weight_spread", "offset_gradient")
 
 
@@ -135,6 +137,15 @@ class True2D(AutoregressiveModel):
         """Return the names of the token embedding, the reference points and the bias tables."""
         points = {name for name, _ in self.named_parameters() if name.endswith((".reference", ".bias.table"))}
         return super().no_weight_decay() | points
+
+    def learning_rate_share(self, name: str) -> float:
+        """Return 0.1 for what moves the sampling points (Zhu et al., 2021, section A.4), else 1."""
+        return SLOW if name.endswith(MOVING) else 1.0
+
+    def is_hidden_matrix(self, name: str, parameter: Tensor) -> bool:
+        """Return whether Muon may update `parameter`: as elsewhere, but nothing that moves sampling points, for which
+        an update of full rank is a jump of all points."""
+        return not name.endswith(MOVING) and super().is_hidden_matrix(name, parameter)
 
     def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
         """Cut or interpolate bias tables that were learned for another image width."""

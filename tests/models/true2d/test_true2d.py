@@ -10,12 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from ocrctl.config.model_card import recognition_card
+from ocrctl.config.settings import TrainSettings
 from ocrctl.models.build import build_model
 from ocrctl.models.layers.multi_head import FeatureMap
 from ocrctl.models.registry import get_spec
 from ocrctl.models.true2d.deformable import DeformableCrossAttention, bounded
 from ocrctl.models.true2d.encoder import RelativeBias, SelfAttention2D, cut_or_stretch
 from ocrctl.models.true2d.model import FIGURES, True2D
+from ocrctl.training.optimizer import build_optimizer
 
 
 def make(arch: str = "true2d-tiny", resize: str = "stretch", **options: object) -> True2D:
@@ -164,9 +166,23 @@ def test_a_point_outside_comes_back(side: float) -> None:
 
     cells = torch.tensor([-3.0, 2.0, 9.0], requires_grad=True)
     kept = bounded(cells, 4)
-    kept.sum().backward()
     torch.testing.assert_close(kept.detach(), torch.tensor([0.0, 2.0, 4.0]), rtol=0, atol=2e-3)
-    assert cells.grad is not None and cells.grad.tolist() == [1.0, 1.0, 1.0]
+    (inwards,) = torch.autograd.grad(kept, cells, torch.tensor([-1.0, -1.0, 1.0]), retain_graph=True)
+    assert inwards.tolist() == [-1.0, -1.0, 1.0]
+    (outwards,) = torch.autograd.grad(kept, cells, torch.tensor([1.0, 1.0, -1.0]))
+    assert outwards.tolist() == [0.0, 1.0, 0.0]  # a point beyond the image does not move on
+
+
+def test_sampling_points_learn_at_a_tenth_of_the_rate() -> None:
+    model = make()
+    shares = {id(p): group["share"] for group in build_optimizer(model, TrainSettings(optimizer="muon", lr=0.01,
+              muon_lr=0.01)).param_groups for p in group["params"]}  # fmt: skip
+    found = {name: shares[id(p)] for name, p in model.named_parameters()}
+    slow = {name for name, share in found.items() if share == 0.1}
+    cross = "decoder.layers.0.cross_attn."
+    assert {cross + "offsets.weight", cross + "reference", cross + "shift.weight"} < slow
+    assert found[cross + "weights.weight"] == found[cross + "value.weight"] == 1.0
+    assert not model.is_hidden_matrix(cross + "offsets.weight", model.get_parameter(cross + "offsets.weight"))
 
 
 def test_figures_of_a_step_and_a_dead_branch() -> None:
