@@ -1,12 +1,13 @@
 """Do several processes train what one process does, and does a killed one end them all and lose nothing?
 
-    python benchmarks/distributed.py equal [ARCH ...] [--steps 50] [--out FOLDER]
+    python benchmarks/distributed.py equal [ARCH ...] [--steps 50] [--float64] [--out FOLDER]
     python benchmarks/distributed.py kill [ARCH ...] [--steps 50] [--rank 0|1] [--out FOLDER]
     python benchmarks/distributed.py resume [ARCH ...] [--steps 50] [--out FOLDER]
 
 equal: one process with batch 2B and two gloo processes with batch B, from the same weights, without dropout and, where
 the model has batch normalisation, with train.freeze_norm. Prints the largest difference of a weight, and the largest
-relative difference of a row of metrics.csv.
+relative difference of a row of metrics.csv. With --float64, training computes in float64 (in_float64.py): what remains
+is a difference of method, not of rounding.
 kill: two processes, one of which gets SIGKILL in the middle; prints the seconds until both have ended, the exit code
 and the error, and how far the resumed run is from one that was left alone.
 resume: a run of two processes goes on with one, from the checkpoint of its best validation; prints how far it is from
@@ -33,21 +34,17 @@ SETS = ["train.device=cpu", "train.precision=32-true", "data.workers=0", "data.m
         "page.height=128", "page.width=128", "page.side=128", "model.dropout=0", "train.log_every_steps=5"]  # fmt: skip
 
 
-def command(out: Path, *options: str, sets: list[str]) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "ocrctl",
-        "train",
-        *options,
-        "-o",
-        str(out),
-        *(x for one in sets for x in ("--set", one)),
-    ]
+IN_FLOAT64 = str(Path(__file__).with_name("in_float64.py"))
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]  # torchrun
 
 
-def run(out: Path, *options: str, sets: list[str]) -> None:
-    done = subprocess.run(command(out, *options, sets=sets), capture_output=True, text=True)
+def command(out: Path, *options: str, sets: list[str], program: list[str] | None = None) -> list[str]:
+    words = [sys.executable, *(program or ["-m", "ocrctl"]), "train", *options, "-o", str(out)]
+    return words + [word for one in sets for word in ("--set", one)]
+
+
+def run(out: Path, *options: str, sets: list[str], program: list[str] | None = None) -> None:
+    done = subprocess.run(command(out, *options, sets=sets, program=program), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{out}: exit {done.returncode}\n{done.stderr}")
 
@@ -105,17 +102,19 @@ def row_difference(one: Path, two: Path) -> float:
     return max(abs(a[name] - b[name]) / max(1.0, abs(a[name])) for a, b in pairs for name in a)
 
 
-def equal(arch: str, steps: int, out: Path) -> None:
+def equal(arch: str, steps: int, out: Path, *, float64: bool) -> None:
     options = [*base(arch, out / f"{arch}-base"), "--set", f"train.lr={rate(arch)}"]
-    one, two = out / f"{arch}-one", out / f"{arch}-two"
+    kind = "-float64" if float64 else ""
+    one, two = out / f"{arch}-one{kind}", out / f"{arch}-two{kind}"
     for folder in (one, two):
         shutil.rmtree(folder, ignore_errors=True)
     sets = [*SETS, f"train.max_steps={steps}", f"train.val_every_steps={steps}"]
-    run(one, *options, sets=[*sets, f"train.batch_size={2 * each(arch)}"])
-    run(two, *options, "--devices", "2", sets=[*sets, f"train.batch_size={each(arch)}"])
+    whole, half = ([*sets, f"train.batch_size={size}"] for size in (2 * each(arch), each(arch)))
+    run(one, *options, sets=whole, program=[IN_FLOAT64] if float64 else None)
+    run(two, *options, "--devices", "2", sets=half, program=[*TWO, IN_FLOAT64] if float64 else None)
     moved = difference(out / f"{arch}-base", one)
     print(
-        f"{arch}: {steps} steps, batch {2 * each(arch)} against 2 x {each(arch)}: weights differ by at most "
+        f"{arch}{kind}: {steps} steps, batch {2 * each(arch)} against 2 x {each(arch)}: weights differ by at most "
         f"{difference(one, two):.2g} (training moved them by {moved:.2g}; key biases "
         f"{difference(one, two, keys=True):.2g}), rows by {row_difference(one, two):.2g}",
         flush=True,
@@ -188,11 +187,12 @@ def main() -> None:
     parser.add_argument("archs", nargs="*")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rank", type=int, choices=(0, 1))
+    parser.add_argument("--float64", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/distributed"))
     given = parser.parse_args()
     for arch in given.archs or (["parseq-tiny", "crnn-tiny", "dbnet"] if given.what == "equal" else ["parseq-tiny"]):
         if given.what == "equal":
-            equal(arch, given.steps, given.out)
+            equal(arch, given.steps, given.out, float64=given.float64)
         elif given.what == "resume":
             resume(arch, given.steps, given.out)
         else:

@@ -164,3 +164,32 @@ def test_what_fails_in_one_process_ends_both_at_the_same_step(fault: str, code: 
             assert batch["ids.0"].tolist() == [12, 13, 14, 15]
     else:
         assert errors == ["error: word 22: cannot be decoded."]
+
+
+@pytest.mark.posix
+@pytest.mark.slow
+def test_two_processes_train_a_detector_as_one_does_but_for_rounding(tmp_path: Path) -> None:
+    """In float64: in float32 rounding decides which side of a ReLU6 a value is on, and which losses are the hardest."""
+    program = str(Path(__file__).parents[2] / "benchmarks" / "in_float64.py")
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    common = ["train.device=cpu", "train.precision=32-true", "train.threads=1", "data.workers=0", "log.previews=0",
+              "data.max_val_samples=2", "page.height=64", "page.width=64", "page.side=64", "train.lr=1e-4"]  # fmt: skip
+
+    def run(name: str, *start: str, sets: list[str]) -> Path:
+        words = [*start, "train", "dbnet", "-o", str(tmp_path / name), *base]
+        words += [word for one in (*common, *sets) for word in ("--set", one)]
+        done = subprocess.run([sys.executable, *words], env=environ, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        return tmp_path / name / "last.ckpt"
+
+    base: list[str] = []
+    first = run("base", "-m", "ocrctl", sets=["train.max_steps=1", "train.batch_size=2"])
+    base = ["--from", str(first), "--general", "none"]  # freezes the statistics, which are of each process otherwise
+    one = run("one", program, sets=["train.max_steps=4", "train.batch_size=2"])
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", program)
+    two = run("two", *torchrun, sets=["train.max_steps=4", "train.batch_size=1"])
+    before, left, right = (read_checkpoint(path)["state_dict"] for path in (first, one, two))
+    trained = [name for name, value in left.items() if value.dtype == torch.float64]
+    assert max(float((left[name] - before[name]).abs().max()) for name in trained) > 1e-5
+    for name in trained:
+        torch.testing.assert_close(right[name], left[name], rtol=0, atol=1e-12, msg=name)

@@ -29,7 +29,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = 
     mask: boolean, broadcast to (N, heads, Q, L), True attends; a row that is False throughout would be NaN. Or float,
     added to the scores: logarithms of the weights of the keys, or biases. rate: share of the weights that is dropped.
     """
-    if queries.device.type == "cpu" and queries.dtype != torch.float32:
+    if queries.device.type == "cpu" and queries.dtype.itemsize < 4:
         with torch.autocast("cpu", enabled=False):
             return attend(queries.float(), keys.float(), values.float(), mask, rate).to(queries.dtype)
     if mask is not None and mask.is_floating_point():

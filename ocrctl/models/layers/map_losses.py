@@ -38,7 +38,7 @@ def hardest_of_batch(losses: Tensor, eligible: Tensor, count: Tensor) -> Tensor:
 
 def _histogram(losses: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
     """Return the bin of each loss, int64 (N, M), and the eligible losses in each bin, int32 (N, BINS)."""
-    bins = (losses.detach().float().contiguous().view(torch.int32) >> 16).clamp(0, BINS - 1).long()
+    bins = (losses.detach().to(torch.float32).contiguous().view(torch.int32) >> 16).clamp(0, BINS - 1).long()
     sizes = torch.zeros(len(losses), BINS, dtype=torch.int32, device=losses.device)
     return bins, sizes.scatter_add(1, bins, eligible.int())
 
