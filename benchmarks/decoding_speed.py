@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -89,11 +90,11 @@ def autoregressive(arch: str, batch: int, rounds: int) -> None:
 
         for length in LENGTHS:
             equal = torch.equal(greedy(memory, length), uncached(model, memory, length))
-            found = paired(lambda: uncached(model, memory, length), lambda: greedy(memory, length), rounds)  # noqa: B023
+            found = paired(partial(uncached, model, memory, length), partial(greedy, memory, length), rounds)
             report(f"batch {batch}, {length} characters: without a cache, with it", {**found, "equal": equal})
         for given in (memory[:1], memory):
             for beam in (5, 2, 10):
-                found = paired(lambda: greedy(given, 26), lambda: beams(given, 26, beam), rounds)  # noqa: B023
+                found = paired(partial(greedy, given, 26), partial(beams, given, 26, beam), rounds)
                 report(f"batch {len(given)}, 25 characters: greedy, beam {beam}", found)
 
 
@@ -107,16 +108,17 @@ def ctc(batch: int, rounds: int) -> None:
     greedy = TextDecoder(card, Decoding())
     model = build_model(card).eval()
     images = torch.zeros(batch, 1, 32, 128, dtype=torch.uint8)
+
+    def read(decoder: TextDecoder) -> None:
+        model(images)
+        decoder.decode(logits)
+
     with torch.inference_mode():
         for beam in (1, 5, 10):
             decoder = TextDecoder(card, Decoding(beam=beam))
-            found = paired(lambda: greedy.decode(logits), lambda: decoder.decode(logits), rounds)  # noqa: B023
+            found = paired(partial(greedy.decode, logits), partial(decoder.decode, logits), rounds)
             report(f"CTC, batch {batch}, 32 steps: greedy, beam {beam}", found)
-            found = paired(
-                lambda: (model(images), greedy.decode(logits)),
-                lambda: (model(images), decoder.decode(logits)),  # noqa: B023
-                rounds,
-            )
+            found = paired(partial(read, greedy), partial(read, decoder), rounds)
             report(f"crnn and CTC, batch {batch}: greedy, beam {beam}", found)
 
 

@@ -11,12 +11,21 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.help import MODEL, RUNTIME, TRAINING
 from ocrctl.cli.lazy import CommandApp
-from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets
+from ocrctl.cli.options import Charset, Data, Json, Plugins, Profiles, Quiet, Sets
 from ocrctl.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from ocrctl.diagnose.checks import Diagnosis
 
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        metavar="ARCH",
+        help="Architecture to check with. Default: the profile's.",
+        rich_help_panel=MODEL,
+    ),
+]
 COLOURS = {"ok": "32", "warn": "33", "fail": "31", "skipped": "2"}
 
 app = CommandApp("Find what breaks training and inference, and how to fix it.")
@@ -33,12 +42,7 @@ def cuda(
             help="Also run the checks of `diagnose loader` on this dataset.",
         ),
     ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch", metavar="ARCH", help="Model of the training step. Default: the profile's.", rich_help_panel=MODEL
-        ),
-    ] = None,
+    arch: Arch = None,
     profile: Profiles = None,
     sets: Sets = None,
     plugin: Plugins = None,
@@ -88,12 +92,7 @@ def environment(
 @app.command("loader")
 def loader(
     data: Data = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch", metavar="ARCH", help="Architecture to load for. Default: the profile's.", rich_help_panel=MODEL
-        ),
-    ] = None,
+    arch: Arch = None,
     profile: Profiles = None,
     sets: Sets = None,
     workers: Annotated[
@@ -132,15 +131,7 @@ def model(
     data: Data = None,
     profile: Profiles = None,
     sets: Sets = None,
-    charset: Annotated[
-        str | None,
-        typer.Option(
-            "--charset",
-            metavar="FILE",
-            help="Charset file, or a built-in charset: lower36, ascii94, latin, ...",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    charset: Charset = None,
     steps: Annotated[
         int,
         typer.Option(

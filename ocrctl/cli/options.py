@@ -72,6 +72,15 @@ Sets = Annotated[
         "--set", metavar="K=V", help="Set a setting, such as train.lr=1e-3. Repeatable.", rich_help_panel=INPUTS
     ),
 ]
+Charset = Annotated[
+    str | None,
+    typer.Option(
+        "--charset",
+        metavar="FILE",
+        help="Charset file, or a built-in charset: lower36, ascii94, latin, ...",
+        rich_help_panel=MODEL,
+    ),
+]
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(

@@ -12,7 +12,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.command_line import typed_words
 from ocrctl.cli.help import CHECKS, INPUTS, MODEL, OUTPUT, RUNTIME, TRAINING
-from ocrctl.cli.options import Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
+from ocrctl.cli.options import Charset, Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
@@ -72,15 +72,7 @@ def train(
             rich_help_panel=INPUTS,
         ),
     ] = None,
-    charset: Annotated[
-        str | None,
-        typer.Option(
-            "--charset",
-            metavar="FILE",
-            help="Charset file, or a built-in charset: lower36, ascii94, latin, ...",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    charset: Charset = None,
     unknown_chars: Annotated[
         str | None,
         typer.Option(

@@ -144,10 +144,7 @@ def _device_rows(probe: Probe, device: Device) -> list[Check]:
         _guard("cuDNN", lambda: _cudnn(probe)),
         _guard("capability" + at, lambda: capability_check("capability" + at, device, probe.arch_list())),
         _memory("memory" + at, device),
-        *(
-            _guard(name + at, lambda name=name: accuracy_check(name + at, probe.errors(device.index, name)))  # type: ignore[misc]
-            for name in OPERATIONS
-        ),
+        *(_accuracy(probe, device, operation) for operation in OPERATIONS),
         _guard("copy" + at, lambda: _copy("copy" + at, *probe.copy_rates(device.index))),
         _guard("launch" + at, lambda: _launch("launch" + at, probe.launch_latency(device.index))),
         _guard("workspace" + at, lambda: _workspace("workspace" + at, *probe.largest_batch(device.index))),
@@ -236,6 +233,11 @@ def _memory(name: str, device: Device) -> Check:
     if device.memory_free < LOW_MEMORY:
         return warn(name, seen, "nvidia-smi lists the programs that hold it", "small batches already run out of memory")
     return ok(name, seen)
+
+
+def _accuracy(probe: Probe, device: Device, operation: str) -> Check:
+    name = f"{operation} cuda:{device.index}"
+    return _guard(name, lambda: accuracy_check(name, probe.errors(device.index, operation)))
 
 
 def accuracy_check(name: str, errors: dict[str, float]) -> Check:

@@ -1,4 +1,5 @@
-"""Measure the memory that training steps need: two steps on a batch of the widest images and the longest labels."""
+"""Training steps on made-up batches of the widest images and the longest labels: what memory they need, and whether the
+host waits in them."""
 
 from __future__ import annotations
 
@@ -12,15 +13,56 @@ from ocrctl.config.output_steps import longest_label
 from ocrctl.config.settings import TrainSettings
 from ocrctl.models.build import build_model
 from ocrctl.models.card import card_tokenizer
+from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.registry import get_spec
 from ocrctl.training.device import DTYPES, Accelerator
 from ocrctl.training.ema import WeightAverage
 from ocrctl.training.guard import Statistics
 from ocrctl.training.objectives import choose_objective, to_device
 from ocrctl.training.optimizer import build_optimizer, clip
-from ocrctl.training.projected import blank_targets
 
 STEPS = 2  # the optimiser has its states from the first one on, so the second one needs the most
+
+
+class TrialStep:
+    """A model and its optimiser on one device, and training steps on made-up batches, without guard and loss scale."""
+
+    def __init__(
+        self, card: ModelCard, train: TrainSettings, accelerator: Accelerator, device: torch.device | None = None
+    ) -> None:
+        """`device`: one of the accelerator's kind; None: its current one."""
+        self.train, self.device = train, device or torch.device(accelerator.device)
+        model = build_model(card).to(self.device)
+        if train.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if train.activation_checkpointing:
+            model.recompute_activations()
+        self.model: OCRModel = model.train()
+        self.optimizer, self.objective = build_optimizer(self.model, train), choose_objective(card, train)
+        self._statistics = Statistics(self.model)
+        self._average = WeightAverage(self.model, train.ema) if train.ema else None
+        self._held = torch.zeros((), device=self.device)
+        self._dtype = DTYPES.get(accelerator.precision)
+        self._steps = 0
+
+    def run(self, batch: dict[str, Any], *, update: bool = True) -> None:
+        """Run forward, backward and clipping on a batch of `trial_batch` on the device; `update`: and the optimiser."""
+        self._statistics.keep()
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None):
+            loss = self.objective(self.model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip(list(self.model.parameters()), self.train.clip_norm, None)
+        if update:
+            self.optimizer.step()
+        self.drop_gradients()
+        if update and self._average is not None:
+            self._average.update(self.model, self._steps, self._held)
+        self._steps += update
+
+    def drop_gradients(self) -> None:
+        """Free the gradients, also those that a step which failed has left."""
+        for parameter in self.model.parameters():  # optimizer.zero_grad imports torch._dynamo, as long as torch itself
+            parameter.grad = None
 
 
 def trial_steps(card: ModelCard, train: TrainSettings, accelerator: Accelerator, batch: int) -> int:
@@ -28,30 +70,9 @@ def trial_steps(card: ModelCard, train: TrainSettings, accelerator: Accelerator,
 
     Raises what the steps raise, where memory is missing RuntimeError or MemoryError.
     """
-    device = torch.device(accelerator.device)
-    model = build_model(card).to(device)
-    if train.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if train.activation_checkpointing:
-        model.recompute_activations()
-    model.train()
-    optimizer, objective = build_optimizer(model, train), choose_objective(card, train)
-    statistics = Statistics(model)
-    average = WeightAverage(model, train.ema) if train.ema else None
-    held = torch.zeros((), device=device)
-    dtype = DTYPES.get(accelerator.precision)
-    samples = trial_batch(card, batch)
-    for step in range(STEPS):
-        statistics.keep()
-        given = to_device(samples, device)
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            loss = objective(model, given)
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip(list(model.parameters()), train.clip_norm, None)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if average is not None:
-            average.update(model, step, held)
+    step, samples = TrialStep(card, train, accelerator), trial_batch(card, batch)
+    for _ in range(STEPS):
+        step.run(to_device(samples, step.device))
     return _bytes(samples)
 
 
@@ -62,6 +83,8 @@ def trial_batch(card: ModelCard, size: int) -> dict[str, Any]:
     pixels = torch.randint(0, 256, (size, card.height, width, card.channels), dtype=torch.uint8)
     batch: dict[str, Any] = {"images": pixels.permute(0, 3, 1, 2), "ids": torch.arange(size)}
     if card.task == "detection":
+        from ocrctl.training.projected import blank_targets  # imports what fake tensors need, half a second
+
         return {**batch, "targets": blank_targets(card, size)}
     spec = get_spec(card.arch, card.width, "stretch" if card.kept is None else "keep")
     text = "".join(card.charset[index % len(card.charset)] for index in range(longest_label(spec)))

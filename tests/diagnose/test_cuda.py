@@ -270,13 +270,14 @@ def test_arithmetic_of_the_cpu_is_within_the_tolerances(operation: str) -> None:
 def test_a_training_step_does_not_wait_for_the_device_and_one_that_does_is_counted(monkeypatch) -> None:
     from ocrctl.core.settings import load_settings
     from ocrctl.diagnose import cuda_step
+    from ocrctl.training import trial
 
     settings = load_settings([], ["train.device=cpu"], {"arch": "crnn-tiny"})
     request = cuda_step.StepRequest(machine.step_card(settings), settings.train)
     import torch
 
     assert cuda_step.host_waits(request, torch.device("cpu")) == []
-    original = cuda_step.choose_objective
+    original = trial.choose_objective
 
     def waiting(card, train):
         objective = original(card, train)
@@ -287,30 +288,17 @@ def test_a_training_step_does_not_wait_for_the_device_and_one_that_does_is_count
 
         return loss
 
-    monkeypatch.setattr(cuda_step, "choose_objective", waiting)
+    monkeypatch.setattr(trial, "choose_objective", waiting)
     assert cuda_step.host_waits(request, torch.device("cpu")) == ["_local_scalar_dense"]
 
     def scarce(self, batch):
         if len(batch["images"]) > 5:
             raise RuntimeError("GET was unable to find an engine to execute this computation")
 
-    monkeypatch.setattr(cuda_step.TrainingStep, "run", scarce)
+    monkeypatch.setattr(trial.TrialStep, "run", scarce)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     batch, problem = cuda_step.largest_batch(request, torch.device("cpu"))
     assert batch == 5 and "unable to find an engine" in problem
-
-
-@pytest.mark.parametrize(("limit", "wanted", "expected"), [(10**6, 4, 64), (0, 4, 0), (7, 64, 7), (3, 1, 3)])
-def test_the_largest_batch_is_found_by_bisection(limit: int, wanted: int, expected: int) -> None:
-    from ocrctl.diagnose.cuda_step import largest
-
-    tried: list[int] = []
-
-    def fits(size: int) -> bool:
-        tried.append(size)
-        return size <= limit
-
-    assert largest(fits, wanted, 64) == expected and len(tried) < 12
 
 
 def dies(rank: int, world: int, backend: str, store: str, answers: Any) -> None:

@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ocrctl.config.model_card import ModelCard
@@ -20,11 +19,10 @@ from ocrctl.core.train.task import Report
 from ocrctl.data.datasets.kept import kept_per_batch
 from ocrctl.errors import MissingRequirement, ResumableStop, UsageError
 from ocrctl.runtime import free_memory, worker_processes
+from ocrctl.training.batch_search import LARGEST, search_batch
 from ocrctl.training.device import Accelerator
 from ocrctl.training.projected import estimate_memory
 
-LARGEST = 4096  # images; beyond it a larger batch rarely trains better
-PRECISION = 16  # the search ends when the next size that does not fit is at most 1/16 larger
 USED = 0.9  # share of the free memory that a run may plan with; validation images and caches take some
 WORKER = 150 << 20  # bytes of a loader process beside its batches
 PREFETCHED = 4  # batches that each loader process holds ready
@@ -32,30 +30,6 @@ TRY_SECONDS = 600.0
 
 Request = dict[str, Any]
 Try = Callable[[Request], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Found:
-    """The largest batch size that fits, and the smallest that is known not to (None: LARGEST fits)."""
-
-    size: int
-    beyond: int | None
-
-
-def largest_batch(start: int, fits: Callable[[int], bool]) -> Found:
-    """Search from `start` upwards by doubling, downwards by halving, then by bisection; `size` is 0 when 1 does not
-    fit."""
-    low, high = 0, LARGEST + 1
-    size = max(1, min(start, LARGEST))
-    while high - low > max(1, low // PRECISION):
-        if fits(size):
-            low = size
-        else:
-            high = size
-        size = min(2 * low, LARGEST) if high > LARGEST else (low + high) // 2
-        if low == LARGEST:
-            break
-    return Found(low, high if high <= LARGEST else None)
 
 
 def with_largest_batch(
@@ -85,7 +59,7 @@ def with_largest_batch(
         report(f"auto-batch: {size} {'fits' if fit else 'does not fit'}" + (f", {_mib(needed)}" if fit else ""))
         return fit
 
-    found = largest_batch(_first(settings, card, accelerator, limit), fits)
+    found = search_batch(_first(settings, card, accelerator, limit), fits)
     if not found.size:
         raise ResumableStop(
             f"--auto-batch: not even one image of {card.height}x{card.widths} fits in {_mib(limit)}"

@@ -178,7 +178,7 @@ def check_general(settings: Settings, spec: ModelSpec) -> None:
 
 def held_out_part(count: int, settings: Settings) -> list[int]:
     """Return the indices of the kept set that no step draws: they measure what is forgotten."""
-    return split_indices(count, settings)[0].tolist() if count > 1 else []  # type: ignore[no-any-return]
+    return list(map(int, split_indices(count, settings)[0])) if count > 1 else []
 
 
 def open_words(given: str) -> WordSource:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
-from ocrctl.config.feature_grid import OWN, Stride, Strides, total_stride
+from ocrctl.config.feature_grid import Stride, Strides, total_stride
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.backbones.build import build_backbone
-from ocrctl.models.backbones.columns import BackboneColumns
-from ocrctl.models.card import feature_spec
-from ocrctl.models.crnn.encoder import conv_block
+from ocrctl.models.crnn.encoder import build_encoder, conv_block
 from ocrctl.models.crnn.model import CRNNSize, lstm_model
 from ocrctl.models.layers.columns import Columns, clear_columns, strided
 from ocrctl.models.layers.init import init_convolutions
@@ -52,12 +50,8 @@ OPTIONS = BlockOptions()
 
 def build(card: ModelCard, num_classes: int, options: BlockOptions = OPTIONS) -> OCRModel:
     """Build the model that `card` describes, with random weights."""
-    size, spec = SIZES[card.arch], feature_spec(card)
-    encoder: nn.Module = (
-        BackboneColumns(build_backbone(card), size.features)
-        if spec.backbones[0] != OWN
-        else SeparableEncoder(card.channels, size.channels, spec.strides, size.features, card.height, options)
-    )
+    size = SIZES[card.arch]
+    encoder = build_encoder(card, size.channels, size.features, partial(SeparableEncoder, options=options))
     return lstm_model(card, encoder, size, num_classes)
 
 

@@ -19,24 +19,22 @@ STRIDES6 = ((2, 2), (2, 2), (1, 1), (2, 1), (1, 1), (2, 1))
 BACKBONES = (OWN, "resnet18", "resnet50", "efficientnet-lite0", "mobilenetv3")
 
 
-def _tiny(name: str, family: str, summary: str, lr: float = 1e-3) -> ModelSpec:
-    """The facts that the sizes for CPUs share."""
-    return ModelSpec(name, "recognition", family, summary, 32, 100, 1, 32, 4, "ctc", 25, "lower36", lr=lr,
-                     resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES5)  # fmt: skip
-
-
-def _base(name: str, family: str, summary: str, lr: float = 1e-3) -> ModelSpec:
-    """The facts that the larger sizes share."""
-    return ModelSpec(name, "recognition", family, summary, 32, 128, 1, 32, 4, "ctc", 32, "ascii94", lr=lr,
-                     resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES6)  # fmt: skip
+def _two_sizes(family: str, tiny: str, base: str) -> tuple[ModelSpec, ModelSpec]:
+    """Return the size for CPUs and the base size of a family, with their summaries."""
+    return (
+        ModelSpec(f"{family}-tiny", "recognition", family, tiny, 32, 100, 1, 32, 4, "ctc", 25, "lower36",
+                  resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES5),
+        ModelSpec(family, "recognition", family, base, 32, 128, 1, 32, 4, "ctc", 32, "ascii94",
+                  resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES6),
+    )  # fmt: skip
 
 
 CRNN = ModelFamily(
     "crnn",
     (
-        _tiny("crnn-tiny", "crnn",
-              "CRNN (tiny variant), 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU"),
-        _base("crnn", "crnn", "CRNN (light variant), 2.8 M parameters, 32x128 grey, CTC: the base recogniser"),
+        *_two_sizes("crnn",
+                    "CRNN (tiny variant), 0.5 M parameters, 32x100 grey, CTC: trains in minutes on a CPU",
+                    "CRNN (light variant), 2.8 M parameters, 32x128 grey, CTC: the base recogniser"),
         ModelSpec("crnn-vgg", "recognition", "crnn",
                   "CRNN as published (VGG, BiLSTM, CTC), 8.5 M parameters, 32x100 grey",
                   32, 100, 1, 32, 4, "ctc", 25, "lower36", lost_steps=1, fine_tune_lr=1e-4),
@@ -51,23 +49,17 @@ CRNN = ModelFamily(
 )  # fmt: skip
 ATTENTION = ModelFamily(
     "attention-crnn",
-    (
-        _tiny("attention-crnn-tiny", "attention-crnn",
-              "CRNN with self-attention for the LSTM (tiny), 0.6 M parameters, 32x100 grey, CTC"),
-        _base("attention-crnn", "attention-crnn",
-              "CRNN with self-attention for the LSTM, 3.2 M parameters, 32x128 grey, CTC"),
-    ),
+    _two_sizes("attention-crnn",
+               "CRNN with self-attention for the LSTM (tiny), 0.6 M parameters, 32x100 grey, CTC",
+               "CRNN with self-attention for the LSTM, 3.2 M parameters, 32x128 grey, CTC"),
     build="ocrctl.models.crnn.attention:build",
     objective="ctc",
 )  # fmt: skip
 EFFICIENT = ModelFamily(
     "efficient-crnn",
-    (
-        _tiny("efficient-crnn-tiny", "efficient-crnn",
-              "CRNN with depthwise-separable convolutions (tiny), 0.2 M parameters, 32x100 grey, CTC"),
-        _base("efficient-crnn", "efficient-crnn",
-              "CRNN with depthwise-separable convolutions, 1.8 M parameters, 32x128 grey, CTC"),
-    ),
+    _two_sizes("efficient-crnn",
+               "CRNN with depthwise-separable convolutions (tiny), 0.2 M parameters, 32x100 grey, CTC",
+               "CRNN with depthwise-separable convolutions, 1.8 M parameters, 32x128 grey, CTC"),
     build="ocrctl.models.crnn.efficient:build",
     objective="ctc",
 )  # fmt: skip

@@ -12,7 +12,7 @@ import ocrctl.core.train.auto_batch as auto_batch
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard, recognition_card
 from ocrctl.config.settings import DataSettings, ModelSettings, Settings, TrainSettings
-from ocrctl.core.train.auto_batch import LARGEST, Found, largest_batch, run_attempt, with_largest_batch
+from ocrctl.core.train.auto_batch import run_attempt, with_largest_batch
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.errors import ResumableStop
 from ocrctl.models.registry import get_spec
@@ -23,28 +23,6 @@ from ocrctl.training.trial import trial_batch, trial_steps
 CPU = Accelerator("cpu", "32-true")
 CARD = recognition_card(get_spec("crnn-tiny"), "abcdefgh")
 GIB = 1 << 30
-
-
-@pytest.mark.parametrize("start", [1, 7, 64, 3000])
-@pytest.mark.parametrize("most", [1, 2, 13, 100, 1000, LARGEST, LARGEST * 2])
-def test_the_search_ends_within_a_sixteenth_of_the_largest(start: int, most: int) -> None:
-    tried: list[int] = []
-
-    def fits(size: int) -> bool:
-        tried.append(size)
-        return size <= most
-
-    found = largest_batch(start, fits)
-    assert found.size <= min(most, LARGEST) and len(set(tried)) == len(tried) <= 24
-    if most >= LARGEST:
-        assert found == Found(LARGEST, None)
-    else:
-        assert found.beyond is not None and found.beyond > most >= found.size
-        assert found.beyond - found.size <= max(1, found.size // 16)
-
-
-def test_nothing_fits() -> None:
-    assert largest_batch(64, lambda size: False) == Found(0, 1)
 
 
 class Machine:
