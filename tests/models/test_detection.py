@@ -30,6 +30,7 @@ PARAMETERS = {
     ("craft", "vgg16bn"): 20_770_466,
     ("ppocr-det-tiny", "auto"): 438_742,
     ("ppocr-det-small", "auto"): 2_476_538,
+    ("ppocr-det-medium", "auto"): 15_651_554,
 }
 
 

@@ -1,9 +1,9 @@
 """The detector of PP-OCRv6: a light backbone, a pyramid of large depthwise kernels, and the head of DBNet.
 
-The PaddleOCR team, PP-OCRv6 (https://github.com/PaddlePaddle/PaddleOCR): backbone PPLCNetV4, neck RepLKFPN, here with
-its branches and batch normalisation folded into the convolutions, as the published inference weights have them. Like
-DBNet (Liao et al., 2019, https://arxiv.org/abs/1911.08947) it reads boxes off a probability map; the threshold map is
-of training alone, and its branch is absent in the published weights.
+The PaddleOCR team, PP-OCRv6 (https://github.com/PaddlePaddle/PaddleOCR): backbone PPLCNetV4, neck RepLKFPN
+(medium: RepLKPAN, path_aggregation.py), here with its branches and batch normalisation folded into the convolutions, as
+the published inference weights have them. Like DBNet (Liao et al., 2019, https://arxiv.org/abs/1911.08947) it reads
+boxes off a probability map; the threshold map is of training alone, and its branch is absent in the published weights.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.ppocr.blocks import SqueezeExcite, Stage, Stem, build_stages, init_blocks
+from ocrctl.models.ppocr.path_aggregation import PathAggregation
 
 NECK_SLOPE = 0.2  # of the hard sigmoid in the neck; 1/6 in the backbone
 
@@ -26,28 +27,36 @@ NECK_SLOPE = 0.2  # of the hard sigmoid in the neck; 1/6 in the backbone
 class DetectorSize:
     """Channels of one published size.
 
-    stem: inside the stem; stages: of the four stages; neck: of the pyramid; kernel: side of its depthwise kernels.
+    stem: inside the stem; stages: of the four stages; neck: of the pyramid; kernel: side of its depthwise kernels, None
+    for the neck of path_aggregation.py.
     """
 
     stem: int
     stages: tuple[int, int, int, int]
     neck: int
-    kernel: int
+    kernel: int | None
 
 
 EXCITE = ((True, False), (True, False), (True, False, True, False), (True, False))  # of the blocks of each stage
 SIZES = {
     "ppocr-det-tiny": DetectorSize(16, (32, 48, 64, 160), 64, 5),
     "ppocr-det-small": DetectorSize(24, (48, 96, 192, 384), 96, 7),
+    "ppocr-det-medium": DetectorSize(64, (128, 256, 512, 896), 256, None),
 }
 
 
 def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
     """Build the detector that `card` describes, with random weights."""
     size = SIZES[card.arch]
-    neck = LargeKernelPyramid(size.stages, size.neck, size.kernel)
+    neck: nn.Module
+    if size.kernel is None:
+        neck = PathAggregation(size.stages, size.neck)
+    else:
+        neck = LargeKernelPyramid(size.stages, size.neck, size.kernel)
     model = OCRModel(Backbone(size), neck, Head(size.neck), mean=card.mean, std=card.std)
     init_blocks(model)
+    if isinstance(neck, PathAggregation):
+        neck.init_weights()
     return model
 
 

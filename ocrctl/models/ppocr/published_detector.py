@@ -23,6 +23,9 @@ FIRST = "encoder.stem.halve.weight"
 LAST = "head.probability.4."
 COPIED, ADDED = "head.probability.", "head.threshold."
 
+NECK = ("lateral", "smooth", "down", "aggregate", "refine")  # parts in the order of use
+UPWARDS = ("down", "aggregate")  # used from the finest level on
+
 Shape = tuple[int, ...]
 
 
@@ -57,8 +60,10 @@ def in_file_order(arch: str) -> dict[str, Shape]:
 
 
 def _position(name: str) -> tuple[int, int]:
-    """Sort key: backbone, lateral and smoothing convolutions, head; levels of the neck from coarse to fine."""
-    neck = re.match(r"decoder\.(lateral|smooth)\.(\d)", name)
+    """Sort key: backbone, then the parts of the neck in the order of use, each from coarse to fine or from fine to
+    coarse, then the head."""
+    neck = re.match(r"decoder\.(\w+)\.(\d)", name)
     if neck is None:
-        return (0, 0) if name.startswith("encoder") else (3, 0)
-    return (1 if neck[1] == "lateral" else 2, -int(neck[2]))
+        return (0, 0) if name.startswith("encoder") else (len(NECK) + 1, 0)
+    part, level = neck[1], int(neck[2])
+    return 1 + NECK.index(part), level if part in UPWARDS else -level

@@ -92,6 +92,41 @@ def test_other_files_are_not_recognised(change: str) -> None:
     assert recognise(WeightFile(file.path, kind, tensors)) is None
 
 
+def test_the_parts_of_the_medium_neck_are_stored_in_the_order_of_use() -> None:
+    names = list(in_file_order("ppocr-det-medium"))
+    parts = [name.removeprefix("decoder.").rsplit(".", 1)[0] for name in names if name.startswith("decoder.")]
+    parts = list(dict.fromkeys(".".join(part.split(".")[:2]) for part in parts))
+    coarse_to_fine, fine_to_coarse = (3, 2, 1, 0), (0, 1, 2, 3)
+    assert parts == [
+        *(f"lateral.{level}" for level in coarse_to_fine),
+        *(f"smooth.{level}" for level in coarse_to_fine),
+        *(f"down.{level}" for level in fine_to_coarse[:3]),
+        *(f"aggregate.{level}" for level in fine_to_coarse),
+        *(f"refine.{level}" for level in coarse_to_fine),
+    ]
+    assert [name for name in names if name.startswith("decoder.refine.0.steps.0")] == [
+        f"decoder.refine.0.steps.0.{kernel}.{kind}" for kernel in range(3) for kind in ("weight", "bias")
+    ]  # square, column, row
+
+
+def test_a_file_of_the_medium_size_is_recognised() -> None:
+    converted = recognise(published("ppocr-det-medium"))
+    assert converted is not None and converted.arch == "ppocr-det-medium"
+    assert set(converted.tensors) == set(make("ppocr-det-medium").state_dict())
+
+
+def test_the_medium_neck_sends_fine_features_to_the_coarse_level() -> None:
+    neck = make("ppocr-det-medium").eval().decoder
+    features = [
+        torch.zeros(1, channels, 64 >> level, 64 >> level) for level, channels in enumerate((128, 256, 512, 896))
+    ]
+    changed = [features[0].clone(), *features[1:]]
+    changed[0][..., 32, 32] = 1.0
+    with torch.inference_mode():
+        difference = (neck(tuple(changed)) - neck(tuple(features))).abs()
+    assert bool((difference.unflatten(1, (4, -1)).amax((0, 2, 3, 4)) > 0).all())  # of every level, the coarsest too
+
+
 def test_layers_are_numbered_from_the_stem_to_the_head() -> None:
     model = make()
     depth = {name: model.layer_depth(name) for name, _ in model.named_parameters()}
