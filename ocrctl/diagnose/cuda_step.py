@@ -26,6 +26,11 @@ NO_ENGINE = ("unable to find an engine", "CUDNN_STATUS_NOT_SUPPORTED", "CUDNN_ST
 class HostWaits(TorchDispatchMode):
     """Collect the operations for which the host waits for the device; works on a CPU as well."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Leave torch._dynamo alone: nothing is compiled here, and PyTorch would import it on the first operation."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
@@ -52,8 +57,8 @@ class StepRequest:
 
 def host_waits(request: StepRequest, device: torch.device) -> list[str]:
     """Return the operations of one training step for which the host waits. On CUDA the first step is not counted, where
-    the optimiser creates its states; on a CPU the update is left out: its first call imports torch._dynamo, which takes
-    as long as importing torch."""
+    the optimiser creates its states; on a CPU the update is left out: an optimiser imports torch._dynamo, which takes
+    as long as the other checks together."""
     step = _trial_step(request, device)
     batch = to_device(trial_batch(request.card, 2), device)
     update = device.type == "cuda"

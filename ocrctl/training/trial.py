@@ -38,7 +38,8 @@ class TrialStep:
         if train.activation_checkpointing:
             model.recompute_activations()
         self.model: OCRModel = model.train()
-        self.optimizer, self.objective = build_optimizer(self.model, train), choose_objective(card, train)
+        self.objective = choose_objective(card, train)
+        self._optimizer: torch.optim.Optimizer | None = None  # to create one imports torch._dynamo
         self._statistics = Statistics(self.model)
         self._average = WeightAverage(self.model, train.ema) if train.ema else None
         self._held = torch.zeros((), device=self.device)
@@ -53,7 +54,8 @@ class TrialStep:
         loss.backward()  # type: ignore[no-untyped-call]
         clip(list(self.model.parameters()), self.train.clip_norm, None)
         if update:
-            self.optimizer.step()
+            self._optimizer = self._optimizer or build_optimizer(self.model, self.train)
+            self._optimizer.step()
         self.drop_gradients()
         if update and self._average is not None:
             self._average.update(self.model, self._steps, self._held)

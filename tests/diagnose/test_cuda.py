@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -265,6 +267,18 @@ def test_arithmetic_of_the_cpu_is_within_the_tolerances(operation: str) -> None:
     found = errors(torch.device("cpu"), operation)
     assert list(found) == ["fp32", "fp16", "bf16"] and accuracy_check(operation, found).status == "ok"
     assert found["bf16"] > 1e-4 and found["fp32"] < found["fp16"] < found["bf16"]
+
+
+def test_without_a_gpu_the_compiler_of_pytorch_is_not_imported() -> None:
+    """torch._dynamo and sympy take as long as all the checks together (benchmarks/diagnose_speed.py)."""
+    code = (
+        "import sys; from ocrctl.core.diagnose import machine; found = machine.diagnose_cuda();"
+        "print([row.status for row in found.checks if row.name == 'host waits'],"
+        "sorted({'torch._dynamo', 'sympy', 'lightning', 'cv2'} & set(sys.modules)))"
+    )
+    environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['ok'] []"
 
 
 def test_a_training_step_does_not_wait_for_the_device_and_one_that_does_is_counted(monkeypatch) -> None:
