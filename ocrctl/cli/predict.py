@@ -117,6 +117,15 @@ def predict(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Draw where the recogniser looked for each character into DIR/explain: sampling points or attention "
+            "over the image. Requires -o and the checkpoint of a model with attention.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     report: PredictReportFile = None,
     guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
@@ -189,12 +198,14 @@ def predict(
         polygons,
         guard,
         characters,
+        explain,
     )
     try:
         with ProgressBar("images") as progress:
             result = run(options, getattr(sys.stdin, "buffer", None), emit)  # a closed stdin is None
     except KeyboardInterrupt:
-        for part in sorted([*out.glob("predictions.*.part"), *out.glob("overlay.partial")]) if out is not None else ():
+        left = ("predictions.*.part", "overlay.partial", "explain.partial") if out is not None else ()
+        for part in sorted(path for name in left for path in out.glob(name)) if out is not None else ():
             console.note(f"results so far: {part}")
         raise
     if result.note:
@@ -204,6 +215,8 @@ def predict(
     for what, count in result.lost.items():
         console.note(f"lost: {what} ({count:,})")
     console.note(_summary(result))
+    if result.explained is not None:
+        console.note(f"explanations: {result.explained}")
     if fmt == TXT and result.boxes is None:
         console.note("note: for word images --format txt is now called text")
     if not models and 2 * result.word_sized > result.read:

@@ -74,6 +74,7 @@ class ModelSpec:
     decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
     resizes: tuple[Resize, ...] = ("stretch",)  # supported values of model.resize, the default first
     kept: KeptAspect | None = None  # widths for model.resize=keep; None: not supported
+    attention: Literal["", "cross", "self"] = ""  # of a recogniser: of characters to the image, of CTC's output steps
     lost_steps: int = 0  # last output steps that are always blank, as after a convolution without padding (CTC)
     plugin: str | None = None  # set by the registry: the name of the plug-in that defines it
 

@@ -4,86 +4,46 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.config.model_card import ModelCard
-from ocrctl.data.images.orientations import best_orientation, on_upright, orientations
+from ocrctl.data.images.orientations import TURNS, best_orientation, on_upright, orientations
 from ocrctl.data.images.resize_word import resize_kept, resize_word, word_batches
 from ocrctl.errors import InputError, UsageError
+from ocrctl.inference.backend import Backend, SearchBackend
 from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
-from ocrctl.inference.text_decoder import Candidate, Character, Recognition, TextDecoder, located
+from ocrctl.inference.text_decoder import Candidate, Character, Recognition, TextDecoder
 from ocrctl.models.finite_arrays import not_finite_output
 from ocrctl.models.outlines.detections import Detections
+from ocrctl.models.registry import get_spec, specs
 from ocrctl.runtime import driver_gpu_count, parse_device
-
-if TYPE_CHECKING:
-    from ocrctl.text.lexicon import Lexicon
 
 SORTED_BATCHES = 4  # batches that are sorted by width at a time
 __all__ = ["TASKS", "Backend", "Character", "Engine", "Recognition"]
 TASKS = {"recognition": "reads words", "detection": "finds text on pages"}
 
 
-class Backend(Protocol):
-    """Interface of a runtime: PyTorch or ONNX Runtime."""
-
-    name: str
-    device: str
-    note: str
-    card: ModelCard
-
-    def outputs(
-        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None = None
-    ) -> dict[str, NDArray[np.float32]]:
-        """Run uint8 (N, H, W, C); returns the head's outputs, float32: logits (N, T, K) or maps (N, ..., h, w).
-
-        widths: int64 (N,), the columns of each image in the batch, for a model that keeps the aspect ratio.
-        """
-
-
-@runtime_checkable
-class SearchBackend(Backend, Protocol):
-    """A runtime that can search an autoregressive model, and tell where it attends to."""
-
-    def check_search(self) -> None:
-        """Raise UsageError when `beams` is not supported."""
-
-    def beams(
-        self,
-        batch: NDArray[np.uint8],
-        widths: NDArray[np.int64] | None,
-        beam: int,
-        power: float,
-        lexicon: Lexicon | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Search an autoregressive model; returns the arrays of models.layers.beam_search.Beams: ids (N, B, T), steps
-        (N, B, T) and scores (N, B)."""
-
-    def attention(
-        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None, ids: NDArray[np.int64]
-    ) -> NDArray[np.float32] | None:
-        """Return where each image was attended to for each character of `ids` (N, T), float32 (N, T, h, w); None when
-        the runtime or the model does not tell."""
-
-
 class Engine:
     """A recogniser or a detector; `Engine.load("runs/last").recognize([rgb_array, ...])`, or `.detect`, is its use.
 
     card: the model's own charset, preprocessing and thresholds; device: where it runs; backend: "torch" or "onnx";
-    note: a remark on how it was loaded, "" without one.
+    note: a remark on how it was loaded, "" without one; explains: whether every text holds what was attended to.
     """
 
-    def __init__(self, file: ModelFile, backend: Backend, decoding: Decoding | None = None) -> None:
+    explains = False
+
+    def __init__(
+        self, file: ModelFile, backend: Backend, decoding: Decoding | None = None, *, explain: bool = False
+    ) -> None:
         """Wrap a loaded model; call `load` instead. Raises InputError for a model that this version does not
         support, and for a lexicon without any word that it can read, UsageError for a search that it does not
-        support."""
+        support, and with `explain` for a model whose attention is not known."""
         self.card = backend.card
         if self.card.task not in TASKS:
             raise InputError(f"{file.path}: expected a recogniser or a detector, found one for '{self.card.task}'.")
@@ -104,6 +64,9 @@ class Engine:
             self.note = "; ".join(filter(None, (self.note, self._decoder.note)))
             if self._decoder.searches_model:
                 self._searched().check_search()
+        if explain:
+            self._check_explains()
+        self.explains = explain
 
     @property
     def detects(self) -> bool:
@@ -117,24 +80,28 @@ class Engine:
         device: str = "auto",
         threads: int | None = None,
         decoding: str | Decoding | None = None,
+        *,
+        explain: bool = False,
     ) -> Engine:
         """Load `model` (checkpoint, ONNX file, export bundle, run folder), or return it if this process has loaded it.
 
         device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice);
         decoding: greedy, beam:WIDTH, ar or nar (None: greedy, an autoregressive model as it was trained or exported
-        to), or a `Decoding` with a lexicon or an n-gram model.
+        to), or a `Decoding` with a lexicon or an n-gram model;
+        explain: give every text its characters and what the model attended to for each (`Recognition.attention`).
         Raises UsageError, InputError (no model there) or MissingRequirement (CUDA asked for and not usable).
         """
         parse_device(device)
         decoding = decoding if isinstance(decoding, Decoding) else Decoding.parse(decoding)
         file = locate(model)
         status = file.path.stat()
-        key = (str(file.path.resolve()), device, threads, decoding)
+        key = (str(file.path.resolve()), device, threads, decoding, explain)
         stamp = (status.st_mtime_ns, status.st_size)
         with _lock:
             cached = _loaded.get(key)
             if cached is None or cached[0] != stamp:  # the file has changed: load it again
-                cached = (stamp, cls(file, _open_backend(file, device, threads, decoding.mode), decoding))
+                backend = _open_backend(file, device, threads, decoding.mode)
+                cached = (stamp, cls(file, backend, decoding, explain=explain))
                 _loaded[key] = cached
             return cached[1]
 
@@ -223,22 +190,22 @@ class Engine:
     def _read(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None, characters: bool) -> list[Recognition]:
         """Recognise one batch of prepared images."""
         decoder = self._decoder
+        characters = characters or self.explains
         if decoder is None or not (decoder.searches_model or characters):
             return self.decode(self.logits(batch, widths))
+        logits = None
         if decoder.searches_model:
             found = [decoder.choose(one, characters=characters) for one in self._candidates(batch, widths)]
         else:
-            found = decoder.decode(self.logits(batch, widths), widths, characters=characters)
+            logits = self.logits(batch, widths)
+            found = decoder.decode(logits, widths, characters=characters)
         backend = self._backend
-        if not (characters and any(one.text for one in found)) or decoder.ctc or not isinstance(backend, SearchBackend):
+        attends = self.explains or (characters and not decoder.ctc)
+        if not attends or not isinstance(backend, SearchBackend):
             return found
-        ids = np.zeros((len(found), max(len(one.text) for one in found)), np.int64)  # 0, the end, after each text
-        for row, one in zip(ids, found, strict=True):
-            row[: len(one.text)] = [decoder.tokenizer.charset.index(char) + 1 for char in one.text]
-        attention = backend.attention(batch, widths, ids)
-        if attention is None:
-            return found
-        return [located(one, weights) for one, weights in zip(found, attention, strict=True)]
+        from ocrctl.inference.add_attention import add_attention
+
+        return add_attention(found, backend, decoder, batch, widths, logits, explain=self.explains)
 
     def _candidates(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None) -> list[list[Candidate]]:
         """Search an autoregressive model; returns the candidates of each image."""
@@ -336,6 +303,23 @@ class Engine:
             )
         return self._backend
 
+    def _check_explains(self) -> None:
+        """Raise UsageError when what the model attends to is not known."""
+        arch = self.card.arch
+        if self.detects:
+            raise UsageError(f"{self.path}: {arch} is a detector; an explanation requires a recogniser.")
+        if not get_spec(arch).attention:
+            known = ", ".join(sorted({spec.family for spec in specs().values() if spec.attention}))
+            raise UsageError(
+                f"{self.path}: {arch} cannot be explained; models whose attention is known are {known}.",
+                hint="--characters tells the position of each character",
+            )
+        if not isinstance(self._backend, SearchBackend):
+            raise UsageError(
+                f"{self.path}: ONNX Runtime gives no attention; an explanation requires the checkpoint.",
+                hint="name the run folder or the .ckpt file that it was exported from",
+            )
+
     def _not_finite(self, held: str) -> InputError:
         return InputError(
             f"{self.path}: {held}: its results would be nonsense.",
@@ -372,7 +356,11 @@ def most_confident(readings: Sequence[Recognition], counts: Sequence[int]) -> li
         of_word = readings[start : start + count]
         best = best_orientation([one.confidence for one in of_word])
         found = of_word[best]
-        results.append(found.placed(on_upright(found.positions, best)) if found.characters and best else found)
+        if best and found.characters:
+            found = found.placed(on_upright(found.positions, best))
+        if best and found.attention is not None:
+            found = replace(found, attention=replace(found.attention, turns=TURNS[best]))
+        results.append(found)
         start += count
     return results
 
@@ -399,5 +387,5 @@ def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: s
     return TorchBackend(file.path, device, threads, decoding)
 
 
-_loaded: dict[tuple[str, str, int | None, Decoding], tuple[tuple[int, int], Engine]] = {}
+_loaded: dict[tuple[str, str, int | None, Decoding, bool], tuple[tuple[int, int], Engine]] = {}
 _lock = threading.Lock()

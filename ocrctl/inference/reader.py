@@ -71,7 +71,7 @@ class PageReader:
         def crops() -> Iterator[Image]:
             for page, (image, found) in enumerate(pages):
                 texts.append([nothing] * len(found))
-                for index, points in enumerate(_outlines(found, polygons)):
+                for index, points in enumerate(outlines(found, polygons)):
                     flat = crop(image, points)
                     if flat is not None:
                         owners.append((page, index, points))
@@ -83,8 +83,10 @@ class PageReader:
         return texts
 
 
-def _outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
-    outlines = [found.polygon(index) for index in range(len(found))]
-    if polygons and outlines:
-        return list(Rectangles.from_points(outlines).corners())
-    return [points.astype(np.float64) for points in outlines]
+def outlines(found: Detections, polygons: bool) -> list[NDArray[np.float64]]:
+    """Return the outlines that words are cropped by, each (4, 2): those of `found`, or with `polygons` the minimum-area
+    rectangle around each."""
+    points = [found.polygon(index) for index in range(len(found))]
+    if polygons and points:
+        return list(Rectangles.from_points(points).corners())
+    return [one.astype(np.float64) for one in points]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from ocrctl.inference.decoding import Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
 
 if TYPE_CHECKING:  # modules of searches are imported where one is asked for, which greedy decoding never does
+    from ocrctl.inference.attended import Attention
     from ocrctl.text.lexicon import Lexicon
     from ocrctl.text.ngram import NgramModel
 
@@ -31,11 +32,13 @@ class Character(NamedTuple):
 @dataclass(frozen=True)
 class Recognition:
     """The text of one image; `confidence` 0..1 is the geometric mean of the characters' probabilities. `characters`:
-    those of the text, None unless asked for."""
+    those of the text, None unless asked for. attention: what the model attended to, of an engine that explains; None
+    of an empty text."""
 
     text: str
     confidence: float
     characters: tuple[Character, ...] | None = None
+    attention: Attention | None = field(default=None, compare=False, repr=False)
 
     @property
     def positions(self) -> NDArray[np.float64]:
@@ -114,6 +117,21 @@ class TextDecoder:
         chars = self.tokenizer.charset.chars
         return "".join(chars[label - 1] for label in ids)
 
+    def classes(self, text: str) -> list[int]:
+        """Return the class of each character of a text that was read."""
+        return [self.tokenizer.charset.index(char) + 1 for char in text]
+
+    def spans(self, logits: NDArray[np.float32], texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the first and last step of each character that CTC has read from logits (N, T, K), each (n, 2)."""
+        from ocrctl.text.ctc_alignment import align
+        from ocrctl.text.ctc_beam_search import log_softmax
+
+        return align(log_softmax(logits), [self.classes(text) for text in texts])
+
+    def cell_width(self, width: int, columns: int) -> float:
+        """Return the width in pixels of a cell of the features, of which `columns` cover inputs of `width` pixels."""
+        return float(self._step if -(-width // self._step) == columns else width / columns)
+
     def _rank(self, candidate: Candidate) -> float:
         score = candidate.score
         if self._ngram is not None and self.decoding.ngram_weight:
@@ -175,15 +193,3 @@ def _with_steps(found: Recognition, probs: NDArray[np.floating] | Sequence[float
     """Add the characters, with the probability of each output step; their positions are not known yet."""
     named = zip(found.text, probs, strict=False)  # the end, and steps after it, are no characters
     return replace(found, characters=tuple(Character(char, float(prob), np.nan, np.nan) for char, prob in named))
-
-
-def located(found: Recognition, attention: NDArray[np.float32]) -> Recognition:
-    """Put each character of `found` at the centre of its attention, float32 (T, h, w) over the cells of the image."""
-    _, rows, columns = attention.shape
-    down, across = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
-    placed = [
-        character._replace(x=float(weights.sum(0) @ across / total), y=float(weights.sum(1) @ down / total))
-        for character, weights in zip(found.characters or (), attention, strict=False)
-        for total in [weights.sum()]
-    ]
-    return replace(found, characters=tuple(placed))

@@ -91,6 +91,27 @@ class TorchBackend:
             found = self.model.attention(self._images(batch), torch.from_numpy(ids).to(self.device), widths=columns)
             return None if found is None else found.float().cpu().numpy()
 
+    def step_attention(self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        """Return where each step of a CTC model attends to, float32 (N, T, h, w). Raises ValueError when the model has
+        no attention."""
+        columns = None if widths is None else torch.from_numpy(widths).to(self.device)
+        with self._running(batch, "the attention"):
+            found = self.model.step_attention(self._images(batch), widths=columns)
+            if found is None:
+                raise ValueError(f"{self.card.arch} has no attention of output steps")
+            return found.float().cpu().numpy()
+
+    def sampling_points(
+        self, batch: NDArray[np.uint8], widths: NDArray[np.int64] | None, ids: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]] | None:
+        """Return the arrays of models.ocr_model.SamplingPoints for each character; None when the model has none."""
+        columns = None if widths is None else torch.from_numpy(widths).to(self.device)
+        with self._running(batch, "the sampling points"):
+            found = self.model.sampling_points(self._images(batch), torch.from_numpy(ids).to(self.device), columns)
+            if found is None:
+                return None
+            return found.cells.float().cpu().numpy(), found.weights.float().cpu().numpy(), found.outside.cpu().numpy()
+
     def _images(self, batch: NDArray[np.uint8]) -> Tensor:
         """Return (N, C, H, W), a view that is channels-last already."""
         return torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)

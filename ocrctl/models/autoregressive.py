@@ -127,11 +127,17 @@ class AutoregressiveModel(OCRModel):
     def attention(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> Tensor:
         """Return the weights of the cells for each character (OCRModel.attention), the mean of the heads of the last
         decoder layer."""
+        states, image = self.last_queries(images, ids, widths)
+        last = self.decoder.decoder_layers[-1].cross_attn
+        seen = last.shares(states, last.prepare(image), 0)  # (N, T, h w)
+        return seen.unflatten(2, image.features.shape[2:])
+
+    def last_queries(self, images: Tensor, ids: Tensor, widths: Tensor | None) -> tuple[Tensor, FeatureMap]:
+        """Return the states (N, T, D) with which the last decoder layer attends to the image for each character, and
+        the features of the image. Arguments as in `attention`."""
         image = self.features(images, widths)
         context = torch.cat([torch.full_like(ids[:, :1], self.bos), ids[:, :-1]], dim=1)
-        last = self.decoder.decoder_layers[-1].cross_attn
-        seen = last.shares(self.decoder.queries(context, image), last.prepare(image), 0)  # (N, T, h w)
-        return seen.unflatten(2, image.features.shape[2:])
+        return self.decoder.queries(context, image), image
 
     def _steps(self, max_length: int | None) -> int:
         if max_length is not None and not 1 <= max_length < self.steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,20 @@ from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.errors import UsageError
 from ocrctl.models.layers.beam_search import Beams, Words
 from ocrctl.models.layers.columns import Columns, column_mask, counted, strided
+
+
+class SamplingPoints(NamedTuple):
+    """Points at which a model samples the features for each character, of H heads with K points each.
+
+    cells: (N, T, H, K, 2), x and y in cells from the left and top edge of the features, where they are sampled.
+    weights: (N, T, H, K), they sum to 1 over K. outside: bool (N, T, H, K), points that the model placed beyond the
+    image, which are sampled at its edge.
+    """
+
+    cells: Tensor
+    weights: Tensor
+    outside: Tensor
+
 
 NEVER = -1e4  # logit of a class that a step cannot have; finite in float16, too
 
@@ -89,20 +103,21 @@ class OCRModel(nn.Module):
         true attribute `takes_columns` receives the widths as the keyword argument `columns` (layers.columns.Columns):
         it must keep the columns of a batch beyond the counted width of an image out of its outputs.
         """
-        normalised = self.normalise(images)
-        if widths is None:
-            states = self.decoder(self.encode(normalised), targets)
-            outputs: dict[str, Tensor] = self.head(states)
-            return outputs
-        normalised = normalised * column_mask(widths, images.shape[3])[:, None, None]
-        named = {"columns": Columns(widths, counted(widths, self.kept))}
-        takes = getattr(self.encoder, "takes_columns", False)
-        features = self.encode(normalised, named["columns"] if takes else None)
-        states = self.decoder(features, targets, **(named if getattr(self.decoder, "takes_columns", False) else {}))
-        outputs = self.head(states)
-        if self.columns_per_step:
+        features, columns = self.encode_images(images, widths)
+        named = {"columns": columns} if columns is not None and getattr(self.decoder, "takes_columns", False) else {}
+        outputs: dict[str, Tensor] = self.head(self.decoder(features, targets, **named))
+        if widths is not None and self.columns_per_step:
             outputs["logits"] = self._blank_beyond(outputs["logits"], widths)
         return outputs
+
+    def encode_images(self, images: Tensor, widths: Tensor | None = None) -> tuple[Any, Columns | None]:
+        """Return the encoder's features and the columns of each image, None for all; arguments as in `forward`."""
+        normalised = self.normalise(images)
+        if widths is None:
+            return self.encode(normalised), None
+        normalised = normalised * column_mask(widths, images.shape[3])[:, None, None]
+        columns = Columns(widths, counted(widths, self.kept))
+        return self.encode(normalised, columns if getattr(self.encoder, "takes_columns", False) else None), columns
 
     def encode(self, images: Tensor, columns: Columns | None = None) -> Any:
         """Run the encoder on normalised images (N, C, H, W), or take its features from `feature_cache`."""
@@ -212,6 +227,16 @@ class OCRModel(nn.Module):
         """Return where the model attends to for each character of `ids`: float (N, T, h, w), weights over the cells of
         the image that sum to 1 at each step. ids: int64 (N, T), classes of a text, 0 after its end. images, widths: as
         in `forward`. None for a model without such an attention."""
+        return None
+
+    def step_attention(self, images: Tensor, widths: Tensor | None = None) -> Tensor | None:
+        """Return where each output step of a CTC model attends to: float (N, T, h, w), weights over the cells of the
+        image that sum to 1. images, widths: as in `forward`. None for a model without attention."""
+        return None
+
+    def sampling_points(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> SamplingPoints | None:
+        """Return where the model samples the image for each character of `ids`; arguments as in `attention`. None for a
+        model that does not sample."""
         return None
 
     @staticmethod

@@ -15,6 +15,7 @@ from ocrctl.models.card import card_spec
 from ocrctl.models.family import ModelFamily
 from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.plugins import HINT, guarded
+from ocrctl.models.registry import get_spec
 
 IMAGES = 2
 PADDING_GAP = 1e-3  # of the largest logit; rounding stays below 1e-5
@@ -29,6 +30,10 @@ def check_model(model: Any, card: ModelCard, classes: int, family: ModelFamily) 
     names = dict(model.named_parameters()) | dict(model.named_buffers())
     if lost := [name for name in model.class_tensors if name not in names]:
         raise PluginError(f"{where}: class_tensors name {lost[0]!r}, which the model does not have.", hint=HINT)
+    kind = get_spec(card.arch).attention
+    method = {"cross": "attention", "self": "step_attention"}.get(kind)
+    if method is not None and getattr(type(model), method) is getattr(OCRModel, method):
+        raise PluginError(f"{where}: {card.arch} has attention={kind!r}, but its model no {method}.", hint=HINT)
     height, width = PAGE if card.task == "detection" else (card.height, card.example_width)
     images = torch.zeros(IMAGES, card.channels, height, width, dtype=torch.uint8)
     training = model.training

@@ -52,6 +52,8 @@ def spec_problems(spec: Any, family: str) -> list[str]:
         found += _kept_problems(spec)
     expect("input_width", spec.input_width % spec.stride_w == 0, f"a multiple of stride_w ({spec.stride_w})")
     expect("detector", spec.detector is None, "None for a recogniser")
+    attentions = ("", "cross") if spec.tokenizer == "ar" else ("", "self")
+    expect("attention", spec.attention in attentions, " or ".join(map(repr, attentions)))
     expect("decodings", bool(spec.decodings) == (spec.tokenizer == "ar"), "such as ('ar',) with tokenizer 'ar' alone")
     return found
 

@@ -138,6 +138,8 @@ CTC, DET = (EXAMPLES / "toy_ctc.py").read_text(), (EXAMPLES / "toy_det.py").read
          "gives logits as torch.float32 (2, 48, 37), expected floating (2, 24, 37)"),
         (CTC, '{"logits": self', '{"scores": self', "no logits, only scores"),
         (CTC, '("head.linear.weight"', '("head.weight"', "class_tensors name 'head.weight'"),
+        (CTC, "options=()", "options=(), attention='cross'", "attention should be '' or 'self', found 'cross'"),
+        (CTC, "options=()", "options=(), attention='self'", "has attention='self', but its model no step_attention"),
         (DET, 'maps={"text": "sigmoid"}', "maps={}", "detector.maps should be map names"),
         (DET, "find_polygons=find_polygons,\n", "", "lacks find_polygons"),
         (DET, "loss=loss, ", "", "lacks loss, which the objective 'maps' requires"),

@@ -31,9 +31,15 @@ class Models:
         return ", ".join(dict.fromkeys(filter(None, values)))
 
 
-def load_models(models: Sequence[str], device: str, threads: int | None, decoding: str | Decoding | None) -> Models:
-    """Load one model, or a detector and a recogniser in either order; `decoding` is the recogniser's. Without `models`,
-    the default detector and recogniser.
+def load_models(
+    models: Sequence[str],
+    device: str,
+    threads: int | None,
+    decoding: str | Decoding | None,
+    explain: bool = False,
+) -> Models:
+    """Load one model, or a detector and a recogniser in either order; `decoding` and `explain` (Engine.load) are the
+    recogniser's. Without `models`, the default detector and recogniser.
 
     Raises UsageError for more models or two of one task, and as Engine.load does.
     """
@@ -44,7 +50,7 @@ def load_models(models: Sequence[str], device: str, threads: int | None, decodin
             hint="-m DETECTOR -m RECOGNISER reads pages",
         )
     if len(models) == 1:
-        engine = Engine.load(models[0], device, threads, decoding)
+        engine = Engine.load(models[0], device, threads, decoding, explain=explain)
         return Models(engine, None) if engine.detects else Models(None, engine)
     first, second = (Engine.load(model, device, threads) for model in models)
     if first.detects == second.detects:
@@ -55,6 +61,6 @@ def load_models(models: Sequence[str], device: str, threads: int | None, decodin
         )
     if second.detects:
         models, (first, second) = models[::-1], (second, first)
-    if decoding is not None:  # only now it is known which model is the recogniser
-        second = Engine.load(models[1], device, threads, decoding)
+    if decoding is not None or explain:  # only now it is known which model is the recogniser
+        second = Engine.load(models[1], device, threads, decoding, explain=explain)
     return Models(first, second)

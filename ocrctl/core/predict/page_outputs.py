@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.core.dataset.write_pages import write_pages
+from ocrctl.core.predict.image_folder import ImageFolder
 from ocrctl.data.annotations.builder import Builder
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import write_bytes
-from ocrctl.files.durable import cannot_write
-from ocrctl.files.folder import Claim, claim, new_folder
-from ocrctl.inference.writers.overlay import draw, png
+from ocrctl.files.folder import new_folder
+from ocrctl.inference.writers.overlay import draw
 from ocrctl.inference.writers.prediction import PagePrediction
 from ocrctl.inference.writers.results import result_name, result_text, submission
 from ocrctl.inference.writers.select import PAGE_FILES, PAGE_WRITERS
@@ -41,24 +40,22 @@ class PageFiles:
         self.lost: dict[str, int] = {}
         self._pages: list[PagePrediction] = []
         self._texts: dict[str, str] = {}  # of txt and submission, by name
-        self._names: set[str] = set()
-        if self.path is not None and self.path.is_dir() and any(self.path.iterdir()):
+        self._images: ImageFolder | None = None
+        if self.path is not None and self.draws:
+            self._images = ImageFolder(self.path)
+        elif self.path is not None and self.path.is_dir() and any(self.path.iterdir()):
             raise UsageError(f"{self.path} exists already.", hint="choose another folder with -o")
-        self._claimed: Claim | None = None
-        self._held = ExitStack()
 
     def __enter__(self) -> PageFiles:
         """Create the partial folder for overlays, which are written one by one."""
-        if self.draws and self.path is not None:
-            self._claimed = self._held.enter_context(claim(self.path, "predict"))
-            self._claimed.begin()
+        if self._images is not None:
+            self._images.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Release the folder; overlays drawn before an interruption stay in the partial folder."""
-        if self._claimed is not None and not self._names:
-            self._claimed.discard()
-        self._held.close()
+        if self._images is not None:
+            self._images.__exit__(*error)
 
     @property
     def draws(self) -> bool:
@@ -74,17 +71,12 @@ class PageFiles:
         """Take one page. Raises InputError when the format cannot hold it beside those before."""
         if self.path is None:
             return
-        if self.draws:
+        if self._images is not None:
             assert image is not None
             texts = None if page.words is None else [word.text for word in page.words]
             found = [one for word in page.words or () for one in word.characters or () if not np.isnan(one.x)]
             drawn = draw(image, page.found, texts, [(one.x, one.y) for one in found])
-            assert self._claimed is not None
-            target = self._claimed.partial / f"{self._unique_name(page.stem)}.png"
-            try:
-                target.write_bytes(png(drawn))
-            except OSError as failure:
-                raise cannot_write(target, failure) from failure
+            self._images.write(self._images.name(page.stem), drawn)
         elif self.format in ("txt", "submission"):
             if (name := result_name(page)) in self._texts:
                 raise InputError(f"{page.path}: an earlier image has the same name {name} in {self.format}.")
@@ -96,11 +88,8 @@ class PageFiles:
         """Write the collected pages. Raises InputError or ResumableStop when they cannot be written."""
         if self.path is None:
             return
-        if self._claimed is not None:
-            try:
-                self._claimed.publish()
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
+        if self._images is not None:
+            self._images.publish()
         elif self.format == "submission":
             write_bytes(self.path, submission(self._texts.items()))
         elif self.format == "txt":
@@ -112,14 +101,6 @@ class PageFiles:
             self.lost = written.lost
             if written.missing:
                 self.lost["images are missing and were not copied"] = len(written.missing)
-
-    def _unique_name(self, stem: str) -> str:
-        name, number = stem, 1
-        while name.lower() in self._names:
-            number += 1
-            name = f"{stem}_{number}"
-        self._names.add(name.lower())
-        return name
 
 
 def _annotations(pages: list[PagePrediction], format_name: str, within: str | None) -> Annotations:

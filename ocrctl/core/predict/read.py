@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,10 +23,11 @@ Result = Prediction | PagePrediction | Unreadable
 
 @dataclass(frozen=True)
 class TaskResult:
-    """A result, and its image for an overlay."""
+    """A result, its image for what is drawn, and its words with what was attended to."""
 
     result: Result
     image: Image | None = None
+    words: Sequence[Recognition] = ()
 
 
 class Task(Protocol):
@@ -43,23 +44,26 @@ class WordTask:
     """Recognise word images."""
 
     def __init__(self, engine: Engine, batch_size: int, characters: bool = False) -> None:
-        """`characters`: also find the confidence and position of each character."""
+        """`characters`: also find the confidence and position of each character. Results have their images where the
+        engine explains."""
         self._engine, self._batch_size, self._characters = engine, batch_size, characters
 
-    def prepare(self, image: Image) -> tuple[list[Image], tuple[int, int]]:
-        """Implement Task. Returns the inputs of the model, and width and height of the image."""
-        return self._engine.prepare_orientations(image), (image.shape[1], image.shape[0])
+    def prepare(self, image: Image) -> tuple[list[Image], tuple[int, int], Image | None]:
+        """Implement Task. Returns the inputs of the model, width and height of the image, and the image if it is to be
+        drawn on."""
+        size = (image.shape[1], image.shape[0])
+        return self._engine.prepare_orientations(image), size, image if self._engine.explains else None
 
-    def read(self, batch: Sequence[tuple[str, tuple[list[Image], tuple[int, int]]]]) -> list[TaskResult]:
+    def read(self, batch: Sequence[tuple[str, tuple[list[Image], tuple[int, int], Image | None]]]) -> list[TaskResult]:
         """Implement Task."""
-        images = [views for _, (views, _) in batch]
+        images = [views for _, (views, _, _) in batch]
         texts = self._engine.recognize_orientations(images, self._batch_size, characters=self._characters)
-        if self._characters:
-            texts = [one.placed(one.positions * size) for one, (_, (_, size)) in zip(texts, batch, strict=True)]
-        return [
-            TaskResult(Prediction(path, item.text, item.confidence, characters=item.characters))
-            for (path, _), item in zip(batch, texts, strict=True)
-        ]
+        results = []
+        for (path, (_, size, image)), item in zip(batch, texts, strict=True):
+            characters = item.placed(item.positions * size).characters if self._characters else None
+            prediction = Prediction(path, item.text, item.confidence, characters=characters)
+            results.append(TaskResult(prediction, image, [item]))
+        return results
 
 
 class PageTask:
@@ -96,8 +100,12 @@ class PageTask:
             if isinstance(polygons, InputError):
                 results.append(TaskResult(Unreadable(path, f"{path}: {polygons.message}")))
             else:
-                result = PagePrediction(path, polygons, page.size, next(words))
-                results.append(TaskResult(result, image if self._keep else None))
+                read = next(words)
+                texts = read
+                if read is not None and not self._characters:
+                    texts = [replace(word, characters=None) for word in read]
+                result = PagePrediction(path, polygons, page.size, texts)
+                results.append(TaskResult(result, image if self._keep else None, read or ()))
         return results
 
     def _words(

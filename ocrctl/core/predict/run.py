@@ -23,6 +23,7 @@ from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
 from ocrctl.inference.writers.select import check_format, check_guard, format_for, line_writer
 
 if TYPE_CHECKING:
+    from ocrctl.core.predict.explain_files import ExplainFiles
     from ocrctl.core.predict.page_outputs import PageFiles
 
 MIN_PREDICTIONS = 5  # below which empty texts are no evidence of a broken model
@@ -36,7 +37,8 @@ class PredictOptions:
     `format` None is the default;
     `batch_size` in images, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads` are
     those of the models, `decoding` is the recogniser's, as in Engine.load; `polygons`: polygons instead of quads on
-    pages; `guard`: escape spreadsheet formulas; `characters`: also the confidence and position of each character."""
+    pages; `guard`: escape spreadsheet formulas; `characters`: also the confidence and position of each character;
+    `explain`: draw what the recogniser attended to into `out`/explain."""
 
     models: Sequence[str]
     inputs: list[str]
@@ -50,6 +52,7 @@ class PredictOptions:
     polygons: bool = False
     guard: bool = False
     characters: bool = False
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class PredictReport:
     inference and for loading; `recogniser` beside a detector; `lost` counts what the format cannot represent, by
     sentence; `skipped` are files of folders that are not images, `skipped_note` is the sentence about them;
     `word_sized` counts the pages that are as small as word images; `nothing`: why a recogniser probably reads nothing,
-    "" otherwise."""
+    "" otherwise; `explained`: the folder of explanations."""
 
     model: str
     backend: str
@@ -78,6 +81,7 @@ class PredictReport:
     skipped_note: str = ""
     word_sized: int = 0
     nothing: str = ""
+    explained: Path | None = None
 
 
 @dataclass
@@ -101,6 +105,8 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
     predictions.*.part with every line written so far.
     """
     check_format(options.format, to_folder=options.out is not None)
+    if options.explain and options.out is None:
+        raise UsageError("--explain draws an image for each input; name a folder for them with -o DIR.")
     if options.format == word_formats.REC_GT.name:
         _check_no_lmdb(options)
     with shared_folder(options.out) if options.out is not None else nullcontext():
@@ -109,7 +115,7 @@ def predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pred
 
 def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> PredictReport:
     start = time.perf_counter()
-    models = load_models(options.models, options.device, options.threads, options.decoding)
+    models = load_models(options.models, options.device, options.threads, options.decoding, options.explain)
     detects, reads = models.detector is not None, models.recogniser is not None
     name = format_for(options.format, detects, options.out is not None)
     if name == page_formats.TEXT.name and not reads:
@@ -122,13 +128,15 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     if options.polygons and not detects:
         raise UsageError(f"--polygons requires a detector; {models.first.path} is a recogniser.")
     files = _page_files(name, options.out, options.inputs) if detects and options.out is not None else None
+    sheets = _explain_files(options.out, options.polygons) if options.explain and options.out is not None else None
     files_only = name == word_formats.REC_GT.name or (files is not None and files.copies)
     if files_only:
         _check_no_lmdb(options)
     size = options.batch_size or (1 if detects else 64)
     if options.characters:
         _check_characters(name, models)
-    task = _task(models, options.polygons, files is not None and files.draws, size, options.characters)
+    keep_images = options.explain or (files is not None and files.draws)
+    task = _task(models, options.polygons, keep_images, size, options.characters)
     size = size if detects else models.first.chunk_size(size)
     jobs = default_jobs() if options.jobs is None else options.jobs
     skipped = Skipped()
@@ -141,7 +149,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     else:
         folder, writer = options.out, line_writer(name, detects, reads, options.guard)
         target = folder / f"predictions{writer.suffix}"
-        with files or nullcontext():
+        with files or nullcontext(), sheets or nullcontext():
             with PartFile(target) as file:
                 if writer.header:
                     file.write(writer.header)
@@ -151,12 +159,16 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
                         lines = writer.line(item.result, folder)
                         if files is not None and isinstance(item.result, PagePrediction):
                             files.add(item.result, item.image)
+                        if sheets is not None:
+                            sheets.add(item)
                         file.write(lines)
                     emit(item.result)
 
                 _run(task, todo, jobs, counts, record)
                 if counts.read == 0:
                     file.discard()
+            if sheets is not None and counts.read:
+                sheets.publish()
             if files is not None and counts.read:
                 files.finish()  # last: the command cannot be repeated once the folder exists
                 target = files.path or target
@@ -179,6 +191,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         skipped=skipped.paths,
         skipped_note=skipped.summary(),
         word_sized=counts.word_sized,
+        explained=sheets.path if sheets is not None and counts.read else None,
         nothing=f"all {counts.texts:,} texts are empty" if counts.texts == counts.empty >= MIN_PREDICTIONS else "",
     )
 
@@ -187,6 +200,12 @@ def _page_files(name: str, out: Path, inputs: Sequence[str]) -> PageFiles:
     from ocrctl.core.predict.page_outputs import PageFiles  # with all formats and shapely, which words do not need
 
     return PageFiles(name, out, input_root(inputs))
+
+
+def _explain_files(out: Path, polygons: bool) -> ExplainFiles:
+    from ocrctl.core.predict.explain_files import ExplainFiles  # which nothing else needs
+
+    return ExplainFiles(out, polygons)
 
 
 def _check_no_lmdb(options: PredictOptions) -> None:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.card import feature_spec
 from ocrctl.models.crnn.encoder import build_encoder
-from ocrctl.models.layers.attention import Dropout, attend, join_heads, split_heads
+from ocrctl.models.layers.attention import Dropout, attend, attention_weights, join_heads, split_heads
 from ocrctl.models.layers.columns import Columns, column_mask, strided
 from ocrctl.models.layers.ctc import CTCHead
 from ocrctl.models.layers.init import init_transformer
@@ -48,7 +48,7 @@ SIZES = {
 def build(card: ModelCard, num_classes: int) -> OCRModel:
     """Build the model that `card` describes, with random weights."""
     size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
-    return OCRModel(
+    return AttentionCRNN(
         encoder=build_encoder(card, size.channels, size.width),
         decoder=AttentionDecoder(size, dropout, feature_spec(card).stride_w),
         head=CTCHead(size.width, num_classes),
@@ -56,6 +56,18 @@ def build(card: ModelCard, num_classes: int) -> OCRModel:
         std=card.std,
         class_tensors=("head.linear.weight", "head.linear.bias"),
     )
+
+
+class AttentionCRNN(OCRModel):
+    """An OCRModel whose self-attention can be drawn."""
+
+    decoder: AttentionDecoder
+
+    @torch.no_grad()
+    def step_attention(self, images: Tensor, widths: Tensor | None = None) -> Tensor:
+        """Return the weights of the columns for each step (OCRModel.step_attention), the mean of the heads of the last
+        block: (N, T, 1, T)."""
+        return self.decoder.weights(*self.encode_images(images, widths))[:, :, None]
 
 
 class AttentionDecoder(nn.Module):
@@ -77,16 +89,30 @@ class AttentionDecoder(nn.Module):
 
     def forward(self, features: Tensor, targets: Tensor | None = None, columns: Columns | None = None) -> Tensor:
         """Map (N, D, 1, T) to (N, T, D). `targets` is accepted and ignored."""
-        states = features.squeeze(2).transpose(1, 2)  # (N, T, D)
-        states = states + sinusoids(states)
-        mask = None
-        if columns is not None:
-            lengths = strided(columns.counted, self.columns_per_step)
-            mask = column_mask(lengths, states.shape[1])[:, None, None]  # (N, 1, 1, T)
+        states, mask = self._sequence(features, columns)
         for block in self.blocks:
             states = block(states, mask)
         out: Tensor = self.dropout(self.norm(states))
         return out
+
+    def weights(self, features: Tensor, columns: Columns | None = None) -> Tensor:
+        """Return the attention weights of the last block, the mean of its heads: (N, T, T), sums over the last are
+        1."""
+        states, mask = self._sequence(features, columns)
+        *blocks, last = self.blocks
+        for block in blocks:
+            states = block(states, mask)
+        assert isinstance(last, Block)
+        return last.weights(states, mask).mean(1)
+
+    def _sequence(self, features: Tensor, columns: Columns | None) -> tuple[Tensor, Tensor | None]:
+        """Return the columns with their positions (N, T, D), and which are of an image, bool (N, 1, 1, T)."""
+        states = features.squeeze(2).transpose(1, 2)  # (N, T, D)
+        states = states + sinusoids(states)
+        if columns is None:
+            return states, None
+        lengths = strided(columns.counted, self.columns_per_step)
+        return states, column_mask(lengths, states.shape[1])[:, None, None]
 
 
 def sinusoids(states: Tensor) -> Tensor:
@@ -113,8 +139,17 @@ class Block(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map (N, T, D) to the same shape. mask: bool (N, 1, 1, T), False for padding, which nothing attends to."""
-        q, k, v = (split_heads(part, self.heads) for part in self.qkv(self.norm1(states)).chunk(3, 2))
-        states = states + self.dropout(self.project(join_heads(attend(q, k, v, mask))))
+        states = states + self.dropout(self.project(join_heads(attend(*self._projected(states), mask))))
         hidden = F.gelu(self.widen(self.norm2(states)))
         out: Tensor = states + self.dropout(self.narrow(hidden))
         return out
+
+    def weights(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the attention weights, float32 (N, heads, T, T); mask as in `forward`."""
+        queries, keys, _ = self._projected(states)
+        return attention_weights(queries, keys, mask)
+
+    def _projected(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (N, heads, T, D / heads)."""
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(self.norm1(states)).chunk(3, 2))
+        return q, k, v

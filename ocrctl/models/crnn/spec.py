@@ -6,6 +6,8 @@ Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ocrctl.config.feature_grid import OWN
 from ocrctl.config.kept_aspect import KeptAspect
 from ocrctl.config.model_spec import ModelSpec
@@ -19,13 +21,13 @@ STRIDES6 = ((2, 2), (2, 2), (1, 1), (2, 1), (1, 1), (2, 1))
 BACKBONES = (OWN, "resnet18", "resnet50", "efficientnet-lite0", "mobilenetv3")
 
 
-def _two_sizes(family: str, tiny: str, base: str) -> tuple[ModelSpec, ModelSpec]:
+def _two_sizes(family: str, tiny: str, base: str, attention: Literal["", "self"] = "") -> tuple[ModelSpec, ModelSpec]:
     """Return the size for CPUs and the base size of a family, with their summaries."""
     return (
         ModelSpec(f"{family}-tiny", "recognition", family, tiny, 32, 100, 1, 32, 4, "ctc", 25, "lower36",
-                  resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES5),
+                  resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES5, attention=attention),
         ModelSpec(family, "recognition", family, base, 32, 128, 1, 32, 4, "ctc", 32, "ascii94",
-                  resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES6),
+                  resizes=("stretch", "keep"), kept=KEPT, backbones=BACKBONES, strides=STRIDES6, attention=attention),
     )  # fmt: skip
 
 
@@ -51,7 +53,7 @@ ATTENTION = ModelFamily(
     "attention-crnn",
     _two_sizes("attention-crnn",
                "CRNN with self-attention for the LSTM (tiny), 0.6 M parameters, 32x100 grey, CTC",
-               "CRNN with self-attention for the LSTM, 3.2 M parameters, 32x128 grey, CTC"),
+               "CRNN with self-attention for the LSTM, 3.2 M parameters, 32x128 grey, CTC", "self"),
     build="ocrctl.models.crnn.attention:build",
     objective="ctc",
 )  # fmt: skip

@@ -50,6 +50,14 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = 
     return torch.bmm(weights, values).unflatten(0, batch)
 
 
+def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the weights that `attend` sums values with, float32 (N, heads, Q, L), to be drawn; mask boolean."""
+    scores = torch.matmul(queries.float(), keys.float().transpose(2, 3)) * queries.shape[3] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(3)
+
+
 def drop(states: Tensor, rate: float) -> Tensor:
     """Zero a share `rate` of the elements and scale the others up to keep the mean (Srivastava et al., 2014).
 

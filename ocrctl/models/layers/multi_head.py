@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from ocrctl.models.layers.attention import attend, join_heads, split_heads
+from ocrctl.models.layers.attention import attend, attention_weights, join_heads, split_heads
 from ocrctl.models.layers.columns import column_mask
 
 KeyValue = tuple[Tensor, Tensor]
@@ -64,11 +63,7 @@ class MultiHeadAttention(nn.Module):
 
     def weights(self, states: Tensor, context: KeyValue, mask: Tensor | None = None) -> Tensor:
         """Return the attention weights, float32 (N, heads, Q, L), to be drawn."""
-        queries, keys = self.queries(states).float(), context[0].float()
-        scores = torch.matmul(queries, keys.transpose(2, 3)) * queries.shape[3] ** -0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        return scores.softmax(3)
+        return attention_weights(self.queries(states), context[0], mask)
 
 
 class FullCrossAttention(MultiHeadAttention):

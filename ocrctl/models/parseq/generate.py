@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ocrctl.models.layers.attention import attention_weights
 from ocrctl.models.layers.autoregressive import greedy_logits
 from ocrctl.models.parseq.decoder import KeyValue
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder, PARSeqParts
@@ -43,7 +44,7 @@ def refined_logits(model: PARSeqParts, image: KeyValue, logits: Tensor) -> Tenso
     return model.head(model.decoder(model.pos_queries[:, :steps], content, image, mask))
 
 
-def attention_weights(model: PARSeqParts, memory: Tensor, ids: Tensor) -> Tensor:
+def patch_weights(model: PARSeqParts, memory: Tensor, ids: Tensor) -> Tensor:
     """Return the weights of the image's patches for each character, given those before it; the mean of the heads.
 
     memory: (N, S, D). ids: int64 (N, T), classes, [EOS] after the text. Returns (N, T, S).
@@ -55,5 +56,4 @@ def attention_weights(model: PARSeqParts, memory: Tensor, ids: Tensor) -> Tensor
     content = layer.content_kv(model.embed(context))
     states = queries + layer.self_attn(layer.content_queries(queries), content, before[None, None])
     keys, _ = layer.image_kv(memory)  # (N, heads, S, d)
-    scores = torch.matmul(layer.cross_attn.queries(layer.norm1(states)), keys.transpose(2, 3)) * keys.shape[3] ** -0.5
-    return scores.softmax(3).mean(1)
+    return attention_weights(layer.cross_attn.queries(layer.norm1(states)), keys).mean(1)

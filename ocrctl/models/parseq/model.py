@@ -21,9 +21,9 @@ from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.parseq.decoder import Decoder, TokenEmbedding
 from ocrctl.models.parseq.encoder import VisionTransformer
 from ocrctl.models.parseq.generate import (
-    attention_weights,
     autoregressive_logits,
     parallel_logits,
+    patch_weights,
     refined_logits,
 )
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
@@ -224,7 +224,7 @@ class PARSeq(OCRModel):
     @torch.no_grad()
     def attention(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> Tensor:
         """Return the weights of the patches for each character (OCRModel.attention)."""
-        return attention_weights(self, self.memory(images), ids).unflatten(2, (self.encoder.rows, -1))
+        return patch_weights(self, self.memory(images), ids).unflatten(2, (self.encoder.rows, -1))
 
     def _steps(self, max_length: int | None) -> int:
         if max_length is not None and not 1 <= max_length < self.steps:

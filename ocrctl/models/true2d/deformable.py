@@ -30,6 +30,10 @@ class Points(NamedTuple):
     locations: Tensor
     weights: Tensor
 
+    def outside(self) -> Tensor:
+        """Return bool (N, Q, H, K): the points beyond the image."""
+        return ((self.locations < 0) | (self.locations > 1)).any(4)
+
 
 class DeformableCrossAttention(nn.Module):
     """Cross-attention that samples `points` locations per head (layers.text_decoder.CrossAttention)."""
@@ -94,18 +98,20 @@ class DeformableCrossAttention(nn.Module):
 
     def shares(self, states: Tensor, image: tuple[Tensor | None, ...], first: int) -> Tensor:
         """Return how much each cell contributes to the samples, the mean of the heads: (N, Q, h w)."""
-        values, columns = image
+        values, _ = image
         assert values is not None
         points, device = self.find(states, image, first), values.device
-        x, y = self._cells(points, values, columns)  # each (N, Q, H, K)
+        x, y = self.cells(points, image)  # each (N, Q, H, K)
         rows, across = values.shape[3:]
         down = (1 - (y[..., None] - torch.arange(rows, device=device)).abs()).clamp(min=0)  # (N, Q, H, K, h)
         right = (1 - (x[..., None] - torch.arange(across, device=device)).abs()).clamp(min=0)
         return torch.einsum("nqhk,nqhkr,nqhkc->nqrc", points.weights / self.heads, down, right).flatten(2)
 
     @staticmethod
-    def _cells(points: Points, values: Tensor, columns: Tensor | None) -> tuple[Tensor, Tensor]:
+    def cells(points: Points, image: tuple[Tensor | None, ...]) -> tuple[Tensor, Tensor]:
         """Return x and y of the points, bounded, in cells from the centre of the first one; each (N, Q, H, K)."""
+        values, columns = image
+        assert values is not None
         width, rows = _width(values, columns), values.shape[3]
         x, y = points.locations.unbind(4)
         return bounded(x * width - 0.5, width - 1), bounded(y * rows - 0.5, rows - 1)
@@ -113,7 +119,7 @@ class DeformableCrossAttention(nn.Module):
     def _sample(self, values: Tensor, points: Points, columns: Tensor | None) -> Tensor:
         """Sample values (N, H, d, h, w) at the points and sum over K; (N, Q, D)."""
         rows, across = values.shape[3:]
-        x, y = self._cells(points, values, columns)
+        x, y = self.cells(points, (values, columns))
         grid = torch.stack([(2 * x + 1) / across - 1, (2 * y + 1) / rows - 1], dim=4)  # -1 and 1: edges of the map
         grid = grid.permute(0, 2, 1, 3, 4).flatten(0, 1)  # (N H, Q, K, 2)
         maps = values.flatten(0, 1)  # (N H, d, h, w)

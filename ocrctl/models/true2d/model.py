@@ -17,6 +17,7 @@ from ocrctl.models.backbones.resnet import Bottleneck, ResNet
 from ocrctl.models.backbones.shallow import ShallowCNN, Stage
 from ocrctl.models.layers.multi_head import FullCrossAttention
 from ocrctl.models.layers.text_decoder import CrossAttention, DecoderLayer, TextDecoder
+from ocrctl.models.ocr_model import SamplingPoints
 from ocrctl.models.registry import get_spec
 from ocrctl.models.true2d.deformable import DeformableCrossAttention
 from ocrctl.models.true2d.encoder import Encoder, EncoderLayer, SelfAttention2D, cut_or_stretch
@@ -160,6 +161,19 @@ class True2D(AutoregressiveModel):
         for cross in self.deformable:
             cross.watching, cross.watched = on, None
 
+    @torch.no_grad()
+    def sampling_points(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> SamplingPoints | None:
+        """Return the points of the last decoder layer (OCRModel.sampling_points); None with
+        model.cross_attention=full."""
+        last = self.decoder.decoder_layers[-1].cross_attn
+        if not isinstance(last, DeformableCrossAttention):
+            return None
+        states, image = self.last_queries(images, ids, widths)
+        prepared = last.prepare(image)
+        points = last.find(states, prepared, 0)
+        cells = torch.stack(last.cells(points, prepared), dim=4) + 0.5
+        return SamplingPoints(cells, points.weights, points.outside())
+
     def figures(self) -> dict[str, Tensor]:
         """Return figures of the watched forward and backward pass, each float32 (decoder layers,), on the device.
 
@@ -172,9 +186,8 @@ class True2D(AutoregressiveModel):
             if (points := cross.watched) is None:
                 return {}
             gradients = [p.grad.float().norm() for p in cross.offsets.parameters() if p.grad is not None]
-            outside = ((points.locations < 0) | (points.locations > 1)).any(4).float()
             norm = torch.stack(gradients).norm() if gradients else points.weights.new_zeros(())
-            values = (outside.mean(), points.weights.mean(), points.weights.std(correction=0), norm)
+            values = (points.outside().float().mean(), points.weights.mean(), points.weights.std(correction=0), norm)
             for name, value in zip(FIGURES, values, strict=True):
                 found.setdefault(name, []).append(value)
         return {name: torch.stack(values) for name, values in found.items()}

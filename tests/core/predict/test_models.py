@@ -17,8 +17,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """Engines that are detectors when their name says so; what was loaded, with its decoding."""
     calls: list[tuple[str, str | None]] = []
 
-    def load(model: str, device: str, threads: int | None, decoding: str | None = None) -> SimpleNamespace:
-        calls.append((model, decoding))
+    def load(
+        model: str, device: str, threads: int | None, decoding: str | None = None, *, explain: bool = False
+    ) -> SimpleNamespace:
+        calls.append((model, "explain" if explain else decoding))
         task = "detection" if "det" in model else "recognition"
         return SimpleNamespace(
             detects="det" in model, path=Path(model), card=SimpleNamespace(task=task), backend="onnx" if "x" in model
@@ -37,6 +39,12 @@ def test_either_order_and_the_decoding_is_the_recognisers(loaded: list, models: 
     loaded.clear()
     load_models(models, "cpu", None, None)
     assert loaded == [(model, None) for model in models]
+
+
+@pytest.mark.parametrize("models", [["det", "words"], ["words", "det"], ["words"]])
+def test_the_recogniser_is_explained(loaded: list, models: list[str]) -> None:
+    load_models(models, "cpu", None, None, explain=True)
+    assert [call for call in loaded if call[1]] == [("words", "explain")]
 
 
 def test_one_model_is_loaded_once(loaded: list) -> None:
