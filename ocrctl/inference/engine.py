@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -94,12 +95,12 @@ class Engine:
         parse_device(device)
         decoding = decoding if isinstance(decoding, Decoding) else Decoding.parse(decoding)
         file = locate(model)
-        status = file.path.stat()
         key = (str(file.path.resolve()), device, threads, decoding, explain)
-        stamp = (status.st_mtime_ns, status.st_size)
+        read = [path for path in (file.path, decoding.lexicon, decoding.ngram) if path is not None]
+        stamp = tuple((status.st_mtime_ns, status.st_size) for status in map(os.stat, filter(os.path.exists, read)))
         with _lock:
             cached = _loaded.get(key)
-            if cached is None or cached[0] != stamp:  # the file has changed: load it again
+            if cached is None or cached[0] != stamp:  # a file has changed: load it again
                 backend = _open_backend(file, device, threads, decoding.mode)
                 cached = (stamp, cls(file, backend, decoding, explain=explain))
                 _loaded[key] = cached
@@ -387,5 +388,5 @@ def _open_backend(file: ModelFile, device: str, threads: int | None, decoding: s
     return TorchBackend(file.path, device, threads, decoding)
 
 
-_loaded: dict[tuple[str, str, int | None, Decoding, bool], tuple[tuple[int, int], Engine]] = {}
+_loaded: dict[tuple[str, str, int | None, Decoding, bool], tuple[tuple[tuple[int, int], ...], Engine]] = {}
 _lock = threading.Lock()

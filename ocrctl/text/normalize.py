@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from unicodedata import is_normalized, normalize
 
+SHOWN = 60  # characters of a label in a message
+
 
 def normalize_label(text: str) -> str:
     """Return `text` in NFC; no trimming, case folding or transliteration.
@@ -14,3 +16,9 @@ def normalize_label(text: str) -> str:
     if text.isascii() or is_normalized("NFC", text):
         return text
     return normalize("NFC", text)
+
+
+def shortened_label(text: str) -> str:
+    """Return `text` in NFC and in quotes for a message, cut after SHOWN characters."""
+    text = normalize_label(text)
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."

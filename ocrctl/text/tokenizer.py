@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset
-from ocrctl.text.normalize import normalize_label
+from ocrctl.text.normalize import normalize_label, shortened_label
 
 
 class Tokenizer(Protocol):
@@ -109,18 +109,23 @@ class ARTokenizer:
         return [self.bos, *ids, self.eos]
 
     def scored(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return the steps up to and with the first [EOS] of each row, as bool (B, T)."""
-        ended = np.cumsum(ids == self.eos, axis=1) > 0
-        return np.concatenate([np.ones((len(ids), 1), bool), ~ended[:, :-1]], axis=1)
+        """Return the steps up to and with the first [EOS] of each row, or to the maximum length, as bool (B, T)."""
+        is_end = ids == self.eos
+        ended = np.cumsum(is_end, axis=1) > 0
+        kept = np.concatenate([np.ones((len(ids), 1), bool), ~ended[:, :-1]], axis=1)
+        kept[:, self.max_length :] &= is_end[:, self.max_length :]
+        kept[:, self.max_length + 1 :] = False
+        return kept
 
     def decode(self, ids: NDArray[np.integer], probs: NDArray[np.floating] | None = None) -> list[tuple[str, float]]:
-        """Decode each row up to its first [EOS].
+        """Decode each row up to its first [EOS], or to the maximum length: a step beyond it is only for [EOS].
 
         ids: (B, T) class of each step. probs: (B, T) probability of that class, or None. Returns B pairs
         (text, confidence): the geometric mean of the characters' and the [EOS]'s probabilities (also of
         an empty text), NaN without `probs`.
         """
         open_ = np.cumsum(ids == self.eos, axis=1) == 0  # (B, T): before the end
+        open_[:, self.max_length :] = False
         texts = ["".join(row) for row in np.where(open_, self._chars[ids], "").tolist()]
         if probs is None or ids.shape[1] == 0:
             return [(text, float("nan") if probs is None else 0.0) for text in texts]
@@ -143,7 +148,8 @@ def make_tokenizer(kind: str, charset: Charset, max_length: int) -> Tokenizer:
 def _class_ids(text: str, ids: dict[str, int], max_length: int) -> list[int]:
     text = normalize_label(text)
     if len(text) > max_length:
-        raise InputError(f"Label {text!r} has {len(text)} characters, the limit is {max_length}.")
+        shown = shortened_label(text)
+        raise InputError(f"Label {shown} has {len(text)} characters, the limit is {max_length}.")
     try:
         return [ids[char] for char in text]
     except KeyError as error:

@@ -131,6 +131,16 @@ def test_a_lexicon_without_a_word_of_the_charset_is_refused(tiny_checkpoint: Pat
         Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse(None, words))
 
 
+def test_a_lexicon_that_has_changed_is_read_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    words = lines(tmp_path / "words.txt", "abc")
+    decoding = Decoding.parse(None, words)
+    first = Engine.load(tiny_checkpoint, "cpu", decoding=decoding)
+    assert Engine.load(tiny_checkpoint, "cpu", decoding=decoding) is first
+    assert {one.text for one in first.recognize(PICTURES)} == {"abc"}
+    lines(words, "xy")
+    assert {one.text for one in Engine.load(tiny_checkpoint, "cpu", decoding=decoding).recognize(PICTURES)} == {"xy"}
+
+
 def test_an_ngram_model_decides_between_candidates(autoregressive: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     for model in (autoregressive, tiny_checkpoint):
         plain = Engine.load(model, "cpu", decoding="beam:5")

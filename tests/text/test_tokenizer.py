@@ -94,6 +94,16 @@ def test_autoregressive_confidence_counts_the_end_and_nothing_behind_it() -> Non
     assert AR.decode(np.zeros((0, 5), int)) == [] and AR.decode(np.zeros((1, 0), int), np.zeros((1, 0))) == [("", 0.0)]
 
 
+def test_autoregressive_texts_that_do_not_end_are_cut_at_the_maximum_length() -> None:
+    ids = np.array([[1, 2, 3, 1, 2, 3], [1, 2, 3, 1, 2, 0], [1, 2, 3, 1, 0, 3]])  # 5 characters and a step for the end
+    probs = np.array([[0.5, 0.5, 0.5, 0.5, 0.5, 0.1]] * 3)
+    read = AR.decode(ids, probs)
+    assert [text for text, _ in read] == ["abcab", "abcab", "abca"]
+    assert [confidence for _, confidence in read] == pytest.approx([0.5, (0.5**5 * 0.1) ** (1 / 6), 0.5])
+    assert AR.scored(ids).sum(1).tolist() == [5, 6, 5]
+    assert AR.decode(np.ones((1, 9), int))[0][0] == "aaaaa"
+
+
 @pytest.mark.parametrize(
     ("label", "message"), [("", "empty label"), ("abcabc", "6 characters, the limit is 5"), ("abz", "'z'")]
 )

@@ -14,7 +14,7 @@ from ocrctl.config.output_steps import output_steps
 from ocrctl.data.formats.spec import WordSource
 from ocrctl.data.validate.text_rules import suspects, text_errors
 from ocrctl.text.charset import Charset
-from ocrctl.text.normalize import normalize_label
+from ocrctl.text.normalize import normalize_label, shortened_label
 
 _TOGETHER = 1 << 12  # labels measured as one array
 
@@ -73,7 +73,7 @@ def check_labels(source: WordSource, charset: Charset, spec: ModelSpec) -> Label
     report.problems = Counter({reason: report.problems[reason] for reason in reasons})
     for reason in reasons:
         places = first[reason][:3]
-        report.examples[reason] = [f"{source.where(one)}: {normalize_label(source.labels[one])!r}" for one in places]
+        report.examples[reason] = [f"{source.where(one)}: {shortened_label(source.labels[one])}" for one in places]
     missing = [(char, count) for char, count in report.characters.items() if char not in known]
     report.unknown_chars = dict(sorted(missing, key=lambda item: (-item[1], item[0])))
     return report
