@@ -25,13 +25,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.core.streams import synth_config
+from ocrctl.core.train.run import load_train_settings
 from ocrctl.data.formats.spec import open_source
 from ocrctl.data.images.decode import decode
+from ocrctl.data.synth import SynthWords
 from ocrctl.data.synth.words.vocabulary import dictionary
 from ocrctl.inference.engine import Engine
+from ocrctl.models.registry import get_spec
+from ocrctl.text.charset import Charset
 
 BATCH, UNSEEN, VALIDATIONS, ROUNDS, TIMED = 32, 2000, 8, 7, 256
 MUON = {"train.optimizer": "muon", "train.lr": 3e-3, "train.muon_lr": 0.02, "model.dropout": 0.0}
@@ -117,6 +123,23 @@ def draw(folder: Path, settings: dict[str, Any], charset: str) -> str:
     return str(folder)
 
 
+def draw_in(fonts: str, folder: Path, settings: dict[str, Any], charset: str) -> str:
+    """Draw the unseen words in the fonts of one folder alone: those that are installed are seen in training. Writes
+    them unless `folder` holds them; returns its name."""
+    if not folder.exists():
+        (folder / "images").mkdir(parents=True)
+        sets = [f"{name}={value}" for name, value in settings.items() if name.startswith("synth.") and value]
+        config = synth_config(load_train_settings(None, sets, {}), get_spec("crnn-tiny"), Charset.load(charset), "val")
+        words = SynthWords(config.with_(fonts=(fonts,), bundled_fonts=False))
+        lines = []
+        for index in range(UNSEEN):
+            image, text = words.sample(index)
+            cv2.imwrite(str(folder / "images" / f"word_{index}.png"), image[..., ::-1])
+            lines.append(f"images/word_{index}.png\t{text}\n")
+        (folder / "rec_gt.txt").write_text("".join(lines), encoding="utf-8")
+    return str(folder)
+
+
 def accuracy(run: Path, test: str, protocol: str) -> list[str]:
     """Accuracy with its 95 % interval, and CER."""
     found = json.loads(command("eval", str(run), "-d", test, "--protocol", protocol, "--json"))
@@ -188,8 +211,7 @@ def main() -> None:
         write_syllables(Path(charset))
     tests = {"": options.test or draw(folder / "unseen", common, charset)}
     if options.unseen_fonts:
-        unseen = {**common, "synth.fonts": options.unseen_fonts}
-        tests[", unseen fonts"] = draw(folder / "unseen-fonts", unseen, charset)
+        tests[", unseen fonts"] = draw_in(options.unseen_fonts, folder / "unseen-fonts", common, charset)
     runs = []
     for name in names:
         arch, own = table.rows[name]
