@@ -178,8 +178,9 @@ class RunCallback(pl.Callback):
         scores = self.validation.score()
         self.state.validated = step
         self._write(module, step, scores.row)
-        better = scores.goal > self.state.best
-        self.state.stale = 0 if better else self.state.stale + 1
+        self.state.stale = 0 if scores.goal > self.state.best else self.state.stale + 1
+        # Of equal ones the later: a small validation set ties often, and the first of them has learned least.
+        better = scores.goal >= self.state.best
         if better:
             self.state.best, self.state.best_step = scores.goal, step
         self.report(f"step {step}: {scores.line}{' (best)' if better else ''}")

@@ -61,6 +61,14 @@ def test_a_link_of_a_locks_name_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "victim").exists()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "notes.txt/below"])
+def test_a_file_where_a_folder_should_be_is_named_without_the_lock(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is a file, or below one"):
+        lock_folder(tmp_path / name)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("missing", ["module", "file system"])
 def test_without_flock_the_file_is_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     if missing == "module":

@@ -266,7 +266,8 @@ def _finished(run: Path, steps: int, elapsed: float, report: Report) -> TrainRes
     if found.damage:
         report(f"{run / 'metrics.csv'}: {len(found.damage)} damaged lines; {found.damaged}")
     metric = goal_metric(found.rows)
-    best = max((row for row in found.rows if row.get(metric)), key=lambda row: float(row[metric]), default=None)
+    scored = [row for row in found.rows if row.get(metric)]
+    best = max(scored, key=lambda row: (float(row[metric]), int(row["step"])), default=None)
     return TrainResult(
         run=run, arch=card.arch, parameters=count_parameters(weights), steps=steps, seconds=elapsed,
         best_accuracy=float(best[metric]) if best else 0.0, best_step=int(best["step"]) if best else 0,

@@ -96,9 +96,9 @@ def _head(run: RunPage) -> str:
 
 
 def best_point(rows: Rows, column: str) -> tuple[float, float] | None:
-    """Return (step, value) of the highest value of `column`, the first one if there are several."""
+    """Return (step, value) of the highest value of `column`, of equal ones the last, which training keeps."""
     points = [(row["step"], row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
-    return max(points, key=lambda point: point[1], default=None)
+    return max(points, key=lambda point: point[::-1], default=None)
 
 
 def _minutes(seconds: float) -> str:
