@@ -56,8 +56,8 @@ def show(
 ) -> None:
     """Show the settings, scores and checkpoints of a run.
 
-    The report draws the curves of loss, learning rate, accuracy, CER, empty predictions and images/s, with the settings
-    that differ from the defaults and the previews.
+    The report draws the curves of loss, learning rate, accuracy, CER, empty predictions, images/s and the model's own
+    figures, with the settings that differ from the defaults and the previews.
     """
     from ocrctl.core.runs.folder import flat
     from ocrctl.core.runs.show import load_run, summary

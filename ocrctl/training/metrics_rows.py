@@ -86,7 +86,7 @@ def _row(columns: tuple[str, ...], fields: list[str]) -> dict[str, str]:
     if not row["step"].isdecimal() or len(row["step"]) > 18:
         raise ValueError(f"expected a number under step, found {row['step'][:40]!r}")
     for name, text in row.items():
-        if text and is_figure(name) and not _is_number(text):
+        if text and is_figure(name) and not is_number(text):
             raise ValueError(f"expected a number under {name}, found {text[:40]!r}")
     return row
 
@@ -96,7 +96,8 @@ def is_figure(name: str) -> bool:
     return name in (*LEADING_COLUMNS, *TRAILING_COLUMNS) or name.startswith("val_")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a field holds a number, as those of the model's own figures do."""
     try:
         float(text)
     except ValueError:

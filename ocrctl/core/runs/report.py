@@ -16,7 +16,7 @@ from ocrctl.errors import InputError
 from ocrctl.files.atomic import write_with_newline
 from ocrctl.files.regular import read_regular
 from ocrctl.inference.writers.report.runs import Preview, RunPage, best_point, render_runs
-from ocrctl.training.metrics_rows import is_figure
+from ocrctl.training.metrics_rows import is_number
 from ocrctl.training.watchdog import stack_files
 
 LARGEST_PREVIEW = 768 << 10  # bytes of a PNG that is embedded as it is; a larger one becomes a JPEG
@@ -49,7 +49,7 @@ def _page(run: Path, name: str) -> RunPage:
     entry = summary(run)
     texts = load_run(run)[1]
     goal = goal_metric(texts)
-    rows = [{key: float(text) for key, text in row.items() if text and is_figure(key)} for row in texts]
+    rows = [{key: float(text) for key, text in row.items() if is_number(text)} for row in texts]
     rows = [{"seconds": 0.0, **row} for row in rows]
     best = best_point(rows, goal)
     return RunPage(

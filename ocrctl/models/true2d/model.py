@@ -196,7 +196,8 @@ class True2D(AutoregressiveModel):
         """Return a sentence for each dead offset branch."""
         return [
             f"decoder.layers.{layer}.cross_attn.offsets has no gradient: the sampling points of decoder layer "
-            f"{layer + 1} do not move (is it frozen?); --set model.cross_attention=full trains without them"
+            f"{layer + 1} do not move (frozen, or all beyond the image); --set model.cross_attention=full trains "
+            "without them"
             for layer, norm in enumerate(figures.get("offset_gradient", []))
             if norm == 0.0
         ]

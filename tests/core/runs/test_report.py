@@ -62,6 +62,22 @@ def lines(chart: ET.Element) -> list[list[tuple[float, ...]]]:
     ]
 
 
+def test_figures_of_the_model_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = "step,samples,seconds,lr,loss,val_exact,val_new,points_outside,offset_gradient,skipped\n"
+    rows = "10,10,1,0.1,2.5,,,0.4,0.02,1\n20,20,2,0.1,2.1,,,0.2,0.03,\n20,20,2,,,0.5,0.7,,,\n"
+    for name in ("a", "b"):
+        folder(tmp_path / name, header + rows)
+    assert run(["runs", "show", str(tmp_path / "a"), "--report", str(tmp_path / "one.html")]) == 0
+    found = charts((tmp_path / "one.html").read_text("utf-8"))
+    assert list(found) == ["loss", "learning rate", "accuracy, %", "val_new", "offset_gradient", "points_outside"]
+    (curve,) = lines(found["points_outside"])
+    assert len(curve) == 2 and curve[0][1] < curve[1][1]  # 0.4, then 0.2: down
+    both = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert run(["runs", "compare", *both, "--report", str(tmp_path / "both.html")]) == 0
+    found = charts((tmp_path / "both.html").read_text("utf-8"))
+    assert len(lines(found["points_outside"])) == 2 and "skipped" not in found
+
+
 def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder(tmp_path / "<b>run", word_rows(0.6), "0.003")
     preview(path / "previews" / "step-0000020.png")

@@ -12,7 +12,7 @@ from ocrctl.inference.writers.report.parts import document, escape, table
 
 LOG_RATIO = 30  # largest over smallest loss from which its axis is logarithmic
 Rows = Sequence[dict[str, float]]  # figures by column, those that the row has
-# Charts of one run, in order: heading and columns. Columns of validations that are not listed follow.
+# Charts of one run, in order: heading and columns. Other columns follow: of validations, then figures of the model.
 _CHARTS = (
     ("loss", ("loss",)),
     ("learning rate", ("lr",)),
@@ -22,6 +22,7 @@ _CHARTS = (
     ("empty predictions, %", ("val_empty",)),
     ("images/s", ("images_per_second",)),
 )
+_COUNTS = {"step", "samples", "seconds", "skipped"}  # columns without a chart
 _NAMES = {
     "val_exact": "exact", "val_str36": "str36", "val_hmean": "hmean", "val_precision": "precision",
     "val_recall": "recall", "val_cer": "CER", "val_empty": "empty", "lr": "learning rate",
@@ -109,10 +110,10 @@ def _charts(runs: Sequence[RunPage]) -> str:
     """Draw the columns of one chart as its lines for a single run; for several, one chart by column, a line by run."""
     present = {column for run in runs for row in run.rows for column in row}
     known = {column for _, columns in _CHARTS for column in columns}
-    others = [(f"{column}", (column,)) for column in sorted(present - known) if column.startswith("val_")]
+    others = sorted(present - known - _COUNTS, key=lambda column: (not column.startswith("val_"), column))
     steps = Axis("step", lambda value: f"{value:,.0f}", 0.0, float(max(run.steps for run in runs)))
     figures = []
-    for heading, columns in (*_CHARTS, *others):
+    for heading, columns in (*_CHARTS, *((column, (column,)) for column in others)):
         found = [column for column in columns if column in present]
         if len(runs) == 1 and found:
             lines = [_line(runs[0], column, _NAMES.get(column, column)) for column in found]
