@@ -26,7 +26,9 @@ def clean(
     profile: Profiles = None,
     clamp: Annotated[
         bool,
-        typer.Option("--clamp", help="Move points outside the image onto its edge.", rich_help_panel=FIXES),
+        typer.Option(
+            "--clamp", help="Move points outside the image onto its edge; not far ones.", rich_help_panel=FIXES
+        ),
     ] = False,
     repair: Annotated[
         bool,

@@ -97,6 +97,17 @@ def test_only_what_was_asked_for(tmp_path: Path) -> None:
     assert len(data) == 15 and data.polygon(1)[:, 0].max() == 200
 
 
+@pytest.mark.parametrize("corner, kept", [(399, True), (1900, False)])
+def test_a_wrong_number_is_not_clamped_to_a_box_of_other_text(tmp_path: Path, corner: int, kept: bool) -> None:
+    damaged(tmp_path)
+    label = f'{{"transcription": "out", "points": [[150, 40], [{corner}, 40], [190, 60], [150, 60]]}}'
+    text = (tmp_path / "Label.txt").read_text(encoding="utf-8-sig")
+    start = text.index('{"transcription": "out"')
+    (tmp_path / "Label.txt").write_text(text[:start] + label + text[text.index("}", start) + 1 :], encoding="utf-8")
+    assert run(["dataset", "clean", str(tmp_path), *ALL]) == 0
+    assert ("out" in (tmp_path / "Label.txt").read_text(encoding="utf-8-sig")) == kept
+
+
 def test_one_label_file_an_image_is_left_alone_where_nothing_is_wrong(tmp_path: Path) -> None:
     for number in range(3):
         Image.effect_noise((200, 100), 60 + number).convert("RGB").save(tmp_path / f"{number}.png")

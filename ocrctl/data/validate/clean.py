@@ -55,9 +55,10 @@ def clean(
         _frames(result, scan, first)
     for _ in range(_PASSES):
         findings, _ = run_rules(result.data, scan=scan)
-        touched = _clamp(result, scan, findings) if clamping else False
+        wrong = _wrong(result.data, scan, findings)
+        touched = _clamp(result, scan, findings, wrong) if clamping else False
         if repairing:
-            touched = _repair(result, findings) or touched
+            touched = _repair(result, findings, wrong) or touched
         if not touched:
             break
         if data.words is None:  # a fixed polygon may have a shape that the format does not support
@@ -93,8 +94,21 @@ def _frames(result: Cleaned, scan: ImageScan, findings: Findings) -> None:
     result.data = replace(data, points=points, sizes=sizes)
 
 
-def _clamp(result: Cleaned, scan: ImageScan, findings: Findings) -> bool:
-    chosen = findings.of("out-of-bounds")
+def _wrong(data: Annotations, scan: ImageScan, findings: Findings) -> NDArray[np.int64]:
+    """Return the instances with a point further beyond the image than its longer side: a wrong number, not an inexact
+    one. Moved to the edge or cut off as a spike, it would leave the polygon of another text: they keep their error."""
+    widths, heights = frames(data, scan, findings)
+
+    def beyond(index: int) -> float:
+        points = data.polygon(index)
+        return float(np.maximum(-points, points - (widths[index], heights[index])).max())
+
+    found = [n for n in findings.of("out-of-bounds").tolist() if beyond(n) >= max(widths[n], heights[n])]
+    return np.array(found, np.int64)
+
+
+def _clamp(result: Cleaned, scan: ImageScan, findings: Findings, wrong: NDArray[np.int64]) -> bool:
+    chosen = np.setdiff1d(findings.of("out-of-bounds"), wrong)
     if not len(chosen):
         return False
     data = result.data
@@ -105,11 +119,11 @@ def _clamp(result: Cleaned, scan: ImageScan, findings: Findings) -> bool:
     return True
 
 
-def _repair(result: Cleaned, findings: Findings) -> bool:
+def _repair(result: Cleaned, findings: Findings, wrong: NDArray[np.int64]) -> bool:
     data = result.data
     touched = False
     fixed = []
-    for index in findings.of(*_OUTLINES).tolist():
+    for index in np.setdiff1d(findings.of(*_OUTLINES), wrong).tolist():
         old = data.polygon(index)
         new = repair(old)
         if len(new) >= 3 and not np.array_equal(new, old):
