@@ -255,7 +255,7 @@ def test_a_place_that_cannot_be_written(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert predict(tiny_checkpoint, word_folder, "-o", tmp_path / "file" / "out") == 3
-    assert "cannot be written" in capsys.readouterr().err
+    assert "is a file, or below one; name a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
