@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -43,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run all tests of a file in one worker, files in order: what a module prepares for its tests is prepared once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture
@@ -146,6 +156,18 @@ def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     out = tmp_path_factory.mktemp("bundle")
     assert export(ExportOptions([str(tiny_checkpoint)], out)).ok
     return out / "tiny.onnx"
+
+
+@pytest.fixture(scope="session")
+def kept_onnx(kept_checkpoint: Path, word_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model that keeps the aspect ratio, exported and compared on the drawn words: BUNDLE/kept.onnx."""
+    from ocrctl.core.export.run import ExportOptions, export
+
+    out = tmp_path_factory.mktemp("bundle")
+    (model,) = export(ExportOptions([str(kept_checkpoint)], out, str(word_folder))).models
+    assert [check.samples for check in model.checks] == [1, 17, 12] and not model.failures
+    assert max(check.max_abs_diff for check in model.checks) < 1e-4
+    return out / "kept.onnx"
 
 
 @pytest.fixture(scope="session")

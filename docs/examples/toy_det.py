@@ -26,7 +26,9 @@ from ocrctl.models.outlines.detections import NO_DETECTIONS, Detections, check_m
 from ocrctl.models.outlines.regions import means, outlines, rectangles
 
 STRIDE = 4  # pixels for each cell of the map
-WIDTH = 24  # channels of the features
+# Channels of the features. Multiples of 16 alone: of others, PyTorch 2.13 computes the bfloat16 gradient of a dilated
+# convolution wrongly on CPUs with AVX512-BF16, which `ocrctl diagnose model` reports.
+WIDTH = 32
 
 
 class Decoder(nn.Module):

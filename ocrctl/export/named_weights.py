@@ -86,6 +86,12 @@ def store_named(proto: onnx.ModelProto, model: OCRModel) -> None:
     graph.value_info.extend(infos)
 
 
+def check_half(model: OCRModel) -> None:
+    """Raise InputError when a weight of `model` is too large for float16, which `store_named` finds after tracing."""
+    for name, value in model.state_dict().items():
+        half(value.cpu().numpy(), name)
+
+
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield `graph` and the graphs inside its nodes, such as the body of a loop, at any depth."""
     yield graph

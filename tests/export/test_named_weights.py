@@ -68,7 +68,7 @@ def test_exporting_it_again_gives_the_same_file(half: Path, tmp_path: Path) -> N
 def test_a_model_without_large_tensors_is_read_back(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None of its tensors is stored as float16, so the format is recognised by the names."""
     monkeypatch.setattr(named_weights, "LARGE", 1 << 30)
-    card = recognition_card(get_spec(arch), "abc")
+    card = recognition_card(get_spec(arch, 48), "abc")  # narrow: an LSTM is traced step by step
     model = build_model(card).eval()
     onnx.save(to_onnx(model, card, half_weights=True), tmp_path / "small.onnx")
     assert not any(value.dtype == np.float16 for value in read_onnx_tensors(tmp_path / "small.onnx").tensors.values())
@@ -76,9 +76,6 @@ def test_a_model_without_large_tensors_is_read_back(arch: str, tmp_path: Path, m
     assert found == card and weights.keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
         assert torch.equal(weights[name], value), name
-    onnx.save(to_onnx(model, card), tmp_path / "folded.onnx")
-    with pytest.raises(InputError, match="folded into the graph"):
-        load_checkpoint(tmp_path / "folded.onnx")
 
 
 def test_branches_of_training_are_kept_and_the_graph_does_not_use_them(
@@ -95,9 +92,10 @@ def test_branches_of_training_are_kept_and_the_graph_does_not_use_them(
     assert pages == [0]
 
 
-def test_a_weight_too_large_for_float16_is_refused(
-    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_weight_too_large_for_float16_is_refused_before_the_slow_part(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("ocrctl.core.export.run.to_onnx", lambda *_, **__: pytest.fail("work was begun"))
     raw = torch.load(tiny_checkpoint, weights_only=True)
     name = max(raw["state_dict"], key=lambda name: raw["state_dict"][name].numel())
     raw["state_dict"][name].view(-1)[3] = 7e4

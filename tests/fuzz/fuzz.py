@@ -1,6 +1,6 @@
 """Fuzz the command line: damaged inputs of every kind, and how each command ends.
 
-python tests/fuzz/fuzz.py GROUP [--seconds 30] [--seed 0] [--keep FILE]
+python tests/fuzz/fuzz.py GROUP [--seconds 15] [--seed 0] [--keep FILE]
 python tests/fuzz/fuzz.py GROUP --replay 'CASE'
 
 GROUP is data (annotation files, images, LMDB pages, journals, run folders) or models (cards, checkpoints, ONNX files,
@@ -178,7 +178,7 @@ def main() -> None:
     """Exit 1 when a case ended as no command should, 2 when the corpus could not be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("group", choices=targets.GROUPS)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replay", metavar="CASE", help="run this one case, as a finding printed it; @FILE: each line")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="append the case of each finding to it")

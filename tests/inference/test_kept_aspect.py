@@ -14,21 +14,15 @@ import pytest
 from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY, ModelCard
-from ocrctl.core.export.run import ExportOptions, export
 from ocrctl.errors import InputError
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 256, (20 + 7 * (i % 4), 11 + 37 * i, 3), dtype=np.uint8) for i in range(12)]
 
 
-@pytest.fixture(scope="module")
-def bundle(kept_checkpoint: Path, word_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle")
-    report = export(ExportOptions([str(kept_checkpoint)], folder, str(word_folder)))
-    (model,) = report.models
-    assert [check.samples for check in model.checks] == [1, 17, 12] and not model.failures
-    assert max(check.max_abs_diff for check in model.checks) < 1e-4
-    return folder / "kept.onnx"
+@pytest.fixture
+def bundle(kept_onnx: Path) -> Path:
+    return kept_onnx
 
 
 def test_results_are_in_input_order_whatever_the_batch(kept_checkpoint: Path) -> None:

@@ -1,9 +1,10 @@
 """Runs commands that write, kills them or starts them twice, and checks what that leaves.
 
-    python commands.py kill|pair FOLDER --kills N --seed S --words-model CKPT --detector CKPT [--but NAME...]
+    python commands.py FOLDER --what kill pair --kills N --seed S --words-model CKPT --detector CKPT [--spare NAME...]
 
-prints one JSON object a command. The parent imports what the commands need, so that each run is a fork that starts at
-once: the moments of the kills fall into the work, not into the imports.
+prints one JSON object for each command and what was done with it; the commands of --spare are not killed. The parent
+imports what the commands need, so that each run is a fork that starts at once: the moments of the kills fall into the
+work, not into the imports.
 """
 
 from __future__ import annotations
@@ -168,19 +169,32 @@ def state(folder: Path, *, passing: bool = True) -> State:
     return found
 
 
-def kill(case: Case, count: int, rng: random.Random, log: Path) -> dict[str, object]:
-    """Kill the command at `count` moments, and run it again; what went wrong is in `problems`."""
-    problems: list[str] = []
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing disturbs: the files before and after it, and how long it takes."""
+
+    old: State
+    new: State
+    seconds: float
+    problems: list[str]
+
+
+def whole(case: Case, log: Path) -> Whole:
+    """Run the command once."""
     fresh(case)
-    old = state(case.work)
-    begin = time.perf_counter()
+    old, begin = state(case.work), time.perf_counter()
     code = finished(case.argv, log)
-    seconds = time.perf_counter() - begin
-    if code:
-        return {"command": case.name, "problems": [f"it fails by itself: {log.read_text()[-300:]}"]}
-    new = state(case.work)
+    seconds, new = time.perf_counter() - begin, state(case.work)
+    problems = [f"it fails by itself: {log.read_text()[-300:]}"] if code else []
     if state(case.work, passing=False) != new or new == old:
         problems.append(f"a whole run leaves {sorted(state(case.work, passing=False))}")
+    return Whole(old, new, seconds, problems)
+
+
+def kill(case: Case, run: Whole, count: int, rng: random.Random, log: Path) -> dict[str, object]:
+    """Kill the command at `count` moments, and run it again; what went wrong is in `problems`."""
+    problems: list[str] = []
+    old, new, seconds = run.old, run.new, run.seconds
     outcomes = {"old": 0, "new": 0, "half, refused": 0, "ended before": 0}
     for _ in range(count):
         fresh(case)
@@ -211,7 +225,7 @@ def kill(case: Case, count: int, rng: random.Random, log: Path) -> dict[str, obj
             finished(["dataset", "undo", case.argv[2]], log) != 0 or state(case.work, passing=False) != old
         ):
             problems.append(f"{where}: undo does not give the old set back: {log.read_text()[-300:]}")
-    return {"command": case.name, "seconds": round(seconds, 3), "kills": count, **outcomes, "problems": problems}
+    return {"seconds": round(seconds, 3), "kills": count, **outcomes, "problems": problems}
 
 
 def holder(case: Case) -> str:
@@ -222,12 +236,9 @@ def holder(case: Case) -> str:
         return ""
 
 
-def pair(case: Case, log: Path) -> dict[str, object]:
+def pair(case: Case, run: Whole, log: Path) -> dict[str, object]:
     """Stop the command while it holds its lock, start it again, and let the first go on."""
     problems: list[str] = []
-    fresh(case)
-    finished(case.argv, log)
-    new = state(case.work, passing=False)
     for _ in range(10):
         fresh(case)
         first = start(case.argv, log)
@@ -240,7 +251,7 @@ def pair(case: Case, log: Path) -> dict[str, object]:
         os.kill(first, signal.SIGCONT)
         ended(first)
     else:
-        return {"command": case.name, "problems": ["it was never seen holding its lock"]}
+        return {"problems": ["it was never seen holding its lock"]}
     second_log = log.with_suffix(".second")
     code = finished(case.argv, second_log)
     said = second_log.read_text()
@@ -249,21 +260,21 @@ def pair(case: Case, log: Path) -> dict[str, object]:
         problems.append(f"the second ends with {code}: {said[-300:]}")
     if (code := ended(first)) != 0:
         problems.append(f"the first ends with {code}: {log.read_text()[-300:]}")
-    if state(case.work, passing=False) != new:
-        problems.append(f"they leave {sorted(state(case.work, passing=False).items() ^ new.items())[:4]}")
-    return {"command": case.name, "problems": problems}
+    if state(case.work, passing=False) != run.new:
+        problems.append(f"they leave {sorted(state(case.work, passing=False).items() ^ run.new.items())[:4]}")
+    return {"problems": problems}
 
 
 def main() -> None:
     """See the top of the file."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["kill", "pair"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--what", nargs="+", choices=["kill", "pair"], default=["kill", "pair"])
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--words-model", required=True)
     parser.add_argument("--detector", required=True)
-    parser.add_argument("--but", nargs="*", default=[])
+    parser.add_argument("--spare", nargs="*", default=[])
     given = parser.parse_args()
     import onnxruntime  # noqa: F401
     import torch
@@ -287,16 +298,22 @@ def main() -> None:
         make_inputs(given.folder)
         os._exit(0)
     assert ended(inputs) == 0
+    log = given.folder / "log"
     for case in cases(given.folder, given.words_model, given.detector):
-        if case.name in given.but:
-            continue
-        log, begin = given.folder / "log", time.perf_counter()
-        if given.what == "pair":
-            result = pair(case, log)
-        else:
-            kills = 1 if case.name == "export" and given.kills < FEW else given.kills  # it takes longest by far
-            result = kill(case, kills, random.Random(f"{given.seed} {case.name}"), log)
-        print(json.dumps({**result, "took": round(time.perf_counter() - begin, 1)}), flush=True)
+        undisturbed = whole(case, log)
+        for what in given.what:
+            if what == "kill" and case.name in given.spare:
+                continue
+            begin = time.perf_counter()
+            if undisturbed.problems:
+                result: dict[str, object] = {"problems": undisturbed.problems}
+            elif what == "pair":
+                result = pair(case, undisturbed, log)
+            else:
+                kills = 1 if case.name == "export" and given.kills < FEW else given.kills  # it takes longest by far
+                result = kill(case, undisturbed, kills, random.Random(f"{given.seed} {case.name}"), log)
+            took = round(time.perf_counter() - begin, 1)
+            print(json.dumps({"command": case.name, "what": what, **result, "took": took}), flush=True)
 
 
 if __name__ == "__main__":

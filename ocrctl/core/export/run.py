@@ -15,6 +15,7 @@ from ocrctl.core.eval.word_samples import open_samples
 from ocrctl.core.export.check_pages import check_pages, counted, open_pages
 from ocrctl.data.formats.spec import parse_spec
 from ocrctl.errors import OcrctlError, UsageError
+from ocrctl.export.named_weights import check_half
 from ocrctl.export.onnx import OPSET, to_onnx, write_onnx
 from ocrctl.export.parity import Parity, compare, probe_images
 from ocrctl.files.atomic import check_writable, temporary_of
@@ -160,10 +161,12 @@ def _export_one(
     pages = open_pages(options.verify) if options.verify is not None and card.task == "detection" else None
     model = build_trained(card, state, file.path)
     refuse_not_finite_outputs(model, card, file.path)
+    half = options.precision == FP16_WEIGHTS
+    if half:
+        check_half(model)  # before the slow export
     final = options.out / f"{file.name}.onnx"
     part = temporary_of(final)  # `out` is locked: no other process writes to it
     try:
-        half = options.precision == FP16_WEIGHTS
         report(f"export: {file.name}: writing the graph")
         write_onnx(to_onnx(model, card, half_weights=half), part)
         size = part.stat().st_size
