@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -107,6 +109,17 @@ def test_thread_limit_below_torchs_threads_fails_because_backward_hangs():
     check = row(Machine(env={"OMP_THREAD_LIMIT": "2"}), "threads")
     assert check.status == "fail" and "OMP_NUM_THREADS=2" in check.fix
     assert row(Machine(env={"OMP_THREAD_LIMIT": "8"}), "threads").status == "ok"
+
+
+def test_a_process_with_such_a_limit_is_told_so():
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "ocrctl", "diagnose", "environment", "--json"]
+    env = {**os.environ, "OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    found = {row["name"]: row for row in json.loads(done.stdout)["checks"]}["threads"]
+    assert done.returncode == 1 and found["status"] == "fail" and "OMP_THREAD_LIMIT=1" in found["detail"]
 
 
 def test_more_threads_than_the_containers_quota_warns():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -135,6 +138,17 @@ def test_a_damaged_image_and_a_small_shared_memory_fail(tmp_path: Path, word_fol
     (tmp_path / "a.png").write_bytes(b"no image")
     (row,) = check_processes(open_annotations(str(tmp_path)), SHM)
     assert row.status == "fail" and "a.png" in row.detail
+
+
+def test_a_container_with_a_small_shared_memory_fails(word_folder: Path) -> None:
+    """In a mount namespace of its own, where /dev/shm has 1 MiB."""
+    own = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"']
+    if shutil.which("unshare") is None or subprocess.run([*own, "sh", "true"], capture_output=True).returncode:
+        pytest.skip("this system lets no user mount")
+    command = [sys.executable, "-m", "ocrctl", "diagnose", "loader", "-d", str(word_folder), "--workers", "1", "--json"]
+    done = subprocess.run([*own, "sh", *command, "--set", "data.workers=2"], capture_output=True, text=True)
+    found = {row["name"]: row for row in json.loads(done.stdout)["checks"]}["loader shared memory"]
+    assert done.returncode == 1 and found["status"] == "fail" and "of 1 MiB free in /dev/shm" in found["detail"]
 
 
 def test_the_command_takes_a_spec_and_works_as_one_word(

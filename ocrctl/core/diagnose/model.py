@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ocrctl.core.train.recognition import RecognitionTask
 
 BATCHES = 8  # of the data, beside the one that is overfitted
-CPU_SIDE = 320  # pixels of a training page on a CPU: a step at 640x640 takes seconds there
+CPU_SIDE = 192  # pixels of a training page on a CPU: a step at 320x320 takes three times as long, at 640x640 seconds
 STREAM_LABELS = 500  # labels of an endless stream that the grid is compared with
 REFUSED = "training refuses to start; the rows below leave these samples out"
 SEARCHED_PAGES = 64  # draws among which pages with text are found for the batch
@@ -108,7 +108,8 @@ def open_subject(request: ModelRequest) -> tuple[Subject, Check]:
     if spec.task == "detection" and device.type == "cpu":
         settings = _smaller_pages(settings)
     task, row = _open(settings, spec)
-    return _subject(settings, spec, task, device, _grid(spec, task, size)), row
+    grid = _grid(spec, task, size, skips=settings.data.bad_labels == "skip")
+    return _subject(settings, spec, task, device, grid), row
 
 
 def _with_model(settings: Settings, model: str) -> Settings:
@@ -206,7 +207,7 @@ def _with_text(task: DetectionTask, target: Any) -> Any:
     return target
 
 
-def _grid(spec: ModelSpec, task: TrainingTask, size: tuple[int, int]) -> Check:
+def _grid(spec: ModelSpec, task: TrainingTask, size: tuple[int, int], *, skips: bool) -> Check:
     """Compare the feature grid with all labels, or with the words of all pages at `size` (height, width)."""
     if spec.task == "detection":
         pages: DetectionTask = task  # type: ignore[assignment]
@@ -222,4 +223,4 @@ def _grid(spec: ModelSpec, task: TrainingTask, size: tuple[int, int]) -> Check:
     finite = [part for part in words.samples.parts if isinstance(part, FiniteWords)]
     labels = [normalize_label(text) for part in finite for text in part.source.labels]
     labels = [text for text in labels if text] or [words.samples.label(number) for number in range(STREAM_LABELS)]
-    return word_grid(spec, labels)
+    return word_grid(spec, labels, skips=skips)

@@ -64,7 +64,7 @@ def _overfit(
     """Overfit one batch; return the problem when MAX_STEPS steps are not enough."""
     found = overfit(model, objective, batch, target.score, settings.train, MAX_STEPS)
     score = found.fit.score if found.fit else "no score"
-    if found.complete:
+    if found.complete or found.learned:
         report(f"preflight: one batch overfitted in {found.steps} steps ({score})")
         return None
     report(f"preflight: one batch not overfitted in {found.steps} steps ({score})")

@@ -40,13 +40,15 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class BatchFit:
-    """How well a model fits one batch: whether it is overfitted, the score for messages, the first mistake, and what
-    was read in each word image, or "N boxes" on each page ("" for nothing)."""
+    """How well a model fits one batch: whether it is overfitted, the score for messages, the first mistake, what was
+    read in each word image, or "N boxes" on each page ("" for nothing), and the share of the words of pages that boxes
+    match."""
 
     complete: bool
     score: str
     mistake: str
     found: tuple[str, ...] = ()
+    boxed: float = 0.0
 
 
 @dataclass(frozen=True)

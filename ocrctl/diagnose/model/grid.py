@@ -18,11 +18,13 @@ COLUMNS_PER_CHARACTER = 1.0  # autoregressive: columns of features
 DENSE_PIXELS = 16.0  # width or height of a syllable or ideograph in the input below which its strokes merge
 DENSE = ((0x1100, 0x11FF), (0x3400, 0x9FFF), (0xAC00, 0xD7A3), (0xF900, 0xFAFF))  # Hangul and Han code points
 LOST_WORDS = ("below-stride", "kernel-vanishes", "kernels-merge")  # rules of data.validate.detector_rules
-LOST, MANY_LOST = 0.01, 0.25  # share of words below the cells of a detector: warning, failure
+LOST, MANY_LOST = 0.01, 0.25  # share of words below the cells of a detector, or left out: warning, failure
+LEFT_OUT = "training leaves these labels out (data.bad_labels=skip), and the model never learns such words"
 
 
-def word_grid(spec: ModelSpec, labels: Sequence[str]) -> Check:
-    """Compare output steps and feature columns of a recogniser with the NFC `labels`."""
+def word_grid(spec: ModelSpec, labels: Sequence[str], *, skips: bool = False) -> Check:
+    """Compare output steps and feature columns of a recogniser with the NFC `labels`. `skips`: training leaves labels
+    out that do not fit (data.bad_labels=skip), so that a few of them are a warning."""
     steps, columns = output_steps(spec), spec.input_width / spec.stride_w
     lengths = np.array([len(label) for label in labels])
     long = float(np.percentile(lengths, LONG))
@@ -34,6 +36,8 @@ def word_grid(spec: ModelSpec, labels: Sequence[str]) -> Check:
         seen = f"{seen}, {steps} output steps; {LONG} % of {len(labels):,} labels have at most {long:g} characters"
         if over:
             detail = f"{seen}, {over:,} need more steps, up to {needed.max()}"
+            if skips and over <= MANY_LOST * len(labels):
+                return warn("grid", detail, wider, LEFT_OUT)
             return fail(
                 "grid", detail, wider, "a coarse grid: CTC has no path for these labels, their loss is infinite"
             )
@@ -45,7 +49,10 @@ def word_grid(spec: ModelSpec, labels: Sequence[str]) -> Check:
         seen = f"{seen}, {columns:g} columns; {LONG} % of {len(labels):,} labels have at most {long:g} characters"
         if over:
             detail = f"{seen}, {over:,} are longer than {spec.max_label_length}"
-            return fail("grid", detail, "an architecture with a higher limit", "the model cannot write these labels")
+            higher = "an architecture with a higher limit"
+            if skips and over <= MANY_LOST * len(labels):
+                return warn("grid", detail, higher, LEFT_OUT)
+            return fail("grid", detail, higher, "the model cannot write these labels")
         if spec.stride_w < spec.input_width and columns / max(long, 1) < COLUMNS_PER_CHARACTER:
             meaning = "a coarse grid: several characters share one column of features"
             return warn("grid", f"{seen}: {columns / max(long, 1):.1f} columns for each", wider, meaning)

@@ -37,6 +37,10 @@ class Fit(Protocol):
     def found(self) -> Sequence[str]:
         """Return the text of each word image, or "N boxes" of each page, "" for nothing."""
 
+    @property
+    def boxed(self) -> float:
+        """Return the share of the words of pages that boxes match; 0 for word images."""
+
 
 @dataclass(frozen=True)
 class Subject:

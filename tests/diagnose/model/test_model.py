@@ -17,13 +17,14 @@ from ocrctl.config.plugins import use_plugins
 from ocrctl.core.diagnose.model import ModelRequest, diagnose_model, open_subject
 from ocrctl.core.train import recognition
 from ocrctl.core.train.run import load_train_settings
+from ocrctl.core.train.task import BatchFit
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.validate.run import Target, run_rules
 from ocrctl.diagnose.checks import Check, ok
 from ocrctl.diagnose.model.export import check_export
 from ocrctl.diagnose.model.finite import check_finite
 from ocrctl.diagnose.model.gradients import Reached, check_gradients, reach
-from ocrctl.diagnose.model.grid import page_grid
+from ocrctl.diagnose.model.grid import page_grid, word_grid
 from ocrctl.diagnose.model.invariance import check_invariance
 from ocrctl.diagnose.model.learning import check_learning
 from ocrctl.diagnose.model.masks import check_masks
@@ -164,6 +165,14 @@ def test_a_coarse_grid_is_named_though_no_sample_remains(opened: partial[Subject
     assert "9 need more steps" in found["grid"].detail and "coarse grid" in found["grid"].meaning
 
 
+def test_labels_that_training_leaves_out_are_a_warning() -> None:
+    spec = get_spec("ctc-coarse")  # one output step
+    assert word_grid(spec, ["a"] * 8 + ["ab"]).status == "fail"
+    found = word_grid(spec, ["a"] * 8 + ["ab"], skips=True)
+    assert found.status == "warn" and "1 need more steps" in found.detail and "bad_labels=skip" in found.meaning
+    assert word_grid(spec, ["a", "ab"], skips=True).status == "fail"  # half of the words
+
+
 @pytest.mark.parametrize(
     ("arch", "row", "meaning"),
     [
@@ -217,3 +226,26 @@ def test_words_smaller_than_the_cells_of_a_detector_are_a_coarse_grid(page_folde
         findings, _ = run_rules(data, Target(coarse, None, (128, 160)), decode=False, pairs=False)
         found = page_grid(coarse, findings, 6, (128, 160))
         assert found.status == status and ("coarse grid" in found.meaning) == (status == "fail")
+
+
+def test_a_detector_that_computes_some_maps_in_training_alone_is_compared_by_what_it_finds(page_folder: Path) -> None:
+    sets = ["page.height=64", "page.width=64", "page.augment=0", *SETS[1:]]
+    settings = load_train_settings(None, sets, {"data": {"train": [f"icdar15:{page_folder}"]}})
+    subject, _ = open_subject(ModelRequest("ppocr-det-tiny", settings, 2))
+    rows, _ = check_learning(subject, Reached(), 2, lambda done, total: None)
+    gap = named(rows)["train/eval"]
+    assert gap.status == "ok" and gap.detail.endswith("in training mode, where alone threshold is computed")
+
+
+@pytest.mark.parametrize(("boxed", "status"), [(0.7, "warn"), (0.2, "fail")])
+def test_maps_that_are_learned_but_not_decoded_exactly(boxed: float, status: str, page_folder: Path) -> None:
+    """Boxes that match few of the words point to find_polygons, not to words of a few cells."""
+    sets = ["page.height=96", "page.width=128", "page.augment=0", "train.lr=1e-2", *SETS[1:]]
+    settings = load_train_settings(None, sets, {"data": {"train": [f"icdar15:{page_folder}"]}})
+    with use_plugins([TOY_DETECTOR]):
+        subject, _ = open_subject(ModelRequest("toy-det", settings, 60))
+        inexact = BatchFit(False, "hmean 0.70", "7 of 10 words found by 9 boxes", ("5 boxes", "4 boxes"), boxed)
+        subject = replace(subject, score=lambda model, batch: inexact)
+        found = named(check_learning(subject, Reached(), 60, lambda done, total: None)[0])["overfit"]
+    assert found.status == status, found
+    assert ("the maps are learned" in found.meaning) == (status == "warn")
