@@ -78,7 +78,7 @@ def autoregressive(arch: str, batch: int, rounds: int) -> None:
     with torch.inference_mode():
         model.pos_queries.mul_(20)  # or every position reads the same
         model.head.bias[0] = -100.0
-        memory = model.memory(images)
+        memory = model.features(images)
 
         def greedy(given: Tensor, steps: int) -> Tensor:
             decoder = IncrementalDecoder(model, given, steps)

@@ -139,10 +139,10 @@ def read_lengths(
     floats = model.normalise(images)
     with torch.inference_mode():
         model.head.bias[0] = -100.0  # no text ends before the length that is asked for
-        memory = model.memory(images)
-        encoder, _ = paired(lambda: model.memory(images), None, rounds)
+        memory = model.features(images)
+        encoder, _ = paired(lambda: model.features(images), None, rounds)
         report("encoder", encoder, [], "ms", lambda taken: 1000 * taken)
-        model.memory = lambda given: memory  # type: ignore[method-assign]
+        model.features = lambda given: memory  # type: ignore[method-assign]
         if system is not None:
             system.eval()
             system.model.load_state_dict(model.state_dict())

@@ -46,6 +46,8 @@ class _Outputs(nn.Module):
 
     def forward(self, images: Tensor, widths: Tensor | None = None) -> tuple[Tensor, ...]:
         """Map uint8 (N, C, H, W) and int64 (N,) to float32 (N, T, K), or to the maps (N, ..., h, w)."""
+        if torch.compiler.is_dynamo_compiling():  # the exporter's second try after an error, which unrolls loops
+            raise NotImplementedError("models are traced without Dynamo")
         outputs = self.model(images) if widths is None else self.model(images, widths=widths)
         return tuple(outputs[name] for name in self.names)
 
@@ -74,7 +76,7 @@ def to_onnx(model: OCRModel, card: ModelCard, *, half_weights: bool = False) -> 
         example += (torch.tensor([width, width // 2]),)
         shapes[WIDTHS] = {0: batch}
     names = output_names(card)
-    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [log.level for log in logs]
     for log in logs:
         log.setLevel(logging.ERROR)

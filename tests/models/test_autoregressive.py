@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import UsageError
-from ocrctl.models.autoregressive import AutoregressiveModel
+from ocrctl.models.autoregressive import FeatureMapModel
 from ocrctl.models.build import build_model
 from ocrctl.models.card import card_tokenizer
 from ocrctl.models.layers.columns import column_mask
@@ -25,14 +25,14 @@ TINY = ["satrn-tiny", "true2d-tiny"]
 WIDTHS = (13, 64, 121, 40)
 
 
-def make(arch: str, *, longest: int = 8, resize: str = "stretch", chars: str = CHARS) -> AutoregressiveModel:
+def make(arch: str, *, longest: int = 8, resize: str = "stretch", chars: str = CHARS) -> FeatureMapModel:
     """An untrained model whose statistics and texts vary from image to image."""
     spec = get_spec(arch).with_resize("keep" if resize == "keep" else "stretch")
     card = ModelCard(arch, "recognition", chars, spec.input_height, spec.input_width, spec.channels, longest,
                      preprocessing=spec.resize, kept=spec.kept if resize == "keep" else None)  # fmt: skip
     torch.manual_seed(0)
     model = build_model(card).eval()
-    assert isinstance(model, AutoregressiveModel)
+    assert isinstance(model, FeatureMapModel)
     with torch.no_grad():
         for part in model.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -42,7 +42,7 @@ def make(arch: str, *, longest: int = 8, resize: str = "stretch", chars: str = C
     return model
 
 
-def sharpen(model: AutoregressiveModel) -> AutoregressiveModel:
+def sharpen(model: FeatureMapModel) -> FeatureMapModel:
     """Let texts depend on the image and on their characters, so that a wrong cache or a wrong row shows."""
     with torch.no_grad():
         for layer in model.decoder.decoder_layers:
@@ -58,11 +58,11 @@ WORDS = ["abc", "fed", "a"]
 
 
 @cache
-def learned(arch: str) -> AutoregressiveModel:
+def learned(arch: str) -> FeatureMapModel:
     """A model that has learned to read WORDS from the first three images."""
     torch.manual_seed(0)
     model, given, labels = build_model(_card(arch)).train(), images(arch, 3), targets(*WORDS)
-    assert isinstance(model, AutoregressiveModel)
+    assert isinstance(model, FeatureMapModel)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(30):
         optimizer.zero_grad()
@@ -87,7 +87,7 @@ def targets(*labels: str) -> Tensor:
 
 def test_the_list_is_complete() -> None:
     built = [name for name, spec in specs().items() if spec.generates and name.endswith("-tiny")]
-    found = [name for name in built if isinstance(build_model(_card(name)), AutoregressiveModel)]
+    found = [name for name in built if isinstance(build_model(_card(name)), FeatureMapModel)]
     assert found == TINY
 
 

@@ -15,6 +15,9 @@ CHECK_EVERY_DEFAULT = 4  # a check synchronises with the device, which costs mor
 class StepDecoder(Protocol):
     """A decoder that holds what it attends to, with a key/value cache of the characters so far. n rows remain."""
 
+    steps: int
+    """T, the maximum number of characters, with the end"""
+
     def logits(self, token: Tensor, step: int) -> Tensor:
         """Append `token`, int64 (n,), at context position `step` (first [BOS]). Returns logits (n, K) of position
         `step`."""
@@ -27,14 +30,21 @@ class StepDecoder(Protocol):
         are not changed."""
 
 
+Cache = tuple[Tensor, ...]
+"""key/value cache of an exported loop: tensors of constant shape, (..., n, ..., T, d)"""
+
+
 @runtime_checkable
 class LoopDecoder(Protocol):
     """A StepDecoder that can also be exported as one loop: a step is a function of tensors of constant shape."""
 
-    def empty_cache(self) -> Tensor:
-        """Return a cache (..., T, d) for all T steps that holds no character yet."""
+    classes: int
+    """K"""
 
-    def loop_logits(self, token: Tensor, step: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+    def empty_cache(self) -> Cache:
+        """Return a cache for all T steps that holds no character yet."""
+
+    def loop_logits(self, token: Tensor, step: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """Compute `StepDecoder.logits` for `step`, an int64 scalar tensor. Returns logits (n, K) and the new cache."""
 
 
@@ -85,23 +95,21 @@ def _exported_loop(decoder: LoopDecoder, like: Tensor, steps: int, *, bos: int, 
     positions = torch.arange(steps, device=device)
     step = torch.zeros((), dtype=torch.int64, device=device)
     token = torch.full((rows,), bos, dtype=torch.int64, device=device)
-    logits, cache = decoder.loop_logits(token, step, decoder.empty_cache())
-    out = torch.cat([logits[:, None], logits.new_zeros(rows, steps - 1, logits.shape[1])], dim=1)
-    token = logits.argmax(1)
+    alive = torch.ones(rows, dtype=torch.bool, device=device)
+    cache = decoder.empty_cache()
+    out = cache[0].new_zeros(rows, steps, decoder.classes)
 
-    def unfinished(step: Tensor, token: Tensor, alive: Tensor, cache: Tensor, out: Tensor) -> Tensor:
+    def unfinished(step: Tensor, token: Tensor, alive: Tensor, out: Tensor, *cache: Tensor) -> Tensor:
         return (step < steps) & alive.any()
 
-    def body(
-        step: Tensor, token: Tensor, alive: Tensor, cache: Tensor, out: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def body(step: Tensor, token: Tensor, alive: Tensor, out: Tensor, *cache: Tensor) -> tuple[Tensor, ...]:
         logits, cache = decoder.loop_logits(token, step, cache)
         out = torch.where((positions == step)[None, :, None], logits[:, None], out)
         token = logits.argmax(1)
-        return step + 1, token, alive & (token != eos), cache, out
+        return step + 1, token, alive & (token != eos), out, *cache
 
-    *_, out = while_loop(unfinished, body, (step + 1, token, token != eos, cache, out))
-    return out
+    found: tuple[Tensor, ...] = while_loop(unfinished, body, (step, token, alive, out, *cache))
+    return found[3]
 
 
 def _blank_after_end(logits: Tensor, eos: int) -> Tensor:

@@ -73,7 +73,7 @@ class FullCrossAttention(MultiHeadAttention):
         """Project the image once for all steps: keys, values, mask, each (N, ...) or None."""
         return (*self.keys_values(image.tokens()), image.mask())
 
-    def look(self, states: Tensor, image: tuple[Tensor | None, ...], first: int) -> Tensor:
+    def look(self, states: Tensor, image: tuple[Tensor | None, ...], first: int | Tensor) -> Tensor:
         """Attend from states (N, Q, D) of the output steps from `first` on to a prepared image; (N, Q, D)."""
         keys, values, mask = image
         assert keys is not None and values is not None

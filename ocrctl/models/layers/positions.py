@@ -19,3 +19,9 @@ def sinusoids(count: int, dim: int, like: Tensor) -> Tensor:
     rates = torch.arange(0, dim, 2, device=like.device, dtype=torch.float32) * (-math.log(LONGEST_WAVE) / dim)
     angles = torch.arange(count, device=like.device, dtype=torch.float32)[:, None] * rates.exp()  # (count, dim / 2)
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).to(like.dtype)
+
+
+def steps_of(table: Tensor, first: int | Tensor, count: int) -> Tensor:
+    """Return the rows of `count` output steps from `first` on, of a table with one row (T, ...) for each step. first:
+    an int64 scalar tensor in an exported loop, which has one step at a time."""
+    return table.index_select(0, first.view(1)) if isinstance(first, Tensor) else table[first : first + count]

@@ -7,7 +7,7 @@ images, L characters, D features, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.models.layers.attention import Dropout
+from ocrctl.models.layers.autoregressive import Cache
 from ocrctl.models.layers.init import init_transformer
-from ocrctl.models.layers.multi_head import FeatureMap, KeyValue, MultiHeadAttention
-from ocrctl.models.layers.positions import sinusoids
+from ocrctl.models.layers.multi_head import FeatureMap, MultiHeadAttention
+from ocrctl.models.layers.positions import sinusoids, steps_of
 
 Prepared = tuple[Tensor | None, ...]
 """what a cross-attention computes once from an image: tensors (N, ...)"""
@@ -29,8 +30,9 @@ class CrossAttention(Protocol):
     def prepare(self, image: FeatureMap) -> Prepared:
         """Compute from the image what all steps share."""
 
-    def look(self, states: Tensor, image: Prepared, first: int) -> Tensor:
-        """Map states (N, Q, D) of the output steps from `first` on to (N, Q, D)."""
+    def look(self, states: Tensor, image: Prepared, first: int | Tensor) -> Tensor:
+        """Map states (N, Q, D) of the output steps from `first` on to (N, Q, D); `first` as in
+        layers.positions.steps_of."""
 
     def shares(self, states: Tensor, image: Prepared, first: int) -> Tensor:
         """Return how much each cell of the image contributes, (N, Q, h w), the mean of the heads; sums are 1."""
@@ -54,7 +56,7 @@ class DecoderLayer(nn.Module):
         normed = self.norm1(states)
         return self.finish(states, self.self_attn(normed, self.self_attn.keys_values(normed), mask), image, 0)
 
-    def finish(self, states: Tensor, attended: Tensor, image: Prepared, first: int) -> Tensor:
+    def finish(self, states: Tensor, attended: Tensor, image: Prepared, first: int | Tensor) -> Tensor:
         """Add what was attended to among the characters, then attend to the image, then the MLP; (N, Q, D)."""
         states = states + self.dropout(attended)
         states = states + self.dropout(self.cross_attn.look(self.norm2(states), image, first))
@@ -75,10 +77,10 @@ class TextDecoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=1 / self.scale)
         init_transformer(self.layers, ("out", "linear2"), len(layers))
 
-    def embed(self, tokens: Tensor, first: int = 0) -> Tensor:
-        """Embed tokens int64 (N, L) at positions from `first` on, (N, L, D)."""
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embed tokens int64 (N, L) at positions from 0 on, (N, L, D)."""
         embedded = self.scale * self.embedding(tokens)
-        return embedded + sinusoids(first + tokens.shape[1], embedded.shape[2], embedded)[first:]
+        return embedded + sinusoids(tokens.shape[1], embedded.shape[2], embedded)
 
     def forward(self, tokens: Tensor, image: FeatureMap) -> Tensor:
         """Map context tokens int64 (N, L) to states (N, L, D), each from its token and those before. Padding comes
@@ -107,50 +109,85 @@ class TextDecoder(nn.Module):
 
 
 class IncrementalText:
-    """A TextDecoder one character at a time, with a key/value cache (layers.autoregressive.StepDecoder).
+    """A TextDecoder one character at a time, with a key/value cache (layers.autoregressive.LoopDecoder).
 
     Computes what TextDecoder computes; what the cross-attentions take from the image is computed once.
     """
 
-    def __init__(self, decoder: TextDecoder, head: nn.Module, image: FeatureMap, steps: int, beam: int = 1) -> None:
+    def __init__(self, decoder: TextDecoder, head: nn.Linear, image: FeatureMap, steps: int, beam: int = 1) -> None:
         """`steps`: maximum number of characters, with the end. `beam`: rows for each image, one after the other."""
-        self.decoder, self.head, self.steps = decoder, head, steps
-        prepared = [layer.cross_attn.prepare(image) for layer in decoder.decoder_layers]
-        self.images = prepared if beam == 1 else [_rows(one, beam) for one in prepared]
+        self.decoder, self.head, self.steps, self.classes = decoder, head, steps, head.out_features
+        self.layers = decoder.decoder_layers
+        self.positions = sinusoids(steps, decoder.embedding.embedding_dim, image.features)
+        prepared = [layer.cross_attn.prepare(image) for layer in self.layers]
+        if torch.compiler.is_compiling():  # a loop must not hold two views of one tensor
+            prepared = [_each(torch.clone, one) for one in prepared]
+        if beam > 1:
+            prepared = [_each(lambda part: part.repeat_interleave(beam, 0), one) for one in prepared]
+        self.images = prepared
+        self.rows = image.features.shape[0] * beam
         self.caches: list[Tensor | None] = [None] * len(prepared)  # each (2, n, heads, steps, d)
 
     def logits(self, token: Tensor, step: int) -> Tensor:
         """Append `token`, int64 (n,), at position `step` (first [BOS]); returns logits (n, K)."""
-        states = self.decoder.embed(token[:, None], step)  # (n, 1, D)
-        for index, layer in enumerate(self.decoder.decoder_layers):
-            normed = layer.norm1(states)
-            context = self._append(index, layer.self_attn.keys_values(normed), step)
-            states = layer.finish(states, layer.self_attn(normed, context), self.images[index], step)
-        logits: Tensor = self.head(self.decoder.norm(states))
-        return logits.squeeze(1)
+
+        def extend(index: int, new: Tensor) -> tuple[Tensor, None]:
+            cache = self.caches[index]
+            if torch.compiler.is_compiling():  # an unrolled loop has no buffer to write into
+                cache = new if cache is None else torch.cat([cache, new], dim=3)
+            else:
+                if cache is None:
+                    cache = new.new_empty(*new.shape[:3], self.steps, new.shape[4])
+                cache[:, :, :, step : step + 1] = new
+            self.caches[index] = cache
+            return cache[:, :, :, : step + 1], None
+
+        return self._step(token, step, extend)
+
+    def empty_cache(self) -> Cache:
+        """Return a cache for all steps: zeros, keys and values (2, n, heads, steps, d) of each layer."""
+        attention = [layer.self_attn for layer in self.layers]
+        width = self.positions.shape[1]
+        return tuple(
+            self.positions.new_zeros(2, self.rows, one.heads, self.steps, width // one.heads) for one in attention
+        )
+
+    def loop_logits(self, token: Tensor, step: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+        """Compute `logits` for `step`, an int64 scalar tensor. Returns logits (n, K) and the new cache."""
+        order, found = torch.arange(self.steps, device=token.device), list(cache)
+
+        def extend(index: int, new: Tensor) -> tuple[Tensor, Tensor]:
+            found[index] = torch.where((order == step)[:, None], new, cache[index])
+            return found[index], (order <= step)[None, None, None]
+
+        return self._step(token, step, extend), tuple(found)
 
     def keep_rows(self, rows: Tensor) -> None:
         """Keep only these rows, int64 (n,), of the images and the caches."""
-        self.images = [tuple(None if part is None else part[rows] for part in one) for one in self.images]
+        self.images = [_each(lambda part: part[rows], one) for one in self.images]
         self.reorder_cache(rows)
 
     def reorder_cache(self, rows: Tensor) -> None:
         """Replace the cache of each row by that of row `rows`, int64 (n,)."""
         self.caches = [None if cache is None else cache[:, rows] for cache in self.caches]
 
-    def _append(self, index: int, new: KeyValue, step: int) -> KeyValue:
-        """Add keys and values (n, heads, 1, d) to the cache of a layer; returns those of all positions."""
-        both, cache = torch.stack(new), self.caches[index]
-        if torch.compiler.is_compiling():  # an exported graph has no buffer to write into
-            cache = both if cache is None else torch.cat([cache, both], dim=3)
-        else:
-            if cache is None:
-                cache = both.new_empty(*both.shape[:3], self.steps, both.shape[4])
-            cache[:, :, :, step : step + 1] = both
-        self.caches[index] = cache
-        keys, values = cache[:, :, :, : step + 1].unbind(0)
-        return keys, values
+    def _step(
+        self, token: Tensor, step: int | Tensor, extend: Callable[[int, Tensor], tuple[Tensor, Tensor | None]]
+    ) -> Tensor:
+        """Compute the logits (n, K) of a step. extend: adds keys and values (2, n, heads, 1, d) to the cache of a
+        layer; returns those of all positions (2, n, heads, L, d), and which of them are attended to (None: all)."""
+        embedded = self.decoder.scale * self.decoder.embedding(token[:, None])
+        states = embedded + steps_of(self.positions, step, 1)  # (n, 1, D)
+        for index, layer in enumerate(self.layers):
+            normed = layer.norm1(states)
+            both, mask = extend(index, torch.stack(layer.self_attn.keys_values(normed)))
+            keys, values = both.unbind(0)
+            attended = layer.self_attn(normed, (keys, values), mask)
+            states = layer.finish(states, attended, self.images[index], step)
+        logits: Tensor = self.head(self.decoder.norm(states))
+        return logits.squeeze(1)
 
 
-def _rows(prepared: Prepared, beam: int) -> Prepared:
-    return tuple(None if part is None else part.repeat_interleave(beam, 0) for part in prepared)
+def _each(change: Callable[[Tensor], Tensor], prepared: Prepared) -> Prepared:
+    """Change every tensor of what a cross-attention prepared."""
+    return tuple(None if part is None else change(part) for part in prepared)

@@ -1,4 +1,4 @@
-"""PARSeq decoding: autoregressive with a key/value cache, non-autoregressive, iterative refinement.
+"""PARSeq decoding of all positions at once, iterative refinement, and attention weights.
 
 Bautista, Atienza, 2022, section 3.3 and table 1 (https://arxiv.org/abs/2207.06966). Shapes as in parseq.PARSeq.
 """
@@ -9,16 +9,8 @@ import torch
 from torch import Tensor
 
 from ocrctl.models.layers.attention import attention_weights
-from ocrctl.models.layers.autoregressive import greedy_logits
 from ocrctl.models.parseq.decoder import KeyValue
-from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder, PARSeqParts
-
-
-def autoregressive_logits(model: PARSeqParts, memory: Tensor, steps: int, image: KeyValue | None = None) -> Tensor:
-    """Decode greedily, one character per step. memory: (N, S, D); image: its keys and values, if computed already.
-    Returns logits as `greedy_logits`."""
-    decoder = IncrementalDecoder(model, memory, steps, image=image)
-    return greedy_logits(decoder, memory, steps, bos=model.bos, eos=model.eos)
+from ocrctl.models.parseq.incremental_decoder import PARSeqParts
 
 
 def parallel_logits(model: PARSeqParts, image: KeyValue, steps: int) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ocrctl.models.layers.autoregressive import Cache
 from ocrctl.models.parseq.decoder import Decoder, KeyValue, TokenEmbedding
 
 Function = Callable[[Tensor], Tensor]
@@ -50,6 +51,7 @@ class IncrementalDecoder:
         own, cross = layer.self_attn, layer.cross_attn
         dim, heads = cross.dim, cross.heads
         positions = model.pos_queries[:, :steps]
+        self.classes = model.head.out_features
         self.steps, self.beam, self.own_heads, self.scale = steps, beam, own.heads, (dim // heads) ** -0.5
         self.memory = memory[:, None]  # (n / beam, 1, S, D)
         part = torch.clone if torch.compiler.is_compiling() else _same  # a loop must not hold two views of one tensor
@@ -96,23 +98,23 @@ class IncrementalDecoder:
         states = states + self.linear2(F.gelu(self.linear1(self.norm2(states))))
         return self.head(self.last_norm(states))
 
-    def empty_cache(self) -> Tensor:
-        """Return a cache for all steps, zeros (2, n, own heads, steps, d)."""
+    def empty_cache(self) -> Cache:
+        """Return a cache for all steps, zeros: keys and values, (n, 2, own heads, steps, d)."""
         _, heads, steps, width = self.queries.shape
-        return self.memory.new_zeros(2, self.memory.shape[0] * self.beam, heads, steps, width)
+        return (self.memory.new_zeros(self.memory.shape[0] * self.beam, 2, heads, steps, width),)
 
-    def loop_logits(self, token: Tensor, step: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+    def loop_logits(self, token: Tensor, step: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """Compute `logits` for `step`, an int64 scalar tensor, with the cache of all steps. Returns logits (n, K) and
         the new cache."""
         rows, order = token.shape[0], torch.arange(self.steps, device=token.device)
         positions = torch.cat([torch.zeros_like(self.positions[:1]), self.positions[:-1]])  # [BOS] has none
         embedded = torch.embedding(self.token_embeddings, token) + positions.index_select(0, step.view(1))
-        new = self.own_kv(self.norm_c(embedded)).view(rows, 2, self.own_heads, 1, -1).transpose(0, 1)
-        cache = torch.where((order == step)[:, None], new, cache)
+        new = self.own_kv(self.norm_c(embedded)).view(rows, 2, self.own_heads, 1, cache[0].shape[4])
+        both = torch.where((order == step)[:, None], new, cache[0])
         queries = self.queries.index_select(2, step.view(1)).expand(rows, -1, -1, -1)  # (n, own heads, 1, d)
-        keys, values = cache.unbind(0)
+        keys, values = both.unbind(1)
         found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=(order <= step)[None, None, None])
-        return self._read(self.positions.index_select(0, step.view(1)), found.reshape(rows, -1)), cache
+        return self._read(self.positions.index_select(0, step.view(1)), found.reshape(rows, -1)), (both,)
 
     def keep_rows(self, rows: Tensor) -> None:
         """Keep only these rows, int64 (n,), all or none of an image, of the memory and the cache."""

@@ -14,18 +14,12 @@ from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import UsageError
+from ocrctl.models.autoregressive import AutoregressiveModel
 from ocrctl.models.layers.attention import Dropout
-from ocrctl.models.layers.beam_search import Beams, Words, beam_search
 from ocrctl.models.layers.init import POSITION_STD
-from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.parseq.decoder import Decoder, TokenEmbedding
+from ocrctl.models.parseq.decoder import Decoder, KeyValue, TokenEmbedding
 from ocrctl.models.parseq.encoder import VisionTransformer
-from ocrctl.models.parseq.generate import (
-    autoregressive_logits,
-    parallel_logits,
-    patch_weights,
-    refined_logits,
-)
+from ocrctl.models.parseq.generate import parallel_logits, patch_weights, refined_logits
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
 from ocrctl.models.parseq.permutations import attention_masks, draw_orders
 
@@ -62,17 +56,14 @@ def build(card: ModelCard, num_classes: int) -> PARSeq:
     )
 
 
-class PARSeq(OCRModel):
+class PARSeq(AutoregressiveModel):
     """ViT encoder, one-layer decoder with position queries, linear head.
 
-    Token ids: 0 is [EOS], characters start at 1, then [BOS] and [PAD], which the head never predicts: K classes are
-    [EOS] and the characters (text.tokenizer.ARTokenizer). Shapes: N images, S patches, D features, L context
-    positions, P reading orders, T = max_label_length + 1 output steps, the last for [EOS].
+    Shapes: N images, S patches, D features, L context positions, P reading orders, K classes, T output steps.
     """
 
     encoder: VisionTransformer
     decoder: Decoder
-    head: nn.Linear
 
     def __init__(
         self,
@@ -89,15 +80,13 @@ class PARSeq(OCRModel):
         std: float | list[float],
     ) -> None:
         """`decoding`: default of `generate`, "ar" or "nar". `refine`: default number of refinement iterations."""
-        head = nn.Linear(dim, num_classes)
-        nn.init.trunc_normal_(head.weight, std=0.02)
-        nn.init.zeros_(head.bias)
-        class_tensors = ("head.weight", "head.bias", "text_embed.embedding.weight")
-        super().__init__(encoder, decoder, head, mean=mean, std=std, class_tensors=class_tensors)
-        self.eos, self.bos, self.pad = 0, num_classes, num_classes + 1
+        super().__init__(
+            encoder, decoder, dim=dim, num_classes=num_classes, max_label_length=max_label_length,
+            embedding="text_embed.embedding.weight", mean=mean, std=std,
+        )  # fmt: skip
         self.decoding, self.refine = decoding, refine
         self.text_embed = TokenEmbedding(num_classes + 2, dim)
-        self.pos_queries = nn.Parameter(torch.empty(1, max_label_length + 1, dim))
+        self.pos_queries = nn.Parameter(torch.empty(1, self.steps, dim))
         self.dropout = Dropout(dropout)
         nn.init.trunc_normal_(self.pos_queries, std=POSITION_STD)
 
@@ -111,7 +100,7 @@ class PARSeq(OCRModel):
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of the token and positional embeddings."""
-        return {"pos_queries", "text_embed.embedding.weight", "encoder.pos_embed"}
+        return super().no_weight_decay() | {"pos_queries", "encoder.pos_embed"}
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:
@@ -124,8 +113,8 @@ class PARSeq(OCRModel):
         """Enable activation checkpointing in the encoder (see VisionTransformer)."""
         self.encoder.checkpointing = True
 
-    def memory(self, images: Tensor) -> Tensor:
-        """Encode uint8 (N, C, H, W) to (N, S, D)."""
+    def features(self, images: Tensor, widths: Tensor | None = None) -> Tensor:
+        """Encode uint8 (N, C, H, W) to the memory (N, S, D). All images have one width: `widths` is None."""
         memory: Tensor = self.encode(self.normalise(images))
         return memory
 
@@ -147,16 +136,10 @@ class PARSeq(OCRModel):
         Without targets a model in evaluation mode generates, {"logits": (N, T, K)}; in training mode UsageError is
         raised.
         """
+        self.check_targets(targets)
         if targets is None:
-            if self.training:
-                raise UsageError(
-                    "an autoregressive model in training needs targets: call model(images, targets), or model.eval()"
-                    " and model.generate(images)."
-                )
             return self.generate(images)
         length = targets.shape[1] - 1
-        if length > self.pos_queries.shape[1]:
-            raise UsageError(f"targets of {length - 1} characters, the model reads at most {self.steps - 1}.")
         if orders is None:
             orders = draw_orders(length - 1) if self.training else torch.arange(length + 1).unsqueeze(0)
         context = targets[:, :-1]
@@ -165,16 +148,20 @@ class PARSeq(OCRModel):
         mask = allowed[None, None] & valid[:, None, None]  # (N, 1, P * L, L)
         layer = self.decoder.layer
         content = layer.content_kv(self.dropout(self.embed(context)))
-        image = layer.image_kv(self.memory(images))
+        image = layer.image_kv(self.features(images))
         queries = self.pos_queries[:, :length].repeat(1, len(orders), 1)  # (1, P * L, D)
         queries = self.dropout(queries.expand(len(targets), -1, -1))
         logits = self.head(self.decoder(queries, content, image, mask))
         return {"logits": logits.unflatten(1, (len(orders), length))}
 
-    @property
-    def steps(self) -> int:
-        """Return T, the number of output positions, [EOS] included."""
-        return self.pos_queries.shape[1]
+    def start(
+        self, features: Tensor, max_length: int | None = None, beam: int = 1, image: KeyValue | None = None
+    ) -> IncrementalDecoder:
+        """Return a decoder with an empty cache (AutoregressiveModel.start). image: keys and values of the memory, if
+        computed already; they pay for more than one text of an image."""
+        if beam > 1 and image is None:
+            image = self.decoder.layer.image_kv(features)
+        return IncrementalDecoder(self, features, self.steps_for(max_length), beam, image)
 
     @torch.no_grad()
     def generate(
@@ -189,14 +176,13 @@ class PARSeq(OCRModel):
         decoding = self.decoding if decoding is None else decoding
         if decoding not in ("ar", "nar"):
             raise UsageError(f"decoding {decoding!r}: use ar (character by character) or nar (all at once).")
-        steps = self._steps(max_length)
-        rounds = self.refine if refine is None else refine
-        memory = self.memory(images)
+        steps, rounds = self.steps_for(max_length), self.refine if refine is None else refine
+        memory = self.features(images)
         if decoding == "ar" and rounds == 0:
-            return {"logits": autoregressive_logits(self, memory, steps)}
+            return {"logits": self.read(self.start(memory, max_length), images)}
         image = self.decoder.layer.image_kv(memory)
         if decoding == "ar":
-            logits = autoregressive_logits(self, memory, steps, image)
+            logits = self.read(self.start(memory, max_length, image=image), images)
         else:
             logits = parallel_logits(self, image, steps)
         for _ in range(rounds):
@@ -204,29 +190,6 @@ class PARSeq(OCRModel):
         return {"logits": logits}
 
     @torch.no_grad()
-    def generate_beam(
-        self,
-        images: Tensor,
-        beam: int,
-        *,
-        power: float = 1.0,
-        words: Words | None = None,
-        widths: Tensor | None = None,
-        max_length: int | None = None,
-    ) -> Beams:
-        """Find `beam` texts for each image (OCRModel.generate_beam), character by character and without refinement."""
-        self.check_beam(beam)
-        memory, steps = self.memory(images), self._steps(max_length)
-        image = self.decoder.layer.image_kv(memory)  # pays for more than one text of an image
-        decoder = IncrementalDecoder(self, memory, steps, beam, image)
-        return beam_search(decoder, memory, steps, beam, bos=self.bos, eos=self.eos, power=power, words=words)
-
-    @torch.no_grad()
     def attention(self, images: Tensor, ids: Tensor, widths: Tensor | None = None) -> Tensor:
         """Return the weights of the patches for each character (OCRModel.attention)."""
-        return patch_weights(self, self.memory(images), ids).unflatten(2, (self.encoder.rows, -1))
-
-    def _steps(self, max_length: int | None) -> int:
-        if max_length is not None and not 1 <= max_length < self.steps:
-            raise UsageError(f"max_length {max_length}: this model reads 1 to {self.steps - 1} characters.")
-        return self.steps if max_length is None else max_length + 1
+        return patch_weights(self, self.features(images), ids).unflatten(2, (self.encoder.rows, -1))

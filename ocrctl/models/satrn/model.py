@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.autoregressive import AutoregressiveModel
+from ocrctl.models.autoregressive import FeatureMapModel
 from ocrctl.models.backbones.shallow import ShallowCNN, Stage
 from ocrctl.models.layers.multi_head import FullCrossAttention
 from ocrctl.models.layers.text_decoder import DecoderLayer, TextDecoder
@@ -35,7 +35,7 @@ SIZES = {
 }
 
 
-def build(card: ModelCard, num_classes: int) -> AutoregressiveModel:
+def build(card: ModelCard, num_classes: int) -> FeatureMapModel:
     """Build the SATRN that `card` describes, with random weights."""
     size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
     dim, heads, hidden = size.features, size.heads, size.hidden
@@ -43,7 +43,7 @@ def build(card: ModelCard, num_classes: int) -> AutoregressiveModel:
         DecoderLayer(dim, heads, hidden, dropout, FullCrossAttention(dim, heads, dropout))
         for _ in range(size.decoder_layers)
     ]
-    return AutoregressiveModel(
+    return FeatureMapModel(
         Encoder(ShallowCNN(card.channels, size.stages), dim, heads, hidden, size.encoder_layers, dropout),
         TextDecoder(layers, dim, num_classes + 2, dropout),
         dim=dim,

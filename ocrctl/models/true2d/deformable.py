@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrctl.models.layers.multi_head import FeatureMap
+from ocrctl.models.layers.positions import steps_of
 
 CENTRE = 4.0  # characters: the reference point of character t starts at (t + 0.5) / (t + CENTRE) of the width
 
@@ -73,18 +74,18 @@ class DeformableCrossAttention(nn.Module):
         values = self.value(image.features.permute(0, 2, 3, 1)).unflatten(3, (self.heads, -1))  # (N, h, w, H, d)
         return values.permute(0, 3, 4, 1, 2).contiguous(), image.columns  # each head's map in one piece, for all steps
 
-    def find(self, states: Tensor, image: tuple[Tensor | None, ...], first: int) -> Points:
-        """Return the points of states (N, Q, D) of the output steps from `first` on."""
+    def find(self, states: Tensor, image: tuple[Tensor | None, ...], first: int | Tensor) -> Points:
+        """Return the points of states (N, Q, D) of the output steps from `first` on (layers.positions.steps_of)."""
         values, columns = image
         assert values is not None
-        wanted = self.reference[first : first + states.shape[1]] + self.shift(states).float()  # (N, Q, 2)
+        wanted = steps_of(self.reference, first, states.shape[1]) + self.shift(states).float()  # (N, Q, 2)
         x, y = wanted.sigmoid()[:, :, None, None].unbind(4)  # each (N, Q, 1, 1)
         right, down = self.offsets(states).float().unflatten(2, (self.heads, self.points, 2)).unbind(4)
         locations = torch.stack([x + right / _width(values, columns), y + down / values.shape[3]], dim=4)
         weights = self.weights(states).float().unflatten(2, (self.heads, self.points)).softmax(3)
         return Points(locations, weights)
 
-    def look(self, states: Tensor, image: tuple[Tensor | None, ...], first: int) -> Tensor:
+    def look(self, states: Tensor, image: tuple[Tensor | None, ...], first: int | Tensor) -> Tensor:
         """Sample a prepared image for states (N, Q, D) of the output steps from `first` on; returns (N, Q, D)."""
         values, columns = image
         assert values is not None

@@ -41,13 +41,21 @@ class RelativeBias(nn.Module):
 def cut_or_stretch(table: Tensor, rows: int, columns: int) -> Tensor:
     """Return the part of a table (heads, 2 R - 1, 2 C - 1) for the distances within `rows` x `columns` cells; where
     these are more than R or C, the table is interpolated along that side."""
-    height, width = (table.shape[1] + 1) // 2, (table.shape[2] + 1) // 2
-    down, right = min(rows, height), min(columns, width)
-    table = table[:, height - down : height + down - 1, width - right : width + right - 1]
-    if rows > height or columns > width:
-        size = (2 * rows - 1, 2 * columns - 1)
-        table = F.interpolate(table[None].float(), size, mode="bilinear", align_corners=True)[0].to(table.dtype)
-    return table
+    return _resample(_resample(table, 1, rows), 2, columns)
+
+
+def _resample(table: Tensor, side: int, count: int) -> Tensor:
+    """`cut_or_stretch` along one side. `count` may be symbolic: no branch depends on it."""
+    last = table.shape[side] // 2  # the largest distance in the table
+    distances = torch.arange(2 * count - 1, device=table.device) - (count - 1)
+    positions = distances * (last / distances[-1].clamp(min=1)).clamp(max=1.0) + last
+    before = positions.floor().clamp(0, 2 * last)
+    share = (positions - before).to(table.dtype)  # of the entry after
+    if side == 1:
+        share = share[:, None]
+    low = table.index_select(side, before.long())
+    high = table.index_select(side, (before.long() + 1).clamp(max=2 * last))
+    return low + share * (high - low)
 
 
 class SelfAttention2D(MultiHeadAttention):
@@ -67,18 +75,28 @@ class SelfAttention2D(MultiHeadAttention):
         """Map cells (N, h w, D), row by row, to the same shape. mask: bool (N, 1, 1, h w), the cells of each image."""
         if not self.window:
             return self._attend(states, rows, mask)
-        cells = states.unflatten(1, (rows, -1))  # (N, h, w, D)
-        columns, high, wide = cells.shape[2], min(self.window, rows), self.window
-        above, left = (0 if high == rows else high // 2, wide // 2) if self.shifted else (0, 0)
-        around = (left, -(columns + left) % wide, above, -(rows + above) % high)
-        valid = states.new_ones(1, rows, columns, dtype=torch.bool) if mask is None else mask.view(-1, rows, columns)
-        keys = _windows(F.pad(valid, around).expand(len(cells), -1, -1)[..., None], high, wide)
-        windows = _windows(F.pad(cells, (0, 0, *around)), high, wide)  # (N, down, right, high, wide, D)
-        keys = keys.reshape(-1, 1, 1, high * wide)
+        images, cells, dim = states.shape
+        high, wide = min(self.window, rows), self.window
+        slot, slots = self._slots(rows, cells // rows, high, states.device)
+        cell = slot.new_zeros(slots).scatter(0, slot, torch.arange(cells, device=slot.device))  # in each slot
+        keys = torch.zeros(slots, dtype=torch.bool, device=slot.device).index_fill(0, slot, True)[None]
+        if mask is not None:
+            keys = keys & mask.view(images, cells).index_select(1, cell)
+        keys = keys.expand(images, slots).reshape(-1, 1, 1, high * wide)
         keys = keys | ~keys.any(3, keepdim=True)  # a window without a cell of the image: what it holds is not used
-        found = self._attend(windows.reshape(-1, high * wide, states.shape[2]), high, keys).view(windows.shape)
-        found = found.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (N, h padded, w padded, D)
-        return found[:, above : above + rows, left : left + columns].flatten(1, 2)
+        windows = states.index_select(1, cell).view(-1, high * wide, dim)
+        return self._attend(windows, high, keys).view(images, slots, dim).index_select(1, slot)
+
+    def _slots(self, rows: int, columns: int, high: int, device: torch.device) -> tuple[Tensor, int]:
+        """Return the slot of each cell when all cells are sorted by window, int64 (h w,), and the number of slots:
+        `high` x `window` for each window, some of them empty at the edges. `columns` may be symbolic."""
+        wide = self.window
+        above, left = (0 if high == rows else high // 2, wide // 2) if self.shifted else (0, 0)
+        down, right = ((rows + above + high - 1) // high, (columns + left + wide - 1) // wide)  # windows
+        row, column = (torch.arange(side, device=device) for side in (rows, columns))
+        row, column = (row + above)[:, None], column + left
+        window = row // high * right + column // wide
+        return ((window * high + row % high) * wide + column % wide).flatten(), down * right * high * wide
 
     def _attend(self, states: Tensor, rows: int, mask: Tensor | None) -> Tensor:
         scores = mask
@@ -86,11 +104,6 @@ class SelfAttention2D(MultiHeadAttention):
             scores = self.bias(rows, states.shape[1] // rows)
             scores = scores if mask is None else torch.where(mask, scores, -torch.inf)
         return self(states, self.keys_values(states), scores)
-
-
-def _windows(cells: Tensor, high: int, wide: int) -> Tensor:
-    """Map (N, h, w, D), multiples of a window, to its windows (N, h / high, w / wide, high, wide, D)."""
-    return cells.unflatten(2, (-1, wide)).unflatten(1, (-1, high)).transpose(2, 3)
 
 
 class EncoderLayer(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.models.autoregressive import AutoregressiveModel
+from ocrctl.models.autoregressive import FeatureMapModel
 from ocrctl.models.backbones.resnet import Bottleneck, ResNet
 from ocrctl.models.backbones.shallow import ShallowCNN, Stage
 from ocrctl.models.layers.multi_head import FullCrossAttention
@@ -105,8 +105,8 @@ class WordResNet(ResNet):
         return super().forward(images)[-1], None
 
 
-class True2D(AutoregressiveModel):
-    """An AutoregressiveModel whose sampling points can be watched."""
+class True2D(FeatureMapModel):
+    """A FeatureMapModel whose sampling points can be watched."""
 
     encoder: Encoder
     figure_names = FIGURES

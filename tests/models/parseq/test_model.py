@@ -175,7 +175,7 @@ def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch, eve
 def test_refinement_does_not_look_past_the_end() -> None:
     model, images = small(3, spread=3.0).eval(), pictures(8)
     with torch.inference_mode():
-        picture = model.decoder.layer.image_kv(model.memory(images))
+        picture = model.decoder.layer.image_kv(model.features(images))
         from ocrctl.models.parseq.generate import refined_logits
 
         logits = torch.randn(8, 9, 7, generator=torch.Generator().manual_seed(0))

@@ -47,7 +47,7 @@ def gradients(model: PARSeq) -> tuple[dict[str, torch.Tensor], int]:
     torch.manual_seed(0)
     model.zero_grad()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        memory = model.memory(pictures())
+        memory = model.features(pictures())
     kept_by_encoder = kept
     memory.sum().backward()
     torch.manual_seed(0)
