@@ -106,7 +106,7 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
         held = Lock(path, _acquire(path, name or target, refused))
     except OSError as error:
         if isinstance(error, FileExistsError | NotADirectoryError) and not path.parent.is_dir():
-            raise InputError(f"{path.parent}: is a file, or below one; name a folder.") from error
+            raise InputError(f"{path.parent}: cannot be written: it is a file, or below one; name a folder.") from error
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
     try:
         refuse_partial(path.parent)  # again: the partial folder may have appeared before the lock

@@ -64,7 +64,7 @@ def test_a_link_of_a_locks_name_is_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "notes.txt/below"])
 def test_a_file_where_a_folder_should_be_is_named_without_the_lock(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=f"{name}: is a file, or below one"):
+    with pytest.raises(InputError, match=f"{name}: cannot be written: it is a file"):
         lock_folder(tmp_path / name)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
