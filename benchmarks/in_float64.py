@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ocrctl.cli.app import run
+from ocrctl.cli.leave import leave
 from ocrctl.training.guard import StepGuard
 from ocrctl.training.module import TrainingModule
 
@@ -38,4 +39,4 @@ def compute_in_float64() -> None:
 
 if __name__ == "__main__":
     compute_in_float64()
-    sys.exit(run(sys.argv[1:]))
+    leave(SystemExit(run(sys.argv[1:])))  # as ocrctl ends: at the interpreter's own end a thread of gloo may abort it

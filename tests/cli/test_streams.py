@@ -35,12 +35,14 @@ def test_a_missed_gate_outlives_its_reader(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["validate"], ["validate", "--json"], ["clean"]])
 def test_what_a_check_found_outlives_its_reader(command: list[str], tmp_path: Path) -> None:
-    (tmp_path / "gt_a.txt").write_text("1,1,50,1,50,20,1,20,word\n" * 2)
+    labels = tmp_path / "labels"  # images are looked for beside the folder as well: not in those of other tests
+    labels.mkdir()
+    (labels / "gt_a.txt").write_text("1,1,50,1,50,20,1,20,word\n" * 2)
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ocrctl", "dataset", *command, f"icdar15:{tmp_path}"], stdout=writer,
+            [sys.executable, "-m", "ocrctl", "dataset", *command, f"icdar15:{labels}"], stdout=writer,
             stderr=subprocess.PIPE, text=True, timeout=120,
         )  # fmt: skip
     finally:

@@ -57,7 +57,9 @@ def test_old_models_give_the_same_outputs(name: str, tmp_path: Path) -> None:
             expect_outputs(values, expected[head])
     else:
         expect_outputs(engine.logits(np.stack([engine.prepare(word) for word in words()])), expected["logits"])
-        assert [read.text for read in engine.recognize(words())] == expected["texts"]
+        # Version 0.1 gave texts that do not end a character more than the maximum length.
+        longest = engine.card.max_label_length
+        assert [read.text for read in engine.recognize(words())] == [text[:longest] for text in expected["texts"]]
 
 
 def test_an_old_graph_of_an_autoregressive_model_reads_as_its_checkpoint(tmp_path: Path) -> None:

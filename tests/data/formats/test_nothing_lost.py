@@ -120,7 +120,7 @@ def test_lines_that_no_rule_accuses_stay_byte_for_byte(mark: str, end: str, last
     for number in range(4):
         cv2.imwrite(str(tmp_path / f"{number}.png"), page(number))
     good = '[{ "points": [[10.0,50],[70,50],[70,70],[10,70]],  "transcription":"caf\\u00e9", "difficult": false}]'
-    bad = good.replace("[70,50]", "[900,50]")
+    bad = good.replace("[70,50]", "[600,50]")
     lines = [f"{number}.png\t{bad if number == 1 else good}" for number in range(4)]
     file = tmp_path / "Label.txt"
     file.write_bytes((mark + end.join(lines) + (end if last else "")).encode())
