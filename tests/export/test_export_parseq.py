@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from ocrctl.errors import UsageError
 from ocrctl.export.parity import probe_images
 from ocrctl.models import build
 from ocrctl.models.checkpoint import load_checkpoint
-from ocrctl.models.parseq import model as parseq_model
+from ocrctl.models.parseq.model import SIZES
 
 LONGEST = 6  # characters
 
@@ -28,7 +29,7 @@ LONGEST = 6  # characters
 def shallow() -> object:
     """One block in the encoder, for the exporter's time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parseq_model, "DEPTH", 1)
+        patch.setitem(SIZES, "parseq-tiny", replace(SIZES["parseq-tiny"], blocks=1))
         yield
 
 

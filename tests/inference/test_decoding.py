@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.locate import ModelFile
 from ocrctl.models.build import build_model
-from ocrctl.models.parseq import model as parseq_model
+from ocrctl.models.parseq.model import SIZES
 from ocrctl.text.charset import LOWER36
 
 RNG = np.random.default_rng(0)
@@ -32,7 +33,7 @@ EXTREMES = [
 def autoregressive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """best.ckpt of an untrained parseq-tiny of one block that says different things of different images."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parseq_model, "DEPTH", 1)
+        patch.setitem(SIZES, "parseq-tiny", replace(SIZES["parseq-tiny"], blocks=1))
         card = ModelCard("parseq-tiny", "recognition", "abcdefgh", 32, 128, 3, 6, model={"refine": 1})
         torch.manual_seed(1)
         model = build_model(card)

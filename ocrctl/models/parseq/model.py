@@ -29,12 +29,12 @@ class PARSeqSize:
     """One size of the architecture (table 2 of the paper's appendix)."""
 
     features: int
+    blocks: int  # of the encoder
     encoder_heads: int
     decoder_heads: int
 
 
-SIZES = {"parseq-tiny": PARSeqSize(192, 3, 6), "parseq": PARSeqSize(384, 6, 12)}
-DEPTH = 12  # blocks of the encoder
+SIZES = {"parseq-tiny": PARSeqSize(192, 12, 3, 6), "parseq": PARSeqSize(384, 12, 6, 12)}
 PATCH = (4, 8)  # pixels, rows and columns
 MLP_RATIO = 4  # hidden features / features
 
@@ -43,7 +43,9 @@ def build(card: ModelCard, num_classes: int) -> PARSeq:
     """Build the PARSeq that `card` describes, with random weights."""
     size, dropout = SIZES[card.arch], float(card.model.get("dropout", 0.0))
     return PARSeq(
-        VisionTransformer(card.height, card.width, card.channels, PATCH, size.features, DEPTH, size.encoder_heads),
+        VisionTransformer(
+            card.height, card.width, card.channels, PATCH, size.features, size.blocks, size.encoder_heads
+        ),
         Decoder(size.features, size.decoder_heads, MLP_RATIO, dropout),
         dim=size.features,
         num_classes=num_classes,

@@ -7,7 +7,7 @@ Releases come as state dicts and as Lightning checkpoints, with and without `mod
 from __future__ import annotations
 
 from ocrctl.errors import InputError
-from ocrctl.models.parseq.model import DEPTH, PATCH, SIZES
+from ocrctl.models.parseq.model import PATCH, SIZES
 from ocrctl.models.weight_file import Converted, WeightFile
 from ocrctl.text.charset import ASCII94, LOWER36
 
@@ -26,13 +26,15 @@ def recognise(file: WeightFile) -> Converted | None:
     if file.kind != "state_dict" or any(name not in file.tensors for name in SIGNATURE):
         return None
     dim = file.shape("head.weight")[-1]
-    arch = next((name for name, size in SIZES.items() if size.features == dim), None)
+    blocks = len({name.split(".")[2] for name in file.tensors if name.startswith("encoder.blocks.")})
+    arch = next((name for name, size in SIZES.items() if (size.features, size.blocks) == (dim, blocks)), None)
     patch = file.shape("encoder.patch_embed.proj.weight")
-    if arch is None or patch[1:] != (3, *PATCH) or f"encoder.blocks.{DEPTH}.norm1.weight" in file.tensors:
+    if arch is None or patch[1:] != (3, *PATCH):
+        known = ", ".join(f"{name} with {size.features} features, {size.blocks} blocks" for name, size in SIZES.items())
         raise InputError(
-            f"{file.path}: a PARSeq of another size: {dim} features, patches of {patch[1:]} (channels, rows, columns).",
-            hint=f"supported are {', '.join(f'{name} with {size.features} features' for name, size in SIZES.items())}, "
-            f"patches of {(3, *PATCH)}",
+            f"{file.path}: a PARSeq of another size: {dim} features, {blocks} blocks, patches of {patch[1:]} "
+            "(channels, rows, columns).",
+            hint=f"supported are {known}; patches of {(3, *PATCH)}",
         )
     characters = file.shape("head.weight")[0] - 1
     rows = HEIGHT // PATCH[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from ocrctl.core.train.task import TrainResult
 from ocrctl.errors import InputError, UsageError
 from ocrctl.models import build
 from ocrctl.models.checkpoint import read_checkpoint
-from ocrctl.models.parseq import model as parseq_model
+from ocrctl.models.parseq.model import SIZES
 from ocrctl.text.charset import ASCII94
 
 WORDS = ["cat", "Dog", "sun!", "hat", "pen", "cup", "map", "fox", "owl", "a"]
@@ -30,7 +31,7 @@ QUICK = ["train.max_steps=4", "train.val_every_steps=2", "train.log_every_steps=
 @pytest.fixture(autouse=True)
 def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     """One block in the encoder: these tests are about what surrounds the model."""
-    monkeypatch.setattr(parseq_model, "DEPTH", 1)
+    monkeypatch.setitem(SIZES, "parseq-tiny", replace(SIZES["parseq-tiny"], blocks=1))
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +161,7 @@ def test_labels_that_cannot_be_learnt_stop_a_run(tmp_path: Path, label: str, mes
 def trained(words: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run of one-block PARSeq; it stays one-block while the tests read it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parseq_model, "DEPTH", 1)
+        patch.setitem(SIZES, "parseq-tiny", replace(SIZES["parseq-tiny"], blocks=1))
         out = tmp_path_factory.mktemp("runs") / "parseq"
         run(out, [str(words)])
         yield out

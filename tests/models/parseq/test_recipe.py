@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
 from ocrctl.models import build
-from ocrctl.models.parseq import model as parseq_model
 from ocrctl.models.parseq.loss import permuted_loss
-from ocrctl.models.parseq.model import PARSeq
+from ocrctl.models.parseq.model import SIZES, PARSeq
 
 EOS, BOS, PAD = 0, 7, 8
 LABELS = torch.tensor([[BOS, 1, 2, 3, 4, 5, EOS], [BOS, 6, 1, EOS, PAD, PAD, PAD]])
@@ -23,7 +22,7 @@ LABELS = torch.tensor([[BOS, 1, 2, 3, 4, 5, EOS], [BOS, 6, 1, EOS, PAD, PAD, PAD
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> PARSeq:
     """parseq-tiny with two blocks, for six characters."""
-    monkeypatch.setattr(parseq_model, "DEPTH", 2)
+    monkeypatch.setitem(SIZES, "parseq-tiny", replace(SIZES["parseq-tiny"], blocks=2))
     torch.manual_seed(0)
     card = ModelCard("parseq-tiny", "recognition", "abcdef", 32, 128, 3, 25, model={"dropout": 0.1})
     built = build.build_model(card)
