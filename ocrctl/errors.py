@@ -54,3 +54,8 @@ class ResumableStop(OcrctlError):
     """Stopped with everything saved that is needed to resume (non-finite loss, out of memory, full disk): exit 5."""
 
     exit_code = 5
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 sample` or `2,000 samples`; `plural` where it is not the noun and an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -266,16 +266,18 @@ def _usage(error: typer.TyperException) -> int:
         console.write_help(error.format_message())
         return 2
     show = getattr(error, "format_message", None)
-    message = show() if show else str(error)
+    message = (show() if show else str(error)).partition(" (Possible option")[0]  # its guesses are often far off
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context is not None else None
     if context is not None:
-        from ocrctl.cli.corrections import corrected, explained, named
+        from ocrctl.cli.corrections import corrected, explained, misspelt, named
 
         if (meant := corrected(context.command)) is not None:
             message, hint = explained(message, meant.meaning), meant.line
         elif (option := named(context.command, getattr(error, "option_name", None) or "")) is not None:
             message = explained(message, option)
+        elif (near := misspelt(context.command, getattr(error, "option_name", None) or "")) is not None:
+            message, hint = f"{message.rstrip('.')}. Did you mean {near.meaning}?", near.line
     console.warn(f"error: {message}")
     if hint is not None:
         console.warn(f"hint: {hint}")

@@ -168,6 +168,20 @@ def named(command: Command, option: str) -> str | None:
     return f"--set {meant.setting}={meant.value or choices}"
 
 
+def misspelt(command: Command, option: str) -> Correction | None:
+    """Return the command line with the nearest option of `command` instead of the unknown `option`; None when there is
+    none near."""
+    from difflib import get_close_matches
+
+    known = sorted(name[2:] for name in _shape(command).options if name.startswith("--"))
+    near = get_close_matches(option[2:], known, n=1, cutoff=0.65) if option.startswith("--") else []
+    if not near:
+        return None
+    meant = f"--{near[0]}"
+    words = [meant + word[len(option) :] if word.partition("=")[0] == option else word for word in typed_words()]
+    return Correction(f"ocrctl {quoted(words)}", meant)
+
+
 def explained(message: str, meaning: str) -> str:
-    """Return the sentence of a usage error without its guesses, followed by the name in ocrctl."""
-    return f"{message.partition(' (Possible')[0].rstrip('.')}. In ocrctl it is {meaning}."
+    """Return the sentence of a usage error, followed by the name in ocrctl."""
+    return f"{message.rstrip('.')}. In ocrctl it is {meaning}."

@@ -108,8 +108,21 @@ def evaluate(
     ] = False,
     worst: Annotated[
         int,
-        typer.Option("--worst", min=0, help="Number of worst samples listed for each model.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--worst",
+            min=0,
+            help="Number of worst samples of each model in reports, --json and --details.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = 20,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Also print accuracy by length, and all of the worst samples instead of 5. Recognisers.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -125,7 +138,7 @@ def evaluate(
             "--bootstrap",
             min=0,
             max=1_000_000,
-            help="Resamples for the 95 % intervals; 0: no intervals.",
+            help="Resamples for the 95 % intervals of CER, 1-NED and differences; 0: no intervals.",
             rich_help_panel=SCORES,
         ),
     ] = 1000,
@@ -258,7 +271,7 @@ def evaluate(
         if as_json:
             console.write_json(_plain(result, sentences))
         else:
-            show(result)
+            show(result, details)
         if github:
             failed("eval", [*sentences, *(f"unreadable: {item.error}" for item in result.unreadable)])
     for model in result.models:

@@ -229,7 +229,7 @@ def import_(
         console.write_json(imported)
         return
     if imported.note:
-        console.note(imported.note)
+        console.note(f"note: charset {imported.note}")
     charset_part = f", {len(imported.card.charset)} characters" if imported.card.charset else ""
     console.write(f"{imported.path}: {imported.description}, {imported.parameters:,} parameters{charset_part}")
     console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(imported.path)}{plugin_flags(plugin)}")
@@ -274,6 +274,8 @@ def cut(
     if json:
         console.write_json(done)
         return
+    if done.note:
+        console.note(f"note: charset {done.note}")
     console.write(
         f"{done.path}: {len(done.card.charset)} of {done.characters_before:,} characters, {done.parameters:,} of "
         f"{done.parameters_before:,} parameters"

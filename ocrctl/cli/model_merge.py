@@ -132,7 +132,7 @@ def _show(found: Merged) -> None:
         headers = ["alpha"]
         for name in ("val", "general"):
             if getattr(found.points[0], name) is not None:
-                headers += [f"{name} {found.metric} %", "change, points"]
+                headers += [f"{name} {found.metric} %", "change (merged - base), points"]
         rows = []
         for point in found.points:
             row = [f"{point.alpha:.2g}{' *' if point.alpha == found.alpha else ''}"]

@@ -292,7 +292,9 @@ def _report_change(found: Forgetting) -> None:
             points = f"{100 * change.change.value:+.2f} [{low:+.2f}, {high:+.2f}]"
             row = [name, change.dataset, change.metric, change.samples, f"{100 * change.before:.2f}"]
             rows.append([*row, f"{100 * change.after:.2f}", points])
-    console.table(["set", "data", "metric", "samples", "before %", "after %", "change, points"], rows, 1)
+    console.table(
+        ["set", "data", "metric", "samples", "before %", "after %", "change (after - before), points"], rows, 1
+    )
 
 
 def _warn_forgotten(found: Forgetting, run: str, plugin: list[Path] | None) -> None:

@@ -1,4 +1,4 @@
-"""Seeded bootstrap intervals over samples, and paired differences between models read from the same resamples.
+"""Intervals of scores: Wilson's for a proportion of words, the seeded bootstrap for means, ratios and differences.
 
 Percentile bootstrap (Efron and Tibshirani 1993, ch. 13), resampling words. Comparisons are paired: models fail on
 the same hard words (Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation").
@@ -7,6 +7,7 @@ the same hard words (Bisani and Ney 2004, "Bootstrap estimates for confidence in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ _CELLS_PER_CHUNK = 4_000_000  # 32 MB of int64 counts at a time, whatever the nu
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its percentile interval at `level` (0.95: 95 %); low and high are NaN when not computed."""
+    """A value with its interval at `level` (0.95: 95 %); low and high are NaN when not computed."""
 
     value: float
     low: float
@@ -58,3 +59,21 @@ def percentile_interval(value: float, resampled: NDArray[np.float64], level: flo
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(resampled, [tail, 1.0 - tail])
     return Interval(value, float(low), float(high), level)
+
+
+def wilson_interval(hits: int, samples: int, level: float = 0.95) -> Interval:
+    """Return hits / samples with its score interval; it has a width when none or all are hits, unlike the bootstrap.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22(158),
+    https://doi.org/10.1080/01621459.1927.10502953; recommended by Brown, Cai and DasGupta 2001,
+    https://doi.org/10.1214/ss/1009213286. Raises ValueError unless 0 <= hits <= samples and samples > 0.
+    """
+    if not 0 <= hits <= samples or samples == 0:
+        raise ValueError(f"expected 0 <= hits <= samples and samples > 0, got {hits} of {samples}")
+    z = NormalDist().inv_cdf((1.0 + level) / 2.0)  # 1.96 at 95 %
+    share = hits / samples
+    centre = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+    half = z / (1 + z * z / samples) * (share * (1 - share) / samples + z * z / (4 * samples * samples)) ** 0.5
+    # Exactly 0 and 1 at the ends, where rounding would leave the value outside its interval.
+    low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == samples else centre + half)
+    return Interval(share, low, high, level)

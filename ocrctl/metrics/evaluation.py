@@ -13,7 +13,7 @@ ALL = "all"  # name of all datasets together, when there are several
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One evaluated model; `name` is unique within the evaluation."""
+    """One evaluated model; `name` is unique within the evaluation: the model as it was given."""
 
     name: str
     path: str
@@ -47,10 +47,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Difference:
-    """`first` minus `second` on the same samples, metric by metric, with paired intervals."""
+    """`after` minus `before` on the same samples, metric by metric, with paired intervals; two models in the order in
+    which they were given."""
 
-    first: str
-    second: str
+    before: str
+    after: str
     dataset: str
     protocol: str
     metrics: dict[str, Interval]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ocrctl.metrics.bootstrap import Interval, percentile_interval, resample_sums
+from ocrctl.metrics.bootstrap import Interval, percentile_interval, resample_sums, wilson_interval
 from ocrctl.metrics.recognition import SampleScores
 
 METRICS = ("accuracy", "cer", "one_minus_ned", "empty_rate")
@@ -62,31 +62,45 @@ def _metrics_of(sums: np.ndarray, samples: int) -> dict[str, np.ndarray]:
 
 
 def summarise(scores: SampleScores, resamples: int = 1000, seed: int = 0) -> Summary:
-    """Compute the metrics of one model under one protocol; intervals at 95 %, NaN without samples or resamples."""
+    """Compute the metrics of one model under one protocol; intervals at 95 %, NaN without samples or resamples.
+
+    Proportions of words (accuracy, empty_rate) have Wilson's interval. CER and 1-NED have a bootstrap interval, NaN
+    where every resample gives the same value, such as without an error: the bootstrap then knows nothing of the width.
+    """
     samples = len(scores.truths)
     values = {name: float(getattr(scores, name)) for name in METRICS}
     if samples == 0 or resamples == 0:
         intervals = {name: Interval(value, float("nan"), float("nan")) for name, value in values.items()}
     else:
         resampled = _metrics_of(resample_sums(_columns(scores), resamples, seed), samples)
-        intervals = {name: percentile_interval(values[name], resampled[name]) for name in METRICS}
+        intervals = {name: _bootstrapped(values[name], resampled[name]) for name in ("cer", "one_minus_ned")}
+        intervals["accuracy"] = wilson_interval(int(scores.correct.sum()), samples)
+        intervals["empty_rate"] = wilson_interval(int(scores.empty.sum()), samples)
+        intervals = {name: intervals[name] for name in METRICS}
     return Summary(scores.protocol, samples, scores.left_out, intervals)
 
 
-def differences(first: SampleScores, second: SampleScores, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
-    """Compute each metric of `first` minus that of `second`, paired: with the same draws of the same samples.
+def _bootstrapped(value: float, resampled: np.ndarray) -> Interval:
+    """Return the percentile interval, NaN where the resamples do not vary."""
+    if np.ptp(resampled) == 0:
+        return Interval(value, float("nan"), float("nan"))
+    return percentile_interval(value, resampled)
+
+
+def differences(before: SampleScores, after: SampleScores, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
+    """Compute each metric of `after` minus that of `before`, paired: with the same draws of the same samples.
 
     Raises ValueError when the two were not scored on the same ground truths.
     """
-    if first.truths != second.truths or not np.array_equal(first.kept, second.kept):
+    if before.truths != after.truths or not np.array_equal(before.kept, after.kept):
         raise ValueError("paired differences need two models scored on the same samples under the same protocol")
-    samples = len(first.truths)
-    values = {name: float(getattr(first, name) - getattr(second, name)) for name in METRICS}
+    samples = len(before.truths)
+    values = {name: float(getattr(after, name) - getattr(before, name)) for name in METRICS}
     if samples == 0 or resamples == 0:
         return {name: Interval(value, float("nan"), float("nan")) for name, value in values.items()}
-    sums = resample_sums(np.concatenate([_columns(first), _columns(second)], axis=1), resamples, seed)
-    one, two = _metrics_of(sums[:, :5], samples), _metrics_of(sums[:, 5:], samples)
-    return {name: percentile_interval(values[name], one[name] - two[name]) for name in METRICS}
+    sums = resample_sums(np.concatenate([_columns(before), _columns(after)], axis=1), resamples, seed)
+    old, new = _metrics_of(sums[:, :5], samples), _metrics_of(sums[:, 5:], samples)
+    return {name: percentile_interval(values[name], new[name] - old[name]) for name in METRICS}
 
 
 def by_length(scores: SampleScores) -> list[LengthRow]:

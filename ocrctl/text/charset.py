@@ -9,7 +9,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, UsageError, counted
 from ocrctl.files.atomic import write_bytes
 from ocrctl.files.regular import read_stream
 
@@ -150,11 +150,11 @@ class Charset:
                 chars[char] = None
         notes = []
         if recomposed:
-            notes.append(f"{recomposed} entries changed to NFC")
+            notes.append(f"{counted(recomposed, 'entry', 'entries')} changed to NFC")
         if split:
-            notes.append(f"{split} entries of several code points split")
+            notes.append(f"{counted(split, 'entry', 'entries')} of several code points split")
         if repeated:
-            notes.append(f"{len(repeated)} repeated characters removed (first {_show(repeated[0])})")
+            notes.append(f"{counted(len(repeated), 'repeated character')} removed (first {_show(repeated[0])})")
         if not chars:
             raise InputError(f"{path}: expected characters, found an empty file.")
         if paddle and " " not in chars:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from ocrctl.cli.app import run
@@ -59,6 +61,22 @@ def test_the_error_says_what_it_is_called_here(capsys: pytest.CaptureFixture[str
     assert "In ocrctl it is --set train.precision=auto|32-true|16-mixed|bf16-mixed." in capsys.readouterr().err
     run(["train", "--set", "train.learning_rate=1"])
     assert "Did you mean 'train.lr'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "near", "line"),
+    [
+        ("train --chraset a.txt", "--charset", "train --charset a.txt"),
+        ("train --resum -o 'my run'", "--resume", "train --resume -o 'my run'"),
+        ("predict x --formt=text", "--format", "predict x --format=text"),
+        ("dataset clean x --remove-bda", "--remove-bad", "dataset clean x --remove-bad"),
+    ],
+)
+def test_a_misspelt_option_is_corrected(typed: str, near: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(shlex.split(typed)) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.endswith(f". Did you mean {near}?") and "Possible" not in error
+    assert hint == f"hint: ocrctl {line}"
 
 
 def test_quotes_survive(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,12 +102,13 @@ def test_several_models_and_data_sets(
     assert len(keys) == len(set(keys)) == 2 * 3 * 2
     rows = dict(zip(keys, result["results"], strict=True))  # type: ignore[arg-type]
     for pair in result["differences"]:  # type: ignore[attr-defined]
+        assert (pair["before"], pair["after"]) == (str(tiny_checkpoint), str(second_checkpoint))
         one, two = (
             rows[pair[which], pair["dataset"], pair["protocol"]]["summary"]["metrics"]["cer"]["value"]
-            for which in ("first", "second")
+            for which in ("before", "after")
         )
-        assert pair["metrics"]["cer"]["value"] == pytest.approx(one - two)
-        assert pair["metrics"]["cer"]["low"] <= one - two <= pair["metrics"]["cer"]["high"]
+        assert pair["metrics"]["cer"]["value"] == pytest.approx(two - one)
+        assert pair["metrics"]["cer"]["low"] <= two - one <= pair["metrics"]["cer"]["high"]
     assert {row["dataset"] for row in result["results"]} == {labelled.name, word_folder.name, "all"}  # type: ignore[attr-defined]
 
 
@@ -230,3 +231,42 @@ def test_report_is_one_file_with_images_and_escaped_labels(
 def test_intervals_can_be_left_out(tiny_checkpoint: Path, labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = evaluate_json(capsys, tiny_checkpoint, "-d", labelled, "--bootstrap", 0)
     assert result["results"][0]["summary"]["metrics"]["accuracy"]["low"] is None  # type: ignore[index]
+
+
+def test_the_table_says_which_model_is_subtracted_and_which_sign_is_better(
+    tiny_checkpoint: Path, second_checkpoint: Path, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(second_checkpoint, tiny_checkpoint, "-d", labelled, "--protocol", "exact") == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    [head] = [row for row in rows if "later - earlier" in row[0]]
+    assert head[3:] == ["accuracy (+ better)", "CER (- better)", "1-NED (+ better)", "empty (- better)"]
+    row = rows[rows.index(head) + 1]
+    assert row[0] == f"{tiny_checkpoint} - {second_checkpoint}"
+    assert row[3].startswith("+") and row[4].startswith("-")  # the labels are what the later model reads
+
+
+def test_models_are_named_as_they_were_typed(
+    tiny_checkpoint: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "best.ckpt").write_bytes(tiny_checkpoint.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert evaluate("./runs/mine/", "-d", labelled, "--fail-under", "exact=99%") == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].startswith("./runs/mine/\t") and "failed: ./runs/mine/: exact" in err
+    assert evaluate("runs/mine", "./runs/mine/best.ckpt", "-d", labelled) == 2
+    assert "given twice" in capsys.readouterr().err
+
+
+def test_lengths_and_most_of_the_worst_samples_are_printed_on_request(
+    tiny_checkpoint: Path, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(tiny_checkpoint, "-d", labelled) == 0
+    out, err = capsys.readouterr()
+    assert "length (exact)" not in out and "accuracy by length, 3 more of the worst samples (--details" in err
+    assert len(out.split("ground truth")[1].splitlines()) == 1 + 5
+    assert evaluate(tiny_checkpoint, "-d", labelled, "--details") == 0
+    out, err = capsys.readouterr()
+    assert "length (exact)" in out and "not shown" not in err
+    assert len(out.split("ground truth")[1].splitlines()) == 1 + 8

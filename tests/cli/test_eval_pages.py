@@ -80,8 +80,8 @@ def test_gates_tables_and_reports(
     given = [tiny_detector, "-d", hard_folder, "--protocol", "hmean", "--protocol", "cleval", "--report", report]
     assert evaluate(*given, "--fail-under", "recall=0.99", "--fail-under", "cleval.det.hmean=10%") == 1
     out, err = capsys.readouterr()
-    assert out.splitlines()[0].startswith("finder on") and "hmean\tboxes\t5\t75.00" in out
-    assert "failed: finder: hmean recall is" in err and "cleval" not in err.split("failed:")[1]
+    assert out.splitlines()[0].startswith(f"{tiny_detector} on") and "hmean\tboxes\t5\t75.00" in out
+    assert f"failed: {tiny_detector}: hmean recall is" in err and "cleval" not in err.split("failed:")[1]
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["report-finder-cleval.html", "report-finder-hmean.html"]
     page = (tmp_path / names[1]).read_text("utf-8")
@@ -96,7 +96,7 @@ def test_several_models_and_sets_share_one_run(
     given = [tiny_detector, tmp_path / "other.ckpt", "-d", page_folder, "-d", hard_folder, "--limit", "2"]
     assert evaluate(*given, "--batch-size", "3", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["results"]
-    assert [(row["model"], row["images"]) for row in rows] == [(m, n) for n in (2, 2, 4) for m in ("finder", "other")]
+    assert [(row["model"], row["images"]) for row in rows] == [(m, n) for n in (2, 2, 4) for m in map(str, given[:2])]
     assert rows[0]["total"] == rows[1]["total"] and rows[-1]["dataset"] == "all"
 
 

@@ -71,6 +71,21 @@ def test_a_character_without_a_class_is_named(
     assert not (tmp_path / "cut.ckpt").exists()
 
 
+def test_a_changed_charset_file_is_announced(
+    tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "twice.txt").write_text("a\nb\na\n \n")
+    note = f"note: charset {tmp_path / 'twice.txt'}: 1 repeated character removed (first 'a' (U+0061))"
+    charset = ["--charset", str(tmp_path / "twice.txt")]
+    assert run(["dataset", "validate", str(word_folder), "--for", "crnn", *charset]) in (0, 1)
+    assert note in capsys.readouterr().err
+    assert run(["train", "-d", str(word_folder), *charset, "--unknown-chars", "skip", "-o", str(tmp_path / "r")]) == 3
+    assert note in capsys.readouterr().err  # before the words it leaves out
+    (tmp_path / "twice.txt").write_text("aba\n")  # one line: no space is added, but nothing may vanish unsaid
+    assert run(["model", "cut", str(tiny_checkpoint), *charset, "-o", str(tmp_path / "cut.ckpt")]) == 0
+    assert note in capsys.readouterr().err
+
+
 def test_wrong_arguments(
     tiny_detector: Path, tiny_checkpoint: Path, charset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,7 +91,7 @@ def test_a_charset_longer_or_shorter_than_the_head_is_refused(
         assert f"its head has 37 classes, which is 36 characters; the charset has {count}" in said
     (tmp_path / "chars.txt").write_text("\n".join(LOWER36[:-1] + "Å" + "\u212b") + "\n", encoding="utf-8")
     said = refused(capsys, str(words), *out, "--charset", str(tmp_path / "chars.txt"), code=2)
-    assert "1 repeated characters removed" in said and "is not that of the model's classes" in said
+    assert "1 repeated character removed" in said and "is not that of the model's classes" in said
     assert "is neither a file nor a built-in" in refused(capsys, str(words), *out, "--charset", "lower37", code=2)
     assert not (tmp_path / "words.ckpt").exists()
 

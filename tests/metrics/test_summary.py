@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ocrctl.metrics.bootstrap import Interval, percentile_interval, resample_sums
+from ocrctl.metrics.bootstrap import Interval, percentile_interval, resample_sums, wilson_interval
 from ocrctl.metrics.characters import Confusion, top_confusions
 from ocrctl.metrics.recognition import score
 from ocrctl.metrics.summary import by_length, differences, summarise, worst
@@ -69,6 +69,36 @@ def test_summary_intervals_hold_the_value() -> None:
     for name, interval in summary.metrics.items():
         assert interval.low <= interval.value <= interval.high, name
     assert summary.metrics["accuracy"].value == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(10, 0.7225, 1.0), (0, 0.0, 0.2775), (8, 0.4902, 0.9433)])
+def test_proportions_of_words_have_wilsons_interval(right: int, low: float, high: float) -> None:
+    # Brown, Cai and DasGupta 2001, and R's prop.test(right, 10, correct = FALSE).
+    found = wilson_interval(right, 10)
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    texts = ["ab"] * 10
+    metrics = summarise(score(texts, texts[:right] + [""] * (10 - right))).metrics
+    assert metrics["accuracy"] == found
+    assert metrics["empty_rate"] == wilson_interval(10 - right, 10)
+
+
+@pytest.mark.parametrize(("hits", "samples"), [(0, 0), (-1, 3), (4, 3)])
+def test_wilson_refuses_impossible_counts(hits: int, samples: int) -> None:
+    with pytest.raises(ValueError, match="expected 0 <= hits"):
+        wilson_interval(hits, samples)
+
+
+def test_no_interval_where_every_resample_is_the_same() -> None:
+    texts = ["ab", "c"] * 5
+    metrics = summarise(score(texts, texts)).metrics
+    for name in ("cer", "one_minus_ned"):
+        assert np.isnan(metrics[name].low) and np.isnan(metrics[name].high)
+
+
+def test_difference_is_after_minus_before() -> None:
+    before, after = score(["ab", "cd"], ["ab", "cx"]), score(["ab", "cd"], ["ab", "cd"])
+    found = differences(before, after)
+    assert found["accuracy"].value == 0.5 and found["cer"].value == -0.25
 
 
 def test_cer_interval_is_of_the_ratio() -> None:

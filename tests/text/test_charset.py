@@ -54,7 +54,7 @@ def test_flags_and_compatibility_ideographs_of_paddle_dictionaries(tmp_path: Pat
     path.write_text("金\n\n🇰🇷\n\uf90a\n\u0928\u094d\n \n", encoding="utf-8")  # U+F90A is U+91D1 under NFC
     charset = Charset.load(path)
     assert charset.chars == "金🇰🇷\u0928\u094d "
-    assert all(word in charset.note for word in ("1 entries changed to NFC", "2 entries of several", "1 repeated"))
+    assert all(word in charset.note for word in ("1 entry changed to NFC", "2 entries of several", "1 repeated"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ocrctl.data.polygons.codes import BY_NAME
 from ocrctl.data.polygons.findings import Findings, Hits, fails, known_threshold
 from ocrctl.data.validate.image_rules import check_overlap
 from ocrctl.data.validate.image_scan import scan_images
-from ocrctl.data.validate.run import run_rules
+from ocrctl.data.validate.run import Target, run_rules
 from ocrctl.errors import UsageError
 
 EXAMPLES = 3  # locations printed for each code
@@ -107,10 +107,15 @@ def validate(
         infos=findings.count("info"),
         failed=sum(len(hits.indices) for hits in findings.sorted() if fails(hits.code, options.fail_on)),
         seconds=time.perf_counter() - start,
-        notes=data.notes,
+        notes=[*data.notes, *_charset_notes(target)],
         codes=[_counted(data, hits, options.limit) for hits in findings.sorted()],
     )
     return report, data, findings
+
+
+def _charset_notes(target: Target | None) -> list[str]:
+    note = target.charset.note if target is not None and target.charset is not None else ""
+    return [f"note: charset {note}"] if note else []
 
 
 def _counted(data: Annotations, hits: Hits, limit: int | None) -> CodeCount:

@@ -9,7 +9,9 @@ from ocrctl.core.eval.page_samples import EvalPages
 from ocrctl.core.eval.pages import PageResult, PagesEvaluation
 from ocrctl.core.eval.reports import embed
 from ocrctl.files.atomic import write_with_newline
+from ocrctl.inference.locate import RUN_CHECKPOINTS
 from ocrctl.inference.writers.report.pages import EmbeddedImage, render_pages
+from ocrctl.metrics.evaluation import ModelInfo
 from ocrctl.metrics.pages import check_metrics
 
 
@@ -19,13 +21,23 @@ def write_pages(path: Path, evaluation: PagesEvaluation, data: Sequence[EvalPage
     Raises InputError when one cannot be written.
     """
     results = [evaluation.overall(m.name, protocol) for m in evaluation.models for protocol in evaluation.protocols]
+    names = _file_names(evaluation.models)
     written = []
     for item in results:
-        model = item.model.replace("/", "-")
+        model = names[item.model]
         target = path if len(results) == 1 else path.with_stem(f"{path.stem}-{model}-{item.scores.protocol}")
         write_with_newline(target, _page(item, evaluation, data))
         written.append(target)
     return written
+
+
+def _file_names(models: Sequence[ModelInfo]) -> dict[str, str]:
+    """Return a short, distinct part of a file name for the name of each model: its run folder or file."""
+    paths = [Path(model.path) for model in models]
+    short = [path.resolve().parent.name if path.name in RUN_CHECKPOINTS else path.stem for path in paths]
+    if len(set(short)) < len(short):
+        short = [f"{number}-{name}" for number, name in enumerate(short, 1)]
+    return {model.name: name for model, name in zip(models, short, strict=True)}
 
 
 def _page(item: PageResult, evaluation: PagesEvaluation, data: Sequence[EvalPages]) -> str:

@@ -85,9 +85,9 @@ def evaluate(
         for protocol in options.protocols:
             scores = [score(group_truths, [model[row] for row in rows], protocol) for model in texts]
             results += [_result(info.name, dataset, item, options) for info, item in zip(infos, scores, strict=True)]
-            for (one, first), (two, second) in combinations(zip(infos, scores, strict=True), 2):
-                found = differences(first, second, options.bootstrap, options.seed)
-                pairs.append(Difference(one.name, two.name, dataset, protocol, found))
+            for (base, before), (new, after) in combinations(zip(infos, scores, strict=True), 2):
+                found = differences(before, after, options.bootstrap, options.seed)
+                pairs.append(Difference(base.name, new.name, dataset, protocol, found))
     evaluation = Evaluation(
         models=infos,
         datasets=datasets,
@@ -115,13 +115,8 @@ def evaluate(
 
 
 def model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelInfo]:
-    """Describe each model, under unique names. Raises UsageError when one is given twice."""
-    names = [engine.name for engine in engines]
-    if len(set(names)) != len(names):  # best.ckpt and last.ckpt of one run, or a run and its export
-        names = [f"{engine.path.resolve().parent.name}/{engine.path.name}" for engine in engines]
-    if len(set(names)) != len(names):
-        names = [str(engine.path) for engine in engines]
-    if len(set(names)) != len(names):
+    """Describe each model, under the name by which it was given. Raises UsageError when one is given twice."""
+    if len({engine.path.resolve() for engine in engines}) != len(engines):
         raise UsageError(f"the same model is given twice: {', '.join(given)}.")
     return [
         ModelInfo(
@@ -133,7 +128,7 @@ def model_infos(engines: Sequence[Engine], given: Sequence[str]) -> list[ModelIn
             len(engine.card.charset),
             engine.note,
         )
-        for name, engine in zip(names, engines, strict=True)
+        for name, engine in zip(given, engines, strict=True)
     ]
 
 

@@ -17,13 +17,15 @@ SHOWN = 10  # characters in a message
 
 @dataclass(frozen=True)
 class Cut:
-    """Result of `model cut`: the written checkpoint, its card, characters and parameters before and now."""
+    """Result of `model cut`: the written checkpoint, its card, characters and parameters before and now, and a note
+    about the charset file ("" without any)."""
 
     path: Path
     card: ModelCard
     characters_before: int
     parameters_before: int
     parameters: int
+    note: str = ""
 
 
 def cut_charset(model: str, charset: str, out: Path, report: Callable[[str], None] = lambda line: None) -> Cut:
@@ -74,4 +76,4 @@ def cut_charset(model: str, charset: str, out: Path, report: Callable[[str], Non
     report(f"model cut: writing {out}")
     build_trained(smaller, cut, path)  # raises InputError when they do not fit
     write_checkpoint(out, smaller, cut)
-    return Cut(out, smaller, len(card.charset), before, count_parameters(cut))
+    return Cut(out, smaller, len(card.charset), before, count_parameters(cut), wanted.note)

@@ -127,7 +127,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | No
         expect_stream(parsed, "words")
     charset = _charset(settings, spec, header, last)
     if charset.note:
-        header.append(charset.note)
+        report(f"note: charset {charset.note}")  # at once: the data may be refused for it
     if spec.chosen:
         check_script(spec.name, spec.stride_w, spec.input_height, charset.chars)
 

@@ -97,10 +97,13 @@ def _differences(evaluation: Evaluation) -> str:
                 text = f'<span class="{"better" if better else "worse"}">{text}</span>'
             cells.append(text)
         rows.append(
-            [f"{escape(item.first)} − {escape(item.second)}", escape(item.dataset), escape(item.protocol), *cells]
+            [f"{escape(item.after)} − {escape(item.before)}", escape(item.dataset), escape(item.protocol), *cells]
         )
-    headers = ["models", "data", "protocol", *(f"{HEADINGS[name]}, points" for name in METRICS)]
-    note = "The same words for both, so the interval is of the difference. Coloured where it excludes zero."
+    headers = ["later − earlier model", "data", "protocol", *(f"{HEADINGS[name]}, points" for name in METRICS)]
+    note = (
+        "Later minus earlier model: of accuracy and 1-NED + is better, of CER and empty − is. The same words for both, "
+        "so the interval is of the difference. Coloured where it excludes zero."
+    )
     return f"<h2>Paired differences</h2><p class='soft'>{note}</p>{table(headers, rows, 3)}"
 
 
