@@ -91,6 +91,7 @@ def clean(
             console.table(("count", "action", "first"), rows)
     console.note(_summary(report))
     if report.dry and report.actions:
+        console.note("nothing was written; --clamp, --repair and --remove-bad write their fixes")
         console.suggest(f"ocrctl dataset clean {name} --clamp --repair --remove-bad")
     elif report.journal is not None:
         console.suggest(f"ocrctl dataset undo {name}")

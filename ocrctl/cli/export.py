@@ -10,9 +10,8 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.early import check_models, check_specs
 from ocrctl.cli.help import CHECKS, OUTPUT
-from ocrctl.cli.options import GraphDecoding, Json, Plugins, Quiet, plugin_flags
+from ocrctl.cli.options import GraphDecoding, Json, Plugins, Quiet, predict_command
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.shell import shell_quote
 
 DIFFERING_SHOWN = 10
 
@@ -103,5 +102,8 @@ def export(
             console.warn(f"warning: {model.name} reads nothing: {model.nothing}, which are rendered words.")
     if not report.ok:
         raise typer.Exit(1)
-    if (first := report.models[0].path) is not None:
-        console.suggest(f"ocrctl predict IMAGES -m {shell_quote(first)}{plugin_flags(plugin)}")
+    first = report.models[0]
+    if first.path is not None:
+        if first.task == "recognition":
+            console.note(f"note: {first.path} reads images of single words; for pages add a detector: -m default:det")
+        console.suggest(predict_command(first.path, first.task, plugin))

@@ -13,7 +13,7 @@ from ocrctl.cli.early import check_models
 from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.model_merge import merge
-from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
+from ocrctl.cli.options import Json, Plugins, Quiet, predict_command
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def info(
             console.write(f"accuracy: {_accuracy(default.accuracy)}")
         for command in default.commands:
             console.write(f"made by: {command}")
-    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(model)}{plugin_flags(plugin)}")
+    console.suggest(predict_command(model, card.task, plugin))
 
 
 def _figures(one: ModelFigures | None) -> tuple[str, str, str, str, str]:
@@ -232,7 +232,7 @@ def import_(
         console.note(f"note: charset {imported.note}")
     charset_part = f", {len(imported.card.charset)} characters" if imported.card.charset else ""
     console.write(f"{imported.path}: {imported.description}, {imported.parameters:,} parameters{charset_part}")
-    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(imported.path)}{plugin_flags(plugin)}")
+    console.suggest(predict_command(imported.path, imported.card.task, plugin))
 
 
 @app.command("cut")
@@ -245,7 +245,7 @@ def cut(
         typer.Option(
             "--charset",
             metavar="FILE",
-            help="Characters to keep: a file, or a built-in charset: latin, ascii95, ...",
+            help="Characters to keep: a file, or a built-in charset: digits, lower36, ascii94, ascii95 or latin.",
             rich_help_panel=MODEL,
         ),
     ],
@@ -280,4 +280,4 @@ def cut(
         f"{done.path}: {len(done.card.charset)} of {done.characters_before:,} characters, {done.parameters:,} of "
         f"{done.parameters_before:,} parameters"
     )
-    console.suggest(f"ocrctl predict IMAGE... -m {shell_quote(done.path)}{plugin_flags(plugin)}")
+    console.suggest(predict_command(done.path, done.card.task, plugin))

@@ -77,7 +77,7 @@ Charset = Annotated[
     typer.Option(
         "--charset",
         metavar="FILE",
-        help="Charset file, or a built-in charset: lower36, ascii94, latin, ...",
+        help="Charset file, or a built-in charset: digits, lower36, ascii94, ascii95 (with space) or latin.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -97,6 +97,12 @@ Plugins = Annotated[
 def plugin_flags(files: list[Path] | None) -> str:
     """Return the `--plugin` options of this command, for the command that it suggests next."""
     return "".join(f" --plugin {shell_quote(file)}" for file in files or ())
+
+
+def predict_command(model: object, task: str, files: list[Path] | None) -> str:
+    """Return the `predict` to suggest for a model; one alone reads images of single words, or finds text on pages."""
+    images = "WORD_IMAGES" if task == "recognition" else "PAGES"
+    return f"ocrctl predict {images} -m {shell_quote(str(model))}{plugin_flags(files)}"
 
 
 Decoding = Annotated[

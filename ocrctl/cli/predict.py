@@ -220,10 +220,14 @@ def predict(
     if fmt == TXT and result.boxes is None:
         console.note("note: for word images --format txt is now called text")
     if not models and 2 * result.word_sized > result.read:
-        words = typed_words() if len(inputs) <= MANY else ["predict", "INPUT..."]
         console.note(
-            f"note: {result.word_sized} of {result.read} images are as small as word images, and were read as pages; "
-            f"read each as one word: {shlex.join(['ocrctl', *words, '-m', 'default:rec-latin'])}"
+            f"note: {_of_all(result.word_sized, result.read)} as small as word images, and read as "
+            f"{'a page' if result.read == 1 else 'pages'}; read each as one word: {_again(inputs, 'default:rec-latin')}"
+        )
+    if models and 2 * result.page_sized > result.read:
+        console.note(
+            f"note: {_of_all(result.page_sized, result.read)} as large as a page, and read as one word; to read pages, "
+            f"add a detector: {_again(inputs, 'default:det', models)}"
         )
     if result.nothing:
         console.warn(f"warning: {result.nothing}: the recogniser reads nothing.")
@@ -237,6 +241,19 @@ def predict(
         )
     if result.unreadable:
         raise typer.Exit(1)
+
+
+def _of_all(count: int, read: int) -> str:
+    """Return `the image is` or `3 of 4 images are`."""
+    return "the image is" if read == 1 else f"{count} of {read} images are"
+
+
+def _again(inputs: list[str], model: str, models: list[str] | None = None) -> str:
+    """Return the command line as typed with `model` added, and with many inputs left out."""
+    words = typed_words()
+    if len(inputs) > MANY:
+        words = ["predict", "INPUT...", *(word for one in models or () for word in ("-m", one))]
+    return shlex.join(["ocrctl", *words, "-m", model])
 
 
 def _summary(result: PredictReport) -> str:

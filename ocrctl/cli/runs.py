@@ -20,13 +20,17 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
+def _step(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
 @app.command("list")
 def list_(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List runs with steps, time and accuracy."""
+    """List runs with steps, time and accuracy. saved: the step of last.ckpt, from which --resume continues."""
     from ocrctl.core.runs.show import list_runs
 
     runs = list_runs(folder)
@@ -34,9 +38,9 @@ def list_(
         console.write_json({"runs": runs})
         return
     rows = [
-        (r.name, r.arch, r.steps, f"{r.seconds:.0f} s", _percent(r.best), _percent(r.last))
+        (r.name, r.arch, r.steps, _step(r.saved), f"{r.seconds:.0f} s", _percent(r.best), _percent(r.last))
         if r.problem is None
-        else (r.name, "unreadable", *"----")
+        else (r.name, "unreadable", *"-----")
         for r in runs
     ]
     for r in runs:
@@ -44,7 +48,7 @@ def list_(
             console.note(f"unreadable: {r.problem}")
     if not runs:
         console.note(f"{folder}: contains no run")
-    console.table(["run", "arch", "steps", "time", "best", "last"], rows)
+    console.table(["run", "arch", "steps", "saved", "time", "best", "last"], rows)
 
 
 @app.command("show")
@@ -75,7 +79,8 @@ def show(
         return
     console.write(f"{entry.path}: {entry.arch}, {entry.steps} steps in {entry.seconds:.0f} s")
     console.write(f"val: best {_percent(entry.best)}, last {_percent(entry.last)}")
-    console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}")
+    saved = f" (step {entry.saved}, from which --resume continues)" if entry.saved is not None else ""
+    console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}{saved}")
     console.table(["setting", "value"], list(flat(settings).items()))
     if entry.checkpoints:
         console.suggest(f"ocrctl eval {shell_quote(run)} -d SPEC")
@@ -108,6 +113,7 @@ def compare(
     figures = [
         ("arch", *(e.arch for e in entries)),
         ("steps", *(e.steps for e in entries)),
+        ("saved", *(_step(e.saved) for e in entries)),
         ("seconds", *(round(e.seconds) for e in entries)),
         ("best", *(_percent(e.best) for e in entries)),
         ("last", *(_percent(e.last) for e in entries)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -116,7 +117,10 @@ def train(
     estimate: Annotated[
         bool,
         typer.Option(
-            "--estimate", help="Estimate the memory of a step by part, without training.", rich_help_panel=CHECKS
+            "--estimate",
+            help="Estimate the memory of a step by part, on the device that would train or on train.device, without "
+            "training.",
+            rich_help_panel=CHECKS,
         ),
     ] = False,
     auto_batch: Annotated[
@@ -204,6 +208,9 @@ def train(
             result = run_training(request, console.note, progress, lambda *given: ended.append(given))
     except InputError as error:
         raise _refused(error, resuming, plugin) from error
+    except KeyboardInterrupt:  # before the first step or after the last one; in between, the run saves and returns
+        _report_saved(out, "nothing is saved yet", plugin)
+        raise
     if not json:
         with console.ignoring_closed_pipe():
             _report(result)
@@ -218,7 +225,9 @@ def train(
         elif change is not None:
             _report_change(change)
     if result.stopped_by_signal is not None:
-        console.suggest(f"ocrctl train --resume -o {shell_quote(result.run)}{plugin_flags(plugin)}")
+        name = signal.Signals(result.stopped_by_signal).name
+        what = "interrupted (Ctrl-C)" if name == "SIGINT" else f"stopped by {name}"
+        _report_saved(result.run, "no step was saved", plugin, f"{what}: ")
         raise typer.Exit(128 + result.stopped_by_signal)
     if fast_dev_run:
         console.suggest(_without_trial())
@@ -262,6 +271,18 @@ def _report(result: TrainResult) -> None:
         if f"val_{goal}" in result.last:
             best = f"best {result.best_accuracy:.1%} at step {result.best_step}"
             console.write(f"val {goal}: {result.last[f'val_{goal}']:.1%} ({best})")
+
+
+def _report_saved(run: Path | None, nothing: str, plugin: list[Path] | None, what: str = "") -> None:
+    """Say which step of an ended run is saved, and the command that continues with it; `nothing` where none is."""
+    from ocrctl.core.runs.show import saved_step
+
+    step = saved_step(run) if run is not None else None
+    if run is None or step is None:
+        console.warn(f"{what}{nothing}")
+        return
+    console.warn(f"{what}step {step:,} is saved in {run / 'last.ckpt'}")
+    console.suggest(f"ocrctl train --resume -o {shell_quote(run)}{plugin_flags(plugin)}")
 
 
 def _report_unmeasured(result: TrainResult, error: BaseException, json: bool) -> None:
@@ -346,7 +367,7 @@ def _estimate(settings: Settings, json: bool) -> None:
     rows = [(part.name, f"{getattr(result.memory, part.name) / 2**20:.0f}") for part in fields(result.memory)]
     console.table(["part", "MiB"], [*rows, ("total", f"{result.total / 2**20:.0f}")])
     size = f"batch {result.batch_size} of {result.height}x{result.width}"
-    console.note(f"{result.arch}, {size}, {result.precision} on {result.device}")
+    console.note(f"{result.arch}, {size}, {result.precision} on {result.device} ({result.why})")
 
 
 def _corrected(word: str) -> str:

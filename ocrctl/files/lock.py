@@ -116,6 +116,21 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
     return held
 
 
+def refuse_locked(folder: Path, refused: str = WRITING) -> None:
+    """Raise UsageError when another process holds the lock of `folder`, before slow work that needs it; `lock_folder`
+    decides. Nothing is created, and without flock nothing is refused."""
+    path = folder / ".ocrctl.lock"
+    try:
+        handle = os.open(path, _FLAGS)
+    except OSError:  # there is none, or `lock_folder` names the reason
+        return
+    try:
+        if _flock(handle) is False:
+            raise _refusal(path, folder, refused, handle, stale=False)
+    finally:
+        os.close(handle)
+
+
 def open_locked(path: Path) -> int | None:
     """Wait for the lock of `path` and return the descriptor of the emptied file; call `untrack` before closing it.
 

@@ -61,6 +61,18 @@ def test_a_dry_run_tells_and_changes_nothing(tmp_path: Path, capsys: pytest.Capt
     }  # fmt: skip
 
 
+def test_a_dry_run_says_that_nothing_was_written_and_what_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged(tmp_path)
+    assert run(["dataset", "clean", str(tmp_path)]) == 1
+    *_, nothing, command = capsys.readouterr().err.splitlines()
+    assert nothing == "nothing was written; --clamp, --repair and --remove-bad write their fixes"
+    assert command == f"next: ocrctl dataset clean {tmp_path} --clamp --repair --remove-bad"
+    run(["dataset", "clean", str(tmp_path), "--clamp"])
+    assert "nothing was written" not in capsys.readouterr().err
+
+
 def test_clean_leaves_a_valid_set_and_undo_every_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from ocrctl.cli import console
@@ -85,7 +87,7 @@ def test_word_images_that_are_read_as_pages_are_told_the_recogniser(
     command = ["predict", "--device", "cpu"]
     assert run([*command, words[0]]) == 0
     said = capsys.readouterr().err
-    assert "note: 1 of 1 images are as small as word images" in said
+    assert "note: the image is as small as word images" in said
     assert f"read each as one word: ocrctl predict --device cpu {words[0]} -m default:rec-latin" in said
     assert run([*command, *words[:5]]) == 0
     assert "ocrctl predict INPUT... -m default:rec-latin" in capsys.readouterr().err
@@ -117,3 +119,21 @@ def test_default_models_come_first_and_no_name_is_cut(
             *detectors,
         ]
         assert names.index("default:det") < names.index(recognisers[0])
+
+
+def test_pages_that_are_read_as_words_are_told_the_detector(
+    default_weights: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, crop = tmp_path / "photo.png", tmp_path / "line.png"
+    cv2.imwrite(str(photo), np.full((500, 700, 3), 200, np.uint8))
+    cv2.imwrite(str(crop), np.full((420, 2000, 3), 200, np.uint8))  # a sharp crop of one line
+    command = ["predict", "--device", "cpu", "-m", "default:rec-latin"]
+    assert run([*command, str(photo)]) == 0
+    said = capsys.readouterr().err
+    assert "note: the image is as large as a page, and read as one word" in said
+    assert f"add a detector: ocrctl {' '.join(command)} {photo} -m default:det" in said
+    assert run([*command, *[str(photo)] * 5]) == 0
+    assert "ocrctl predict INPUT... -m default:rec-latin -m default:det" in capsys.readouterr().err
+    for images in ([crop], [photo, *sorted(word_folder.glob("*.png"))]):
+        assert run([*command, *map(str, images)]) == 0
+        assert "as large as a page" not in capsys.readouterr().err

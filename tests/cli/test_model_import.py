@@ -44,7 +44,7 @@ def test_the_checkpoint_reads_as_the_file_does(words: Path, tmp_path: Path, caps
     assert run(["model", "import", str(words), "--as", ARCH, "-o", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out.startswith(f"{out}: published weights of {ARCH}") and "36 characters" in said.out
-    assert f"next: ocrctl predict IMAGE... -m {out}" in said.err
+    assert f"next: ocrctl predict WORD_IMAGES -m {out}" in said.err
     card, _ = load_checkpoint(out)
     assert (card.arch, card.charset, card.max_label_length) == (ARCH, LOWER36, 25)
     source = torch.load(out, weights_only=True)["source"]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 
 def ocrctl(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -86,11 +87,22 @@ def test_plain_error_for_a_disk_path_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_estimate_projects_for_a_card_that_is_not_here() -> None:
-    done = ocrctl("train", "dbnet", "-p", "rtx3060", "--estimate", "--json")
+    cuda = ["--set", "train.device=cuda"]
+    done = ocrctl("train", "dbnet", "-p", "rtx3060", *cuda, "--estimate", "--json")
     found = json.loads(done.stdout)
     assert (found["device"], found["precision"], found["batch_size"]) == ("cuda", "16-mixed", 2)
     assert found["total"] == sum(found["memory"].values()) < 12 * 2**30
     assert ocrctl("train", "parseq-tiny", "--estimate").returncode == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what is estimated without a GPU")
+def test_estimate_is_of_the_device_that_would_train() -> None:
+    done = ocrctl("train", "crnn-tiny", "-p", "rtx3060", "--estimate")
+    assert done.stderr.splitlines()[-1] == (
+        "crnn-tiny, batch 512 of 32x100, 32-true on cpu (no GPU here; for one: --set train.device=cuda)"
+    )
+    done = ocrctl("train", "crnn-tiny", "--estimate", "--set", "train.device=cpu")
+    assert done.stderr.splitlines()[-1].endswith(" on cpu (train.device=cpu)")
 
 
 def test_a_run_that_reads_nothing_says_so_and_names_the_command_that_tells(

@@ -12,7 +12,7 @@ import pytest
 
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files import lock as module
-from ocrctl.files.lock import exclusive_lock, lock, lock_folder
+from ocrctl.files.lock import exclusive_lock, lock, lock_folder, refuse_locked
 
 HOLD = """
 import sys
@@ -40,9 +40,14 @@ def test_the_second_is_told_who_holds_it_by_any_name_and_death_releases(tmp_path
     process = holder(folder)
     with pytest.raises(UsageError, match=f"{link} is being written by process {process.pid}"):
         lock_folder(link)
+    with pytest.raises(UsageError, match=f"{link} is being written by process {process.pid}"):
+        refuse_locked(link)
     process.kill()
     process.communicate()
+    refuse_locked(link)  # the file is still there, its owner is not
     lock_folder(link).release()
+    refuse_locked(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     assert not list(folder.iterdir())
 
 

@@ -70,6 +70,7 @@ class Exported:
     opset: int
     checks: list[Parity]
     failures: list[str]
+    task: str  # recognition or detection
     nothing: str = ""  # why the model reads nothing, by rendered words, where --verify did not check it
 
 
@@ -212,6 +213,7 @@ def _export_one(
         opset=OPSET,
         checks=checks,
         failures=failures,
+        task=card.task,
         nothing=nothing,
     )
 

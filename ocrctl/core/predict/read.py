@@ -23,11 +23,13 @@ Result = Prediction | PagePrediction | Unreadable
 
 @dataclass(frozen=True)
 class TaskResult:
-    """A result, its image for what is drawn, and its words with what was attended to."""
+    """A result, its image for what is drawn, its words with what was attended to, and of a word the width and height of
+    its image."""
 
     result: Result
     image: Image | None = None
     words: Sequence[Recognition] = ()
+    size: tuple[int, int] | None = None
 
 
 class Task(Protocol):
@@ -62,7 +64,7 @@ class WordTask:
         for (path, (_, size, image)), item in zip(batch, texts, strict=True):
             characters = item.placed(item.positions * size).characters if self._characters else None
             prediction = Prediction(path, item.text, item.confidence, characters=characters)
-            results.append(TaskResult(prediction, image, [item]))
+            results.append(TaskResult(prediction, image, [item], size))
         return results
 
 

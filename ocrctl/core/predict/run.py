@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MIN_PREDICTIONS = 5  # below which empty texts are no evidence of a broken model
 WORD_HEIGHT, WORD_WIDTH = 100, 640  # pixels; 87 to 95 % of the word images of three public datasets are smaller
+# Pixels of the shorter side, and the largest ratio of the sides: at most 0.4 % of the word images of four public
+# datasets are so large, and all images of two datasets of pages (docs/reference/predict.md).
+PAGE_SIDE, PAGE_RATIO = 400, 4
 Emit = Callable[[Result], None]
 
 
@@ -60,7 +63,8 @@ class PredictReport:
     """Result of `predict`: counts (`boxes` of a detector, `words` of them with a text), unreadable inputs, seconds for
     inference and for loading; `recogniser` beside a detector; `lost` counts what the format cannot represent, by
     sentence; `skipped` are files of folders that are not images, `skipped_note` is the sentence about them;
-    `word_sized` counts the pages that are as small as word images; `nothing`: why a recogniser probably reads nothing,
+    `word_sized` counts the pages that are as small as word images, `page_sized` the word images as large as pages;
+    `nothing`: why a recogniser probably reads nothing,
     "" otherwise; `explained`: the folder of explanations."""
 
     model: str
@@ -80,6 +84,7 @@ class PredictReport:
     skipped: list[str] = field(default_factory=list)
     skipped_note: str = ""
     word_sized: int = 0
+    page_sized: int = 0
     nothing: str = ""
     explained: Path | None = None
 
@@ -92,6 +97,7 @@ class _Counts:
     texts: int = 0  # read by a recogniser
     empty: int = 0  # of them
     word_sized: int = 0
+    page_sized: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
@@ -191,6 +197,7 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
         skipped=skipped.paths,
         skipped_note=skipped.summary(),
         word_sized=counts.word_sized,
+        page_sized=counts.page_sized,
         explained=sheets.path if sheets is not None and counts.read else None,
         nothing=f"all {counts.texts:,} texts are empty" if counts.texts == counts.empty >= MIN_PREDICTIONS else "",
     )
@@ -264,6 +271,8 @@ def _run(
                     counts.words += sum(text != "" for text in read)
                 else:
                     read = [item.result.text]
+                    short, long = sorted(item.size or (0, 0))
+                    counts.page_sized += short >= PAGE_SIDE and long <= PAGE_RATIO * short
                 counts.texts += len(read)
                 counts.empty += read.count("")
 

@@ -20,7 +20,7 @@ from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.files import atomic
 from ocrctl.files.atomic import write_text
 from ocrctl.files.durable import cannot_write
-from ocrctl.files.lock import Lock, lock_folder
+from ocrctl.files.lock import Lock, lock_folder, refuse_locked
 from ocrctl.files.regular import read_regular
 from ocrctl.shell import shell_quote
 from ocrctl.text.charset import BUILTIN
@@ -36,6 +36,8 @@ CHANGEABLE = {
     "train.mkldnn", "data.bad_polygons", "watchdog.step_seconds", "watchdog.loader_seconds", "watchdog.abort",
     "limits.unpack_ratio", "limits.unpack_free", "limits.zip_text_bytes",
 }  # fmt: skip
+
+TRAINING = "{name}: {owner} is training there."
 
 # Settings that divide the samples of a step; they may change on resume where the samples do not.
 PROCESSES = {"train.devices", "train.nodes"}
@@ -295,12 +297,18 @@ def unlock(lock: Lock | None) -> None:
         lock.release()
 
 
+def check_not_running(out: Path | None) -> None:
+    """Raise UsageError when another process trains in `out`; the lock that decides is taken later."""
+    if out is not None:
+        refuse_locked(out, TRAINING)
+
+
 def lock_run(run: Path) -> Lock:
     """Lock `run` for training until this process ends; returns the lock for `unlock`.
 
     Raises UsageError naming the process that trains there, InputError when the folder cannot be written to.
     """
-    return lock_folder(run, "{name}: {owner} is training there.")
+    return lock_folder(run, TRAINING)
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickletools
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,15 @@ from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
 from ocrctl.training.metrics_rows import read_rows
 
+_BEFORE_STEP = 1 << 12  # bytes; epoch and global_step are the first keys that Lightning writes
 BEST_METRICS = ("val_exact", "val_hmean")  # the first one present selects the best checkpoint
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run: folder, architecture, last step, seconds trained, best and last validation score (None before the
-    first): word accuracy of a recogniser, hmean of a detector. `problem` is why a run could not be read; the rest is
-    then empty."""
+    """One run: folder, architecture, last logged step, seconds trained, best and last validation score (None before the
+    first): word accuracy of a recogniser, hmean of a detector. saved: step of last.ckpt, from which --resume continues
+    (None: there is none, or it does not say). `problem` is why a run could not be read; the rest is then empty."""
 
     name: str
     path: Path
@@ -30,6 +33,7 @@ class RunSummary:
     last: float | None
     checkpoints: list[str]
     problem: str | None = None
+    saved: int | None = None
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
@@ -57,8 +61,28 @@ def summary(run: Path) -> RunSummary:
     return RunSummary(
         run.name, run, str(config.get("arch", "?")), int(_number(run, last, "step")), _number(run, last, "seconds"),
         max(goals) if goals else None, goals[-1] if goals else None,
-        [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()],
+        [name for name in ("best.ckpt", "last.ckpt") if (run / name).exists()], saved=saved_step(run),
     )  # fmt: skip
+
+
+def saved_step(run: Path) -> int | None:
+    """Return the optimiser step of last.ckpt, read without torch; None when there is none or it is not readable.
+
+    A checkpoint is a zip archive with a pickle, of which only the operations up to the step are read, and nothing run.
+    """
+    try:
+        with zipfile.ZipFile(run / "last.ckpt") as archive:
+            [name] = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            with archive.open(name) as file:
+                start = file.read(_BEFORE_STEP)
+        key = False
+        for operation, argument, _ in pickletools.genops(start):
+            if key and isinstance(argument, int) and "PUT" not in operation.name:
+                return argument
+            key = argument == "global_step" or (key and "PUT" in operation.name)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return None
+    return None
 
 
 def goal_metric(rows: list[dict[str, str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ WIDTH_MULTIPLE = 16  # pixels; a suggested width is a multiple of this and of th
 @dataclass(frozen=True)
 class Fix:
     """Changes to a `train` command line that make its data valid: commands to run first, SPECs to replace, and options
-    to append (the last of two equal options wins)."""
+    to append, in place of those of the same name."""
 
     commands: tuple[str, ...] = ()
     replacements: dict[str, str] = field(default_factory=dict)
@@ -35,9 +35,24 @@ class Fix:
 
     def command(self, words: Iterable[str], flags: str = "") -> str:
         """Return the whole command line: `words` are those after `ocrctl`; `flags` are appended to the commands."""
-        replaced = (self.replacements.get(_absolute(word), word) for word in words)
+        replaced = (self.replacements.get(_absolute(word), word) for word in self._without_old(list(words)))
         train = [shlex.quote(word) if word.startswith("-") else shell_quote(word) for word in replaced]
         return " && ".join([*(line + flags for line in self.commands), " ".join(["ocrctl", *train, *self.options])])
+
+    def _without_old(self, words: list[str]) -> Iterator[str]:
+        """Yield `words` without the options that `options` give again: --charset VALUE, --charset=VALUE, --set K=V."""
+        pairs = list(zip(self.options[::2], self.options[1::2], strict=True))
+        names = {name for name, _ in pairs} - {"--set"}
+        settings = {value.partition("=")[0] for name, value in pairs if name == "--set"}
+        rest = iter(range(len(words)))
+        for index in rest:
+            name, equals, value = words[index].partition("=")
+            following = value if equals else words[index + 1] if index + 1 < len(words) else ""
+            if name in names or (name == "--set" and following.partition("=")[0] in settings):
+                if not equals:
+                    next(rest, None)
+            else:
+                yield words[index]
 
 
 class TrainingDataError(InputError):

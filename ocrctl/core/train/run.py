@@ -15,7 +15,14 @@ from ocrctl.config.limits import use_limits
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings, TrainSettings
 from ocrctl.config.suggest import did_you_mean
-from ocrctl.core.runs.folder import absolute_paths, check_no_run, prepare_run, resolved_init, resume_settings
+from ocrctl.core.runs.folder import (
+    absolute_paths,
+    check_no_run,
+    check_not_running,
+    prepare_run,
+    resolved_init,
+    resume_settings,
+)
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.errors import OcrctlError, PluginError, UsageError
@@ -110,6 +117,7 @@ def _train(
         raise UsageError("--resume cannot be combined with --fast-dev-run: a trial must not change a run.")
     process = request.process
     if process.first:
+        check_not_running(request.out)
         check_no_run(request.out, resume=request.resume)
     settings = with_processes(request.settings, process, asks_for_processes(request.settings))
     if settings.model.init:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def test_list_goes_on_after_a_broken_run(tmp_path: Path, capsys: pytest.CaptureF
     assert [entry.problem is None for entry in list_runs(tmp_path)] == [True, False, False, False]
     assert run(["runs", "list", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "run\tarch\tsteps\ttime\tbest\tlast" and len(lines) == 5
-    assert lines[1].startswith("a\tcrnn\t10") and lines[2] == "b\tunreadable\t-\t-\t-\t-"
+    assert lines[0] == "run\tarch\tsteps\tsaved\ttime\tbest\tlast" and len(lines) == 5
+    assert lines[1].startswith("a\tcrnn\t10") and lines[2] == "b\tunreadable\t-\t-\t-\t-\t-"
     assert run(["runs", "list", str(tmp_path), "--json"]) == 0
     assert "not a TOML file" in json.loads(capsys.readouterr().out)["runs"][1]["problem"]
 
@@ -69,3 +70,26 @@ def test_a_damaged_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run(["runs", "list", str(tmp_path / "runs")]) == 0
     output, log = capsys.readouterr()
     assert output.splitlines()[1].startswith("a\tunreadable") and said in log
+
+
+def test_the_saved_step_is_that_of_the_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A killed run has logged more steps than it saved."""
+    import torch
+
+    path = folder(tmp_path / "a", CRNN + SECTIONS)
+    torch.save({"epoch": 3, "global_step": 70_000, "state_dict": {}}, path / "last.ckpt")
+    assert summary(path).saved == 70_000 and summary(path).steps == 10
+    assert run(["runs", "show", str(path)]) == 0
+    assert "checkpoints: last.ckpt (step 70000, from which --resume continues)" in capsys.readouterr().out
+    assert run(["runs", "list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split("\t")[:4] == ["a", "crnn", "10", "70000"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04junk", b"none"])
+def test_a_damaged_checkpoint_has_no_saved_step(tmp_path: Path, content: bytes) -> None:
+    path = folder(tmp_path / "a", CRNN + SECTIONS)
+    (path / "last.ckpt").write_bytes(content)
+    assert summary(path).saved is None
+    with zipfile.ZipFile(path / "last.ckpt", "w") as archive:
+        archive.writestr("last/data.pkl", b"\x80\x02}(X\x05\x00\x00\x00epochK\x03")  # cut off before the step
+    assert summary(path).saved is None

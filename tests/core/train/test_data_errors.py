@@ -12,10 +12,10 @@ import pytest
 from ocrctl.cli import console
 from ocrctl.cli.app import run
 from ocrctl.config.output_steps import output_steps
-from ocrctl.core.train.data_errors import LabelPolicy, fitting_width, label_plan
+from ocrctl.core.train.data_errors import Fix, LabelPolicy, fitting_width, label_plan
 from ocrctl.data.datasets.check_labels import LabelReport, check_labels
 from ocrctl.models.registry import get_spec
-from ocrctl.text.charset import Charset
+from ocrctl.text.charset import BUILTIN, Charset
 
 TINY = get_spec("crnn-tiny")
 LOWER = LabelPolicy(TINY, Charset.load("lower36"))
@@ -156,3 +156,29 @@ def test_lmdb_build_tells_scripts_of_what(tmp_path: Path, capsys: pytest.Capture
         "scripts": {"Latin": 4}, "command": None,
     }  # fmt: skip
     assert "next:" not in err
+
+
+@pytest.mark.parametrize("given", [["--charset", "digits"], ["--charset=digits"]])
+def test_the_hint_replaces_the_charset_that_was_given(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before: the hint was `--charset digits --charset ascii94`."""
+    data = write(tmp_path / "data", ["Exit", "OPEN", "24h"])
+    assert run(["train", *given, "-d", str(data), "--set", "train.lr=1"]) == 3
+    assert (
+        capsys.readouterr().err.splitlines()[-1] == f"hint: ocrctl train -d {data} --set train.lr=1 --charset ascii94"
+    )
+
+
+def test_the_hint_replaces_the_width_that_was_given() -> None:
+    fix = Fix(options=("--set", "model.width=256"))
+    assert fix.command(["train", "--set", "model.width=64", "--set=model.width=96", "--set", "train.lr=1"]) == (
+        "ocrctl train --set train.lr=1 --set model.width=256"
+    )
+
+
+def test_help_names_every_built_in_charset(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["train"], ["model", "cut"]):
+        assert run([*command, "--help"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert all(name in said for name in BUILTIN), command

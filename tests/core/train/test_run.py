@@ -21,6 +21,7 @@ import torch
 from ocrctl.core.train.run import TrainRequest, load_train_settings, train
 from ocrctl.core.train.task import TrainResult
 from ocrctl.errors import InputError, MissingRequirement, ResumableStop, UsageError
+from ocrctl.files.lock import exclusive_folder_lock
 from ocrctl.models.checkpoint import read_checkpoint
 from ocrctl.training.signals import SignalWatch
 
@@ -258,8 +259,22 @@ def test_a_signal_saves_and_says_how_to_go_on(words: Path, tmp_path: Path, name:
     os.killpg(process.pid, number)  # a terminal's Ctrl-C, `timeout` and job managers signal the workers, too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert errors.splitlines()[-1] == f"next: ocrctl train --resume -o {out}"
-    assert read_checkpoint(out / "last.ckpt")["global_step"] >= 2
+    step = read_checkpoint(out / "last.ckpt")["global_step"]
+    what = "interrupted (Ctrl-C)" if name == "SIGINT" else f"stopped by {name}"
+    assert step >= 2 and errors.splitlines()[-2:] == [
+        f"{what}: step {step} is saved in {out / 'last.ckpt'}", f"next: ocrctl train --resume -o {out}"
+    ]  # fmt: skip
+
+
+def test_a_running_run_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with exclusive_folder_lock(run):
+        for more in ([], ["--resume"]):
+            command = [sys.executable, "-X", "importtime", "-m", "ocrctl", "train", "crnn-tiny", "-o", str(run), *more]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 2
+            assert f"error: {run}: process {os.getpid()} is training there." in done.stderr
+            assert "| torch\n" not in done.stderr and "lightning" not in done.stderr
 
 
 @pytest.mark.posix
