@@ -18,8 +18,10 @@ from ocrctl.training.objectives import to_device
 from ocrctl.training.trial import TrialStep, trial_batch
 
 # Operations whose result, or its size, the host has to wait for.
-WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive"}
-INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}  # by a boolean mask
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal"}
+COPIES = {"_to_copy", "copy_"}
+LENGTHS = {"_ctc_loss", "_ctc_loss_backward"}  # on a GPU they read lengths on the host and copy them back
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}  # by a boolean mask, or by positions on the host
 NO_ENGINE = ("unable to find an engine", "CUDNN_STATUS_NOT_SUPPORTED", "CUDNN_STATUS_ALLOC_FAILED", "out of memory")
 
 
@@ -39,12 +41,27 @@ class HostWaits(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run one operation and record it."""
-        name = func.overloadpacket.__name__
-        masked = name in INDEXING and any(isinstance(i, Tensor) and i.dtype is torch.bool for i in args[1])
-        to_host = name == "_to_copy" and args[0].is_cuda and str((kwargs or {}).get("device")) == "cpu"
-        if name in WAITING or masked or to_host:
+        name, named = func.overloadpacket.__name__, kwargs or {}
+        masked = name in INDEXING and any(
+            isinstance(i, Tensor) and (i.dtype is torch.bool or i.device.type != args[0].device.type) for i in args[1]
+        )
+        lengths = name in LENGTHS and not args[0].is_cpu
+        if name in WAITING or masked or lengths or (name in COPIES and _copy_waits(args, named)):
             self.found.append(name)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **named)
+
+
+def _copy_waits(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether the host waits for a copy, `_to_copy(source, device=...)` or `copy_(target, source)`: it does for
+    every copy to the CPU, and for one from the CPU without non_blocking."""
+    if len(args) > 1:
+        source, target = args[1].device, args[0].device
+    else:
+        source, target = args[0].device, torch.device(kwargs.get("device") or args[0].device)
+    if source.type == target.type:
+        return False
+    without = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2]))
+    return target.type == "cpu" or (source.type == "cpu" and without)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ class StepDistance:
 
     def __call__(self, model: OCRModel, base: OCRModel, images: Tensor, named: dict[str, Tensor]) -> Tensor:
         """images: uint8 (M, C, H, W). Returns the mean over the steps of all images: scalar float32."""
-        own, given = self.own.to(images.device), self.given.to(images.device)
+        self.own, self.given = self.own.to(images.device), self.given.to(images.device)  # copied once
+        own, given = self.own, self.given
         with torch.no_grad():
             targets = base(images, **named)["logits"].float()[..., given]  # (M, T, S)
         logits = model(images, **named)["logits"].float()  # (M, T, K)
@@ -119,10 +120,11 @@ class ReadingDistance:
 
     def __call__(self, model: OCRModel, base: OCRModel, images: Tensor, named: dict[str, Tensor]) -> Tensor:
         """images: uint8 (M, C, H, W). Returns the objective: scalar float32."""
+        self.own, self.given = self.own.to(images.device), self.given.to(images.device)  # copied once
         with torch.no_grad():
             read: Callable[..., dict[str, Tensor]] = base.generate  # takes widths where the aspect ratio is kept
-            logits = read(images, **named)["logits"].float()[..., self.given.to(images.device)]  # (M, T, S)
-        ids = self.own.to(images.device)[logits.argmax(-1)]  # (M, T)
+            logits = read(images, **named)["logits"].float()[..., self.given]  # (M, T, S)
+        ids = self.own[logits.argmax(-1)]  # (M, T)
         return self.objective(model, {"images": images, "labels": as_labels(ids, self.num_classes), **named})
 
 

@@ -153,7 +153,7 @@ def bounded(cells: Tensor, last: Tensor | int) -> Tensor:
     outwards nothing changes in what is sampled, so it would move on for ever. The slope of a bilinear sample on a cell
     is that to the next cell, and next to the last one is nothing.
     """
-    limit = torch.as_tensor(last, dtype=cells.dtype, device=cells.device) - INSIDE
+    limit = (last.to(cells.dtype) if isinstance(last, Tensor) else cells.new_full((), last)) - INSIDE
     if not torch.is_grad_enabled():
         return torch.minimum(cells, limit).clamp(min=0)
     found: Tensor = _Bounded.apply(cells, limit)
