@@ -13,6 +13,7 @@ from ocrctl.cli.early import check_models, check_specs
 from ocrctl.cli.github import GitHub, check_github, failed
 from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME, SCORES
 from ocrctl.cli.options import (
+    Allowlist,
     Data,
     Decoding,
     Device,
@@ -169,6 +170,7 @@ def evaluate(
     lexicon: Lexicon = None,
     ngram: Ngram = None,
     ngram_weight: NgramWeight = None,
+    allowlist: Allowlist = None,
     github: GitHub = False,
     guard: SpreadsheetSafe = False,
     plugin: Plugins = None,
@@ -197,6 +199,7 @@ def evaluate(
         given = {
             "MODEL": models, "-d": data, "--limit": limit, "--set": sets, "--jobs": jobs, "--threads": threads,
             "--decoding": decoding, "--lexicon": lexicon, "--ngram": ngram, "--ngram-weight": ngram_weight,
+            "--allowlist": allowlist,
         }  # fmt: skip
         one, two, name = check_gt_and_pred(truth, found, protocol or [], [key for key, value in given.items() if value])
         files = FilesOptions(one, two, name, e2e, scores, threshold, find_threshold)
@@ -238,14 +241,15 @@ def evaluate(
         threads,
     )
     if of_pages(pages):
-        for name, option in (("--decoding", decoding), ("--lexicon", lexicon), ("--ngram", ngram)):
+        searches = {"--decoding": decoding, "--lexicon": lexicon, "--ngram": ngram, "--allowlist": allowlist}
+        for name, option in searches.items():
             if option is not None:
                 raise UsageError(f"{name} requires a recogniser.")
         pages = replace(pages, protocols=pages.protocols or ["hmean"])
         return eval_pages(pages, report, fail_under or [], as_json, github)
     if find_threshold:
         raise UsageError("--find-threshold requires a detector, or --gt and --pred.")
-    search = how.Decoding.parse(decoding, lexicon, ngram, ngram_weight)
+    search = how.Decoding.parse(decoding, lexicon, ngram, ngram_weight, allowlist)
     protocols = list(dict.fromkeys(protocol or ["exact", "str36"]))
     minimums = gates(fail_under or [])
     check_gates(minimums, protocols)  # a typo fails before the evaluation, not after it

@@ -152,6 +152,16 @@ NgramWeight = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+Allowlist = Annotated[
+    str | None,
+    typer.Option(
+        "--allowlist",
+        metavar="CHARSET",
+        help="Read only these characters: digits, lower36, ascii94, ascii95, latin or a charset file. Default: all "
+        "characters of the model.",
+        rich_help_panel=MODEL,
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

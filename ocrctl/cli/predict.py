@@ -15,6 +15,7 @@ from ocrctl.cli.command_line import typed_words
 from ocrctl.cli.early import check_models, refuse_missing_inputs
 from ocrctl.cli.help import MODEL, OUTPUT, RUNTIME
 from ocrctl.cli.options import (
+    Allowlist,
     Decoding,
     Device,
     Jobs,
@@ -103,6 +104,7 @@ def predict(
     lexicon: Lexicon = None,
     ngram: Ngram = None,
     ngram_weight: NgramWeight = None,
+    allowlist: Allowlist = None,
     polygons: Annotated[
         bool,
         typer.Option(
@@ -194,7 +196,7 @@ def predict(
         batch_size,
         jobs,
         threads,
-        how.Decoding.parse(decoding, lexicon, ngram, ngram_weight),
+        how.Decoding.parse(decoding, lexicon, ngram, ngram_weight, allowlist),
         polygons,
         guard,
         characters,

@@ -34,6 +34,9 @@ class Backend(Protocol):
 class SearchBackend(Backend, Protocol):
     """A runtime that can search an autoregressive model, and tell where it attends to."""
 
+    def allow(self, classes: NDArray[np.bool_]) -> None:
+        """Let an autoregressive model read only `classes` (K,) from now on. Raises UsageError when it cannot."""
+
     def check_search(self) -> None:
         """Raise UsageError when `beams` is not supported."""
 

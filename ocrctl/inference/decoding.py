@@ -1,4 +1,4 @@
-"""How a recogniser's outputs become texts: `--decoding`, `--lexicon`, `--ngram`."""
+"""How a recogniser's outputs become texts: `--decoding`, `--lexicon`, `--ngram`, `--allowlist`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ocrctl.errors import UsageError
 from ocrctl.models.card import DECODINGS
+from ocrctl.text.charset import Charset
 
 GREEDY, BEAM = "greedy", "beam"
 DEFAULT_BEAM = 5  # texts, of a beam search whose width is not given
@@ -23,7 +24,7 @@ class Decoding:
     mode: ar or nar, how an autoregressive model reads; None: as it was trained. power: of the length by which the log
     probability of a text of an autoregressive model is divided. lexicon: file of the words that may be read. ngram:
     file of texts on which a character n-gram model is counted, whose log probability times `ngram_weight` is added to
-    that of each candidate.
+    that of each candidate. allowlist: the characters that may be read, None: all.
     """
 
     mode: str | None = None
@@ -32,6 +33,7 @@ class Decoding:
     lexicon: Path | None = None
     ngram: Path | None = None
     ngram_weight: float = NGRAM_WEIGHT
+    allowlist: Charset | None = None
 
     @classmethod
     def parse(
@@ -40,10 +42,12 @@ class Decoding:
         lexicon: str | Path | None = None,
         ngram: str | Path | None = None,
         ngram_weight: float | None = None,
+        allowlist: str | Path | None = None,
     ) -> Decoding:
         """Parse `--decoding`: greedy, beam[:WIDTH[:POWER]], ar or nar. A lexicon or an n-gram model without a beam uses
-        the default one. Raises UsageError for another text, a beam that is not 1 to LARGEST_BEAM texts, a power outside
-        0..2, and a weight without an n-gram model or outside 0..10."""
+        the default one. `allowlist`: a file or a built-in name (Charset.load). Raises UsageError for another text, a
+        beam that is not 1 to LARGEST_BEAM texts, a power outside 0..2, a weight without an n-gram model or outside
+        0..10, and an allowlist beside a lexicon."""
         mode, beam, power = text, 0, DEFAULT_POWER
         searches = lexicon is not None or ngram is not None
         if text is None or text == GREEDY:
@@ -59,6 +63,10 @@ class Decoding:
             raise UsageError(f"decoding '{text}' cannot be combined with {option}.", hint=hint)
         if ngram_weight is not None and ngram is None:
             raise UsageError(f"the weight {ngram_weight:g} of an n-gram model requires one.", hint="--ngram FILE")
+        if allowlist is not None and lexicon is not None:
+            raise UsageError(
+                "an allowlist cannot be combined with a lexicon, whose words limit the characters already."
+            )
         weight = NGRAM_WEIGHT if ngram_weight is None else ngram_weight
         if not 0.0 <= weight <= 10.0:
             raise UsageError(f"the weight of the n-gram model should be 0 to 10, found {weight:g}.")
@@ -69,6 +77,7 @@ class Decoding:
             None if lexicon is None else Path(lexicon),
             None if ngram is None else Path(ngram),
             weight,
+            None if allowlist is None else Charset.load(allowlist),
         )
 
 

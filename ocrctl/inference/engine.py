@@ -43,15 +43,16 @@ class Engine:
         self, file: ModelFile, backend: Backend, decoding: Decoding | None = None, *, explain: bool = False
     ) -> None:
         """Wrap a loaded model; call `load` instead. Raises InputError for a model that this version does not
-        support, and for a lexicon without any word that it can read, UsageError for a search that it does not
+        support, and for a lexicon or allowlist of which it can read nothing, UsageError for a search that it does not
         support, and with `explain` for a model whose attention is not known."""
         self.card = backend.card
         if self.card.task not in TASKS:
             raise InputError(f"{file.path}: expected a recogniser or a detector, found one for '{self.card.task}'.")
         if self.detects:
             check_detector(self.card, file.path)
-        if self.detects and decoding is not None and decoding.beam:
-            raise UsageError(f"{file.path}: {self.card.arch} is a detector; beam search requires a recogniser.")
+        if self.detects and decoding is not None and (decoding.beam or decoding.allowlist):
+            what = "beam search" if decoding.beam else "an allowlist"
+            raise UsageError(f"{file.path}: {self.card.arch} is a detector; {what} requires a recogniser.")
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
@@ -65,6 +66,8 @@ class Engine:
             self.note = "; ".join(filter(None, (self.note, self._decoder.note)))
             if self._decoder.searches_model:
                 self._searched().check_search()
+            if self._decoder.allowed is not None and not self._decoder.ctc:
+                self._searched().allow(self._decoder.allowed)
         if explain:
             self._check_explains()
         self.explains = explain
@@ -88,7 +91,7 @@ class Engine:
 
         device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice);
         decoding: greedy, beam:WIDTH, ar or nar (None: greedy, an autoregressive model as it was trained or exported
-        to), or a `Decoding` with a lexicon or an n-gram model;
+        to), or a `Decoding` with a lexicon, an n-gram model or an allowlist;
         explain: give every text its characters and what the model attended to for each (`Recognition.attention`).
         Raises UsageError, InputError (no model there) or MissingRequirement (CUDA asked for and not usable).
         """
@@ -298,9 +301,9 @@ class Engine:
         """Return the backend for a search. Raises UsageError when it has none: a graph contains its greedy loop."""
         if not isinstance(self._backend, SearchBackend):
             raise UsageError(
-                f"{self.path}: its graph reads greedily; beam search, a lexicon and an n-gram model of "
+                f"{self.path}: its graph reads greedily; beam search, a lexicon, an n-gram model and an allowlist of "
                 f"{self.card.arch} require the checkpoint.",
-                hint="leave --decoding out, or use the checkpoint",
+                hint="leave the option out, or use the checkpoint",
             )
         return self._backend
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
+from ocrctl.errors import InputError
 from ocrctl.inference.decoding import Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
+from ocrctl.text.charset import Charset
 
 if TYPE_CHECKING:  # modules of searches are imported where one is asked for, which greedy decoding never does
     from ocrctl.inference.attended import Attention
@@ -65,7 +67,7 @@ class TextDecoder:
 
     def __init__(self, card: ModelCard, decoding: Decoding) -> None:
         """Load the lexicon and the n-gram model of `decoding`. Raises InputError for files without any text that the
-        model can read, UsageError when the architecture is unknown."""
+        model can read and for an allowlist of other characters alone, UsageError when the architecture is unknown."""
         self.tokenizer, self.decoding = card_tokenizer(card), decoding
         spec = card_spec(card)
         self.ctc = spec.tokenizer == "ctc"
@@ -80,7 +82,13 @@ class TextDecoder:
             from ocrctl.text.ngram import NgramModel
 
             self._ngram = NgramModel.load(decoding.ngram, self.tokenizer.charset)
-        self.note = self.lexicon.note if self.lexicon is not None else ""
+        self.allowed: NDArray[np.bool_] | None = None
+        """classes (K,) that may be read; None: all"""
+        notes = [self.lexicon.note if self.lexicon is not None else ""]
+        if decoding.allowlist is not None:
+            self.allowed, note = allowed_classes(decoding.allowlist, self.tokenizer.charset)
+            notes += [decoding.allowlist.note, note]
+        self.note = "; ".join(filter(None, notes))
 
     @property
     def searches_model(self) -> bool:
@@ -92,6 +100,8 @@ class TextDecoder:
     ) -> list[Recognition]:
         """Decode logits float32 (N, T, K) to one Recognition per row. widths: int64 (N,), the columns of each image,
         None: all. characters: also those of CTC; the positions of another model are known to the model only."""
+        if self.allowed is not None:
+            logits = np.where(self.allowed, logits, -np.inf)
         if self.ctc and (self.decoding.beam or characters):
             return self._decode_ctc(logits, widths, characters)
         ids = logits.argmax(axis=2)  # (N, T)
@@ -187,6 +197,19 @@ class TextDecoder:
             held -= held.max(axis=1, keepdims=True)
             probs[row, steps] = 1.0 / np.exp(held, out=held).sum(axis=1)
         return probs
+
+
+def allowed_classes(allowlist: Charset, charset: Charset) -> tuple[NDArray[np.bool_], str]:
+    """Return which classes (K,) of a model with `charset` may be read, the blank or end always, and a note that counts
+    them and names characters that the model cannot read. Raises InputError when it can read none of them."""
+    allowed = np.array([True, *(char in allowlist for char in charset)])
+    if not allowed[1:].any():
+        raise InputError("the model can read none of the characters of the allowlist.", hint="ocrctl model info MODEL")
+    note = f"reads {allowed[1:].sum():,} of its {len(charset):,} characters"
+    if unknown := [char for char in allowlist if char not in charset]:
+        shown = "".join(unknown[:10]) + ("..." if len(unknown) > 10 else "")
+        note += f"; {len(unknown)} characters of the allowlist are not among them ({shown})"
+    return allowed, note
 
 
 def _with_steps(found: Recognition, probs: NDArray[np.floating] | Sequence[float]) -> Recognition:

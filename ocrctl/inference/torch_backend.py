@@ -16,7 +16,7 @@ from ocrctl.models.build import build_trained
 from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.layers.word_tree import WordTree
-from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.ocr_model import NEVER, OCRModel
 from ocrctl.models.plugins import guarded
 from ocrctl.models.registry import family_of
 from ocrctl.runtime import model_threads, torch_device
@@ -53,6 +53,15 @@ class TorchBackend:
         with self._running(batch, "the forward pass"):
             outputs = self.model(self._images(batch), **named)
             return {name: value.float().cpu().numpy() for name, value in outputs.items()}
+
+    def allow(self, classes: NDArray[np.bool_]) -> None:
+        """Let an autoregressive model read only `classes` (K,) from now on. Raises UsageError when its head is not a
+        linear layer with a bias."""
+        head = self.model.head
+        if not isinstance(head, torch.nn.Linear) or head.bias is None:
+            raise UsageError(f"{self._path}: {self.card.arch} does not support an allowlist.")
+        with torch.no_grad():
+            head.bias[torch.from_numpy(~classes).to(self.device)] = NEVER
 
     def check_search(self) -> None:
         """Raise UsageError when the model has no beam search."""

@@ -14,6 +14,7 @@ import torch
 from ocrctl import Engine
 from ocrctl.cli.app import run
 from ocrctl.config.model_card import CARD_KEY, ModelCard
+from ocrctl.core.model.cut import cut_charset
 from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.locate import ModelFile
@@ -298,3 +299,60 @@ def test_characters_need_a_format_that_holds_them(
     assert "--characters requires a recogniser" in capsys.readouterr().err
     assert run([*arguments, "-m", str(tiny_checkpoint)]) == 0
     assert all("characters" in json.loads(line) for line in capsys.readouterr().out.splitlines())
+
+
+def test_an_allowlist_reads_as_a_model_without_the_other_characters(
+    tiny_checkpoint: Path, kept_checkpoint: Path, autoregressive: Path, tmp_path: Path
+) -> None:
+    """Texts and confidences of the cut model, for greedy decoding and the beam search, CTC and autoregressive."""
+    for model, chars in ((tiny_checkpoint, "0123456789"), (kept_checkpoint, "abc"), (autoregressive, "acg")):
+        charset = lines(tmp_path / "allowlist.txt", chars)
+        cut_charset(str(model), str(charset), tmp_path / f"{chars}.ckpt")
+        for decoding in ("greedy", "beam:3"):
+            engine = Engine.load(model, "cpu", decoding=Decoding.parse(decoding, allowlist=charset))
+            cut = Engine.load(tmp_path / f"{chars}.ckpt", "cpu", decoding=decoding)
+            found, wanted = (one.recognize(PICTURES) for one in (engine, cut))
+            assert [one.text for one in found] == [one.text for one in wanted]
+            np.testing.assert_allclose([o.confidence for o in found], [o.confidence for o in wanted], rtol=1e-4)
+            assert {char for one in found for char in one.text} <= set(chars)
+        assert f"reads {len(chars)} of its" in engine.note
+    assert len({one.text for one in found}) > 2
+
+
+def test_an_allowlist_applies_to_an_onnx_file(tiny_checkpoint: Path, tiny_onnx: Path) -> None:
+    decoding = Decoding.parse(None, allowlist="digits")
+    ours, theirs = (
+        Engine.load(model, "cpu", decoding=decoding).recognize(PICTURES, characters=True)
+        for model in (tiny_checkpoint, tiny_onnx)
+    )
+    assert [one.text for one in ours] == [one.text for one in theirs]
+    assert all(one.text == "".join(char.text for char in one.characters or ()) for one in ours)
+    assert any(one.text for one in ours)
+
+
+def test_an_allowlist_with_characters_that_the_model_lacks(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    some, none = lines(tmp_path / "some.txt", "ab\u00fc"), lines(tmp_path / "none.txt", "\u00fc\u00e4")
+    engine = Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse(None, allowlist=some))
+    assert "reads 2 of its 36 characters; 1 characters of the allowlist are not among them (\u00fc)" in engine.note
+    with pytest.raises(InputError, match=r"best.ckpt: the model can read none of the characters of the allowlist"):
+        Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse(None, allowlist=none))
+
+
+def test_an_allowlist_is_refused_beside_a_lexicon_and_for_a_detector(tiny_detector: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="an allowlist cannot be combined with a lexicon"):
+        Decoding.parse(None, lines(tmp_path / "words.txt", "abc"), allowlist="digits")
+    with pytest.raises(UsageError, match="is a detector; an allowlist requires a recogniser"):
+        Engine.load(tiny_detector, "cpu", decoding=Decoding.parse(None, allowlist="digits"))
+
+
+def test_predict_and_eval_take_an_allowlist(
+    tiny_checkpoint: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--allowlist", "digits"]
+    assert run(["predict", str(word_folder), "-m", str(tiny_checkpoint), *options, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "reads 10 of its 36 characters" in err
+    assert all(set(json.loads(line)["text"]) <= set("0123456789") for line in out.splitlines())
+    assert run(["eval", str(tiny_checkpoint), "-d", str(word_folder), *options, "-q"]) == 0
+    assert run(["eval", str(tiny_checkpoint), "-d", str(word_folder), "--allowlist", "digitz"]) == 2
+    assert "neither a file nor a built-in. Did you mean 'digits'?" in capsys.readouterr().err
