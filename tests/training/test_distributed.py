@@ -194,3 +194,26 @@ def test_two_processes_train_a_detector_as_one_does_but_for_rounding(tmp_path: P
     assert max(float((left[name] - before[name]).abs().max()) for name in trained) > 1e-5
     for name in trained:
         torch.testing.assert_close(right[name], left[name], rtol=0, atol=1e-12, msg=name)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize(
+    ("arch", "sets"),
+    [("crnn-tiny", ["train.freeze_norm=true"]), ("crnn-tiny", ["train.sync_batchnorm=true"]), ("parseq-tiny", [])],
+)
+def test_two_cards_train_what_one_trains(
+    arch: str, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NCCL; statistics of batches are those of all cards with SyncBatchNorm."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # convolutions would use it, with an algorithm by the batch
+    on_cards = [*SETS, "train.device=cuda", *sets]
+    finish(start(tmp_path / "two", arch, "--devices", "2", sets=[*on_cards, "train.batch_size=2"]))
+    alone = [one for one in on_cards if "sync_batchnorm" not in one]
+    finish(start(tmp_path / "one", arch, sets=[*alone, "train.batch_size=4"]))
+    one, two = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("one", "two"))
+    assert one["global_step"] == two["global_step"] == STEPS and one["next_draw"] == two["next_draw"]
+    for name, value in one["state_dict"].items():
+        torch.testing.assert_close(
+            trained(name, two["state_dict"][name]), trained(name, value), rtol=0, atol=1e-4, msg=name
+        )
