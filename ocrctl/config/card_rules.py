@@ -89,6 +89,7 @@ MODEL: dict[str, Rule] = {
     "points": _integer(1, 16),
     "strides": TEXT,
     "guidance": ("true or false", lambda value: isinstance(value, bool)),
+    "unfold": ("true or false", lambda value: isinstance(value, bool)),
     "side": _integer(32, MAX_SIDE),
 }
 

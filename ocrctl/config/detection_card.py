@@ -33,11 +33,12 @@ def detection_card(
             f"{spec.name} requires sides that are multiples of {spec.size_multiple}, found {height}x{width}."
         )
     backbone = spec.choose_backbone(model.backbone)
+    options = {"side": side} | ({"backbone": backbone} if backbone else {}) | ({"unfold": True} if model.unfold else {})
     found = NORMALISATION.get(backbone or "", IMAGENET)
     mean, std = spec.detector.mean or found[0], spec.detector.std or found[1]
     return ModelCard(
         arch=spec.name, task=spec.task, charset="", height=height, width=width, channels=spec.channels,
         max_label_length=0, mean=list(mean), std=list(std),
-        model={"side": side, **({"backbone": backbone} if backbone else {})}, preprocessing="page",
+        model=options, preprocessing="page",
         thresholds=dict(spec.detector.thresholds), version=version, plugin=spec.plugin,
     )  # fmt: skip

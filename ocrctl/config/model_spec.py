@@ -70,7 +70,7 @@ class ModelSpec:
     strides: Strides = ()  # of a recogniser's features with the default backbone; empty: they cannot be set
     chosen: tuple[tuple[str, str], ...] = ()  # model.backbone and model.strides where other than the defaults
     detector: DetectorSpec | None = None
-    options: tuple[str, ...] = ("dropout",)  # settings `model.*` of a recogniser that its card keeps for the builder
+    options: tuple[str, ...] = ("dropout",)  # settings `model.*` that the card keeps for the builder
     decodings: tuple[str, ...] = ()  # how `generate` can read, the default first: "ar", "nar"; empty: no `generate`
     resizes: tuple[Resize, ...] = ("stretch",)  # supported values of model.resize, the default first
     kept: KeptAspect | None = None  # widths for model.resize=keep; None: not supported

@@ -269,6 +269,9 @@ class ModelSettings(Section):
     guidance: bool = False
     """train a recogniser that has one with its semantic guidance module, which predicts characters from their
     neighbours; inference does not run it"""
+    unfold: bool = False
+    """train each depthwise 3x3 convolution of a PP-OCR backbone as the branches of RepVGG (3x3, 1x1, identity); only
+    checkpoints of training hold the branches, which every other command folds into one kernel again"""
     plugin: str | None = None
     """name of the plug-in that brings the architecture, written by train; it is never loaded by this name"""
     pretrained: str | None = None

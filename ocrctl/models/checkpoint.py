@@ -15,9 +15,10 @@ from ocrctl.files.atomic import open_atomic
 from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.models.build import build_model
 from ocrctl.models.card import read_card
+from ocrctl.models.family import load_part
 from ocrctl.models.finite import refuse_not_finite
 from ocrctl.models.published import PublishedModel, published_model
-from ocrctl.models.registry import specs
+from ocrctl.models.registry import family_of, specs
 from ocrctl.models.safetensors_file import is_safetensors
 from ocrctl.models.torch_file import read_torch_file, weights_of
 from ocrctl.models.weight_file import ONNX, WeightFile, from_torch, read_weight_file, recognise
@@ -81,6 +82,8 @@ def _load(path: Path, *, finite: bool = True, known: bool = True) -> tuple[str, 
         weights = {**own, **weights_of(raw.get("ema", {}), f"{path}: ema")}
     if finite:
         refuse_not_finite(weights, path)
+    if "unfold" in card.model and (fold := family_of(card.arch).fold) is not None:
+        card, weights = load_part(fold)(card, weights)
     return card.arch, card, weights
 
 

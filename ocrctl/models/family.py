@@ -29,6 +29,7 @@ class ModelFamily:
     published: a models.weight_file.WeightFile to a Converted, None when it holds no published weights of the family.
     published_order: (WeightFile, shapes of a model's parameters by name) to (tensors by these names, charset), None
     when the file does not hold them; without torch, for inference.published_graph.
+    fold: (ModelCard, weights by name) to both for inference, of a model that trains with the setting model.unfold.
     Detectors have as well
     loss: (outputs, targets), both tensors by name, to a float32 scalar;
     targets: (PageWords, height, width of the input) to the maps of one image, numpy arrays by name;
@@ -46,6 +47,7 @@ class ModelFamily:
     find_polygons: Part | None = None
     published: Part | None = None
     published_order: Part | None = None
+    fold: Part | None = None
     plugin: str | None = None
 
 

@@ -151,8 +151,9 @@ class OCRModel(nn.Module):
         """Return a sentence for each thing in `figures` that is wrong. Default: none."""
         return []
 
-    def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
-        """Adapt tensors in `weights` whose shape depends on the image size to this model, in place. Default: none."""
+    def adapt_weights(self, weights: dict[str, Tensor]) -> None:
+        """Adapt `weights` to this model, in place: tensors whose shape depends on the image size, and parts that it
+        trains in another form. Default: nothing."""
 
     def no_weight_decay(self) -> set[str]:
         """Return names of matrices without weight decay; vectors never have it."""

@@ -174,7 +174,7 @@ def _matched(
             + (f", {new} only in the new model, whose weights they keep" if new else "")
             + (f"; {lost} characters of the base are lost" if lost else "")
         )
-    second.model.adapt_to_size(base)
+    second.model.adapt_weights(base)
     for name, value in own.items():
         if name not in base or base[name].shape != value.shape:
             found = tuple(base[name].shape) if name in base else "missing"

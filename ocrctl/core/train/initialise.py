@@ -64,7 +64,7 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
             if name in weights and weights[name].shape[1:] == own[name].shape[1:]:
                 weights[name] = rows_by_character(own[name], weights[name], pairs, len(charset))
         shared = f"{len(pairs)} of {len(card.charset)} characters keep their weights"
-    model.adapt_to_size(weights)
+    model.adapt_weights(weights)
     wrong = sorted(name for name in own if name not in weights or weights[name].shape != own[name].shape)
     if wrong:
         raise InputError(

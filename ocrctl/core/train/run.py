@@ -252,6 +252,7 @@ def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Acce
     device or logger, InputError when --from names no model.
     """
     from ocrctl.inference.locate import locate
+    from ocrctl.models.registry import specs
     from ocrctl.training.device import resolve_accelerator
     from ocrctl.training.loggers import check_logger
 
@@ -260,6 +261,9 @@ def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Acce
     model_threads(settings.train.threads)
     if settings.model.pretrained and (spec.backbones or (OWN,))[0] == OWN:
         raise UsageError(f"model.pretrained: {spec.name} has no backbone with ImageNet weights.", hint="--from MODEL")
+    if settings.model.unfold and "unfold" not in spec.options:
+        known = ", ".join(name for name, one in specs().items() if "unfold" in one.options)
+        raise UsageError(f"model.unfold: {spec.name} has no folded branches.", hint=f"supported by {known}")
     if settings.train.freeze_norm and not settings.model.init:
         raise UsageError(
             "train.freeze_norm: requires --from: a new model has no statistics to keep.", hint="--from MODEL"

@@ -92,7 +92,7 @@ class PARSeq(AutoregressiveModel):
         self.dropout = Dropout(dropout)
         nn.init.trunc_normal_(self.pos_queries, std=POSITION_STD)
 
-    def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
+    def adapt_weights(self, weights: dict[str, Tensor]) -> None:
         """Interpolate positional embeddings that were learned at another image width; leave other sizes as they are."""
         given, own, rows = weights.get("encoder.pos_embed"), self.encoder.pos_embed, self.encoder.rows
         if given is None or given.ndim != 3 or given.shape[2] != own.shape[2] or given.shape[1] % rows:

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from ocrctl.models.layers.columns import column_mask
 from ocrctl.models.layers.constant_column import put_outside, with_last_column
+from ocrctl.models.ocr_model import OCRModel
+from ocrctl.models.ppocr.repvgg import RepVGGConv, unfold
 
 Stride = int | tuple[int, int]
 
@@ -97,7 +99,7 @@ class Padding(NamedTuple):
         return cls(inside[:, None, None], weights / weights.sum(1, keepdim=True))
 
 
-def constant_output(conv: nn.Conv2d, column: Tensor) -> Tensor:
+def constant_output(conv: nn.Conv2d | RepVGGConv, column: Tensor) -> Tensor:
     """Compute the output (N, D, H', 1) of the depthwise convolution `conv` where all columns are like `column` (N, D,
     H, 1)."""
     kernel = conv.weight.sum(3, keepdim=True)
@@ -133,10 +135,17 @@ class Block(nn.Module):
     """Depthwise 3x3, optional squeeze-and-excitation, then a two-layer GELU network on each pixel, residual where
     the shape stays."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: Stride, excite: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: Stride, excite: bool, *, unfold: bool = False
+    ) -> None:
+        """`unfold`: train the depthwise convolution as the branches of RepVGG."""
         super().__init__()
         self.residual = in_channels == out_channels and stride in (1, (1, 1))
-        self.depthwise = nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels)
+        self.depthwise: nn.Conv2d | RepVGGConv
+        if unfold:
+            self.depthwise = RepVGGConv(in_channels, stride)
+        else:
+            self.depthwise = nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels)
         self.excite = SqueezeExcite(in_channels) if excite else None
         self.widen = nn.Conv2d(in_channels, 2 * in_channels, 1)
         self.narrow = nn.Conv2d(2 * in_channels, out_channels, 1)
@@ -164,13 +173,21 @@ class Blocks(nn.ModuleList):
         return features
 
 
-def build_stages(in_channels: int, stages: Sequence[Stage]) -> nn.ModuleList:
-    """Build one `Blocks` for each of `stages`, the first for features of `in_channels`."""
+class PPOCRModel(OCRModel):
+    """A model whose depthwise convolutions may be trained as the branches of RepVGG."""
+
+    def adapt_weights(self, weights: dict[str, Tensor]) -> None:
+        """Unfold the kernels of `weights` that this model has branches for, in place."""
+        unfold(self, weights)
+
+
+def build_stages(in_channels: int, stages: Sequence[Stage], *, unfold: bool = False) -> nn.ModuleList:
+    """Build one `Blocks` for each of `stages`, the first for features of `in_channels`; `unfold` as in Block."""
     built = nn.ModuleList()
     channels = in_channels
     for stage in stages:
-        blocks = [Block(channels, stage.channels, stage.stride, False)] if stage.downsample else []
-        blocks += [Block(stage.channels, stage.channels, 1, excite) for excite in stage.excite]
+        blocks = [Block(channels, stage.channels, stage.stride, False, unfold=unfold)] if stage.downsample else []
+        blocks += [Block(stage.channels, stage.channels, 1, excite, unfold=unfold) for excite in stage.excite]
         built.append(Blocks(blocks))
         channels = stage.channels
     return built
@@ -182,16 +199,21 @@ def stage_prefixes(stages: nn.ModuleList) -> tuple[tuple[str, ...], ...]:
     return (("stem.",), *((f"stages.{stage}.{block}.",) for stage, block in blocks))
 
 
+def own_kernel(layer: nn.Conv2d | RepVGGConv) -> Tensor:
+    """Return the parameter that holds the kernel of `layer`, that of the 3x3 branch where it has branches."""
+    return layer.kernel if isinstance(layer, RepVGGConv) else layer.weight
+
+
 def init_blocks(module: nn.Module) -> None:
     """Initialise convolutions for training from scratch: each depthwise kernel starts as the identity plus noise, each
     residual branch near zero, so that features keep their scale without normalisation."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+        if isinstance(layer, nn.Conv2d | RepVGGConv):
+            nn.init.kaiming_normal_(own_kernel(layer), mode="fan_in", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     for block in (part for part in module.modules() if isinstance(part, Block)):
         with torch.no_grad():
-            block.depthwise.weight.mul_(0.1)[:, :, 1, 1] += 1
+            own_kernel(block.depthwise).mul_(0.1)[:, :, 1, 1] += 1
             if block.residual:
                 block.narrow.weight.mul_(0.1)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.ppocr.blocks import SqueezeExcite, Stage, Stem, build_stages, init_blocks
+from ocrctl.models.ppocr.blocks import PPOCRModel, SqueezeExcite, Stage, Stem, build_stages, init_blocks
 from ocrctl.models.ppocr.path_aggregation import PathAggregation
 
 NECK_SLOPE = 0.2  # of the hard sigmoid in the neck; 1/6 in the backbone
@@ -53,7 +53,8 @@ def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
         neck = PathAggregation(size.stages, size.neck)
     else:
         neck = LargeKernelPyramid(size.stages, size.neck, size.kernel)
-    model = OCRModel(Backbone(size), neck, Head(size.neck), mean=card.mean, std=card.std)
+    backbone = Backbone(size, unfold=bool(card.model.get("unfold", False)))
+    model = PPOCRModel(backbone, neck, Head(size.neck), mean=card.mean, std=card.std)
     init_blocks(model)
     if isinstance(neck, PathAggregation):
         neck.init_weights()
@@ -63,14 +64,14 @@ def build(card: ModelCard, num_classes: int = 0) -> OCRModel:
 class Backbone(nn.Module):
     """A stem to stride 4, then four stages; each but the first halves the sides and sets the channels."""
 
-    def __init__(self, size: DetectorSize) -> None:
+    def __init__(self, size: DetectorSize, *, unfold: bool = False) -> None:
         super().__init__()
         self.stem = Stem(3, size.stem, size.stages[0])
         stages = [
             Stage(channels, excite, stride=2 if level else 1, downsample=level > 0)
             for level, (channels, excite) in enumerate(zip(size.stages, EXCITE, strict=True))
         ]
-        self.stages = build_stages(size.stages[0], stages)
+        self.stages = build_stages(size.stages[0], stages, unfold=unfold)
 
     @property
     def layer_prefixes(self) -> tuple[tuple[str, ...], ...]:

@@ -23,6 +23,7 @@ from ocrctl.models.ocr_model import OCRModel
 from ocrctl.models.ppocr.blocks import (
     Padding,
     PlainStem,
+    PPOCRModel,
     Stage,
     Stem,
     build_stages,
@@ -87,8 +88,8 @@ def build(card: ModelCard, num_classes: int) -> OCRModel:
     size = SIZES[card.arch]
     weighted_to = card.kept.weighted_to if card.kept else 0
     features = size.stages[-1].channels
-    return OCRModel(
-        encoder=RecogniserEncoder(card.channels, size, weighted_to),
+    return PPOCRModel(
+        encoder=RecogniserEncoder(card.channels, size, weighted_to, unfold=bool(card.model.get("unfold", False))),
         decoder=AttentionNeck(features, size.neck, size.mlp, weighted_to)
         if size.mlp
         else ConvolutionNeck(features, size.neck, weighted_to),
@@ -117,11 +118,11 @@ class RecogniserEncoder(nn.Module):
 
     takes_columns = True
 
-    def __init__(self, in_channels: int, size: RecogniserSize, weighted_to: int = 0) -> None:
+    def __init__(self, in_channels: int, size: RecogniserSize, weighted_to: int = 0, *, unfold: bool = False) -> None:
         super().__init__()
         self.weighted_to = weighted_to
         self.stem = (Stem if size.mlp else PlainStem)(in_channels, *size.stem)
-        self.stages = build_stages(size.stem[1], size.stages)
+        self.stages = build_stages(size.stem[1], size.stages, unfold=unfold)
         init_blocks(self)
 
     @property

@@ -12,6 +12,7 @@ from ocrctl.config.kept_aspect import TALL, KeptAspect
 from ocrctl.config.model_spec import DetectorSpec, ModelSpec
 from ocrctl.models.family import ModelFamily
 
+OPTIONS = ("dropout", "unfold")
 KEPT = KeptAspect(min_width=8, max_width=3200, multiple=8, margin=12, weighted_to=320, tall=TALL)  # 3200: 400 steps
 RECOGNISER = ModelFamily(
     "ppocr-rec",
@@ -19,17 +20,18 @@ RECOGNISER = ModelFamily(
         ModelSpec("ppocr-rec-tiny", "recognition", "ppocr-rec",
                   "PP-OCRv6 recogniser (tiny), 0.5 M parameters and 81 per character, 48 high RGB, CTC",
                   48, 3200, 3, 48, 8, "ctc", 400, "ascii95", lr=3e-4,
-                  fine_tune_lr=5e-5, resizes=("keep",), kept=KEPT),
+                  fine_tune_lr=5e-5, resizes=("keep",), kept=KEPT, options=OPTIONS),
         ModelSpec("ppocr-rec-small", "recognition", "ppocr-rec",
                   "PP-OCRv6 recogniser (small), 3.0 M parameters and 121 per character, 48 high RGB, CTC",
                   48, 3200, 3, 48, 8, "ctc", 400, "ascii95", lr=3e-4,
-                  fine_tune_lr=5e-5, resizes=("keep",), kept=KEPT),
+                  fine_tune_lr=5e-5, resizes=("keep",), kept=KEPT, options=OPTIONS),
         ModelSpec("ppocr-rec-medium", "recognition", "ppocr-rec",
                   "PP-OCRv6 recogniser (medium), 15.5 M parameters and 193 per character, 48 high RGB, CTC",
                   48, 3200, 3, 48, 8, "ctc", 400, "ascii95", lr=3e-4,
-                  fine_tune_lr=5e-5, resizes=("keep",), kept=KEPT),
+                  fine_tune_lr=5e-5, resizes=("keep",), kept=KEPT, options=OPTIONS),
     ),
     build="ocrctl.models.ppocr.recogniser:build",
+    fold="ocrctl.models.ppocr.repvgg:fold",
     objective="ctc",
     published="ocrctl.models.ppocr.published_recogniser:recognise",
     published_order="ocrctl.models.ppocr.published_order:named",
@@ -48,14 +50,18 @@ DETECTOR = ModelFamily(
     "ppocr-det",
     (
         ModelSpec("ppocr-det-tiny", "detection", "ppocr-det", "PP-OCRv6 detector (tiny), 0.4 M parameters, 640x640",
-                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4),
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4,
+                  options=OPTIONS),
         ModelSpec("ppocr-det-small", "detection", "ppocr-det", "PP-OCRv6 detector (small), 2.5 M parameters, 640x640",
-                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4),
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4,
+                  options=OPTIONS),
         ModelSpec("ppocr-det-medium", "detection", "ppocr-det",
                   "PP-OCRv6 detector (medium), 15.7 M parameters, 640x640",
-                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4),
+                  640, 640, 3, 1, 1, None, 0, "", size_multiple=32, detector=_MAPS, lr=3e-4,
+                  options=OPTIONS),
     ),
     build="ocrctl.models.ppocr.detector:build",
+    fold="ocrctl.models.ppocr.repvgg:fold",
     objective="maps",
     loss="ocrctl.models.dbnet.loss:db_loss",
     targets="ocrctl.models.dbnet.targets:page_targets",

@@ -75,8 +75,8 @@ class SVTRv2(OCRModel):
         """See OCRModel."""
         return {"decoder.char_token"}
 
-    def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
-        """Leave out or keep the initial weights of the guidance, which only training uses (OCRModel.adapt_to_size)."""
+    def adapt_weights(self, weights: dict[str, Tensor]) -> None:
+        """Leave out or keep the initial weights of the guidance, which only training uses (OCRModel.adapt_weights)."""
         own = {name: value for name, value in self.state_dict().items() if name.startswith(GUIDANCE)}
         for name in [name for name in weights if name.startswith(GUIDANCE) and name not in own]:
             del weights[name]

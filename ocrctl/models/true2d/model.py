@@ -148,7 +148,7 @@ class True2D(FeatureMapModel):
         an update of full rank is a jump of all points."""
         return not name.endswith(MOVING) and super().is_hidden_matrix(name, parameter)
 
-    def adapt_to_size(self, weights: dict[str, Tensor]) -> None:
+    def adapt_weights(self, weights: dict[str, Tensor]) -> None:
         """Cut or interpolate bias tables that were learned for another image width."""
         for name, own in self.state_dict().items():
             given = weights.get(name)

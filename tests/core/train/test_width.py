@@ -99,6 +99,6 @@ def test_positions_of_the_same_width_stay_as_they_are() -> None:
     model = build_model(ModelCard("parseq-tiny", "recognition", "abc", 32, 128, 3, 25))
     weights = dict(model.state_dict())
     before = weights["encoder.pos_embed"].clone()
-    model.adapt_to_size(weights)
+    model.adapt_weights(weights)
     assert torch.equal(weights["encoder.pos_embed"], before)
     torch.testing.assert_close(model.encoder.interpolate_positions(before), before, rtol=0, atol=1e-6)  # type: ignore[operator]

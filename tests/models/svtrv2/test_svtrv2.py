@@ -191,7 +191,7 @@ def test_weights_with_and_without_guidance_start_each_other(monkeypatch: pytest.
     guided, plain = make(guidance=True), make()
     for given, model in ((guided, plain), (plain, guided)):
         weights = dict(given.state_dict())
-        model.adapt_to_size(weights)
+        model.adapt_weights(weights)
         assert weights.keys() == model.state_dict().keys()
         model.load_state_dict(weights)
     assert {name.split(".")[1] for name in guided.class_tensors} == {"fc", "guidance"}

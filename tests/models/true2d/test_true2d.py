@@ -56,7 +56,7 @@ def test_images_of_another_size_run_and_their_weights_fit() -> None:
     spec = get_spec("true2d-tiny").at_width(200)
     wide = build_model(recognition_card(spec, "abcdef"))
     weights = dict(model.state_dict())
-    wide.adapt_to_size(weights)
+    wide.adapt_weights(weights)
     wide.load_state_dict(weights)
     table = wide.get_parameter("encoder.layers.0.self_attn.bias.table")
     assert table.shape == (4, 7, 99)
