@@ -13,7 +13,7 @@ from ocrctl.cli.label_table import label_rows, page_rows
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, Sets, SpreadsheetSafe
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.errors import UsageError
+from ocrctl.errors import UsageError, counted
 from ocrctl.shell import shell_quote
 
 app = CommandApp("Inspect, fix, split and convert annotated datasets.")
@@ -68,7 +68,9 @@ def charset(
         console.table(("char", "code point", "count"), rows)
     elif out is None:
         console.write_lines(report.charset)
-    console.note(f"{report.size} characters in {report.samples:,} labels" + (f" -> {out}" if out else ""))
+    console.note(
+        f"{counted(report.size, 'character')} in {counted(report.samples, 'label')}" + (f" -> {out}" if out else "")
+    )
     if out is not None:
         data = " ".join(f"-d {shell_quote(spec)}" for spec in specs)
         console.suggest(f"ocrctl train {data} --charset {shell_quote(out)}")
@@ -143,7 +145,7 @@ def synth(
     if as_json:
         console.write_json(report)
     else:
-        console.write(f"{report.samples} words in {report.out}, labels in {report.labels}")
+        console.write(f"{counted(report.samples, 'word')} in {report.out}, labels in {report.labels}")
     console.suggest(f"ocrctl lmdb build {shell_quote(out)} {shell_quote(out)}.lmdb")
 
 
@@ -158,6 +160,8 @@ def _synth_pages(
         console.write_json(report)
     else:
         kinds = ", ".join(f"{name} {number}" for name, number in sorted(report.kinds.items()))
-        console.write(f"{report.samples} pages ({kinds}) in {report.out}, labels in {report.labels}")
-        console.write(f"{report.words} words ({report.ignored} ignored), {report.characters} characters")
+        console.write(f"{counted(report.samples, 'page')} ({kinds}) in {report.out}, labels in {report.labels}")
+        console.write(
+            f"{counted(report.words, 'word')} ({report.ignored} ignored), {counted(report.characters, 'character')}"
+        )
     console.suggest(f"ocrctl dataset stats {shell_quote(out)}")

@@ -14,6 +14,7 @@ from ocrctl.cli.github import Annotation, GitHub, annotate, check_github, failed
 from ocrctl.cli.help import FIXES, INPUTS, OUTPUT
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressBar
+from ocrctl.errors import counted
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def clean(
 
 
 def _summary(report: CleanReport) -> str:
-    remain = f"{report.fatal:,} errors {'would remain' if report.dry else 'remain'}"
+    remain = f"{counted(report.fatal, 'error')} {'would remain' if report.dry else 'remain'}"
     if not report.actions:
-        held = f"all {report.images:,} images and {report.instances:,} instances are kept"
+        held = f"{counted(report.images, 'image')} and {counted(report.instances, 'instance')}, all kept"
         return f"nothing to clean: {held}{f'; {remain}' if report.fatal else ''}"
     return (
         f"{report.images_left:,} of {report.images:,} images and {report.instances_left:,} of {report.instances:,}"
@@ -119,7 +120,10 @@ def _annotations(report: CleanReport, name: str) -> None:
     annotate("error" if report.dry else "notice", "dataset clean", found, total=len(found), shown=0)
     if report.fatal:
         remain = "would remain" if report.dry else "remain"
-        failed("dataset clean", [f"{report.fatal:,} errors {remain}; to list them: ocrctl dataset validate {name}"])
+        failed(
+            "dataset clean",
+            [f"{counted(report.fatal, 'error')} {remain}; to list them: ocrctl dataset validate {name}"],
+        )
 
 
 def undo(

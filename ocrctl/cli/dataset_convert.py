@@ -12,7 +12,7 @@ from ocrctl.cli.help import INPUTS, OUTPUT
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.pairs import number_pairs
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.errors import UsageError
+from ocrctl.errors import UsageError, counted
 from ocrctl.shell import shell_quote
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="Annotated pages: a path, or FORMAT:PATH.")]
@@ -61,7 +61,7 @@ def convert(
             console.write(f"lost: {what} ({count:,})")
         for image in report.missing:
             console.write(f"not copied: {image}")
-    console.note(f"{report.images:,} images, {report.instances:,} instances -> {report.out}")
+    console.note(f"{counted(report.images, 'image')}, {counted(report.instances, 'instance')} -> {report.out}")
     _note_several_pages(report.several_pages)
     if not report.missing:
         console.suggest(f"ocrctl dataset validate {shell_quote(out)}{plugin_flags(plugin)}")

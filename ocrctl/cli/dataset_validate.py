@@ -13,6 +13,7 @@ from ocrctl.cli.help import CHECKS, INPUTS, OUTPUT
 from ocrctl.cli.options import Json, Plugins, Profiles, Quiet, SpreadsheetSafe, plugin_flags
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import Report, check_report, write_report
+from ocrctl.errors import counted
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -140,8 +141,9 @@ def validate(
     for note in result.notes:
         console.note(note)
     console.note(
-        f"{result.images:,} images, {result.instances:,} instances ({result.ignored:,} ignored), {result.format}:"
-        f" {result.errors:,} errors, {result.warnings:,} warnings, {result.infos:,} remarks in {result.seconds:.1f} s"
+        f"{counted(result.images, 'image')}, {counted(result.instances, 'instance')} ({result.ignored:,} ignored), "
+        f"{result.format}: {counted(result.errors, 'error')}, {counted(result.warnings, 'warning')}, "
+        f"{counted(result.infos, 'remark')} in {result.seconds:.1f} s"
     )
     if report is not None:
         from ocrctl.core.dataset.report import write_page

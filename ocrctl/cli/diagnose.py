@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from ocrctl.cli.options import Charset, Data, Json, Plugins, Profiles, Quiet, Se
 from ocrctl.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from ocrctl.diagnose.checks import Diagnosis
+    from ocrctl.diagnose.checks import Check, Diagnosis
 
 Arch = Annotated[
     str | None,
@@ -51,7 +52,7 @@ def cuda(
 ) -> None:
     """Check driver, cards, cuDNN, arithmetic in each precision, copies, the largest batch, groups and ONNX Runtime.
 
-    What needs no GPU runs without one, and the last line names what was not checked.
+    What needs no GPU runs without one; the rows that were skipped for one reason are listed in one.
     """
     from ocrctl.core.diagnose.machine import diagnose_cuda
 
@@ -182,19 +183,32 @@ def _finish(result: Diagnosis, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+def _skipped_together(checks: Iterable[Check]) -> list[Check]:
+    """Return the rows with one row, at the end, for all that were skipped for the same reason."""
+    from ocrctl.diagnose.checks import Check
+
+    reasons: dict[str, list[str]] = {}
+    for row in checks:
+        if row.status == "skipped":
+            reasons.setdefault(row.detail, []).append(row.name)
+    kept = [row for row in checks if row.status != "skipped" or len(reasons[row.detail]) == 1]
+    return kept + [Check(", ".join(names), "skipped", why) for why, names in reasons.items() if len(names) > 1]
+
+
 def _show(result: Diagnosis, as_json: bool) -> None:
     if as_json:
         console.write_json(result)
         return
+    checks = _skipped_together(result.checks)
     if not sys.stdout.isatty():
-        rows = [(row.status, row.name, row.detail, row.fix, row.meaning, row.examined) for row in result.checks]
+        rows = [(row.status, row.name, row.detail, row.fix, row.meaning, row.examined) for row in checks]
         console.table(("status", "check", "detail", "fix", "meaning", "examined"), rows)
         console.note(result.summary)
         return
     import textwrap
 
     indent = " " * 9
-    for row in result.checks:
+    for row in checks:
         text = textwrap.wrap(f"{row.name}: {row.detail}", console.columns() - len(indent))
         for label, value in (("examined", row.examined), ("means", row.meaning), ("fix", row.fix)):
             text += textwrap.wrap(f"{label}: {value}" if value else "", console.columns() - len(indent))

@@ -41,10 +41,22 @@ def check_specs(specs: Iterable[str]) -> None:
             parse_spec(spec)
 
 
+def check_texts(lexicon: str | os.PathLike[str] | None, ngram: str | os.PathLike[str] | None) -> None:
+    """Raise InputError for a --lexicon or --ngram that does not exist, before a model is loaded for it."""
+    for option, path, holds in (("--lexicon", lexicon, "one word a line"), ("--ngram", ngram, "texts, one a line")):
+        if path is not None and not os.path.exists(path):
+            raise InputError(f"{path}: there is no such file for {option}.", hint=f"{option} FILE: {holds}, in UTF-8")
+
+
 def refuse_missing_inputs(inputs: Sequence[str]) -> None:
     """Print every INPUT of `predict` and raise InputError when none of them exists: no model needs to be loaded."""
     if any(text == "-" or os.path.exists(text) or glob.has_magic(text) for text in inputs):
         return
     for text in inputs:
         console.warn(f"unreadable: {text}: cannot be read (No such file or directory).")
-    raise InputError(f"none of the {len(inputs)} inputs could be read.")
+    raise InputError(none_read(len(inputs)))
+
+
+def none_read(inputs: int) -> str:
+    """Return the sentence of a `predict` that could read none of its inputs."""
+    return "the input could not be read." if inputs == 1 else f"none of the {inputs} inputs could be read."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.early import check_models, check_specs
+from ocrctl.cli.early import check_models, check_specs, check_texts
 from ocrctl.cli.github import GitHub, check_github, failed
 from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME, SCORES
 from ocrctl.cli.options import (
@@ -214,6 +214,7 @@ def evaluate(
     check_report(report)  # before models and images are opened
     check_models(models)
     check_specs(data)
+    check_texts(lexicon, ngram)
     from ocrctl.runtime import keep_memory, share_cores
 
     share_cores()

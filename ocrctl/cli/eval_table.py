@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocrctl.cli import console
+from ocrctl.errors import counted
 
 if TYPE_CHECKING:
     from ocrctl.metrics.bootstrap import Interval
@@ -39,8 +40,8 @@ def show(result: Evaluation, details: bool = False) -> None:
         chars = " ".join(f"{char!r} x {count}" for char, count in list(unknown.counts.items())[:CHARS_SHOWN])
         more = f" and {len(unknown.counts) - CHARS_SHOWN} more" if len(unknown.counts) > CHARS_SHOWN else ""
         console.note(
-            f"note: {unknown.model}, {unknown.protocol}: {unknown.labels} words ({100 * unknown.share:.2f} %) have "
-            f"characters outside the charset, scored as errors: {chars}{more}"
+            f"note: {unknown.model}, {unknown.protocol}: {counted(unknown.labels, 'word')} "
+            f"({100 * unknown.share:.2f} %) with characters outside the charset, scored as errors: {chars}{more}"
         )
     shown = [
         item

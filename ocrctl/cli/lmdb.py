@@ -15,6 +15,7 @@ from ocrctl.cli.help import INPUTS, OUTPUT, RUNTIME
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet, plugin_flags
 from ocrctl.cli.progress import ProgressBar
+from ocrctl.errors import counted
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def build(
             after = f", resumed after {report.resumed_from:,}" if report.resumed_from else ""
             console.note(
                 f"{report.out}: {report.written:,} of {report.samples:,} samples in {report.seconds:.1f} s"
-                f" ({report.samples_per_second:,.0f}/s, {report.jobs} processes{after})"
+                f" ({report.samples_per_second:,.0f}/s, {counted(report.jobs, 'process', 'processes')}{after})"
             )
     if several := several_pages_note(report.several_pages):
         console.note(several)
@@ -170,18 +171,18 @@ def info(
 def _needs(needs: TrainingNeeds) -> None:
     """Print what keeps the default architecture from training on the labels."""
     scripts = ", ".join(f"{name} {count:,}" for name, count in needs.scripts.items()) or "no letters"
-    console.note(f"labels: longest {needs.longest} characters, letters: {scripts}")
+    console.note(f"labels: longest {counted(needs.longest, 'character')}, letters: {scripts}")
     if needs.outside:
         shown = ", ".join(f"{char!r} x{count}" for char, count in list(needs.outside.items())[:CHARACTERS])
         more = len(needs.outside) - CHARACTERS
         console.note(
-            f"training: {len(needs.outside)} characters are outside the charset of {needs.arch}: "
+            f"training: {counted(len(needs.outside), 'character')} outside the charset of {needs.arch}: "
             f"{shown}{f' and {more} more' if more > 0 else ''}"
         )
     if needs.too_long:
         console.note(
-            f"training: {needs.too_long:,} labels are too long for {needs.arch} at its default width "
-            f"(up to {needs.longest_fitting} characters always fit)"
+            f"training: {counted(needs.too_long, 'label')} too long for {needs.arch} at its default width "
+            f"(up to {counted(needs.longest_fitting, 'character')} always fit)"
         )
 
 

@@ -14,6 +14,7 @@ from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.model_merge import merge
 from ocrctl.cli.options import Json, Plugins, Quiet, predict_command
+from ocrctl.errors import counted
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def info(
     if card.plugin:
         console.write(f"plug-in: {card.plugin}")
     if card.charset:
-        console.write(f"charset: {len(card.charset)} characters, {card.charset}")
-        console.write(f"labels: at most {card.max_label_length} characters")
+        console.write(f"charset: {counted(len(card.charset), 'character')}, {card.charset}")
+        console.write(f"labels: at most {counted(card.max_label_length, 'character')}")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
         change = f"; change one: ocrctl model set {shell_quote(model)} NAME=VALUE" if found.default is None else ""
@@ -230,7 +231,7 @@ def import_(
         return
     if imported.note:
         console.note(f"note: charset {imported.note}")
-    charset_part = f", {len(imported.card.charset)} characters" if imported.card.charset else ""
+    charset_part = f", {counted(len(imported.card.charset), 'character')}" if imported.card.charset else ""
     console.write(f"{imported.path}: {imported.description}, {imported.parameters:,} parameters{charset_part}")
     console.suggest(predict_command(imported.path, imported.card.task, plugin))
 

@@ -12,7 +12,7 @@ import typer
 
 from ocrctl.cli import console
 from ocrctl.cli.command_line import typed_words
-from ocrctl.cli.early import check_models, refuse_missing_inputs
+from ocrctl.cli.early import check_models, check_texts, none_read, refuse_missing_inputs
 from ocrctl.cli.help import MODEL, OUTPUT, RUNTIME
 from ocrctl.cli.options import (
     Allowlist,
@@ -30,6 +30,7 @@ from ocrctl.cli.options import (
 )
 from ocrctl.cli.progress import ProgressBar
 from ocrctl.cli.report import check_report, write_report
+from ocrctl.errors import counted
 
 PredictReportFile = Annotated[
     Path | None,
@@ -152,6 +153,7 @@ def predict(
     keep_memory()
     check_report(report)  # before models and images are looked for
     check_models(models or ())
+    check_texts(lexicon, ngram)
     if report is None:
         refuse_missing_inputs(inputs)
     from ocrctl.core.predict.run import PredictOptions
@@ -238,9 +240,7 @@ def predict(
 
         write_report(report, result, lambda path: write_page(path, result))
     if result.read == 0:
-        raise InputError(
-            f"none of the {len(result.unreadable)} inputs could be read." if result.unreadable else "no input given."
-        )
+        raise InputError(none_read(len(result.unreadable)) if result.unreadable else "no input given.")
     if result.unreadable:
         raise typer.Exit(1)
 
@@ -263,8 +263,8 @@ def _summary(result: PredictReport) -> str:
     read."""
     parts = [f"{result.read} read", f"{len(result.unreadable)} unreadable"]
     if result.read:
-        counts = ((result.boxes, "boxes"), (result.words, "words"))
-        parts += [f"{count} {what}" for count, what in counts if count is not None]
+        counts = ((result.boxes, "box", "boxes"), (result.words, "word", "words"))
+        parts += [counted(count, one, many) for count, one, many in counts if count is not None]
         rate = result.images_per_second
         parts.append(f"{rate:.3g} images/s" if rate >= 1 or not rate else f"{1 / rate:.3g} seconds/image")
     return f"{', '.join(parts)} ({result.backend} on {result.device}){f' -> {result.out}' if result.out else ''}"

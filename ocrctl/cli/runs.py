@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.help import OUTPUT
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Quiet
 from ocrctl.cli.report import Report, check_report, write_report
+from ocrctl.errors import counted
 from ocrctl.shell import shell_quote
 
 app = CommandApp("List, show and compare training runs.")
@@ -54,17 +56,18 @@ def list_(
 @app.command("show")
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    all_settings: Annotated[bool, typer.Option("--all", help="Show all settings.", rich_help_panel=OUTPUT)] = False,
     report: Report = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show the settings, scores and checkpoints of a run.
+    """Show scores and checkpoints of a run, and the settings that differ from the defaults.
 
     The report draws the curves of loss, learning rate, accuracy, CER, empty predictions, images/s and the model's own
     figures, with the settings that differ from the defaults and the previews.
     """
     from ocrctl.core.runs.folder import flat
-    from ocrctl.core.runs.show import load_run, summary
+    from ocrctl.core.runs.show import changed_settings, load_run, summary
 
     check_report(report)
     entry = summary(run)
@@ -77,11 +80,19 @@ def show(
     if json:
         console.write_json(result)
         return
-    console.write(f"{entry.path}: {entry.arch}, {entry.steps} steps in {entry.seconds:.0f} s")
+    console.write(f"{entry.path}: {entry.arch}, {counted(entry.steps, 'step')} in {entry.seconds:.0f} s")
     console.write(f"val: best {_percent(entry.best)}, last {_percent(entry.last)}")
     saved = f" (step {entry.saved}, from which --resume continues)" if entry.saved is not None else ""
     console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}{saved}")
-    console.table(["setting", "value"], list(flat(settings).items()))
+    if all_settings:
+        console.table(["setting", "value"], list(flat(settings).items()))
+    else:
+        changed = changed_settings(settings)
+        rows_changed = [
+            (name, value, "-" if default is None else default) for name, (value, default) in changed.items()
+        ]
+        console.table(["setting", "value", "default"], rows_changed)
+        console.note(f"settings: {counted(len(changed), 'differs', 'differ')} from the defaults; all: --all")
     if entry.checkpoints:
         console.suggest(f"ocrctl eval {shell_quote(run)} -d SPEC")
 

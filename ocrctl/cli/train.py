@@ -15,7 +15,7 @@ from ocrctl.cli.command_line import typed_words
 from ocrctl.cli.help import CHECKS, INPUTS, MODEL, OUTPUT, RUNTIME, TRAINING
 from ocrctl.cli.options import Charset, Data, Json, Plugins, Profiles, Quiet, Sets, plugin_flags
 from ocrctl.cli.progress import ProgressBar
-from ocrctl.errors import InputError, OcrctlError, UsageError
+from ocrctl.errors import InputError, OcrctlError, UsageError, counted
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def train(
         _warn_forgotten(change, run, plugin)
         raise typer.Exit(1)
     if result.unread:
-        console.warn(f"warning: the model {result.unread} after {result.steps:,} steps.")
+        console.warn(f"warning: the model {result.unread} after {counted(result.steps, 'step')}.")
         console.warn(
             f"hint: this is normal in the first few hundred steps: train longer (train.max_steps); "
             f"{run}/previews shows samples, and --preflight checks whether the model can learn this data"

@@ -17,6 +17,7 @@ SLOW_SUM = 0.5  # seconds for the sum of 1 MiB within one machine; a few millise
 GROUP = 2  # processes of the gloo group
 ON_DEVICE = ("cuDNN", "capability", "memory", *OPERATIONS, "copy", "launch", "workspace")
 OF_CARD = ("persistence", "ECC", "clocks", "processes")
+NO_DRIVER, NO_DEVICE = "no NVIDIA driver on this machine", "PyTorch sees no CUDA device"  # why rows are skipped
 LOW_MEMORY = 2 * 1024**3  # bytes free below which even the tiny recogniser's recommended batch does not fit
 # Every PyTorch wheel of CUDA 13 carries cuDNN 9; older ones lack the engines current convolutions choose.
 MINIMUM_CUDNN = 90000
@@ -53,7 +54,7 @@ def diagnose_cuda(probe: Probe) -> Diagnosis:
     checks: list[Check] = [_gloo(probe)]  # first: processes are forked, which one that has initialised CUDA must not be
     driver = probe.driver()
     if driver is None:
-        checks.append(skipped("driver", "no NVIDIA driver on this machine"))
+        checks.append(skipped("driver", NO_DRIVER))
     else:
         detail = f"{driver.version}, serves CUDA up to {driver.cuda[0]}.{driver.cuda[1]}, {driver.devices} device(s)"
         checks.append(ok("driver", detail))
@@ -77,7 +78,7 @@ def diagnose_cuda(probe: Probe) -> Diagnosis:
     for card in cards:
         checks += card_checks(card)
     if not cards:
-        checks += [skipped(name, "no NVIDIA driver on this machine") for name in OF_CARD]
+        checks += [skipped(name, NO_DRIVER) for name in OF_CARD]
     try:
         devices = probe.devices()
     except Exception as error:
@@ -93,7 +94,7 @@ def diagnose_cuda(probe: Probe) -> Diagnosis:
         checks += rows
         usable = usable or all(row.status != "fail" for row in rows)
     if not devices:
-        why = "PyTorch sees no CUDA device"
+        why = NO_DRIVER if driver is None else NO_DEVICE
         checks += [skipped(name, why) for name in (*ON_DEVICE, "NCCL")]
     else:
         checks.append(_guard("NCCL", lambda: _group(probe, "NCCL", len(devices))))
@@ -106,8 +107,7 @@ def diagnose_cuda(probe: Probe) -> Diagnosis:
 
 def _summary(present: bool, usable: bool, checks: list[Check]) -> str:
     if not present:
-        left = ", ".join(row.name for row in checks if row.status == "skipped")
-        return f"No GPU here: everything runs on the CPU ({count(checks)}). Not checked: {left}."
+        return f"No GPU here: everything runs on the CPU ({count(checks)})."
     return f"CUDA is {'usable' if usable else 'NOT usable'} ({count(checks)})."
 
 
@@ -322,7 +322,7 @@ def _onnxruntime_rows(probe: Probe, devices: list[Device]) -> list[Check]:
         meaning = "ONNX Runtime falls back to the CPU, or loads the other CUDA and fails"
         rows.append(level("onnxruntime CUDA", f"built for CUDA {runtime.cuda}, torch for {cuda}", fix, meaning))
     if not devices:
-        return [*rows, skipped("onnxruntime session", "PyTorch sees no CUDA device")]
+        return [*rows, skipped("onnxruntime session", NO_DRIVER if probe.driver() is None else NO_DEVICE)]
     if "CUDAExecutionProvider" not in runtime.providers:
         fix = "pip uninstall onnxruntime; pip install --force-reinstall onnxruntime-gpu"
         meaning = "exported models run on the CPU"

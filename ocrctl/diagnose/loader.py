@@ -28,7 +28,7 @@ from ocrctl.data.images.resize_word import resize_word
 from ocrctl.data.lmdb import reader as lmdb
 from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.diagnose.checks import Check, fail, first_line, ok, skipped, warn, with_examined
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.models.registry import DEFAULT_ARCH, get_spec
 
 PREFETCH = 4  # batches that each loader process prepares ahead (data.loader)
@@ -215,7 +215,8 @@ def _compare(
             "training stops when a loader process dies",
         )
     seconds = time.perf_counter() - start
-    return ok(name, f"{len(expected)} samples from {len(pids)} processes equal those of this one, {seconds:.1f} s")
+    processes = counted(len(pids), "process", "processes")
+    return ok(name, f"{len(expected)} samples from {processes} equal those of this one, {seconds:.1f} s")
 
 
 def next_batch(loader: Any, patience: float) -> dict[str, Any]:

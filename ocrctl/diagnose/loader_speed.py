@@ -14,11 +14,11 @@ from zlib import crc32
 from ocrctl.data.datasets.loader import to_tensors, training_loader
 from ocrctl.diagnose.checks import Check, fail, first_line, ok, skipped, warn, with_examined
 from ocrctl.diagnose.loader import next_batch
-from ocrctl.errors import OcrctlError
+from ocrctl.errors import OcrctlError, counted
 
 ROUND = 1.5  # seconds for which each number of processes is measured
 ENOUGH = 0.95  # share of the best rate that is worth no further process
-SLOWER = 0.7  # share of the best rate below which the number of the settings is a warning
+SLOWER = 0.85  # share of the best rate below which the number of the settings is a warning
 STORAGE = 0.5  # share of the time for reading at which the storage is the limit
 COMPARED = 3  # batches that loader processes and this process both prepare
 SEARCHED = 5000  # draws among which two of one sample are searched, a third of them
@@ -106,7 +106,7 @@ def _seeds(run: LoaderRun, workers: int, patience: float) -> Check:
                 return fail(name, f"draw {draw} ({where}) differs between a loader process and this one", fix, meaning)
     except (queue.Empty, Exception) as error:
         return skipped(name, f"the loader processes deliver nothing: {first_line(error)}")
-    seen = f"{COMPARED * run.batch} draws from {workers} processes equal those of this one"
+    seen = f"{COMPARED * run.batch} draws from {counted(workers, 'process', 'processes')} equal those of this one"
     if run.augmented and run.epoch and (twins := _repeated(run)):
         return fail(name, f"draws {twins[0]} and {twins[1]} of one sample are augmented alike", fix, meaning)
     return ok(name, seen)

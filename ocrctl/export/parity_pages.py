@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrctl.errors import counted
 from ocrctl.export.onnx import output_names
 from ocrctl.export.parity import Disagreement, Parity, differences, larger
 from ocrctl.inference.engine import Engine
@@ -63,7 +64,11 @@ def compare_pages(
             moved = _moved(found, again, max(page.scale) / detector_spec(torch_engine.card.arch).map_stride)
             if moved > MOVED:
                 by = f", moved by up to {moved:.1f} cells of the map" if moved < float("inf") else ""
-                differing.append(Disagreement(name, f"{len(found)} boxes", f"{len(again)} boxes{by}"))
+                differing.append(
+                    Disagreement(
+                        name, counted(len(found), "box", "boxes"), f"{counted(len(again), 'box', 'boxes')}{by}"
+                    )
+                )
         samples += len(names)
     nothing = f"none of {words:,} words is found by either" if words and not boxes else ""
     return Parity(what, samples, *largest, differing, of="boxes", nothing=nothing)

@@ -35,6 +35,11 @@ class Decoding:
     ngram_weight: float = NGRAM_WEIGHT
     allowlist: Charset | None = None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of the lexicon and of the texts of the n-gram model."""
+        return tuple(str(path) for path in (self.lexicon, self.ngram) if path is not None)
+
     @classmethod
     def parse(
         cls,

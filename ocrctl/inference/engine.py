@@ -61,6 +61,8 @@ class Engine:
         except UsageError as error:  # an architecture that this version does not have
             raise InputError(f"{file.path}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
         except InputError as error:
+            if decoding is not None and error.message.startswith(decoding.files):  # their text, not the model
+                raise
             raise InputError(f"{file.path}: {error.message}", hint=error.hint) from error
         if self._decoder is not None:
             self.note = "; ".join(filter(None, (self.note, self._decoder.note)))

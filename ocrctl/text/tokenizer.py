@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label, shortened_label
 
@@ -149,7 +149,7 @@ def _class_ids(text: str, ids: dict[str, int], max_length: int) -> list[int]:
     text = normalize_label(text)
     if len(text) > max_length:
         shown = shortened_label(text)
-        raise InputError(f"Label {shown} has {len(text)} characters, the limit is {max_length}.")
+        raise InputError(f"Label {shown} has {counted(len(text), 'character')}, the limit is {max_length}.")
     try:
         return [ids[char] for char in text]
     except KeyError as error:

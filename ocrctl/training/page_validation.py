@@ -15,6 +15,7 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.data.images import Image
 from ocrctl.data.images.resize_page import resize_page
 from ocrctl.data.polygons.page_words import PageWords
+from ocrctl.errors import counted
 from ocrctl.metrics.hmean import match
 from ocrctl.metrics.instances import from_detections, from_words
 from ocrctl.models.find import find
@@ -102,9 +103,13 @@ class PageValidation:
         row = {"val_hmean": counts.hmean, "val_precision": counts.precision, "val_recall": counts.recall}
         line = (
             f"val hmean {counts.hmean:.1%}, precision {counts.precision:.1%}, recall {counts.recall:.1%}, "
-            f"{counts.detections} boxes for {counts.truths}"
+            f"{counted(counts.detections, 'box', 'boxes')} for {counts.truths}"
         )
-        nothing = f"no box is found on {len(self._found)} pages" if counts.truths and not counts.detections else None
+        nothing = (
+            f"no box is found on {counted(len(self._found), 'page')}"
+            if counts.truths and not counts.detections
+            else None
+        )
         return Scores(row, counts.hmean, line, nothing)
 
     def sheet(self, count: int) -> Image:

@@ -60,6 +60,17 @@ def test_rows_on_a_terminal_are_wrapped_under_their_status(columns: str, monkeyp
     assert any("means: hangs" in line for line in lines)
 
 
+def test_rows_skipped_for_one_reason_are_one_row(monkeypatch, capsys):
+    rows = (skipped("driver", "no driver"), ok("gloo", "fine"), skipped("memory", "no driver"), skipped("x", "other"))
+    monkeypatch.setattr(diagnose, "diagnose_cuda", lambda **options: Diagnosis("cuda", rows, "No GPU here."))
+    assert run(["diagnose", "cuda"]) == 0
+    assert [line.split("\t")[:3] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["ok", "gloo", "fine"], ["skipped", "x", "other"], ["skipped", "driver, memory", "no driver"]
+    ]  # fmt: skip
+    assert run(["diagnose", "cuda", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["checks"]) == 4  # a program finds each by name
+
+
 def test_this_machine_is_diagnosed(capsys):
     assert run(["diagnose", "environment", "--json"]) in (0, 1)
     names = {row["name"] for row in json.loads(capsys.readouterr().out)["checks"]}

@@ -23,6 +23,8 @@ COMMANDS = [
     (2, "model merge default:foo default:det -o out.ckpt --alpha 0.5"),
     (3, "model merge default:det default:det -o out.ckpt --val nowhere"),
     (2, "predict photo.png --format jsnl"),
+    (3, "predict photo.png -m photo.png --lexicon nowhere.txt"),
+    (3, "eval photo.png -d photo.png --ngram nowhere.txt"),
 ]
 CODE = """
 import json, sys
@@ -39,6 +41,10 @@ def test_names_are_checked_before_heavy_imports(tmp_path: Path) -> None:
     codes, imported = json.loads(done.stdout)
     assert codes == [code for code, _ in COMMANDS] and imported == []
     assert done.stderr.count("unreadable: ") == 2 and "none of the 2 inputs could be read" in done.stderr
+    assert (
+        "error: nowhere.txt: there is no such file for --lexicon.\nhint: --lexicon FILE: one word a line" in done.stderr
+    )
+    assert "error: nowhere.txt: there is no such file for --ngram." in done.stderr
     assert "Did you mean 'default:rec-latin'?" in done.stderr and "Did you mean 'jsonl'?" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 

@@ -243,7 +243,7 @@ def test_clean_with_nothing_to_do_says_one_sentence(tmp_path: Path, capsys: pyte
     (folder / "Label.txt").write_text(f"a.png\t{json.dumps(items)}\n")
     for flags in ([], ["--clamp"]):
         assert run(["dataset", "clean", str(folder), *flags]) == 0
-        assert capsys.readouterr() == ("", "nothing to clean: all 1 images and 1 instances are kept\n")
+        assert capsys.readouterr() == ("", "nothing to clean: 1 image and 1 instance, all kept\n")
 
 
 def test_cells_for_a_spreadsheet_are_no_formulas(

@@ -16,7 +16,7 @@ from ocrctl.core.dataset.validate import ValidateReport
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.data.polygons.findings import Findings, Hits
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.escape import visible
 from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.parts import escape, script_json
@@ -62,9 +62,9 @@ def render(report: ValidateReport, data: Annotations, findings: Findings) -> str
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ocrctl dataset validate</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{style}</style>"
-        f"</head><body><header><h1>{escape(report.spec)}</h1><p>{report.images:,} images, {report.instances:,} "
-        f"instances, {escape(report.format)}: {report.errors:,} errors, {report.warnings:,} warnings, "
-        f"{report.infos:,} remarks."
+        f"</head><body><header><h1>{escape(report.spec)}</h1><p>{counted(report.images, 'image')}, "
+        f"{counted(report.instances, 'instance')}, {escape(report.format)}: {counted(report.errors, 'error')}, "
+        f"{counted(report.warnings, 'warning')}, {counted(report.infos, 'remark')}."
         f" At most {SHOWN} of a code are shown. ocrctl {__version__}.</p></header>"
         '<main><nav><table><tr data-code=""><td colspan="4"><button type="button">all</button></td></tr>'
         f"{rows}</table><p>Keys: &larr; &rarr; or j k for the next finding, [ ] for the next code, z to zoom.</p></nav>"

@@ -172,7 +172,7 @@ def _paired(truth: Annotations, found: Annotations) -> tuple[list[int], list[str
     order = [index.get(name, -1) for name in names]
     if max(order, default=-1) < 0:
         raise InputError(
-            f"{found.name}: none of its {len(others)} images is in {truth.name} ({others[0]} against {names[0]}).",
+            f"{found.name}: no image of it is in {truth.name} ({others[0]} against {names[0]}).",
             hint="names are compared without suffix and without the prefixes gt_ and res_",
         )
     known = set(names)

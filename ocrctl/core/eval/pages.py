@@ -108,7 +108,7 @@ def evaluate_pages(
     )
     seconds = time.perf_counter() - start
     if not sample_indices:
-        raise InputError(f"none of the {len(unreadable)} pages could be read; the first: {unreadable[0].error}")
+        raise InputError(f"no page could be read; the first of {len(unreadable)}: {unreadable[0].error}")
     rows_of = {
         pages.name: [r for r, (i, _) in enumerate(sample_indices) if i == number] for number, pages in enumerate(data)
     }

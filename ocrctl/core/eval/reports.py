@@ -14,7 +14,7 @@ from ocrctl.core.eval.files import FilesResult, names_of
 from ocrctl.core.eval.word_samples import EvalSamples
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.images.decode import decode
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.files.atomic import write_with_newline
 from ocrctl.inference.writers.report.html import render
 from ocrctl.inference.writers.report.pages import EmbeddedImage, render_pages
@@ -48,10 +48,12 @@ def write_files_report(path: Path, result: FilesResult) -> None:
     notes = []
     if result.without_prediction:
         names = names_of(result.without_prediction, NAMED)
-        notes.append(f"{len(result.without_prediction)} images without a prediction, scored as nothing found: {names}")
+        notes.append(
+            f"{counted(len(result.without_prediction), 'image')} without a prediction, scored as nothing found: {names}"
+        )
     if result.without_truth:
         names = names_of(result.without_truth, NAMED)
-        notes.append(f"{len(result.without_truth)} images without ground truth, not scored: {names}")
+        notes.append(f"{counted(len(result.without_truth), 'image')} without ground truth, not scored: {names}")
     truth = from_annotations(result.pages)
     page = render_pages(
         f"{result.found} against {result.truth}", result.scores, truth, result.found_pages,

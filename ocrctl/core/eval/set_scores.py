@@ -150,8 +150,9 @@ def subset(count: int, limit: int | None, seed: int) -> list[int]:
 
 
 def _none(spec: str, unreadable: Sequence[UnreadableSample]) -> str:
-    reason = f"the first: {unreadable[0].error}" if unreadable else "it holds none"
-    return f"{spec}: none of its {len(unreadable)} samples could be read; {reason}"
+    if not unreadable:
+        return f"{spec}: holds no sample."
+    return f"{spec}: no sample could be read; the first of {len(unreadable)}: {unreadable[0].error}"
 
 
 class ChosenWords:

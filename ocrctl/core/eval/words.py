@@ -65,7 +65,7 @@ def evaluate(
     sample_indices, readings, unreadable = read_samples(engines, data, options.batch_size, options.jobs, progress)
     seconds = time.perf_counter() - start
     if not sample_indices:
-        raise InputError(f"none of the {len(unreadable)} samples could be read; the first: {unreadable[0].error}")
+        raise InputError(f"no sample could be read; the first of {len(unreadable)}: {unreadable[0].error}")
 
     datasets = [
         DatasetInfo(

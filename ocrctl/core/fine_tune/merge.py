@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ocrctl import __version__
 from ocrctl.core.eval.set_scores import SetScores, score_set
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, UsageError, counted
 from ocrctl.files.atomic import check_writable
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
@@ -202,7 +202,7 @@ def _measure(
     found: dict[str, list[SetScores]] = {}
     for name, spec in (("val", options.val), ("general", options.general)):
         if spec is not None:
-            report(f"model merge: measuring {len(alphas)} models on {spec}")
+            report(f"model merge: measuring {counted(len(alphas), 'model')} on {spec}")
             found[name] = score_set(
                 engines, spec, protocol=options.protocol, limit=options.limit, seed=options.seed, jobs=options.jobs,
                 progress=progress,

@@ -8,9 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocrctl.config.settings import Settings
-from ocrctl.core.runs.folder import flat
-from ocrctl.core.runs.show import compare_runs, goal_metric, load_run, summary
+from ocrctl.core.runs.show import changed_settings, compare_runs, goal_metric, load_run, summary
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError
 from ocrctl.files.atomic import write_with_newline
@@ -25,13 +23,7 @@ _SHEET = re.compile(r"step-(\d{1,18})\.png")
 
 def write_run_report(path: Path, run: Path) -> None:
     """Write the page of one run. Raises as `load_run`, InputError when `path` cannot be written."""
-    tree = flat(load_run(run)[0])
-    defaults = flat(Settings.model_construct().tree())
-    changed = {
-        name: (value, defaults.get(name))
-        for name, value in sorted(tree.items())
-        if repr(value) != repr(defaults.get(name))
-    }
+    changed = changed_settings(load_run(run)[0])
     write_with_newline(path, render_runs([_page(run, run.name or str(run))], changed))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrctl.config.settings import Settings
 from ocrctl.core.runs.folder import flat, read_saved_settings
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
@@ -115,6 +116,16 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
             hint=f"ocrctl train --resume -o {shell_quote(run)} leaves damaged lines out and keeps a copy of them",
         )
     return read_saved_settings(config)[1], found.rows
+
+
+def changed_settings(tree: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings of a run that differ from the defaults, by name: value and default (None where unset)."""
+    defaults = flat(Settings.model_construct().tree())
+    return {
+        name: (value, defaults.get(name))
+        for name, value in sorted(flat(tree).items())
+        if repr(value) != repr(defaults.get(name))
+    }
 
 
 def compare_runs(runs: list[Path]) -> tuple[list[RunSummary], dict[str, list[Any]]]:

@@ -20,6 +20,7 @@ from ocrctl.core.train.task import (
     OverfitBatch,
     Report,
     describe_validation,
+    few_samples_warning,
     mix_sources,
     split_indices,
     training_specs,
@@ -32,7 +33,7 @@ from ocrctl.data.formats.to_page_words import expect_pages
 from ocrctl.data.images import Image
 from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.synth.pages.stream import SynthPages
-from ocrctl.errors import UsageError
+from ocrctl.errors import UsageError, counted
 from ocrctl.models.family import load_part
 from ocrctl.models.registry import family_of
 
@@ -128,7 +129,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> DetectionTas
             val += [(held, index) for index in range(len(held))]
             held_out += [held.where(index) for index in range(len(held))]
         parts.append(source)
-        header.append(f"train: {name}, {len(source)} pages, {_count_words(source)} words")
+        header.append(f"train: {name}, {counted(len(source), 'page')}, {counted(_count_words(source), 'word')}")
     if settings.data.val in checked:
         source = PageSource(checked[settings.data.val].data, None, _augment(settings))
         fingerprints[source.data.name] = checked[settings.data.val].fingerprint
@@ -136,9 +137,12 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report) -> DetectionTas
     elif not val:
         stream = SynthPages(pages_config(settings, "val", height=0, width=0))
         val = [(stream, index) for index in range(SYNTH_VAL_PAGES)]
+    finite = bool(held_out) or settings.data.val in checked
     val = [val[index] for index in validation_subset(len(val), settings)]
     origin = describe_validation(settings, bool(held_out), SYNTH_PAGES)
-    header.append(f"val: {len(val)} pages ({origin}), longer side {settings.page.side} pixels")
+    header.append(f"val: {counted(len(val), 'page')} ({origin}), longer side {settings.page.side} pixels")
+    if finite:
+        header += few_samples_warning(len(val), "page", settings)
     sizes = [len(part) if isinstance(part, PageSource) else None for part in parts]
     mixture, lines = mix_sources(names, sizes, settings)
     header += lines

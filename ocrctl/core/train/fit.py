@@ -17,7 +17,7 @@ from ocrctl.core.train.keep import base_identity, check_base, distilled, prepare
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.data.datasets.loader import training_loader
 from ocrctl.data.datasets.share import Division
-from ocrctl.errors import UsageError
+from ocrctl.errors import UsageError, counted
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import count_parameters
 from ocrctl.models.freeze import freeze
@@ -97,7 +97,7 @@ def _run_training(
     # The loader's processes start before Lightning is imported: they prepare samples during the import.
     excluded = read_excluded(resume_from) if resume_from and train.on_nonfinite == "skip" else frozenset()
     if excluded:
-        report(f"excluded: {len(excluded)} samples whose loss was not finite")
+        report(f"excluded: {counted(len(excluded), 'sample')} whose loss was not finite")
     loader = training_loader(
         samples,
         batch_size=train.whole_batch, start=point.next_draw,

@@ -8,6 +8,7 @@ import torch
 
 from ocrctl.config.settings import Settings, TrainSettings
 from ocrctl.core.train.task import TrainingTask
+from ocrctl.errors import counted
 from ocrctl.models.freeze import Frozen
 from ocrctl.runtime import worker_processes
 from ocrctl.training.device import Accelerator
@@ -29,7 +30,8 @@ def run_header(
     where = (
         f"{train.processes} x {torch.cuda.get_device_name(0)}"
         if accelerator.device == "cuda"
-        else f"{f'{train.processes} x ' if train.processes > 1 else ''}cpu, {torch.get_num_threads()} threads"
+        else f"{f'{train.processes} x ' if train.processes > 1 else ''}cpu, "
+        + counted(torch.get_num_threads(), "thread")
     )
     backbone = card.model.get("backbone", "of its own")
     return [
@@ -38,7 +40,7 @@ def run_header(
         *(["mkldnn: off (train.mkldnn)"] if not train.mkldnn else []),
         *_max_minutes_notes(train, progress),
         f"model: {spec.name}, {parameters:,} parameters, input {card.height}x{card.widths}x{spec.channels}, "
-        + (f"{len(card.charset)} characters" if card.charset else f"backbone {backbone}"),
+        + (counted(len(card.charset), "character") if card.charset else f"backbone {backbone}"),
         *([f"frozen: {frozen.what}; {parameters - frozen.parameters:,} of {parameters:,} parameters train"]
           if frozen.parameters else []),
         f"device: {where}, precision {accelerator.precision}",
@@ -51,8 +53,8 @@ def run_header(
 
 
 def _length(train: TrainSettings, progress: Progress) -> str:
-    limits = [f"{progress.max_steps} steps"] if progress.max_steps else []
-    limits += [f"{train.max_minutes:g} minutes"] if train.max_minutes else []
+    limits = [counted(progress.max_steps, "step")] if progress.max_steps else []
+    limits += [f"{train.max_minutes:g} minute{'s' * (train.max_minutes != 1)}"] if train.max_minutes else []
     return " or ".join(limits)
 
 

@@ -38,7 +38,7 @@ from ocrctl.data.lmdb.word_source import WordSource
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.data.validate.run import header_errors
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, UsageError, counted
 from ocrctl.files.atomic import write_text
 from ocrctl.files.regular import read_regular
 from ocrctl.inference.locate import locate
@@ -103,7 +103,7 @@ def prepare_keep(settings: Settings, spec: ModelSpec, card: ModelCard, report: R
             f"--keep: {per_batch} kept images for each batch of {new} cannot be divided among {parts} forward passes.",
             hint="raise train.batch_size or train.keep_share",
         )
-    images = "endless" if count is None else f"{count} images, {held} held out"
+    images = "endless" if count is None else f"{counted(count, 'image')}, {held} held out"
     share = per_batch / (new + per_batch)
     report(
         f"keep: {given}, {images}; {per_batch} with each batch of {new} ({share:.0%} of its images), weight {weight:g}"

@@ -24,6 +24,7 @@ from ocrctl.core.train.task import (
     OverfitBatch,
     Report,
     describe_validation,
+    few_samples_warning,
     mix_sources,
     split_indices,
     training_specs,
@@ -37,7 +38,7 @@ from ocrctl.data.formats.spec import Spec, WordSource, expect_stream, open_sourc
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
-from ocrctl.errors import UsageError
+from ocrctl.errors import UsageError, counted
 from ocrctl.inference.locate import locate
 from ocrctl.models.card import card_tokenizer
 from ocrctl.text.charset import Charset
@@ -91,10 +92,10 @@ class RecognitionTask:
         labels = [self.samples.label(n) for n in range(PREFLIGHT_LABELS)]
         needed = [self.tokenizer.required_steps(label) for label in labels]
         over = sum(n > steps for n in needed)
-        report(f"preflight: {steps} output steps; the longest of {len(labels)} labels needs {max(needed)}")
+        report(f"preflight: {counted(steps, 'output step')}; the longest of {len(labels)} labels needs {max(needed)}")
         if not over:
             return None
-        return f"{over} of {len(labels)} labels need more than the {steps} output steps of {self.spec.name}"
+        return f"{over} of {len(labels)} labels need more than the {counted(steps, 'output step')} of {self.spec.name}"
 
     def overfit_batch(self) -> OverfitBatch:
         """Implement TrainingTask."""
@@ -149,7 +150,7 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | No
             kept = FiniteWords(kept.source, kept.indices[training], kept.augment, kept.sizes, kept.max_width)
         header += orient_tall(kept, spec, settings)
         parts.append(kept)
-        header.append(f"train: {name}, {len(kept)} samples")
+        header.append(f"train: {name}, {counted(len(kept), 'sample')}")
     if settings.data.val is not None:
         parsed = parse_spec(settings.data.val)
         expect_stream(parsed, "words")
@@ -161,7 +162,8 @@ def prepare(settings: Settings, spec: ModelSpec, report: Report, last: Path | No
         val.append(SynthWords(synth_config(settings, spec, charset, "val")))
     picks = _validation_picks(val, settings)
     origin = describe_validation(settings, bool(held_out), SYNTH_WORDS)
-    header.append(f"val: {len(picks)} samples ({origin})")
+    header.append(f"val: {counted(len(picks), 'sample')} ({origin})")
+    header += few_samples_warning(len(picks), "sample", settings)
 
     sizes = [len(part) if isinstance(part, FiniteWords) else None for part in parts]
     mixture, lines = mix_sources(names, sizes, settings)
@@ -212,7 +214,7 @@ def _charset(settings: Settings, spec: ModelSpec, header: list[str], last: Path 
     _, card, _ = load_initial(last or locate(settings.model.init).path)
     if card.arch != spec.name or card.charset == chosen.chars:  # weights of another architecture are refused later
         return chosen
-    header.append(f"charset: {len(card.charset)} characters of the --from model (--charset changes it)")
+    header.append(f"charset: {counted(len(card.charset), 'character')} of the --from model (--charset changes it)")
     return Charset(card.charset)
 
 

@@ -14,12 +14,13 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.settings import Settings
 from ocrctl.data.datasets.mixture import Mixture
-from ocrctl.errors import UsageError
+from ocrctl.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from ocrctl.models.ocr_model import OCRModel
     from ocrctl.training.validation import Validation
 
+FEW_SAMPLES = 20  # of a validation: at 10 of 20 right, the accuracy lies between 30 and 70 % (Wilson, 95 %)
 Report = Callable[[str], None]
 OnStep = Callable[[int, int | None], None]  # (optimiser steps done, steps of the run or None)
 
@@ -146,6 +147,18 @@ def describe_validation(settings: Settings, held_out: bool, synth_spec: str) -> 
     if held_out:
         return f"held out by image, {settings.data.val_fraction:.0%}, seed {settings.seed}, listed in val_split.txt"
     return f"{synth_spec}, {synth_spec.partition(':')[2]} that training never draws"
+
+
+def few_samples_warning(count: int, noun: str, settings: Settings) -> list[str]:
+    """Return the header line about a validation of few samples, by which a checkpoint is chosen at random; none for a
+    number that data.max_val_samples asks for."""
+    if count >= min(FEW_SAMPLES, settings.data.max_val_samples):
+        return []
+    more = "" if settings.data.val else " or a larger data.val_fraction"
+    return [
+        f"warning: val: {counted(count, noun)}: fewer than {FEW_SAMPLES} do not tell which checkpoint is best; "
+        f"use --val SPEC with more{more}"
+    ]
 
 
 def mix_sources(names: list[str], sizes: list[int | None], settings: Settings) -> tuple[Mixture, list[str]]:

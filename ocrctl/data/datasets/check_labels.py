@@ -13,6 +13,7 @@ from ocrctl.config.model_spec import ModelSpec
 from ocrctl.config.output_steps import output_steps
 from ocrctl.data.formats.spec import WordSource
 from ocrctl.data.validate.text_rules import suspects, text_errors
+from ocrctl.errors import counted
 from ocrctl.text.charset import Charset
 from ocrctl.text.normalize import normalize_label, shortened_label
 
@@ -128,7 +129,7 @@ def describe(report: LabelReport) -> str:
             more = len(report.unknown_chars) - len(shown)
             text += f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})"
         parts.append(f"{text}, such as {report.examples[reason][0]}")
-    return f"{report.source}: of {report.total} samples, {'; '.join(parts)}"
+    return f"{report.source}: of {counted(report.total, 'sample')}, {'; '.join(parts)}"
 
 
 def refusal(report: LabelReport, *, skip_unknown: bool, skip_bad: bool) -> str | None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ocrctl.data.formats._cache import cached
 from ocrctl.data.formats._text import IMAGE_SUFFIX, head_text, majority
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.files.scandir import is_file, is_folder
 
 _IMAGE = re.compile(rf"(\.*[^.].*){IMAGE_SUFFIX}\Z", re.IGNORECASE | re.DOTALL)
@@ -72,7 +72,7 @@ def unlabelled(stems: Iterable[str], root: Path, names: Mapping[str, str]) -> li
     if not left:
         return []
     which = names[left[0]] + (" ..." if len(left) > 1 else "")
-    return [f"{len(left):,} images in {root} have no label file and are skipped ({which})"]
+    return [f"{counted(len(left), 'image')} in {root} without a label file, skipped ({which})"]
 
 
 class Listing(NamedTuple):

@@ -16,7 +16,7 @@ from itertools import islice
 
 from ocrctl.data.images.libjpeg_warnings import DecoderWarnings
 from ocrctl.data.lmdb.word_source import WordSource
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.shell import termination_signals
 
 CHUNK = 128  # samples per task: few enough to keep memory small, enough to make the transfer cheap
@@ -33,7 +33,7 @@ def label_problem(label: str, max_length: int) -> str:
     if not label.strip():
         return "the label is empty"
     if max_length and len(label) > max_length:
-        return f"the label has {len(label)} characters, the limit is {max_length}"
+        return f"the label has {counted(len(label), 'character')}, the limit is {max_length}"
     if not label.isprintable():  # also true of unusual spaces, which are allowed
         for char in label:
             kind = unicodedata.category(char)

@@ -85,6 +85,17 @@ def test_the_saved_step_is_that_of_the_checkpoint(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.splitlines()[1].split("\t")[:4] == ["a", "crnn", "10", "70000"]
 
 
+def test_settings_at_their_defaults_are_shown_with_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sections = SECTIONS.replace("[train]\n", "[train]\nlr = 0.5\nbatch_size = 64\n")
+    path = folder(tmp_path / "a", CRNN + sections)
+    assert run(["runs", "show", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[3:] == ["setting\tvalue\tdefault", "arch\tcrnn\t-", "train.lr\t0.5\t0.001"]
+    assert "settings: 2 differ from the defaults; all: --all" in err
+    assert run(["runs", "show", str(path), "--all"]) == 0
+    assert "train.batch_size\t64" in capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04junk", b"none"])
 def test_a_damaged_checkpoint_has_no_saved_step(tmp_path: Path, content: bytes) -> None:
     path = folder(tmp_path / "a", CRNN + SECTIONS)

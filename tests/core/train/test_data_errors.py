@@ -136,8 +136,8 @@ def test_what_lmdb_build_suggests_trains(
     assert run(["lmdb", "build", "words", "words.lmdb", "--jobs", "1"]) == 0
     log = capsys.readouterr().err.splitlines()
     assert "labels: longest 20 characters, letters: Latin 30, Hangul 2" in log
-    assert any("3 characters are outside the charset of crnn-tiny: 'E' x1" in line for line in log)
-    assert any(line.startswith("training: 1 labels are too long for crnn-tiny") for line in log)
+    assert any("3 characters outside the charset of crnn-tiny: 'E' x1" in line for line in log)
+    assert any(line.startswith("training: 1 label too long for crnn-tiny") for line in log)
     assert log[-1] == (
         "next: ocrctl dataset charset words.lmdb -o words-charset.txt && ocrctl train -d words.lmdb "
         "--charset words-charset.txt --set data.bad_labels=skip"

@@ -230,6 +230,22 @@ def test_a_bad_validation_image_ends_the_run_early(words: Path, tmp_path: Path) 
         run(tmp_path / "run", words, "train.max_steps=100000", "train.val_every_steps=50000", val=str(data))
 
 
+def test_a_validation_of_few_samples_is_a_warning(words: Path, tmp_path: Path) -> None:
+    tree = {"arch": "crnn-tiny", "data": {"train": [str(words)]}}
+    few = ["train.max_steps=1", "train.batch_size=4", "data.workers=0", "log.previews=0"]
+    for name, sets, warns in (("a", [], True), ("b", ["data.max_val_samples=1"], False)):
+        lines: list[str] = []
+        train(TrainRequest(load_train_settings(None, [*few, *sets], tree), tmp_path / name), lines.append)
+        found = [line for line in lines if line.startswith("warning: val: ")]
+        assert found == warns * [
+            "warning: val: 1 sample: fewer than 20 do not tell which checkpoint is best; use --val SPEC with more or a "
+            "larger data.val_fraction"
+        ]
+        assert any(line.startswith("val: 1 sample (held out") for line in lines) and "device: cpu, 1 thread," in str(
+            lines
+        )
+
+
 def test_endless_data_has_no_epochs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="endless stream has no epochs"):
         run(tmp_path / "run", None, "train.max_epochs=2")

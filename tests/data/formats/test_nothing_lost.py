@@ -162,5 +162,5 @@ def test_images_whose_label_file_is_gone_are_counted(name: str, line: str, tmp_p
             (tmp_path / name.format(f"img_{number}")).write_text(line)
     data = open_annotations(str(tmp_path))
     assert len(data.images) == 10
-    assert data.notes == [f"2 images in {tmp_path} have no label file and are skipped (img_2.png ...)"]
+    assert data.notes == [f"2 images in {tmp_path} without a label file, skipped (img_2.png ...)"]
     assert not open_annotations(str(tmp_path / name.format("img_3"))).notes
