@@ -223,14 +223,17 @@ def _throughput(rates: dict[int, float]) -> Check:
 
 
 def workers_check(chosen: int, rates: dict[int, float]) -> Check:
-    """Compare data.workers=`chosen` with the measured rates by number of processes."""
+    """Compare data.workers=`chosen` with the measured rates by number of processes, the nearest one where `chosen` was
+    not measured."""
     name = "loader workers"
     if not rates:
         return skipped(name, "no batch arrives")
     best = recommended(rates)
     used = min(rates, key=lambda workers: abs(workers - chosen))
+    measured = "" if used == chosen else f"not measured; {used} give{'s' if used == 1 else ''} "
     seen = (
-        f"data.workers={best} gives {_shown(rates[best])} images/s; the settings say {chosen}, {_shown(rates[used])}/s"
+        f"data.workers={best} gives {_shown(rates[best])} images/s; "
+        f"the settings say {chosen}, {measured}{_shown(rates[used])}/s"
     )
     if rates[used] < SLOWER * max(rates.values()):
         meaning = "the device waits for images, or the cores are shared by too many processes"

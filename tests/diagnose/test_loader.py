@@ -229,6 +229,8 @@ def test_a_number_of_processes_far_below_the_best_warns() -> None:
     assert workers_check(2, {0: 50.0, 1: 90.0, 2: 180.0}).status == "ok"
     [slower] = with_examined([workers_check(2, {0: 40.0, 1: 746.0, 2: 600.0})], loader_speed.EXAMINED)
     assert slower.status == "warn" and slower.fix == "--set data.workers=1"
+    beyond = workers_check(4, {0: 50.0, 1: 90.0})
+    assert beyond.detail == "data.workers=1 gives 90 images/s; the settings say 4, not measured; 1 gives 90/s"
     assert workers_check(1, {}).status == "skipped"
 
 

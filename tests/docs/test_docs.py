@@ -199,6 +199,12 @@ def test_files_of_the_repository_that_a_page_names_exist(page: Path) -> None:
     assert page.name == "CHANGELOG.md" or not [name for name in named if not (ROOT / name).exists()]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`(tests/[\w/]*\w\.py)::(\w+)`", text_of(page))
+    assert not [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")]
+
+
 def unresolved(dotted: str) -> bool:
     """Whether `ocrctl.a.b.Name` names neither a module nor something that a module defines or imports."""
     parts = dotted.split(".")
