@@ -21,8 +21,7 @@ from typing import Any, TextIO
 from ocrctl import escape
 from ocrctl.errors import OcrctlError, RenamedWarning, ResumableStop
 
-_MIN_LAST = 24  # characters of the last column of a table that are never cut off: a number with its interval
-_SHORTEST = 6  # characters of a key column that is cut
+_MIN_LAST = 24  # columns of the terminal that the last column of a table has at least: a number with its interval
 _state = {"quiet": False, "guard": False}
 _live: dict[str, Callable[[], None]] = {}  # "erase": removes the live line that stands on the terminal
 
@@ -214,13 +213,13 @@ def to_plain(value: Any) -> Any:
     return str(value)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 1, *, whole_keys: bool = False) -> None:
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 1) -> None:
     """Print a table to stdout: aligned columns on a terminal, nothing without a row; in a pipe tab-separated values
     with a header row, cells escaped by `escape.cell`.
 
-    On a narrow terminal the last column is cut if that is enough; otherwise the columns are printed as several tables,
-    each with the first `keys` columns, which identify a row and are cut only as far as they stay distinct, with
-    `whole_keys` never.
+    Nothing is cut, so that a path can be copied. On a narrow terminal the last column is wrapped between words if that
+    is enough; otherwise the columns are printed as several tables, each with the first `keys` columns, which identify a
+    row; where the keys leave no room for that, each row is printed as lines of header and value.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -233,8 +232,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
     lines = [[escape.visible(cell) for cell in line] for line in (headers, *cells)]
     room = columns()
     widths = [max(_width(line[i]) for line in lines) for i in range(len(headers))]
-    if keys and not whole_keys and not _fits(widths, room):
-        _shorten(lines, widths, keys, room)
+    if not _fits(widths, room) and not _keys_fit(widths, keys, room):
+        _records(lines, room)
+        return
     for number, band in enumerate(_bands(widths, keys, room)):
         if number:
             write()
@@ -242,33 +242,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], keys: int = 
 
 
 def _fits(widths: list[int], room: int) -> bool:
-    """Whether one table holds all columns, the last one cut if needed."""
+    """Whether one table holds all columns, the last one wrapped if needed."""
     return sum(widths[:-1]) + 2 * len(widths[:-1]) + min(widths[-1], _MIN_LAST) <= room
 
 
-def _shorten(lines: list[list[str]], widths: list[int], keys: int, room: int) -> None:
-    """Cut the key columns in their middle, the widest first, until the widest other column fits beside them; to half of
-    the room if that saves a table and keeps cells distinct."""
-    needed = room - max([*widths[keys:-1], min(widths[-1], _MIN_LAST)]) - 2 * keys
-    for left in (min(needed, room // 2 - 2 * (keys - 1)), needed):
-        cut = widths[:keys]
-        while sum(cut) > left and max(cut) > _SHORTEST:
-            widest = cut.index(max(cut))
-            cut[widest] = max(_SHORTEST, cut[widest] - (sum(cut) - left))
-        columns_cut = [[_middle_cut(line[column], width) for line in lines] for column, width in enumerate(cut)]
-        distinct = all(len(set(column)) == len({line[i] for line in lines}) for i, column in enumerate(columns_cut))
-        fewer = len(_bands(cut + widths[keys:], keys, room)) < len(_bands(widths, keys, room))
-        if distinct and fewer:
-            break
-    widths[:keys] = cut
-    for row, cells in zip(lines, zip(*columns_cut, strict=True), strict=True):
-        row[:keys] = cells
-
-
-def _middle_cut(text: str, width: int) -> str:
-    if _width(text) <= width:
-        return text
-    return f"{_start(text, width // 2)}…{_start(text[::-1], (width - 1) // 2)[::-1]}"
+def _keys_fit(widths: list[int], keys: int, room: int) -> bool:
+    """Whether the key columns leave room for the widest other column."""
+    others = [*widths[keys:-1], min(widths[-1], _MIN_LAST)]
+    return keys < len(widths) and sum(widths[:keys]) + 2 * keys + max(others) <= room
 
 
 def _width(text: str) -> int:
@@ -280,41 +261,62 @@ def _width(text: str) -> int:
     return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
 
 
-def _start(text: str, width: int) -> str:
-    """Return the start of `text` that fits in `width` columns."""
-    if text.isascii():
-        return text[:width]
-    taken = 0
-    for index, char in enumerate(text):
-        taken += _width(char)
-        if taken > width:
-            return text[:index]
-    return text
-
-
 def _bands(widths: list[int], keys: int, room: int) -> list[list[int]]:
     """Return the column numbers of each table."""
-    if _fits(widths, room) or keys == len(widths):
+    if _fits(widths, room):
         return [list(range(len(widths)))]
     first = list(range(keys))
     start = sum(widths[:keys]) + 2 * (keys - 1)
     bands: list[list[int]] = []
     taken = room
     for column in range(keys, len(widths)):
-        taken += 2 + widths[column]
+        needed = min(widths[column], _MIN_LAST) if column == len(widths) - 1 else widths[column]
+        taken += 2 + needed
         if taken > room:
             bands.append(list(first))
-            taken = start + 2 + widths[column]
+            taken = start + 2 + needed
         bands[-1].append(column)
     return bands
 
 
 def _aligned(lines: list[list[str]], widths: list[int], room: int) -> None:
-    for number, line in enumerate(lines):
-        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
-        text = "  ".join(padded).rstrip()
-        text = text if _width(text) <= room else _start(text, room - 1) + "…"
+    """Print the lines under each other, the last column wrapped."""
+    indent = sum(widths[:-1]) + 2 * len(widths[:-1])
+    for number, (*front, last) in enumerate(lines):
+        padded = [cell + " " * (width - _width(cell) + 2) for cell, width in zip(front, widths, strict=False)]
+        first, *more = _wrapped(last, room - indent)
+        text = ("".join(padded) + first).rstrip()
         write(text) if number else write(styled=text, style="1")
+        for piece in more:
+            write(" " * indent + piece)
+
+
+def _records(lines: list[list[str]], room: int) -> None:
+    """Print each row as lines of header and value, without empty values, and an empty line between two rows."""
+    headers, *rows = lines
+    indent = max(map(_width, headers)) + 2
+    for number, row in enumerate(rows):
+        if number:
+            write()
+        for header, cell in zip(headers, row, strict=True):
+            if not cell:
+                continue
+            first, *more = _wrapped(cell, room - indent)
+            write(first, style="1", styled=header + " " * (indent - _width(header)))
+            for piece in more:
+                write(" " * indent + piece)
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """Break `text` between words into lines of at most `room` columns; a longer word, such as a path, stays whole."""
+    pieces = [""]
+    for word in text.split(" "):
+        longer = f"{pieces[-1]} {word}" if pieces[-1] else word
+        if pieces[-1] and _width(longer) > room:
+            pieces.append(word)
+        else:
+            pieces[-1] = longer
+    return pieces
 
 
 def set_live(erase: Callable[[], None] | None) -> None:

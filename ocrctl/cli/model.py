@@ -58,7 +58,6 @@ def list_(plugin: Plugins = None, measure: Measure = False, json: Json = False, 
             )
             for one in found.weights
         ],
-        whole_keys=True,
     )
     console.write()
     tasks = ("recognition", "detection")
@@ -69,7 +68,6 @@ def list_(plugin: Plugins = None, measure: Measure = False, json: Json = False, 
             (spec.name, spec.task, *_figures(one), *([_milliseconds(one)] if measure else []), spec.summary)
             for spec, one in pairs
         ],
-        whole_keys=True,
     )
 
 

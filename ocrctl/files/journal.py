@@ -35,7 +35,7 @@ def change_lock(base: Path) -> Iterator[None]:
     when the folder cannot be written."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(exclusive_lock(base / FOLDER))
+            stack.enter_context(exclusive_lock(base / FOLDER, name=base))
         except UsageError as error:
             raise UsageError(f"{base}: another command is changing it: {error.message}", hint="wait for it") from error
         yield

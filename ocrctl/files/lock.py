@@ -27,6 +27,7 @@ except ImportError:  # Windows
 _OWNER = re.compile(rb"ocrctl (\d+) ([^\n]*)\n")  # content of a lock file: process and host
 _MAX_OWNER = 400  # bytes read of a lock file
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 WRITING = "{name} is being written by {owner}."
 _FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -107,6 +108,8 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
     except OSError as error:
         if isinstance(error, FileExistsError | NotADirectoryError) and not path.parent.is_dir():
             raise InputError(f"{path.parent}: cannot be written: it is a file, or below one; name a folder.") from error
+        if error.errno in _DENIED:
+            raise _denied(name or target, path.parent, error) from error
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
     try:
         refuse_partial(path.parent)  # again: the partial folder may have appeared before the lock
@@ -114,6 +117,15 @@ def lock(target: Path, *, name: Path | None = None, refused: str = WRITING) -> L
         held.release()
         raise
     return held
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError when `folder`, or the nearest folder above it that exists, may not be written to; call it before
+    long work. Nothing is created."""
+    above = _existing(folder)
+    follows = os.access in os.supports_effective_ids
+    if above.is_dir() and not os.access(above, os.W_OK | os.X_OK, effective_ids=follows):
+        raise _denied(folder, above, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def refuse_locked(folder: Path, refused: str = WRITING) -> None:
@@ -159,6 +171,19 @@ def open_locked(path: Path) -> int | None:
 def untrack(handle: int) -> None:
     """Stop closing `handle` in forked children: the caller is about to close it."""
     _held.discard(handle)
+
+
+def _existing(folder: Path) -> Path:
+    return next((one for one in (folder, *folder.parents) if one.exists()), Path(os.curdir))
+
+
+def _denied(name: Path, folder: Path, error: OSError) -> InputError:
+    """Return the error for `name`, which is written into `folder`, and without the permission to."""
+    above = _existing(folder)
+    where = "" if above == name else f" in {os.path.abspath(above) if above == Path(os.curdir) else above}"
+    return InputError(
+        f"{name}: cannot be written ({error.strerror}{where}).", hint="name another path, or change the permissions"
+    )
 
 
 def _acquire(path: Path, name: Path, refused: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -105,20 +106,21 @@ def test_default_models_come_first_and_no_name_is_cut(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
-    for width in (50, 80):
+    for width in (50, 80, 200):
         monkeypatch.setattr(console, "columns", lambda width=width: width)
         assert run(["model", "list"]) == 0
-        names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
-        defaults = [f"default:{name}" for name in ("det", "rec-latin", "rec")]
+        out = capsys.readouterr().out
         specs = list_models().models
-        recognisers = [spec.name for spec in specs if spec.task == "recognition"]
-        detectors = [spec.name for spec in specs if spec.task == "detection"]
-        assert [name for name in dict.fromkeys(names) if name in defaults] == defaults and "…" not in "".join(names)
-        assert [name for name in dict.fromkeys(names) if name not in (*defaults, "arch", "weights")] == [
-            *recognisers,
-            *detectors,
+        tasks = ("recognition", "detection")
+        wanted = [f"default:{name}" for name in ("det", "rec-latin", "rec")]
+        architectures = out.index("\narch ", out.rindex("default:rec"))
+        wanted_names = [(name, 0) for name in wanted] + [
+            (spec.name, architectures) for task in tasks for spec in specs if spec.task == task
         ]
-        assert names.index("default:det") < names.index(recognisers[0])
+        found = [re.search(rf"(?<![\w:-]){name}(?![\w-])", out[start:]) for name, start in wanted_names]
+        assert all(found) and "…" not in out
+        places = [start + match.start() for (_, start), match in zip(wanted_names, found, strict=True) if match]
+        assert places == sorted(places)
 
 
 def test_pages_that_are_read_as_words_are_told_the_detector(

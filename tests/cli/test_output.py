@@ -137,7 +137,7 @@ def test_piped_tables_have_a_header_and_give_cells_back(capsys: pytest.CaptureFi
 def test_every_band_of_a_wide_table_repeats_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = as_terminal(monkeypatch)
     values = [f"{number}.25 [{number}.00, {number}.50]" for number in range(10, 17)]
-    rows = [[f"{'runs/deep/' * 9}{model}/best.ckpt", "iiit5k_test", "exact", *values] for model in ("a", "b")]
+    rows = [[f"runs/{model}/best.ckpt", "iiit5k_test", "exact", *values] for model in ("a", "b")]
     console.table(["model", "data", "protocol", *(f"metric {i}" for i in range(7))], rows, keys=3)
     bands = terminal.text.split("\n\n")
     assert len(bands) > 1
@@ -145,16 +145,26 @@ def test_every_band_of_a_wide_table_repeats_its_keys(monkeypatch: pytest.MonkeyP
         lines = band.splitlines()
         assert lines[0].split()[:3] == ["model", "data", "protocol"] and len(lines) == 3
         assert all("iiit5k_test" in line and "exact" in line for line in lines[1:])
-        assert "a/best.ckpt" in lines[1] and "b/best.ckpt" in lines[2]
+        assert "runs/a/best.ckpt" in lines[1] and "runs/b/best.ckpt" in lines[2]
     assert all(value in terminal.text for value in values)
     assert max(map(len, terminal.text.splitlines())) <= 80
     terminal.text = ""
-    names = ["a-model-of-one-kind", "a-model-of-two-kind"]  # they differ only where they would be cut
-    console.table(["model", "data", *(f"metric {i}" for i in range(4))], [[n, "d" * 30, *values[:4]] for n in names], 2)
-    assert all(terminal.text.count(name) == len(terminal.text.split("\n\n")) for name in names)
-    terminal.text = ""
     console.table(["a", "b"], [])
     assert terminal.text == ""
+
+
+@pytest.mark.parametrize("width", [60, 30])
+def test_a_path_is_never_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    path = f"{'runs/deep/' * 9}best.ckpt"
+    console.table(["model", "data", "CER %"], [[path, "x", "1.5"], [path + "2", "y", "2.5"]], keys=2)
+    assert terminal.text.splitlines() == [
+        f"model  {path}", "data   x", "CER %  1.5", "", f"model  {path}2", "data   y", "CER %  2.5"
+    ]  # fmt: skip
+    terminal.text = ""
+    console.table(["count", "first"], [["1", f"a finding that is long enough for two lines: {path}"], ["22", path]])
+    assert terminal.text.count(f"  {path}\n") == 2 and "lines:\n" in terminal.text
 
 
 def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +172,10 @@ def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> No
     console.table(["read", "edits"], [["한국어", 1], ["e\u0301t\u0301", 2], ["abcdef", 3]])
     assert terminal.text.splitlines() == ["read    edits", "한국어  1", "e\u0301t\u0301      2", "abcdef  3"]
     terminal.text = ""
-    console.table(["name", "text"], [["漢" * 50, "字" * 60]])
-    _, row = terminal.text.splitlines()
-    assert row.endswith("…") and "漢…漢" in row
-    assert sum(1 + (char in "漢字") for char in row) <= 80
+    console.table(["name", "text"], [["漢" * 20, "字字字字字 " * 8]])
+    _, *row = terminal.text.splitlines()
+    assert [line.split() for line in row] == [["漢" * 20, *["字字字字字"] * 3], ["字字字字字"] * 3, ["字字字字字"] * 2]
+    assert all(sum(1 + (char in "漢字") for char in line) <= 80 for line in row)
 
 
 def pages(folder: Path, words: int) -> Path:

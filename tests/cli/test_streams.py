@@ -87,7 +87,8 @@ def test_a_narrow_terminal_shows_every_number(width: int, monkeypatch: pytest.Mo
     assert max(map(len, terminal.text.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines())) <= width
     terminal.text = ""
     console.table(["count", "message"], [["1", "a long sentence that says what is wrong with it " * 3]])
-    assert terminal.text.rstrip().endswith("…") and len(terminal.text.splitlines()) == 2
+    plain = terminal.text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert max(map(len, plain.splitlines())) <= width and plain.count("says") == plain.count("wrong") == 3
 
 
 def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from ocrctl.core.runs.folder import (
 from ocrctl.core.settings import load_settings
 from ocrctl.core.train.task import OnStep, Report, TrainingTask, TrainResult
 from ocrctl.errors import OcrctlError, PluginError, UsageError
+from ocrctl.files.lock import check_folder
 from ocrctl.metrics.recognition import CONSTANT_SHARE
 from ocrctl.models.registry import DEFAULT_ARCH
 from ocrctl.runtime import keep_memory, mkldnn, model_threads, share_cores
@@ -118,6 +119,7 @@ def _train(
     process = request.process
     if process.first:
         check_not_running(request.out)
+        check_folder(request.out or Path("runs"))
         check_no_run(request.out, resume=request.resume)
     settings = with_processes(request.settings, process, asks_for_processes(request.settings))
     if settings.model.init:
