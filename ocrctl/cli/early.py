@@ -52,8 +52,10 @@ def refuse_missing_inputs(inputs: Sequence[str]) -> None:
     """Print every INPUT of `predict` and raise InputError when none of them exists: no model needs to be loaded."""
     if any(text == "-" or os.path.exists(text) or glob.has_magic(text) for text in inputs):
         return
+    from ocrctl.config.suggest import near_path
+
     for text in inputs:
-        console.warn(f"unreadable: {text}: cannot be read (No such file or directory).")
+        console.warn(f"unreadable: {text}: cannot be read (No such file or directory).{near_path(text)}")
     raise InputError(none_read(len(inputs)))
 
 

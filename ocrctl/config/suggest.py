@@ -1,9 +1,10 @@
-"""Suggest the nearest known name for a misspelt one ("Did you mean ...?")."""
+"""Suggest the nearest known name or path for a misspelt one ("Did you mean ...?")."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 from ocrctl.config.aliases import setting_of_alias
 
@@ -14,6 +15,26 @@ def did_you_mean(word: str, known: Iterable[str], shown: Mapping[str, str] | Non
     folded = {name.lower(): shown[name] if shown else name for name in known}
     near = get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return f" Did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def near_path(path: str | Path) -> str:
+    """Return `" Did you mean 'x'?"` for the path that exists with its first missing part replaced by the nearest name
+    beside it, or an empty string."""
+    missing = Path(path).expanduser()
+    rest: list[str] = []
+    while not missing.parent.is_dir():
+        if missing.parent == missing:
+            return ""
+        rest.insert(0, missing.name)
+        missing = missing.parent
+    try:
+        names = [entry.name for entry in missing.parent.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        return ""
+    for name in get_close_matches(missing.name, names, n=3, cutoff=0.6):
+        if (found := missing.with_name(name).joinpath(*rest)).exists():
+            return f" Did you mean {str(found)!r}?"
+    return ""
 
 
 def nearest_setting(dotted: str, names: list[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ocrctl.config.model_card import CARD_KEY
-from ocrctl.config.suggest import did_you_mean
+from ocrctl.config.suggest import near_path
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.regular import check_regular, file_kind
 from ocrctl.inference.default_models import SCHEME, default_model, default_models
@@ -57,7 +57,7 @@ def locate(model: str | Path) -> ModelFile:
         return _published(Path(name).expanduser(), str(model))
     _refuse_name(str(model))
     raise InputError(
-        f"{path}: there is no such model.{_near(path)}", hint="train one: ocrctl train --profile quickstart"
+        f"{path}: there is no such model.{near_path(path)}", hint="train one: ocrctl train --profile quickstart"
     )
 
 
@@ -65,7 +65,7 @@ def _published(path: Path, model: str) -> ModelFile:
     """The published ONNX file of PaddleOCR at `path`, of MODEL `paddle:PATH`. Its tensors are checked when it is read,
     as those of a file without the prefix are. Raises InputError for any other file."""
     if not path.is_file():
-        what = f"{file_kind(path.stat().st_mode)}." if path.exists() else f"nothing.{_near(path)}"
+        what = f"{file_kind(path.stat().st_mode)}." if path.exists() else f"nothing.{near_path(path)}"
         raise InputError(f"{model}: expected an ONNX file of PaddleOCR at {path}, found {what}")
     check_regular(path)
     if not _lacks_card(path):
@@ -122,9 +122,3 @@ def _lacks_card(path: Path) -> bool:
         return CARD_KEY not in onnx_metadata(path)
     except (IndexError, ValueError) as error:
         raise damaged_onnx(path, error) from error
-
-
-def _near(path: Path) -> str:
-    if not path.parent.is_dir():
-        return ""
-    return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
-from ocrctl.config.suggest import did_you_mean
+from ocrctl.config.suggest import did_you_mean, near_path
 from ocrctl.errors import InputError, UsageError, counted
 from ocrctl.files.atomic import write_bytes
 from ocrctl.files.regular import read_stream
@@ -121,8 +121,9 @@ class Charset:
             return cls(BUILTIN[str(source)])
         if not path.exists():
             raise UsageError(
-                f"Charset {str(source)!r} is neither a file nor a built-in.{did_you_mean(str(source), BUILTIN)}",
-                hint=f"Built in: {', '.join(BUILTIN)}.",
+                f"Charset {str(source)!r} is neither a file nor a built-in."
+                f"{did_you_mean(str(source), BUILTIN) or near_path(source)}",
+                hint=f"Built in: {', '.join(BUILTIN)}; a file: ocrctl dataset charset SPEC -o FILE",
             )
         lines = read_lines(path)
         if len(lines) == 1:

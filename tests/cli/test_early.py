@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.config.suggest import near_path
 
 COMMANDS = [
     (2, "predict photo.png -m default:foo"),
@@ -29,6 +30,7 @@ COMMANDS = [
 CODE = """
 import json, sys
 from ocrctl.cli.app import run
+from ocrctl.config.suggest import near_path
 ended = [run(line.split()) for line in sys.argv[1:]]
 print(json.dumps([ended, sorted({"torch", "onnxruntime", "onnx", "pydantic"} & set(sys.modules))]))
 """
@@ -57,3 +59,36 @@ def test_a_misspelt_keep_is_refused_before_the_model_is_opened(capsys: pytest.Ca
     assert "--general nono: no such file or folder. Did you mean 'none'?" in capsys.readouterr().err
     assert run(["train", "crn-tiny", "--from", "nowhere.ckpt"]) == 2
     assert "Did you mean 'crnn-tiny'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "nearest"),
+    [
+        ("predict photo.pgn", "photo.png"),
+        ("predict photo.png -m run/words", "runs/words"),
+        ("eval runs/wrods -d photo.png", "runs/words"),
+        ("eval default:det -d dta/gt.txt", "data/gt.txt"),
+        ("eval default:det -d icdar15:dta", "data"),
+        ("runs show runs/word", "runs/words"),
+        ("train --resume -o runs/wrds", "runs/words"),
+        ("lmdb info words.lmd", "words.lmdb"),
+        ("train -d data/gt.txt --charset carset.txt -o new", "charset.txt"),
+        ("train -d data/gt.txt --from runs/wordz -o new", "runs/words"),
+    ],
+)
+def test_a_misspelt_path_is_answered_with_the_nearest(
+    command: str, nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo.png", "runs/words/best.ckpt", "data/gt.txt", "words.lmdb/data.mdb", "charset.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('a.png, "a"\n')
+    assert run(command.split()) in (2, 3)
+    assert f"Did you mean '{nearest}'?" in capsys.readouterr().err
+
+
+def test_no_path_is_invented(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    assert near_path(tmp_path / "run" / "words") == ""  # runs/words is not there
+    assert near_path(tmp_path / "hidden") == "" and near_path("/nowhere/at/all") == ""

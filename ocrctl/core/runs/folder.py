@@ -16,6 +16,7 @@ from ocrctl.config.load import settings_from_tree
 from ocrctl.config.profiles import load_profile
 from ocrctl.config.renamed import rename_settings
 from ocrctl.config.settings import Section, Settings
+from ocrctl.config.suggest import near_path
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.files import atomic
 from ocrctl.files.atomic import write_text
@@ -192,7 +193,8 @@ def resume_settings(out: Path | None, requested: Settings, report: Callable[[str
             )
         if requested.data.train is None:  # a mistyped RUN must not become a run on synthetic data
             raise UsageError(
-                f"--resume: {out} contains no run, and no data is given to start one.",
+                f"--resume: {out} contains no run, and no data is given to start one."
+                f"{'' if out.is_dir() else near_path(out)}",
                 hint=f"correct -o, or give the data: ocrctl train --resume -o {shell_quote(out)} -d SPEC",
             )
         report(f"{out}: no run there yet, starting fresh")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrctl.config.settings import Settings
+from ocrctl.config.suggest import near_path
 from ocrctl.core.runs.folder import flat, read_saved_settings
 from ocrctl.errors import InputError, OcrctlError, UsageError
 from ocrctl.shell import shell_quote
@@ -108,7 +109,8 @@ def load_run(run: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     one of the two files is damaged."""
     config = run / "config.toml"
     if not config.exists():
-        raise InputError(f"{run}: not a run folder (it holds no config.toml).", hint="ocrctl runs list")
+        near = "" if run.is_dir() else near_path(run)
+        raise InputError(f"{run}: not a run folder (it holds no config.toml).{near}", hint="ocrctl runs list")
     found = read_rows(run / "metrics.csv")
     if found.damage:
         raise InputError(

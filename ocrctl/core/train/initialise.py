@@ -68,7 +68,10 @@ def initialise(model: OCRModel, card: ModelCard, init: str) -> str:
     wrong = sorted(name for name in own if name not in weights or weights[name].shape != own[name].shape)
     if wrong:
         raise InputError(
-            f"{found.path} holds {source}, whose weights do not fit {card.arch} (first difference: {wrong[0]})."
+            f"{found.path} holds {source}, whose weights do not fit {card.arch} (first difference: {wrong[0]}).",
+            hint=f"train its own architecture: ocrctl train {given.arch} --from {init}"
+            if given.arch != card.arch
+            else None,
         )
     model.load_state_dict(weights)
     refuse_not_finite_outputs(model, card, found.path)

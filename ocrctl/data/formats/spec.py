@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrctl.config.suggest import did_you_mean
+from ocrctl.config.suggest import did_you_mean, near_path
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats import (
     DETECTION_FORMATS,
@@ -66,7 +66,8 @@ def parse_spec(raw: str) -> Spec:
         return Spec(None, path, None, raw)
     prefix, colon, rest = raw.partition(":")
     if not colon or len(prefix) < 2:  # one letter is a Windows drive
-        raise InputError(f"{raw or 'the empty SPEC'}: no such file or folder.", hint=_GRAMMAR)
+        near = near_path(raw) if raw else ""
+        raise InputError(f"{raw or 'the empty SPEC'}: no such file or folder.{near}", hint=None if near else _GRAMMAR)
     if prefix == "synth":
         if rest not in SYNTH:
             raise UsageError(f"Unknown synthetic stream {raw!r}.{did_you_mean(rest, SYNTH)}", hint=_GRAMMAR)
@@ -75,7 +76,7 @@ def parse_spec(raw: str) -> Spec:
         known = [*format_names(), "synth"]
         raise UsageError(f"Unknown format {prefix!r} in {raw!r}.{did_you_mean(prefix, known)}", hint=_GRAMMAR)
     if not rest or not Path(rest).exists():
-        raise InputError(f"{rest or raw}: no such file or folder.")
+        raise InputError(f"{rest or raw}: no such file or folder.{near_path(rest) if rest else ''}")
     _expect_file_or_folder(Path(rest))
     return Spec(prefix, Path(rest), None, raw)
 

@@ -32,7 +32,10 @@ def page_words(data: Annotations, start: int, stop: int) -> PageWords:
 def expect_pages(data: Annotations) -> None:
     """Raise UsageError when `data` holds word images."""
     if data.words is not None:
-        raise UsageError(f"{data.name}: holds word images, expected pages with polygons.")
+        raise UsageError(
+            f"{data.name}: holds word images, expected pages with polygons.",
+            hint="a recogniser takes word images: ocrctl model list",
+        )
 
 
 def check_shapes(data: Annotations) -> None:

@@ -11,6 +11,7 @@ import threading
 from functools import cached_property
 from pathlib import Path
 
+from ocrctl.config.suggest import near_path
 from ocrctl.data.lmdb.file import MAGIC, LmdbFile
 from ocrctl.errors import InputError
 from ocrctl.files.regular import open_regular
@@ -60,7 +61,8 @@ def open_file(path: str | Path, name: str) -> LmdbFile:
     """Open an LMDB for reading. The caller closes it. Raises InputError naming `name`."""
     file = data_file(Path(path))
     if file is None:
-        raise InputError(f"{name}: expected an LMDB (a folder with data.mdb), found none.")
+        near = "" if Path(path).exists() else near_path(name)
+        raise InputError(f"{name}: expected an LMDB (a folder with data.mdb), found none.{near}")
     return LmdbFile(file, name)
 
 
