@@ -23,6 +23,9 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 # A shell starts what it runs in the background with Ctrl-C ignored, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup starts it with the hang-up ignored. A signal that is handled is not ignored by the processes of a test.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 # A machine that does other work at the same time makes a single example slow, which says nothing of the code.
