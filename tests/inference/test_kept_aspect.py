@@ -104,7 +104,7 @@ def test_eval_compares_models_of_both_kinds(
 ) -> None:
     assert run(["eval", str(kept_checkpoint), str(tiny_checkpoint), "-d", str(word_folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [model["name"] for model in found["models"]] == ["kept", "tiny"]
+    assert [model["name"] for model in found["models"]] == [str(kept_checkpoint), str(tiny_checkpoint)]
 
 
 def test_model_info_shows_the_widths(kept_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,7 @@ class Page:
         return np.full((64, 128, 3), 90, np.uint8), words
 
 
-@pytest.mark.parametrize(("level", "said"), [(-9.0, "no box is found on 1 pages"), (9.0, None)])
+@pytest.mark.parametrize(("level", "said"), [(-9.0, "no box is found on 1 page"), (9.0, None)])
 def test_a_detector_without_a_box_has_collapsed(level: float, said: str | None) -> None:
     validation = PageValidation(Page(), detection_card(get_spec("dbnet"), ModelSettings()), side=128)
     validation.begin()
