@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from ocrctl.errors import InputError, UsageError
 from ocrctl.inference.backend import Backend, SearchBackend
 from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.locate import ModelFile, locate
-from ocrctl.inference.pages import Page, check_detector, find_boxes, prepare_page, same_sized
 from ocrctl.inference.prefetch import chunks
 from ocrctl.inference.text_decoder import Candidate, Character, Recognition, TextDecoder
 from ocrctl.models.finite_arrays import not_finite_output
-from ocrctl.models.outlines.detections import Detections
 from ocrctl.models.registry import get_spec, specs
 from ocrctl.runtime import driver_gpu_count, parse_device
+
+if TYPE_CHECKING:  # modules of pages are imported for a detector, which recognisers do not need
+    from ocrctl.inference.pages import Page
+    from ocrctl.models.outlines.detections import Detections
 
 SORTED_BATCHES = 4  # batches that are sorted by width at a time
 __all__ = ["TASKS", "Backend", "Character", "Engine", "Recognition"]
@@ -49,6 +52,8 @@ class Engine:
         if self.card.task not in TASKS:
             raise InputError(f"{file.path}: expected a recogniser or a detector, found one for '{self.card.task}'.")
         if self.detects:
+            from ocrctl.inference.pages import check_detector
+
             check_detector(self.card, file.path)
         if self.detects and decoding is not None and (decoding.beam or decoding.allowlist):
             what = "beam search" if decoding.beam else "an allowlist"
@@ -259,6 +264,8 @@ class Engine:
         Raises UsageError when the model is a recogniser or the batch size below 1, InputError for
         another array and for maps with non-finite values.
         """
+        from ocrctl.inference.pages import same_sized
+
         self._expect("detection", batch_size)
         results: list[Detections] = []
         for batch in same_sized((self.prepare_page(image) for image in images), batch_size):
@@ -271,6 +278,8 @@ class Engine:
 
         Raises InputError for another array, UsageError when the model is a recogniser.
         """
+        from ocrctl.inference.pages import prepare_page
+
         self._expect("detection")
         return prepare_page(image, self.card)
 
@@ -288,6 +297,8 @@ class Engine:
         below_threshold: also outlines with a score below `score_threshold`. Raises InputError for values that
         are not finite.
         """
+        from ocrctl.inference.pages import find_boxes
+
         return find_boxes(maps, page, self.card, self.path, polygons=polygons, below_threshold=below_threshold)
 
     def _outputs(

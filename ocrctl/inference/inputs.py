@@ -7,15 +7,17 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ocrctl.config.limits import max_image_bytes
 from ocrctl.data.images.tiff import is_tiff, page_file, pages
 from ocrctl.data.lmdb.label_text import read_start
-from ocrctl.data.lmdb.reader import LmdbWords
 from ocrctl.errors import InputError, OcrctlError
 from ocrctl.files.regular import read_regular
 from ocrctl.inference.stdin_paths import stdin_paths
+
+if TYPE_CHECKING:
+    from ocrctl.data.lmdb.reader import LmdbWords
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".avif", ".pgm", ".ppm", ".pnm",
@@ -152,6 +154,12 @@ def is_list(text: str) -> bool:
     return text.lower().endswith(".json") and os.path.isfile(text)
 
 
+def is_one_image(inputs: Sequence[str]) -> bool:
+    """Return whether there is one input, a file of an image; a TIFF may contain several."""
+    suffix = os.path.splitext(inputs[0])[1].lower() if len(inputs) == 1 else ""
+    return suffix in IMAGE_SUFFIXES and suffix not in (".tif", ".tiff") and os.path.isfile(inputs[0])
+
+
 def input_root(inputs: Sequence[str]) -> str | None:
     """Return the absolute folder that image names of a single folder or list are relative to; None for other inputs."""
     if len(inputs) != 1:
@@ -228,6 +236,8 @@ def _read(path: str) -> bytes:
 
 
 def _stored(folder: str) -> Iterator[ImageInput]:
+    from ocrctl.data.lmdb.reader import LmdbWords  # which image files do not need
+
     try:
         source = LmdbWords(folder)
     except InputError as error:  # one bad INPUT of many

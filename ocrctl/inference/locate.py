@@ -11,7 +11,6 @@ from ocrctl.config.model_card import CARD_KEY
 from ocrctl.config.suggest import near_path
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.regular import check_regular, file_kind
-from ocrctl.inference.default_models import SCHEME, default_model, default_models
 from ocrctl.models.onnx_tensors import damaged_onnx, onnx_metadata
 from ocrctl.models.registry import family_of, specs
 
@@ -49,6 +48,8 @@ def locate(model: str | Path) -> ModelFile:
         return _from_file(path)
     if path.exists():
         raise InputError(f"{path}: expected a model, found {file_kind(path.stat().st_mode)}.")
+    from ocrctl.inference.default_models import SCHEME, default_model  # which the path of a model does not need
+
     scheme, colon, name = str(model).partition(":")
     if colon and scheme == SCHEME:
         default = default_model(name)
@@ -80,6 +81,8 @@ def _refuse_name(name: str) -> None:
         if family_of(name).published:
             hint += f"; or convert published weights: ocrctl model import FILE --as {name} -o {name}.ckpt"
         raise UsageError(f"'{name}' is an architecture, not a trained model.", hint=hint)
+    from ocrctl.inference.default_models import SCHEME, default_models
+
     if name in default_models():
         raise UsageError(f"'{name}': there is no such file.", hint=f"the default model is {SCHEME}:{name}")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ocrctl.runtime import available_cores
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -54,6 +56,8 @@ def map_ahead(work: Callable[[In], Out], items: Iterable[In | None], jobs: int) 
             if item is not None:
                 yield work(item)
         return
+    from concurrent.futures import ThreadPoolExecutor  # with logging, which one image does not need
+
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="decode")
     waiting: deque[Future[Out]] = deque()
     try:

@@ -20,7 +20,7 @@ from ocrctl.data.images.tiff import pages
 from ocrctl.data.validate.image_scan import multipage_note
 from ocrctl.data.validate.run import header_errors
 from ocrctl.errors import InputError
-from ocrctl.inference.inputs import Skipped, UnreadableInput, iter_images
+from ocrctl.inference.inputs import Skipped, UnreadableInput, is_one_image, iter_images
 
 
 def sheets(count: int) -> list[Image.Image]:
@@ -173,3 +173,11 @@ def test_commands_that_write_datasets_count_tiffs_of_several_pages(
         assert run([group, name, spec, str(tmp_path / f"out{number}"), *options]) == 0
         log = capsys.readouterr().err
         assert "1 TIFF holds several pages, only the first page is used (I017; first: " in log and "three.tif" in log
+
+
+def test_only_one_image_file_is_one_image(tmp_path: Path) -> None:
+    for name in ("one.JPG", "pages.tif", "words.txt"):
+        (tmp_path / name).write_bytes(b"")
+    one, pages_file, words, missing = (str(tmp_path / name) for name in ("one.JPG", "pages.tif", "words.txt", "no.jpg"))
+    assert is_one_image([one])
+    assert not any(map(is_one_image, ([], [one, one], [pages_file], [words], [missing], [str(tmp_path)], ["-"])))

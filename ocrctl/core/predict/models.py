@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ocrctl.errors import UsageError
 from ocrctl.inference.decoding import Decoding
-from ocrctl.inference.default_models import PREDICT, default_model
 from ocrctl.inference.engine import TASKS, Engine
 
 
@@ -43,7 +42,10 @@ def load_models(
 
     Raises UsageError for more models or two of one task, and as Engine.load does.
     """
-    models = models or [default_model(name).model for name in PREDICT]
+    if not models:
+        from ocrctl.inference.default_models import PREDICT, default_model
+
+        models = [default_model(name).model for name in PREDICT]
     if len(models) > 2:
         raise UsageError(
             f"-m was given {len(models)} times; predict requires one model, or one detector and one recogniser.",

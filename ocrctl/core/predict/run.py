@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ocrctl.core.predict.models import Models, load_models
-from ocrctl.core.predict.read import PageTask, Result, Task, TaskResult, WordTask
+from ocrctl.core.predict.read import Result, Task, TaskResult, WordTask
 from ocrctl.data.images.decode import decode
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import PartFile
 from ocrctl.files.folder import shared_folder
 from ocrctl.inference.decoding import Decoding
-from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, iter_images
+from ocrctl.inference.inputs import ImageInput, Skipped, input_root, is_lmdb, is_one_image, iter_images
 from ocrctl.inference.prefetch import batches, default_jobs, map_ahead
 from ocrctl.inference.writers import page_formats, word_formats
 from ocrctl.inference.writers.prediction import PagePrediction, Unreadable
@@ -38,10 +38,10 @@ Emit = Callable[[Result], None]
 class PredictOptions:
     """Options of `predict`: one model, or a detector and a recogniser in either order, or none for the default models;
     `format` None is the default;
-    `batch_size` in images, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`), `threads` are
-    those of the models, `decoding` is the recogniser's, as in Engine.load; `polygons`: polygons instead of quads on
-    pages; `guard`: escape spreadsheet formulas; `characters`: also the confidence and position of each character;
-    `explain`: draw what the recogniser attended to into `out`/explain."""
+    `batch_size` in images, None: 64 words, 1 page; `jobs` threads decode ahead (None: `default_jobs`, for one image 0),
+    `threads` are those of the models, `decoding` is the recogniser's, as in Engine.load; `polygons`: polygons instead
+    of quads on pages; `guard`: escape spreadsheet formulas; `characters`: also the confidence and position of each
+    character; `explain`: draw what the recogniser attended to into `out`/explain."""
 
     models: Sequence[str]
     inputs: list[str]
@@ -144,7 +144,9 @@ def _predict(options: PredictOptions, stdin: BinaryIO | None, emit: Emit) -> Pre
     keep_images = options.explain or (files is not None and files.draws)
     task = _task(models, options.polygons, keep_images, size, options.characters)
     size = size if detects else models.first.chunk_size(size)
-    jobs = default_jobs() if options.jobs is None else options.jobs
+    jobs = options.jobs
+    if jobs is None:  # nothing to decode ahead of one image
+        jobs = 0 if is_one_image(options.inputs) else default_jobs()
     skipped = Skipped()
     todo = batches(iter_images(options.inputs, stdin, files_only=files_only, skipped=skipped), size)
     loaded = time.perf_counter()
@@ -234,7 +236,7 @@ def _check_characters(name: str, models: Models) -> None:
 def _task(models: Models, polygons: bool, keep_images: bool, batch_size: int, characters: bool) -> Task:
     if models.detector is None:
         return WordTask(models.first, batch_size, characters)
-    from ocrctl.inference.reader import PageReader  # with shapely, which words do not need
+    from ocrctl.core.predict.read_pages import PageReader, PageTask  # with shapely, which words do not need
 
     reader = PageReader(models.detector, models.recogniser) if models.recogniser else None
     return PageTask(models.detector, reader, polygons, keep_images, characters)
