@@ -1,6 +1,6 @@
 """Speed of decoding: with and without a key/value cache, beam search against greedy, CTC prefix beam search.
 
-    python benchmarks/decoding_speed.py [--arch parseq-tiny] [--batch 64] [--rounds 5] [--threads 1]
+    python benchmarks/decoding_speed.py [--arch parseq-tiny|satrn-tiny|true2d-tiny] [--batch 64] [--rounds 5]
 
 The encoder is left out. Figures are CPU seconds of the process, medians of paired rounds taken in turn; a ratio is the
 median of the paired ratios. Texts are forced to a length by the bias of [EOS]. Without a cache, each step computes the
@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +24,10 @@ from torch import Tensor
 from ocrctl.config.model_card import recognition_card
 from ocrctl.inference.decoding import Decoding
 from ocrctl.inference.text_decoder import TextDecoder
+from ocrctl.models.autoregressive import AutoregressiveModel
 from ocrctl.models.build import build_model
 from ocrctl.models.layers.autoregressive import greedy_logits
 from ocrctl.models.layers.beam_search import beam_search
-from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
 from ocrctl.models.parseq.model import PARSeq
 from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import ASCII94
@@ -58,13 +59,17 @@ def report(figure: str, values: dict[str, object]) -> None:
     print(json.dumps({"figure": figure, **values}), flush=True)
 
 
-def uncached(model: PARSeq, memory: Tensor, steps: int) -> Tensor:
+def uncached(model: AutoregressiveModel, features: Any, steps: int) -> Tensor:
     """Greedy decoding that keeps nothing between steps; the ids (N, T)."""
-    layer = model.decoder.layer
-    tokens = torch.full((memory.shape[0], 1), model.bos)
+    images = features if isinstance(features, Tensor) else features.features
+    tokens = torch.full((images.shape[0], 1), model.bos)
     for step in range(steps):
-        content = layer.content_kv(model.embed(tokens))
-        states = model.decoder(model.pos_queries[:, step : step + 1], content, layer.image_kv(memory))
+        if isinstance(model, PARSeq):
+            layer = model.decoder.layer
+            content = layer.content_kv(model.embed(tokens))
+            states = model.decoder(model.pos_queries[:, step : step + 1], content, layer.image_kv(features))
+        else:
+            states = model.decoder(tokens, features)[:, -1:]
         tokens = torch.cat([tokens, model.head(states).argmax(2)], dim=1)
     return tokens[:, 1:]
 
@@ -72,30 +77,37 @@ def uncached(model: PARSeq, memory: Tensor, steps: int) -> Tensor:
 def autoregressive(arch: str, batch: int, rounds: int) -> None:
     """Measure an autoregressive model with random weights."""
     torch.manual_seed(0)
-    model = build_model(recognition_card(get_spec(arch), ASCII94, model={"refine": 0})).eval()
-    assert isinstance(model, PARSeq)
-    images = torch.randint(0, 256, (batch, 3, 32, 128), dtype=torch.uint8)
+    spec = get_spec(arch)
+    card = recognition_card(spec, ASCII94, model={"refine": 0} if spec.family == "parseq" else {})
+    model = build_model(card).eval()
+    if not isinstance(model, AutoregressiveModel):
+        raise SystemExit(f"{arch} is not autoregressive")
+    images = torch.randint(0, 256, (batch, card.channels, card.height, card.width), dtype=torch.uint8)
     with torch.inference_mode():
-        model.pos_queries.mul_(20)  # or every position reads the same
+        if isinstance(model, PARSeq):
+            model.pos_queries.mul_(20)  # or every position reads the same
         model.head.bias[0] = -100.0
-        memory = model.features(images)
 
-        def greedy(given: Tensor, steps: int) -> Tensor:
-            decoder = IncrementalDecoder(model, given, steps)
+        def greedy(features: Any, given: Tensor, steps: int) -> Tensor:
+            decoder = model.start(features, steps - 1)
             return greedy_logits(decoder, given, steps, bos=model.bos, eos=model.eos).argmax(2)
 
-        def beams(given: Tensor, steps: int, beam: int) -> Tensor:
-            decoder = IncrementalDecoder(model, given, steps, beam, model.decoder.layer.image_kv(given))
+        def beams(features: Any, given: Tensor, steps: int, beam: int) -> Tensor:
+            decoder = model.start(features, steps - 1, beam)
             return beam_search(decoder, given, steps, beam, bos=model.bos, eos=model.eos).ids[:, 0]
 
+        encoded = {count: model.features(images[:count]) for count in (1, batch)}
         for length in LENGTHS:
-            equal = torch.equal(greedy(memory, length), uncached(model, memory, length))
-            found = paired(partial(uncached, model, memory, length), partial(greedy, memory, length), rounds)
-            report(f"batch {batch}, {length} characters: without a cache, with it", {**found, "equal": equal})
-        for given in (memory[:1], memory):
+            one, two = partial(uncached, model, encoded[batch], length), partial(greedy, encoded[batch], images, length)
+            report(
+                f"{arch}, batch {batch}, {length} characters: without a cache, with it",
+                {**paired(one, two, rounds), "equal": torch.equal(one(), two())},
+            )
+        for count, features in encoded.items():
             for beam in (5, 2, 10):
-                found = paired(partial(greedy, given, 26), partial(beams, given, 26, beam), rounds)
-                report(f"batch {len(given)}, 25 characters: greedy, beam {beam}", found)
+                given = images[:count]
+                found = paired(partial(greedy, features, given, 26), partial(beams, features, given, 26, beam), rounds)
+                report(f"{arch}, batch {count}, 25 characters: greedy, beam {beam}", found)
 
 
 def ctc(batch: int, rounds: int) -> None:

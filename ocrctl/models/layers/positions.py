@@ -22,6 +22,6 @@ def sinusoids(count: int, dim: int, like: Tensor) -> Tensor:
 
 
 def steps_of(table: Tensor, first: int | Tensor, count: int) -> Tensor:
-    """Return the rows of `count` output steps from `first` on, of a table with one row (T, ...) for each step. first:
-    an int64 scalar tensor in an exported loop, which has one step at a time."""
+    """Return the rows of `count` output steps from `first` on, of a table with one row (T, ...) for each step. first as
+    an int64 scalar tensor, in an exported loop and in a beam: one row, which all states share."""
     return table.index_select(0, first.view(1)) if isinstance(first, Tensor) else table[first : first + count]

@@ -115,16 +115,15 @@ class IncrementalText:
     """
 
     def __init__(self, decoder: TextDecoder, head: nn.Linear, image: FeatureMap, steps: int, beam: int = 1) -> None:
-        """`steps`: maximum number of characters, with the end. `beam`: rows for each image, one after the other."""
+        """`steps`: maximum number of characters, with the end. `beam`: rows for each image, one after the other, which
+        attend to one prepared image."""
         self.decoder, self.head, self.steps, self.classes = decoder, head, steps, head.out_features
         self.layers = decoder.decoder_layers
         self.positions = sinusoids(steps, decoder.embedding.embedding_dim, image.features)
         prepared = [layer.cross_attn.prepare(image) for layer in self.layers]
         if torch.compiler.is_compiling():  # a loop must not hold two views of one tensor
             prepared = [_each(torch.clone, one) for one in prepared]
-        if beam > 1:
-            prepared = [_each(lambda part: part.repeat_interleave(beam, 0), one) for one in prepared]
-        self.images = prepared
+        self.images, self.beam = prepared, beam
         self.rows = image.features.shape[0] * beam
         self.caches: list[Tensor | None] = [None] * len(prepared)  # each (2, n, heads, steps, d)
 
@@ -163,8 +162,9 @@ class IncrementalText:
         return self._step(token, step, extend), tuple(found)
 
     def keep_rows(self, rows: Tensor) -> None:
-        """Keep only these rows, int64 (n,), of the images and the caches."""
-        self.images = [_each(lambda part: part[rows], one) for one in self.images]
+        """Keep only these rows, int64 (n,), all or none of an image, of the images and the caches."""
+        images = rows if self.beam == 1 else rows[:: self.beam] // self.beam
+        self.images = [_each(lambda part: part[images], one) for one in self.images]
         self.reorder_cache(rows)
 
     def reorder_cache(self, rows: Tensor) -> None:
@@ -183,7 +183,12 @@ class IncrementalText:
             both, mask = extend(index, torch.stack(layer.self_attn.keys_values(normed)))
             keys, values = both.unbind(0)
             attended = layer.self_attn(normed, (keys, values), mask)
-            states = layer.finish(states, attended, self.images[index], step)
+            if self.beam == 1:
+                states = layer.finish(states, attended, self.images[index], step)
+            else:  # the rows of an image are states of one step
+                grouped = states.view(-1, self.beam, states.shape[2])
+                at = torch.full((), int(step), dtype=torch.int64, device=token.device)
+                states = layer.finish(grouped, attended.view_as(grouped), self.images[index], at).flatten(0, 1)[:, None]
         logits: Tensor = self.head(self.decoder.norm(states))
         return logits.squeeze(1)
 
