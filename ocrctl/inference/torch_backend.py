@@ -40,6 +40,8 @@ class TorchBackend:
         model = build_trained(self.card, state, path)
         # NHWC memory: the uint8 batch arrives in that order, and convolutions are faster in it.
         model = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.inference_mode():
+            model.copy_weights()
         self.model = model
         self._path = path
         self._tree: tuple[Lexicon, WordTree] | None = None

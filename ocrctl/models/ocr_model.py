@@ -87,6 +87,10 @@ class OCRModel(nn.Module):
                     part.eval()
         return self
 
+    def copy_weights(self) -> None:
+        """Prepare for inference with weights that do not change any more: a family may copy weights into a layout that
+        is faster to read. `train` and `eval` drop the copies. Nothing is copied by default."""
+
     def normalise(self, images: Tensor) -> Tensor:
         """Convert uint8 (N, C, H, W) to float32 (x / 255 - mean) / std, same shape and memory format."""
         return (images.float() / 255.0 - self.mean) / self.std

@@ -67,10 +67,13 @@ def greedy_logits(decoder: StepDecoder, like: Tensor, steps: int, *, bos: int, e
         logits = decoder.logits(token, step)  # (n, K)
         pieces.append((rows, logits))
         token = logits.argmax(1)
-        alive = alive & (token != eos)
-        if unrolled or (step + 1) % check_every:
-            continue
-        remaining = int(alive.sum())
+        if check_every == 1 and len(token) == 1 and not unrolled:  # the text has not ended before
+            remaining = int(token.item() != eos)
+        else:
+            alive = alive & (token != eos)
+            if unrolled or (step + 1) % check_every:
+                continue
+            remaining = int(alive.sum())
         if remaining == 0:
             break
         if (len(alive) - remaining) * COMPACT_FRACTION >= len(alive):

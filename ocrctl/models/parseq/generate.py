@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ocrctl.models.layers.attention import attention_weights
 from ocrctl.models.parseq.decoder import KeyValue
-from ocrctl.models.parseq.incremental_decoder import PARSeqParts
+from ocrctl.models.parseq.decoder_weights import DecoderWeights, PARSeqParts
 
 
 def parallel_logits(model: PARSeqParts, image: KeyValue, steps: int) -> Tensor:
@@ -20,20 +21,24 @@ def parallel_logits(model: PARSeqParts, image: KeyValue, steps: int) -> Tensor:
     return model.head(model.decoder(model.pos_queries[:, :steps], content, image))
 
 
-def refined_logits(model: PARSeqParts, image: KeyValue, logits: Tensor) -> Tensor:
+def refined_logits(model: PARSeqParts, weights: DecoderWeights, image: KeyValue, logits: Tensor) -> Tensor:
     """Predict each position again from all other positions before the end (cloze mask).
 
-    logits: (N, T, K) of the previous iteration. Returns the new logits, same shape.
+    weights: those of `model`. logits: (N, T, K) of the previous iteration. Returns the new logits, same shape.
     """
-    batch, steps, _ = logits.shape
+    batch, steps, classes = logits.shape
     start = torch.full((batch, 1), model.bos, dtype=torch.int64, device=logits.device)
     context = torch.cat([start, logits[:, :-1].argmax(2)], dim=1)  # (N, T)
-    before_end = (context == model.eos).int().cumsum(1) == 0  # (N, T); [BOS] is always included, so no row is empty
-    # Query i predicts the token at context position i + 1, so it is masked.
-    others = ~torch.ones(steps, steps, dtype=torch.bool, device=logits.device).tril(1).triu(1)  # (T, T)
-    content = model.decoder.layer.content_kv(model.embed(context))
-    mask = others[None, None] & before_end[:, None, None]
-    return model.head(model.decoder(model.pos_queries[:, :steps], content, image, mask))
+    before_end = (context == model.eos).cumsum(1) == 0  # (N, T); [BOS] is always included, so no row is empty
+    mask = weights.others[:steps, :steps] & before_end[:, None, None]
+    characters = torch.embedding(weights.tokens, context)  # (N, T, D)
+    characters[:, 1:] += weights.positions[: steps - 1]
+    keys, values = weights.characters_kv(characters.flatten(0, 1), (batch, steps)).unbind(0)
+    queries = weights.queries[:, :, :steps].expand(batch, -1, -1, -1)
+    found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    places = weights.places[:steps].repeat(batch, 1)
+    states = weights.read(places, found.transpose(1, 2).flatten(0, 1).flatten(1), image)
+    return model.head(model.decoder.norm(states)).view(batch, steps, classes)
 
 
 def patch_weights(model: PARSeqParts, memory: Tensor, ids: Tensor) -> Tensor:

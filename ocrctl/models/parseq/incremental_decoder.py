@@ -12,70 +12,44 @@ Shapes as in model.PARSeq, n remaining rows, H heads of width d, D = H d.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ocrctl.models.layers.autoregressive import Cache
-from ocrctl.models.parseq.decoder import Decoder, KeyValue, TokenEmbedding
-
-Function = Callable[[Tensor], Tensor]
-
-
-class PARSeqParts(Protocol):
-    """The parts of model.PARSeq that decoding uses."""
-
-    decoder: Decoder
-    head: nn.Linear
-    text_embed: TokenEmbedding
-    pos_queries: nn.Parameter
-    bos: int
-    eos: int
-
-    def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """Embed context tokens (N, L), the first of them at position `start`, to (N, L, D)."""
+from ocrctl.models.parseq.decoder import KeyValue
+from ocrctl.models.parseq.decoder_weights import DecoderWeights, PARSeqParts, linear_of, norm_of, same
 
 
 class IncrementalDecoder:
     """Decodes one position per call; holds the memory and the key/value cache of each row."""
 
     def __init__(
-        self, model: PARSeqParts, memory: Tensor, steps: int, beam: int = 1, image: KeyValue | None = None
+        self,
+        model: PARSeqParts,
+        weights: DecoderWeights,
+        memory: Tensor,
+        steps: int,
+        beam: int = 1,
+        image: KeyValue | None = None,
     ) -> None:
-        """memory: (N, S, D), output of the encoder; steps: maximum number of positions; beam: rows for each image, one
-        after the other, which attend to one memory; image: keys and values of the memory, if computed already."""
-        layer = model.decoder.layer
-        own, cross = layer.self_attn, layer.cross_attn
-        dim, heads = cross.dim, cross.heads
-        positions = model.pos_queries[:, :steps]
+        """weights: those of `model`; memory: (N, S, D), output of the encoder; steps: maximum number of positions;
+        beam: rows for each image, one after the other, which attend to one memory; image: keys and values of the
+        memory, if computed already."""
+        self.weights = weights
+        part = torch.clone if torch.compiler.is_compiling() else same
         self.classes = model.head.out_features
-        self.steps, self.beam, self.own_heads, self.scale = steps, beam, own.heads, (dim // heads) ** -0.5
+        self.steps, self.beam = steps, beam
         self.memory = memory[:, None]  # (n / beam, 1, S, D)
-        part = torch.clone if torch.compiler.is_compiling() else _same  # a loop must not hold two views of one tensor
         self.image = image and (part(image[0]), part(image[1]))  # keys and values, each (n / beam, H, S, d)
-        self.positions, self.queries = positions[0], layer.content_queries(positions)  # (T, D), (1, own heads, T, d)
-        queries = self.queries.expand(memory.shape[0], -1, -1, -1)
+        self.positions, self.places = weights.positions[:steps], weights.places[:steps]
+        queries = weights.queries[:, :, :steps].expand(memory.shape[0], -1, -1, -1)
         self.content_queries = queries.split(1, dim=2)  # each (n / beam, own heads, 1, d)
         self.cache: Tensor | None = None  # keys and values of characters, (2, n / beam, own heads, steps beam, d)
         self.ancestors: Tensor | None = None  # of a beam: the row of its image that each character is of, (n, step + 1)
-        self.token_embeddings = model.text_embed.scale * model.text_embed.embedding.weight
-        self.position_queries = self.positions.split(1)
-        self.context_positions = (None, *self.position_queries)  # embedding of each context position; [BOS] has none
-        self.norm_c, self.norm1, self.norm2 = _norm(layer.norm_c), _norm(layer.norm1), _norm(layer.norm2)
-        self.own_kv = _linear(part(own.in_proj_weight[dim:]), part(own.in_proj_bias[dim:]))
-        self.own_out = _linear(own.out_proj.weight, own.out_proj.bias)
-        self.query = _linear(part(cross.in_proj_weight[:dim]), part(cross.in_proj_bias[:dim]))
-        _, key, value = cross.in_proj_weight.view(3, heads, dim // heads, dim)
-        self.key, self.value = part(key), part(value).transpose(1, 2)  # (H, d, D), (H, D, d)
-        out, out_bias = cross.out_proj.weight, cross.out_proj.bias
-        absorbed = torch.addmv(out_bias, out, cross.in_proj_bias[2 * dim :]) if image is None else out_bias
-        self.cross_out = _linear(out, absorbed)
-        self.linear1 = _linear(layer.linear1.weight, layer.linear1.bias)
-        self.linear2 = _linear(layer.linear2.weight, layer.linear2.bias)
-        self.last_norm, self.head = _norm(model.decoder.norm), _linear(model.head.weight, model.head.bias)
+        self.step_places = self.places.split(1)
+        self.context_positions = (None, *self.positions.split(1))  # of each context position; [BOS] has none
+        self.last_norm, self.head = norm_of(model.decoder.norm), linear_of(model.head.weight, model.head.bias)
 
     def logits(self, token: Tensor, step: int) -> Tensor:
         """Append `token`, int64 (n,), at context position `step` (first [BOS]). Returns logits (n, K) of position
@@ -89,32 +63,34 @@ class IncrementalDecoder:
             queries = queries.expand(-1, -1, self.beam, -1)
             found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)  # (n / beam, heads, beam, d)
             found = found.transpose(1, 2)
-        return self._read(self.position_queries[step], found.reshape(token.shape[0], -1))
+        return self._read(self.step_places[step], found.reshape(token.shape[0], -1))
 
-    def _read(self, position: Tensor, found: Tensor) -> Tensor:
-        """Finish a step: position query (1, D) and what was found among the characters (n, D) to logits (n, K)."""
-        states = position + self.own_out(found)  # (n, D)
-        states = states + self._attend_image(self.norm1(states))
-        states = states + self.linear2(F.gelu(self.linear1(self.norm2(states))))
-        return self.head(self.last_norm(states))
+    def _read(self, place: Tensor, found: Tensor) -> Tensor:
+        """Finish a step: what was found among the characters (n, D) to logits (n, K). place: of the step, (1, D)."""
+        weights = self.weights
+        if self.image is not None:
+            return self.head(self.last_norm(weights.read(place, found, self.image)))
+        states = torch.addmm(place, found, weights.own_out)  # (n, D)
+        states = states + self._attend_memory(weights.norm1(states))
+        return self.head(self.last_norm(states + weights.mlp(weights.norm2(states))))
 
     def empty_cache(self) -> Cache:
         """Return a cache for all steps, zeros: keys and values, (n, 2, own heads, steps, d)."""
-        _, heads, steps, width = self.queries.shape
-        return (self.memory.new_zeros(self.memory.shape[0] * self.beam, 2, heads, steps, width),)
+        _, heads, _, width = self.weights.queries.shape
+        return (self.memory.new_zeros(self.memory.shape[0] * self.beam, 2, heads, self.steps, width),)
 
     def loop_logits(self, token: Tensor, step: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """Compute `logits` for `step`, an int64 scalar tensor, with the cache of all steps. Returns logits (n, K) and
         the new cache."""
         rows, order = token.shape[0], torch.arange(self.steps, device=token.device)
         positions = torch.cat([torch.zeros_like(self.positions[:1]), self.positions[:-1]])  # [BOS] has none
-        embedded = torch.embedding(self.token_embeddings, token) + positions.index_select(0, step.view(1))
-        new = self.own_kv(self.norm_c(embedded)).view(rows, 2, self.own_heads, 1, cache[0].shape[4])
+        embedded = torch.embedding(self.weights.tokens, token) + positions.index_select(0, step.view(1))
+        new = self.weights.own_kv(self.weights.norm_c(embedded)).view(rows, 2, self.weights.own_heads, 1, -1)
         both = torch.where((order == step)[:, None], new, cache[0])
-        queries = self.queries.index_select(2, step.view(1)).expand(rows, -1, -1, -1)  # (n, own heads, 1, d)
+        queries = self.weights.queries.index_select(2, step.view(1)).expand(rows, -1, -1, -1)  # (n, own heads, 1, d)
         keys, values = both.unbind(1)
         found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=(order <= step)[None, None, None])
-        return self._read(self.positions.index_select(0, step.view(1)), found.reshape(rows, -1)), (both,)
+        return self._read(self.places.index_select(0, step.view(1)), found.reshape(rows, -1)), (both,)
 
     def keep_rows(self, rows: Tensor) -> None:
         """Keep only these rows, int64 (n,), all or none of an image, of the memory and the cache."""
@@ -137,14 +113,15 @@ class IncrementalDecoder:
     def _append(self, token: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Add `token` to the cache. Returns keys and values (n / beam, own heads, (step + 1) beam, d) of all context
         positions, those of the rows of an image side by side."""
-        embedded = torch.embedding(self.token_embeddings, token)
+        embedded = torch.embedding(self.weights.tokens, token)
         position = self.context_positions[step]
         if position is not None:
             embedded = embedded + position
         images = token.shape[0] // self.beam
-        new = self.own_kv(self.norm_c(embedded)).view(images, self.beam, 2, self.own_heads, -1).permute(2, 0, 3, 1, 4)
+        new = self.weights.characters_kv(embedded, (images, self.beam))
         if self.cache is None:
-            self.cache = new.new_empty(2, images, self.own_heads, self.steps * self.beam, new.shape[4])
+            _, _, heads, _, width = new.shape
+            self.cache = new.new_empty(2, images, heads, self.steps * self.beam, width)
         self.cache.narrow(3, step * self.beam, self.beam).copy_(new)
         if self.beam > 1:
             slots = torch.arange(self.beam, device=token.device).repeat(images)[:, None]
@@ -159,34 +136,14 @@ class IncrementalDecoder:
         own = self.ancestors[:, :, None] == slots  # (n, step + 1, beam)
         return own.view(rows // self.beam, 1, self.beam, -1)
 
-    def _attend_image(self, states: Tensor) -> Tensor:
-        """Cross-attention of normalised states (n, D) to the image, (n, D)."""
-        rows = states.shape[0]
-        if self.image is not None:
-            query = self.query(states).view(rows // self.beam, self.beam, self.key.shape[0], -1).transpose(1, 2)
-            found = F.scaled_dot_product_attention(query, *self.image)  # (n / beam, H, beam, d)
-            return self.cross_out(found.transpose(1, 2).reshape(rows, -1))
-        query = self.query(states).view(rows, self.key.shape[0], -1)  # (n, H, d)
-        query = torch.bmm(query.transpose(0, 1), self.key).transpose(0, 1).unsqueeze(1)  # (n, 1, H, D)
+    def _attend_memory(self, states: Tensor) -> Tensor:
+        """Cross-attention of normalised states (n, D) to the memory itself, (n, D)."""
+        rows, weights = states.shape[0], self.weights
+        query = weights.query(states).view(rows, weights.heads, -1)  # (n, H, d)
+        query = torch.bmm(query.transpose(0, 1), weights.key).transpose(0, 1).unsqueeze(1)  # (n, 1, H, D)
         if self.beam > 1:  # the rows of an image are further queries to its memory
             query = query.reshape(rows // self.beam, 1, -1, query.shape[3])  # (n / beam, 1, beam H, D)
-        mixed = F.scaled_dot_product_attention(query, self.memory, self.memory, scale=self.scale)
+        mixed = F.scaled_dot_product_attention(query, self.memory, self.memory, scale=weights.scale)
         mixed = mixed.reshape(rows, -1, mixed.shape[3])  # (n, H, D)
-        found = torch.bmm(mixed.transpose(0, 1), self.value).transpose(0, 1)  # (n, H, d)
-        return self.cross_out(found.reshape(rows, -1))
-
-
-def _same(weight: Tensor) -> Tensor:
-    return weight
-
-
-def _linear(weight: Tensor, bias: Tensor) -> Function:
-    """Build a linear layer without the overhead of a module call, which is noticeable for a single row."""
-    transposed = weight.t()
-    return lambda states: torch.addmm(bias, states, transposed)
-
-
-def _norm(norm: nn.LayerNorm) -> Function:
-    """Build a LayerNorm without the overhead of a module call."""
-    shape, weight, bias, eps = norm.normalized_shape, norm.weight, norm.bias, norm.eps
-    return lambda states: torch.layer_norm(states, shape, weight, bias, eps)
+        found = torch.bmm(mixed.transpose(0, 1), weights.value).transpose(0, 1)  # (n, H, d)
+        return weights.absorbed_out(found.reshape(rows, -1))

@@ -8,6 +8,7 @@ its published weights load by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from ocrctl.models.autoregressive import AutoregressiveModel
 from ocrctl.models.layers.attention import Dropout
 from ocrctl.models.layers.init import POSITION_STD
 from ocrctl.models.parseq.decoder import Decoder, KeyValue, TokenEmbedding
+from ocrctl.models.parseq.decoder_weights import DecoderWeights
 from ocrctl.models.parseq.encoder import VisionTransformer
 from ocrctl.models.parseq.generate import parallel_logits, patch_weights, refined_logits
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
@@ -90,7 +92,23 @@ class PARSeq(AutoregressiveModel):
         self.text_embed = TokenEmbedding(num_classes + 2, dim)
         self.pos_queries = nn.Parameter(torch.empty(1, self.steps, dim))
         self.dropout = Dropout(dropout)
+        self._decoder_weights: DecoderWeights | None = None
         nn.init.trunc_normal_(self.pos_queries, std=POSITION_STD)
+
+    def copy_weights(self) -> None:
+        """Copy what reading one character after another takes of the weights (OCRModel.copy_weights)."""
+        if self.pos_queries.device.type == "cpu" and self.pos_queries.dtype == torch.float32:
+            self._decoder_weights = DecoderWeights(self, copies=True)
+
+    def decoder_weights(self) -> DecoderWeights:
+        """Return the copies of `copy_weights`, or views of the weights."""
+        copied = None if torch.compiler.is_compiling() else self._decoder_weights
+        return DecoderWeights(self) if copied is None else copied
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode as `nn.Module.train`; copies of weights are dropped, which may change from now on."""
+        self._decoder_weights = None
+        return super().train(mode)
 
     def adapt_weights(self, weights: dict[str, Tensor]) -> None:
         """Interpolate positional embeddings that were learned at another image width; leave other sizes as they are."""
@@ -163,7 +181,7 @@ class PARSeq(AutoregressiveModel):
         computed already; they pay for more than one text of an image."""
         if beam > 1 and image is None:
             image = self.decoder.layer.image_kv(features)
-        return IncrementalDecoder(self, features, self.steps_for(max_length), beam, image)
+        return IncrementalDecoder(self, self.decoder_weights(), features, self.steps_for(max_length), beam, image)
 
     @torch.no_grad()
     def generate(
@@ -187,8 +205,10 @@ class PARSeq(AutoregressiveModel):
             logits = self.read(self.start(memory, max_length, image=image), images)
         else:
             logits = parallel_logits(self, image, steps)
-        for _ in range(rounds):
-            logits = refined_logits(self, image, logits)
+        if rounds:
+            weights = self.decoder_weights()
+            for _ in range(rounds):
+                logits = refined_logits(self, weights, image, logits)
         return {"logits": logits}
 
     @torch.no_grad()

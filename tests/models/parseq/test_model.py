@@ -15,6 +15,7 @@ from ocrctl.models.card import card_tokenizer
 from ocrctl.models.layers import autoregressive
 from ocrctl.models.parseq.decoder import Decoder
 from ocrctl.models.parseq.encoder import VisionTransformer
+from ocrctl.models.parseq.generate import refined_logits
 from ocrctl.models.parseq.incremental_decoder import IncrementalDecoder
 from ocrctl.models.parseq.loss import permuted_loss
 from ocrctl.models.parseq.model import PARSeq
@@ -176,13 +177,34 @@ def test_refinement_does_not_look_past_the_end() -> None:
     model, images = small(3, spread=3.0).eval(), pictures(8)
     with torch.inference_mode():
         picture = model.decoder.layer.image_kv(model.features(images))
-        from ocrctl.models.parseq.generate import refined_logits
-
         logits = torch.randn(8, 9, 7, generator=torch.Generator().manual_seed(0))
         logits[:, 3, EOS] = 100.0
         other = logits.clone()
         other[:, 4:] = torch.randn(8, 5, 7, generator=torch.Generator().manual_seed(9))
-        assert torch.equal(refined_logits(model, picture, logits), refined_logits(model, picture, other))
+        weights = model.decoder_weights()
+        before, after = (refined_logits(model, weights, picture, given) for given in (logits, other))
+        assert torch.equal(before, after)
+
+
+def test_copied_weights_read_the_same_and_are_dropped_when_training_goes_on() -> None:
+    model, images = small(3, spread=3.0).eval(), pictures(6)
+    with torch.inference_mode():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    with torch.inference_mode():
+
+        def read() -> list[torch.Tensor]:
+            texts = [model.generate(images[:count], refine=rounds)["logits"] for count in (1, 6) for rounds in (0, 1)]
+            return [*texts, model.generate_beam(images, 3).scores]
+
+        before = read()
+        model.copy_weights()
+        copied = model.decoder_weights()
+        assert copied is model.decoder_weights()
+        torch.testing.assert_close(read(), before, rtol=1e-5, atol=1e-5)
+    model.train()
+    assert model.decoder_weights() is not copied
 
 
 def test_a_beam_of_one_is_greedy_and_a_full_beam_is_exact() -> None:
