@@ -68,6 +68,7 @@ class Table:
 
 LATIN = {"synth.min_length": 3, "synth.max_length": 6, "synth.strength": 0.2, "model.width": 64}
 HANGUL = {**LATIN, "synth.script": "hangul", "synth.max_length": 4, "model.width": 96}
+WORDS = {"synth.style": "scene", "synth.max_length": 12, "data.unknown_chars": "skip", "data.bad_labels": "skip"}
 OWN: dict[str, dict[str, Any]] = {
     "ppocr-rec-tiny": {"model.width": None},  # it keeps the aspect ratio
     # At the common rates these stay on the plateau of character frequencies.
@@ -78,7 +79,7 @@ ALL = {arch: (arch, OWN.get(arch, {})) for arch in RECOGNISERS}
 TABLES = {
     "latin": Table(ALL, LATIN, "lower36"),
     "hangul": Table(ALL, HANGUL, "hangul.txt"),
-    "words": Table(ALL, {"synth.style": "scene", "synth.max_length": 12}, "ascii94"),
+    "words": Table(ALL, WORDS, "ascii94"),
     "true2d": Table({name: ("true2d-tiny", own) for name, own in VARIANTS.items()}, LATIN, "lower36", POINTS),
 }
 SYLLABLES = 400

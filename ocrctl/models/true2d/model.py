@@ -1,7 +1,7 @@
 """True-2D attention: 2-D self-attention with relative position bias, and a decoder that samples the image.
 
 The encoder (encoder.py) keeps rows and columns throughout; the decoder is a transformer (layers/text_decoder.py) whose
-cross-attention is deformable (deformable.py) or attends to every cell, model.cross_attention=full.
+cross-attention is deformable (deformable.py) or attends to every cell (positioned.py), model.cross_attention=full.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ocrctl.config.model_card import ModelCard
 from ocrctl.models.autoregressive import FeatureMapModel
 from ocrctl.models.backbones.resnet import Bottleneck, ResNet
 from ocrctl.models.backbones.shallow import ShallowCNN, Stage
-from ocrctl.models.layers.multi_head import FullCrossAttention
 from ocrctl.models.layers.text_decoder import CrossAttention, DecoderLayer, TextDecoder
 from ocrctl.models.ocr_model import SamplingPoints
 from ocrctl.models.registry import get_spec
 from ocrctl.models.true2d.deformable import DeformableCrossAttention
 from ocrctl.models.true2d.encoder import Encoder, EncoderLayer, SelfAttention2D, cut_or_stretch
+from ocrctl.models.true2d.positioned import PositionedCrossAttention
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def build(card: ModelCard, num_classes: int) -> True2D:
 
     def cross_attention() -> CrossAttention:
         if options.get("cross_attention", "deformable") == "full":
-            return FullCrossAttention(dim, heads, dropout)
+            return PositionedCrossAttention(dim, heads, dropout)
         return DeformableCrossAttention(dim, heads, int(options.get("points", 4)), steps)
 
     backbone, channels = _backbone(card)

@@ -105,6 +105,16 @@ def test_the_switches_of_the_ablation() -> None:
     assert make(window_size=5).get_parameter("encoder.layers.0.self_attn.bias.table").shape == (4, 7, 9)
 
 
+def test_keys_of_full_cross_attention_tell_where_a_cell_is() -> None:
+    cross = make(cross_attention="full").decoder.decoder_layers[0].cross_attn
+    keys, values, _ = cross.prepare(FeatureMap(torch.ones(1, 128, 4, 25), None))
+    assert keys is not None and values is not None
+    cells = keys.transpose(1, 2).flatten(2)[0]  # (h w, D) of one feature everywhere
+    distances = torch.cdist(cells, cells).fill_diagonal_(torch.inf)
+    assert distances.min() > 0.01
+    torch.testing.assert_close(values[:, :, :1].expand_as(values), values)
+
+
 def test_points_start_on_a_spread_grid_around_the_reference() -> None:
     cross = make().deformable[0]
     image = FeatureMap(torch.randn(1, 128, 4, 25), None)
