@@ -10,6 +10,7 @@ import typer
 from ocrctl.cli import console
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Json, Plugins, Quiet
+from ocrctl.errors import counted
 from ocrctl.shell import shell_quote
 
 app = CommandApp("List, show, check and copy profiles, TOML files of settings.")
@@ -67,7 +68,8 @@ def check(
     if json:
         console.write_json({"checked": checked})
     else:
-        console.write(f"{len(checked)} profiles are valid: {', '.join(checked)}")
+        verb = "is" if len(checked) == 1 else "are"
+        console.write(f"{counted(len(checked), 'profile')} {verb} valid: {', '.join(checked)}")
 
 
 @app.command("copy")

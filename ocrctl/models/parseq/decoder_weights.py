@@ -35,7 +35,7 @@ class PARSeqParts(Protocol):
 class DecoderWeights:
     """What a step reads of the weights.
 
-    tokens: scaled embeddings (tokens, D). positions: (T, D). places: the same with the bias of the first projection,
+    tokens: scaled embeddings (tokens, D). positions: (T, D). biased_positions: with the bias of the first projection,
     (T, D). queries: of the positions over the characters, (1, own heads, T, d).
     """
 
@@ -50,7 +50,7 @@ class DecoderWeights:
         self.own_heads, self.heads, self.scale = own.heads, heads, (dim // heads) ** -0.5
         self.tokens = model.text_embed.scale * model.text_embed.embedding.weight
         self.positions = model.pos_queries[0]
-        self.places = self.positions + own.out_proj.bias
+        self.biased_positions = self.positions + own.out_proj.bias
         self.queries = layer.content_queries(model.pos_queries)
         self.norm_c, self.norm1, self.norm2 = norm_of(layer.norm_c), norm_of(layer.norm1), norm_of(layer.norm2)
         self.own_kv = linear(part(own.in_proj_weight[dim:]), part(own.in_proj_bias[dim:]))
@@ -75,11 +75,11 @@ class DecoderWeights:
         both = self.own_kv(self.norm_c(embedded)).view(rows, positions, 2, self.own_heads, -1)
         return both.permute(2, 0, 3, 1, 4)
 
-    def read(self, places: Tensor, found: Tensor, image: KeyValue) -> Tensor:
+    def read(self, biased_positions: Tensor, found: Tensor, image: KeyValue) -> Tensor:
         """Compute the last states (n Q, D) of Q queries for each of n images, from what was found among the
-        characters, (n Q, D), and the keys and values of the image, each (n, H, S, d). places: of the queries,
+        characters, (n Q, D), and the keys and values of the image, each (n, H, S, d). biased_positions: of the queries,
         (n Q, D) or (1, D)."""
-        states = torch.addmm(places, found, self.own_out)
+        states = torch.addmm(biased_positions, found, self.own_out)
         queries = self.query(self.norm1(states)).view(image[0].shape[0], -1, self.heads, image[0].shape[3])
         mixed = F.scaled_dot_product_attention(queries.transpose(1, 2), *image)  # (n, H, Q, d)
         states = states + self.cross_out(mixed.transpose(1, 2).flatten(0, 1).flatten(1))

@@ -36,8 +36,8 @@ def refined_logits(model: PARSeqParts, weights: DecoderWeights, image: KeyValue,
     keys, values = weights.characters_kv(characters.flatten(0, 1), (batch, steps)).unbind(0)
     queries = weights.queries[:, :, :steps].expand(batch, -1, -1, -1)
     found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    places = weights.places[:steps].repeat(batch, 1)
-    states = weights.read(places, found.transpose(1, 2).flatten(0, 1).flatten(1), image)
+    biased_positions = weights.biased_positions[:steps].repeat(batch, 1)
+    states = weights.read(biased_positions, found.transpose(1, 2).flatten(0, 1).flatten(1), image)
     return model.head(model.decoder.norm(states)).view(batch, steps, classes)
 
 

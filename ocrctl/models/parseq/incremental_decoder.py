@@ -42,12 +42,12 @@ class IncrementalDecoder:
         self.steps, self.beam = steps, beam
         self.memory = memory[:, None]  # (n / beam, 1, S, D)
         self.image = image and (part(image[0]), part(image[1]))  # keys and values, each (n / beam, H, S, d)
-        self.positions, self.places = weights.positions[:steps], weights.places[:steps]
+        self.positions, self.biased_positions = weights.positions[:steps], weights.biased_positions[:steps]
         queries = weights.queries[:, :, :steps].expand(memory.shape[0], -1, -1, -1)
         self.content_queries = queries.split(1, dim=2)  # each (n / beam, own heads, 1, d)
         self.cache: Tensor | None = None  # keys and values of characters, (2, n / beam, own heads, steps beam, d)
         self.ancestors: Tensor | None = None  # of a beam: the row of its image that each character is of, (n, step + 1)
-        self.step_places = self.places.split(1)
+        self.step_positions = self.biased_positions.split(1)
         self.context_positions = (None, *self.positions.split(1))  # of each context position; [BOS] has none
         self.last_norm, self.head = norm_of(model.decoder.norm), linear_of(model.head.weight, model.head.bias)
 
@@ -63,14 +63,14 @@ class IncrementalDecoder:
             queries = queries.expand(-1, -1, self.beam, -1)
             found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)  # (n / beam, heads, beam, d)
             found = found.transpose(1, 2)
-        return self._read(self.step_places[step], found.reshape(token.shape[0], -1))
+        return self._read(self.step_positions[step], found.reshape(token.shape[0], -1))
 
-    def _read(self, place: Tensor, found: Tensor) -> Tensor:
-        """Finish a step: what was found among the characters (n, D) to logits (n, K). place: of the step, (1, D)."""
+    def _read(self, position: Tensor, found: Tensor) -> Tensor:
+        """Finish a step: what was found among the characters (n, D) to logits (n, K). position: of the step, (1, D)."""
         weights = self.weights
         if self.image is not None:
-            return self.head(self.last_norm(weights.read(place, found, self.image)))
-        states = torch.addmm(place, found, weights.own_out)  # (n, D)
+            return self.head(self.last_norm(weights.read(position, found, self.image)))
+        states = torch.addmm(position, found, weights.own_out)  # (n, D)
         states = states + self._attend_memory(weights.norm1(states))
         return self.head(self.last_norm(states + weights.mlp(weights.norm2(states))))
 
@@ -90,7 +90,7 @@ class IncrementalDecoder:
         queries = self.weights.queries.index_select(2, step.view(1)).expand(rows, -1, -1, -1)  # (n, own heads, 1, d)
         keys, values = both.unbind(1)
         found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=(order <= step)[None, None, None])
-        return self._read(self.places.index_select(0, step.view(1)), found.reshape(rows, -1)), (both,)
+        return self._read(self.biased_positions.index_select(0, step.view(1)), found.reshape(rows, -1)), (both,)
 
     def keep_rows(self, rows: Tensor) -> None:
         """Keep only these rows, int64 (n,), all or none of an image, of the memory and the cache."""

@@ -1,4 +1,4 @@
-"""Full cross-attention to a 2-D feature map whose cells know their place."""
+"""Full cross-attention to a 2-D feature map whose cells know their position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PositionedCrossAttention(FullCrossAttention):
     and of its column, in the other, as in DETR (Carion et al., 2020, appendix A.4, https://arxiv.org/abs/2005.12872).
 
     A relative position bias tells the encoder how far apart two cells are, but not where a cell is: without encodings
-    no character could find its place. Values have none.
+    no character could find its cells. Values have none.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
@@ -30,7 +30,7 @@ class PositionedCrossAttention(FullCrossAttention):
             scale * sinusoids(count, half, tokens)
             for scale, count in zip(self.position_scale, (rows, columns), strict=True)
         )
-        places = torch.cat([down[:, None].expand(-1, columns, -1), right.expand(rows, -1, -1)], dim=2)  # (h, w, D)
-        keys, _ = self.keys_values(tokens + places.flatten(0, 1))
+        positions = torch.cat([down[:, None].expand(-1, columns, -1), right.expand(rows, -1, -1)], dim=2)  # (h, w, D)
+        keys, _ = self.keys_values(tokens + positions.flatten(0, 1))
         _, values = self.keys_values(tokens)
         return keys, values, image.mask()
