@@ -13,6 +13,7 @@ from ocrctl.inference.locate import locate
 from ocrctl.models.checkpoint import load_initial
 from ocrctl.models.class_rows import rows_by_character, shared_rows
 from ocrctl.models.finite import refuse_not_finite_outputs
+from ocrctl.models.registry import family_of
 from ocrctl.models.weight_file import is_torch_file, read_weight_file
 
 if TYPE_CHECKING:
@@ -45,6 +46,20 @@ def backbone_weights(model: ModelSettings, spec: ModelSpec) -> ModelSettings:
             hint=f"--set model.backbone={name}",
         )
     return model.model_copy(update={"init": None, "pretrained": str(path), "backbone": name})
+
+
+def check_family(init: str, spec: ModelSpec) -> None:
+    """Check that the weights of --from are of the family of the architecture, before any data is read.
+
+    Raises InputError for those of another family, and as `initialise` does for a file that holds no model.
+    """
+    found = locate(init)
+    source, given, _ = load_initial(found.path)
+    if family_of(given.arch).name != spec.family:
+        raise InputError(
+            f"{found.path} holds {source}, whose weights do not fit {spec.name}.",
+            hint=f"train its own architecture: ocrctl train {given.arch} --from {init}",
+        )
 
 
 def initialise(model: OCRModel, card: ModelCard, init: str) -> str:

@@ -251,9 +251,8 @@ def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Acce
     precision of the run. `fresh`: the run starts from new weights or --from, not from its own checkpoint.
 
     Raises UsageError for settings that contradict each other or the architecture, MissingRequirement for a missing
-    device or logger, InputError when --from names no model.
+    device or logger, InputError when --from names no model or one of another family.
     """
-    from ocrctl.inference.locate import locate
     from ocrctl.models.registry import specs
     from ocrctl.training.device import resolve_accelerator
     from ocrctl.training.loggers import check_logger
@@ -273,7 +272,9 @@ def _check_settings(settings: Settings, spec: ModelSpec, *, fresh: bool) -> Acce
     if settings.train.freeze not in (None, 0, "") and not (settings.model.init or settings.model.pretrained):
         raise UsageError("train.freeze: requires --from: random weights must be trained.", hint="--from MODEL")
     if fresh and settings.model.init:
-        locate(settings.model.init)
+        from ocrctl.core.train.initialise import check_family
+
+        check_family(settings.model.init, spec)
     return accelerator
 
 

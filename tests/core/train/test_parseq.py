@@ -131,7 +131,7 @@ def test_weights_of_another_size_or_kind_are_refused(words: Path, tmp_path: Path
     with pytest.raises(InputError, match="holds no model card"):
         run(tmp_path / "run2", [str(words)], init=tmp_path / "other.pt")
     with pytest.raises(InputError, match="holds crnn-tiny, whose weights do not fit parseq-tiny"):
-        run(tmp_path / "run3", [str(words)], init=tiny_checkpoint)
+        run(tmp_path / "run3", [str(tmp_path / "no_data")], init=tiny_checkpoint)  # before data is opened
     assert not list(tmp_path.glob("run*"))
 
 
