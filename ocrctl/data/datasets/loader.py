@@ -6,6 +6,7 @@ import atexit
 import multiprocessing
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -141,7 +142,8 @@ class StartedLoader:
         """End its processes, whatever they are preparing. May be called from any thread.
 
         PyTorch's own cleanup, run by the garbage collector, may find its queues closed: then it waits for each process
-        in vain, and the processes stay.
+        in vain, and the processes stay. A process that is killed may hold the lock of the event that ends them, which
+        PyTorch would then wait for without end.
         """
         batches: Any = self._batches
         if not getattr(batches, "_worker_pids_set", False):
@@ -158,6 +160,7 @@ class StartedLoader:
             del (
                 batches._pin_memory_thread
             )  # it waits for the rest of a batch of a killed sender; PyTorch would wait too
+        batches._workers_done_event = threading.Event()  # no process is left to read the shared one
         batches._shutdown_workers()
 
 

@@ -61,6 +61,30 @@ class Large(Numbers):
         return dataclasses.replace(batch, images=batch.images.repeat(200, 1).repeat(50, 2))
 
 
+def test_closing_does_not_wait_for_a_lock_of_a_killed_process():
+    """A process is killed while it asks whether it should end; the lock of that event then stays taken."""
+    loader = training_loader(Numbers(), batch_size=3, start=0, workers=2)
+    next(loader)
+    lock = loader._batches._workers_done_event._cond  # type: ignore[attr-defined]
+    taken, closed = threading.Event(), threading.Event()
+
+    def hold() -> None:  # another thread is as good as another process: the lock is of one thread
+        lock.acquire()
+        taken.set()
+        closed.wait(60)
+        lock.release()
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert taken.wait(30)
+    closing = threading.Thread(target=loader.close, daemon=True)
+    closing.start()
+    closing.join(30)
+    ended = not closing.is_alive()
+    closed.set()
+    assert ended
+    assert not multiprocessing.active_children()
+
+
 def pinning() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "_pin_memory_loop" in thread.name]
 
