@@ -85,12 +85,10 @@ def show(
     saved = f" (step {entry.saved}, from which --resume continues)" if entry.saved is not None else ""
     console.write(f"checkpoints: {', '.join(entry.checkpoints) or 'none yet'}{saved}")
     if all_settings:
-        console.table(["setting", "value"], list(flat(settings).items()))
+        console.table(["setting", "value"], [(name, _text(value)) for name, value in flat(settings).items()])
     else:
         changed = changed_settings(settings)
-        rows_changed = [
-            (name, value, "-" if default is None else default) for name, (value, default) in changed.items()
-        ]
+        rows_changed = [(name, _text(value), _text(default)) for name, (value, default) in changed.items()]
         console.table(["setting", "value", "default"], rows_changed)
         console.note(f"settings: {counted(len(changed), 'differs', 'differ')} from the defaults; all: --all")
     if entry.checkpoints:
@@ -129,5 +127,14 @@ def compare(
         ("best", *(_percent(e.best) for e in entries)),
         ("last", *(_percent(e.last) for e in entries)),
     ]
-    settings = [(name, *values) for name, values in different.items() if name != "arch"]
+    settings = [(name, *map(_text, values)) for name, values in different.items() if name != "arch"]
     console.table(["name", *names], [*figures, *settings])
+
+
+def _text(value: object) -> str:
+    """Return the value of a setting as `--set` takes it, a dash where it is not set."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

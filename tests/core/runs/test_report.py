@@ -98,6 +98,7 @@ def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines(found["accuracy, %"])) == 2 and len(lines(found["CER, %"])) == 1
     titles = [title.text for title in found["accuracy, %"].iter("title")]
     assert "exact, step 30: 60 (best)" in titles and "exact, step 40: 20" in titles
+    page = page.replace("<wbr>", "")  # where a narrow column breaks a name
     assert missing(page, "60.00 %", "best exact, at step 30", "step 30</figcaption>", "&lt;b&gt;run") == []
     assert missing(page, "step 20</figcaption>", "<b>run", "train.batch_size") == [
         "step 20</figcaption>", "<b>run", "train.batch_size",
@@ -108,6 +109,25 @@ def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert missing(page, "Steps skipped because", "Step 10 is in quarantine") == []
     assert missing(page, "other: exact 84.00 % before the run, 70.00 % after it.") == []
     assert re.findall(r'src="data:image/(\w+);base64,', page) == ["png", "jpeg"]
+
+
+def test_labels_can_be_read_on_a_phone(tmp_path: Path) -> None:
+    """A chart shrinks with the page, and its text with it; long names of settings break after a dot or underscore."""
+    path = folder(tmp_path / "run", word_rows(0.6), "0.003")
+    assert run(["runs", "show", str(path), "--report", str(tmp_path / "page.html"), "-q"]) == 0
+    page = (tmp_path / "page.html").read_text("utf-8")
+    width = float(charts(page)["learning rate"].attrib["viewBox"].split()[2])
+    found = re.search(r"@media \(max-width: 560px\) \{.*?svg text \{ font-size: (\d+)px", page)
+    assert found is not None and float(found[1]) * 330 / width > 9  # pixels; 330 are a figure's inner width on a phone
+    assert "<td>train.<wbr>lr</td>" in page
+
+
+def test_settings_are_shown_as_they_are_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder(tmp_path / "run", word_rows(0.6), "0.003")
+    config = path / "config.toml"
+    config.write_text(config.read_text("utf-8").replace("[data]\n", '[data]\ntrain = ["words", "more"]\n'), "utf-8")
+    assert run(["runs", "show", str(path)]) == 0
+    assert "data.train\twords,more\t-\n" in capsys.readouterr().out
 
 
 def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
@@ -134,7 +154,7 @@ def test_a_comparison_draws_all_runs_and_only_the_settings_that_differ(tmp_path:
     assert {f"{tmp_path / 'a' / 'run'}, step 30: 50 (best)", f"{tmp_path / 'b' / 'run'}, step 30: 90 (best)"} <= {
         title.text for title in found["exact, %"].iter("title")
     }  # equal names are told apart by their paths
-    assert re.findall(r"<td>(train\.\w+|arch|seed)</td>", page) == ["train.lr"]
+    assert re.findall(r"<td>(train\.\w+|arch|seed)</td>", page.replace("<wbr>", "")) == ["train.lr"]
     assert missing(page, "<td>0.001</td><td>0.1</td>", f"{second}, step 30</figcaption>") == []
 
 

@@ -36,6 +36,11 @@ def escape(text: str) -> str:
     return html.escape(controls.visible(text))
 
 
+def breakable(name: str) -> str:
+    """Escape a dotted name for HTML; a narrow column breaks it after a dot or an underscore."""
+    return escape(name).replace(".", ".<wbr>").replace("_", "_<wbr>")
+
+
 def script_json(value: Any) -> str:
     """Encode `value` as JSON for a script element, which no text in it can end (`</script`) or widen (`<!--`)."""
     text = controls.json_text(value)

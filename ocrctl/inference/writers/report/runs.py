@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ocrctl import __version__
 from ocrctl.inference.writers.report.line_chart import Axis, Line, line_chart
-from ocrctl.inference.writers.report.parts import document, escape, table
+from ocrctl.inference.writers.report.parts import breakable, document, escape, table
 
 LOG_RATIO = 30  # largest over smallest loss from which its axis is logarithmic
 Rows = Sequence[dict[str, float]]  # figures by column, those that the row has
@@ -196,7 +196,7 @@ def _settings(runs: Sequence[RunPage], settings: Mapping[str, Sequence[object]])
     if not settings:
         return f"<h2>{heading}</h2><p>None.</p>"
     headers = ["setting", "value", "default"] if single else ["setting", *(escape(run.name) for run in runs)]
-    rows = [[escape(name), *(_value(value) for value in values)] for name, values in settings.items()]
+    rows = [[breakable(name), *(_value(value) for value in values)] for name, values in settings.items()]
     return f"<h2>{heading}</h2>{table(headers, rows, len(headers))}"
 
 
