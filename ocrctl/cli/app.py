@@ -108,8 +108,14 @@ def _catch_signals() -> None:
 
 
 def _interrupted(stop: KeyboardInterrupt) -> int:
-    """Print which signal ended the command; return its exit code."""
+    """Print which signal ended the command; return its exit code.
+
+    One of the processes of `train --devices` prints nothing, unless it is the first: torchrun's agent ends the others
+    when one has failed, whose error is printed.
+    """
     number = stop.args[0] if stop.args else signal.SIGINT
+    if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("RANK", "0") != "0":
+        return 128 + int(number)
     console.warn("interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}")
     return 128 + int(number)
 

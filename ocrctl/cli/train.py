@@ -101,6 +101,7 @@ def train(
         int | None,
         typer.Option(
             "--devices",
+            min=1,
             metavar="N",
             help="GPUs of this machine that train together, one process each. For several machines: srun, torchrun.",
             rich_help_panel=RUNTIME,

@@ -55,11 +55,11 @@ def find_process(words: Sequence[str] = (), environ: Mapping[str, str] = os.envi
     if tasks == 1:
         return ProcessInfo()
     if environ.get("SLURM_STEP_NUM_TASKS") != str(tasks) or environ.get("SLURM_STEP_ID") == SLURM_INTERACTIVE:
-        command = " ".join(("ocrctl", *(words or ("train",))))
+        command = " ".join(("ocrctl", *(_without_devices(words) or ("train",))))
         raise UsageError(
             f"This SLURM allocation has {tasks} tasks, but srun did not start them: one process would train, and wait "
             "for the others.",
-            hint=f"srun --kill-on-bad-exit=1 {command} (for one process: srun --ntasks=1 {command})",
+            hint=f"srun --kill-on-bad-exit=1 {command} (for one process add --ntasks=1 to srun)",
         )
     if "SLURM_NTASKS_PER_NODE" not in environ:
         raise UsageError(
@@ -70,6 +70,15 @@ def find_process(words: Sequence[str] = (), environ: Mapping[str, str] = os.envi
     return _checked(
         ProcessInfo(_number(environ, "SLURM_PROCID"), tasks, _number(environ, "SLURM_LOCALID"), devices, "srun")
     )
+
+
+def _without_devices(words: Sequence[str]) -> list[str]:
+    """Return the command line without --devices: srun's tasks are the number."""
+    kept = [word for word in words if not word.startswith("--devices=")]
+    while "--devices" in kept:
+        place = kept.index("--devices")
+        del kept[place : place + 2]
+    return kept
 
 
 def with_processes(settings: Settings, process: ProcessInfo, requested: bool) -> Settings:

@@ -47,6 +47,16 @@ def test_a_signal_ends_a_command_with_a_message_and_its_clean_up(name: str, tmp_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("rank", "said"), [("0", "stopped by SIGTERM\n"), ("1", "")])
+@pytest.mark.posix
+def test_of_several_processes_the_first_names_the_signal(rank: str, said: str, tmp_path: Path) -> None:
+    """torchrun's agent ends the others with SIGTERM when one fails: its error is the last line."""
+    command = [sys.executable, "-c", CODE.format(number=int(signal.SIGTERM)), "runs", "list", str(tmp_path / "out")]
+    environ = {**os.environ, "TORCHELASTIC_RUN_ID": "a", "RANK": rank}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert done.returncode == 128 + signal.SIGTERM and done.stderr == said
+
+
 @pytest.mark.posix
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     code = CODE.format(number=int(signal.SIGHUP)).replace("time.sleep(20)", "os._exit(7)")

@@ -35,7 +35,11 @@ def test_an_allocation_without_srun_is_refused_with_the_command(more: dict[str, 
     with pytest.raises(UsageError, match="8 tasks, but srun did not start them") as caught:
         find_process(["train", "crnn", "-o", "runs/a"], {**SBATCH, **more})
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("srun --kill-on-bad-exit=1 ocrctl train crnn -o runs/a")
+    command = "srun --kill-on-bad-exit=1 ocrctl train crnn -o runs/a"
+    assert caught.value.hint == f"{command} (for one process add --ntasks=1 to srun)"
+    with pytest.raises(UsageError) as caught:  # srun's tasks are the number
+        find_process(["train", "crnn", "--devices", "2", "--devices=4", "-o", "runs/a"], {**SBATCH, **more})
+    assert caught.value.hint is not None and caught.value.hint.startswith(f"{command} (")
 
 
 def test_machines_with_different_numbers_of_tasks_are_refused() -> None:
