@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
+from ocrctl.cli.early import check_architecture_or_model, check_specs
 from ocrctl.cli.help import MODEL, RUNTIME, TRAINING
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.options import Charset, Data, Json, Plugins, Profiles, Quiet, Sets
@@ -54,6 +55,7 @@ def cuda(
 
     What needs no GPU runs without one; the rows that were skipped for one reason are listed in one.
     """
+    check_specs([check_loader] if check_loader is not None else [])
     from ocrctl.core.diagnose.machine import diagnose_cuda
 
     settings = None
@@ -61,7 +63,8 @@ def cuda(
         from ocrctl.core.train.run import load_train_settings
 
         settings = load_train_settings(profile, sets or [], {"arch": arch})
-    result = diagnose_cuda(loader_spec=check_loader, settings=settings)
+    with ProgressBar("checks") as progress:
+        result = diagnose_cuda(loader_spec=check_loader, settings=settings, on_step=progress)
     with console.ignoring_closed_pipe():
         _show(result, as_json)
     if require and not result.usable:
@@ -117,11 +120,19 @@ def loader(
       ocrctl diagnose loader -d data/train
       ocrctl diagnose loader -d pages/ -p rtx3060 --workers 4
     """
-    from ocrctl.core.diagnose.loader import diagnose_loader
     from ocrctl.core.train.run import load_train_settings
 
-    settings = load_train_settings(profile, sets or [], {"arch": arch, "data": {"train": data}})
-    _finish(diagnose_loader(settings, workers), as_json)
+    settings = load_train_settings(profile, sets or [], {"data": {"train": data}})
+    if not settings.data.train:
+        from ocrctl.errors import UsageError
+
+        raise UsageError("diagnose loader requires a dataset.", hint="ocrctl diagnose loader -d SPEC")
+    check_specs(settings.data.train)
+    from ocrctl.core.diagnose.loader import diagnose_loader
+
+    with ProgressBar("checks") as progress:
+        result = diagnose_loader(settings, workers, arch=arch, on_step=progress)
+    _finish(result, as_json)
 
 
 @app.command("model")
@@ -152,11 +163,18 @@ def model(
       ocrctl diagnose model crnn -d data/train
       ocrctl diagnose model runs/crnn -p runs/crnn/config.toml
     """
-    from ocrctl.core.diagnose.model import ModelRequest, diagnose_model
+    check_architecture_or_model(subject)
     from ocrctl.core.train.run import load_train_settings
 
-    flags = {"data": {"train": data, "charset": charset}}
-    request = ModelRequest(subject, load_train_settings(profile, sets or [], flags), steps)
+    settings = load_train_settings(profile, sets or [], {"data": {"train": data, "charset": charset}})
+    check_specs(settings.data.train or ())
+    if settings.data.charset is not None:
+        from ocrctl.text.charset import Charset as Characters
+
+        Characters.load(settings.data.charset)  # raises for an unknown one before torch is imported
+    from ocrctl.core.diagnose.model import ModelRequest, diagnose_model
+
+    request = ModelRequest(subject, settings, steps)
     with ProgressBar("steps") as progress:
         result = diagnose_model(request, progress)
     _finish(result, as_json)

@@ -32,6 +32,17 @@ def _locate(model: str) -> None:
         locate(model)
 
 
+def check_architecture_or_model(subject: str) -> None:
+    """Raise as `diagnose model` does for an ARCH|MODEL that is neither an architecture nor an existing path."""
+    from ocrctl.models.registry import specs
+
+    if subject not in specs() and not os.path.exists(os.path.expanduser(subject)):
+        from ocrctl.inference.locate import refuse_misspelt_architecture
+
+        refuse_misspelt_architecture(subject)
+        _locate(subject)
+
+
 def check_specs(specs: Iterable[str]) -> None:
     """Raise as `data.formats.spec.parse_spec` does for each SPEC that is no existing path."""
     for spec in specs:

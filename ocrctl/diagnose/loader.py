@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,14 +96,15 @@ class Samples:
         self._slots[worker.id % SLOTS] = os.getpid(), index
 
     def read_by(self, message: str) -> str:
-        """Return the location of the sample that the process named in an error of PyTorch was reading, "" if none."""
+        """Return `; it was reading` the sample of the process that an error of PyTorch names, that it read none, or
+        "" for an error without a process."""
         found = re.search(r"pid(?:\(s\))?:? (\d+)", message)
         if self._trace is None or found is None:
             return ""
         for pid, index in np.fromfile(self._trace, np.int64).reshape(SLOTS, 2).tolist():
             if pid == int(found[1]):
-                return self._data.image_where(index)
-        return ""
+                return f"; it was reading {self._data.image_where(index)}"
+        return "; it had not read a sample yet"
 
     def __getitems__(self, numbers: Sequence[int]) -> LoaderBatch | InputError:
         """The samples as one batch, or the error of the first that cannot be read."""
@@ -126,11 +127,13 @@ def check_processes(
     training_workers: int = DataSettings().workers,
     workers: int = 2,
     patience: float = PATIENCE,
+    on_check: Callable[[], None] = lambda: None,
 ) -> list[Check]:
     """Check the loading of `data` by `workers` processes of each start method.
 
     shared_memory: (free, total) bytes of /dev/shm, None where there is none. open_files: their limit, None without one.
-    batch, training_workers: samples of a batch and loader processes of the training.
+    batch, training_workers: samples of a batch and loader processes of the training. on_check: called after each start
+    method.
 
     Call it before anything touches CUDA: a process that has initialised it must not fork loader processes.
     """
@@ -140,13 +143,13 @@ def check_processes(
         trace.write(bytes(16 * SLOTS))
         trace.flush()
         samples = Samples(data, chosen, Path(trace.name))
-        rows = _rows(samples, data, shared_memory, open_files, batch, training_workers, workers, patience)
+        rows = _rows(samples, data, shared_memory, open_files, batch, training_workers, workers, patience, on_check)
         return list(with_examined(rows, EXAMINED))
 
 
 def _rows(
     samples: Samples, data: Annotations, shared_memory: tuple[int, int] | None, open_files: int | None, batch: int,
-    training_workers: int, workers: int, patience: float,
+    training_workers: int, workers: int, patience: float, on_check: Callable[[], None],
 ) -> list[Check]:  # fmt: skip
     batch_size = min(batch, max(1, len(samples) // (2 * workers)))
     try:
@@ -161,6 +164,7 @@ def _rows(
     inherited: dict[int, int] = {}
     for method in METHODS:
         rows.append(_compare(samples, expected, method, workers, batch_size, patience, inherited))
+        on_check()
     rows.append(_handles(data, samples, expected, inherited))
     rows.append(_shared_memory(images[0].nbytes * batch, shared_memory, training_workers, batch))
     rows.append(_open_files(open_files, training_workers))
@@ -207,10 +211,9 @@ def _compare(
             "training waits for a batch for ever",
         )
     except Exception as error:  # whatever ends a loader process is the finding itself
-        where = samples.read_by(str(error))
         return fail(
             name,
-            first_line(error) + (f"; it was reading {where}" if where else ""),
+            first_line(error).removesuffix(". ").removesuffix(".") + samples.read_by(str(error)),
             "--set data.workers=0 trains without loader processes; ocrctl diagnose environment",
             "training stops when a loader process dies",
         )

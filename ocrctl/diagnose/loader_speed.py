@@ -6,7 +6,7 @@ import cProfile
 import pstats
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from zlib import crc32
@@ -64,11 +64,16 @@ class LoaderRun:
     epoch: int | None
 
 
-def check_speed(run: LoaderRun, most: int, patience: float, *, cuda: bool) -> list[Check]:
+def check_speed(
+    run: LoaderRun, most: int, patience: float, *, cuda: bool, on_check: Callable[[], None] = lambda: None
+) -> list[Check]:
     """Return the rows about repeatability and speed, with up to `most` loader processes. `cuda`: a device that
-    page-locked memory is for."""
-    rows = [_seeds(run, max(1, min(2, most)), patience), _time(run)]
-    rates = _rates(run, most, patience)
+    page-locked memory is for. `on_check`: called after each timed check."""
+    rows = [_seeds(run, max(1, min(2, most)), patience)]
+    on_check()
+    rows.append(_time(run))
+    on_check()
+    rates = _rates(run, most, patience, on_check)
     rows += [_throughput(rates), workers_check(run.workers, rates), _pinned(run, rates, patience, cuda)]
     return list(with_examined(rows, EXAMINED))
 
@@ -176,12 +181,18 @@ def _time(run: LoaderRun) -> Check:
     return ok(name, seen)
 
 
-def _rates(run: LoaderRun, most: int, patience: float) -> dict[int, float]:
+def measured_numbers(most: int) -> list[int]:
+    """Return the numbers of loader processes that are measured, `most` at the most (one in any case)."""
+    return sorted({0, 1, *range(2, most + 1, 1 if most <= 4 else 2), most})
+
+
+def _rates(run: LoaderRun, most: int, patience: float, on_check: Callable[[], None]) -> dict[int, float]:
     """Return images per second by number of loader processes; a number that fails is missing."""
     rates: dict[int, float] = {}
-    for workers in sorted({0, 1, *range(2, most + 1, 1 if most <= 4 else 2), most}):
+    for workers in measured_numbers(most):
         if (rate := measure(run, workers, patience)) is not None:
             rates[workers] = rate
+        on_check()
     return rates
 
 
@@ -230,11 +241,13 @@ def workers_check(chosen: int, rates: dict[int, float]) -> Check:
         return skipped(name, "no batch arrives")
     best = recommended(rates)
     used = min(rates, key=lambda workers: abs(workers - chosen))
-    measured = "" if used == chosen else f"not measured; {used} give{'s' if used == 1 else ''} "
-    seen = (
-        f"data.workers={best} gives {_shown(rates[best])} images/s; "
-        f"the settings say {chosen}, {measured}{_shown(rates[used])}/s"
-    )
+    seen = f"data.workers={best} gives {_shown(rates[best])} images/s; the settings say {chosen}, "
+    if used != chosen:
+        seen += "which was not measured"
+    if used not in (chosen, best):
+        seen += f"; {used} give{'s' if used == 1 else ''} {_shown(rates[used])}/s"
+    elif used == chosen:
+        seen += f"{_shown(rates[used])}/s"
     if rates[used] < SLOWER * max(rates.values()):
         meaning = "the device waits for images, or the cores are shared by too many processes"
         return warn(name, seen, f"--set data.workers={best}", meaning)

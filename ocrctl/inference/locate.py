@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ocrctl.config.model_card import CARD_KEY
-from ocrctl.config.suggest import near_path
+from ocrctl.config.suggest import did_you_mean, near_path
 from ocrctl.errors import InputError, UsageError
 from ocrctl.files.regular import check_regular, file_kind
 from ocrctl.models.onnx_tensors import damaged_onnx, onnx_metadata
@@ -60,6 +60,14 @@ def locate(model: str | Path) -> ModelFile:
     raise InputError(
         f"{path}: there is no such model.{near_path(path)}", hint="train one: ocrctl train --profile quickstart"
     )
+
+
+def refuse_misspelt_architecture(subject: str) -> None:
+    """Raise UsageError where ARCH|MODEL `subject` is no path and a bare name near that of an architecture."""
+    if subject in specs() or not subject.replace("-", "").replace("_", "").isalnum():
+        return
+    if not Path(subject).exists() and (near := did_you_mean(subject, specs())):
+        raise UsageError(f"Unknown architecture {subject!r}.{near}", hint="ocrctl model list")
 
 
 def _published(path: Path, model: str) -> ModelFile:

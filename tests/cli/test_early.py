@@ -26,6 +26,10 @@ COMMANDS = [
     (2, "predict photo.png --format jsnl"),
     (3, "predict photo.png -m photo.png --lexicon nowhere.txt"),
     (3, "eval photo.png -d photo.png --ngram nowhere.txt"),
+    (2, "diagnose model crn"),
+    (3, "diagnose model nowhere.ckpt"),
+    (2, "diagnose model default:foo"),
+    (3, "diagnose cuda --check-loader nowhere"),
 ]
 CODE = """
 import json, sys
@@ -48,7 +52,18 @@ def test_names_are_checked_before_heavy_imports(tmp_path: Path) -> None:
     )
     assert "error: nowhere.txt: there is no such file for --ngram." in done.stderr
     assert "Did you mean 'default:rec-latin'?" in done.stderr and "Did you mean 'jsonl'?" in done.stderr
+    assert "error: Unknown architecture 'crn'. Did you mean 'crnn'?\nhint: ocrctl model list\n" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_diagnose_refuses_data_and_profiles_before_torch(tmp_path: Path) -> None:
+    lines = ["diagnose loader", "diagnose loader -d nowhere", "diagnose loader -p nowhere -d nowhere",
+             "diagnose model crnn -d nowhere", "diagnose model crnn --charset nowhere"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *lines], capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path
+    )
+    codes, imported = json.loads(done.stdout)
+    assert codes == [2, 3, 2, 3, 2] and "torch" not in imported, done.stderr
 
 
 def test_a_misspelt_keep_is_refused_before_the_model_is_opened(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from ocrctl.cli.app import run
+from ocrctl.core.diagnose.loader import diagnose_loader
+from ocrctl.core.train.run import load_train_settings
 from ocrctl.data.annotations.index import Annotations
 from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.lmdb import reader as lmdb
@@ -120,7 +122,16 @@ def test_a_killed_process_is_reported_with_its_sample(
     fatal = (word_folder / "05.png").read_bytes()
     faulty(monkeypatch, lambda data: killed(data) if data == fatal else data)
     found = rows(check_processes(open_annotations(str(word_folder)), SHM))["fork"]
-    assert found.status == "fail" and "rec_gt.txt:6 (05.png)" in found.detail and "is killed by signal" in found.detail
+    assert found.status == "fail" and found.detail.endswith("rec_gt.txt:6 (05.png)")
+    assert "is killed by signal: Killed; it was reading " in found.detail
+
+
+def test_a_process_that_is_killed_before_it_reads_says_so(
+    word_folder: Path, only_fork: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader.Samples, "_note", lambda self, index: os.getpid() == PARENT or killed(b""))
+    found = rows(check_processes(open_annotations(str(word_folder)), SHM))["fork"]
+    assert found.status == "fail" and found.detail.endswith("is killed by signal: Killed; it had not read a sample yet")
 
 
 def test_an_inherited_environment_fails(word_lmdb: Path, only_fork: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +170,9 @@ def test_the_command_takes_a_spec_and_works_as_one_word(
         out, err = capsys.readouterr()
         assert "loader fork" in out and "onnxruntime" in out and "Loader: " in err
     assert run(["diagnose-cuda", "--check-loader", str(tmp_path / "none")]) == 3
+    assert run(["diagnose", "cuda", "--check-loader", str(word_lmdb), "--set", "data.workers=1", "--json"]) == 0
+    found = {row["name"]: row["detail"] for row in json.loads(capsys.readouterr().out)["checks"]}
+    assert found["loader shared memory"].startswith("1 workers x 4 batches")
     capsys.readouterr()
     assert run(["--help"]) == 0
     assert "diagnose-cuda" not in capsys.readouterr().out
@@ -230,7 +244,9 @@ def test_a_number_of_processes_far_below_the_best_warns() -> None:
     [slower] = with_examined([workers_check(2, {0: 40.0, 1: 746.0, 2: 600.0})], loader_speed.EXAMINED)
     assert slower.status == "warn" and slower.fix == "--set data.workers=1"
     beyond = workers_check(4, {0: 50.0, 1: 90.0})
-    assert beyond.detail == "data.workers=1 gives 90 images/s; the settings say 4, not measured; 1 gives 90/s"
+    assert beyond.detail == "data.workers=1 gives 90 images/s; the settings say 4, which was not measured"
+    other = workers_check(4, {0: 90.0, 1: 80.0})
+    assert other.detail.endswith("; the settings say 4, which was not measured; 1 gives 80/s")
     assert workers_check(1, {}).status == "skipped"
 
 
@@ -248,3 +264,40 @@ def test_the_command_reports_stages_and_a_number_of_processes(
     assert all(stage in found["time"]["detail"] for stage in ("read", "decode", "augment", "targets", "collate"))
     assert found["seeds"]["status"] == "ok" and "data.workers=" in found["workers"]["detail"]
     assert run(["diagnose", "loader"]) == 2
+    assert run(["diagnose", "loader", "-d", f"icdar15:{page_folder}", "--arch", "crnn"]) == 2
+    assert "crnn cannot load" in capsys.readouterr().err
+
+
+def test_progress_counts_every_timed_check_and_a_profile_for_words_suits_pages(
+    page_folder: Path, only_fork: None
+) -> None:
+    sets = ["page.height=64", "page.width=64", "train.batch_size=2"]
+    settings = load_train_settings(["rtx3060"], sets, {"data": {"train": [f"icdar15:{page_folder}"]}})
+    assert settings.arch == "crnn"
+    seen: list[tuple[int, int]] = []
+    found = diagnose_loader(settings, 1, on_step=lambda done, total: seen.append((done, total)))
+    total = len(loader.METHODS) + 2 + 2  # start methods as imported; seeds and time; rates with 0 and 1 process
+    assert not found.failed and seen == [(done, seen[0][1]) for done in range(len(seen))]
+    assert seen[-1][0] == total and "targets" in {row.name: row for row in found.checks}["loader time"].detail
+
+
+def test_ctrl_c_while_processes_start_prints_no_traceback(word_folder: Path) -> None:
+    code = (
+        "import signal\n"
+        "from ocrctl.data.datasets.loader import training_loader\n"
+        "from tests.diagnose.test_loader import Draws, of_draw\n"
+        "if __name__ == '__main__':\n"
+        "    loader = training_loader(Draws(of_draw), batch_size=2, start=0, workers=1, start_method='spawn')\n"
+        "    signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "    print('started', flush=True)\n"
+        "    print(len(next(loader)['images']))\n"
+        "    loader.close()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "started\n"
+    time.sleep(0.3)  # its loader process imports torch now
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (0, "2\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 
 def diagnose_cuda(
-    probe: Probe | None = None, loader_spec: str | None = None, settings: Settings | None = None
+    probe: Probe | None = None,
+    loader_spec: str | None = None,
+    settings: Settings | None = None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Diagnosis:
     """Check that PyTorch and ONNX Runtime can use CUDA; with `loader_spec`, also that loader processes can read that
-    data set. `settings`: architecture and training step whose host waits and largest batch are measured. `probe`
-    replaces the machine in tests. Raises InputError when the data set is unreadable or empty."""
+    data set. `settings`: architecture and training step whose host waits and largest batch are measured, and how the
+    data set is loaded. `probe` replaces the machine in tests; `on_step` as in diagnose_loader. Raises InputError when
+    the data set is unreadable or empty."""
 
     def step() -> StepRequest:
         from ocrctl.core.settings import load_settings
@@ -35,11 +40,13 @@ def diagnose_cuda(
     if loader_spec is None:
         return cuda.diagnose_cuda(probe or SystemProbe(step))
     from ocrctl.core.diagnose.loader import diagnose_loader
-    from ocrctl.core.train.run import load_train_settings
+    from ocrctl.core.train.run import load_train_settings, with_changes
 
     # First: processes are forked here, and a process that has initialised CUDA must not be.
-    settings = load_train_settings(None, [], {"data": {"train": [loader_spec]}}, use_variables=False)
-    rows = diagnose_loader(settings).checks
+    loading = load_train_settings(None, [], {"data": {"train": [loader_spec]}}, use_variables=False)
+    if settings is not None:
+        loading = with_changes(settings, data=settings.data.model_copy(update={"train": loading.data.train}))
+    rows = diagnose_loader(loading, on_step=on_step).checks
     found = cuda.diagnose_cuda(probe or SystemProbe(step))
     return replace(found, checks=(*found.checks, *rows), summary=f"{found.summary} Loader: {count(rows)}.")
 

@@ -29,7 +29,7 @@ from ocrctl.diagnose.model.run import EXAMINED
 from ocrctl.diagnose.model.run import diagnose_model as check_model
 from ocrctl.diagnose.model.subject import Subject
 from ocrctl.errors import OcrctlError
-from ocrctl.inference.locate import locate
+from ocrctl.inference.locate import locate, refuse_misspelt_architecture
 from ocrctl.models.build import build_model
 from ocrctl.models.checkpoint import load_initial
 from ocrctl.models.freeze import freeze
@@ -116,6 +116,7 @@ def _with_model(settings: Settings, model: str) -> Settings:
     """Return the settings for an architecture, or for the weights of a model."""
     if model in specs():
         return with_changes(settings, arch=model)
+    refuse_misspelt_architecture(model)
     found = locate(model)
     _, card, _ = load_initial(found.path)
     changed: dict[str, Any] = {"init": str(Path(found.path).resolve())}

@@ -9,6 +9,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 import cv2
@@ -93,10 +95,26 @@ def start_worker() -> None:
     if sys.platform != "win32":
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which `_interrupts_later` blocked
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, lambda *_: signal.alarm(_GRACE))
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Deliver Ctrl-C after the block. Loader processes that are started inside never see it: until `start_worker`
+    ignores it, a spawned one would print the traceback of its imports."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # started inside, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @atexit.register
@@ -119,7 +137,8 @@ class StartedLoader:
     def __init__(self, loader: DataLoader[Any], stacks: WorkerStacks) -> None:
         """`stacks`: where its processes write theirs."""
         self._stacks = stacks
-        self._batches: Iterator[Any] = iter(loader)
+        with _interrupts_later() if loader.num_workers else nullcontext():
+            self._batches: Iterator[Any] = iter(loader)
 
     def __iter__(self) -> Iterator[Any]:
         return self
