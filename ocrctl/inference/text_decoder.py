@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError
+from ocrctl.errors import InputError, counted
 from ocrctl.inference.decoding import Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
 from ocrctl.text.charset import Charset
@@ -208,7 +208,7 @@ def allowed_classes(allowlist: Charset, charset: Charset) -> tuple[NDArray[np.bo
     note = f"reads {allowed[1:].sum():,} of its {len(charset):,} characters"
     if unknown := [char for char in allowlist if char not in charset]:
         shown = "".join(unknown[:10]) + ("..." if len(unknown) > 10 else "")
-        note += f"; {len(unknown)} characters of the allowlist are not among them ({shown})"
+        note += f"; it cannot read {counted(len(unknown), 'character')} of the allowlist ({shown})"
     return allowed, note
 
 

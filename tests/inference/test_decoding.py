@@ -333,7 +333,7 @@ def test_an_allowlist_applies_to_an_onnx_file(tiny_checkpoint: Path, tiny_onnx: 
 def test_an_allowlist_with_characters_that_the_model_lacks(tiny_checkpoint: Path, tmp_path: Path) -> None:
     some, none = lines(tmp_path / "some.txt", "ab\u00fc"), lines(tmp_path / "none.txt", "\u00fc\u00e4")
     engine = Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse(None, allowlist=some))
-    assert "reads 2 of its 36 characters; 1 characters of the allowlist are not among them (\u00fc)" in engine.note
+    assert "reads 2 of its 36 characters; it cannot read 1 character of the allowlist (\u00fc)" in engine.note
     with pytest.raises(InputError, match=r"best.ckpt: the model can read none of the characters of the allowlist"):
         Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse(None, allowlist=none))
 

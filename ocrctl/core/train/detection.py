@@ -101,7 +101,7 @@ class DetectionTask:
             counts = match(truth, found).total()
             mistake = f"{counts.matched} of {counts.truths} words found by {counts.detections} boxes"
             complete = counts.hmean >= PREFLIGHT_HMEAN or not counts.truths
-            boxes = tuple(f"{len(page)} boxes" if len(page) else "" for page in pages)
+            boxes = tuple(counted(len(page), "box", "boxes") if len(page) else "" for page in pages)
             return BatchFit(complete, f"hmean {counts.hmean:.2f}", mistake, boxes, counts.recall)
 
         return OverfitBatch(list(numbers), score)

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 
 from ocrctl import __version__
+from ocrctl.errors import counted
 from ocrctl.inference.writers.report.parts import (
     bar,
     document,
@@ -40,8 +41,8 @@ def render(evaluation: Evaluation, sample_image: SampleImage) -> str:
     ]
     names = ", ".join(escape(item.spec) for item in evaluation.datasets)
     introduction = (
-        f"{words} words from {names}. {evaluation.resamples} bootstrap resamples, seed {evaluation.seed}, intervals "
-        f"at 95 %. {evaluation.images_per_second:.0f} images/s. ocrctl {__version__}."
+        f"{counted(words, 'word')} from {names}. {evaluation.resamples} bootstrap resamples, seed {evaluation.seed}, "
+        f"intervals at 95 %. {evaluation.images_per_second:.0f} images/s. ocrctl {__version__}."
     )
     return document("ocrctl eval", "Word recognition", introduction, "".join(sections))
 
@@ -157,8 +158,9 @@ def _unknown(evaluation: Evaluation) -> str:
         )
         more = f"<p class='soft'>and {len(item.counts) - 60} more</p>" if len(item.counts) > 60 else ""
         parts.append(
-            f"<p><b>{escape(item.model)}</b>, {escape(item.protocol)}: {item.labels} words ({percent(item.share)} %) "
-            f"hold characters it cannot write and count as errors.</p><div class='chars'>{chars}</div>{more}"
+            f"<p><b>{escape(item.model)}</b>, {escape(item.protocol)}: {counted(item.labels, 'word')} "
+            f"({percent(item.share)} %) with characters that it cannot write, counted as errors.</p>"
+            f"<div class='chars'>{chars}</div>{more}"
         )
     return f"<h2>Characters outside the charset</h2>{''.join(parts)}"
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl import __version__
+from ocrctl.errors import counted
 from ocrctl.inference.writers.report.parts import document, escape, percent, table
 from ocrctl.metrics.instances import Instances
 from ocrctl.metrics.pages import METRICS, PageScores, Row, Search
@@ -50,9 +51,8 @@ def render_pages(
     """Render the report. `embed` returns image `number`, for at most MAX_DRAWN images; `notes` are sentences."""
     kept = "all detections" if scores.threshold is None else f"detections with a score of at least {scores.threshold:g}"
     remarks = "".join(f"<p class='soft'>{escape(note)}</p>" for note in notes)
-    introduction = (
-        f"{escape(title)}. {len(scores.by_image)} images, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
-    )
+    images = counted(len(scores.by_image), "image")
+    introduction = f"{escape(title)}. {images}, protocol {scores.protocol}, {kept}. ocrctl {__version__}."
     body = (
         f"{_heads(scores)}{remarks}{_sizes(scores)}{_search(search)}{_drawn(scores, truth, found, embed)}"
         f"{_image_table(scores)}"
@@ -95,8 +95,8 @@ def _sizes(scores: PageScores) -> str:
     for index, row in enumerate(scores.by_size):
         last = index + 1 == len(scores.by_size)
         upper = " and more" if last else f" to {scores.by_size[index + 1]['height']:g}"
-        counted = row["truths"] if "truths" in row else row["det"]["num_char_gt"]
-        rows.append([f"{row['height']:g}{upper}", str(counted), *_cells(row)])
+        words = row["truths"] if "truths" in row else row["det"]["num_char_gt"]
+        rows.append([f"{row['height']:g}{upper}", str(words), *_cells(row)])
     unit = "boxes" if scores.protocol == "hmean" else "characters"
     numbers = table(["height, pixels", unit, *_headers(scores)], rows, 1)
     return f"<h2>By text size</h2><p class='soft'>Height of the text in the image's pixels.</p>{numbers}"
@@ -138,7 +138,7 @@ def _drawn(scores: PageScores, truth: Instances, found: Instances, embed: Callab
 def _image_table(scores: PageScores) -> str:
     rows = [[escape(row["image"]), *_cells(row)] for row in scores.by_image]
     numbers = table(["image", *_headers(scores)], rows, 1)
-    return f"<h2>By image</h2><details><summary>{len(rows)} images</summary>{numbers}</details>"
+    return f"<h2>By image</h2><details><summary>{counted(len(rows), 'image')}</summary>{numbers}</details>"
 
 
 def _per_image(side: Instances, flags: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from ocrctl import escape as controls
+from ocrctl.errors import counted
 from ocrctl.metrics.bootstrap import Interval
 from ocrctl.metrics.evaluation import Result
 from ocrctl.metrics.summary import LENGTH_BINS
@@ -140,9 +141,8 @@ def length_chart(results: Sequence[Result]) -> str:
         for row in result.by_length:
             x = left + step * (bins.index((row.shortest, row.longest)) + 0.5)
             points.append(f"{x:.1f},{y(row.accuracy):.1f}")
-            title = (
-                f"{escape(result.model)}: {percent(row.accuracy)} % of {row.samples} words of {row.label} characters"
-            )
+            words = counted(row.samples, "word")
+            title = f"{escape(result.model)}: {percent(row.accuracy)} % of {words} with {row.label} characters"
             dots.append(
                 f'<circle cx="{x:.1f}" cy="{y(row.accuracy):.1f}" r="4" fill="{colour}"><title>{title}</title></circle>'
             )

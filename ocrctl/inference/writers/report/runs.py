@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ocrctl import __version__
+from ocrctl.errors import counted
 from ocrctl.inference.writers.report.line_chart import Axis, Line, line_chart
 from ocrctl.inference.writers.report.parts import breakable, document, escape, table
 
@@ -91,7 +92,7 @@ def _head(run: RunPage) -> str:
     loss = f", last loss {losses[-1]:.4g}" if losses else ""
     return (
         f'<div class="head"><div class="name">{escape(run.name)}</div><strong>{figure}</strong><div>{when}</div>'
-        f'<div class="soft path">{escape(run.arch)}, {run.steps:,} steps in {_minutes(run.seconds)}{loss}<br>'
+        f'<div class="soft path">{escape(run.arch)}, {counted(run.steps, "step")} in {_minutes(run.seconds)}{loss}<br>'
         f"{escape(run.path)}</div></div>"
     )
 
