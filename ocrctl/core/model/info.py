@@ -7,18 +7,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.model_spec import ModelSpec
+from ocrctl.core.model.figures import ModelFigures, built_in_figures
 from ocrctl.errors import InputError, PluginError
 from ocrctl.inference.default_models import DefaultModel, default_models, default_of
 from ocrctl.models.card import read_card
 from ocrctl.models.onnx_tensors import damaged_onnx
 from ocrctl.models.registry import specs
-
-if TYPE_CHECKING:
-    from ocrctl.core.model.figures import ModelFigures
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,28 @@ class ModelList:
 
 def list_models(*, measure: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> ModelList:
     """Return all architectures and default models. measure: time each architecture on this machine."""
-    from ocrctl.core.model.figures import built_in_figures, default_card, latency, model_figures
-
     found: list[ModelFigures | None] = []
     models = list(specs().values())
     for number, spec in enumerate(models):
         progress(number, len(models))
-        card = default_card(spec)
         try:
-            figures = model_figures(card) if spec.plugin else built_in_figures(spec.name)
-            found.append(replace(figures, latency_ms=latency(card)) if measure else figures)
+            found.append(_figures(spec, measure=measure))
         except PluginError:  # `train` says what is wrong with it
             found.append(None)
     progress(len(models), len(models))
     return ModelList(models, found, list(default_models().values()))
+
+
+def _figures(spec: ModelSpec, *, measure: bool) -> ModelFigures:
+    """Return the figures of an architecture: counted for a plug-in, else those of the package."""
+    figures = None if spec.plugin else built_in_figures().get(spec.name)
+    if figures is not None and not measure:
+        return figures
+    from ocrctl.core.model.measure import default_card, latency, model_figures
+
+    card = default_card(spec)
+    figures = figures or model_figures(card)
+    return replace(figures, latency_ms=latency(card)) if measure else figures
 
 
 def model_info(model: str, *, figures: bool = False, measure: bool = False) -> TrainedModel:
@@ -82,7 +88,7 @@ def model_info(model: str, *, figures: bool = False, measure: bool = False) -> T
         parameters = count_parameters(weights)
     counted = None
     if (figures or measure) and card.arch in specs():
-        from ocrctl.core.model.figures import model_figures, trained_latency
+        from ocrctl.core.model.measure import model_figures, trained_latency
 
         with suppress(PluginError):
             counted = replace(model_figures(card), latency_ms=trained_latency(path) if measure else None)

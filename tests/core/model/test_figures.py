@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ocrctl.cli.app import run
-from ocrctl.core.model import figures as core
 from ocrctl.core.model import info
-from ocrctl.core.model.figures import default_card, latency, median_ms, model_figures
-from ocrctl.models.registry import get_spec
+from ocrctl.core.model import measure as core
+from ocrctl.core.model.figures import built_in_figures
+from ocrctl.core.model.measure import default_card, latency, median_ms, model_figures
+from ocrctl.models.registry import get_spec, specs
 
 
 def test_flops_are_those_of_the_layers_added_up() -> None:
@@ -25,6 +26,11 @@ def test_flops_are_those_of_the_layers_added_up() -> None:
     assert found.flops == convolutions + lstm + 2 * 2 * 96 * 37 * 25
     assert (found.height, found.width, found.channels) == (32, 100, 1)
     assert (found.grid, found.steps) == ((1, 25), 25) and found.latency_ms is None
+
+
+def test_the_file_of_the_package_holds_what_is_counted() -> None:
+    counted = {name: model_figures(default_card(spec)) for name, spec in specs().items()}
+    assert built_in_figures() == counted, "write the file anew: python .ci/model_figures.py"
 
 
 def test_each_kind_of_model_has_a_grid_and_steps() -> None:
