@@ -70,6 +70,38 @@ def set_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], 
     limit.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def shallow_models() -> Iterator[None]:
+    """Recognisers of one layer in place of several, where that is possible, and a narrow VGG: for tests of what every
+    architecture does with an input, not of how well."""
+    from dataclasses import replace
+
+    from ocrctl.models.crnn import attention, vgg
+    from ocrctl.models.parseq import model as parseq
+    from ocrctl.models.ppocr import recogniser as ppocr
+    from ocrctl.models.satrn import model as satrn
+    from ocrctl.models.svtrv2 import model as svtrv2
+    from ocrctl.models.true2d import model as true2d
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parseq, "SIZES", {arch: replace(size, blocks=1) for arch, size in parseq.SIZES.items()})
+        for family in (satrn, true2d):
+            sizes = {arch: replace(size, encoder_layers=1, decoder_layers=1) for arch, size in family.SIZES.items()}
+            patch.setattr(family, "SIZES", sizes)
+        patch.setattr(attention, "SIZES", {arch: replace(size, depth=1) for arch, size in attention.SIZES.items()})
+        mixers = ((1, 0), (1, 0), (0, 1))  # local and global blocks of each stage
+        stages = {arch: tuple(replace(stage, local=local, wide=wide)
+                              for stage, (local, wide) in zip(stages, mixers, strict=True))
+                  for arch, stages in svtrv2.SIZES.items()}  # fmt: skip
+        patch.setattr(svtrv2, "SIZES", stages)
+        sizes = {arch: replace(size, stages=tuple(replace(stage, excite=stage.excite[:1]) for stage in size.stages))
+                 for arch, size in ppocr.SIZES.items()}  # fmt: skip
+        patch.setattr(ppocr, "SIZES", sizes)
+        narrow = {arch: replace(size, channels=64, hidden=32) for arch, size in vgg.SIZES.items()}
+        patch.setattr(vgg, "SIZES", narrow)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """RUN/best.ckpt of an untrained crnn-tiny whose output varies with the image: seeded, sharpened weights."""

@@ -40,6 +40,7 @@ def smallest() -> list[str]:
 
 
 ARCHS = smallest()
+pytestmark = pytest.mark.usefixtures("shallow_models")
 
 
 def spec_of(arch: str) -> ModelSpec:

@@ -203,7 +203,10 @@ def test_order_holds_with_threads_and_small_batches(
     assert [line.split("\t")[:2] for line in lines(capsys.readouterr().out)] == expected
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("SIGINT", 130), *(pytest.param(*one, marks=pytest.mark.slow) for one in (("SIGTERM", 143), ("SIGHUP", 129)))],
+)
 @pytest.mark.posix
 def test_a_signal_keeps_what_is_written(
     tiny_checkpoint: Path, word_folder: Path, tmp_path: Path, name: str, code: int

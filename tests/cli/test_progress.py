@@ -127,7 +127,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dataset synth {out} --count 12", "words"),
         ("dataset convert {words} {out} --format mmocr-json", "images"),
         ("predict {words} -m {model} --batch-size 1 --jobs 0", "images"),
-        ("export {model} -o {out} --verify {words}", "samples"),
+        pytest.param("export {model} -o {out} --verify {words}", "samples", marks=pytest.mark.slow),
         ("export {model} -o {out}", "steps"),
         ("dataset split {words} {out} --list {words}/../list.txt", "images"),
         ("dataset clean {words} --remove-bad --out {out}", "images"),

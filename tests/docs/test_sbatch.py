@@ -54,7 +54,10 @@ def submit(folder: Path, code: int) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.posix
-@pytest.mark.parametrize(("code", "requeued"), [(138, True), (0, False), (5, False)])
+@pytest.mark.parametrize(
+    ("code", "requeued"),
+    [(138, True), pytest.param(0, False, marks=pytest.mark.slow), pytest.param(5, False, marks=pytest.mark.slow)],
+)
 def test_the_job_trains_in_every_task_and_is_requeued_after_the_warning(
     code: int, requeued: bool, tmp_path: Path
 ) -> None:

@@ -5,9 +5,6 @@ Models are untrained, with fewer layers and shorter texts than their size has, f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -20,41 +17,18 @@ from ocrctl.export.onnx import to_onnx
 from ocrctl.export.parity import differences
 from ocrctl.models.build import build_model
 from ocrctl.models.card import card_tokenizer
-from ocrctl.models.crnn import attention
 from ocrctl.models.ocr_model import OCRModel
-from ocrctl.models.parseq import model as parseq
-from ocrctl.models.ppocr import recogniser as ppocr
 from ocrctl.models.registry import get_spec, specs
-from ocrctl.models.satrn import model as satrn
-from ocrctl.models.svtrv2 import model as svtrv2
-from ocrctl.models.true2d import model as true2d
 
 CHARS = "abcdefgh"
 WIDTH = 24  # pixels of an input of fixed size: an LSTM is traced step by step
 LONGEST = 3  # characters of an autoregressive model
 KEPT = {"satrn-tiny", "true2d-tiny", "ppocr-rec-tiny", "svtrv2-tiny"}
 FIXED = {"crnn-tiny", "attention-crnn-tiny", "efficient-crnn-tiny", "parseq-tiny"}
+QUICK = {"crnn-tiny", "attention-crnn-tiny", "efficient-crnn-tiny"}  # the others are traced for half a minute each
 TOLERANCE = 1e-3  # of a logit
 
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow() -> Iterator[None]:
-    """One layer in place of several."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parseq, "SIZES", {arch: replace(size, blocks=1) for arch, size in parseq.SIZES.items()})
-        for family in (satrn, true2d):
-            sizes = {arch: replace(size, encoder_layers=1, decoder_layers=1) for arch, size in family.SIZES.items()}
-            patch.setattr(family, "SIZES", sizes)
-        patch.setattr(attention, "SIZES", {arch: replace(size, depth=1) for arch, size in attention.SIZES.items()})
-        mixers = ((1, 0), (0, 0), (0, 1))  # local and global blocks of each stage
-        stages = {arch: tuple(replace(stage, local=local, wide=wide)
-                              for stage, (local, wide) in zip(stages, mixers, strict=True))
-                  for arch, stages in svtrv2.SIZES.items()}  # fmt: skip
-        patch.setattr(svtrv2, "SIZES", stages)
-        sizes = {arch: replace(size, stages=tuple(replace(stage, excite=stage.excite[:1]) for stage in size.stages))
-                 for arch, size in ppocr.SIZES.items()}  # fmt: skip
-        patch.setattr(ppocr, "SIZES", sizes)
-        yield
+pytestmark = pytest.mark.usefixtures("shallow_models")
 
 
 def test_the_list_has_every_family() -> None:
@@ -107,7 +81,9 @@ def _differing(card: ModelCard) -> OCRModel:
     return model
 
 
-@pytest.mark.parametrize("arch", sorted(KEPT | FIXED))
+@pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=() if arch in QUICK else pytest.mark.slow) for arch in sorted(KEPT | FIXED)]
+)
 def test_the_graph_gives_logits_and_strings_of_the_model(arch: str) -> None:
     card = _card(arch)
     model, tokenizer = _differing(card), card_tokenizer(card)

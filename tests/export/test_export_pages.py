@@ -21,7 +21,6 @@ from ocrctl.models.build import build_model
 from ocrctl.models.registry import get_spec
 
 CPU = ["CPUExecutionProvider"]
-pytestmark = pytest.mark.slow  # tracing and translating a detector takes 20 seconds
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +107,7 @@ def test_words_do_not_verify_a_detector(
     assert run(["export", str(tiny_detector), "-o", str(tmp_path), "--tolerance", "map=1"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "backbone"),
     [("dbnetpp", "efficientnet-lite0"), ("pan", "resnet18"), ("craft", "auto"), ("ppocr-det-tiny", "auto")],

@@ -50,7 +50,7 @@ def checkpoint(shallow: object, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-@pytest.mark.parametrize("decoding", ["ar", "nar"])
+@pytest.mark.parametrize("decoding", ["ar", pytest.param("nar", marks=pytest.mark.slow)])
 def test_the_graph_reads_what_the_checkpoint_reads(
     checkpoint: Path, tmp_path: Path, word_folder: Path, decoding: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +111,7 @@ def _program_of_the_documentation(
         assert printed == engine.recognize([decode(path.read_bytes(), path.name)])[0].text
 
 
+@pytest.mark.slow
 def test_a_loop_with_half_weights_reads_the_same_and_keeps_every_weight(
     checkpoint: Path, tmp_path: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,11 +60,12 @@ def test_training_starts_from_it(half: Path, tiny_checkpoint: Path) -> None:
     assert torch.equal(model.state_dict()["head.linear.weight"], weights["head.linear.weight"])
 
 
+@pytest.mark.slow
 def test_exporting_it_again_gives_the_same_file(half: Path, tmp_path: Path) -> None:
     assert export(half, tmp_path).read_bytes() == half.read_bytes()
 
 
-@pytest.mark.parametrize("arch", ["crnn-tiny", "ppocr-rec-tiny"])
+@pytest.mark.parametrize("arch", ["crnn-tiny", pytest.param("ppocr-rec-tiny", marks=pytest.mark.slow)])
 def test_a_model_without_large_tensors_is_read_back(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None of its tensors is stored as float16, so the format is recognised by the names."""
     monkeypatch.setattr(named_weights, "LARGE", 1 << 30)
@@ -78,6 +79,7 @@ def test_a_model_without_large_tensors_is_read_back(arch: str, tmp_path: Path, m
         assert torch.equal(weights[name], value), name
 
 
+@pytest.mark.slow
 def test_branches_of_training_are_kept_and_the_graph_does_not_use_them(
     tiny_detector: Path, page_folder: Path, tmp_path: Path
 ) -> None:

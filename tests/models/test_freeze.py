@@ -18,6 +18,12 @@ from ocrctl.training.optimizer import build_optimizer
 
 
 def model_of(arch: str, backbone: str = "auto") -> OCRModel:
+    """A model without memory for its weights: names and flags are looked at."""
+    with torch.device("meta"):
+        return built(arch, backbone)
+
+
+def built(arch: str, backbone: str = "auto") -> OCRModel:
     spec = get_spec(arch)
     if spec.task == "detection":
         return build_model(detection_card(spec, ModelSettings(backbone=backbone), height=64, width=64))  # type: ignore[arg-type]
@@ -92,7 +98,7 @@ def test_a_name_or_number_that_the_model_does_not_have_is_refused(setting: int |
 
 def test_dropout_and_statistics_of_a_frozen_part_are_off() -> None:
     torch.manual_seed(0)
-    model = model_of("crnn-tiny")
+    model = built("crnn-tiny")
     model.decoder.dropout.p = 0.5
     freeze(model, "encoder,decoder")
     images = torch.randint(0, 256, (4, 1, 32, 100), dtype=torch.uint8)

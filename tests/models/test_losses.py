@@ -40,7 +40,9 @@ def pictures(step: int, side: int, generator: torch.Generator) -> Tensor:
     return noise if step % 4 == 0 else 1e4 * (noise > 0.999)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision", [pytest.param(one, marks=() if one == "float32" else pytest.mark.slow) for one in PRECISIONS]
+)
 @pytest.mark.parametrize("kind", LOSSES)
 def test_200_steps_on_noise_saturation_and_blank_pages_stay_finite(
     kind: str, precision: str, page_targets, monkeypatch: pytest.MonkeyPatch

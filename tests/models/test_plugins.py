@@ -37,7 +37,12 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "loader"), [("toy_ctc", ()), ("toy_ar", ()), ("toy_det", ("data.workers=1", "data.start_method=spawn"))]
+    ("name", "loader"),
+    [
+        ("toy_ctc", ()),
+        pytest.param("toy_ar", (), marks=pytest.mark.slow),
+        ("toy_det", ("data.workers=1", "data.start_method=spawn")),
+    ],
 )
 def test_an_example_trains_resumes_and_is_evaluated_exported_and_used(
     name: str,

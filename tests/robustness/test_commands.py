@@ -23,7 +23,7 @@ import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 
-CI_KILLS = "2"
+CI_KILLS = "1"
 ALIKE = ("dataset clean --out", "dataset synth --pages", "predict -o overlay")  # to others, in what they write with
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

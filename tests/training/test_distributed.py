@@ -87,7 +87,6 @@ def assert_equal(one: Path, two: Path) -> None:
 
 
 @pytest.mark.posix
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 def test_two_processes_equal_one_although_one_of_them_is_killed(tmp_path: Path) -> None:
     """An autoregressive model: its loss divides by the characters of the batch, its orders depend on the longest."""
@@ -141,8 +140,9 @@ sys.exit(run(["train", "crnn-tiny", "-o", out, *words]))
 
 
 @pytest.mark.posix
-@pytest.mark.slow
-@pytest.mark.parametrize(("fault", "code", "step"), [("nan", 5, 3), ("unreadable", 3, 4)])
+@pytest.mark.parametrize(
+    ("fault", "code", "step"), [("nan", 5, 3), pytest.param("unreadable", 3, 4, marks=pytest.mark.slow)]
+)
 def test_what_fails_in_one_process_ends_both_at_the_same_step(fault: str, code: int, step: int, tmp_path: Path) -> None:
     """Samples 14 and 22 belong to process 1; process 0 reports, writes, and keeps the batch of both."""
     (tmp_path / "faults.py").write_text(FAULTS)

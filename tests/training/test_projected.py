@@ -13,6 +13,7 @@ from ocrctl.models.registry import get_spec, specs
 from ocrctl.training.device import Accelerator
 from ocrctl.training.projected import estimate_memory
 
+QUICK = {"dbnet", "ppocr-det-tiny"}
 DETECTORS = [name for name, spec in specs().items() if spec.task == "detection"]
 
 
@@ -21,7 +22,9 @@ def project(name: str, side: int = 64, **train: object) -> TrainingMemory:
     return estimate_memory(card, TrainSettings(batch_size=2, **train), Accelerator("cpu", "32-true"))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in DETECTORS]
+)
 def test_every_detector_has_a_projection_that_grows_with_its_page(name: str) -> None:
     small, large = project(name), project(name, 128)
     assert 0 < small.activations < large.activations

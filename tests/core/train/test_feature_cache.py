@@ -85,7 +85,9 @@ def test_losses_and_weights_are_the_same_bit_for_bit(
     assert all(torch.equal(value, cut[name]) for name, value in kept.items())
 
 
-@pytest.mark.parametrize("arch", ["crnn-tiny", "ppocr-rec-tiny", "crnn-vgg-small"])
+@pytest.mark.parametrize(
+    "arch", ["crnn-tiny", "ppocr-rec-tiny", pytest.param("crnn-vgg-small", marks=pytest.mark.slow)]
+)
 def test_with_kept_aspect_a_resumed_run_is_exact_and_losses_are_equal(arch: str, words: Path, tmp_path: Path) -> None:
     sets = ("model.resize=keep",)
     base = initial(arch, words, tmp_path, *sets)

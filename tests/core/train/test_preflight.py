@@ -80,6 +80,7 @@ def test_of_two_fresh_runs_in_one_folder_the_second_changes_nothing(tmp_path: Pa
     assert not list((tmp_path / "run").iterdir())
 
 
+@pytest.mark.slow
 def test_a_detector_learns_two_pages_by_heart(tmp_path: Path) -> None:
     lines: list[str] = []
     sets = ["train.max_steps=1", "train.batch_size=1", "data.workers=0", "data.max_val_samples=1", "log.previews=0",

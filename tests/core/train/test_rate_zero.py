@@ -46,7 +46,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-EVERY = [(name, "adamw") for name, spec in specs().items() if not spec.plugin]
+LARGE = {
+    "parseq",
+    "satrn",
+    "true2d",
+    "ppocr-rec-medium",
+    "ppocr-det-medium",
+}  # smaller sizes of theirs are tried as well
+EVERY = [
+    pytest.param(name, "adamw", marks=pytest.mark.slow if name in LARGE else ())
+    for name, spec in specs().items()
+    if not spec.plugin
+]
 
 
 @pytest.mark.parametrize(("arch", "optimizer"), [*EVERY, ("crnn-tiny", "muon"), ("dbnet", "muon")])

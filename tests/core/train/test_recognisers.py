@@ -35,7 +35,13 @@ def run(
 SMALL = {"svtrv2-tiny": (svtrv2.Stage(32, 1, 0, (1, 1)), svtrv2.Stage(64, 1, 1, (2, 1)), svtrv2.Stage(64, 0, 1, None))}
 
 
-@pytest.mark.parametrize("arch", ["attention-crnn-tiny", "efficient-crnn-tiny", "svtrv2-tiny"])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "efficient-crnn-tiny",
+        *(pytest.param(arch, marks=pytest.mark.slow) for arch in ("attention-crnn-tiny", "svtrv2-tiny")),
+    ],
+)
 def test_it_trains_resumes_reads_and_exports(
     arch: str, word_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +66,7 @@ def test_it_trains_resumes_reads_and_exports(
         np.testing.assert_allclose(ours.logits(images, widths), theirs.logits(images, widths), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_recogniser_with_a_backbone_and_strides_trains_and_exports(word_folder: Path, tmp_path: Path) -> None:
     """ImageNet weights choose the backbone, as they do for a detector."""
     strides, out = "2x2,2x1,2x1,2x1,2x1", tmp_path / "run"

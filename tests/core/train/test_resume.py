@@ -56,7 +56,9 @@ def curve(out: Path) -> list[list[str]]:
     ("arch", "sets"),
     [
         ("crnn-tiny", ["train.accumulate=2", "train.optimizer=muon"]),
-        ("parseq-tiny", ["train.optimizer=muon", "train.batch_size=2", "model.width=48"]),
+        pytest.param(
+            "parseq-tiny", ["train.optimizer=muon", "train.batch_size=2", "model.width=48"], marks=pytest.mark.slow
+        ),  # test_autoregressive.py takes one and one step
     ],
 )
 def test_five_and_five_steps_equal_ten(

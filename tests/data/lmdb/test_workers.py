@@ -67,7 +67,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow), "forkserver"])
+@pytest.mark.parametrize(
+    "method", ["fork", *(pytest.param(method, marks=pytest.mark.slow) for method in ("spawn", "forkserver"))]
+)
 def test_workers_read_identical_samples(path: Path, tmp_path: Path, method: str) -> None:
     if method == "fork" and not hasattr(os, "fork"):
         pytest.skip("no fork here")

@@ -57,6 +57,7 @@ def test_gradient_reaches_every_weight() -> None:
     assert not missing
 
 
+@pytest.mark.slow
 def test_it_overfits_a_handful_of_images_from_random_weights() -> None:
     model, batch = make().train(), images(4)
     labels, lengths = torch.tensor([[1, 2, 3], [3, 3, 1], [2, 0, 0], [1, 1, 0]]), torch.tensor([3, 3, 1, 2])

@@ -77,6 +77,7 @@ def test_folded_weights_stay_as_they_are() -> None:
     assert all(torch.equal(held[name], weights[name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_training_with_branches_writes_models_that_every_command_reads(
     tmp_path: Path, word_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
