@@ -274,7 +274,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     gate = (ROOT / ".ci" / "sample_gate").read_text(encoding="utf-8")
     assert "pip install . && ocrctl predict docs/images/receipt.webp --format text" in readme
     assert 'ocrctl predict "$root/docs/images/receipt.webp" --format text' in gate
-    start = "ocrctl train -p ppocr-words --from default:rec-latin --keep synth -d words"
+    start = "ocrctl train -p few-labels --from default:rec-latin --keep images:"
     assert start in readme and start in gate
     assert "pip install -e '.[dev]' && pytest -q -n 2" in readme
     assert "-e '.[dev]'" in ci and "pytest -q -n 2" in ci
