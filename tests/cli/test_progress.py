@@ -128,7 +128,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dataset convert {words} {out} --format mmocr-json", "images"),
         ("predict {words} -m {model} --batch-size 1 --jobs 0", "images"),
         pytest.param("export {model} -o {out} --verify {words}", "samples", marks=pytest.mark.slow),
-        ("export {model} -o {out}", "steps"),
+        pytest.param("export {model} -o {out}", "steps", marks=pytest.mark.slow),
         ("dataset split {words} {out} --list {words}/../list.txt", "images"),
         ("dataset clean {words} --remove-bad --out {out}", "images"),
         ("eval --gt {words}/../gt --pred {words}/../res", "steps"),

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-_OPTIONS = (os.environ.pop("OCRCTL_FUZZ_SECONDS", "15"), os.environ.pop("OCRCTL_FUZZ_SEED", "0"))
+_OPTIONS = (os.environ.pop("OCRCTL_FUZZ_SECONDS", "5"), os.environ.pop("OCRCTL_FUZZ_SEED", "0"))
 
 
 @pytest.fixture

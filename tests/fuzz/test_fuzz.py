@@ -1,6 +1,6 @@
 """Damaged inputs end every command with a documented exit code, in bounded time and memory (fuzz.py says how).
 
-OCRCTL_FUZZ_SECONDS (default 15) and OCRCTL_FUZZ_SEED (default 0) are those of each of the two groups.
+OCRCTL_FUZZ_SECONDS (default 5) and OCRCTL_FUZZ_SEED (default 0) are those of each of the two groups.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ def test_the_card_says_how_tall_words_are_read(kept_checkpoint: Path, turning: P
     assert [one == other for one, other in zip(read, upright, strict=True) if one != other] and read[0] == upright[0]
 
 
+@pytest.mark.slow
 def test_predict_eval_and_export_read_as_the_engine(
     turning: Path,
     kept_onnx: Path,

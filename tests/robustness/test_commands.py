@@ -23,7 +23,8 @@ import torch
 
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 
-CI_KILLS = "1"
+pytestmark = pytest.mark.slow  # two minutes of all commands; others kill `train` and `dataset clean`
+CI_KILLS = "2"
 ALIKE = ("dataset clean --out", "dataset synth --pages", "predict -o overlay")  # to others, in what they write with
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -87,6 +87,7 @@ def assert_equal(one: Path, two: Path) -> None:
 
 
 @pytest.mark.posix
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 def test_two_processes_equal_one_although_one_of_them_is_killed(tmp_path: Path) -> None:
     """An autoregressive model: its loss divides by the characters of the batch, its orders depend on the longest."""
