@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ocrctl.core.model import figures
+from ocrctl.core.model.figures import FILE
 from ocrctl.core.model.measure import default_card, model_figures
 from ocrctl.models.registry import specs
 
@@ -23,7 +23,7 @@ def main() -> None:
         row = asdict(model_figures(default_card(spec)))
         rows[name] = {key: value for key, value in row.items() if key not in ("arch", "latency_ms")}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-    Path(figures.__file__).with_name(figures.FILE).write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    Path(str(FILE)).write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

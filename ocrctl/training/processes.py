@@ -76,8 +76,8 @@ def _without_devices(words: Sequence[str]) -> list[str]:
     """Return the command line without --devices: srun's tasks are the number."""
     kept = [word for word in words if not word.startswith("--devices=")]
     while "--devices" in kept:
-        place = kept.index("--devices")
-        del kept[place : place + 2]
+        position = kept.index("--devices")
+        del kept[position : position + 2]
     return kept
 
 

@@ -18,7 +18,7 @@ from ocrctl.training.optimizer import build_optimizer
 
 
 def model_of(arch: str, backbone: str = "auto") -> OCRModel:
-    """A model without memory for its weights: names and flags are looked at."""
+    """Build a model on the meta device, without weights: tests check names and requires_grad."""
     with torch.device("meta"):
         return built(arch, backbone)
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-FILE = "figures.json"  # written by .ci/model_figures.py
+FILE = files("ocrctl.models").joinpath("figures.json")  # beside the registry; written by .ci/model_figures.py
 
 
 @dataclass(frozen=True)
@@ -37,5 +37,5 @@ class ModelFigures:
 def built_in_figures() -> dict[str, ModelFigures]:
     """Return the figures of the architectures of this package with their default cards, by name. Counting them anew
     takes 20 CPU seconds; a test compares the file with such a count."""
-    rows: dict[str, dict[str, Any]] = json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
     return {arch: ModelFigures(arch, **{**row, "grid": tuple(row["grid"])}) for arch, row in rows.items()}

@@ -57,14 +57,13 @@ def list_models(*, measure: bool = False, progress: Callable[[int, int], None] =
 
 
 def _figures(spec: ModelSpec, *, measure: bool) -> ModelFigures:
-    """Return the figures of an architecture: counted for a plug-in, else those of the package."""
-    figures = None if spec.plugin else built_in_figures().get(spec.name)
-    if figures is not None and not measure:
-        return figures
+    """Return the figures of an architecture: counted for a plug-in, else those of the package, which need no torch."""
+    if not spec.plugin and not measure:
+        return built_in_figures()[spec.name]
     from ocrctl.core.model.measure import default_card, latency, model_figures
 
     card = default_card(spec)
-    figures = figures or model_figures(card)
+    figures = model_figures(card) if spec.plugin else built_in_figures()[spec.name]
     return replace(figures, latency_ms=latency(card)) if measure else figures
 
 

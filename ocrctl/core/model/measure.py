@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -72,11 +73,11 @@ def latency(card: ModelCard) -> float:
     run: Callable[[], object]
     if card_spec(card).generates:
         _never_end(model)
-        run = lambda: model.generate(images)  # noqa: E731
+        run = partial(model.generate, images)
     elif card.kept is not None:
-        run = lambda: model(images, widths=torch.tensor([width]))  # noqa: E731
+        run = partial(model, images, widths=torch.tensor([width]))
     else:
-        run = lambda: model(images)  # noqa: E731
+        run = partial(model, images)
     before = torch.get_num_threads()
     torch.set_num_threads(model_threads(None))
     try:
