@@ -3,12 +3,12 @@
     python benchmarks/recognisers.py latin|hangul|words|true2d [ROW...] [--samples N] [--out DIR] [--set NAME=VALUE...]
 
 latin: words of 3 to 6 lower-case letters and digits from synth:words. hangul: words of 3 or 4 of the 400 commonest
-Hangul syllables in the fonts of --fonts, read again in those of --unseen-fonts. words: the word sets of --data beside
-synth:words, ASCII; read are the words of --test. true2d: variants of true2d-tiny on the words of latin. Each row is one
-`ocrctl train` to DIR/TABLE/ROW, which a later call takes over where it is complete. Its accuracy is that of `ocrctl
-eval` on 2,000 words that training never draws. Then the speeds of all rows are measured in turn, on one thread: the
-median time of one word, and words per second in batches of 64. Prints a Markdown table, then the accuracy of each
-validation during training.
+Hangul syllables in the fonts of --fonts, read again in those of --unseen-fonts. words: the word sets of --data, as
+many images of synth:words, the labels in lower case without other characters; read are the words of --test. true2d:
+variants of true2d-tiny on the words of latin. Each row is one `ocrctl train` to DIR/TABLE/ROW, which a later call
+takes over where it is complete. Its accuracy is that of `ocrctl eval` on 2,000 words that training never draws. Then
+the speeds of all rows are measured in turn, on one thread: the median time of one word, and words per second in
+batches of 64. Prints a Markdown table, then the accuracy of each validation during training.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from ocrctl.data.images.decode import decode
 from ocrctl.data.synth import SynthWords
 from ocrctl.data.synth.words.vocabulary import dictionary
 from ocrctl.inference.engine import Engine
+from ocrctl.metrics.recognition import normalise36_nfkd
 from ocrctl.models.registry import get_spec
 from ocrctl.text.charset import Charset
 
@@ -68,7 +70,7 @@ class Table:
 
 LATIN = {"synth.min_length": 3, "synth.max_length": 6, "synth.strength": 0.2, "model.width": 64}
 HANGUL = {**LATIN, "synth.script": "hangul", "synth.max_length": 4, "model.width": 96}
-WORDS = {"synth.style": "scene", "synth.max_length": 12, "data.unknown_chars": "skip", "data.bad_labels": "skip"}
+WORDS = {"synth.min_length": 1, "synth.max_length": 6, "synth.strength": 0.2, "data.bad_labels": "skip"}
 OWN: dict[str, dict[str, Any]] = {
     "ppocr-rec-tiny": {"model.width": None},  # it keeps the aspect ratio
     # At the common rates these stay on the plateau of character frequencies.
@@ -79,7 +81,7 @@ ALL = {arch: (arch, OWN.get(arch, {})) for arch in RECOGNISERS}
 TABLES = {
     "latin": Table(ALL, LATIN, "lower36"),
     "hangul": Table(ALL, HANGUL, "hangul.txt"),
-    "words": Table(ALL, WORDS, "ascii94"),
+    "words": Table(ALL, WORDS, "lower36"),
     "true2d": Table({name: ("true2d-tiny", own) for name, own in VARIANTS.items()}, LATIN, "lower36", POINTS),
 }
 SYLLABLES = 400
@@ -123,6 +125,21 @@ def draw(folder: Path, settings: dict[str, Any], charset: str) -> str:
     if not folder.exists():
         own = {name: value for name, value in settings.items() if name.startswith("synth.")} | {"data.charset": charset}
         command("dataset", "synth", str(folder), "--unseen", "--count", str(UNSEEN), *flags(own))
+    return str(folder)
+
+
+def lower_case(spec: str, folder: Path) -> str:
+    """Copy a word set in the 36 characters of `str36`, accents removed, unless `folder` holds the copy; returns its
+    name. Words with other letters or digits, and words without any, are left out."""
+    if not folder.exists():
+        (folder / "images").mkdir(parents=True)
+        source, lines = open_source(spec), []
+        for index, label in enumerate(source.labels):
+            text = normalise36_nfkd(label)
+            if text and len(text) == sum(map(str.isalnum, unicodedata.normalize("NFKD", label))):
+                (folder / "images" / f"word_{index}.jpg").write_bytes(source.image_bytes(index))
+                lines.append(f"images/word_{index}.jpg\t{text}\n")
+        (folder / "rec_gt.txt").write_text("".join(lines), encoding="utf-8")
     return str(folder)
 
 
@@ -212,6 +229,7 @@ def main() -> None:
     if charset == "hangul.txt":
         charset = str(folder / charset)
         write_syllables(Path(charset))
+    data = [lower_case(spec, folder / f"data-{number}") for number, spec in enumerate(options.data, 1)]
     tests = {"": options.test or draw(folder / "unseen", common, charset)}
     if options.unseen_fonts:
         tests[", unseen fonts"] = draw_in(options.unseen_fonts, folder / "unseen-fonts", common, charset)
@@ -219,7 +237,7 @@ def main() -> None:
     for name in names:
         arch, own = table.rows[name]
         runs.append(folder / name.replace(" = ", "").replace(" ", "-"))
-        train(runs[-1], arch, {**common, **own}, ["synth:words", *options.data], charset)
+        train(runs[-1], arch, {**common, **own}, ["synth:words", *data], charset)
     protocol = "str36" if options.table == "words" else "exact"
     read = [title for kind in tests for title in (f"accuracy{kind}, {protocol}", f"CER{kind}")]
     titles = ["", "parameters", "MFLOPs", "trained, words/s", *read, "empty", *table.figures]

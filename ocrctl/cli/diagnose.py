@@ -156,16 +156,19 @@ def model(
 ) -> None:
     """Check that a model can learn: masks, padding, gradients, finite losses, one overfitted batch, export.
 
-    Without -d the synthetic stream of the task is used. Names the symptom where one batch is not overfitted.
+    A run folder is checked with the settings and data of its run, unless -p is given. Else, without -d, the synthetic
+    stream of the task is used. Names the symptom where one batch is not overfitted.
 
     \b
     Examples:
       ocrctl diagnose model crnn -d data/train
-      ocrctl diagnose model runs/crnn -p runs/crnn/config.toml
+      ocrctl diagnose model runs/crnn
     """
     check_architecture_or_model(subject)
     from ocrctl.core.train.run import load_train_settings
 
+    if not profile and (config := Path(subject).expanduser() / "config.toml").is_file():
+        profile = [str(config)]
     settings = load_train_settings(profile, sets or [], {"data": {"train": data, "charset": charset}})
     check_specs(settings.data.train or ())
     if settings.data.charset is not None:

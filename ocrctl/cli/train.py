@@ -241,9 +241,9 @@ def train(
         console.warn(f"warning: the model {result.unread} after {counted(result.steps, 'step')}.")
         console.warn(
             f"hint: this is normal in the first few hundred steps: train longer (train.max_steps); "
-            f"{run}/previews shows samples, and --preflight checks whether the model can learn this data"
+            f"{run}/previews shows samples, and diagnose model checks whether the model can learn this data"
         )
-        console.suggest(f"ocrctl train -p {run}/config.toml --preflight --fast-dev-run{plugin_flags(plugin)}")
+        console.suggest(f"ocrctl diagnose model {run}{plugin_flags(plugin)}")
         return
     # A --from run has just been measured on both sets.
     measure = f"eval {run} -d {shell_quote(result.eval_spec)}" if result.eval_spec and change is None else None

@@ -42,5 +42,5 @@ class CollapseWatch:
         self._report(
             f"warning: the model has collapsed: {constant} after {step:,} steps (train.collapse_steps={limit})\n"
             f"likely causes: {causes.format(lr=self._train.lr)}\n"
-            f"find the cause: ocrctl diagnose model {run} -p {run}/config.toml"
+            f"find the cause: ocrctl diagnose model {run}"
         )

@@ -79,3 +79,22 @@ def test_this_machine_is_diagnosed(capsys):
     if not torch.cuda.is_available():
         assert run(["diagnose", "cuda"]) == 0
         assert "No GPU here" in capsys.readouterr().err
+
+
+def test_a_run_folder_is_checked_with_its_own_settings(tmp_path, monkeypatch):
+    """Before: the settings of the architecture, so that a run on Hangul words ended with an error about Latin ones."""
+    from ocrctl.core.diagnose import model
+
+    asked: list[model.ModelRequest] = []
+
+    def examine(request: model.ModelRequest, progress: object) -> Diagnosis:
+        asked.append(request)
+        return GOOD
+
+    monkeypatch.setattr(model, "diagnose_model", examine)
+    (tmp_path / "config.toml").write_text('[train]\nlr = 0.5\n[synth]\nscript = "hangul"\n')
+    (tmp_path / "other.toml").write_text("[train]\nlr = 0.25\n")
+    given = ["diagnose", "model", str(tmp_path)]
+    assert run(given) == run([*given, "--set", "train.lr=0.125"]) == run([*given, "-p", f"{tmp_path}/other.toml"]) == 0
+    found = [(request.settings.synth.script, request.settings.train.lr) for request in asked]
+    assert found == [("hangul", 0.5), ("hangul", 0.125), ("latin", 0.25)]

@@ -116,8 +116,8 @@ def test_a_run_that_reads_nothing_says_so_and_names_the_command_that_tells(
     assert run([*words, *[part for item in sets for part in ("--set", item)], "-o", str(tmp_path / "run")]) == 0
     last = capsys.readouterr().err.splitlines()[-3:]
     assert last[0] == ("warning: the model reads nothing: 100% of the validation predictions are empty after 2 steps.")
-    assert last[1].startswith("hint: ") and f"{tmp_path}/run/previews" in last[1] and "--preflight" in last[1]
-    assert last[2] == f"next: ocrctl train -p {tmp_path}/run/config.toml --preflight --fast-dev-run"
+    assert last[1].startswith("hint: ") and f"{tmp_path}/run/previews" in last[1] and "diagnose model" in last[1]
+    assert last[2] == f"next: ocrctl diagnose model {tmp_path}/run"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_it_is_reported_once_after_the_limit_and_its_end_too(tmp_path: Path) -> 
     assert warning == f"warning: the model has collapsed: {EMPTY} after 100 steps (train.collapse_steps=100)"
     assert causes.startswith("likely causes: ") and "train.lr=0.02" in causes
     run = f"'{tmp_path}/my run'"
-    assert command == f"find the cause: ocrctl diagnose model {run} -p {run}/config.toml"
+    assert command == f"find the cause: ocrctl diagnose model {run}"
     watch.check(200, None)
     watch.check(250, None)
     assert lines[1:] == ["step 200: the predictions differ again"]
