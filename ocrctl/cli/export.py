@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +14,11 @@ from ocrctl.cli.help import CHECKS, OUTPUT
 from ocrctl.cli.options import GraphDecoding, Json, Plugins, Quiet, predict_command
 from ocrctl.cli.progress import ProgressBar
 
+if TYPE_CHECKING:
+    from ocrctl.core.export.run import Exported
+
 DIFFERING_SHOWN = 10
+ROUNDING = 0.01  # a larger difference of logits or maps is that of another model
 
 
 def export(
@@ -97,6 +102,8 @@ def export(
     for model in report.models:
         for failure in model.failures:
             console.warn(f"not written: {model.name}: {failure}")
+        if model.failures and (accepted := _accepting(model)):
+            console.warn(f"hint: {accepted}")
     for model in report.models:
         if model.nothing:
             console.warn(f"warning: {model.name} reads nothing: {model.nothing}, which are rendered words.")
@@ -107,3 +114,13 @@ def export(
         if first.task == "recognition":
             console.note(f"note: {first.path} reads images of single words; for pages add a detector: -m default:det")
         console.suggest(predict_command(first.path, first.task, plugin))
+
+
+def _accepting(model: Exported) -> str:
+    """Return how to accept a model of which only values differ, by so little that it may be rounding; else ""."""
+    worst = max(check.max_diff for check in model.checks)
+    if not worst <= ROUNDING or any(check.differing or check.nothing for check in model.checks):
+        return ""
+    of = model.checks[0].of
+    values = "maps" if of == "boxes" else "logits"
+    return f"all {of} are equal; to accept this difference, add --tolerance {values}={ceil(worst * 1e4) / 1e4:g}"

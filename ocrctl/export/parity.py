@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ocrctl.inference.engine import Engine, Recognition, most_confident
 from ocrctl.metrics.recognition import describe_constant_predictions
 
+MASKED = -1e3  # below it: classes that a step cannot have (models.ocr_model.NEVER)
+
 
 @dataclass(frozen=True)
 class Disagreement:
@@ -25,8 +27,8 @@ class Disagreement:
 class Parity:
     """One comparison: largest difference of logits or maps, and the samples whose strings or boxes (`of`) differ.
 
-    max_abs_diff: absolute. max_diff: relative to PyTorch's value where that is beyond 1, since the rounding of float32
-    grows with the value; the tolerances apply to it. nothing: why equal strings or boxes are no agreement, as both
+    max_abs_diff: absolute. max_diff: relative, of logits to the largest logit of the step, of maps to the value itself,
+    where that is beyond 1, since the rounding of float32 grows with it; the tolerances apply to it. nothing: why equal strings or boxes are no agreement, as both
     sides read or found nothing ("" when they did, and for probes, which hold no text).
     """
 
@@ -79,7 +81,7 @@ def compare(
             ours, theirs = torch_engine.logits(batch, widths), onnx_engine.logits(batch, widths)
             if ours.shape != theirs.shape:
                 raise ValueError(f"logits differ in shape: PyTorch {ours.shape}, ONNX Runtime {theirs.shape}")
-            largest = larger(largest, differences(ours, theirs))
+            largest = larger(largest, differences(ours, theirs, largest_logits(ours)))
             for row, one, other in zip(rows, torch_engine.decode(ours), onnx_engine.decode(theirs), strict=True):
                 read[row] = one, other
         sides = zip(*(read[row] for row in range(len(read))), strict=True)
@@ -93,13 +95,22 @@ def compare(
     return Parity(what, samples, *largest, differing, nothing=nothing or "")
 
 
-def differences(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the largest difference of two arrays of one shape, absolute and relative to `ours` where that is beyond 1;
-    infinite where a value is not finite."""
+def largest_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest absolute logit (N, T, 1) of each step of `logits` (N, T, K), without the classes that the step
+    cannot have. All logits of a step are sums over the same features, so their rounding has one scale: that of a logit
+    near 0 is not smaller."""
+    return np.abs(np.where(logits > MASKED, logits, 0)).max(-1, keepdims=True)
+
+
+def differences(
+    ours: NDArray[np.float32], theirs: NDArray[np.float32], scale: NDArray[np.float32] | None = None
+) -> tuple[float, float]:
+    """Return the largest difference of two arrays of one shape, absolute and relative to `scale` (None: the absolute
+    values of `ours`) where that is beyond 1; infinite where a value is not finite."""
     gap = np.abs(ours - theirs)
     if not np.isfinite(gap).all():
         return float("inf"), float("inf")
-    return float(gap.max()), float((gap / np.maximum(1, np.abs(ours))).max())
+    return float(gap.max()), float((gap / np.maximum(1, np.abs(ours) if scale is None else scale)).max())
 
 
 def larger(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

@@ -35,7 +35,7 @@ from ocrctl.models.finite import refuse_not_finite_outputs
 # logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
 TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
 # of the samples of --verify when weights are stored as float16, compared with the checkpoint's own
-HALF_TOLERANCES = {"logits": 5.0, "strings": 0.005, "maps": 5.0, "boxes": 0.02}
+HALF_TOLERANCES = {"logits": 0.5, "strings": 0.005, "maps": 5.0, "boxes": 0.02}
 FP32, FP16_WEIGHTS = PRECISIONS = ("fp32", "fp16-weights")
 PROBE_BATCHES = (1, 17)  # one image, and an odd batch size that equals no other dimension
 VERIFY_BATCH = 64
