@@ -183,14 +183,29 @@ def word_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def once_for_all_workers(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], None]) -> Path:
+    """Return a new folder that `fill` has filled, for all workers (pytest -n) the same one."""
+    from filelock import FileLock  # of torch's
+
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(base / f"{name}.lock"):
+        if not (base / name).exists():
+            filled = factory.mktemp(name)
+            fill(filled)
+            filled.rename(base / name)
+    return base / name
+
+
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model exported: BUNDLE/tiny.onnx."""
     from ocrctl.core.export.run import ExportOptions, export
 
-    out = tmp_path_factory.mktemp("bundle")
-    assert export(ExportOptions([str(tiny_checkpoint)], out)).ok
-    return out / "tiny.onnx"
+    def fill(out: Path) -> None:
+        assert export(ExportOptions([str(tiny_checkpoint)], out)).ok
+
+    return once_for_all_workers(tmp_path_factory, "tiny-bundle", fill) / "tiny.onnx"
 
 
 @pytest.fixture(scope="session")
@@ -198,11 +213,12 @@ def kept_onnx(kept_checkpoint: Path, word_folder: Path, tmp_path_factory: pytest
     """The model that keeps the aspect ratio, exported and compared on the drawn words: BUNDLE/kept.onnx."""
     from ocrctl.core.export.run import ExportOptions, export
 
-    out = tmp_path_factory.mktemp("bundle")
-    (model,) = export(ExportOptions([str(kept_checkpoint)], out, str(word_folder))).models
-    assert [check.samples for check in model.checks] == [1, 17, 12] and not model.failures
-    assert max(check.max_abs_diff for check in model.checks) < 1e-4
-    return out / "kept.onnx"
+    def fill(out: Path) -> None:
+        (model,) = export(ExportOptions([str(kept_checkpoint)], out, str(word_folder))).models
+        assert [check.samples for check in model.checks] == [1, 17, 12] and not model.failures
+        assert max(check.max_abs_diff for check in model.checks) < 1e-4
+
+    return once_for_all_workers(tmp_path_factory, "kept-bundle", fill) / "kept.onnx"
 
 
 @pytest.fixture(scope="session")

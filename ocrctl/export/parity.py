@@ -28,8 +28,9 @@ class Parity:
     """One comparison: largest difference of logits or maps, and the samples whose strings or boxes (`of`) differ.
 
     max_abs_diff: absolute. max_diff: relative, of logits to the largest logit of the step, of maps to the value itself,
-    where that is beyond 1, since the rounding of float32 grows with it; the tolerances apply to it. nothing: why equal strings or boxes are no agreement, as both
-    sides read or found nothing ("" when they did, and for probes, which hold no text).
+    where that is beyond 1, since the rounding of float32 grows with it; the tolerances apply to it. nothing: why equal
+    strings or boxes are no agreement, as both sides read or found nothing ("" when they did, and for probes, which hold
+    no text).
     """
 
     what: str
