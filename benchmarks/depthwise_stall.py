@@ -68,7 +68,7 @@ def words(samples: int, cache: Path | None) -> tuple[ModelCard, Tensor, list[str
     else:
         drawn = [data.samples.sample(n) for n in range(samples)]
         unseen = data.validation_arrays()
-        images = np.stack([*(image for image, _ in drawn), *unseen[0]])
+        images = np.stack([*(image for image, _ in drawn), *(views[0] for views in unseen[0])])  # upright
         texts = [*(text for _, text in drawn), *unseen[1]]
         if cache:
             np.savez_compressed(cache, images=images, texts=np.array(texts))
