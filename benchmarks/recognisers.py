@@ -4,7 +4,7 @@
 
 latin: words of 3 to 6 lower-case letters and digits from synth:words. hangul: words of 3 or 4 of the 400 commonest
 Hangul syllables in the fonts of --fonts, read again in those of --unseen-fonts. words: the word sets of --data, as
-many images of synth:words, the labels in lower case without other characters; read are the words of --test. true2d:
+many images of synth:words, the labels in lower-case letters and digits; read are the words of --test. true2d:
 variants of true2d-tiny on the words of latin. Each row is one `ocrctl train` to DIR/TABLE/ROW, which a later call
 takes over where it is complete. Its accuracy is that of `ocrctl eval` on 2,000 words that training never draws. Then
 the speeds of all rows are measured in turn, on one thread: the median time of one word, and words per second in
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -131,8 +132,8 @@ def draw(folder: Path, settings: dict[str, Any], charset: str) -> str:
 def lower_case(spec: str, folder: Path) -> str:
     """Copy a word set in the 36 characters of `str36`, accents removed, unless `folder` holds the copy; returns its
     name. Words with other letters or digits, and words without any, are left out."""
-    if not folder.exists():
-        (folder / "images").mkdir(parents=True)
+    if not (folder / "rec_gt.txt").exists():
+        (folder / "images").mkdir(parents=True, exist_ok=True)
         source, lines = open_source(spec), []
         for index, label in enumerate(source.labels):
             text = normalise36_nfkd(label)
@@ -229,7 +230,7 @@ def main() -> None:
     if charset == "hangul.txt":
         charset = str(folder / charset)
         write_syllables(Path(charset))
-    data = [lower_case(spec, folder / f"data-{number}") for number, spec in enumerate(options.data, 1)]
+    data = [lower_case(spec, folder / "-".join(["data", *re.findall(r"\w+", spec)])) for spec in options.data]
     tests = {"": options.test or draw(folder / "unseen", common, charset)}
     if options.unseen_fonts:
         tests[", unseen fonts"] = draw_in(options.unseen_fonts, folder / "unseen-fonts", common, charset)

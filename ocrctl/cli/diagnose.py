@@ -166,8 +166,9 @@ def model(
     """
     check_architecture_or_model(subject)
     from ocrctl.core.train.run import load_train_settings
+    from ocrctl.models.registry import specs
 
-    if not profile and (config := Path(subject).expanduser() / "config.toml").is_file():
+    if not profile and subject not in specs() and (config := Path(subject).expanduser() / "config.toml").is_file():
         profile = [str(config)]
     settings = load_train_settings(profile, sets or [], {"data": {"train": data, "charset": charset}})
     check_specs(settings.data.train or ())

@@ -81,7 +81,7 @@ def test_this_machine_is_diagnosed(capsys):
         assert "No GPU here" in capsys.readouterr().err
 
 
-def test_a_run_folder_is_checked_with_its_own_settings(tmp_path, monkeypatch):
+def test_a_run_folder_is_checked_with_its_own_settings_and_an_architecture_is_not(tmp_path, monkeypatch):
     """Before: the settings of the architecture, so that a run on Hangul words ended with an error about Latin ones."""
     from ocrctl.core.diagnose import model
 
@@ -98,3 +98,8 @@ def test_a_run_folder_is_checked_with_its_own_settings(tmp_path, monkeypatch):
     assert run(given) == run([*given, "--set", "train.lr=0.125"]) == run([*given, "-p", f"{tmp_path}/other.toml"]) == 0
     found = [(request.settings.synth.script, request.settings.train.lr) for request in asked]
     assert found == [("hangul", 0.5), ("hangul", 0.125), ("latin", 0.25)]
+    (tmp_path / "crnn").mkdir()
+    (tmp_path / "crnn" / "config.toml").write_text('[synth]\nscript = "hangul"\n')
+    monkeypatch.chdir(tmp_path)  # a run folder with the name of an architecture
+    assert run(["diagnose", "model", "crnn"]) == run(["diagnose", "model", "./crnn"]) == 0
+    assert [request.settings.synth.script for request in asked[3:]] == ["latin", "hangul"]

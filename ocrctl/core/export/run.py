@@ -32,7 +32,8 @@ from ocrctl.models.card import with_decoding
 from ocrctl.models.checkpoint import load_checkpoint
 from ocrctl.models.finite import refuse_not_finite_outputs
 
-# logits, maps: largest absolute difference allowed; strings, boxes: share of samples allowed to differ.
+# logits, maps: largest relative difference allowed (Parity.max_diff);
+# strings, boxes: share of samples allowed to differ.
 TOLERANCES = {"logits": 1e-3, "strings": 0.0, "maps": 1e-3, "boxes": 0.0}
 # of the samples of --verify when weights are stored as float16, compared with the checkpoint's own
 HALF_TOLERANCES = {"logits": 0.5, "strings": 0.005, "maps": 5.0, "boxes": 0.02}
