@@ -49,8 +49,10 @@ def main() -> None:
         ways = {"greedy": Decoding(), "beam:5": Decoding(beam=5), "beam:20": Decoding(beam=20)}
         ways |= {f"lexicon, {path.stem}": Decoding(beam=1, lexicon=path) for path in (own, both)}
         for weight in (0.05, 0.1, 0.2, 0.3, 0.5):
-            ways[f"beam:5, n-grams times {weight}"] = Decoding(beam=5, ngram=texts, ngram_weight=weight)
-        ways["beam:20, n-grams times 0.2"] = Decoding(beam=20, ngram=texts)
+            ways[f"beam:5, n-grams times {weight}"] = Decoding(beam=5, ngram=(str(texts),), ngram_weight=weight)
+        ways["beam:20, n-grams"] = Decoding(beam=20, ngram=(str(texts),))
+        ways["beam:5, n-grams and English"] = Decoding(beam=5, ngram=(str(texts), "english"))
+        ways["beam:5, English"] = Decoding(beam=5, ngram=("english",))
         for name, decoding in ways.items():
             decoder = TextDecoder(engine.card, decoding)
             found = [""] * len(labels)

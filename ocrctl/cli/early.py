@@ -52,11 +52,26 @@ def check_specs(specs: Iterable[str]) -> None:
             parse_spec(spec)
 
 
-def check_texts(lexicon: str | os.PathLike[str] | None, ngram: str | os.PathLike[str] | None) -> None:
-    """Raise InputError for a --lexicon or --ngram that does not exist, before a model is loaded for it."""
-    for option, path, holds in (("--lexicon", lexicon, "one word a line"), ("--ngram", ngram, "texts, one a line")):
-        if path is not None and not os.path.exists(path):
-            raise InputError(f"{path}: there is no such file for {option}.", hint=f"{option} FILE: {holds}, in UTF-8")
+def check_texts(lexicon: str | os.PathLike[str] | None, ngram: Sequence[str] | None) -> None:
+    """Raise InputError for a --lexicon that does not exist, UsageError or InputError for an --ngram that is neither
+    `english`, a file nor a SPEC, before a model is loaded for it."""
+    if lexicon is not None and not os.path.exists(lexicon):
+        raise InputError(
+            f"{lexicon}: there is no such file for --lexicon.", hint="--lexicon FILE: one word a line, in UTF-8"
+        )
+    if not ngram:
+        return
+    from ocrctl.config.card_ngram import BUILT_IN
+
+    for source in ngram:
+        if source in BUILT_IN or os.path.exists(source):
+            continue
+        if ":" not in source:
+            raise InputError(
+                f"{source}: there is no such file for --ngram.",
+                hint="--ngram english, a file of texts, one a line, in UTF-8, or a SPEC of labelled words",
+            )
+        check_specs([source])
 
 
 def refuse_missing_inputs(inputs: Sequence[str]) -> None:

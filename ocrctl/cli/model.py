@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrctl.cli import console
-from ocrctl.cli.early import check_models
+from ocrctl.cli.early import check_models, check_texts
 from ocrctl.cli.help import MODEL, OUTPUT
 from ocrctl.cli.lazy import CommandApp
 from ocrctl.cli.model_merge import merge
-from ocrctl.cli.options import Json, Plugins, Quiet, predict_command
-from ocrctl.errors import counted
+from ocrctl.cli.options import Json, NgramWeight, Plugins, Quiet, predict_command
+from ocrctl.errors import UsageError, counted
 from ocrctl.shell import shell_quote
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def info(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show the architecture, charset, preprocessing and thresholds of a trained model, and its cost.
+    """Show the architecture, charset, preprocessing, thresholds and n-gram model of a trained model, and its cost.
 
     FLOPs, grid of features and output steps are those of one image of the given size.
     """
@@ -108,6 +108,8 @@ def info(
     if card.charset:
         console.write(f"charset: {counted(len(card.charset), 'character')}, {card.charset}")
         console.write(f"labels: at most {counted(card.max_label_length, 'character')}")
+    if card.ngram is not None:
+        console.write(f"n-gram model: {card.ngram.describe()}, weight {card.ngram.weight:g} (off: --decoding greedy)")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
         change = f"; change one: ocrctl model set {shell_quote(model)} NAME=VALUE" if found.default is None else ""
@@ -157,19 +159,39 @@ def _numbers(value: float | Sequence[float]) -> str:
 @app.command("set")
 def set_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
-    values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="Such as box_threshold=0.5.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE...]", help="Thresholds, such as box_threshold=0.5.")
+    ] = None,
+    ngram: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ngram",
+            metavar="SOURCE",
+            help="Store texts whose n-gram model ranks what a CTC recogniser reads: english (a word list), a file with "
+            "one text a line, or the labels of a SPEC. Repeatable. none: remove it.",
+        ),
+    ] = None,
+    ngram_weight: NgramWeight = None,
     plugin: Plugins = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Set thresholds of a trained detector; eval, predict and export read them from its file.
+    """Set thresholds of a detector or the n-gram model of a recogniser; eval, predict and export read its file.
 
-    `ocrctl eval --find-threshold` finds the best threshold on your pages.
+    `ocrctl eval --find-threshold` finds the best threshold on your pages. An n-gram model knows common words: of what
+    the recogniser finds nearly equally probable, it prefers what looks like them.
 
     \b
     Examples:
       ocrctl model set runs/dbnet box_threshold=0.5
+      ocrctl model set runs/words --ngram data/train --ngram english
     """
+    if ngram:
+        return _set_ngram(model, ngram, ngram_weight, values, json)
+    if ngram_weight is not None:
+        raise UsageError("--ngram-weight requires --ngram SOURCE.")
+    if not values:
+        raise UsageError("model set: nothing to set.", hint="NAME=VALUE of a detector, --ngram SOURCE of a recogniser")
     from ocrctl.cli.pairs import number_pairs
     from ocrctl.core.model.set import set_thresholds
 
@@ -181,6 +203,21 @@ def set_(
         before = changed.before.get(name)
         if before != value:
             console.write(f"{name}: {'unset' if before is None else f'{before:g}'} -> {value:g}")
+    console.note(f"written: {changed.path}")
+
+
+def _set_ngram(model: str, sources: list[str], weight: float | None, values: list[str] | None, json: bool) -> None:
+    from ocrctl.core.model.set import set_ngram
+    from ocrctl.inference.decoding import NGRAM_WEIGHT
+
+    if values:
+        raise UsageError(f"{values[0]}: thresholds are those of a detector, --ngram that of a recogniser.")
+    check_texts(None, [one for one in sources if one != "none"])
+    changed = set_ngram(model, sources, NGRAM_WEIGHT if weight is None else weight)
+    if json:
+        console.write_json(changed)
+        return
+    console.write(f"n-gram model: {changed.before or 'none'} -> {changed.now or 'none'}")
     console.note(f"written: {changed.path}")
 
 

@@ -135,11 +135,12 @@ Lexicon = Annotated[
     ),
 ]
 Ngram = Annotated[
-    Path | None,
+    list[str] | None,
     typer.Option(
         "--ngram",
-        metavar="FILE",
-        help="Rank the candidates of a beam search by a character n-gram model of the texts in this file, too.",
+        metavar="SOURCE",
+        help="Also rank the candidates of a beam search by a character n-gram model of texts: english (a word list), a "
+        "file with one text a line, or the labels of a SPEC. Repeatable.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -148,7 +149,7 @@ NgramWeight = Annotated[
     typer.Option(
         "--ngram-weight",
         metavar="X",
-        help="Weight of the n-gram model's log probability. Default: 0.2.",
+        help="Weight of the n-gram model's log probability. Default: 0.3.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ocrctl.config.card_ngram import CardNgram
 from ocrctl.config.kept_aspect import KeptAspect
 
 MAX_SIDE = 1 << 15  # pixels; the limit of page.side too
@@ -58,6 +59,15 @@ def _kept(value: Any) -> bool:
         return False
 
 
+def _ngram(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return isinstance(value, dict) and bool(CardNgram.from_dict(value))
+    except ValueError:
+        return False
+
+
 TEXT: Rule = ("a string", _text)
 NUMBERS: Rule = ("a finite number, or a list of them", _numbers)
 FIELDS: dict[str, Rule] = {
@@ -75,6 +85,7 @@ FIELDS: dict[str, Rule] = {
     "model": ("an object", lambda value: isinstance(value, dict)),
     "version": TEXT,
     "kept": ("the widths of a recogniser that keeps the aspect ratio, or null", _kept),
+    "ngram": ("the texts and the weight of an n-gram model, or null", _ngram),
     "plugin": ("a string or null", lambda value: value is None or isinstance(value, str)),
 }
 # Fields of `model` that builders and decoders read; a plug-in may add others.

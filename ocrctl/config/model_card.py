@@ -6,6 +6,7 @@ import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
+from ocrctl.config.card_ngram import CardNgram
 from ocrctl.config.card_rules import card_problem
 from ocrctl.config.feature_grid import IMAGENET, NORMALISATION, OWN
 from ocrctl.config.kept_aspect import KeptAspect
@@ -22,7 +23,8 @@ class ModelCard:
     `height`, `width` in pixels; an input is decoded, resized to (height, width) with `channels` channels as uint8,
     and normalised inside the model as (x / 255 - mean) / std, one number or one per channel. With `preprocessing`
     "keep" (a recogniser that keeps the aspect ratio) `kept` holds the widths and padding, and `width` is the maximum.
-    `charset` is the ordered characters as one string. `model` holds the builder's keyword arguments.
+    `charset` is the ordered characters as one string. `model` holds the builder's keyword arguments. `ngram`: the
+    n-gram model that ranks what a CTC recogniser reads, where it has one (`model set --ngram`).
     """
 
     arch: str
@@ -40,11 +42,14 @@ class ModelCard:
     version: str = ""
     plugin: str | None = None
     kept: KeptAspect | None = None
+    ngram: CardNgram | None = None
 
     def to_json(self) -> str:
         """Return the card as one JSON object with sorted keys; what older versions do not know is left out where it
         changes nothing, so that they read the card, and the shipped weights are the same file when made again."""
         fields = asdict(self)
+        if self.ngram is None:
+            del fields["ngram"]
         if self.kept is None:
             del fields["kept"]
         else:
@@ -89,6 +94,8 @@ class ModelCard:
             raise InputError(f"{where}: the model card is damaged: {problem}.", hint="use the file as its run wrote it")
         if raw.get("kept") is not None:
             raw["kept"] = KeptAspect.from_dict(raw["kept"])
+        if raw.get("ngram") is not None:
+            raw["ngram"] = CardNgram.from_dict(raw["ngram"])
         return cls(**raw)
 
 

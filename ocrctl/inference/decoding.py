@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -14,7 +15,7 @@ GREEDY, BEAM = "greedy", "beam"
 DEFAULT_BEAM = 5  # texts, of a beam search whose width is not given
 LARGEST_BEAM = 100  # texts: memory grows with its square
 DEFAULT_POWER = 1.0  # ranks texts by the geometric mean of their probabilities, which is the confidence
-NGRAM_WEIGHT = 0.2
+NGRAM_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -23,29 +24,31 @@ class Decoding:
 
     mode: ar or nar, how an autoregressive model reads; None: as it was trained. power: of the length by which the log
     probability of a text of an autoregressive model is divided. lexicon: file of the words that may be read. ngram:
-    file of texts on which a character n-gram model is counted, whose log probability times `ngram_weight` is added to
-    that of each candidate. allowlist: the characters that may be read, None: all.
+    texts on which a character n-gram model is counted (`ngram_texts`), whose log probability times `ngram_weight` is
+    added to that of each candidate. allowlist: the characters that may be read, None: all. greedy: asked for, so that a
+    model's own n-gram model is not used.
     """
 
     mode: str | None = None
     beam: int = 0
     power: float = DEFAULT_POWER
     lexicon: Path | None = None
-    ngram: Path | None = None
+    ngram: tuple[str, ...] = ()
     ngram_weight: float = NGRAM_WEIGHT
     allowlist: Charset | None = None
+    greedy: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
         """Return the paths of the lexicon and of the texts of the n-gram model."""
-        return tuple(str(path) for path in (self.lexicon, self.ngram) if path is not None)
+        return (*(() if self.lexicon is None else (str(self.lexicon),)), *self.ngram)
 
     @classmethod
     def parse(
         cls,
         text: str | None,
         lexicon: str | Path | None = None,
-        ngram: str | Path | None = None,
+        ngram: str | Path | Sequence[str] | None = None,
         ngram_weight: float | None = None,
         allowlist: str | Path | None = None,
     ) -> Decoding:
@@ -54,7 +57,8 @@ class Decoding:
         beam that is not 1 to LARGEST_BEAM texts, a power outside 0..2, a weight without an n-gram model or outside
         0..10, and an allowlist beside a lexicon."""
         mode, beam, power = text, 0, DEFAULT_POWER
-        searches = lexicon is not None or ngram is not None
+        texts = (str(ngram),) if isinstance(ngram, (str, Path)) else tuple(ngram or ())
+        searches = lexicon is not None or bool(texts)
         if text is None or text == GREEDY:
             mode = None
         elif text.partition(":")[0] == BEAM:
@@ -66,8 +70,8 @@ class Decoding:
             option = "a lexicon" if lexicon is not None else "an n-gram model"
             hint = f"--decoding {BEAM}:{DEFAULT_BEAM}"
             raise UsageError(f"decoding '{text}' cannot be combined with {option}.", hint=hint)
-        if ngram_weight is not None and ngram is None:
-            raise UsageError(f"the weight {ngram_weight:g} of an n-gram model requires one.", hint="--ngram FILE")
+        if ngram_weight is not None and not texts:
+            raise UsageError(f"the weight {ngram_weight:g} of an n-gram model requires one.", hint="--ngram SOURCE")
         if allowlist is not None and lexicon is not None:
             raise UsageError(
                 "an allowlist cannot be combined with a lexicon, whose words limit the characters already."
@@ -80,9 +84,10 @@ class Decoding:
             beam or (DEFAULT_BEAM if searches else 0),
             power,
             None if lexicon is None else Path(lexicon),
-            None if ngram is None else Path(ngram),
+            texts,
             weight,
             None if allowlist is None else Charset.load(allowlist),
+            text == GREEDY,
         )
 
 

@@ -106,7 +106,7 @@ class Engine:
         decoding = decoding if isinstance(decoding, Decoding) else Decoding.parse(decoding)
         file = locate(model)
         key = (str(file.path.resolve()), device, threads, decoding, explain)
-        read = [path for path in (file.path, decoding.lexicon, decoding.ngram) if path is not None]
+        read = [str(file.path), *decoding.files]
         stamp = tuple((status.st_mtime_ns, status.st_size) for status in map(os.stat, filter(os.path.exists, read)))
         with _lock:
             cached = _loaded.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError, counted
-from ocrctl.inference.decoding import Decoding
+from ocrctl.inference.decoding import DEFAULT_BEAM, Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
 from ocrctl.text.charset import Charset
 
@@ -66,7 +66,8 @@ class TextDecoder:
     """Decode outputs by the best class of each step, or by a search (`decoding.beam`)."""
 
     def __init__(self, card: ModelCard, decoding: Decoding) -> None:
-        """Load the lexicon and the n-gram model of `decoding`. Raises InputError for files without any text that the
+        """Load the lexicon and the n-gram model of `decoding`, or without them the n-gram model of the card, with the
+        default beam. Raises InputError for files without any text that the
         model can read and for an allowlist of other characters alone, UsageError when the architecture is unknown."""
         self.tokenizer, self.decoding = card_tokenizer(card), decoding
         spec = card_spec(card)
@@ -78,10 +79,14 @@ class TextDecoder:
             from ocrctl.text.lexicon import Lexicon
 
             self.lexicon = Lexicon.load(decoding.lexicon, self.tokenizer)
-        if decoding.ngram is not None:
-            from ocrctl.text.ngram import NgramModel
+        sources: Sequence[str | Mapping[str, int]] = decoding.ngram
+        if card.ngram is not None and self.ctc and not (sources or decoding.greedy or decoding.lexicon):
+            sources = card.ngram.sources
+            self.decoding = replace(decoding, beam=decoding.beam or DEFAULT_BEAM, ngram_weight=card.ngram.weight)
+        if sources:
+            from ocrctl.inference.ngram_texts import load_ngram
 
-            self._ngram = NgramModel.load(decoding.ngram, self.tokenizer.charset)
+            self._ngram = load_ngram(sources, self.tokenizer.charset)
         self.allowed: NDArray[np.bool_] | None = None
         """classes (K,) that may be read; None: all"""
         notes = [self.lexicon.note if self.lexicon is not None else ""]
@@ -114,7 +119,7 @@ class TextDecoder:
     def choose(self, candidates: Sequence[Candidate], *, characters: bool = False) -> Recognition:
         """Return the best of the candidates of one image, ranked with the n-gram model; an empty text of confidence 0
         without any."""
-        best = max(candidates, key=self._rank, default=None)
+        best = self._best(candidates)
         if best is None:
             return Recognition("", 0.0, () if characters else None)
         text = self.text(best.ids)
@@ -142,10 +147,25 @@ class TextDecoder:
         """Return the width in pixels of a cell of the features, of which `columns` cover inputs of `width` pixels."""
         return float(self._step if -(-width // self._step) == columns else width / columns)
 
+    def _best(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        """Return the best candidate, None without any. The n-gram model chooses among those whose unknown characters
+        are those of the best without it."""
+        best = max(candidates, key=self._rank, default=None)
+        model, weight = self._ngram, self.decoding.ngram_weight
+        if best is None or model is None or not weight:
+            return best
+        unknown = model.unknown(self.text(best.ids))
+        texts = [self.text(one.ids) for one in candidates]
+        alike = [pair for pair in zip(candidates, texts, strict=True) if model.unknown(pair[1]) == unknown]
+        if len(alike) == 1:
+            return best
+        return max(
+            (one._replace(score=one.score + weight * model.log_probability(text)) for one, text in alike),
+            key=self._rank,
+        )
+
     def _rank(self, candidate: Candidate) -> float:
         score = candidate.score
-        if self._ngram is not None and self.decoding.ngram_weight:
-            score += self.decoding.ngram_weight * self._ngram.log_probability(self.text(candidate.ids))
         return score if self.ctc else score / float((len(candidate.ids) + 1) ** self.decoding.power)
 
     def _decode_ctc(
@@ -183,7 +203,7 @@ class TextDecoder:
             from ocrctl.text.ctc_beam_search import prefix_beam_search
 
             images = prefix_beam_search(log_probs, beam)
-        best = [max((Candidate(*one) for one in texts), key=self._rank, default=None) for texts in images]
+        best = [self._best([Candidate(*one) for one in texts]) for texts in images]
         return [list(one.ids) if one is not None else [] for one in best]
 
     def _probabilities(self, logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -115,3 +115,74 @@ def test_info_says_of_a_detector_what_it_has_and_answers_to_show(
     assert "charset" not in out and "labels" not in out
     assert "input: longer side" in out and f"box_threshold {thresholds(detector, capsys)['box_threshold']:g}" in out
     assert run(["profile", "info", "cpu"]) == 0 and run(["profile", "sho"]) == 2
+
+
+@pytest.fixture
+def recogniser(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(tiny_checkpoint, tmp_path / "words.ckpt"))
+
+
+def test_a_recogniser_carries_its_ngram_model(
+    recogniser: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*options: str) -> list[str]:
+        capsys.readouterr()
+        assert run(["predict", str(word_folder), "-m", str(recogniser), "--device", "cpu", "--json", *options]) == 0
+        return [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+
+    texts = tmp_path / "texts.txt"
+    card, _ = load_checkpoint(recogniser)
+    texts.write_text("".join(f"{one}\n" for one in ["ab"] * 40 + list(card.charset) * 10), "utf-8")
+    plain, at_use = read(), read("--ngram", str(texts), "--ngram-weight", "9")
+    assert at_use != plain
+    assert run(["model", "set", str(recogniser), "--ngram", str(texts), "--ngram-weight", "9"]) == 0
+    wanted = f"{len(card.charset) + 1} texts, weight 9"
+    assert f"n-gram model: none -> {wanted}\n" in capsys.readouterr().out
+    assert run(["model", "info", str(recogniser)]) == 0
+    assert f"n-gram model: {wanted} (off: --decoding greedy)\n" in capsys.readouterr().out
+    texts.unlink()  # the file holds them
+    assert read() == at_use
+    assert read("--decoding", "greedy") == plain
+    assert run(["model", "set", str(recogniser), "--ngram", "none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["before"] == wanted
+    assert read() == plain and load_checkpoint(recogniser)[0] == card
+
+
+def test_an_exported_recogniser_reads_with_its_ngram_model(
+    recogniser: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["model", "set", str(recogniser), "--ngram", str(word_folder), "--ngram", "english"]) == 0
+    assert run(["export", str(recogniser), "-o", str(tmp_path / "out"), "--verify", str(word_folder)]) == 0
+    assert run(["model", "info", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["card"]["ngram"]
+    assert found["sources"][1] == "english" and set(found["sources"][0].values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "model set: nothing to set."),
+        (["--ngram-weight", "1"], "--ngram-weight requires --ngram SOURCE."),
+        (["--ngram", "english", "x=1"], "x=1: thresholds are those of a detector, --ngram that of a recogniser."),
+        (["--ngram", "english", "--ngram", "none"], "--ngram none removes the n-gram model"),
+        (["--ngram", "english", "--ngram-weight", "11"], "--ngram-weight 11: expected 0 to 10."),
+        (["--ngram", "nowhere.txt"], "nowhere.txt: there is no such file for --ngram."),
+        (["--ngram", "hangul.txt"], "expected texts with characters of the model's charset, found none."),
+        (["--ngram", "empty.txt"], "empty.txt: expected texts, found none."),
+    ],
+)
+def test_ngram_models_that_are_refused(
+    recogniser: Path, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(recogniser.parent)
+    Path("hangul.txt").write_text("\uac00\ub098\n", "utf-8")
+    Path("empty.txt").write_text("\n", "utf-8")
+    before = recogniser.read_bytes()
+    assert run(["model", "set", recogniser.name, *options]) in (2, 3)
+    assert said in capsys.readouterr().err
+    assert recogniser.read_bytes() == before
+
+
+def test_a_detector_has_no_ngram_model(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["model", "set", str(detector), "--ngram", "english"]) == 2
+    assert "is a detector; an n-gram model requires a recogniser" in capsys.readouterr().err

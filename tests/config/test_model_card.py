@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+from ocrctl.config.card_ngram import CardNgram
 from ocrctl.config.detection_card import detection_card
 from ocrctl.config.model_card import ModelCard
 from ocrctl.config.model_spec import ModelSpec
@@ -23,6 +24,9 @@ CARD = ModelCard("crnn-tiny", "recognition", "ab가", 32, 100, 1, 25, thresholds
 
 def test_round_trip() -> None:
     assert ModelCard.from_json(CARD.to_json()) == CARD
+    card = replace(CARD, ngram=CardNgram(({"caf\u00e9": 2}, "english"), 0.3))
+    assert ModelCard.from_json(card.to_json()) == card and card.ngram is not None
+    assert card.ngram.describe() == "1 text and english" and "ngram" not in CARD.to_json()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +69,11 @@ def test_a_broken_card_is_named(text: str, sentence: str) -> None:
         ("model", {"dropout": "x"}, "model.dropout should be a number"),
         ("model", {"refine": 10**6}, "model.refine should be an integer"),
         ("model", {"side": 2.5}, "model.side should be an integer"),
+        ("ngram", {"sources": [], "weight": 0.3}, "ngram should be the texts and the weight"),
+        ("ngram", {"sources": ["dutch"], "weight": 0.3}, "ngram should be the texts"),
+        ("ngram", {"sources": [{"a": 0}], "weight": 0.3}, "ngram should be the texts"),
+        ("ngram", {"sources": [{"a": 1}], "weight": float("nan")}, "ngram should be the texts"),
+        ("ngram", {"sources": [{"a": 1}], "weight": 0.3, "order": 4}, "ngram should be the texts"),
     ],
 )
 def test_a_value_that_no_model_has_is_named(name: str, value: object, said: str) -> None:

@@ -79,7 +79,7 @@ def test_decodings(text: str | None, wanted: tuple[str | None, int, float]) -> N
         (("beam:5:1:1",), "expected beam:WIDTH or beam:WIDTH:POWER"),
         (("beam:5:nan",), "expected a power of the length from 0 to 2, found nan"),
         (("greedy", "words.txt"), "decoding 'greedy' cannot be combined with a lexicon"),
-        (("nar", None, "texts.txt"), "decoding 'nar' cannot be combined with an n-gram model"),
+        (("nar", None, ["english"]), "decoding 'nar' cannot be combined with an n-gram model"),
         ((None, None, None, 0.5), "the weight 0.5 of an n-gram model requires one"),
         ((None, None, "texts.txt", -1.0), "the weight of the n-gram model should be 0 to 10, found -1"),
     ],
@@ -147,11 +147,32 @@ def test_an_ngram_model_decides_between_candidates(autoregressive: Path, tiny_ch
     for model in (autoregressive, tiny_checkpoint):
         plain = Engine.load(model, "cpu", decoding="beam:5")
         before = [one.text for one in plain.recognize(PICTURES)]
-        texts = lines(tmp_path / "texts.txt", *["ab" * 3] * 50, "c")
+        texts = lines(tmp_path / "texts.txt", *["ab"] * 40, *[*plain.card.charset] * 10)
         unchanged = Engine.load(model, "cpu", decoding=Decoding.parse(None, None, texts, 0.0))
         assert [one.text for one in unchanged.recognize(PICTURES)] == before
         changed = Engine.load(model, "cpu", decoding=Decoding.parse(None, None, texts, 10.0))
         assert [one.text for one in changed.recognize(PICTURES)] != before
+
+
+def test_an_ngram_model_leaves_unknown_characters_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """A model of words without digits neither puts letters in their place nor leaves them out."""
+    charset = Engine.load(tiny_checkpoint, "cpu").card.charset
+    logits = np.full((1, 25, 1 + len(charset)), -9.0, np.float32)
+    logits[0, :, 0] = 0.0
+    for step, chars in ((2, "c"), (6, "a"), (10, "0o")):  # 0 and o are nearly as probable
+        logits[0, step, 0] = -9.0
+        for place, char in enumerate(chars):
+            logits[0, step, 1 + charset.index(char)] = 5.0 - 0.1 * place
+    words = lines(tmp_path / "words.txt", *["cao"] * 20)
+    found = {}
+    for name, texts in (
+        ("none", None),
+        ("words", words),
+        ("both", [str(words), str(lines(tmp_path / "ids.txt", "xx0"))]),
+    ):
+        engine = Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse("beam:5", None, texts))
+        found[name] = engine.decode(logits)[0].text
+    assert found == {"none": "ca0", "words": "ca0", "both": "cao"}
 
 
 @pytest.mark.parametrize("decoding", [None, "beam:3"])

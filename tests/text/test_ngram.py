@@ -1,9 +1,8 @@
-"""The character n-gram model: probabilities that sum to one, and what it prefers."""
+"""The character n-gram model: probabilities that sum to one, what it prefers, and what it says nothing about."""
 
 from __future__ import annotations
 
-from math import exp
-from pathlib import Path
+from math import exp, log
 
 import pytest
 from hypothesis import given, settings
@@ -11,55 +10,66 @@ from hypothesis import strategies as st
 
 from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset
-from ocrctl.text.ngram import END, START, NgramModel
+from ocrctl.text.ngram import BOUNDARY, NgramModel
 
 CHARSET = Charset("abc")
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    texts=st.lists(st.text("abcx", min_size=1, max_size=6), min_size=1, max_size=8),
+    collections=st.lists(
+        st.lists(st.text("abcx", min_size=1, max_size=6), min_size=1, max_size=8), min_size=1, max_size=3
+    ),
     order=st.integers(1, 5),
     context=st.text("abc", max_size=4),
 )
-def test_the_probabilities_after_any_context_sum_to_one(texts: list[str], order: int, context: str) -> None:
-    if not any(char in CHARSET for text in texts for char in text):
+def test_the_probabilities_after_any_context_sum_to_one(collections: list[list[str]], order: int, context: str) -> None:
+    if not any(char in CHARSET for texts in collections for text in texts for char in text):
         return
-    model = NgramModel(texts, CHARSET, "here", order)
-    for history in ((START, *context), tuple(context)):
-        after = history[-(order - 1) :] if order > 1 else ()
-        assert sum(model.probability(after, char) for char in [*CHARSET, END]) == pytest.approx(1.0)
+    model = NgramModel(collections, CHARSET, "here", order)
+    for history in (BOUNDARY + context, context):
+        after = history[-(order - 1) :] if order > 1 else ""
+        assert sum(model.probability(after, char) for char in [*model.known, BOUNDARY]) == pytest.approx(1.0)
 
 
 def test_the_probability_of_a_text_is_the_product_over_its_characters_and_its_end() -> None:
-    model = NgramModel(["ab", "ab", "ac"], CHARSET, "here", 2)
-    wanted = model.probability((START,), "a") * model.probability(("a",), "b") * model.probability(("b",), END)
+    model = NgramModel([["ab", "ab", "ac"]], CHARSET, "here", 2)
+    wanted = model.probability(BOUNDARY, "a") * model.probability("a", "b") * model.probability("b", BOUNDARY)
     assert exp(model.log_probability("ab")) == pytest.approx(wanted)
     # Witten-Bell by hand: "a" was followed by b, b, c: (2 + 2 p(b)) / (3 + 2), p(b) = (2 + 4 / 4) / (9 + 4).
-    assert model.probability(("a",), "b") == pytest.approx((2 + 2 * (2 + 4 * 0.25) / 13) / 5)
+    assert model.probability("a", "b") == pytest.approx((2 + 2 * (2 + 4 * 0.25) / 13) / 5)
 
 
 def test_longer_contexts_tell_more() -> None:
-    model = NgramModel(["abab", "cbcb"], CHARSET, "here")
+    model = NgramModel([["abab", "cbcb"]], CHARSET, "here")
     assert model.log_probability("abab") > model.log_probability("abcb")
     assert model.log_probability("abab") > model.log_probability("bbbb")
 
 
-def test_characters_outside_the_charset_are_not_predicted() -> None:
-    model = NgramModel(["axb", "ab"], CHARSET, "here", 2)
-    assert model.log_probability("axb") == pytest.approx(
-        NgramModel(["axb", "ab"], CHARSET, "here", 2).log_probability("ayb")
+def test_collections_are_interpolated_with_equal_weights() -> None:
+    few, many = ["ab"], ["cb"] * 1000
+    both = NgramModel([few, many], CHARSET, "here", 2)
+    assert both.probability(BOUNDARY, "a") == pytest.approx(
+        (both._counts[0].probability(BOUNDARY, "a", 0.25) + both._counts[1].probability(BOUNDARY, "a", 0.25)) / 2
     )
+    assert 0.2 < both.probability(BOUNDARY, "a") < NgramModel([few], CHARSET, "here", 2).probability(BOUNDARY, "a")
+
+
+def test_unknown_characters_divide_a_text_and_have_no_probability() -> None:
+    model = NgramModel([["ab", "ab", "a\u00e4b"]], Charset("ab\u00e4"), "here", 2)
+    assert model.known == {"a", "b", "\u00e4"}
+    for outside in ("x", "7", "\uac00"):
+        assert model.log_probability(f"ab{outside}ab") == pytest.approx(2 * model.log_probability("ab"))
+        assert model.unknown(f"a{outside}b{outside}") == 2 * outside
+    assert model.log_probability("xyz") == 0.0
+    assert model.log_probability("") == pytest.approx(log(model.probability(BOUNDARY, BOUNDARY)))
     with pytest.raises(InputError, match="here: expected texts with characters of the model's charset, found none"):
-        NgramModel(["xyz"], CHARSET, "here")
+        NgramModel([["xyz"], [""]], CHARSET, "here")
 
 
-def test_files(tmp_path: Path) -> None:
-    path = tmp_path / "texts.txt"
-    path.write_text("ab\n\nabc\n", "utf-8")
-    assert NgramModel.load(path, CHARSET).log_probability("ab") == pytest.approx(
-        NgramModel(["ab", "abc"], CHARSET, "here").log_probability("ab")
-    )
-    path.write_text("\n", "utf-8")
-    with pytest.raises(InputError, match="found none"):
-        NgramModel.load(path, CHARSET)
+def test_rare_characters_are_unknown() -> None:
+    charset = Charset("abcdefghij 0")
+    words = NgramModel([["abcdefghij"] * 200 + ["a0", "ab cd"] * 10], charset, "here")
+    assert words.known == set("abcdefghij")  # 0 is more than ten times rarer than the average, the space rarer than it
+    assert NgramModel([["abcdefghij"] * 10 + ["a0"] * 10], charset, "here").known == set("abcdefghij0")
+    assert " " in NgramModel([["ab cd ef gh ij"] * 10], charset, "here").known

@@ -49,6 +49,7 @@ from ocrctl.data.polygons.page_words import PageWords
 from ocrctl.data.synth.pages.stream import SynthPages
 from ocrctl.files.atomic import write_text
 from ocrctl.files.durable import cannot_write
+from ocrctl.inference.decoding import GREEDY
 from ocrctl.inference.engine import Engine
 from ocrctl.metrics.bootstrap import Interval
 from ocrctl.models.class_rows import shared_rows
@@ -106,7 +107,9 @@ def forgetting(
     best = result.run / "best.ckpt"
     model = best if best.exists() else result.run / "last.ckpt"
     device, threads = settings.train.device, settings.train.threads
-    engines = [Engine.load(path, device, threads) for path in (recorded_base(result.run, settings.model.init), model)]
+    # Greedy: an n-gram model of the base, which the new model does not inherit, is no part of the comparison.
+    paths = (recorded_base(result.run, settings.model.init), model)
+    engines = [Engine.load(path, device, threads, GREEDY) for path in paths]
     new = _score_validation(engines, task, settings, progress)
     general = _score_general(engines, task, settings, progress)
     limit = settings.train.max_forgetting

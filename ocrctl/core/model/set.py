@@ -1,22 +1,27 @@
-"""`ocrctl model set`: change the thresholds of a trained detector in its file."""
+"""`ocrctl model set`: change the thresholds of a trained detector, or the n-gram model of a recogniser, in its file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ocrctl.config.card_ngram import BUILT_IN, CardNgram
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.runs.folder import lock_run
-from ocrctl.errors import UsageError
+from ocrctl.errors import InputError, UsageError
 from ocrctl.files.atomic import open_atomic
 from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.files.lock import lock
 from ocrctl.inference.default_models import default_of
 from ocrctl.models.card import read_card
+
+NONE = "none"  # instead of sources: without an n-gram model
+MAX_TEXTS = 200_000  # different texts in a card
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,90 @@ class Changed:
     now: dict[str, float]
 
 
+@dataclass(frozen=True)
+class ChangedNgram:
+    """Result of `model set --ngram`: the written file, and its n-gram models before and now in words, None without."""
+
+    path: Path
+    before: str | None
+    now: str | None
+
+
 def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     """Change the card of the detector at `model` (checkpoint, ONNX file, bundle, run folder); weights stay.
 
     The file is replaced atomically. Raises UsageError for a recogniser, a run that is being trained, an unknown
     threshold and an invalid value; InputError when the model is missing or cannot be written.
     """
+    path, before, now = _change(
+        model, lambda card, path: replace(card, thresholds={**card.thresholds, **_checked(card, values, path)})
+    )
+    return Changed(path, dict(before.thresholds), now.thresholds)
+
+
+def set_ngram(model: str, sources: Sequence[str], weight: float) -> ChangedNgram:
+    """Change the n-gram model in the card of the CTC recogniser at `model`, as `set_thresholds` does.
+
+    sources: as in `ngram_texts.texts_of`, or `none` alone to remove it; the texts are stored in the file. Raises
+    UsageError for another model, `none` beside other sources, and more than MAX_TEXTS texts; InputError for sources
+    that cannot be read or hold no character of the charset.
+    """
+    if NONE in sources and len(sources) > 1:
+        raise UsageError("--ngram none removes the n-gram model; it cannot be combined with other sources.")
+    if not 0 <= weight <= 10:
+        raise UsageError(f"--ngram-weight {weight:g}: expected 0 to 10.")
+    given = None if NONE in sources else _read_texts(sources, weight)
+
+    def change(card: ModelCard, path: Path) -> ModelCard:
+        _check_ctc(card, path)
+        if given is not None:
+            from ocrctl.inference.ngram_texts import load_ngram
+            from ocrctl.models.card import card_tokenizer
+
+            load_ngram(given.sources, card_tokenizer(card).charset)  # raises InputError when it says nothing
+        return replace(card, ngram=given)
+
+    path, before, now = _change(model, change)
+    return ChangedNgram(path, _in_words(before.ngram), _in_words(now.ngram))
+
+
+def _in_words(ngram: CardNgram | None) -> str | None:
+    return None if ngram is None else f"{ngram.describe()}, weight {ngram.weight:g}"
+
+
+def _read_texts(sources: Sequence[str], weight: float) -> CardNgram:
+    from ocrctl.inference.ngram_texts import texts_of
+
+    held = tuple(
+        source if source in BUILT_IN and not Path(source).exists() else dict(Counter(filter(None, texts_of(source))))
+        for source in dict.fromkeys(sources)
+    )
+    texts = sum(len(one) for one in held if not isinstance(one, str))
+    if texts > MAX_TEXTS:
+        raise UsageError(
+            f"--ngram: {texts:,} different texts; a model file holds at most {MAX_TEXTS:,}.",
+            hint="give a file of the most frequent ones, or name the texts at use: ocrctl predict --ngram SOURCE",
+        )
+    empty = [source for source, one in zip(dict.fromkeys(sources), held, strict=True) if not one]
+    if empty:
+        raise InputError(f"{empty[0]}: expected texts, found none.")
+    return CardNgram(held, weight)
+
+
+def _check_ctc(card: ModelCard, path: Path) -> None:
+    if card.task != "recognition":
+        raise UsageError(f"{path}: {card.arch} is a detector; an n-gram model requires a recogniser.")
+    from ocrctl.models.card import card_spec
+
+    if card_spec(card).tokenizer != "ctc":
+        raise UsageError(
+            f"{path}: {card.arch} is autoregressive; only the file of a CTC recogniser holds an n-gram model.",
+            hint="name the texts at use: ocrctl predict --ngram SOURCE",
+        )
+
+
+def _change(model: str, change: Callable[[ModelCard, Path], ModelCard]) -> tuple[Path, ModelCard, ModelCard]:
+    """Replace the card of `model` by the result of `change`; returns the file, and its card before and now."""
     from ocrctl.inference.locate import locate
 
     found = locate(model)
@@ -48,12 +131,12 @@ def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     held = lock_run(folder) if (folder / "config.toml").is_file() else lock(folder / f".{path.name}", name=path)
     try:
         card, save = _onnx(path) if found.kind == "onnx" else _checkpoint(path)
-        now = {**card.thresholds, **_checked(card, values, path)}
+        changed = change(card, path)
         with disk_errors(folder, "the model is unchanged"), open_atomic(path) as file:
-            save(file, replace(card, thresholds=now).to_json())
+            save(file, changed.to_json())
     finally:
         held.release()
-    return Changed(path, dict(card.thresholds), now)
+    return path, card, changed
 
 
 def _checkpoint(path: Path) -> tuple[ModelCard, Callable[[BinaryIO, str], None]]:
