@@ -24,8 +24,8 @@ def load_ngram(sources: Sequence[str | Mapping[str, int]], charset: Charset) -> 
 
 def texts_of(source: str) -> Iterable[str]:
     """Return the texts of one source: `english`, the words of a frequency list in lower case, capitalised and in
-    capitals; a file with one text a line, UTF-8; else the labels of a SPEC of words. Raises InputError for a file or
-    SPEC that cannot be read, and for a file of images and labels."""
+    capitals; the labels of a SPEC of words; else a file with one text a line, UTF-8. Raises InputError for a file or
+    SPEC that cannot be read, and for a file with tabs, whose format is unknown."""
     path = Path(source)
     if source == ENGLISH and not path.exists():
         from ocrctl.data.synth.words.vocabulary import dictionary
@@ -33,7 +33,7 @@ def texts_of(source: str) -> Iterable[str]:
         return [
             form for word in dictionary("latin")[:ENGLISH_WORDS] for form in (word, word.capitalize(), word.upper())
         ]
-    if path.is_dir() or not path.exists():
+    if not path.exists() or path.is_dir() or _is_word_set(path):
         from ocrctl.data.formats.spec import open_source
 
         return open_source(source).labels
@@ -41,6 +41,12 @@ def texts_of(source: str) -> Iterable[str]:
     if tabs := sum("\t" in line for line in lines):
         raise InputError(
             f"{source}: expected one text a line, found a tab in {tabs:,} of {len(lines):,} lines.",
-            hint="for the labels of a dataset, name its folder",
+            hint="for the labels of a dataset, name its format: FORMAT:PATH",
         )
     return lines
+
+
+def _is_word_set(path: Path) -> bool:
+    from ocrctl.data.formats import word_sets
+
+    return path.is_file() and bool(word_sets(path))

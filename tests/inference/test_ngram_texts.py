@@ -21,7 +21,9 @@ def test_a_file_holds_one_text_a_line(tmp_path: Path) -> None:
 
 
 def test_the_labels_of_a_spec(word_folder: Path) -> None:
-    assert list(texts_of(str(word_folder))) == list(open_source(str(word_folder)).labels)
+    wanted = list(open_source(str(word_folder)).labels)
+    for spec in (word_folder, word_folder / "rec_gt.txt", f"paddleocr-rec:{word_folder}"):
+        assert list(texts_of(str(spec))) == wanted
 
 
 def test_english_words_in_three_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,13 +41,11 @@ def test_the_english_model_prefers_words() -> None:
 
 
 def test_sources_that_cannot_be_read(tmp_path: Path) -> None:
-    labels = tmp_path / "rec_gt.txt"
-    labels.write_text("a.png\tabc\nb.png\tdef\n", "utf-8")
-    with pytest.raises(
-        InputError, match=r"rec_gt.txt: expected one text a line, found a tab in 2 of 2 lines"
-    ) as caught:
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("1\tabc\n2\tdef\n", "utf-8")
+    with pytest.raises(InputError, match=r"labels.tsv: expected one text a line, found a tab in 2 of 2 line") as caught:
         texts_of(str(labels))
-    assert caught.value.hint == "for the labels of a dataset, name its folder"
+    assert caught.value.hint == "for the labels of a dataset, name its format: FORMAT:PATH"
     for missing in (str(tmp_path / "nowhere"), "lmdb:nowhere"):
         with pytest.raises((InputError, UsageError), match="nowhere"):
             texts_of(missing)
