@@ -160,7 +160,7 @@ def _numbers(value: float | Sequence[float]) -> str:
 def set_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint, ONNX file, bundle or run folder.")],
     values: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE...]", help="Thresholds, such as box_threshold=0.5.")
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Thresholds, such as box_threshold=0.5.")
     ] = None,
     ngram: Annotated[
         list[str] | None,
@@ -169,6 +169,7 @@ def set_(
             metavar="SOURCE",
             help="Store texts whose n-gram model ranks what a CTC recogniser reads: english (a word list), a file with "
             "one text a line, or the labels of a SPEC. Repeatable. none: remove it.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     ngram_weight: NgramWeight = None,
