@@ -64,7 +64,7 @@ def check_texts(lexicon: str | os.PathLike[str] | None, ngram: Sequence[str] | N
     from ocrctl.config.card_ngram import BUILT_IN
 
     for source in ngram:
-        if source in BUILT_IN or os.path.exists(source):
+        if source in (*BUILT_IN, "none") or os.path.exists(source):
             continue
         if ":" not in source:
             raise InputError(

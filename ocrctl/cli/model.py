@@ -109,7 +109,7 @@ def info(
         console.write(f"charset: {counted(len(card.charset), 'character')}, {card.charset}")
         console.write(f"labels: at most {counted(card.max_label_length, 'character')}")
     if card.ngram is not None:
-        console.write(f"n-gram model: {card.ngram.describe()}, weight {card.ngram.weight:g} (off: --decoding greedy)")
+        console.write(f"n-gram model: {card.ngram.describe()}, weight {card.ngram.weight:g} (without: --ngram none)")
     if card.thresholds:
         thresholds = ", ".join(f"{name} {value:g}" for name, value in card.thresholds.items())
         change = f"; change one: ocrctl model set {shell_quote(model)} NAME=VALUE" if found.default is None else ""
@@ -187,10 +187,8 @@ def set_(
       ocrctl model set runs/dbnet box_threshold=0.5
       ocrctl model set runs/words --ngram data/train --ngram english
     """
-    if ngram:
-        return _set_ngram(model, ngram, ngram_weight, values, json)
-    if ngram_weight is not None:
-        raise UsageError("--ngram-weight requires --ngram SOURCE.")
+    if ngram or ngram_weight is not None:
+        return _set_ngram(model, ngram or [], ngram_weight, values, json)
     if not values:
         raise UsageError("model set: nothing to set.", hint="NAME=VALUE of a detector, --ngram SOURCE of a recogniser")
     from ocrctl.cli.pairs import number_pairs
@@ -209,12 +207,11 @@ def set_(
 
 def _set_ngram(model: str, sources: list[str], weight: float | None, values: list[str] | None, json: bool) -> None:
     from ocrctl.core.model.set import set_ngram
-    from ocrctl.inference.decoding import NGRAM_WEIGHT
 
     if values:
         raise UsageError(f"{values[0]}: thresholds are those of a detector, --ngram that of a recogniser.")
-    check_texts(None, [one for one in sources if one != "none"])
-    changed = set_ngram(model, sources, NGRAM_WEIGHT if weight is None else weight)
+    check_texts(None, sources)
+    changed = set_ngram(model, sources, weight)
     if json:
         console.write_json(changed)
         return

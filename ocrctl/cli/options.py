@@ -111,7 +111,7 @@ Decoding = Annotated[
         "--decoding",
         metavar="greedy|beam[:WIDTH]|ar|nar",
         help="Decoding of a recogniser: greedy, a beam search, or of an autoregressive one ar, character by character, "
-        "or nar, all characters at once. Default: greedy, as the model was trained.",
+        "or nar, all characters at once. Default: greedy, as the model was trained; with an n-gram model beam:5.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -140,7 +140,7 @@ Ngram = Annotated[
         "--ngram",
         metavar="SOURCE",
         help="Also rank the candidates of a beam search by a character n-gram model of texts: english (a word list), a "
-        "file with one text a line, or the labels of a SPEC. Repeatable.",
+        "file with one text a line, or the labels of a SPEC. Repeatable. none: without that of the model.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -149,7 +149,7 @@ NgramWeight = Annotated[
     typer.Option(
         "--ngram-weight",
         metavar="X",
-        help="Weight of the n-gram model's log probability. Default: 0.3.",
+        help="Weight of the n-gram model's log probability. Default: the model's, or 0.3.",
         rich_help_panel=MODEL,
     ),
 ]

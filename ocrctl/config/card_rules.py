@@ -50,22 +50,16 @@ def _thresholds(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_threshold, value.values()))
 
 
-def _kept(value: Any) -> bool:
-    if value is None:
-        return True
-    try:
-        return isinstance(value, dict) and bool(KeptAspect.from_dict(value))
-    except ValueError:
-        return False
+def _fields_of(kind: type[KeptAspect] | type[CardNgram]) -> Callable[[Any], bool]:
+    """Return whether a value is null, or an object that `kind` can be built from."""
 
+    def fits(value: Any) -> bool:
+        try:
+            return value is None or (isinstance(value, dict) and bool(kind.from_dict(value)))
+        except ValueError:
+            return False
 
-def _ngram(value: Any) -> bool:
-    if value is None:
-        return True
-    try:
-        return isinstance(value, dict) and bool(CardNgram.from_dict(value))
-    except ValueError:
-        return False
+    return fits
 
 
 TEXT: Rule = ("a string", _text)
@@ -84,8 +78,8 @@ FIELDS: dict[str, Rule] = {
     "thresholds": ("names with finite numbers from 0", _thresholds),
     "model": ("an object", lambda value: isinstance(value, dict)),
     "version": TEXT,
-    "kept": ("the widths of a recogniser that keeps the aspect ratio, or null", _kept),
-    "ngram": ("the texts and the weight of an n-gram model, or null", _ngram),
+    "kept": ("the widths of a recogniser that keeps the aspect ratio, or null", _fields_of(KeptAspect)),
+    "ngram": ("the texts and the weight of an n-gram model, or null", _fields_of(CardNgram)),
     "plugin": ("a string or null", lambda value: value is None or isinstance(value, str)),
 }
 # Fields of `model` that builders and decoders read; a plug-in may add others.

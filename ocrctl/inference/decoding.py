@@ -12,6 +12,7 @@ from ocrctl.models.card import DECODINGS
 from ocrctl.text.charset import Charset
 
 GREEDY, BEAM = "greedy", "beam"
+NONE = "none"  # in place of texts: no n-gram model
 DEFAULT_BEAM = 5  # texts, of a beam search whose width is not given
 LARGEST_BEAM = 100  # texts: memory grows with its square
 DEFAULT_POWER = 1.0  # ranks texts by the geometric mean of their probabilities, which is the confidence
@@ -25,8 +26,8 @@ class Decoding:
     mode: ar or nar, how an autoregressive model reads; None: as it was trained. power: of the length by which the log
     probability of a text of an autoregressive model is divided. lexicon: file of the words that may be read. ngram:
     texts on which a character n-gram model is counted (`ngram_texts`), whose log probability times `ngram_weight` is
-    added to that of each candidate. allowlist: the characters that may be read, None: all. greedy: asked for, so that a
-    model's own n-gram model is not used.
+    added to that of each candidate; None: that of the model's card, or NGRAM_WEIGHT. allowlist: the characters that may
+    be read, None: all. own_ngram: whether the n-gram model of the card is used, where there is no lexicon and no other.
     """
 
     mode: str | None = None
@@ -34,14 +35,15 @@ class Decoding:
     power: float = DEFAULT_POWER
     lexicon: Path | None = None
     ngram: tuple[str, ...] = ()
-    ngram_weight: float = NGRAM_WEIGHT
+    ngram_weight: float | None = None
     allowlist: Charset | None = None
-    greedy: bool = False
+    own_ngram: bool = True
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the paths of the lexicon and of the texts of the n-gram model."""
-        return (*(() if self.lexicon is None else (str(self.lexicon),)), *self.ngram)
+        """Return the paths of the lexicon and of the texts of the n-gram model, with and without their format."""
+        given = (*(() if self.lexicon is None else (str(self.lexicon),)), *self.ngram)
+        return (*given, *filter(None, (one.partition(":")[2] for one in given)))
 
     @classmethod
     def parse(
@@ -53,11 +55,16 @@ class Decoding:
         allowlist: str | Path | None = None,
     ) -> Decoding:
         """Parse `--decoding`: greedy, beam[:WIDTH[:POWER]], ar or nar. A lexicon or an n-gram model without a beam uses
-        the default one. `allowlist`: a file or a built-in name (Charset.load). Raises UsageError for another text, a
-        beam that is not 1 to LARGEST_BEAM texts, a power outside 0..2, a weight without an n-gram model or outside
-        0..10, and an allowlist beside a lexicon."""
+        the default one; the n-gram model `none` is that of the model's card left out, as greedy does. `allowlist`: a
+        file or a built-in name (Charset.load). Raises UsageError for another text, a beam that is not 1 to LARGEST_BEAM
+        texts, a power outside 0..2, `none` beside other texts or a weight, a weight outside 0..10, and an allowlist
+        beside a lexicon."""
         mode, beam, power = text, 0, DEFAULT_POWER
         texts = (str(ngram),) if isinstance(ngram, (str, Path)) else tuple(ngram or ())
+        own = NONE not in texts and text != GREEDY
+        if NONE in texts and (len(texts) > 1 or ngram_weight is not None):
+            raise UsageError("an n-gram model 'none' cannot be combined with texts or a weight.")
+        texts = texts if own or NONE not in texts else ()
         searches = lexicon is not None or bool(texts)
         if text is None or text == GREEDY:
             mode = None
@@ -70,24 +77,21 @@ class Decoding:
             option = "a lexicon" if lexicon is not None else "an n-gram model"
             hint = f"--decoding {BEAM}:{DEFAULT_BEAM}"
             raise UsageError(f"decoding '{text}' cannot be combined with {option}.", hint=hint)
-        if ngram_weight is not None and not texts:
-            raise UsageError(f"the weight {ngram_weight:g} of an n-gram model requires one.", hint="--ngram SOURCE")
         if allowlist is not None and lexicon is not None:
             raise UsageError(
                 "an allowlist cannot be combined with a lexicon, whose words limit the characters already."
             )
-        weight = NGRAM_WEIGHT if ngram_weight is None else ngram_weight
-        if not 0.0 <= weight <= 10.0:
-            raise UsageError(f"the weight of the n-gram model should be 0 to 10, found {weight:g}.")
+        if ngram_weight is not None and not 0.0 <= ngram_weight <= 10.0:
+            raise UsageError(f"the weight of the n-gram model should be 0 to 10, found {ngram_weight:g}.")
         return cls(
             mode,
             beam or (DEFAULT_BEAM if searches else 0),
             power,
             None if lexicon is None else Path(lexicon),
             texts,
-            weight,
+            ngram_weight,
             None if allowlist is None else Charset.load(allowlist),
-            text == GREEDY,
+            own,
         )
 
 

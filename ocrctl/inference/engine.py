@@ -56,14 +56,17 @@ class Engine:
 
             check_detector(self.card, file.path)
         if self.detects and decoding is not None and (decoding.beam or decoding.allowlist):
-            what = "beam search" if decoding.beam else "an allowlist"
+            what = "an n-gram model" if decoding.ngram else "beam search" if decoding.beam else "an allowlist"
             raise UsageError(f"{file.path}: {self.card.arch} is a detector; {what} requires a recogniser.")
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
         try:
             self._decoder = None if self.detects else TextDecoder(self.card, decoding or Decoding())
-        except UsageError as error:  # an architecture that this version does not have
+        except UsageError as error:
+            if decoding is not None and decoding.ngram_weight is not None:
+                raise
+            # an architecture that this version does not have
             raise InputError(f"{file.path}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
         except InputError as error:
             if decoding is not None and error.message.startswith(decoding.files):  # their text, not the model
@@ -97,8 +100,9 @@ class Engine:
         """Load `model` (checkpoint, ONNX file, export bundle, run folder), or return it if this process has loaded it.
 
         device: auto, cpu, cuda or cuda:INDEX; threads: CPU threads (None: the runtime's own choice);
-        decoding: greedy, beam:WIDTH, ar or nar (None: greedy, an autoregressive model as it was trained or exported
-        to), or a `Decoding` with a lexicon, an n-gram model or an allowlist;
+        decoding: greedy, beam:WIDTH, ar or nar (None: greedy, with the n-gram model of the card a beam search, an
+        autoregressive model as it was trained or exported to), or a `Decoding` with a lexicon, an n-gram model or an
+        allowlist;
         explain: give every text its characters and what the model attended to for each (`Recognition.attention`).
         Raises UsageError, InputError (no model there) or MissingRequirement (CUDA asked for and not usable).
         """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ocrctl.config.card_ngram import ENGLISH
+from ocrctl.config.card_ngram import BUILT_IN, ENGLISH
+from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset, read_lines
 from ocrctl.text.ngram import NgramModel
@@ -14,25 +14,30 @@ from ocrctl.text.ngram import NgramModel
 ENGLISH_WORDS = 20_000  # most frequent words of wordfreq's list
 
 
-def load_ngram(sources: Sequence[str | Mapping[str, int]], charset: Charset) -> NgramModel:
-    """Count an n-gram model on the texts of `sources` (`texts_of`, or how often each text occurs), all with the same
-    weight. Raises InputError as `texts_of` does,
-    and when no text has a character of the charset."""
-    collections = [texts_of(one) if isinstance(one, str) else Counter(one).elements() for one in sources]
-    return NgramModel(collections, charset, ", ".join(one for one in sources if isinstance(one, str)) or "n-gram model")
+def load_ngram(sources: Sequence[str], charset: Charset) -> NgramModel:
+    """Count an n-gram model on the texts of `sources` (`texts_of`), all with the same weight. Raises InputError as
+    `texts_of` does, and for a source in which no text has a character of the charset."""
+    return NgramModel({source: texts_of(source) for source in sources}, charset)
+
+
+def load_own_ngram(card: ModelCard) -> NgramModel | None:
+    """Count the n-gram model of a card. None without any, and when none of its texts has a character of the charset, as
+    after `model cut`."""
+    charset, own = Charset(card.charset), card.ngram
+    if own is None:
+        return None
+    texts = {f"{number}": built_in(one) if isinstance(one, str) else one for number, one in enumerate(own.sources)}
+    held = {name: one for name, one in texts.items() if any(char in charset for text in one for char in text)}
+    return NgramModel(held, charset) if held else None
 
 
 def texts_of(source: str) -> Iterable[str]:
-    """Return the texts of one source: `english`, the words of a frequency list in lower case, capitalised and in
-    capitals; the labels of a SPEC of words; else a file with one text a line, UTF-8. Raises InputError for a file or
-    SPEC that cannot be read, and for a file with tabs, whose format is unknown."""
+    """Return the texts of one source: a built-in list (`./english` names a file); the labels of a SPEC of words; else
+    a file with one text a line, UTF-8. Raises InputError for a file or SPEC that cannot be read, and for a file with
+    tabs, whose format is unknown."""
     path = Path(source)
-    if source == ENGLISH and not path.exists():
-        from ocrctl.data.synth.words.vocabulary import dictionary
-
-        return [
-            form for word in dictionary("latin")[:ENGLISH_WORDS] for form in (word, word.capitalize(), word.upper())
-        ]
+    if source in BUILT_IN:
+        return built_in(source)
     if not path.exists() or path.is_dir() or _is_word_set(path):
         from ocrctl.data.formats.spec import open_source
 
@@ -44,6 +49,16 @@ def texts_of(source: str) -> Iterable[str]:
             hint="for the labels of a dataset, name its format: FORMAT:PATH",
         )
     return lines
+
+
+def built_in(name: str) -> list[str]:
+    """Return the texts of a built-in list. `english`: the words of a frequency list in lower case, capitalised and in
+    capitals."""
+    assert name == ENGLISH
+    from ocrctl.data.synth.words.vocabulary import dictionary
+
+    words = dictionary("latin")[:ENGLISH_WORDS]
+    return [form for word in words for form in (word, word.capitalize(), word.upper())]
 
 
 def _is_word_set(path: Path) -> bool:

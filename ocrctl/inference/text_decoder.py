@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError, counted
-from ocrctl.inference.decoding import DEFAULT_BEAM, Decoding
+from ocrctl.errors import InputError, UsageError, counted
+from ocrctl.inference.decoding import DEFAULT_BEAM, NGRAM_WEIGHT, Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
 from ocrctl.text.charset import Charset
 
@@ -66,30 +67,39 @@ class TextDecoder:
     """Decode outputs by the best class of each step, or by a search (`decoding.beam`)."""
 
     def __init__(self, card: ModelCard, decoding: Decoding) -> None:
-        """Load the lexicon and the n-gram model of `decoding`, or without them the n-gram model of the card, with the
-        default beam. Raises InputError for files without any text that the
-        model can read and for an allowlist of other characters alone, UsageError when the architecture is unknown."""
-        self.tokenizer, self.decoding = card_tokenizer(card), decoding
+        """Load the lexicon and the n-gram model of `decoding`; without them, the n-gram model of the card is used with
+        the default beam, and counted at the first text. Raises InputError for files without any text that the model can
+        read and for an allowlist of other characters alone, UsageError when the architecture is unknown and for a
+        weight without an n-gram model."""
+        self._card, self.tokenizer, self.decoding = card, card_tokenizer(card), decoding
         spec = card_spec(card)
         self.ctc = spec.tokenizer == "ctc"
         self._step, self._lost, self._width = spec.stride_w, spec.lost_steps, card.width
         self.lexicon: Lexicon | None = None
-        self._ngram: NgramModel | None = None
+        notes = []
         if decoding.lexicon is not None:
             from ocrctl.text.lexicon import Lexicon
 
             self.lexicon = Lexicon.load(decoding.lexicon, self.tokenizer)
-        sources: Sequence[str | Mapping[str, int]] = decoding.ngram
-        if card.ngram is not None and self.ctc and not (sources or decoding.greedy or decoding.lexicon):
-            sources = card.ngram.sources
-            self.decoding = replace(decoding, beam=decoding.beam or DEFAULT_BEAM, ngram_weight=card.ngram.weight)
-        if sources:
+            notes.append(self.lexicon.note)
+        self._weight = decoding.ngram_weight if decoding.ngram_weight is not None else NGRAM_WEIGHT
+        self._given: NgramModel | None = None
+        own = card.ngram if self.ctc and decoding.own_ngram and decoding.lexicon is None else None
+        if decoding.ngram:
             from ocrctl.inference.ngram_texts import load_ngram
 
-            self._ngram = load_ngram(sources, self.tokenizer.charset)
+            self._given = load_ngram(decoding.ngram, self.tokenizer.charset)
+        elif own is not None:
+            self._weight = decoding.ngram_weight if decoding.ngram_weight is not None else own.weight
+            self.decoding = replace(decoding, beam=decoding.beam or DEFAULT_BEAM)
+            notes.append(f"reads with its n-gram model ({own.describe()}); without: --ngram none")
+        elif decoding.ngram_weight is not None:
+            raise UsageError(
+                f"the weight {decoding.ngram_weight:g} of an n-gram model requires one.", hint="--ngram SOURCE"
+            )
+        self._has_own = own is not None and self._given is None
         self.allowed: NDArray[np.bool_] | None = None
         """classes (K,) that may be read; None: all"""
-        notes = [self.lexicon.note if self.lexicon is not None else ""]
         if decoding.allowlist is not None:
             self.allowed, note = allowed_classes(decoding.allowlist, self.tokenizer.charset)
             notes += [decoding.allowlist.note, note]
@@ -148,21 +158,29 @@ class TextDecoder:
         return float(self._step if -(-width // self._step) == columns else width / columns)
 
     def _best(self, candidates: Sequence[Candidate]) -> Candidate | None:
-        """Return the best candidate, None without any. The n-gram model chooses among those whose unknown characters
-        are those of the best without it."""
+        """Return the best candidate, None without any. The n-gram model chooses among those that have the frame of the
+        best without it: the same unknown characters in the same places."""
         best = max(candidates, key=self._rank, default=None)
-        model, weight = self._ngram, self.decoding.ngram_weight
+        model, weight = self._ngram, self._weight
         if best is None or model is None or not weight:
             return best
-        unknown = model.unknown(self.text(best.ids))
+        frame = model.frame(self.text(best.ids))
         texts = [self.text(one.ids) for one in candidates]
-        alike = [pair for pair in zip(candidates, texts, strict=True) if model.unknown(pair[1]) == unknown]
+        alike = [pair for pair in zip(candidates, texts, strict=True) if model.frame(pair[1]) == frame]
         if len(alike) == 1:
             return best
         return max(
             (one._replace(score=one.score + weight * model.log_probability(text)) for one, text in alike),
             key=self._rank,
         )
+
+    @cached_property
+    def _ngram(self) -> NgramModel | None:
+        if not self._has_own:
+            return self._given
+        from ocrctl.inference.ngram_texts import load_own_ngram
+
+        return load_own_ngram(self._card)
 
     def _rank(self, candidate: Candidate) -> float:
         score = candidate.score

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from math import log
 
 from ocrctl.errors import InputError
@@ -22,35 +22,41 @@ from ocrctl.text.normalize import normalize_label
 
 ORDER = 6  # characters of an n-gram, the predicted one included
 BOUNDARY = "\0"  # before and after a text; no label contains a NUL
+CHUNK = 1 << 20  # n-grams that are held before they are counted
+Texts = Iterable[str] | Mapping[str, int]
+"""texts, or how often each occurs"""
 RARE = 10  # a character is unknown when it is so many times rarer than the characters of the texts are on average
 
 
 class NgramModel:
     """Probabilities of texts over the characters that the example texts hold."""
 
-    def __init__(self, collections: Sequence[Iterable[str]], charset: Charset, where: str, order: int = ORDER) -> None:
-        """Count the n-grams of the texts of each collection (NFC is applied). Raises InputError naming `where` when no
-        text has a character of the charset."""
-        texts = [Counter(map(normalize_label, collection)) for collection in collections]
-        known = set().union(*(_common(one, charset) for one in texts))
-        if not known:
-            raise InputError(f"{where}: expected texts with characters of the model's charset, found none.")
+    def __init__(self, collections: Mapping[str, Texts], charset: Charset, order: int = ORDER) -> None:
+        """Count the n-grams of the texts of each collection (NFC is applied), by its name. Raises InputError naming the
+        first in which no text has a character of the charset."""
+        texts = {name: _normalized(collection) for name, collection in collections.items()}
+        common = {name: _common(one, charset) for name, one in texts.items()}
+        for name, held in common.items():
+            if not held:
+                raise InputError(f"{name}: expected texts with characters of the model's charset, found none.")
+        known = set().union(*common.values())
         self.order, self.known = order, frozenset(known)
         self._uniform = 1.0 / (len(known) + 1)
         self._runs = re.compile("[" + "".join(map(re.escape, sorted(known))) + "]+")
-        self._counts = [_Counts(one, self._runs, order) for one in texts]
+        self._counts = [_Counts(one, self._runs, order) for one in texts.values()]
 
     def log_probability(self, text: str) -> float:
         """Return the natural logarithm of the probability of `text`, its end included. Unknown characters divide it
-        into texts of their own and have no probability: compare texts with the same unknown characters only."""
+        into texts of their own and have no probability: compare texts of one `frame` only."""
         runs = self._runs.findall(text) if text else [""]
         return sum(
             log(self.probability(context, char)) for run in runs for context, char in _predictions(run, self.order)
         )
 
-    def unknown(self, text: str) -> str:
-        """Return the unknown characters of `text`, in order."""
-        return self._runs.sub("", text)
+    def frame(self, text: str) -> str:
+        """Return `text` with BOUNDARY in place of each run of known characters: `25kg` and `25k` have one frame where
+        digits are unknown, `25` has another."""
+        return self._runs.sub(BOUNDARY, text)
 
     def probability(self, context: str, char: str) -> float:
         """Return the probability of `char`, a known character or BOUNDARY for the end, after the last characters of
@@ -62,21 +68,22 @@ class _Counts:
     """The n-grams of one collection of texts."""
 
     def __init__(self, texts: Counter[str], runs: re.Pattern[str], order: int) -> None:
-        repeated: dict[int, list[str]] = {}  # n-grams by how often their text occurs: Counter counts lists quickly
+        self._grams: Counter[str] = Counter()
+        once: list[str] = []  # of texts that occur once: lists are counted quickly
         for text, number in texts.items():
-            held = repeated.setdefault(number, [])
             for run in runs.findall(text):
                 padded = BOUNDARY + run + BOUNDARY
-                for end in range(2, len(padded) + 1):
-                    held += [padded[start:end] for start in range(max(0, end - order), end)]
-        self._grams: Counter[str] = Counter()
-        for number, held in repeated.items():
-            counts = Counter(held)
-            if number > 1 or self._grams:
-                for gram, count in counts.items():
-                    self._grams[gram] += number * count
-            else:
-                self._grams = counts
+                ends = range(2, len(padded) + 1)
+                grams = [padded[start:end] for end in ends for start in range(max(0, end - order), end)]
+                if number == 1:
+                    once += grams
+                else:
+                    for gram in grams:
+                        self._grams[gram] += number
+            if len(once) > CHUNK:
+                self._grams.update(once)
+                once.clear()
+        self._grams.update(once)
         self._totals: Counter[str] = Counter()  # of contexts
         self._kinds: Counter[str] = Counter()  # different characters after each context
         for gram, count in self._grams.items():
@@ -92,6 +99,15 @@ class _Counts:
             kinds = self._kinds[context[start:]]
             found = (self._grams[context[start:] + char] + kinds * found) / (total + kinds)
         return found
+
+
+def _normalized(collection: Texts) -> Counter[str]:
+    if not isinstance(collection, Mapping):
+        return Counter(map(normalize_label, collection))
+    texts: Counter[str] = Counter()
+    for text, number in collection.items():
+        texts[normalize_label(text)] += number
+    return texts
 
 
 def _common(texts: Counter[str], charset: Charset) -> set[str]:

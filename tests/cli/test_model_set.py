@@ -139,12 +139,17 @@ def test_a_recogniser_carries_its_ngram_model(
     wanted = f"{len(card.charset) + 1} texts, weight 9"
     assert f"n-gram model: none -> {wanted}\n" in capsys.readouterr().out
     assert run(["model", "info", str(recogniser)]) == 0
-    assert f"n-gram model: {wanted} (off: --decoding greedy)\n" in capsys.readouterr().out
+    assert f"n-gram model: {wanted} (without: --ngram none)\n" in capsys.readouterr().out
     texts.unlink()  # the file holds them
     assert read() == at_use
-    assert read("--decoding", "greedy") == plain
+    assert read("--decoding", "greedy") == plain and read("--ngram", "none") == plain
+    assert run(["model", "set", str(recogniser), "--ngram-weight", "0.001"]) == 0
+    assert read() != at_use and read("--ngram-weight", "9") == at_use
     assert run(["model", "set", str(recogniser), "--ngram", "none", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["before"] == wanted
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["before"] == {
+        "sources": [len(card.charset) + 1],
+        "weight": 0.001,
+    }
     assert read() == plain and load_checkpoint(recogniser)[0] == card
 
 
@@ -162,12 +167,15 @@ def test_an_exported_recogniser_reads_with_its_ngram_model(
     ("options", "said"),
     [
         ([], "model set: nothing to set."),
-        (["--ngram-weight", "1"], "--ngram-weight requires --ngram SOURCE."),
+        (["--ngram-weight", "1"], "words.ckpt: it has no n-gram model, whose weight could be set."),
         (["--ngram", "english", "x=1"], "x=1: thresholds are those of a detector, --ngram that of a recogniser."),
         (["--ngram", "english", "--ngram", "none"], "--ngram none removes the n-gram model"),
-        (["--ngram", "english", "--ngram-weight", "11"], "--ngram-weight 11: expected 0 to 10."),
+        (
+            ["--ngram", "english", "--ngram-weight", "11"],
+            "--ngram-weight 11: expected a number above 0 and at most 10.",
+        ),
         (["--ngram", "nowhere.txt"], "nowhere.txt: there is no such file for --ngram."),
-        (["--ngram", "hangul.txt"], "expected texts with characters of the model's charset, found none."),
+        (["--ngram", "hangul.txt"], "hangul.txt: expected texts with characters of the model's charset, found none."),
         (["--ngram", "empty.txt"], "empty.txt: expected texts, found none."),
     ],
 )
@@ -186,3 +194,11 @@ def test_ngram_models_that_are_refused(
 def test_a_detector_has_no_ngram_model(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "set", str(detector), "--ngram", "english"]) == 2
     assert "is a detector; an n-gram model requires a recogniser" in capsys.readouterr().err
+
+
+def test_a_model_whose_texts_it_cannot_read_any_more_reads_without_them(
+    recogniser: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["model", "set", str(recogniser), "--ngram", "english"]) == 0
+    assert run(["model", "cut", str(recogniser), "--charset", "digits", "-o", str(tmp_path / "digits.ckpt")]) == 0
+    assert run(["predict", str(word_folder), "-m", str(tmp_path / "digits.ckpt"), "--device", "cpu"]) == 0

@@ -80,7 +80,8 @@ def test_decodings(text: str | None, wanted: tuple[str | None, int, float]) -> N
         (("beam:5:nan",), "expected a power of the length from 0 to 2, found nan"),
         (("greedy", "words.txt"), "decoding 'greedy' cannot be combined with a lexicon"),
         (("nar", None, ["english"]), "decoding 'nar' cannot be combined with an n-gram model"),
-        ((None, None, None, 0.5), "the weight 0.5 of an n-gram model requires one"),
+        ((None, None, ["none", "english"]), "an n-gram model 'none' cannot be combined with texts or a weight"),
+        ((None, None, ["none"], 0.5), "an n-gram model 'none' cannot be combined with texts or a weight"),
         ((None, None, "texts.txt", -1.0), "the weight of the n-gram model should be 0 to 10, found -1"),
     ],
 )
@@ -173,6 +174,8 @@ def test_an_ngram_model_leaves_unknown_characters_alone(tiny_checkpoint: Path, t
         engine = Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse("beam:5", None, texts))
         found[name] = engine.decode(logits)[0].text
     assert found == {"none": "ca0", "words": "ca0", "both": "cao"}
+    with pytest.raises(UsageError, match="the weight 0.5 of an n-gram model requires one"):
+        Engine.load(tiny_checkpoint, "cpu", decoding=Decoding.parse(None, None, None, 0.5))
 
 
 @pytest.mark.parametrize("decoding", [None, "beam:3"])

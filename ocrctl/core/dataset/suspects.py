@@ -16,6 +16,7 @@ from ocrctl.data.formats.spec import open_annotations
 from ocrctl.data.images.decode import decode
 from ocrctl.data.images.rectify import crop
 from ocrctl.errors import InputError
+from ocrctl.inference.decoding import GREEDY
 from ocrctl.inference.engine import Engine
 from ocrctl.metrics.recognition import describe_constant_predictions
 from ocrctl.shell import shell_quote
@@ -77,7 +78,8 @@ def suspects(
     words = _Words(open_annotations(options.spec))
     if not words.labels:
         raise InputError(f"{options.spec}: contains no label to compare.")
-    engine = Engine.load(options.model, options.device, options.threads)
+    # An n-gram model counted on these labels would prefer their errors.
+    engine = Engine.load(options.model, options.device, options.threads, GREEDY)
     sample_indices, (readings,), unreadable = read_samples(
         [engine], [words], options.batch_size, options.jobs, progress
     )

@@ -19,6 +19,7 @@ from ocrctl import __version__
 from ocrctl.core.eval.set_scores import SetScores, score_set
 from ocrctl.errors import InputError, UsageError, counted
 from ocrctl.files.atomic import check_writable
+from ocrctl.inference.decoding import GREEDY, Decoding
 from ocrctl.inference.engine import Engine
 from ocrctl.inference.locate import ModelFile, locate
 from ocrctl.inference.torch_backend import TorchBackend
@@ -182,6 +183,9 @@ def _matched(
                 f"{files[0].path} and {files[1].path}: {name} is {found} in one and {tuple(value.shape)} in the other, "
                 "so they cannot be merged."
             )
+    if one.ngram != two.ngram:
+        kept = f"n-gram model of {files[1].name}" if two.ngram else f"without the n-gram model of {files[0].name}"
+        notes.append(f"{kept}; measured without")
     if one.thresholds != two.thresholds:
         notes.append(f"thresholds of {files[1].name}; check them with: ocrctl eval --find-threshold")
     return base, notes
@@ -198,7 +202,8 @@ def _measure(
     """Score the points that are needed on the sets that are given."""
     grid = [step / AUTO_STEPS for step in range(AUTO_STEPS + 1)]
     alphas = grid if options.alpha is None else sorted({0.0, options.alpha, 1.0})
-    engines = [Engine(file, _PointBackend(backend, line, alpha)) for alpha in alphas]
+    greedy = Decoding.parse(GREEDY)  # the weights are compared, without the n-gram model of either
+    engines = [Engine(file, _PointBackend(backend, line, alpha), greedy) for alpha in alphas]
     found: dict[str, list[SetScores]] = {}
     for name, spec in (("val", options.val), ("general", options.general)):
         if spec is not None:

@@ -13,15 +13,13 @@ from ocrctl.config.card_ngram import BUILT_IN, CardNgram
 from ocrctl.config.model_card import CARD_KEY, ModelCard
 from ocrctl.config.suggest import did_you_mean
 from ocrctl.core.runs.folder import lock_run
-from ocrctl.errors import InputError, UsageError
+from ocrctl.errors import InputError, UsageError, counted
 from ocrctl.files.atomic import open_atomic
 from ocrctl.files.durable import disk_errors, system_error
 from ocrctl.files.lock import lock
+from ocrctl.inference.decoding import NGRAM_WEIGHT, NONE
 from ocrctl.inference.default_models import default_of
-from ocrctl.models.card import read_card
-
-NONE = "none"  # instead of sources: without an n-gram model
-MAX_TEXTS = 200_000  # different texts in a card
+from ocrctl.models.card import card_spec, card_tokenizer, read_card
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,24 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class StoredNgram:
+    """An n-gram model in a file: of each source the name, or the number of different texts; and its weight."""
+
+    sources: tuple[str | int, ...]
+    weight: float
+
+    def __str__(self) -> str:
+        named = (one if isinstance(one, str) else counted(one, "text") for one in self.sources)
+        return f"{' and '.join(named)}, weight {self.weight:g}"
+
+
+@dataclass(frozen=True)
 class ChangedNgram:
-    """Result of `model set --ngram`: the written file, and its n-gram models before and now in words, None without."""
+    """Result of `model set --ngram`: the written file, and its n-gram models before and now, None without."""
 
     path: Path
-    before: str | None
-    now: str | None
+    before: StoredNgram | None
+    now: StoredNgram | None
 
 
 def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
@@ -54,60 +64,67 @@ def set_thresholds(model: str, values: Mapping[str, float]) -> Changed:
     return Changed(path, dict(before.thresholds), now.thresholds)
 
 
-def set_ngram(model: str, sources: Sequence[str], weight: float) -> ChangedNgram:
+def set_ngram(model: str, sources: Sequence[str], weight: float | None = None) -> ChangedNgram:
     """Change the n-gram model in the card of the CTC recogniser at `model`, as `set_thresholds` does.
 
-    sources: as in `ngram_texts.texts_of`, or `none` alone to remove it; the texts are stored in the file. Raises
-    UsageError for another model, `none` beside other sources, and more than MAX_TEXTS texts; InputError for sources
-    that cannot be read or hold no character of the charset.
+    sources: as in `ngram_texts.texts_of`, whose texts are stored in the file, `none` alone to remove it, or nothing to
+    change the weight only; weight: None is NGRAM_WEIGHT. Raises UsageError for another model, `none` beside other
+    sources or a weight, a weight that is not above 0 and at most 10, and more texts than a card holds; InputError for
+    sources that cannot be read or hold no character of the charset.
     """
-    if NONE in sources and len(sources) > 1:
-        raise UsageError("--ngram none removes the n-gram model; it cannot be combined with other sources.")
-    if not 0 <= weight <= 10:
-        raise UsageError(f"--ngram-weight {weight:g}: expected 0 to 10.")
-    given = None if NONE in sources else _read_texts(sources, weight)
+    removes = NONE in sources
+    if removes and (len(sources) > 1 or weight is not None):
+        raise UsageError("--ngram none removes the n-gram model; it cannot be combined with sources or a weight.")
+    if weight is not None and not 0 < weight <= 10:
+        raise UsageError(
+            f"--ngram-weight {weight:g}: expected a number above 0 and at most 10.", hint="remove it with: --ngram none"
+        )
+    given = None if removes or not sources else _read_texts(sources, NGRAM_WEIGHT if weight is None else weight)
 
     def change(card: ModelCard, path: Path) -> ModelCard:
         _check_ctc(card, path)
         if given is not None:
             from ocrctl.inference.ngram_texts import load_ngram
-            from ocrctl.models.card import card_tokenizer
 
-            load_ngram(given.sources, card_tokenizer(card).charset)  # raises InputError when it says nothing
+            load_ngram(sources, card_tokenizer(card).charset)  # raises InputError where one says nothing
+        elif not removes:
+            if card.ngram is None or weight is None:
+                raise UsageError(f"{path}: it has no n-gram model, whose weight could be set.", hint="--ngram SOURCE")
+            return replace(card, ngram=replace(card.ngram, weight=weight))
         return replace(card, ngram=given)
 
     path, before, now = _change(model, change)
-    return ChangedNgram(path, _in_words(before.ngram), _in_words(now.ngram))
+    return ChangedNgram(path, _stored(before.ngram), _stored(now.ngram))
 
 
-def _in_words(ngram: CardNgram | None) -> str | None:
-    return None if ngram is None else f"{ngram.describe()}, weight {ngram.weight:g}"
+def _stored(ngram: CardNgram | None) -> StoredNgram | None:
+    if ngram is None:
+        return None
+    return StoredNgram(tuple(one if isinstance(one, str) else len(one) for one in ngram.sources), ngram.weight)
 
 
 def _read_texts(sources: Sequence[str], weight: float) -> CardNgram:
     from ocrctl.inference.ngram_texts import texts_of
 
-    held = tuple(
-        source if source in BUILT_IN and not Path(source).exists() else dict(Counter(filter(None, texts_of(source))))
-        for source in dict.fromkeys(sources)
-    )
-    texts = sum(len(one) for one in held if not isinstance(one, str))
-    if texts > MAX_TEXTS:
+    held: list[str | dict[str, int]] = []
+    for source in dict.fromkeys(sources):
+        texts = source if source in BUILT_IN else dict(Counter(filter(None, texts_of(source))))
+        if not texts:
+            raise InputError(f"{source}: expected texts, found none.")
+        held.append(texts)
+    ngram = CardNgram(tuple(held), weight)
+    try:
+        return CardNgram.from_dict({"sources": ngram.sources, "weight": weight})
+    except ValueError as error:
         raise UsageError(
-            f"--ngram: {texts:,} different texts; a model file holds at most {MAX_TEXTS:,}.",
+            f"--ngram: {error}.",
             hint="give a file of the most frequent ones, or name the texts at use: ocrctl predict --ngram SOURCE",
-        )
-    empty = [source for source, one in zip(dict.fromkeys(sources), held, strict=True) if not one]
-    if empty:
-        raise InputError(f"{empty[0]}: expected texts, found none.")
-    return CardNgram(held, weight)
+        ) from error
 
 
 def _check_ctc(card: ModelCard, path: Path) -> None:
     if card.task != "recognition":
         raise UsageError(f"{path}: {card.arch} is a detector; an n-gram model requires a recogniser.")
-    from ocrctl.models.card import card_spec
-
     if card_spec(card).tokenizer != "ctc":
         raise UsageError(
             f"{path}: {card.arch} is autoregressive; only the file of a CTC recogniser holds an n-gram model.",
