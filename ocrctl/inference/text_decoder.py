@@ -159,7 +159,7 @@ class TextDecoder:
 
     def _best(self, candidates: Sequence[Candidate]) -> Candidate | None:
         """Return the best candidate, None without any. The n-gram model chooses among those that have the frame of the
-        best without it: the same unknown characters in the same places."""
+        best without it: the same unknown characters at the same positions."""
         best = max(candidates, key=self._rank, default=None)
         model, weight = self._ngram, self._weight
         if best is None or model is None or not weight:
