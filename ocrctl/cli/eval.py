@@ -242,7 +242,10 @@ def evaluate(
         threads,
     )
     if of_pages(pages):
-        searches = {"--decoding": decoding, "--lexicon": lexicon, "--ngram": ngram, "--allowlist": allowlist}
+        searches = {
+            "--decoding": decoding, "--lexicon": lexicon, "--ngram": ngram, "--ngram-weight": ngram_weight,
+            "--allowlist": allowlist,
+        }  # fmt: skip
         for name, option in searches.items():
             if option is not None:
                 raise UsageError(f"{name} requires a recogniser.")

@@ -55,24 +55,25 @@ class Engine:
             from ocrctl.inference.pages import check_detector
 
             check_detector(self.card, file.path)
-        if self.detects and decoding is not None and (decoding.beam or decoding.allowlist):
-            what = "an n-gram model" if decoding.ngram else "beam search" if decoding.beam else "an allowlist"
+        weighted = decoding is not None and decoding.ngram_weight is not None
+        if self.detects and decoding is not None and (decoding.beam or decoding.allowlist or weighted):
+            ranked = decoding.ngram or weighted
+            what = "an n-gram model" if ranked else "beam search" if decoding.beam else "an allowlist"
             raise UsageError(f"{file.path}: {self.card.arch} is a detector; {what} requires a recogniser.")
         self.path, self.name = file.path, file.name
         self.backend, self.device, self.note = backend.name, backend.device, backend.note
         self._backend = backend
         try:
             self._decoder = None if self.detects else TextDecoder(self.card, decoding or Decoding())
-        except UsageError as error:
-            if decoding is not None and decoding.ngram_weight is not None:
-                raise
-            # an architecture that this version does not have
+        except UsageError as error:  # an architecture that this version does not have
             raise InputError(f"{file.path}: {error.message}", hint="upgrade with: pip install -U ocrctl") from error
         except InputError as error:
             if decoding is not None and error.message.startswith(decoding.files):  # their text, not the model
                 raise
             raise InputError(f"{file.path}: {error.message}", hint=error.hint) from error
         if self._decoder is not None:
+            if weighted and not self._decoder.has_ngram:
+                raise UsageError(f"{file.path}: a weight of an n-gram model requires one.", hint="--ngram SOURCE")
             self.note = "; ".join(filter(None, (self.note, self._decoder.note)))
             if self._decoder.searches_model:
                 self._searched().check_search()

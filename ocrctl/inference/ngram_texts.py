@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ocrctl.config.card_ngram import BUILT_IN, ENGLISH
 from ocrctl.config.model_card import ModelCard
 from ocrctl.errors import InputError
 from ocrctl.text.charset import Charset, read_lines
-from ocrctl.text.ngram import NgramModel
+from ocrctl.text.ngram import NgramModel, Texts, known_characters
 
 ENGLISH_WORDS = 20_000  # most frequent words of wordfreq's list
 
@@ -21,14 +21,17 @@ def load_ngram(sources: Sequence[str], charset: Charset) -> NgramModel:
 
 
 def load_own_ngram(card: ModelCard) -> NgramModel | None:
-    """Count the n-gram model of a card. None without any, and when none of its texts has a character of the charset, as
-    after `model cut`."""
+    """Count the n-gram model of a card. None without any, and when its texts say nothing about the characters of the
+    charset, as after `model cut`."""
     charset, own = Charset(card.charset), card.ngram
-    if own is None:
-        return None
-    texts = {f"{number}": built_in(one) if isinstance(one, str) else one for number, one in enumerate(own.sources)}
-    held = {name: one for name, one in texts.items() if any(char in charset for text in one for char in text)}
+    texts = {str(number): stored_texts(one) for number, one in enumerate(own.sources if own is not None else ())}
+    held = {name: one for name, one in texts.items() if known_characters(one, charset)}
     return NgramModel(held, charset) if held else None
+
+
+def stored_texts(source: str | Mapping[str, int]) -> Texts:
+    """Return the texts of a source of a card: those of a built-in list, or how often each occurs."""
+    return built_in(source) if isinstance(source, str) else source
 
 
 def texts_of(source: str) -> Iterable[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocrctl.config.model_card import ModelCard
-from ocrctl.errors import InputError, UsageError, counted
+from ocrctl.errors import InputError, counted
 from ocrctl.inference.decoding import DEFAULT_BEAM, NGRAM_WEIGHT, Decoding
 from ocrctl.models.card import card_spec, card_tokenizer
 from ocrctl.text.charset import Charset
@@ -69,8 +69,7 @@ class TextDecoder:
     def __init__(self, card: ModelCard, decoding: Decoding) -> None:
         """Load the lexicon and the n-gram model of `decoding`; without them, the n-gram model of the card is used with
         the default beam, and counted at the first text. Raises InputError for files without any text that the model can
-        read and for an allowlist of other characters alone, UsageError when the architecture is unknown and for a
-        weight without an n-gram model."""
+        read and for an allowlist of other characters alone, UsageError when the architecture is unknown."""
         self._card, self.tokenizer, self.decoding = card, card_tokenizer(card), decoding
         spec = card_spec(card)
         self.ctc = spec.tokenizer == "ctc"
@@ -93,10 +92,6 @@ class TextDecoder:
             self._weight = decoding.ngram_weight if decoding.ngram_weight is not None else own.weight
             self.decoding = replace(decoding, beam=decoding.beam or DEFAULT_BEAM)
             notes.append(f"reads with its n-gram model ({own.describe()}); without: --ngram none")
-        elif decoding.ngram_weight is not None:
-            raise UsageError(
-                f"the weight {decoding.ngram_weight:g} of an n-gram model requires one.", hint="--ngram SOURCE"
-            )
         self._has_own = own is not None and self._given is None
         self.allowed: NDArray[np.bool_] | None = None
         """classes (K,) that may be read; None: all"""
@@ -104,6 +99,11 @@ class TextDecoder:
             self.allowed, note = allowed_classes(decoding.allowlist, self.tokenizer.charset)
             notes += [decoding.allowlist.note, note]
         self.note = "; ".join(filter(None, notes))
+
+    @property
+    def has_ngram(self) -> bool:
+        """Return whether an n-gram model ranks what is read."""
+        return self._has_own or self._given is not None
 
     @property
     def searches_model(self) -> bool:

@@ -35,7 +35,7 @@ class NgramModel:
         """Count the n-grams of the texts of each collection (NFC is applied), by its name. Raises InputError naming the
         first in which no text has a character of the charset."""
         texts = {name: _normalized(collection) for name, collection in collections.items()}
-        common = {name: _common(one, charset) for name, one in texts.items()}
+        common = {name: known_characters(one, charset) for name, one in texts.items()}
         for name, held in common.items():
             if not held:
                 raise InputError(f"{name}: expected texts with characters of the model's charset, found none.")
@@ -110,11 +110,12 @@ def _normalized(collection: Texts) -> Counter[str]:
     return texts
 
 
-def _common(texts: Counter[str], charset: Charset) -> set[str]:
+def known_characters(collection: Texts, charset: Charset) -> set[str]:
     """Return the characters of the charset that are at most RARE times rarer than the average of all that occur; the
-    space must not be rarer than the average, as it is where most texts are single words."""
+    space must not be rarer than the average, as it is where most texts are single words. Empty: the texts say nothing
+    about what a model with this charset reads."""
     counts: Counter[str] = Counter()
-    for text, number in texts.items():
+    for text, number in _normalized(collection).items():
         for char in text:
             counts[char] += number
     average = counts.total() / max(1, len(counts))

@@ -194,11 +194,15 @@ def test_ngram_models_that_are_refused(
 def test_a_detector_has_no_ngram_model(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "set", str(detector), "--ngram", "english"]) == 2
     assert "is a detector; an n-gram model requires a recogniser" in capsys.readouterr().err
+    assert run(["predict", str(detector), "-m", str(detector), "--ngram-weight", "1"]) == 2
+    assert "is a detector; an n-gram model requires a recogniser" in capsys.readouterr().err
 
 
 def test_a_model_whose_texts_it_cannot_read_any_more_reads_without_them(
     recogniser: Path, word_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["model", "set", str(recogniser), "--ngram", "english"]) == 0
+    texts = tmp_path / "texts.txt"
+    texts.write_text("abcdefghij\n" * 20 + "7\n", "utf-8")  # a digit, too rare to be known
+    assert run(["model", "set", str(recogniser), "--ngram", "english", "--ngram", str(texts)]) == 0
     assert run(["model", "cut", str(recogniser), "--charset", "digits", "-o", str(tmp_path / "digits.ckpt")]) == 0
     assert run(["predict", str(word_folder), "-m", str(tmp_path / "digits.ckpt"), "--device", "cpu"]) == 0

@@ -84,9 +84,7 @@ def set_ngram(model: str, sources: Sequence[str], weight: float | None = None) -
     def change(card: ModelCard, path: Path) -> ModelCard:
         _check_ctc(card, path)
         if given is not None:
-            from ocrctl.inference.ngram_texts import load_ngram
-
-            load_ngram(sources, card_tokenizer(card).charset)  # raises InputError where one says nothing
+            _check_says_something(dict(zip(dict.fromkeys(sources), given.sources, strict=True)), card)
         elif not removes:
             if card.ngram is None or weight is None:
                 raise UsageError(f"{path}: it has no n-gram model, whose weight could be set.", hint="--ngram SOURCE")
@@ -95,6 +93,15 @@ def set_ngram(model: str, sources: Sequence[str], weight: float | None = None) -
 
     path, before, now = _change(model, change)
     return ChangedNgram(path, _stored(before.ngram), _stored(now.ngram))
+
+
+def _check_says_something(sources: Mapping[str, str | dict[str, int]], card: ModelCard) -> None:
+    from ocrctl.inference.ngram_texts import stored_texts
+    from ocrctl.text.ngram import known_characters
+
+    for name, texts in sources.items():
+        if not known_characters(stored_texts(texts), card_tokenizer(card).charset):
+            raise InputError(f"{name}: expected texts with characters of the model's charset, found none.")
 
 
 def _stored(ngram: CardNgram | None) -> StoredNgram | None:
